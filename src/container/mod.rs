@@ -1,0 +1,1 @@
+//! Container records on disk: id, name, config, status, lock. Never starts or signals a process.

@@ -1,0 +1,140 @@
+//! Where bryo keeps things: the XDG directories and what lies in them. Makes directories, reads nothing.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+/// The four roots of DESIGN "The store"; every one is made 0700 when first used.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// `$XDG_DATA_HOME/bryo`: images, layers, containers, names.
+    pub data: PathBuf,
+    /// `$XDG_CACHE_HOME/bryo`: may be deleted at any time.
+    pub cache: PathBuf,
+    /// `$XDG_CONFIG_HOME/bryo`: `config.toml`, `certs.d`.
+    pub config: PathBuf,
+    /// `$XDG_RUNTIME_DIR/bryo`: sockets and the home-namespace record; may vanish at logout with no loss.
+    pub runtime: PathBuf,
+    /// Why `runtime` is not below `$XDG_RUNTIME_DIR`, where it is not: shown by `info` and `doctor`.
+    pub runtime_fallback: Option<RuntimeFallback>,
+}
+
+/// Why the runtime directory the session names is not used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuntimeFallback {
+    Unset,
+    Missing { path: PathBuf },
+    NotOurs { path: PathBuf, owner: u32 },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PathsError {
+    #[error("no home directory: neither HOME nor the password database names one")]
+    NoHome,
+    #[error("make directory {path}: {source}")]
+    Make {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("directory {path} belongs to user {owner}, not to this one")]
+    ForeignOwner { path: PathBuf, owner: u32 },
+}
+
+impl Paths {
+    /// Reads the environment; makes nothing yet.
+    pub fn from_environment() -> Result<Paths, PathsError> {
+        let base = directories::BaseDirs::new().ok_or(PathsError::NoHome)?;
+        let data = base.data_dir().join("bryo");
+        let (runtime, runtime_fallback) =
+            runtime_directory(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from));
+        Ok(Paths {
+            cache: base.cache_dir().join("bryo"),
+            config: base.config_dir().join("bryo"),
+            runtime,
+            runtime_fallback,
+            data,
+        })
+    }
+
+    pub fn containers(&self) -> PathBuf {
+        self.data.join("containers")
+    }
+
+    pub fn names(&self) -> PathBuf {
+        self.data.join("names")
+    }
+
+    pub fn images(&self) -> PathBuf {
+        self.data.join("images")
+    }
+
+    pub fn layers(&self) -> PathBuf {
+        self.data.join("layers")
+    }
+
+    /// The store's lock: shared for whoever adds or uses, exclusive for garbage collection and migration.
+    pub fn store_lock(&self) -> PathBuf {
+        self.data.join("lock")
+    }
+
+    /// Records which process holds the home namespace.
+    pub fn home_record(&self) -> PathBuf {
+        self.runtime.join("home")
+    }
+
+    /// A monitor's socket; the short name keeps it below the 108 bytes of `sun_path`.
+    pub fn monitor_socket(&self, container_hex: &str) -> PathBuf {
+        self.runtime.join("m").join(&container_hex[..16])
+    }
+
+    /// Makes a directory and its parents, 0700 whatever the umask says.
+    pub fn make(path: &Path) -> Result<(), PathsError> {
+        if path.is_dir() {
+            return Ok(());
+        }
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+        made.map_err(|source| PathsError::Make {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Makes the runtime directory and refuses one that another user has prepared.
+    pub fn make_runtime(&self) -> Result<(), PathsError> {
+        Paths::make(&self.runtime.join("m"))?;
+        match owner_of(&self.runtime) {
+            Some(owner) if owner != our_uid() => Err(PathsError::ForeignOwner {
+                path: self.runtime.clone(),
+                owner,
+            }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// `$XDG_RUNTIME_DIR/bryo`, or a private directory below `/tmp` where that is unset, stale or someone else's.
+fn runtime_directory(named: Option<PathBuf>) -> (PathBuf, Option<RuntimeFallback>) {
+    let reason = match named {
+        None => RuntimeFallback::Unset,
+        Some(path) => match owner_of(&path) {
+            Some(owner) if owner == our_uid() => return (path.join("bryo"), None),
+            Some(owner) => RuntimeFallback::NotOurs { path, owner },
+            None => RuntimeFallback::Missing { path },
+        },
+    };
+    (
+        PathBuf::from(format!("/tmp/bryo-{}", our_uid())),
+        Some(reason),
+    )
+}
+
+fn owner_of(path: &Path) -> Option<u32> {
+    fs::symlink_metadata(path)
+        .ok()
+        .filter(|meta| meta.is_dir())
+        .map(|meta| meta.uid())
+}
+
+fn our_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}

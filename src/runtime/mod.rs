@@ -1,0 +1,14 @@
+//! OCI runtime spec to a pure, ordered list of setup steps to a process: namespaces, id maps, cgroup, capabilities, seccomp.
+//! Never the store, never image names.
+
+pub mod capability;
+pub mod cgroup;
+pub mod defaults;
+pub mod doctor;
+pub mod execute;
+pub mod home;
+pub mod idmap;
+pub mod plan;
+pub mod rootfs;
+pub mod seccomp;
+pub mod spec;

@@ -1,0 +1,15 @@
+//! The kernel: clone, pidfds, mounts, openat2, locks, sockets, poll, terminals. The only `unsafe`; never bryo's words or policy.
+
+pub mod capability;
+pub mod fs;
+pub mod lock;
+pub mod mount;
+pub mod namespace;
+pub mod pidfd;
+pub mod poll;
+pub mod process;
+pub mod seccomp;
+pub mod signal;
+pub mod socket;
+pub mod terminal;
+pub mod xattr;
