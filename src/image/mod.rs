@@ -18,6 +18,7 @@ mod settle;
 mod store;
 mod tar;
 mod unpack;
+mod variant;
 mod verify;
 
 pub use archive::{ArchiveError, LoadOptions, Loaded, load};
