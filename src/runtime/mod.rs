@@ -5,6 +5,7 @@ pub mod capability;
 pub mod cgroup;
 pub mod defaults;
 pub mod doctor;
+pub mod embedded;
 pub mod execute;
 pub mod home;
 pub mod idmap;
