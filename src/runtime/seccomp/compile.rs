@@ -124,33 +124,45 @@ pub fn program(
     })
 }
 
-/// A rule's row in the table of numbers, with the rule's index; `None` is the faked success.
-type Call = (&'static [u32; 5], Option<usize>);
+/// A rule's row in the table of numbers, with the rule's index plus one; 0 is the faked success.
+type Call = (&'static [u32; 5], u32);
+const FAKED: u32 = 0;
 
 /// Names that no architecture has are calls of a newer kernel: there is no number to allow.
 fn resolve(policy: &Policy, fake_chown: bool) -> Vec<Call> {
-    let row = |name: &str| {
-        NUMBERS
-            .binary_search_by(|(known, _)| (*known).cmp(name))
-            .ok()
-            .map(|at| &NUMBERS[at].1)
-    };
     let mut calls = Vec::with_capacity(policy.rules.len() + OWNER_CHANGES.len());
-    for (index, rule) in policy.rules.iter().enumerate() {
-        if fake_chown && OWNER_CHANGES.contains(&rule.name) {
-            continue;
+    let mut hint = 0;
+    for (rule, index) in policy.rules.iter().zip(1..) {
+        if !(fake_chown && OWNER_CHANGES.contains(&rule.name)) {
+            calls.extend(row(rule.name, &mut hint).map(|row| (row, index)));
         }
-        calls.extend(row(rule.name).map(|row| (row, Some(index))));
     }
     if fake_chown {
         calls.extend(
             OWNER_CHANGES
                 .iter()
-                .filter_map(|name| row(name))
-                .map(|row| (row, None)),
+                .filter_map(|name| row(name, &mut hint))
+                .map(|row| (row, FAKED)),
         );
     }
     calls
+}
+
+/// Profiles name calls more or less in order, so the next row is mostly a few places behind the last one (`hint`).
+fn row(name: &str, hint: &mut usize) -> Option<&'static [u32; 5]> {
+    const NEAR: usize = 4;
+    let near = NUMBERS[*hint..]
+        .iter()
+        .take(NEAR)
+        .position(|(known, _)| *known == name)
+        .map(|at| *hint + at);
+    let at = near.or_else(|| {
+        NUMBERS
+            .binary_search_by(|(known, _)| (*known).cmp(name))
+            .ok()
+    })?;
+    *hint = at;
+    Some(&NUMBERS[at].1)
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -184,14 +196,15 @@ fn push(ranges: &mut Vec<Range>, start: u32, leaf: Leaf) {
 
 /// Every number of one architecture, in order.
 fn ranges(abi: &Abi, policy: &Policy, calls: &[Call]) -> Vec<Range> {
-    let mut numbers: Vec<(u32, Option<usize>)> = Vec::with_capacity(calls.len() + 64);
+    // Number and rule in one word: sorted by both, and fast.
+    let mut numbers: Vec<u64> = Vec::with_capacity(calls.len() * abi.columns.len());
     for (row, rule) in calls {
         let of_column = abi
             .columns
             .iter()
             .map(|column| row[*column])
             .filter(|number| *number != NO);
-        numbers.extend(of_column.map(|number| (number, *rule)));
+        numbers.extend(of_column.map(|number| u64::from(number) << 32 | u64::from(*rule)));
     }
     numbers.sort_unstable();
     numbers.dedup();
@@ -205,7 +218,7 @@ fn ranges(abi: &Abi, policy: &Policy, calls: &[Call]) -> Vec<Range> {
     let mut rest = numbers.as_slice();
     while let Some(start) = islands.next() {
         let end = islands.peek().copied().unwrap_or(u32::MAX);
-        let (inside, after) = rest.split_at(rest.partition_point(|(number, _)| *number < end));
+        let (inside, after) = rest.split_at(rest.partition_point(|entry| number_of(*entry) < end));
         rest = after;
         push(
             &mut ranges,
@@ -216,12 +229,13 @@ fn ranges(abi: &Abi, policy: &Policy, calls: &[Call]) -> Vec<Range> {
                 policy.default
             }),
         );
-        for same in inside.chunk_by(|left, right| left.0 == right.0) {
-            push(&mut ranges, same[0].0, leaf(policy, same));
+        for same in inside.chunk_by(|left, right| number_of(*left) == number_of(*right)) {
+            let number = number_of(same[0]);
+            push(&mut ranges, number, leaf(policy, same));
             let is_last = same.last() == inside.last();
             push(
                 &mut ranges,
-                same[0].0 + 1,
+                number + 1,
                 Leaf::Action(if is_last { newer } else { policy.default }),
             );
         }
@@ -229,14 +243,26 @@ fn ranges(abi: &Abi, policy: &Policy, calls: &[Call]) -> Vec<Range> {
     ranges
 }
 
-fn leaf(policy: &Policy, same: &[(u32, Option<usize>)]) -> Leaf {
-    let Some(mut rules) = same
+fn number_of(entry: u64) -> u32 {
+    (entry >> 32) as u32
+}
+
+fn leaf(policy: &Policy, same: &[u64]) -> Leaf {
+    let rule_of = |entry: u64| (entry as u32).checked_sub(1);
+    if let [only] = same
+        && let Some(rule) = rule_of(*only).map(|rule| &policy.rules[rule as usize])
+        && rule.checks.is_empty()
+    {
+        return Leaf::Action(rule.action);
+    }
+    let Some(rules) = same
         .iter()
-        .map(|(_, rule)| *rule)
-        .collect::<Option<Vec<usize>>>()
+        .map(|entry| rule_of(*entry))
+        .collect::<Option<Vec<u32>>>()
     else {
         return Leaf::Action(action::ERRNO);
     };
+    let mut rules: Vec<usize> = rules.into_iter().map(|rule| rule as usize).collect();
     // The one without checks comes last, and hides whatever stands behind it.
     let has_no_checks = |rule: &usize| policy.rules[*rule].checks.is_empty();
     rules.sort_by_key(has_no_checks);
