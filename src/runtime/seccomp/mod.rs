@@ -8,6 +8,7 @@ mod profile;
 #[cfg(test)]
 #[path = "oracle_tests.rs"]
 mod tests;
+mod tree;
 
 use oci_spec::runtime::{
     Arch, LinuxSeccomp, LinuxSeccompAction, LinuxSeccompFilterFlag, LinuxSeccompOperator, Spec,
