@@ -8,6 +8,7 @@ pub mod namespace;
 pub mod pidfd;
 pub mod poll;
 pub mod process;
+pub mod role;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
