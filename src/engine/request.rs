@@ -1,1 +1,175 @@
-//! request
+//! What may be asked of the engine, as plain typed data, and the parsers of the single values in it (docker's grammar).
+//! Never opens the store, never prints; whether an image or container exists is for the verbs to find out.
+
+mod attach;
+mod create;
+mod environment;
+mod filter;
+mod label;
+mod mount;
+mod security;
+mod signal;
+mod size;
+mod sysctl;
+mod time;
+mod ulimit;
+
+pub use attach::{AttachError, DEFAULT_DETACH_KEYS, DetachKeys, Stream};
+pub use create::{
+    CreateRequest, NetworkMode, PullPolicy, RunRequest, UnknownNetwork, UnknownPull,
+    capability_name,
+};
+pub use environment::{EnvError, Variable, parse_env_file, parse_variable};
+pub use filter::{FilterError, ImageFilters, LabelFilter, PsFilters, Status};
+pub use label::{Label, LabelError};
+pub use mount::{
+    BindOptions, Mount, MountError, MountKind, Propagation, RecursiveReadOnly, TmpfsOptions,
+    duplicate_target,
+};
+pub use security::{SeccompChoice, SecurityError, SecurityOption};
+pub use signal::{Signal, SignalError};
+pub use size::{Size, SizeError};
+pub use sysctl::{Sysctl, SysctlError};
+pub use time::{Moment, MomentError, parse_go_duration};
+pub use ulimit::{Limit, Resource, Ulimit, UlimitError};
+
+use std::path::PathBuf;
+
+use crate::image::Reference;
+
+/// `start`: the named containers again, with what was written into them so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StartRequest {
+    pub names: Vec<String>,
+    /// Show its output and wait for its end; only with one name.
+    pub attach: bool,
+    pub interactive: bool,
+    /// None: the configuration's, else `DEFAULT_DETACH_KEYS`.
+    pub detach_keys: Option<DetachKeys>,
+    pub sig_proxy: bool,
+}
+
+/// How long `stop` waits before it kills.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopTimeout {
+    /// What the container says, else ten seconds.
+    Default,
+    Seconds(u32),
+    Forever,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StopRequest {
+    pub names: Vec<String>,
+    /// None: the container's own stop signal, else SIGTERM.
+    pub signal: Option<Signal>,
+    pub timeout: StopTimeout,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KillRequest {
+    pub names: Vec<String>,
+    pub signal: Signal,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveRequest {
+    pub names: Vec<String>,
+    /// Kill a running one first; a name that does not exist is no error.
+    pub force: bool,
+    /// Its anonymous volumes too.
+    pub volumes: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogsRequest {
+    pub name: String,
+    pub follow: bool,
+    pub timestamps: bool,
+    /// The last so many lines; None: all.
+    pub tail: Option<u64>,
+    pub since: Option<Moment>,
+    pub until: Option<Moment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WaitRequest {
+    pub names: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PsRequest {
+    /// Those that do not run, too.
+    pub all: bool,
+    /// The so many created last, whatever their status (`-l` is 1).
+    pub last: Option<usize>,
+    /// Sum up the sizes of the writable layers, which takes time.
+    pub size: bool,
+    pub filters: PsFilters,
+}
+
+/// What a name given to `inspect` may stand for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    Container,
+    Image,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InspectRequest {
+    pub names: Vec<String>,
+    /// None: containers first, then images.
+    pub kind: Option<ObjectKind>,
+    pub size: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PullRequest {
+    pub reference: Reference,
+    /// `linux/arm64/v8`; None: the host's.
+    pub platform: Option<String>,
+}
+
+/// Where `load` and `import` read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Input {
+    Stdin,
+    File(PathBuf),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadRequest {
+    pub input: Input,
+    pub platform: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportRequest {
+    pub input: Input,
+    pub reference: Option<Reference>,
+    pub message: Option<String>,
+    pub platform: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagRequest {
+    /// Name, digest, full or short id.
+    pub source: String,
+    pub target: Reference,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RemoveImageRequest {
+    pub names: Vec<String>,
+    pub force: bool,
+    /// Leave nameless parents alone.
+    pub no_prune: bool,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ListImagesRequest {
+    pub all: bool,
+    /// `debian`, `debian:12`, `quay.io/*`: the positional argument of `images`.
+    pub pattern: Option<String>,
+    pub filters: ImageFilters,
+}

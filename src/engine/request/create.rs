@@ -1,0 +1,183 @@
+//! Everything `create` and `run` can say about a container. Values only: nothing is looked up here.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::attach::{DetachKeys, Stream};
+use super::environment::Variable;
+use super::mount::Mount;
+use super::security::SecurityOption;
+use super::signal::Signal;
+use super::ulimit::Ulimit;
+
+/// When `create` and `run` ask the registry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum PullPolicy {
+    Always,
+    #[default]
+    Missing,
+    Never,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("invalid pull option: {text:?}: must be one of \"always\", \"missing\" or \"never\"")]
+pub struct UnknownPull {
+    text: String,
+}
+
+impl FromStr for PullPolicy {
+    type Err = UnknownPull;
+
+    fn from_str(text: &str) -> Result<PullPolicy, UnknownPull> {
+        match text {
+            "always" => Ok(PullPolicy::Always),
+            "missing" | "" => Ok(PullPolicy::Missing),
+            "never" => Ok(PullPolicy::Never),
+            _ => Err(UnknownPull {
+                text: text.to_owned(),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for PullPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PullPolicy::Always => "always",
+            PullPolicy::Missing => "missing",
+            PullPolicy::Never => "never",
+        })
+    }
+}
+
+/// The container's network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum NetworkMode {
+    /// Nothing was said: what the configuration says, else pasta (an embedded image: none).
+    #[default]
+    Default,
+    None,
+    Host,
+    Pasta,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum UnknownNetwork {
+    #[error(
+        "network {name} not found: networks are not yet supported by bryo (use none, host or pasta)"
+    )]
+    Named { name: String },
+    #[error("joining the network of another container is not yet supported by bryo")]
+    Container,
+    #[error("network options are not yet supported by bryo: {text:?}")]
+    Options { text: String },
+}
+
+impl FromStr for NetworkMode {
+    type Err = UnknownNetwork;
+
+    fn from_str(text: &str) -> Result<NetworkMode, UnknownNetwork> {
+        match text {
+            "default" | "" => Ok(NetworkMode::Default),
+            "none" => Ok(NetworkMode::None),
+            "host" => Ok(NetworkMode::Host),
+            "pasta" => Ok(NetworkMode::Pasta),
+            _ if text.starts_with("container:") => Err(UnknownNetwork::Container),
+            _ if text.contains([',', '=']) => Err(UnknownNetwork::Options {
+                text: text.to_owned(),
+            }),
+            _ => Err(UnknownNetwork::Named {
+                name: text.to_owned(),
+            }),
+        }
+    }
+}
+
+impl fmt::Display for NetworkMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            NetworkMode::Default => "default",
+            NetworkMode::None => "none",
+            NetworkMode::Host => "host",
+            NetworkMode::Pasta => "pasta",
+        })
+    }
+}
+
+/// `net_admin`, `CAP_NET_ADMIN`, `all` as the one canonical name; whether it exists is for the runtime to say.
+pub fn capability_name(text: &str) -> String {
+    let upper = text.to_ascii_uppercase();
+    match upper.as_str() {
+        "ALL" => upper,
+        _ if upper.starts_with("CAP_") => upper,
+        _ => format!("CAP_{upper}"),
+    }
+}
+
+/// `create`, and the part of `run` that makes the container.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CreateRequest {
+    /// As typed: a name, `name@digest`, a full or short id.
+    pub image: String,
+    /// What follows the image; empty: the image's own.
+    pub command: Vec<String>,
+    /// Checked by the engine (`ContainerName`); None: an invented one.
+    pub name: Option<String>,
+    /// Files first, then `-e`, in order; the last of a name counts.
+    pub env: Vec<Variable>,
+    pub workdir: Option<String>,
+    /// `user[:group]`, names or numbers, resolved in the image's own files.
+    pub user: Option<String>,
+    /// None: the image's; `Some([])`: none at all (`--entrypoint ""`), which also drops the image's command.
+    pub entrypoint: Option<Vec<String>>,
+    pub hostname: Option<String>,
+    pub labels: BTreeMap<String, String>,
+    pub init: bool,
+    /// Binds and tmpfs, in the order given; no target occurs twice.
+    pub mounts: Vec<Mount>,
+    pub read_only: bool,
+    pub pull: PullPolicy,
+    /// No progress of a pull (`-q`).
+    pub quiet_pull: bool,
+    pub cidfile: Option<PathBuf>,
+    pub stop_signal: Option<Signal>,
+    /// Seconds; -1: for ever.
+    pub stop_timeout: Option<i32>,
+    /// Canonical names, `CAP_NET_ADMIN` or `ALL`.
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub privileged: bool,
+    pub security: Vec<SecurityOption>,
+    pub sysctls: BTreeMap<String, String>,
+    /// One per resource: the last counts.
+    pub ulimits: Vec<Ulimit>,
+    /// Bytes; None: docker's 64 MiB.
+    pub shm_size: Option<u64>,
+    /// `linux/arm64/v8`; None: the host's.
+    pub platform: Option<String>,
+    pub network: NetworkMode,
+    /// As typed, checked by the cli with `net::PortSpec`.
+    pub ports: Vec<String>,
+    pub tty: bool,
+    /// Keep the standard input open.
+    pub interactive: bool,
+    /// Remove it when it ends (`--rm`).
+    pub auto_remove: bool,
+    /// `-a`: only these streams; None: all that make sense.
+    pub attach: Option<Vec<Stream>>,
+}
+
+/// `run`: create, start, and stay with it unless told otherwise.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunRequest {
+    pub create: CreateRequest,
+    pub detach: bool,
+    /// Forward the client's signals to the program.
+    pub sig_proxy: bool,
+    /// None: the configuration's, else `DEFAULT_DETACH_KEYS`.
+    pub detach_keys: Option<DetachKeys>,
+}

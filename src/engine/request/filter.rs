@@ -1,0 +1,243 @@
+//! `--filter` of `ps` and `images`, typed. Different keys must all hold; of one key's values any (of labels: all).
+
+use regex::Regex;
+
+use super::label::Label;
+
+/// What a container is doing, as `ps` counts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    Created,
+    Running,
+    Paused,
+    Restarting,
+    Removing,
+    Exited,
+    Dead,
+}
+
+/// A filter that does not count is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PsFilters {
+    /// Prefixes of ids.
+    pub id: Vec<String>,
+    /// Regular expressions found in a name: `name_matches`.
+    pub name: Vec<String>,
+    pub labels: Vec<LabelFilter>,
+    pub exited: Vec<i32>,
+    pub status: Vec<Status>,
+    /// Images (or their descendants): name, id.
+    pub ancestor: Vec<String>,
+    /// Containers created before, after this one.
+    pub before: Option<String>,
+    pub since: Option<String>,
+    /// Mount targets or sources.
+    pub volume: Vec<String>,
+    pub network: Vec<String>,
+    pub publish: Vec<String>,
+    pub expose: Vec<String>,
+    pub health: Vec<String>,
+}
+
+/// `key` (any value) or `key=value`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LabelFilter {
+    pub key: String,
+    pub value: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ImageFilters {
+    pub dangling: Option<bool>,
+    pub labels: Vec<LabelFilter>,
+    pub before: Option<String>,
+    pub since: Option<String>,
+    /// Patterns as `path.Match` reads them, `debian`, `*/x:1.*`.
+    pub reference: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum FilterError {
+    #[error("bad format of filter (expected name=value)")]
+    Form,
+    #[error("invalid filter '{key}'")]
+    Key { key: String },
+    #[error("invalid filter '{key}={value}': {expected}")]
+    Value {
+        key: String,
+        value: String,
+        expected: &'static str,
+    },
+}
+
+fn split(text: &str) -> Result<(String, &str), FilterError> {
+    let (key, value) = text.split_once('=').ok_or(FilterError::Form)?;
+    Ok((key.trim().to_ascii_lowercase(), value.trim()))
+}
+
+impl LabelFilter {
+    fn parse(text: &str) -> LabelFilter {
+        match text.split_once('=') {
+            Some((key, value)) => LabelFilter {
+                key: key.to_owned(),
+                value: Some(value.to_owned()),
+            },
+            None => LabelFilter {
+                key: text.to_owned(),
+                value: None,
+            },
+        }
+    }
+
+    pub fn matches(&self, label: &Label) -> bool {
+        self.key == label.key && self.value.as_ref().is_none_or(|v| *v == label.value)
+    }
+}
+
+impl Status {
+    pub fn parse(text: &str) -> Option<Status> {
+        Some(match text {
+            "created" => Status::Created,
+            "running" => Status::Running,
+            "paused" => Status::Paused,
+            "restarting" => Status::Restarting,
+            "removing" => Status::Removing,
+            "exited" => Status::Exited,
+            "dead" => Status::Dead,
+            _ => return None,
+        })
+    }
+}
+
+impl PsFilters {
+    /// Adds one `key=value`.
+    pub fn add(&mut self, text: &str) -> Result<(), FilterError> {
+        let (key, value) = split(text)?;
+        let wrong = |expected| FilterError::Value {
+            key: key.clone(),
+            value: value.to_owned(),
+            expected,
+        };
+        let owned = value.to_owned();
+        match key.as_str() {
+            "id" => self.id.push(owned),
+            "name" => {
+                Regex::new(value).map_err(|_| wrong("no regular expression"))?;
+                self.name.push(owned);
+            }
+            "label" => self.labels.push(LabelFilter::parse(value)),
+            "exited" => {
+                let code = value.parse().map_err(|_| wrong("no exit code"))?;
+                self.exited.push(code);
+            }
+            "status" => {
+                let expected =
+                    "one of created, running, paused, restarting, removing, exited, dead";
+                let status = Status::parse(value).ok_or_else(|| wrong(expected))?;
+                self.status.push(status);
+            }
+            "ancestor" => self.ancestor.push(owned),
+            "before" => self.before = Some(owned),
+            "since" => self.since = Some(owned),
+            "volume" => self.volume.push(owned),
+            "network" => self.network.push(owned),
+            "publish" => self.publish.push(owned),
+            "expose" => self.expose.push(owned),
+            "health" => self.health.push(owned),
+            _ => return Err(FilterError::Key { key }),
+        }
+        Ok(())
+    }
+
+    /// True if a container of this name passes the name filters: regular expressions, with or without docker's
+    /// leading slash.
+    pub fn name_matches(&self, name: &str) -> bool {
+        let slashed = format!("/{name}");
+        self.name.is_empty()
+            || self.name.iter().any(|pattern| match Regex::new(pattern) {
+                Ok(regex) => regex.is_match(name) || regex.is_match(&slashed),
+                Err(_) => pattern == name,
+            })
+    }
+}
+
+impl ImageFilters {
+    pub fn add(&mut self, text: &str) -> Result<(), FilterError> {
+        let (key, value) = split(text)?;
+        let owned = value.to_owned();
+        match key.as_str() {
+            "dangling" => {
+                let dangling = super::security::parse_bool(&value.to_ascii_lowercase());
+                self.dangling = Some(dangling.ok_or(FilterError::Value {
+                    key,
+                    value: owned,
+                    expected: "true or false",
+                })?);
+            }
+            "label" => self.labels.push(LabelFilter::parse(value)),
+            "before" => self.before = Some(owned),
+            "since" => self.since = Some(owned),
+            "reference" => self.reference.push(owned),
+            _ => return Err(FilterError::Key { key }),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn named(pattern: &str, name: &str) -> bool {
+        let mut filters = PsFilters::default();
+        filters.add(&format!("name={pattern}")).unwrap();
+        filters.name_matches(name)
+    }
+
+    #[test]
+    fn names_match_as_expressions() {
+        assert!(named("web", "my-web-1"));
+        assert!(named("^web$", "web"));
+        assert!(named("^/web$", "web"));
+        assert!(!named("^web$", "web2"));
+        assert!(named("web[0-9]+$", "web12"));
+        assert!(!named("web[^0-9]", "web12"));
+        assert!(named("^a.*z$", "abcz"));
+        assert!(named("x|web", "web"));
+        assert!(named("w?eb", "eb"));
+        assert!(PsFilters::default().add("name=(").is_err());
+    }
+
+    #[test]
+    fn filters_are_typed() {
+        let mut filters = PsFilters::default();
+        for text in [
+            "label=a=b",
+            "label=c",
+            "exited=137",
+            "status=running",
+            "id=abc",
+        ] {
+            filters.add(text).unwrap();
+        }
+        assert_eq!(filters.exited, [137]);
+        assert_eq!(filters.status, [Status::Running]);
+        let label = |text: &str| text.parse::<Label>().unwrap();
+        assert!(filters.labels[0].matches(&label("a=b")));
+        assert!(!filters.labels[0].matches(&label("a=c")));
+        assert!(filters.labels[1].matches(&label("c=anything")));
+    }
+
+    #[test]
+    fn wrong_filters_are_named() {
+        let error = |text: &str| PsFilters::default().add(text).unwrap_err().to_string();
+        assert_eq!(error("web"), "bad format of filter (expected name=value)");
+        assert_eq!(error("colour=red"), "invalid filter 'colour'");
+        assert!(error("status=fine").starts_with("invalid filter 'status=fine': one of"));
+        assert!(ImageFilters::default().add("dangling=maybe").is_err());
+        let mut images = ImageFilters::default();
+        images.add("dangling=TRUE").unwrap();
+        assert_eq!(images.dangling, Some(true));
+    }
+}

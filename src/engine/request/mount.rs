@@ -1,0 +1,248 @@
+//! What a container gets mounted: the typed result of `-v`, `--mount` and `--tmpfs`. Pure: no path is opened here.
+
+mod long;
+mod short;
+mod tmpfs;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// One mount; `target` is absolute, without `.` and `..`, and not `/`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mount {
+    pub kind: MountKind,
+    pub target: String,
+    pub read_only: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountKind {
+    Bind(BindOptions),
+    Tmpfs(TmpfsOptions),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BindOptions {
+    /// Absolute; not resolved any further.
+    pub source: PathBuf,
+    /// `-v` makes a missing source directory; `--mount` refuses it.
+    pub create_source: bool,
+    pub propagation: Propagation,
+    /// Mounts below the source come along.
+    pub recursive: bool,
+    pub read_only_below: RecursiveReadOnly,
+}
+
+/// What becomes of a read-only bind's submounts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecursiveReadOnly {
+    /// Read-only too, where the kernel can.
+    #[default]
+    IfPossible,
+    Never,
+    Required,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Propagation {
+    #[default]
+    Rprivate,
+    Private,
+    Rshared,
+    Shared,
+    Rslave,
+    Slave,
+}
+
+/// Options of a tmpfs; what is None stays the kernel's default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TmpfsOptions {
+    /// Bytes.
+    pub size: Option<u64>,
+    pub mode: Option<u32>,
+    /// Further options of mount(8) in the order given, `noexec`, `uid=1000`; docker's `noexec,nosuid,nodev` unless
+    /// the opposite was said.
+    pub flags: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum MountError {
+    #[error("invalid volume specification: '{spec}'")]
+    VolumeSpec { spec: String },
+    #[error("invalid volume specification: '{spec}': invalid mode: {mode}")]
+    VolumeMode { spec: String, mode: String },
+    #[error(
+        "invalid volume specification: '{spec}': invalid mount path: '{target}' mount path must be absolute"
+    )]
+    RelativeTarget { spec: String, target: String },
+    #[error("invalid volume specification: '{spec}': destination can't be '/'")]
+    RootTarget { spec: String },
+    #[error(
+        "{what} are not yet supported by bryo ('{spec}'); bind a directory by its path instead"
+    )]
+    Volumes { what: &'static str, spec: String },
+    #[error("mount {spec}: {reason}")]
+    Path { spec: String, reason: &'static str },
+    #[error("invalid field '{field}' must be a key=value pair")]
+    Field { field: String },
+    #[error("unknown option '{key}' in '{field}'")]
+    Key { key: String, field: String },
+    #[error("invalid value for '{key}': {value}")]
+    Value { key: String, value: String },
+    #[error("mount type unknown: '{kind}'")]
+    Kind { kind: String },
+    #[error("target is required")]
+    NoTarget,
+    #[error("source is required for a bind mount")]
+    NoSource,
+    #[error("cannot mix '{option}' options with mount type '{kind}'")]
+    Mixed { option: String, kind: &'static str },
+    #[error("mount type {kind} is not yet supported by bryo")]
+    KindLater { kind: String },
+    #[error("mount option {key} is not yet supported by bryo")]
+    OptionLater { key: String },
+    #[error("unterminated quote in mount '{spec}'")]
+    Quote { spec: String },
+    #[error("invalid tmpfs option {option:?}")]
+    TmpfsOption { option: String },
+    #[error("Duplicate mount point: {target}")]
+    Duplicate { target: String },
+}
+
+impl Mount {
+    /// `-v`: `source:target[:options]`; `directory` makes `./x` absolute.
+    pub fn from_volume_flag(spec: &str, directory: &std::path::Path) -> Result<Mount, MountError> {
+        short::parse(spec, directory)
+    }
+
+    /// `--mount type=bind,source=…,target=…`.
+    pub fn from_mount_flag(spec: &str, directory: &std::path::Path) -> Result<Mount, MountError> {
+        long::parse(spec, directory)
+    }
+
+    /// `--tmpfs target[:options]`.
+    pub fn from_tmpfs_flag(spec: &str) -> Result<Mount, MountError> {
+        tmpfs::parse(spec)
+    }
+}
+
+impl Propagation {
+    pub fn parse(text: &str) -> Option<Propagation> {
+        Some(match text {
+            "rprivate" => Propagation::Rprivate,
+            "private" => Propagation::Private,
+            "rshared" => Propagation::Rshared,
+            "shared" => Propagation::Shared,
+            "rslave" => Propagation::Rslave,
+            "slave" => Propagation::Slave,
+            _ => return None,
+        })
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Propagation::Rprivate => "rprivate",
+            Propagation::Private => "private",
+            Propagation::Rshared => "rshared",
+            Propagation::Shared => "shared",
+            Propagation::Rslave => "rslave",
+            Propagation::Slave => "slave",
+        }
+    }
+}
+
+/// The first target that two mounts have in common.
+pub fn duplicate_target(mounts: &[Mount]) -> Result<(), MountError> {
+    for (index, mount) in mounts.iter().enumerate() {
+        if mounts[..index].iter().any(|m| m.target == mount.target) {
+            return Err(MountError::Duplicate {
+                target: mount.target.clone(),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Lexical: `/a/./b/../c/` is `/a/c`, as docker cleans targets before it looks at them.
+fn clean(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            other => parts.push(other),
+        }
+    }
+    format!("/{}", parts.join("/"))
+}
+
+/// A cleaned target, refused if it is relative or `/`.
+fn checked_target(spec: &str, target: &str) -> Result<String, MountError> {
+    if !target.starts_with('/') {
+        return Err(MountError::RelativeTarget {
+            spec: spec.to_owned(),
+            target: target.to_owned(),
+        });
+    }
+    if target.contains('\0') {
+        return Err(MountError::Path {
+            spec: spec.replace('\0', "?"),
+            reason: "a path has a NUL byte in it",
+        });
+    }
+    match clean(target) {
+        root if root == "/" => Err(MountError::RootTarget {
+            spec: spec.to_owned(),
+        }),
+        target => Ok(target),
+    }
+}
+
+/// True for what names a path rather than a volume: `/x`, `./x`, `../x`, `.`, `..`, `~` is a name's job of the shell.
+fn is_path(source: &str) -> bool {
+    source.starts_with('/')
+        || source == "."
+        || source == ".."
+        || source.starts_with("./")
+        || source.starts_with("../")
+}
+
+fn absolute(source: &str, directory: &std::path::Path) -> PathBuf {
+    if source.starts_with('/') {
+        return PathBuf::from(clean(source));
+    }
+    PathBuf::from(clean(&directory.join(source).to_string_lossy()))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_cleaned() {
+        assert_eq!(clean("/a/./b//../c/"), "/a/c");
+        assert_eq!(clean("/../.."), "/");
+        assert!(matches!(
+            checked_target("x", "/.."),
+            Err(MountError::RootTarget { .. })
+        ));
+    }
+
+    #[test]
+    fn one_target_twice_is_refused() {
+        let mounts = [
+            Mount::from_tmpfs_flag("/a/b").unwrap(),
+            Mount::from_tmpfs_flag("/a/../a/b").unwrap(),
+        ];
+        assert_eq!(
+            duplicate_target(&mounts).unwrap_err().to_string(),
+            "Duplicate mount point: /a/b"
+        );
+        assert!(duplicate_target(&mounts[..1]).is_ok());
+    }
+}

@@ -1,0 +1,304 @@
+//! `--mount key=value,…`: one line of CSV, so that a path with a comma can be quoted.
+
+use std::path::Path;
+
+use super::{
+    BindOptions, Mount, MountError, MountKind, Propagation, RecursiveReadOnly, TmpfsOptions,
+    absolute, checked_target, tmpfs,
+};
+use crate::engine::request::security::parse_bool;
+
+/// What was said, before it is known which kind of mount it belongs to.
+#[derive(Default)]
+struct Fields {
+    kind: Option<String>,
+    source: Option<String>,
+    target: Option<String>,
+    read_only: bool,
+    propagation: Option<Propagation>,
+    recursive: Option<String>,
+    create_source: Option<bool>,
+    tmpfs_size: Option<u64>,
+    tmpfs_mode: Option<u32>,
+    /// The first option of each kind of mount, for the message when it is mixed with another.
+    bind_option: Option<String>,
+    tmpfs_option: Option<String>,
+    volume_option: Option<String>,
+}
+
+pub fn parse(spec: &str, directory: &Path) -> Result<Mount, MountError> {
+    let mut fields = Fields::default();
+    for field in csv(spec)? {
+        set(&mut fields, &field)?;
+    }
+    let kind = fields.kind.as_deref().unwrap_or("volume");
+    match kind {
+        "bind" | "tmpfs" | "volume" => {}
+        "image" | "npipe" | "cluster" => {
+            return Err(MountError::KindLater {
+                kind: kind.to_owned(),
+            });
+        }
+        _ => {
+            return Err(MountError::Kind {
+                kind: kind.to_owned(),
+            });
+        }
+    }
+    let target = fields.target.as_deref().ok_or(MountError::NoTarget)?;
+    let target = checked_target(spec, target)?;
+    let read_only = fields.read_only;
+    let kind = match kind {
+        "bind" => MountKind::Bind(bind(&fields, directory)?),
+        "tmpfs" => MountKind::Tmpfs(tmpfs(&fields)?),
+        _ => {
+            return Err(MountError::Volumes {
+                what: "volumes",
+                spec: spec.to_owned(),
+            });
+        }
+    };
+    Ok(Mount {
+        kind,
+        target,
+        read_only,
+    })
+}
+
+fn set(fields: &mut Fields, field: &str) -> Result<(), MountError> {
+    let (key, value) = match field.split_once('=') {
+        Some((key, value)) => (key.to_ascii_lowercase(), Some(value)),
+        None => (field.to_ascii_lowercase(), None),
+    };
+    let flag = matches!(
+        key.as_str(),
+        "readonly" | "ro" | "volume-nocopy" | "bind-nonrecursive" | "bind-create-src"
+    );
+    let text = match value {
+        Some(value) => value,
+        None if flag => "true",
+        None => {
+            return Err(MountError::Field {
+                field: field.to_owned(),
+            });
+        }
+    };
+    let wrong = || MountError::Value {
+        key: key.clone(),
+        value: text.to_owned(),
+    };
+    match key.as_str() {
+        "type" => fields.kind = Some(text.to_ascii_lowercase()),
+        "source" | "src" => fields.source = Some(text.to_owned()),
+        "target" | "dst" | "destination" => fields.target = Some(text.to_owned()),
+        "readonly" | "ro" => fields.read_only = parse_bool(text).ok_or_else(wrong)?,
+        "consistency" => {}
+        "bind-propagation" => {
+            let propagation = Propagation::parse(&text.to_ascii_lowercase());
+            fields.propagation = Some(propagation.ok_or_else(wrong)?);
+        }
+        "bind-nonrecursive" => {
+            let off = parse_bool(text).ok_or_else(wrong)?;
+            fields.recursive = off.then(|| "disabled".to_owned());
+        }
+        "bind-recursive" => match text {
+            "enabled" | "disabled" | "writable" | "readonly" => {
+                fields.recursive = Some(text.to_owned());
+            }
+            _ => return Err(wrong()),
+        },
+        "bind-create-src" => fields.create_source = Some(parse_bool(text).ok_or_else(wrong)?),
+        "tmpfs-size" => fields.tmpfs_size = Some(tmpfs::size(text).ok_or_else(wrong)?),
+        "tmpfs-mode" => fields.tmpfs_mode = Some(tmpfs::mode(text).ok_or_else(wrong)?),
+        "volume-nocopy" | "volume-label" | "volume-driver" | "volume-opt" | "volume-subpath" => {}
+        "image-subpath" => {
+            return Err(MountError::OptionLater { key });
+        }
+        _ => {
+            return Err(MountError::Key {
+                key,
+                field: field.to_owned(),
+            });
+        }
+    }
+    remember(fields, &key);
+    Ok(())
+}
+
+fn remember(fields: &mut Fields, key: &str) {
+    for (family, place) in [
+        ("bind-", &mut fields.bind_option),
+        ("tmpfs-", &mut fields.tmpfs_option),
+        ("volume-", &mut fields.volume_option),
+    ] {
+        if key.starts_with(family) && place.is_none() {
+            *place = Some(format!("{family}*"));
+        }
+    }
+}
+
+fn not_mixed(kind: &'static str, options: [&Option<String>; 2]) -> Result<(), MountError> {
+    match options.into_iter().flatten().next() {
+        None => Ok(()),
+        Some(option) => Err(MountError::Mixed {
+            option: option.clone(),
+            kind,
+        }),
+    }
+}
+
+fn bind(fields: &Fields, directory: &Path) -> Result<BindOptions, MountError> {
+    not_mixed("bind", [&fields.volume_option, &fields.tmpfs_option])?;
+    let source = fields.source.as_deref().filter(|source| !source.is_empty());
+    let source = source.ok_or(MountError::NoSource)?;
+    if source.contains('\0') {
+        return Err(MountError::Value {
+            key: "source".to_owned(),
+            value: source.replace('\0', "?"),
+        });
+    }
+    let recursive = fields.recursive.as_deref();
+    Ok(BindOptions {
+        source: absolute(source, directory),
+        create_source: fields.create_source.unwrap_or(false),
+        propagation: fields.propagation.unwrap_or_default(),
+        recursive: recursive != Some("disabled"),
+        read_only_below: match recursive {
+            Some("writable") => RecursiveReadOnly::Never,
+            Some("readonly") => RecursiveReadOnly::Required,
+            _ => RecursiveReadOnly::IfPossible,
+        },
+    })
+}
+
+fn tmpfs(fields: &Fields) -> Result<TmpfsOptions, MountError> {
+    not_mixed("tmpfs", [&fields.bind_option, &fields.volume_option])?;
+    if fields.source.is_some() {
+        return Err(MountError::Mixed {
+            option: "source".to_owned(),
+            kind: "tmpfs",
+        });
+    }
+    Ok(TmpfsOptions {
+        size: fields.tmpfs_size,
+        mode: fields.tmpfs_mode,
+        ..tmpfs::defaults()
+    })
+}
+
+/// A field that begins with a quote ends with one; a doubled quote inside stands for itself (RFC 4180).
+fn csv(spec: &str) -> Result<Vec<String>, MountError> {
+    let mut fields = vec![String::new()];
+    let mut chars = spec.chars().peekable();
+    let mut quoted = false;
+    while let Some(c) = chars.next() {
+        let at_start = fields.last().is_some_and(String::is_empty);
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                push(&mut fields, '"');
+            }
+            '"' if quoted => quoted = false,
+            '"' if at_start => quoted = true,
+            ',' if !quoted => fields.push(String::new()),
+            other => push(&mut fields, other),
+        }
+    }
+    if quoted {
+        return Err(MountError::Quote {
+            spec: spec.to_owned(),
+        });
+    }
+    Ok(fields)
+}
+
+fn push(fields: &mut [String], c: char) {
+    if let Some(last) = fields.last_mut() {
+        last.push(c);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn parsed(spec: &str) -> Result<Mount, String> {
+        parse(spec, Path::new("/work")).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn binds_and_their_options() {
+        let mount =
+            parsed("type=bind,src=./a,dst=/b,ro,bind-propagation=shared,bind-recursive=readonly")
+                .unwrap();
+        assert!(mount.read_only);
+        let MountKind::Bind(bind) = mount.kind else {
+            panic!("no bind");
+        };
+        assert_eq!(bind.source, Path::new("/work/a"));
+        assert!(!bind.create_source && bind.recursive);
+        assert_eq!(bind.propagation, Propagation::Shared);
+        assert_eq!(bind.read_only_below, RecursiveReadOnly::Required);
+    }
+
+    #[test]
+    fn quotes_hide_commas() {
+        let mount = parsed("type=bind,\"source=/a,b\",target=/c").unwrap();
+        let MountKind::Bind(bind) = mount.kind else {
+            panic!("no bind");
+        };
+        assert_eq!(bind.source, Path::new("/a,b"));
+        assert!(
+            parsed("type=bind,\"source=/a")
+                .unwrap_err()
+                .starts_with("unterminated")
+        );
+    }
+
+    #[test]
+    fn tmpfs_size_and_mode() {
+        let mount = parsed("type=tmpfs,destination=/t,tmpfs-size=1m,tmpfs-mode=1770").unwrap();
+        let MountKind::Tmpfs(tmpfs) = mount.kind else {
+            panic!("no tmpfs");
+        };
+        assert_eq!((tmpfs.size, tmpfs.mode), (Some(1 << 20), Some(0o1770)));
+        assert_eq!(tmpfs.flags, ["noexec", "nosuid", "nodev"]);
+    }
+
+    #[test]
+    fn errors_are_docker_s() {
+        for (spec, message) in [
+            ("type=bind,x", "invalid field 'x' must be a key=value pair"),
+            ("type=bind,x=1", "unknown option 'x' in 'x=1'"),
+            ("type=bind,ro=maybe", "invalid value for 'ro': maybe"),
+            ("type=foo,target=/a", "mount type unknown: 'foo'"),
+            ("type=bind,source=/a", "target is required"),
+            ("type=bind,target=/a", "source is required for a bind mount"),
+            (
+                "type=bind,source=/a,target=/b,tmpfs-size=1m",
+                "cannot mix 'tmpfs-*' options with mount type 'bind'",
+            ),
+            (
+                "type=tmpfs,source=/a,target=/b",
+                "cannot mix 'source' options with mount type 'tmpfs'",
+            ),
+            (
+                "type=image,source=a,target=/b",
+                "mount type image is not yet supported by bryo",
+            ),
+        ] {
+            assert_eq!(parsed(spec).unwrap_err(), message, "{spec}");
+        }
+        assert!(
+            parsed("source=a,target=/b")
+                .unwrap_err()
+                .starts_with("volumes are not yet")
+        );
+        assert!(
+            parsed("type=bind,source=/a,target=b")
+                .unwrap_err()
+                .contains("must be absolute")
+        );
+    }
+}

@@ -1,0 +1,121 @@
+//! `--security-opt`: what it may say here. Files are read by the caller.
+
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+/// Which seccomp filter the program gets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SeccompChoice {
+    /// docker's default profile.
+    Default,
+    Unconfined,
+    /// A profile in docker's JSON, whole.
+    Profile(String),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecurityOption {
+    NoNewPrivileges(bool),
+    Seccomp(SeccompChoice),
+    /// A profile still to be read from this file; the cli replaces it by `Seccomp(Profile(…))`.
+    SeccompFile(String),
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SecurityError {
+    #[error("invalid --security-opt: {text:?}")]
+    Unknown { text: String },
+    #[error("--security-opt {text}: {value:?} is neither true nor false")]
+    Bool { text: String, value: String },
+    #[error("--security-opt {key} is not yet supported by bryo")]
+    Later { key: String },
+}
+
+impl FromStr for SecurityOption {
+    type Err = SecurityError;
+
+    fn from_str(text: &str) -> Result<SecurityOption, SecurityError> {
+        let unknown = || SecurityError::Unknown {
+            text: text.to_owned(),
+        };
+        // docker still reads the old spelling with a colon
+        let (key, value) = match text.split_once(['=', ':']) {
+            Some((key, value)) => (key, Some(value)),
+            None => (text, None),
+        };
+        match (key, value) {
+            ("no-new-privileges", None) => Ok(SecurityOption::NoNewPrivileges(true)),
+            ("no-new-privileges", Some(value)) => {
+                let on = parse_bool(value).ok_or_else(|| SecurityError::Bool {
+                    text: text.to_owned(),
+                    value: value.to_owned(),
+                })?;
+                Ok(SecurityOption::NoNewPrivileges(on))
+            }
+            ("seccomp", Some("unconfined")) => {
+                Ok(SecurityOption::Seccomp(SeccompChoice::Unconfined))
+            }
+            ("seccomp", Some("builtin")) => Ok(SecurityOption::Seccomp(SeccompChoice::Default)),
+            ("seccomp", Some(file)) if !file.is_empty() => {
+                Ok(SecurityOption::SeccompFile(file.to_owned()))
+            }
+            (
+                "apparmor" | "label" | "systempaths" | "writable-cgroups" | "credentialspec",
+                Some(_),
+            ) => Err(SecurityError::Later {
+                key: key.to_owned(),
+            }),
+            _ => Err(unknown()),
+        }
+    }
+}
+
+/// Go's `strconv.ParseBool`, which docker uses wherever a boolean is written out.
+pub(super) fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_in_both_spellings() {
+        assert_eq!(
+            "no-new-privileges".parse(),
+            Ok(SecurityOption::NoNewPrivileges(true))
+        );
+        assert_eq!(
+            "no-new-privileges:false".parse(),
+            Ok(SecurityOption::NoNewPrivileges(false))
+        );
+        assert_eq!(
+            "seccomp=unconfined".parse(),
+            Ok(SecurityOption::Seccomp(SeccompChoice::Unconfined))
+        );
+        assert_eq!(
+            "seccomp=a:b.json".parse(),
+            Ok(SecurityOption::SeccompFile("a:b.json".to_owned()))
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        let error = |text: &str| text.parse::<SecurityOption>().map_err(|e| e.to_string());
+        assert_eq!(
+            error("foo=bar"),
+            Err("invalid --security-opt: \"foo=bar\"".to_owned())
+        );
+        assert!(error("seccomp").is_err());
+        assert!(error("no-new-privileges=maybe").is_err());
+        assert_eq!(
+            error("apparmor=x"),
+            Err("--security-opt apparmor is not yet supported by bryo".to_owned())
+        );
+    }
+}
