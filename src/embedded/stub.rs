@@ -53,11 +53,22 @@ unsafe extern "C" fn main(stack: *const usize) -> ! {
         };
         (**vector, payload)
     };
-    // SAFETY: F_SETFD with FD_CLOEXEC takes no pointer.
-    unsafe { call(number::FCNTL, [ERROR_PIPE, 2, 1, 0, 0, 0]) };
+    close_error_pipe_on_exec();
     match mode {
         b'i' => init(&payload),
         _ => execute(&payload),
+    }
+}
+
+/// A seccomp profile may forbid fcntl: then errors are only told by the exit code, but no descriptor leaks.
+fn close_error_pipe_on_exec() {
+    const F_SETFD: usize = 2;
+    const FD_CLOEXEC: usize = 1;
+    // SAFETY: takes no pointer.
+    unsafe {
+        if call(number::FCNTL, [ERROR_PIPE, F_SETFD, FD_CLOEXEC, 0, 0, 0]) < 0 {
+            call(number::CLOSE, [ERROR_PIPE, 0, 0, 0, 0, 0]);
+        }
     }
 }
 

@@ -8,5 +8,5 @@ mod protocol;
 mod supervise;
 
 pub use log::{LogEntry, LogReader};
-pub use protocol::{Attach, Connection, FromMonitor, Reply, Request, Stream, VERSION};
+pub use protocol::{Attach, CHUNK, Connection, FromMonitor, Reply, Request, StartFailure, Stream, VERSION};
 pub use supervise::{Birth, Orders, run};

@@ -159,9 +159,10 @@ impl Connection {
         socket::send(self.socket.as_fd(), &[b"j", &text], &[]).map(drop)
     }
 
-    /// Bytes for the program's standard input, at most `CHUNK`.
-    pub fn input(&self, bytes: &[u8]) -> io::Result<()> {
-        socket::send(self.socket.as_fd(), &[b"i", bytes], &[]).map(drop)
+    /// Bytes for the program's standard input, at most `CHUNK`; `false` if the monitor has no room for them now. Never waits:
+    /// the monitor may itself be waiting for this client to read.
+    pub fn try_input(&self, bytes: &[u8]) -> io::Result<bool> {
+        socket::send_now(self.socket.as_fd(), &[b"i", bytes])
     }
 
     pub fn end_input(&self) -> io::Result<()> {

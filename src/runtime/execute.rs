@@ -18,7 +18,6 @@ use super::home;
 use super::idmap::IdMap;
 use super::plan::{SetupStep, has_namespace};
 use super::rootfs::Rootfs;
-use crate::sys::seccomp::Instruction;
 use crate::sys::socket::{self, Received};
 use crate::sys::{namespace, pidfd, process};
 
@@ -28,7 +27,7 @@ pub struct Launch {
     pub steps: Vec<SetupStep>,
     pub rootfs: Rootfs,
     /// Loaded into the program; `None` is unconfined.
-    pub seccomp: Option<Vec<Instruction>>,
+    pub seccomp: Option<super::seccomp::Program>,
     /// Run the program below bryo's own reaper.
     pub init: bool,
     /// The directory of the container's own cgroup.

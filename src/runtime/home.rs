@@ -4,7 +4,7 @@
 //! it, so while one does the next command joins with `setns` instead of paying for the id-map helpers.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -76,28 +76,28 @@ pub struct Home<'a> {
 }
 
 impl Home<'_> {
-    /// Forks a child into the home namespace and runs `job` there; `job` gives its exit code. The descriptors in `keep` and
-    /// the gate are all it inherits. With `becomes_member` it is expected to record itself (`record`).
+    /// Forks a child into the home namespace and runs `job` there; `job` gives its exit code. The `gift` and the gate are the only
+    /// descriptors it inherits. With `becomes_member` it is expected to record itself (`record`).
     pub fn enter(
         &self,
         becomes_member: bool,
-        keep: &[BorrowedFd<'_>],
-        job: impl FnOnce(Gate) -> i32,
+        gift: OwnedFd,
+        job: impl FnOnce(Gate, OwnedFd) -> i32,
     ) -> Result<Entered, HomeError> {
         self.paths.make_runtime()?;
         Paths::make(&self.paths.data)?;
         let shared = self.lock(lock::Mode::Shared)?;
         if let Some(found) = self.find() {
-            return enter_existing(found, shared, keep, job);
+            return enter_existing(found, shared, gift, job);
         }
         if !becomes_member {
-            return enter_new(None, keep, job);
+            return enter_new(None, gift, job);
         }
         drop(shared);
         let exclusive = self.lock(lock::Mode::Exclusive)?;
         match self.find() {
-            Some(found) => enter_existing(found, exclusive, keep, job),
-            None => enter_new(Some(exclusive), keep, job),
+            Some(found) => enter_existing(found, exclusive, gift, job),
+            None => enter_new(Some(exclusive), gift, job),
         }
     }
 
@@ -146,8 +146,8 @@ pub fn record(paths: &Paths, member: ProcessName) -> io::Result<()> {
 fn enter_existing(
     found: Found,
     lock: lock::Guard,
-    keep: &[BorrowedFd<'_>],
-    job: impl FnOnce(Gate) -> i32,
+    gift: OwnedFd,
+    job: impl FnOnce(Gate, OwnedFd) -> i32,
 ) -> Result<Entered, HomeError> {
     let (report, child_end) = pipe()?;
     let pid = match process::fork().map_err(|source| HomeError::Fork { source })? {
@@ -162,10 +162,11 @@ fn enter_existing(
             if errno != 0 {
                 process::exit_now(125);
             }
-            start_job(keep, Gate(None), job)
+            let _ = process::close_all_except(&[gift.as_fd()]);
+            process::exit_now(job(Gate(None), gift))
         }
     };
-    drop(child_end);
+    drop((child_end, gift));
     let mut errno = [0u8; 4];
     match rustix::io::read(&report, &mut errno) {
         Ok(4) if i32::from_le_bytes(errno) == 0 => Ok(Entered {
@@ -188,19 +189,17 @@ fn enter_existing(
 
 fn enter_new(
     lock: Option<lock::Guard>,
-    keep: &[BorrowedFd<'_>],
-    job: impl FnOnce(Gate) -> i32,
+    gift: OwnedFd,
+    job: impl FnOnce(Gate, OwnedFd) -> i32,
 ) -> Result<Entered, HomeError> {
     let (gate, opener) = pipe()?;
     let cloned = process::clone3(libc::CLONE_NEWUSER as u64, None);
     let Some(child) = cloned.map_err(|source| HomeError::CreateNamespace { source })? else {
         drop(opener);
-        let mut kept = keep.to_vec();
-        kept.push(gate.as_fd());
-        let _ = process::close_all_except(&kept);
-        process::exit_now(job(Gate(Some(gate))));
+        let _ = process::close_all_except(&[gift.as_fd(), gate.as_fd()]);
+        process::exit_now(job(Gate(Some(gate)), gift));
     };
-    drop(gate);
+    drop((gate, gift));
     let mapped = write_maps(child.pid);
     if let Err(error) = mapped {
         let _ = pidfd::kill_hard(child.pidfd.as_fd());
@@ -213,11 +212,6 @@ fn enter_new(
         pid: child.pid,
         lock,
     })
-}
-
-fn start_job(keep: &[BorrowedFd<'_>], gate: Gate, job: impl FnOnce(Gate) -> i32) -> ! {
-    let _ = process::close_all_except(keep);
-    process::exit_now(job(gate))
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), HomeError> {

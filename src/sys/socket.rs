@@ -63,7 +63,25 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
 }
 
 /// Sends one message of several parts. `Ok(false)` if a socket that does not block has no room.
-pub fn send(socket: BorrowedFd<'_>, parts: &[&[u8]], fds: &[BorrowedFd<'_>]) -> io::Result<bool> {
+pub fn send(
+    socket: BorrowedFd<'_>,
+    parts: &[&[u8]],
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<bool> {
+    send_with(socket, parts, fds, SendFlags::NOSIGNAL)
+}
+
+/// The same on a socket that blocks, without waiting for room.
+pub fn send_now(socket: BorrowedFd<'_>, parts: &[&[u8]]) -> io::Result<bool> {
+    send_with(socket, parts, &[], SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+}
+
+fn send_with(
+    socket: BorrowedFd<'_>,
+    parts: &[&[u8]],
+    fds: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> io::Result<bool> {
     let slices: Vec<IoSlice<'_>> = parts.iter().map(|part| IoSlice::new(part)).collect();
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(FDS_MAX))];
     let mut control = SendAncillaryBuffer::new(&mut space);
@@ -71,7 +89,7 @@ pub fn send(socket: BorrowedFd<'_>, parts: &[&[u8]], fds: &[BorrowedFd<'_>]) -> 
         return Err(io::Error::other("too many descriptors for one message"));
     }
     loop {
-        match rustix::net::sendmsg(socket, &slices, &mut control, SendFlags::NOSIGNAL) {
+        match rustix::net::sendmsg(socket, &slices, &mut control, flags) {
             Ok(_) => return Ok(true),
             Err(rustix::io::Errno::INTR) => {}
             Err(rustix::io::Errno::AGAIN) => return Ok(false),

@@ -236,12 +236,33 @@ fn policy(profile: &LinuxSeccomp, machine: Machine) -> Result<Policy<'_>, Seccom
             }
         }
     }
+    allow_execution_by_descriptor(&mut rules);
     Ok(Policy {
         default: verdict(profile.default_action(), profile.default_errno_ret())?,
         arches,
         rules,
         flags: flags(profile),
     })
+}
+
+/// The payload is started by a stub that has no path in the container, hence by execveat; a profile written for another engine may
+/// name only execve. It gives nothing away: execve of /proc/self/fd/N does the same.
+fn allow_execution_by_descriptor(rules: &mut Vec<Rule>) {
+    let of = |name: &'static str| move |rule: &&Rule| rule.name == name;
+    let by_path = rules
+        .iter()
+        .find(of("execve"))
+        .filter(|rule| rule.checks.is_empty());
+    if let (Some(action), None) = (
+        by_path.map(|rule| rule.action),
+        rules.iter().find(of("execveat")),
+    ) {
+        rules.push(Rule {
+            name: "execveat",
+            checks: Vec::new(),
+            action,
+        });
+    }
 }
 
 fn repeats_an_argument(checks: &[Check]) -> bool {

@@ -509,6 +509,16 @@ fn profile_in_dockers_format_is_compiled_faithfully() {
     assert_eq!(run(&program, x86_64("clone", 0)).0, errno(38));
 }
 
+#[test]
+fn profile_that_allows_execve_lets_the_stub_start() {
+    let text = r#"{"defaultAction": "SCMP_ACT_ERRNO", "syscalls": [{"names": ["execve"], "action": "SCMP_ACT_ALLOW"}]}"#;
+    let program = compile(&parsed(text).unwrap(), Machine::X86_64, false).unwrap();
+    assert_eq!(run(&program, x86_64("execveat", 0)).0, action::ALLOW);
+    let text = text.replace("execve", "read");
+    let program = compile(&parsed(&text).unwrap(), Machine::X86_64, false).unwrap();
+    assert_ne!(run(&program, x86_64("execveat", 0)).0, action::ALLOW);
+}
+
 /// More rules than a jump of eight bits can cross.
 #[test]
 fn long_profiles_are_compiled_faithfully() {
