@@ -134,7 +134,12 @@ pub fn install_builtin(
     let mut tar = TarWriter::new();
     tar.file("hello", 0o755, program);
     let tar = tar.finish();
-    let report = store_layer(store, &tar[..], "embedded image", &UnpackOptions::default())?;
+    // Its one file is root's, which whoever runs this is wherever it matters.
+    let options = UnpackOptions {
+        single_id: true,
+        ..UnpackOptions::default()
+    };
+    let report = store_layer(store, &tar[..], "embedded image", &options)?;
     let config = ConfigBuilder::default()
         .env(vec![
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
