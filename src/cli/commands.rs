@@ -145,6 +145,7 @@ pub enum ImageVerb {
 
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
+#[expect(clippy::large_enum_variant, reason = "one of them exists, once")]
 pub enum ContainerGroup {
     #[command(flatten)]
     Verb(ContainerVerb),
