@@ -1,1 +1,17 @@
 //! Container records on disk: id, name, config, status, lock. Never starts or signals a process.
+
+mod config;
+mod exit;
+mod id;
+mod name;
+mod record;
+mod state;
+mod store;
+
+pub use config::{ContainerConfig, HostConfig, MountConfig, ProcessConfig, UlimitConfig};
+pub use exit::ExitRecord;
+pub use id::{ContainerId, ContainerIdError};
+pub use name::{ContainerName, ContainerNameError};
+pub use record::{Record, Status};
+pub use state::{LockedRecord, RunState};
+pub use store::{ContainerError, Containers};

@@ -1,5 +1,62 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
+mod containers;
+mod create;
+mod error;
+mod filter;
 pub mod images;
+mod launch;
+mod logs;
 pub mod pull;
+mod remove;
 pub mod request;
+mod session;
+mod start;
+mod stop;
+mod worker;
+
+pub use containers::{ContainerSummary, SizeOf};
+pub use error::EngineError;
+pub use logs::LogLine;
+pub use session::{Foreground, Outcome, Session};
+pub use start::StartOptions;
+pub use worker::RoleFailure;
+
+use crate::container::{Containers, Status};
+use crate::image::Store;
+use crate::paths::Paths;
+use crate::runtime::home::Home;
+use crate::sys::process::ProcessName;
+
+/// One user's engine: where things are. Opening it costs nothing; nothing runs when no container runs.
+pub struct Engine {
+    pub paths: Paths,
+    containers: Containers,
+}
+
+impl Engine {
+    pub fn new(paths: Paths) -> Engine {
+        Engine { containers: Containers::new(&paths), paths }
+    }
+
+    /// The image half of the store.
+    pub fn images(&self) -> Result<Store, EngineError> {
+        Store::open(&self.paths).map_err(|source| EngineError::Store { source: Box::new(source) })
+    }
+
+    /// Calls `use_home` with the way to the home namespace.
+    fn with_home<T>(&self, use_home: impl FnOnce(&Home<'_>) -> T) -> T {
+        let members = || self.living_monitors();
+        use_home(&Home { paths: &self.paths, members: &members })
+    }
+
+    /// Asked only where the record of the home namespace was lost.
+    fn living_monitors(&self) -> Vec<ProcessName> {
+        let records = self.containers.all().unwrap_or_default();
+        let running = records.iter().filter_map(|record| match record.status() {
+            Ok(Status::Running(state)) => Some(state.monitor),
+            _ => None,
+        });
+        running.collect()
+    }
+}

@@ -1,1 +1,12 @@
 //! The process that supervises one container: its protocol, logs and exit record. Never threads, HTTP or image names.
+
+mod client;
+mod input;
+mod log;
+mod output;
+mod protocol;
+mod supervise;
+
+pub use log::{LogEntry, LogReader};
+pub use protocol::{Attach, CHUNK, Connection, FromMonitor, Reply, Request, StartFailure, Stream, VERSION};
+pub use supervise::{Birth, Orders, run};

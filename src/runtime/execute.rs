@@ -1,1 +1,272 @@
-//! execute
+//! From a plan to a process: the container's init is cloned by its monitor, sets up its own root, and executes the stub.
+//!
+//! The monitor's half is `Init`, the child's is `child`; they talk over one socket: `m` (map written) → steps → `r` (ready,
+//! with the terminal's master if there is one) or `e` (a `SetupError`) → `x` (execute). The socket closes with the exec.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{LinuxNamespaceType, Spec};
+use rustix::pipe::{PipeFlags, pipe_with};
+use serde::{Deserialize, Serialize};
+
+use super::child;
+use super::embedded::STUB;
+use super::home;
+use super::idmap::IdMap;
+use super::plan::{SetupStep, has_namespace};
+use super::rootfs::Rootfs;
+use crate::sys::socket::{self, Received};
+use crate::sys::{namespace, pidfd, process};
+
+/// Everything the setup of one container needs; made before its monitor exists.
+pub struct Launch {
+    pub spec: Spec,
+    pub steps: Vec<SetupStep>,
+    pub rootfs: Rootfs,
+    /// Loaded into the program; `None` is unconfined.
+    pub seccomp: Option<super::seccomp::Program>,
+    /// Run the program below bryo's own reaper.
+    pub init: bool,
+    /// The directory of the container's own cgroup.
+    pub cgroup: Option<PathBuf>,
+}
+
+/// What the program gets as descriptors 0 to 2. With a terminal they come from the container's own devpts.
+pub enum Streams {
+    Terminal,
+    Pipes {
+        stdin: Option<OwnedFd>,
+        stdout: OwnedFd,
+        stderr: OwnedFd,
+    },
+}
+
+/// Why a container could not be set up: the step and what the kernel said. Crosses the socket from init to monitor.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum SetupError {
+    #[error("{step}: {message}")]
+    Step {
+        step: String,
+        message: String,
+        errno: Option<i32>,
+    },
+    #[error("exec: {program:?}: executable file not found in $PATH")]
+    NotFound { program: String },
+    #[error("exec: {program:?}: {message}")]
+    NotExecutable { program: String, message: String },
+    #[error("{message}")]
+    User { message: String },
+    #[error("the container's init ended during its setup (code {code})")]
+    Ended { code: i32 },
+}
+
+impl SetupError {
+    /// Docker's exit codes for a container that did not start.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            SetupError::NotFound { .. } => 127,
+            SetupError::NotExecutable { .. } => 126,
+            _ => 125,
+        }
+    }
+
+    pub(super) fn step(step: impl Into<String>, error: &io::Error) -> SetupError {
+        SetupError::Step {
+            step: step.into(),
+            message: error.to_string(),
+            errno: error.raw_os_error(),
+        }
+    }
+}
+
+/// A container's init: cloned, mapped and setting itself up.
+pub struct Init {
+    /// As the monitor's own pid namespace numbers it: what its waits report.
+    pub pid: rustix::process::Pid,
+    pub pidfd: OwnedFd,
+    /// As the host's procfs names it.
+    pub host_pid: i32,
+    /// Keeps the mount namespace until its owner drops it: so its teardown is not part of the program's exit.
+    pub mount_namespace: Option<OwnedFd>,
+    pub network_namespace: Option<OwnedFd>,
+    socket: OwnedFd,
+    failure: OwnedFd,
+}
+
+impl Init {
+    /// Clones init into new namespaces, maps its ids and lets it begin. Called by the monitor.
+    pub fn spawn(launch: &Launch, streams: Streams) -> Result<Init, SetupError> {
+        let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
+        let (users, groups) =
+            home::own_maps().map_err(failed("read the home namespace's id map"))?;
+        let (socket, child_socket) = socket::pair().map_err(failed("make a socket pair"))?;
+        let (failure, child_failure) = pipe_with(PipeFlags::CLOEXEC)
+            .map_err(|error| SetupError::step("make a pipe", &error.into()))?;
+        let stub = stub_program().map_err(failed("copy the stub to memory"))?;
+        let cgroup = launch.cgroup.as_deref().map(open_directory).transpose();
+        let cgroup = cgroup.map_err(failed("open the container's cgroup"))?;
+        let flags = clone_flags(&launch.spec);
+        let cloned = process::clone3(flags, cgroup.as_ref().map(AsFd::as_fd));
+        let cloned = cloned.map_err(failed("clone the container's init into new namespaces"))?;
+        let Some(cloned) = cloned else {
+            let gift = child::Inherited {
+                socket: child_socket,
+                failure: child_failure,
+                stub,
+                streams,
+            };
+            child::run(launch, gift)
+        };
+        drop((child_socket, child_failure, stub, streams));
+        let host_pid =
+            pidfd::host_pid(cloned.pidfd.as_fd()).map_err(failed("find the init's pid"))?;
+        write_maps(host_pid, &users, &groups)?;
+        let open = |kind| namespace::open(host_pid, kind);
+        let init = Init {
+            mount_namespace: open("mnt").ok(),
+            network_namespace: open("net").ok(),
+            pid: cloned.pid,
+            pidfd: cloned.pidfd,
+            host_pid,
+            socket,
+            failure,
+        };
+        init.say(b'm')?;
+        Ok(init)
+    }
+
+    /// Waits until everything but the program itself is set up; gives the terminal's master, if there is one.
+    pub fn wait_ready(&self) -> Result<Option<OwnedFd>, SetupError> {
+        let mut buffer = vec![0; socket::MESSAGE_MAX];
+        match socket::receive(self.socket.as_fd(), &mut buffer) {
+            Ok(Received::Message(length, mut fds)) => match buffer[..length].split_first() {
+                Some((b'r', _)) => Ok(fds.pop()),
+                Some((b'e', error)) => Err(decode(error)),
+                _ => Err(self.ended()),
+            },
+            _ => Err(self.ended()),
+        }
+    }
+
+    /// Lets the program run; returns when it does, or with the reason why it does not.
+    pub fn execute(&self, program: &str) -> Result<(), SetupError> {
+        self.say(b'x')?;
+        let mut buffer = vec![0; socket::MESSAGE_MAX];
+        if let Ok(Received::Message(length, _)) = socket::receive(self.socket.as_fd(), &mut buffer)
+            && let Some((b'e', error)) = buffer[..length].split_first()
+        {
+            return Err(decode(error));
+        }
+        let mut errno = [0; 4];
+        match rustix::io::read(&self.failure, &mut errno) {
+            Ok(0) => Ok(()),
+            Ok(4) => Err(execve_error(program, i32::from_le_bytes(errno))),
+            _ => Err(self.ended()),
+        }
+    }
+
+    fn say(&self, word: u8) -> Result<(), SetupError> {
+        match socket::send(self.socket.as_fd(), &[&[word]], &[]) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.ended()),
+        }
+    }
+
+    /// Init went away without a word: killed, or a bug.
+    fn ended(&self) -> SetupError {
+        let _ = pidfd::kill_hard(self.pidfd.as_fd());
+        let code = pidfd::reap(self.pidfd.as_fd()).unwrap_or(-1);
+        SetupError::Ended { code }
+    }
+}
+
+fn decode(error: &[u8]) -> SetupError {
+    serde_json::from_slice(error).unwrap_or(SetupError::Ended { code: -1 })
+}
+
+/// The words for what the stub's execve said. A missing file that was found before is a missing interpreter.
+fn execve_error(program: &str, errno: i32) -> SetupError {
+    let program = program.to_owned();
+    let message = io::Error::from_raw_os_error(errno);
+    match errno {
+        libc::ENOENT => SetupError::NotExecutable {
+            program,
+            message: "its interpreter is missing in the image".into(),
+        },
+        libc::ENOEXEC => SetupError::NotExecutable {
+            program,
+            message: "exec format error".into(),
+        },
+        libc::EACCES => SetupError::NotExecutable {
+            program,
+            message: "permission denied".into(),
+        },
+        _ => SetupError::NotExecutable {
+            program,
+            message: message.to_string(),
+        },
+    }
+}
+
+fn clone_flags(spec: &Spec) -> u64 {
+    let optional = [
+        (LinuxNamespaceType::Network, libc::CLONE_NEWNET),
+        (LinuxNamespaceType::Ipc, libc::CLONE_NEWIPC),
+        (LinuxNamespaceType::Uts, libc::CLONE_NEWUTS),
+        (LinuxNamespaceType::Pid, libc::CLONE_NEWPID),
+    ];
+    let always = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
+    let chosen = optional
+        .iter()
+        .filter(|(kind, _)| has_namespace(spec, *kind));
+    chosen.fold(always, |flags, (_, flag)| flags | flag) as u64
+}
+
+/// Written by the monitor, which has the rights over both namespaces, so no helper is needed.
+fn write_maps(host_pid: i32, users: &IdMap, groups: &IdMap) -> Result<(), SetupError> {
+    for (file, map) in [("uid_map", users), ("gid_map", groups)] {
+        namespace::write_proc(
+            &format!("/proc/{host_pid}/{file}"),
+            &IdMap::identity_of(map).text(),
+        )
+        .map_err(|error| SetupError::step(format!("write the container's {file}"), &error))?;
+    }
+    Ok(())
+}
+
+/// A sealed copy in memory: neither the binary on disk nor its pages can be reached through `/proc/PID/exe`.
+fn stub_program() -> io::Result<OwnedFd> {
+    use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    let memory = memfd_create("stub", flags)?;
+    let mut rest = STUB;
+    while !rest.is_empty() {
+        rest = &rest[rustix::io::write(&memory, rest)?..];
+    }
+    fcntl_add_seals(
+        &memory,
+        SealFlags::SEAL | SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE,
+    )?;
+    Ok(memory)
+}
+
+fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags =
+        rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map_err(io::Error::from)
+}
+
+/// NUL-terminated copies for the exec; an argument with a NUL inside cannot exist for a program.
+pub(super) fn c_strings<'a>(strings: impl Iterator<Item = &'a str>) -> io::Result<Vec<CString>> {
+    strings
+        .map(|text| CString::new(text).map_err(io::Error::from))
+        .collect()
+}
+
+/// A borrowed view for the places that take either.
+pub(super) fn keep_list<'a>(fds: &[Option<&'a OwnedFd>]) -> Vec<BorrowedFd<'a>> {
+    fds.iter().copied().flatten().map(AsFd::as_fd).collect()
+}

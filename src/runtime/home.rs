@@ -1,1 +1,343 @@
-//! home
+//! The home namespace: the user namespace that all monitors and workers of a user share. Never enters it in the cli itself.
+//!
+//! It maps 0 to the user and 1… to the user's subordinate ids. Nobody keeps it alive on purpose: every monitor lives in
+//! it, so while one does the next command joins with `setns` instead of paying for the id-map helpers.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use nix::sched::CloneFlags;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
+
+use super::idmap::{IdMap, subordinate_ids};
+use crate::paths::{Paths, PathsError};
+use crate::sys::process::{Forked, ProcessName};
+use crate::sys::{lock, namespace, pidfd, process};
+
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    #[error("lock {path}: {source}")]
+    Lock { path: PathBuf, source: io::Error },
+    #[error("create a user namespace: {source}")]
+    CreateNamespace { source: io::Error },
+    #[error("join the home namespace of process {pid}: {source}")]
+    Join { pid: i32, source: io::Error },
+    #[error("start {helper}: {source}")]
+    StartHelper {
+        helper: &'static str,
+        source: io::Error,
+    },
+    #[error("{helper} could not write the id map: {message}")]
+    Helper {
+        helper: &'static str,
+        message: String,
+    },
+    #[error("write {file} of a new user namespace: {source}")]
+    WriteMap {
+        file: &'static str,
+        source: io::Error,
+    },
+    #[error("fork a role: {source}")]
+    Fork { source: io::Error },
+    #[error("make a pipe: {source}")]
+    Pipe { source: io::Error },
+}
+
+/// What the child of `enter` waits at before it does anything that needs the id map.
+pub struct Gate(Option<OwnedFd>);
+
+impl Gate {
+    /// Waits for the map; `false` if the parent failed or died, and then nothing may be done.
+    pub fn wait(self) -> bool {
+        match self.0 {
+            None => true,
+            Some(pipe) => matches!(rustix::io::read(&pipe, &mut [0u8; 1]), Ok(1)),
+        }
+    }
+}
+
+/// A child of the caller that lives in the home namespace.
+pub struct Entered {
+    pub pid: Pid,
+    /// Held until the new member is recorded: a command that wants to make a home of its own waits for it.
+    pub lock: Option<lock::Guard>,
+}
+
+/// How to look for a living home.
+pub struct Home<'a> {
+    pub paths: &'a Paths,
+    /// Living monitors according to the locked container records: asked only if the home record was lost.
+    pub members: &'a dyn Fn() -> Vec<ProcessName>,
+}
+
+impl Home<'_> {
+    /// Forks a child into the home namespace and runs `job` there; `job` gives its exit code. The `gift` and the gate are the only
+    /// descriptors it inherits. With `becomes_member` it is expected to record itself (`record`).
+    pub fn enter(
+        &self,
+        becomes_member: bool,
+        gift: OwnedFd,
+        job: impl FnOnce(Gate, OwnedFd) -> i32,
+    ) -> Result<Entered, HomeError> {
+        self.paths.make_runtime()?;
+        Paths::make(&self.paths.data)?;
+        let shared = self.lock(lock::Mode::Shared)?;
+        if let Some(found) = self.find() {
+            return enter_existing(found, shared, gift, job);
+        }
+        if !becomes_member {
+            return enter_new(None, gift, job);
+        }
+        drop(shared);
+        let exclusive = self.lock(lock::Mode::Exclusive)?;
+        match self.find() {
+            Some(found) => enter_existing(found, exclusive, gift, job),
+            None => enter_new(Some(exclusive), gift, job),
+        }
+    }
+
+    fn lock(&self, mode: lock::Mode) -> Result<lock::Guard, HomeError> {
+        let path = self.paths.data.join("home.lock");
+        lock::lock(&path, mode).map_err(|source| HomeError::Lock { path, source })
+    }
+
+    /// The user namespace of a living member: by the record, else by the container records.
+    fn find(&self) -> Option<Found> {
+        let recorded = read_record(&self.paths.home_record()).and_then(open_member);
+        recorded.or_else(|| (self.members)().into_iter().find_map(open_member))
+    }
+}
+
+struct Found {
+    member: ProcessName,
+    namespace: OwnedFd,
+}
+
+/// Opens a member's user namespace; the descriptor pins it, so it cannot end between here and the join.
+fn open_member(member: ProcessName) -> Option<Found> {
+    let alive = member.open().ok()??;
+    let namespace = namespace::open(member.pid, "user").ok()?;
+    // The pid may have been given to another process before the namespace was opened, but not while this one lives.
+    let still_it = pidfd::is_alive(alive.as_fd());
+    let own = namespace::open(std::process::id() as i32, "user").ok()?;
+    let other =
+        namespace::identity(namespace.as_fd()).ok()? != namespace::identity(own.as_fd()).ok()?;
+    (still_it && other).then_some(Found { member, namespace })
+}
+
+fn read_record(path: &Path) -> Option<ProcessName> {
+    serde_json::from_slice(&std::fs::read(path).ok()?).ok()
+}
+
+/// Names the calling process as one to join. Called by a new member, once it is one.
+pub fn record(paths: &Paths, member: ProcessName) -> io::Result<()> {
+    let text = serde_json::to_vec(&member).map_err(io::Error::other)?;
+    let path = paths.home_record();
+    let temporary = path.with_extension(member.pid.to_string());
+    std::fs::write(&temporary, text)?;
+    std::fs::rename(&temporary, &path)
+}
+
+fn enter_existing(
+    found: Found,
+    lock: lock::Guard,
+    gift: OwnedFd,
+    job: impl FnOnce(Gate, OwnedFd) -> i32,
+) -> Result<Entered, HomeError> {
+    let (report, child_end) = pipe()?;
+    let pid = match process::fork().map_err(|source| HomeError::Fork { source })? {
+        Forked::Parent(pid) => pid,
+        Forked::Child => {
+            let joined = namespace::join(found.namespace.as_fd(), CloneFlags::CLONE_NEWUSER);
+            let errno = joined
+                .err()
+                .and_then(|error| error.raw_os_error())
+                .unwrap_or(0);
+            let _ = rustix::io::write(&child_end, &errno.to_le_bytes());
+            if errno != 0 {
+                process::exit_now(125);
+            }
+            let _ = process::close_all_except(&[gift.as_fd()]);
+            process::exit_now(job(Gate(None), gift))
+        }
+    };
+    drop((child_end, gift));
+    let mut errno = [0u8; 4];
+    match rustix::io::read(&report, &mut errno) {
+        Ok(4) if i32::from_le_bytes(errno) == 0 => Ok(Entered {
+            pid,
+            lock: Some(lock),
+        }),
+        read => {
+            let _ = pidfd::wait_child(pid);
+            let source = match read {
+                Ok(4) => io::Error::from_raw_os_error(i32::from_le_bytes(errno)),
+                _ => io::Error::from(io::ErrorKind::UnexpectedEof),
+            };
+            Err(HomeError::Join {
+                pid: found.member.pid,
+                source,
+            })
+        }
+    }
+}
+
+fn enter_new(
+    lock: Option<lock::Guard>,
+    gift: OwnedFd,
+    job: impl FnOnce(Gate, OwnedFd) -> i32,
+) -> Result<Entered, HomeError> {
+    let (gate, opener) = pipe()?;
+    let cloned = process::clone3(libc::CLONE_NEWUSER as u64, None);
+    let Some(child) = cloned.map_err(|source| HomeError::CreateNamespace { source })? else {
+        drop(opener);
+        let _ = process::close_all_except(&[gift.as_fd(), gate.as_fd()]);
+        process::exit_now(job(Gate(Some(gate)), gift));
+    };
+    drop((gate, gift));
+    let mapped = write_maps(child.pid);
+    if let Err(error) = mapped {
+        let _ = pidfd::kill_hard(child.pidfd.as_fd());
+        let _ = pidfd::reap(child.pidfd.as_fd());
+        return Err(error);
+    }
+    // A child that is gone already is noticed by whoever waits for its report.
+    let _ = rustix::io::write(&opener, &[1]);
+    Ok(Entered {
+        pid: child.pid,
+        lock,
+    })
+}
+
+fn pipe() -> Result<(OwnedFd, OwnedFd), HomeError> {
+    pipe_with(PipeFlags::CLOEXEC).map_err(|source| HomeError::Pipe {
+        source: source.into(),
+    })
+}
+
+/// Where the ids come from: the user's subordinate ids and the helpers that may map them.
+pub struct Subids {
+    pub users: IdMap,
+    pub groups: IdMap,
+    pub new_uid_map: PathBuf,
+    pub new_gid_map: PathBuf,
+}
+
+impl Subids {
+    /// `None` where the user has no subordinate ids or no helper to map them: then only the user's own id is mapped.
+    pub fn find() -> Option<Subids> {
+        let (uid, gid) = (
+            rustix::process::geteuid().as_raw(),
+            rustix::process::getegid().as_raw(),
+        );
+        let user = user_name(uid);
+        let users = subordinate_ids(Path::new("/etc/subuid"), user.as_deref(), uid);
+        let groups = subordinate_ids(Path::new("/etc/subgid"), user.as_deref(), uid);
+        if users.is_empty() || groups.is_empty() {
+            return None;
+        }
+        Some(Subids {
+            users: IdMap::home(uid, &users),
+            groups: IdMap::home(gid, &groups),
+            new_uid_map: find_program("newuidmap")?,
+            new_gid_map: find_program("newgidmap")?,
+        })
+    }
+}
+
+fn user_name(uid: u32) -> Option<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok()??;
+    Some(user.name)
+}
+
+/// A program on PATH, or where distributions keep it if PATH is short.
+pub fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let usual = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from);
+    let mut directories = std::env::split_paths(&path)
+        .filter(|dir| dir.is_absolute())
+        .chain(usual);
+    directories.find_map(|dir| {
+        let file = dir.join(name);
+        rustix::fs::access(&file, rustix::fs::Access::EXEC_OK)
+            .ok()
+            .map(|()| file)
+    })
+}
+
+fn write_maps(child: Pid) -> Result<(), HomeError> {
+    match Subids::find() {
+        Some(ids) => run_helpers(child, &ids),
+        None => write_single_id(child),
+    }
+}
+
+/// Both at once: each is the start of a setuid program, the dearest part of a container's start.
+fn run_helpers(child: Pid, ids: &Subids) -> Result<(), HomeError> {
+    let start = |helper, program: &Path, map: &IdMap| {
+        let mut command = Command::new(program);
+        command
+            .arg(child.as_raw_nonzero().to_string())
+            .args(map.helper_arguments());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        command
+            .spawn()
+            .map_err(|source| HomeError::StartHelper { helper, source })
+    };
+    let users = start("newuidmap", &ids.new_uid_map, &ids.users)?;
+    let groups = start("newgidmap", &ids.new_gid_map, &ids.groups)?;
+    let finish = |helper, running: std::process::Child| {
+        let output = running
+            .wait_with_output()
+            .map_err(|source| HomeError::StartHelper { helper, source })?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let message = String::from_utf8_lossy(&output.stderr)
+            .trim()
+            .replace('\n', "; ");
+        Err(HomeError::Helper { helper, message })
+    };
+    let users = finish("newuidmap", users);
+    let groups = finish("newgidmap", groups);
+    users.and(groups)
+}
+
+/// user_namespaces(7): without privilege only the own id may be mapped, and setgroups must be denied first.
+fn write_single_id(child: Pid) -> Result<(), HomeError> {
+    let (uid, gid) = (
+        rustix::process::geteuid().as_raw(),
+        rustix::process::getegid().as_raw(),
+    );
+    let pid = child.as_raw_nonzero();
+    let write = |file: &'static str, text: String| {
+        namespace::write_proc(&format!("/proc/{pid}/{file}"), &text)
+            .map_err(|source| HomeError::WriteMap { file, source })
+    };
+    write("setgroups", "deny".to_owned())?;
+    write("uid_map", format!("0 {uid} 1\n"))?;
+    write("gid_map", format!("0 {gid} 1\n"))
+}
+
+/// The id maps of the namespace the calling process is in: a container's map is made from them.
+pub fn own_maps() -> io::Result<(IdMap, IdMap)> {
+    let read = |path: &str| {
+        let text = std::fs::read_to_string(path)?;
+        IdMap::parse(&text)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected id map"))
+    };
+    Ok((read("/proc/self/uid_map")?, read("/proc/self/gid_map")?))
+}
+
+/// Whether the namespace the calling process is in maps nothing but one id: then `chown` to any other must not fail.
+pub fn is_single_id() -> bool {
+    own_maps().is_ok_and(|(users, groups)| users.len() == 1 || groups.len() == 1)
+}

@@ -3,12 +3,16 @@
 
 pub mod capability;
 pub mod cgroup;
+mod child;
 pub mod defaults;
 pub mod doctor;
+pub mod embedded;
 pub mod execute;
 pub mod home;
 pub mod idmap;
+mod limit;
 pub mod plan;
 pub mod rootfs;
 pub mod seccomp;
 pub mod spec;
+pub mod user;

@@ -1,1 +1,292 @@
-//! plan
+//! What has to be done between a fresh set of namespaces and a container's root, as a pure, ordered list made from an
+//! OCI runtime specification (config.md, config-linux.md). Executes nothing.
+
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
+use rustix::mount::MountPropagationFlags;
+
+use super::defaults::{DEVICE_LINKS, DEVICES};
+use crate::sys::mount::Attributes;
+
+/// One step of the setup, in the words of what is then true.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SetupStep {
+    CgroupNamespace,
+    Loopback,
+    Hostname(String),
+    /// What is mounted here from now on stays here.
+    IsolatedMounts,
+    Root,
+    FileSystem(FileSystemMount),
+    Bind(BindMount),
+    /// Device nodes cannot be made in a user namespace: the host's are bound.
+    Device(&'static str),
+    Symlink {
+        link: &'static str,
+        target: &'static str,
+    },
+    /// A pseudo-terminal of the container's own devpts, also at /dev/console.
+    Terminal,
+    WorkingDirectory(PathBuf),
+    Masked(PathBuf),
+    ReadOnly(PathBuf),
+    ReadOnlyRoot,
+    Pivot,
+    Sysctl {
+        key: String,
+        value: String,
+    },
+}
+
+/// A new instance of a file system at an absolute path below the root.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FileSystemMount {
+    pub kind: String,
+    pub target: PathBuf,
+    pub options: Vec<(String, String)>,
+    pub attributes: Attributes,
+    /// `proc`, `sysfs` and the like, below directories that must not be symlinks.
+    pub engine: bool,
+    /// A kernel without this file system is no reason to fail.
+    pub optional: bool,
+}
+
+/// A directory or file of the host, with everything mounted below it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BindMount {
+    pub source: PathBuf,
+    pub target: PathBuf,
+    pub attributes: Attributes,
+    pub propagation: Option<MountPropagationFlags>,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PlanError {
+    #[error("mount at {target}: option {option:?} is not known")]
+    UnknownOption { target: PathBuf, option: String },
+    #[error("mount at {target} names no source")]
+    NoSource { target: PathBuf },
+    #[error("mount target {target:?} is not an absolute path")]
+    RelativeTarget { target: PathBuf },
+}
+
+/// The steps for `spec`, in an order that the kernel accepts.
+pub fn plan(spec: &Spec) -> Result<Vec<SetupStep>, PlanError> {
+    let mut steps = vec![SetupStep::CgroupNamespace];
+    if has_namespace(spec, LinuxNamespaceType::Network) {
+        steps.push(SetupStep::Loopback);
+    }
+    if let Some(name) = spec.hostname() {
+        steps.push(SetupStep::Hostname(name.clone()));
+    }
+    steps.extend([SetupStep::IsolatedMounts, SetupStep::Root]);
+    for mount in spec.mounts().iter().flatten() {
+        steps.push(mount_step(mount)?);
+        if mount.destination() == Path::new("/dev") {
+            steps.extend(DEVICES.map(SetupStep::Device));
+            steps.extend(DEVICE_LINKS.map(|(link, target)| SetupStep::Symlink { link, target }));
+        }
+    }
+    let process = spec.process().as_ref();
+    if process.is_some_and(|process| process.terminal().unwrap_or(false)) {
+        steps.push(SetupStep::Terminal);
+    }
+    if let Some(process) = process {
+        steps.push(SetupStep::WorkingDirectory(process.cwd().clone()));
+    }
+    let linux = spec.linux().as_ref();
+    let paths = |list: Option<&Option<Vec<String>>>| list.cloned().flatten().unwrap_or_default();
+    let masked = paths(linux.map(|linux| linux.masked_paths()));
+    let read_only = paths(linux.map(|linux| linux.readonly_paths()));
+    // Before /proc/sys becomes read-only.
+    let sysctls = linux
+        .and_then(|linux| linux.sysctl().clone())
+        .unwrap_or_default();
+    let mut sysctls: Vec<_> = sysctls.into_iter().collect();
+    sysctls.sort();
+    steps.extend(
+        sysctls
+            .into_iter()
+            .map(|(key, value)| SetupStep::Sysctl { key, value }),
+    );
+    steps.extend(
+        read_only
+            .into_iter()
+            .map(|path| SetupStep::ReadOnly(path.into())),
+    );
+    steps.extend(
+        masked
+            .into_iter()
+            .map(|path| SetupStep::Masked(path.into())),
+    );
+    if spec
+        .root()
+        .as_ref()
+        .is_some_and(|root| root.readonly().unwrap_or(false))
+    {
+        steps.push(SetupStep::ReadOnlyRoot);
+    }
+    steps.push(SetupStep::Pivot);
+    Ok(steps)
+}
+
+/// Whether the container gets a namespace of this kind of its own.
+pub fn has_namespace(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    let namespaces = spec
+        .linux()
+        .as_ref()
+        .and_then(|linux| linux.namespaces().as_ref());
+    namespaces.is_some_and(|all| all.iter().any(|ns| ns.typ() == kind && ns.path().is_none()))
+}
+
+fn mount_step(mount: &Mount) -> Result<SetupStep, PlanError> {
+    let target = mount.destination().clone();
+    if !target.is_absolute() {
+        return Err(PlanError::RelativeTarget { target });
+    }
+    let mut parsed = MountOptions::default();
+    for option in mount.options().iter().flatten() {
+        parsed
+            .take(option)
+            .ok_or_else(|| PlanError::UnknownOption {
+                target: target.clone(),
+                option: option.clone(),
+            })?;
+    }
+    let kind = mount.typ().clone().unwrap_or_default();
+    if parsed.bind || kind == "bind" || kind.is_empty() {
+        let source = mount.source().clone().ok_or_else(|| PlanError::NoSource {
+            target: target.clone(),
+        })?;
+        let MountOptions {
+            attributes,
+            propagation,
+            ..
+        } = parsed;
+        return Ok(SetupStep::Bind(BindMount {
+            source,
+            target,
+            attributes,
+            propagation,
+        }));
+    }
+    let kind = if kind == "cgroup" {
+        "cgroup2".to_owned()
+    } else {
+        kind
+    };
+    Ok(SetupStep::FileSystem(FileSystemMount {
+        engine: kind != "tmpfs" || target == Path::new("/dev"),
+        optional: matches!(kind.as_str(), "mqueue" | "cgroup2"),
+        options: parsed.data,
+        attributes: parsed.attributes,
+        kind,
+        target,
+    }))
+}
+
+/// Options as mount(8) and the OCI specification spell them.
+#[derive(Default)]
+struct MountOptions {
+    attributes: Attributes,
+    bind: bool,
+    propagation: Option<MountPropagationFlags>,
+    data: Vec<(String, String)>,
+}
+
+impl MountOptions {
+    fn take(&mut self, option: &str) -> Option<()> {
+        match option {
+            "ro" => self.attributes.read_only = true,
+            "rw" => self.attributes.read_only = false,
+            "nosuid" => self.attributes.no_suid = true,
+            "nodev" => self.attributes.no_dev = true,
+            "noexec" => self.attributes.no_exec = true,
+            "suid" => self.attributes.no_suid = false,
+            "dev" => self.attributes.no_dev = false,
+            "exec" => self.attributes.no_exec = false,
+            // Binds are always recursive: a non-recursive one of a tree with submounts is refused by the kernel here.
+            "bind" | "rbind" => self.bind = true,
+            "private" | "rprivate" => self.propagate(MountPropagationFlags::PRIVATE),
+            "slave" | "rslave" => self.propagate(MountPropagationFlags::DOWNSTREAM),
+            "shared" | "rshared" => self.propagate(MountPropagationFlags::SHARED),
+            // The new mount API takes these from the kernel's defaults.
+            "defaults" | "strictatime" | "relatime" => {}
+            "newinstance" => self.data.push((option.to_owned(), String::new())),
+            _ => {
+                let (key, value) = option.split_once('=')?;
+                self.data.push((key.to_owned(), value.to_owned()));
+            }
+        }
+        Some(())
+    }
+
+    fn propagate(&mut self, flags: MountPropagationFlags) {
+        self.propagation = Some(flags | MountPropagationFlags::REC);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use oci_spec::runtime::{MountBuilder, SpecBuilder};
+
+    fn mount(target: &str, kind: &str, source: &str, options: &[&str]) -> Mount {
+        let options: Vec<String> = options.iter().map(|option| (*option).to_owned()).collect();
+        let builder = MountBuilder::default()
+            .destination(target)
+            .typ(kind)
+            .source(source)
+            .options(options);
+        builder.build().expect("complete")
+    }
+
+    #[test]
+    fn devices_follow_dev_and_the_pivot_follows_every_mount() {
+        let mounts = vec![
+            mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
+            mount(
+                "/dev",
+                "tmpfs",
+                "tmpfs",
+                &["nosuid", "strictatime", "mode=755"],
+            ),
+            mount("/data", "bind", "/srv", &["rbind", "ro"]),
+        ];
+        let steps = plan(
+            &SpecBuilder::default()
+                .mounts(mounts)
+                .build()
+                .expect("complete"),
+        )
+        .expect("valid");
+        let at = |wanted: &SetupStep| {
+            steps
+                .iter()
+                .position(|step| step == wanted)
+                .expect("in the plan")
+        };
+        let dev = steps
+            .iter()
+            .position(|s| matches!(s, SetupStep::FileSystem(m) if m.target == Path::new("/dev")));
+        assert!(dev.expect("in the plan") < at(&SetupStep::Device("/dev/null")));
+        let bind = SetupStep::Bind(BindMount {
+            source: "/srv".into(),
+            target: "/data".into(),
+            attributes: Attributes {
+                read_only: true,
+                ..Attributes::default()
+            },
+            propagation: None,
+        });
+        assert!(at(&SetupStep::Root) < at(&bind) && at(&bind) < at(&SetupStep::Pivot));
+    }
+
+    #[test]
+    fn an_unknown_mount_option_is_an_error() {
+        let spec = SpecBuilder::default().mounts(vec![mount("/x", "tmpfs", "tmpfs", &["bogus"])]);
+        let error = plan(&spec.build().expect("complete")).expect_err("bogus is no option");
+        assert!(matches!(error, PlanError::UnknownOption { .. }));
+    }
+}

@@ -1,1 +1,217 @@
-//! rootfs
+//! The root filesystem of a container: overlay layers mounted inside its own namespaces, and every path below it.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FileType, Mode, OFlags};
+
+use crate::sys::fs::{Links, open_in_root};
+use crate::sys::mount;
+
+/// Read-only layers below one writable directory.
+#[derive(Clone, Debug)]
+pub struct Rootfs {
+    /// Bottom first, each an overlay lower directory.
+    pub lower: Vec<PathBuf>,
+    pub upper: PathBuf,
+    pub work: PathBuf,
+    /// An empty directory that the root is mounted on, in the container's mount namespace only.
+    pub merged: PathBuf,
+    /// Do not sync when unmounted: for containers that are removed when they end.
+    pub volatile: bool,
+    /// Mount as kernels without `lowerdir+` must (before 6.8).
+    pub by_names: bool,
+}
+
+impl Rootfs {
+    /// Mounts the root and gives its top directory. Must run in the container's mount namespace, after its id map is
+    /// written: before, overlayfs fails with EACCES.
+    pub fn mount(&self) -> io::Result<OwnedFd> {
+        if !self.by_names {
+            let overlay = mount::Overlay {
+                lower: &self.lower,
+                upper: &self.upper,
+                work: &self.work,
+                volatile: self.volatile,
+            };
+            match mount::create_overlay(&overlay) {
+                Ok(tree) => {
+                    mount::attach(tree.as_fd(), open_path(&self.merged)?.as_fd())?;
+                    return open_path(&self.merged);
+                }
+                // Unknown option or call: an older kernel.
+                Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        self.mount_by_names()
+    }
+
+    /// The option string of mount(2) is one page. On a private tmpfs each layer gets a symlink of two or three digits, so
+    /// that 500 of them fit.
+    fn mount_by_names(&self) -> io::Result<OwnedFd> {
+        let here = mount::create(
+            "tmpfs",
+            &[("size", "1m"), ("mode", "0700")],
+            mount::Attributes::default(),
+        )?;
+        mount::attach(here.as_fd(), open_path(&self.merged)?.as_fd())?;
+        let directory = open_path(&self.merged)?;
+        rustix::process::fchdir(&directory)?;
+        let mut names = Vec::new();
+        for (number, lower) in self.lower.iter().enumerate().rev() {
+            rustix::fs::symlink(lower, number.to_string())?;
+            names.push(number.to_string());
+        }
+        rustix::fs::symlink(&self.upper, "u")?;
+        rustix::fs::symlink(&self.work, "w")?;
+        rustix::fs::mkdir("m", Mode::from_raw_mode(0o755))?;
+        let volatile = if self.volatile { ",volatile" } else { "" };
+        let options = format!(
+            "userxattr,lowerdir={},upperdir=u,workdir=w{volatile}",
+            names.join(":")
+        );
+        let options = CString::new(options)?;
+        mount::mount_overlay_by_names(Path::new("m"), &options)?;
+        let root = rustix::fs::open(
+            "m",
+            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        rustix::process::chdir("/")?;
+        Ok(root)
+    }
+}
+
+fn open_path(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map_err(io::Error::from)
+}
+
+/// What a mount target must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TargetKind {
+    Directory,
+    File,
+}
+
+/// Opens the place at `path` below `root` for a mount, making what is missing (0755 directories, an empty file), every
+/// step by descriptor: `fs/in-root`.
+pub fn mount_target(root: BorrowedFd<'_>, path: &Path, kind: TargetKind) -> io::Result<OwnedFd> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    match open_in_root(root, bytes, OFlags::PATH, Mode::empty(), Links::InRoot) {
+        Ok(found) => check_kind(found, kind),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => make_target(root, path, kind),
+        Err(error) => Err(error),
+    }
+}
+
+fn make_target(root: BorrowedFd<'_>, path: &Path, kind: TargetKind) -> io::Result<OwnedFd> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+    let parent = make_directories(root, parent)?;
+    let made = match kind {
+        TargetKind::Directory => rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)),
+        TargetKind::File => {
+            let flags =
+                OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+            rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+        }
+    };
+    match made {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let found = open_in_root(
+        &parent,
+        name.as_encoded_bytes(),
+        OFlags::PATH,
+        Mode::empty(),
+        Links::Refuse,
+    )?;
+    check_kind(found, kind)
+}
+
+fn check_kind(found: OwnedFd, kind: TargetKind) -> io::Result<OwnedFd> {
+    let is_directory =
+        FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) == FileType::Directory;
+    match (kind, is_directory) {
+        (TargetKind::Directory, false) => Err(io::Error::from_raw_os_error(libc::ENOTDIR)),
+        (TargetKind::File, true) => Err(io::Error::from_raw_os_error(libc::EISDIR)),
+        _ => Ok(found),
+    }
+}
+
+/// `mkdir -p` below `root`: existing parts may be symlinks inside it, new ones are real directories.
+pub fn make_directories(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    let mut reached = PathBuf::from("/");
+    let mut directory = open_in_root(root, b"/", flags, Mode::empty(), Links::InRoot)?;
+    for part in path.components() {
+        let std::path::Component::Normal(name) = part else {
+            continue;
+        };
+        reached.push(name);
+        let bytes = reached.as_os_str().as_encoded_bytes();
+        directory = match open_in_root(root, bytes, flags, Mode::empty(), Links::InRoot) {
+            Ok(next) => next,
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+                match rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o755)) {
+                    Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                open_in_root(
+                    &directory,
+                    name.as_encoded_bytes(),
+                    flags,
+                    Mode::empty(),
+                    Links::Refuse,
+                )?
+            }
+            Err(error) => return Err(error),
+        };
+    }
+    Ok(directory)
+}
+
+/// Opens a directory that the engine itself fills or mounts over (`/proc`, `/dev`, `/sys`): a symlink in its place is an
+/// image's attempt to redirect us (CVE-2019-16884, CVE-2023-27561) and refused.
+pub fn engine_directory(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let open = || {
+        open_in_root(
+            root,
+            bytes,
+            OFlags::PATH | OFlags::DIRECTORY,
+            Mode::empty(),
+            Links::Refuse,
+        )
+    };
+    match open() {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+            let parent = path.parent().unwrap_or(Path::new("/"));
+            let name = path
+                .file_name()
+                .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
+            let parent = make_directories_without_links(root, parent)?;
+            match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(rustix::io::Errno::EXIST) => open(),
+                Err(error) => Err(error.into()),
+            }
+        }
+        other => other,
+    }
+}
+
+fn make_directories_without_links(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    if path == Path::new("/") {
+        root.try_clone_to_owned()
+    } else {
+        engine_directory(root, path)
+    }
+}

@@ -5,6 +5,7 @@ pub mod fs;
 pub mod lock;
 pub mod mount;
 pub mod namespace;
+pub mod network;
 pub mod pidfd;
 pub mod poll;
 pub mod process;

@@ -1,1 +1,39 @@
-//! namespace
+//! Namespaces: joining one by descriptor, leaving some, id maps, and whose they are.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use nix::sched::{CloneFlags, setns};
+use rustix::fs::{Mode, OFlags};
+
+/// Joins the namespaces `kinds` of what `fd` stands for: a namespace file, or a pidfd for several at once (Linux 5.8).
+pub fn join(fd: BorrowedFd<'_>, kinds: CloneFlags) -> io::Result<()> {
+    setns(fd, kinds).map_err(io::Error::from)
+}
+
+/// Leaves the namespaces `kinds` for new ones.
+pub fn leave(kinds: CloneFlags) -> io::Result<()> {
+    nix::sched::unshare(kinds).map_err(io::Error::from)
+}
+
+/// Opens `/proc/PID/ns/KIND`; the descriptor keeps the namespace alive.
+pub fn open(pid: i32, kind: &str) -> io::Result<OwnedFd> {
+    let path = format!("/proc/{pid}/ns/{kind}");
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(io::Error::from)
+}
+
+/// The inode that identifies a namespace.
+pub fn identity(namespace: BorrowedFd<'_>) -> io::Result<u64> {
+    Ok(rustix::fs::fstat(namespace)?.st_ino)
+}
+
+/// Writes a file below `/proc` in one write(2), which id maps demand.
+pub fn write_proc(path: &str, text: &str) -> io::Result<()> {
+    let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let written = rustix::io::write(&file, text.as_bytes())?;
+    if written == text.len() {
+        Ok(())
+    } else {
+        Err(io::Error::from(io::ErrorKind::WriteZero))
+    }
+}

@@ -1,1 +1,267 @@
-//! process
+//! Processes made without exec: fork and clone3 of a single-threaded process, and the hygiene of what they inherit.
+//!
+//! Invariant `process/clone-once`: roles are cloned only from a process with one thread; a clone of a threaded one could
+//! inherit a lock that nobody will release.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use rustix::process::Pid;
+
+/// What a fork gives to its two sides.
+pub enum Forked {
+    Parent(Pid),
+    Child,
+}
+
+/// A cloned child: its pid as the caller's pid namespace sees it, and a pidfd.
+pub struct Cloned {
+    pub pid: Pid,
+    pub pidfd: OwnedFd,
+}
+
+/// Forks the calling process, which must have one thread.
+pub fn fork() -> io::Result<Forked> {
+    refuse_threads()?;
+    // SAFETY: the process has a single thread (checked above), so the child may allocate and lock as usual.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(
+            Pid::from_raw(pid).expect("fork gives a positive pid"),
+        )),
+    }
+}
+
+/// clone3(2) in the manner of fork, with namespace `flags` (CLONE_NEW*) and, where given, straight into a cgroup2 directory.
+/// `None` in the child.
+pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Option<Cloned>> {
+    refuse_threads()?;
+    let mut pidfd: RawFd = -1;
+    let mut args = CloneArgs {
+        flags: flags | libc::CLONE_PIDFD as u64,
+        pidfd: std::ptr::from_mut(&mut pidfd) as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // SAFETY: no stack is given and CLONE_VM is not among the flags, so this returns twice exactly like fork; the
+    // process has a single thread; `pidfd` outlives the call.
+    let pid = unsafe { libc::syscall(libc::SYS_clone3, &raw mut args, size_of::<CloneArgs>()) };
+    match pid {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(None),
+        pid => {
+            let pid = Pid::from_raw(pid as i32).expect("clone3 gives a positive pid");
+            // SAFETY: CLONE_PIDFD stored a fresh descriptor that nobody else owns.
+            let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+            Ok(Some(Cloned { pid, pidfd }))
+        }
+    }
+}
+
+/// linux/sched.h; libc's constant of this name does not fit its type.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `struct clone_args` of linux/sched.h, version 2 (with `cgroup`).
+#[repr(C)]
+#[derive(Default)]
+struct CloneArgs {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+    set_tid: u64,
+    set_tid_size: u64,
+    cgroup: u64,
+}
+
+/// The link count of `/proc/self/task` is two more than the number of threads; cheaper than reading `status`.
+fn refuse_threads() -> io::Result<()> {
+    match rustix::fs::stat("/proc/self/task") {
+        Ok(task) if task.st_nlink > 3 => Err(io::Error::other(
+            "refusing to clone a process that has threads",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Ends the process at once, running neither destructors nor exit handlers: the end of every forked role.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit(2) has no preconditions and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// Closes every descriptor from 3 up that is not in `keep`.
+pub fn close_all_except(keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut kept: Vec<u32> = keep
+        .iter()
+        .map(|fd| fd.as_raw_fd() as u32)
+        .filter(|fd| *fd > 2)
+        .collect();
+    kept.sort_unstable();
+    let mut first = 3;
+    for fd in kept {
+        if fd > first {
+            close_range(first, fd - 1)?;
+        }
+        first = fd + 1;
+    }
+    close_range(first, u32::MAX)
+}
+
+fn close_range(first: u32, last: u32) -> io::Result<()> {
+    // SAFETY: the callers are roles after a fork, which own every descriptor they inherited and keep none of these in
+    // an owning type.
+    match unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+/// Points descriptor `target` (0 to 3) at what `source` is; the new descriptor survives exec.
+pub fn install_fd(source: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
+    if source.as_raw_fd() == target {
+        return rustix::io::fcntl_setfd(source, rustix::io::FdFlags::empty())
+            .map_err(io::Error::from);
+    }
+    // SAFETY: dup2 onto a number below 4 replaces standard streams or the stub's error pipe, which this role owns.
+    match unsafe { libc::dup2(source.as_raw_fd(), target) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(()),
+    }
+}
+
+/// Opens `/dev/null` as descriptors 0 to 2: a background role that kept stdout would hang every `$(bryo …)`.
+pub fn detach_standard_streams() -> io::Result<()> {
+    let null = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/null")?;
+    for target in 0..3 {
+        install_fd(std::os::fd::AsFd::as_fd(&null), target)?;
+    }
+    Ok(())
+}
+
+/// Gives freed memory back to the kernel: a role forked from the cli would otherwise carry the parser's garbage.
+pub fn trim_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim has no preconditions.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
+/// Executes the program behind `program` (execveat with AT_EMPTY_PATH). Returns only on failure.
+pub fn execute(
+    program: BorrowedFd<'_>,
+    args: &[std::ffi::CString],
+    env: &[std::ffi::CString],
+) -> io::Error {
+    let args = pointers(args);
+    let env = pointers(env);
+    // SAFETY: both arrays end in NULL and point at C strings that outlive the call.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            program.as_raw_fd(),
+            c"".as_ptr(),
+            args.as_ptr(),
+            env.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
+    io::Error::last_os_error()
+}
+
+fn pointers(strings: &[std::ffi::CString]) -> Vec<*const libc::c_char> {
+    strings
+        .iter()
+        .map(|s| s.as_ptr())
+        .chain([std::ptr::null()])
+        .collect()
+}
+
+/// A process as the host's procfs names it: pid and start time (clock ticks since boot) together never repeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ProcessName {
+    pub pid: i32,
+    pub start: u64,
+}
+
+impl ProcessName {
+    /// The calling process, with its pid as the mounted procfs sees it (a role in a pid namespace of its own differs).
+    pub fn own() -> io::Result<ProcessName> {
+        ProcessName::read("/proc/self/stat")
+    }
+
+    /// The process that has this pid now.
+    pub fn of(pid: i32) -> io::Result<ProcessName> {
+        ProcessName::read(&format!("/proc/{pid}/stat"))
+    }
+
+    /// A pidfd, if the process still is the one named.
+    pub fn open(&self) -> io::Result<Option<OwnedFd>> {
+        let Some(pid) = Pid::from_raw(self.pid) else {
+            return Ok(None);
+        };
+        let fd = match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
+            Ok(fd) => fd,
+            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        match ProcessName::of(self.pid) {
+            Ok(now) if now == *self => Ok(Some(fd)),
+            _ => Ok(None),
+        }
+    }
+
+    fn read(path: &str) -> io::Result<ProcessName> {
+        let stat = std::fs::read_to_string(path)?;
+        parse_stat(&stat)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected /proc/PID/stat"))
+    }
+}
+
+/// Fields 1 and 22 of proc_pid_stat(5); the command name in field 2 may hold blanks and parentheses.
+fn parse_stat(stat: &str) -> Option<ProcessName> {
+    let pid = stat.split(' ').next()?.parse().ok()?;
+    let start = stat.rsplit_once(')')?.1.split(' ').nth(20)?.parse().ok()?;
+    Some(ProcessName { pid, start })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_name_with_parentheses_does_not_shift_the_fields() {
+        let stat = "77 (a) b (c)) S 1 77 77 0 -1 4194304 1 2 3 4 5 6 7 8 20 0 1 0 4711 1 2 3";
+        assert_eq!(
+            parse_stat(stat),
+            Some(ProcessName {
+                pid: 77,
+                start: 4711
+            })
+        );
+    }
+
+    #[test]
+    fn a_process_name_opens_only_the_same_process() {
+        let own = ProcessName::own().expect("procfs is mounted");
+        assert!(own.open().expect("pidfd_open works").is_some());
+        let other = ProcessName {
+            start: own.start + 1,
+            ..own
+        };
+        assert!(other.open().expect("pidfd_open works").is_none());
+    }
+}

@@ -1,1 +1,75 @@
-//! signal
+//! Signals: names and numbers, a descriptor that reads them, and the dispositions a program starts with.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+
+/// Blocks `signals` for this process and reads them from a descriptor that does not block.
+pub struct Signals {
+    reader: SignalFd,
+    before: SigSet,
+}
+
+impl Signals {
+    pub fn watch(signals: &[Signal]) -> io::Result<Signals> {
+        let set: SigSet = signals.iter().copied().collect();
+        let mut before = SigSet::empty();
+        sigprocmask(SigmaskHow::SIG_BLOCK, Some(&set), Some(&mut before))?;
+        let flags = SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK;
+        let reader = SignalFd::with_flags(&set, flags)?;
+        Ok(Signals { reader, before })
+    }
+
+    /// The number of a signal that has come; `None` if none is waiting.
+    pub fn next(&self) -> io::Result<Option<i32>> {
+        Ok(self.reader.read_signal()?.map(|info| info.ssi_signo as i32))
+    }
+}
+
+impl Drop for Signals {
+    fn drop(&mut self) {
+        // What came meanwhile takes its default action now.
+        let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&self.before), None);
+    }
+}
+
+impl AsFd for Signals {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.reader.as_fd()
+    }
+}
+
+/// Every signal at its default and none blocked: Rust ignores SIGPIPE and children inherit that.
+pub fn reset_all() -> io::Result<()> {
+    for number in 1..=64 {
+        if number != libc::SIGKILL && number != libc::SIGSTOP && !(32..34).contains(&number) {
+            default_disposition(number);
+        }
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
+    Ok(())
+}
+
+/// Blocks everything: what arrives while a role is set up waits until `reset_all`.
+pub fn block_all() -> io::Result<()> {
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
+    Ok(())
+}
+
+fn default_disposition(number: i32) {
+    // SAFETY: SIG_DFL is a valid disposition for every signal but KILL and STOP, which the caller leaves out.
+    unsafe {
+        libc::signal(number, libc::SIG_DFL);
+    }
+}
+
+/// Ends this process by `signal` at its default action, so that the parent sees the truth.
+pub fn die_by(signal: Signal) -> ! {
+    // SAFETY: SIG_DFL runs no code of ours.
+    let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
+    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
+    let _ = nix::sys::signal::raise(signal);
+    super::process::exit_now(128 + signal as i32)
+}

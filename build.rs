@@ -1,0 +1,58 @@
+//! Compiles the freestanding programs of `src/embedded` into `OUT_DIR`. Never touches anything else.
+
+#[path = "src/embedded/flags.rs"]
+mod flags;
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+
+use flags::Linker;
+
+const PROGRAMS: [&str; 2] = ["stub", "hello"];
+const SOURCES: &str = "src/embedded";
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed={SOURCES}");
+    let out = variable("OUT_DIR");
+    for program in PROGRAMS {
+        compile(program, Path::new(&out));
+    }
+}
+
+/// Tries each linker that may exist; the programs need none of the target's libraries, so any that knows the format will do.
+fn compile(program: &str, out: &Path) {
+    let target = variable("TARGET");
+    let configured = env::var("RUSTC_LINKER").ok();
+    let cross = format!("{}-gcc", target.replace("-unknown-", "-"));
+    let mut linkers = Vec::new();
+    linkers.extend(configured.as_deref().map(|name| Linker::Driver(Some(name))));
+    if target == variable("HOST") {
+        linkers.push(Linker::Driver(None));
+    } else {
+        linkers.push(Linker::Driver(Some(&cross)));
+    }
+    linkers.push(Linker::Bare("rust-lld"));
+
+    let mut failures = String::new();
+    for linker in linkers {
+        let result = Command::new(variable("RUSTC"))
+            .args(flags::arguments(linker))
+            .args(["--target", &target, "--crate-name", program])
+            .arg("-o")
+            .arg(out.join(program))
+            .arg(Path::new(SOURCES).join(program).with_extension("rs"))
+            .output();
+        match result {
+            Ok(output) if output.status.success() => return,
+            Ok(output) => failures.push_str(&String::from_utf8_lossy(&output.stderr)),
+            Err(error) => failures.push_str(&format!("rustc: {error}\n")),
+        }
+    }
+    panic!("cannot build the embedded program {program} for {target}:\n{failures}");
+}
+
+fn variable(name: &str) -> String {
+    env::var(name).unwrap_or_else(|_| panic!("{name} is set by cargo for build scripts"))
+}

@@ -1,0 +1,102 @@
+//! What a container was made as. Written once when it is created and never changed.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::id::ContainerId;
+
+/// `config.json` of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerConfig {
+    pub id: ContainerId,
+    /// RFC 3339, UTC, nanoseconds.
+    pub created: String,
+    /// The image as it was named: `debian`, `quay.io/x/y:1`, an id.
+    pub image: String,
+    /// The digest of the image's config.
+    pub image_id: String,
+    /// Directory names below `layers/`, bottom first.
+    pub layers: Vec<String>,
+    pub hostname: String,
+    pub labels: BTreeMap<String, String>,
+    pub process: ProcessConfig,
+    pub host: HostConfig,
+}
+
+/// The program: the image's settings with the flags applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProcessConfig {
+    pub entrypoint: Vec<String>,
+    pub command: Vec<String>,
+    /// `NAME=value`, in order.
+    pub env: Vec<String>,
+    /// As written in the image or flag: resolved in the image's own files at every start.
+    pub user: String,
+    pub working_dir: String,
+    pub tty: bool,
+    pub open_stdin: bool,
+    pub stop_signal: Option<String>,
+    /// Seconds; -1 is for ever.
+    pub stop_timeout: Option<i32>,
+    /// `80/tcp`, from the image.
+    pub exposed_ports: Vec<String>,
+    /// Paths the image declares as volumes; they live in the container's layer.
+    pub volumes: Vec<String>,
+}
+
+/// How the host was asked to run it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostConfig {
+    /// `none`, `host` or `pasta`.
+    pub network: String,
+    /// Published ports in their canonical form, `127.0.0.1:8080:80/tcp`.
+    pub ports: Vec<String>,
+    pub mounts: Vec<MountConfig>,
+    pub read_only_root: bool,
+    pub cap_add: Vec<String>,
+    pub cap_drop: Vec<String>,
+    pub privileged: bool,
+    pub no_new_privileges: bool,
+    /// As given to `--security-opt`.
+    pub security: Vec<String>,
+    /// The text of a seccomp profile, or `unconfined`; None is the built-in one.
+    pub seccomp: Option<String>,
+    pub open_system_paths: bool,
+    pub sysctls: BTreeMap<String, String>,
+    pub ulimits: Vec<UlimitConfig>,
+    pub shm_size: u64,
+    pub init: bool,
+    pub auto_remove: bool,
+}
+
+/// One mount in the words of the OCI runtime specification.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MountConfig {
+    /// `bind` or `tmpfs`.
+    pub kind: String,
+    /// Absolute, empty for a tmpfs.
+    pub source: String,
+    pub target: String,
+    pub options: Vec<String>,
+}
+
+/// One resource limit: docker's name (`nofile`) and values; `u64::MAX` is no limit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UlimitConfig {
+    pub name: String,
+    pub soft: u64,
+    pub hard: u64,
+}
+
+impl ContainerConfig {
+    /// What is executed: the entrypoint, then the command.
+    pub fn arguments(&self) -> Vec<String> {
+        self.process
+            .entrypoint
+            .iter()
+            .chain(&self.process.command)
+            .cloned()
+            .collect()
+    }
+}

@@ -1,0 +1,99 @@
+//! One container as its files and the kernel show it now.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use super::config::ContainerConfig;
+use super::exit::ExitRecord;
+use super::id::ContainerId;
+use super::state::RunState;
+use crate::sys::lock;
+
+/// A container's directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub id: ContainerId,
+    pub directory: PathBuf,
+}
+
+/// Derived from the lock, never from a file that says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Status {
+    Created,
+    Running(RunState),
+    Exited(ExitRecord),
+    /// The monitor was killed, and with it everything in the container.
+    Killed(RunState),
+}
+
+impl Status {
+    pub fn is_running(&self) -> bool {
+        matches!(self, Status::Running(_))
+    }
+}
+
+impl Record {
+    pub fn config(&self) -> io::Result<ContainerConfig> {
+        let text = fs::read(self.directory.join("config.json"))?;
+        serde_json::from_slice(&text)
+            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// Asks the kernel whether the monitor lives; takes no lock and waits for none.
+    pub fn status(&self) -> io::Result<Status> {
+        let file = File::open(self.directory.join("state"))?;
+        let held = lock::is_held(file.as_fd())?;
+        let Some(state) = RunState::read(&file) else {
+            return Ok(Status::Created);
+        };
+        // Between the exit record and its own end a monitor still holds the lock.
+        match (self.exit_of(&state), held) {
+            (Some(exit), _) => Ok(Status::Exited(exit)),
+            (None, true) => Ok(Status::Running(state)),
+            (None, false) => Ok(Status::Killed(state)),
+        }
+    }
+
+    /// Whether a monitor holds the record; the cheapest question, for `ps` without `-a`.
+    pub fn is_held(&self) -> io::Result<bool> {
+        let file = File::open(self.directory.join("state"))?;
+        lock::is_held(file.as_fd())
+    }
+
+    fn exit_of(&self, state: &RunState) -> Option<ExitRecord> {
+        let text = fs::read(self.directory.join("exit.json")).ok()?;
+        let exit: ExitRecord = serde_json::from_slice(&text).ok()?;
+        (exit.run == state.run).then_some(exit)
+    }
+
+    /// The state of the run that is going on or was the last.
+    pub fn last_run(&self) -> Option<RunState> {
+        RunState::read(&File::open(self.directory.join("state")).ok()?)
+    }
+
+    pub fn upper(&self) -> PathBuf {
+        self.directory.join("upper")
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.directory.join("log")
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    /// Makes the exit visible: temporary name, then rename. Durable unless the container goes away with its exit.
+    pub fn write_exit(directory: &Path, exit: &ExitRecord, durable: bool) -> io::Result<()> {
+        let text = serde_json::to_vec(exit).map_err(io::Error::other)?;
+        let path = directory.join("exit.json");
+        if durable {
+            return crate::sys::fs::replace_file(&path, &text);
+        }
+        let temporary = directory.join(".exit");
+        fs::write(&temporary, text)?;
+        fs::rename(temporary, path)
+    }
+}

@@ -1,0 +1,66 @@
+//! The locked record: which monitor runs the container now. `record/one-writer`: only the monitor that holds the lock writes.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::sys::lock;
+use crate::sys::process::ProcessName;
+
+/// The contents of `state`, overwritten in place in one write, so that it needs neither truncation nor a rename (which
+/// would lose the lock).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunState {
+    /// Counts the starts of this container, from 1.
+    pub run: u64,
+    pub monitor: ProcessName,
+    /// The init's pid on the host; 0 until it exists.
+    pub init: i32,
+    /// RFC 3339, UTC, nanoseconds; empty until the program runs.
+    pub started: String,
+}
+
+const STATE_SIZE: usize = 512;
+
+impl RunState {
+    /// Reads what the file holds; `None` if nothing was written yet.
+    pub fn read(file: &File) -> Option<RunState> {
+        let mut buffer = [0u8; STATE_SIZE];
+        let length = file.read_at(&mut buffer, 0).ok()?;
+        serde_json::from_slice(buffer[..length].trim_ascii()).ok()
+    }
+}
+
+/// Held from before the container is started until its monitor ends: lock held = monitor alive.
+pub struct LockedRecord {
+    file: File,
+}
+
+impl LockedRecord {
+    /// Takes the lock; `None` if the container is running.
+    pub fn acquire(directory: &Path) -> io::Result<Option<LockedRecord>> {
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .open(directory.join("state"))?;
+        Ok(lock::try_hold(file.as_fd())?.then_some(LockedRecord { file }))
+    }
+
+    /// What the last run left behind.
+    pub fn last(&self) -> Option<RunState> {
+        RunState::read(&self.file)
+    }
+
+    pub fn write(&self, state: &RunState) -> io::Result<()> {
+        let mut text = serde_json::to_vec(state).map_err(io::Error::other)?;
+        if text.len() > STATE_SIZE {
+            return Err(io::Error::other("the run state is too long"));
+        }
+        text.resize(STATE_SIZE, b' ');
+        self.file.write_all_at(&text, 0)
+    }
+}

@@ -1,0 +1,379 @@
+//! All containers of a user: creating, finding by name or id, removing. One directory each; a name is a symlink to an id.
+
+use std::collections::HashMap;
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use super::config::ContainerConfig;
+use super::id::ContainerId;
+use super::name::ContainerName;
+use super::record::Record;
+use crate::paths::{Paths, PathsError};
+use crate::sys::fs::sync_directory;
+
+/// The container half of the store.
+#[derive(Clone, Debug)]
+pub struct Containers {
+    containers: PathBuf,
+    names: PathBuf,
+    trash: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ContainerError {
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    #[error("No such container: {name}")]
+    NotFound { name: String },
+    #[error("{name} is ambiguous: it begins the ids of {first} and {second}")]
+    Ambiguous {
+        name: String,
+        first: String,
+        second: String,
+    },
+    #[error(
+        "Conflict. The container name \"/{name}\" is already in use by container \"{owner}\". You have to remove (or rename) that container to be able to reuse that name."
+    )]
+    NameTaken { name: String, owner: String },
+    #[error("write the record of container {id}: {source}")]
+    Write { id: ContainerId, source: io::Error },
+    #[error("read the record of container {id}: {source}")]
+    Read { id: ContainerId, source: io::Error },
+    #[error("read directory {path}: {source}")]
+    List { path: PathBuf, source: io::Error },
+    #[error("remove container {id}: {source}")]
+    Remove { id: ContainerId, source: io::Error },
+}
+
+impl Containers {
+    pub fn new(paths: &Paths) -> Containers {
+        Containers {
+            containers: paths.containers(),
+            names: paths.names(),
+            trash: paths.data.join("trash"),
+        }
+    }
+
+    /// Makes the directories that hold the records.
+    pub fn prepare(&self) -> Result<(), ContainerError> {
+        for directory in [&self.containers, &self.names, &self.trash] {
+            Paths::make(directory)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a new container's record and claims its name; on failure nothing of it is left. Without `durable` (a
+    /// container that is removed when it ends) nothing is synced.
+    pub fn create(
+        &self,
+        config: &ContainerConfig,
+        name: &ContainerName,
+        durable: bool,
+    ) -> Result<Record, ContainerError> {
+        let id = &config.id;
+        let failed = |source| ContainerError::Write {
+            id: id.clone(),
+            source,
+        };
+        let directory = self.containers.join(id.as_str());
+        let temporary = self.trash.join(format!("new-{id}"));
+        let written = write_record(&temporary, config, durable);
+        // Held until it has its own name: an unlocked directory in the trash is rubbish.
+        let written = written.and_then(|lock| fs::rename(&temporary, &directory).map(|()| lock));
+        if let Err(source) = written {
+            let _ = fs::remove_dir_all(&temporary);
+            return Err(failed(source));
+        }
+        if let Err(error) = self.claim(name, id) {
+            let _ = fs::remove_dir_all(&directory);
+            return Err(error);
+        }
+        if durable {
+            let sync = |path: &Path| File::open(path).and_then(sync_directory);
+            sync(&self.containers)
+                .and_then(|()| sync(&self.names))
+                .map_err(failed)?;
+        }
+        Ok(Record {
+            id: id.clone(),
+            directory,
+        })
+    }
+
+    /// A symlink appears whole or not at all, and never over another. One whose container is gone is replaced.
+    fn claim(&self, name: &ContainerName, id: &ContainerId) -> Result<(), ContainerError> {
+        let link = self.names.join(name.as_str());
+        loop {
+            match std::os::unix::fs::symlink(id.as_str(), &link) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    match self.owner_of(name) {
+                        Some(owner) => {
+                            return Err(ContainerError::NameTaken {
+                                name: name.to_string(),
+                                owner: owner.id.to_string(),
+                            });
+                        }
+                        None => drop(fs::remove_file(&link)),
+                    }
+                }
+                other => {
+                    return other.map_err(|source| ContainerError::Write {
+                        id: id.clone(),
+                        source,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Claims an invented name that is free.
+    pub fn invent_name(&self, id: &ContainerId) -> ContainerName {
+        let names = (0..).map(|attempt| ContainerName::invent(id, attempt));
+        let mut free = names.filter(|name| self.owner_of(name).is_none());
+        free.next().expect("there are endless names")
+    }
+
+    fn owner_of(&self, name: &ContainerName) -> Option<Record> {
+        let target = fs::read_link(self.names.join(name.as_str())).ok()?;
+        let id: ContainerId = target.to_str()?.parse().ok()?;
+        self.by_id(id)
+    }
+
+    fn by_id(&self, id: ContainerId) -> Option<Record> {
+        let directory = self.containers.join(id.as_str());
+        directory.is_dir().then_some(Record { id, directory })
+    }
+
+    /// Finds by full id, name, or unique beginning of an id, in docker's order.
+    pub fn find(&self, text: &str) -> Result<Record, ContainerError> {
+        let not_found = || ContainerError::NotFound {
+            name: text.to_owned(),
+        };
+        if let Ok(id) = text.parse::<ContainerId>() {
+            return self.by_id(id).ok_or_else(not_found);
+        }
+        if let Some(record) = text
+            .parse()
+            .ok()
+            .and_then(|name: ContainerName| self.owner_of(&name))
+        {
+            return Ok(record);
+        }
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            return Err(not_found());
+        }
+        let mut matching = self
+            .ids()?
+            .into_iter()
+            .filter(|id| id.as_str().starts_with(text));
+        let first = matching.next().ok_or_else(not_found)?;
+        match matching.next() {
+            None => self.by_id(first).ok_or_else(not_found),
+            Some(second) => Err(ContainerError::Ambiguous {
+                name: text.to_owned(),
+                first: first.short().to_owned(),
+                second: second.short().to_owned(),
+            }),
+        }
+    }
+
+    /// The ids of all containers, in no order. What is no id is none of ours and passed over.
+    fn ids(&self) -> Result<Vec<ContainerId>, ContainerError> {
+        let failed = |source| ContainerError::List {
+            path: self.containers.clone(),
+            source,
+        };
+        let entries = match fs::read_dir(&self.containers) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let names = entries
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<io::Result<Vec<_>>>();
+        let ids = names
+            .map_err(failed)?
+            .into_iter()
+            .filter_map(|name| name.to_str()?.parse().ok());
+        Ok(ids.collect())
+    }
+
+    /// All records, in no order.
+    pub fn all(&self) -> Result<Vec<Record>, ContainerError> {
+        let record = |id: ContainerId| Record {
+            directory: self.containers.join(id.as_str()),
+            id,
+        };
+        Ok(self.ids()?.into_iter().map(record).collect())
+    }
+
+    /// The names, by id.
+    pub fn names(&self) -> HashMap<ContainerId, String> {
+        let Ok(entries) = fs::read_dir(&self.names) else {
+            return HashMap::new();
+        };
+        let pairs = entries.flatten().filter_map(|entry| {
+            let id = fs::read_link(entry.path()).ok()?.to_str()?.parse().ok()?;
+            Some((id, entry.file_name().into_string().ok()?))
+        });
+        pairs.collect()
+    }
+
+    /// The name of one container; the id's short form if it has lost it.
+    pub fn name_of(&self, id: &ContainerId) -> String {
+        self.names()
+            .remove(id)
+            .unwrap_or_else(|| id.short().to_owned())
+    }
+
+    /// Takes a container out of sight: its directory and name are gone at once; what remains in the trash is deleted by
+    /// whoever has the rights over its files. Gives that directory.
+    pub fn discard(&self, record: &Record, name: &str) -> Result<PathBuf, ContainerError> {
+        let failed = |source| ContainerError::Remove {
+            id: record.id.clone(),
+            source,
+        };
+        let rubbish = self.trash.join(record.id.as_str());
+        fs::rename(&record.directory, &rubbish).map_err(failed)?;
+        let link = self.names.join(name);
+        if fs::read_link(&link).is_ok_and(|target| target == Path::new(record.id.as_str())) {
+            fs::remove_file(&link).map_err(failed)?;
+        }
+        Ok(rubbish)
+    }
+
+    /// What removed containers left: to be deleted in the home namespace.
+    pub fn rubbish(&self) -> Vec<PathBuf> {
+        let Ok(entries) = fs::read_dir(&self.trash) else {
+            return Vec::new();
+        };
+        let unlocked = |path: &PathBuf| {
+            File::open(path)
+                .and_then(|dir| crate::sys::fs::flock(&dir, true, false))
+                .unwrap_or(false)
+        };
+        entries
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(unlocked)
+            .collect()
+    }
+}
+
+/// Gives the directory, locked.
+fn write_record(directory: &Path, config: &ContainerConfig, durable: bool) -> io::Result<File> {
+    let mut private = DirBuilder::new();
+    private.mode(0o700);
+    private.create(directory)?;
+    let locked = File::open(directory)?;
+    crate::sys::fs::flock(&locked, true, true)?;
+    for name in ["work", "merged", "upper"] {
+        private.create(directory.join(name))?;
+    }
+    // The mode of the container's root directory, as other users in it see it, whatever the umask.
+    fs::set_permissions(directory.join("upper"), fs::Permissions::from_mode(0o755))?;
+    let text = serde_json::to_vec_pretty(config).map_err(io::Error::other)?;
+    fs::write(directory.join("config.json"), &text)?;
+    File::create(directory.join("state"))?;
+    if durable {
+        File::open(directory.join("config.json"))?.sync_all()?;
+        sync_directory(&locked)?;
+    }
+    Ok(locked)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::container::{ExitRecord, LockedRecord, RunState, Status};
+    use crate::sys::process::ProcessName;
+
+    struct Scratch(PathBuf);
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    fn store(name: &str) -> (Scratch, Containers) {
+        let root =
+            std::env::temp_dir().join(format!("bryo-containers-{name}-{}", std::process::id()));
+        fs::create_dir_all(&root).unwrap();
+        let at = |part: &str| root.join(part);
+        let containers = Containers {
+            containers: at("containers"),
+            names: at("names"),
+            trash: at("trash"),
+        };
+        containers.prepare().unwrap();
+        (Scratch(root), containers)
+    }
+
+    fn config() -> ContainerConfig {
+        ContainerConfig {
+            id: ContainerId::random().unwrap(),
+            created: "2026-01-01T00:00:00Z".to_owned(),
+            image: "x".to_owned(),
+            image_id: "y".to_owned(),
+            layers: Vec::new(),
+            hostname: String::new(),
+            labels: Default::default(),
+            process: Default::default(),
+            host: Default::default(),
+        }
+    }
+
+    #[test]
+    fn a_name_is_claimed_once_and_free_after_removal() {
+        let (_scratch, containers) = store("names");
+        let name: ContainerName = "web".parse().unwrap();
+        let first = containers.create(&config(), &name, true).unwrap();
+        let refused = containers.create(&config(), &name, true);
+        assert!(matches!(refused, Err(ContainerError::NameTaken { .. })));
+        assert_eq!(
+            containers.all().unwrap(),
+            vec![first.clone()],
+            "the refused one left something behind"
+        );
+        assert_eq!(containers.find("web").unwrap(), first);
+        assert_eq!(containers.find(first.id.short()).unwrap(), first);
+        containers.discard(&first, "web").unwrap();
+        assert!(containers.find("web").is_err());
+        containers.create(&config(), &name, false).unwrap();
+    }
+
+    #[test]
+    fn status_follows_the_lock() {
+        let (_scratch, containers) = store("status");
+        let record = containers
+            .create(&config(), &"a1".parse().unwrap(), false)
+            .unwrap();
+        assert_eq!(record.status().unwrap(), Status::Created);
+        let state = RunState {
+            run: 1,
+            monitor: ProcessName { pid: 1, start: 1 },
+            init: 2,
+            started: String::new(),
+        };
+        let locked = LockedRecord::acquire(&record.directory)
+            .unwrap()
+            .expect("nobody holds it");
+        locked.write(&state).unwrap();
+        assert_eq!(record.status().unwrap(), Status::Running(state.clone()));
+        assert!(LockedRecord::acquire(&record.directory).unwrap().is_none());
+        drop(locked);
+        assert_eq!(record.status().unwrap(), Status::Killed(state));
+        let exit = ExitRecord {
+            run: 1,
+            code: 3,
+            finished: String::new(),
+            error: String::new(),
+        };
+        Record::write_exit(&record.directory, &exit, true).unwrap();
+        assert_eq!(record.status().unwrap(), Status::Exited(exit));
+    }
+}

@@ -1,0 +1,142 @@
+//! Looking at containers: `ps`, `inspect`, and finding the ones a verb is about. Takes no lock and waits for none.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use jiff::Timestamp;
+
+use super::request::{PsRequest, Status as StatusWord};
+use super::{Engine, EngineError};
+use crate::container::{ContainerConfig, ContainerId, Record, Status};
+
+/// Bytes of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SizeOf {
+    /// Its own layer.
+    pub own: u64,
+    /// With the image below.
+    pub total: u64,
+}
+
+/// One container as it is now.
+#[derive(Clone, Debug)]
+pub struct ContainerSummary {
+    pub record: Record,
+    pub name: String,
+    pub config: ContainerConfig,
+    pub status: Status,
+    /// Only where it was asked for.
+    pub size: Option<SizeOf>,
+}
+
+impl ContainerSummary {
+    /// Docker's word for the state.
+    pub fn state(&self) -> StatusWord {
+        match self.status {
+            Status::Created => StatusWord::Created,
+            Status::Running(_) => StatusWord::Running,
+            Status::Exited(_) | Status::Killed(_) => StatusWord::Exited,
+        }
+    }
+
+    /// The exit code, where it has ended; a container whose monitor was killed ended by SIGKILL.
+    pub fn exit_code(&self) -> Option<i32> {
+        match &self.status {
+            Status::Exited(exit) => Some(exit.code),
+            Status::Killed(_) => Some(137),
+            Status::Created | Status::Running(_) => None,
+        }
+    }
+
+    pub fn created(&self) -> Option<Timestamp> {
+        self.config.created.parse().ok()
+    }
+}
+
+impl Engine {
+    /// The record that a name, id or beginning of an id stands for.
+    pub fn find(&self, text: &str) -> Result<Record, EngineError> {
+        Ok(self.containers.find(text)?)
+    }
+
+    /// One container, whole.
+    pub fn container(&self, text: &str, size: bool) -> Result<ContainerSummary, EngineError> {
+        let record = self.find(text)?;
+        let name = self.containers.name_of(&record.id);
+        let mut summary = self.summary(record, name)?;
+        if size {
+            self.measure(&mut summary)?;
+        }
+        Ok(summary)
+    }
+
+    fn summary(&self, record: Record, name: String) -> Result<ContainerSummary, EngineError> {
+        let config = self.config_of(&record)?;
+        let status = record.status();
+        let status = status.map_err(|source| EngineError::File { operation: "read", path: record.path("state"), source })?;
+        Ok(ContainerSummary { record, name, config, status, size: None })
+    }
+
+    /// The containers that `ps` shows, newest first. One that is removed meanwhile is left out.
+    pub fn list(&self, request: &PsRequest) -> Result<Vec<ContainerSummary>, EngineError> {
+        let running_only = !request.all && request.last.is_none() && !request.filters.asks_for_status();
+        let mut names: Option<HashMap<ContainerId, String>> = None;
+        let mut found = Vec::new();
+        for record in self.containers.all()? {
+            if running_only && !record.is_held().unwrap_or(false) {
+                continue;
+            }
+            let names = names.get_or_insert_with(|| self.containers.names());
+            let name = names.get(&record.id).cloned().unwrap_or_else(|| record.id.short().to_owned());
+            match self.summary(record, name) {
+                Ok(summary) if running_only && !summary.status.is_running() => {}
+                Ok(summary) => found.push(summary),
+                Err(EngineError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+        found.sort_by(|a, b| b.config.created.cmp(&a.config.created).then_with(|| b.record.id.cmp(&a.record.id)));
+        let mut found = self.filter(found, request)?;
+        if let Some(last) = request.last {
+            found.truncate(last);
+        }
+        if request.size {
+            for summary in &mut found {
+                self.measure(summary)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn measure(&self, summary: &mut ContainerSummary) -> Result<(), EngineError> {
+        let upper = summary.record.upper();
+        let own = self.in_home("worker", || Ok(tree_size(&upper)))?;
+        let layers = self.images()?;
+        let image: u64 = match summary.config.image_id.parse() {
+            Ok(id) => layers.image_by_id(&id).map_or(0, |image| image.size),
+            Err(_) => 0,
+        };
+        summary.size = Some(SizeOf { own, total: own + image });
+        Ok(())
+    }
+}
+
+/// Apparent bytes of all regular files and links below a directory, as docker counts; a hard-linked file once.
+fn tree_size(directory: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let mut seen = std::collections::HashSet::new();
+    let mut waiting = vec![directory.to_owned()];
+    let mut total = 0;
+    while let Some(next) = waiting.pop() {
+        let Ok(entries) = std::fs::read_dir(&next) else { continue };
+        for entry in entries.flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() {
+                waiting.push(entry.path());
+            } else if meta.nlink() == 1 || seen.insert((meta.dev(), meta.ino())) {
+                total += if meta.is_file() || meta.is_symlink() { meta.len() } else { 0 };
+            }
+        }
+    }
+    total
+}

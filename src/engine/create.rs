@@ -1,0 +1,244 @@
+//! `create`: an image and what the user asked for become a container's record.
+
+use std::fs;
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+
+use jiff::Timestamp;
+use oci_spec::image::ImageConfiguration;
+
+use super::request::{BindOptions, CreateRequest, Mount, MountKind, NetworkMode, SeccompChoice, SecurityOption, TmpfsOptions, Variable};
+use super::{Engine, EngineError};
+use crate::container::{ContainerConfig, ContainerId, ContainerName, HostConfig, MountConfig, ProcessConfig, Record, UlimitConfig};
+use crate::image::Image;
+
+/// Docker's /dev/shm.
+const SHM_SIZE: u64 = 64 << 20;
+
+impl Engine {
+    /// Makes the container of an image that is in the store.
+    pub fn create(&self, request: &CreateRequest, image: &Image) -> Result<Record, EngineError> {
+        let name = request.name.as_deref().map(str::parse::<ContainerName>).transpose()?;
+        self.containers.prepare()?;
+        let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
+        let config = container_config(request, image, id)?;
+        let cidfile = request.cidfile.as_deref().map(claim_cidfile).transpose()?;
+        let store = self.images()?;
+        // From here to the record nobody may collect the image's layers.
+        let _using = store.lock_shared()?;
+        store.image_by_id(&image.id)?;
+        let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
+        let record = self.containers.create(&config, &name, !request.auto_remove);
+        match (record, cidfile) {
+            (Ok(record), Some(mut file)) => {
+                let path = request.cidfile.as_deref().unwrap_or(std::path::Path::new(""));
+                file.write_all(record.id.as_str().as_bytes()).map_err(EngineError::file("write", path))?;
+                Ok(record)
+            }
+            (Err(error), Some(_)) => {
+                if let Some(path) = &request.cidfile {
+                    let _ = fs::remove_file(path);
+                }
+                Err(error.into())
+            }
+            (record, None) => record.map_err(EngineError::from),
+        }
+    }
+}
+
+fn claim_cidfile(path: &std::path::Path) -> Result<fs::File, EngineError> {
+    let made = fs::File::options().write(true).create_new(true).mode(0o644).open(path);
+    made.map_err(|source| match source.kind() {
+        std::io::ErrorKind::AlreadyExists => EngineError::CidFileExists { path: path.to_owned() },
+        _ => EngineError::File { operation: "write", path: path.to_owned(), source },
+    })
+}
+
+fn container_config(request: &CreateRequest, image: &Image, id: ContainerId) -> Result<ContainerConfig, EngineError> {
+    let defaults = ImageDefaults::of(&image.config);
+    let mut labels = defaults.labels.clone();
+    labels.extend(request.labels.clone());
+    Ok(ContainerConfig {
+        created: Timestamp::now().to_string(),
+        image: request.image.clone(),
+        image_id: image.id.to_string(),
+        layers: image.layers.iter().map(|layer| layer.as_str().to_owned()).collect(),
+        hostname: hostname(request, &id),
+        labels: labels.into_iter().collect(),
+        process: process_config(request, defaults),
+        host: host_config(request)?,
+        id,
+    })
+}
+
+fn hostname(request: &CreateRequest, id: &ContainerId) -> String {
+    match (&request.hostname, request.network) {
+        (Some(name), _) => name.clone(),
+        (None, NetworkMode::Host) => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        (None, _) => id.short().to_owned(),
+    }
+}
+
+/// What the image says, emptied of options.
+#[derive(Default)]
+struct ImageDefaults {
+    entrypoint: Vec<String>,
+    command: Vec<String>,
+    env: Vec<String>,
+    user: String,
+    working_dir: String,
+    stop_signal: Option<String>,
+    exposed_ports: Vec<String>,
+    volumes: Vec<String>,
+    labels: std::collections::HashMap<String, String>,
+}
+
+impl ImageDefaults {
+    fn of(config: &ImageConfiguration) -> ImageDefaults {
+        let Some(config) = config.config() else { return ImageDefaults::default() };
+        ImageDefaults {
+            entrypoint: config.entrypoint().clone().unwrap_or_default(),
+            command: config.cmd().clone().unwrap_or_default(),
+            env: config.env().clone().unwrap_or_default(),
+            user: config.user().clone().unwrap_or_default(),
+            working_dir: config.working_dir().clone().unwrap_or_default(),
+            stop_signal: config.stop_signal().clone(),
+            exposed_ports: config.exposed_ports().clone().unwrap_or_default(),
+            volumes: config.volumes().clone().unwrap_or_default(),
+            labels: config.labels().clone().unwrap_or_default(),
+        }
+    }
+}
+
+/// Docker's rule: another entrypoint drops the image's command.
+fn process_config(request: &CreateRequest, image: ImageDefaults) -> ProcessConfig {
+    let replaced = request.entrypoint.is_some();
+    let command = match request.command.is_empty() {
+        true if replaced => Vec::new(),
+        true => image.command,
+        false => request.command.clone(),
+    };
+    ProcessConfig {
+        entrypoint: request.entrypoint.clone().unwrap_or(image.entrypoint),
+        command,
+        env: environment(image.env, &request.env),
+        user: request.user.clone().unwrap_or(image.user),
+        working_dir: request.workdir.clone().unwrap_or(image.working_dir),
+        tty: request.tty,
+        open_stdin: request.interactive,
+        stop_signal: request.stop_signal.map(|signal| signal.to_string()).or(image.stop_signal),
+        stop_timeout: request.stop_timeout,
+        exposed_ports: image.exposed_ports,
+        volumes: image.volumes,
+    }
+}
+
+/// The image's variables with the flags' changes; entries of the image that are no assignment bring nothing in
+/// (CVE-2026-57231).
+fn environment(image: Vec<String>, changes: &[Variable]) -> Vec<String> {
+    let mut variables: Vec<(String, String)> = Vec::new();
+    let mut set = |name: &str, value: Option<&str>| {
+        let at = variables.iter().position(|(known, _)| known == name);
+        match (at, value) {
+            (Some(at), Some(value)) => variables[at].1 = value.to_owned(),
+            (Some(at), None) => drop(variables.remove(at)),
+            (None, Some(value)) => variables.push((name.to_owned(), value.to_owned())),
+            (None, None) => {}
+        }
+    };
+    for entry in &image {
+        if let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) {
+            set(name, Some(value));
+        }
+    }
+    for change in changes {
+        set(&change.name, change.value.as_deref());
+    }
+    variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+}
+
+fn host_config(request: &CreateRequest) -> Result<HostConfig, EngineError> {
+    let limit = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
+    let ulimits = request.ulimits.iter().map(|ulimit| UlimitConfig {
+        name: ulimit.resource.name().to_owned(),
+        soft: limit(ulimit.soft),
+        hard: limit(ulimit.hard),
+    });
+    let mut host = HostConfig {
+        network: request.network.to_string(),
+        ports: request.ports.clone(),
+        mounts: request.mounts.iter().map(mount_config).collect::<Result<_, _>>()?,
+        read_only_root: request.read_only,
+        cap_add: request.cap_add.clone(),
+        cap_drop: request.cap_drop.clone(),
+        privileged: request.privileged,
+        sysctls: request.sysctls.clone(),
+        ulimits: ulimits.collect(),
+        shm_size: request.shm_size.unwrap_or(SHM_SIZE),
+        init: request.init,
+        auto_remove: request.auto_remove,
+        ..HostConfig::default()
+    };
+    for option in &request.security {
+        match option {
+            SecurityOption::NoNewPrivileges(on) => host.no_new_privileges = *on,
+            SecurityOption::Seccomp(SeccompChoice::Default) => host.seccomp = None,
+            SecurityOption::Seccomp(SeccompChoice::Unconfined) => host.seccomp = Some("unconfined".to_owned()),
+            SecurityOption::Seccomp(SeccompChoice::Profile(text)) => host.seccomp = Some(text.clone()),
+            SecurityOption::SeccompFile(path) => host.seccomp = Some(read_profile(path)?),
+        }
+    }
+    Ok(host)
+}
+
+fn read_profile(path: &str) -> Result<String, EngineError> {
+    let path = std::path::Path::new(path);
+    fs::read_to_string(path).map_err(EngineError::file("read the seccomp profile", path))
+}
+
+fn mount_config(mount: &Mount) -> Result<MountConfig, EngineError> {
+    let mut config = match &mount.kind {
+        MountKind::Bind(bind) => bind_config(bind)?,
+        MountKind::Tmpfs(tmpfs) => tmpfs_config(tmpfs),
+    };
+    config.target.clone_from(&mount.target);
+    if mount.read_only {
+        config.options.push("ro".to_owned());
+    }
+    Ok(config)
+}
+
+fn bind_config(bind: &BindOptions) -> Result<MountConfig, EngineError> {
+    let exists = fs::symlink_metadata(&bind.source).is_ok();
+    if !exists && bind.create_source {
+        fs::create_dir_all(&bind.source).map_err(EngineError::file("make the directory", &bind.source))?;
+    } else if !exists {
+        return Err(EngineError::NoBindSource { path: bind.source.clone() });
+    }
+    Ok(MountConfig {
+        kind: "bind".to_owned(),
+        source: bind.source.to_string_lossy().into_owned(),
+        target: String::new(),
+        options: vec!["rbind".to_owned(), bind.propagation.name().to_owned()],
+    })
+}
+
+fn tmpfs_config(tmpfs: &TmpfsOptions) -> MountConfig {
+    let mut options = tmpfs.flags.clone();
+    options.extend(tmpfs.size.map(|size| format!("size={size}")));
+    options.extend(tmpfs.mode.map(|mode| format!("mode={mode:o}")));
+    MountConfig { kind: "tmpfs".to_owned(), source: String::new(), target: String::new(), options }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn image_variables_without_a_value_bring_nothing_in() {
+        let image = ["SECRET", "SEC*", "*", "=x", "A=1", "B=2"].map(str::to_owned).to_vec();
+        let change = |name: &str, value: Option<&str>| Variable { name: name.into(), value: value.map(str::to_owned) };
+        let env = environment(image, &[change("A", Some("3")), change("B", None), change("C", Some(""))]);
+        assert_eq!(env, ["A=3", "C="]);
+    }
+}

@@ -1,0 +1,85 @@
+//! Which containers `ps --filter` keeps.
+
+use super::containers::ContainerSummary;
+use super::request::{Label, PsFilters, PsRequest, Status};
+use super::{Engine, EngineError};
+use crate::image::Image;
+
+impl PsFilters {
+    /// Whether ended containers are wanted without `-a`, as docker has it.
+    pub(super) fn asks_for_status(&self) -> bool {
+        !self.status.is_empty() || !self.exited.is_empty()
+    }
+}
+
+impl Engine {
+    pub(super) fn filter(
+        &self,
+        found: Vec<ContainerSummary>,
+        request: &PsRequest,
+    ) -> Result<Vec<ContainerSummary>, EngineError> {
+        let filters = &request.filters;
+        let created = |name: &Option<String>| {
+            let summary = name.as_ref().map(|name| self.container(name, false)).transpose()?;
+            Ok::<_, EngineError>(summary.map(|summary| summary.config.created))
+        };
+        let (before, since) = (created(&filters.before)?, created(&filters.since)?);
+        let ancestors = self.ancestors(filters)?;
+        let keep = |summary: &ContainerSummary| {
+            matches_record(filters, summary)
+                && matches_config(filters, summary)
+                && before.as_ref().is_none_or(|before| summary.config.created < *before)
+                && since.as_ref().is_none_or(|since| summary.config.created > *since)
+                && ancestors.as_ref().is_none_or(|all| all.iter().any(|image| descends(summary, image)))
+        };
+        Ok(found.into_iter().filter(keep).collect())
+    }
+
+    /// Images that exist; one that does not has no containers.
+    fn ancestors(&self, filters: &PsFilters) -> Result<Option<Vec<Image>>, EngineError> {
+        if filters.ancestor.is_empty() {
+            return Ok(None);
+        }
+        let store = self.images()?;
+        Ok(Some(filters.ancestor.iter().filter_map(|name| store.resolve(name).ok()).collect()))
+    }
+}
+
+/// The image itself, or one that begins with all of its layers.
+fn descends(summary: &ContainerSummary, image: &Image) -> bool {
+    let own = &summary.config.layers;
+    let theirs: Vec<&str> = image.layers.iter().map(|layer| layer.as_str()).collect();
+    let begins = own.len() >= theirs.len() && own.iter().zip(&theirs).all(|(a, b)| a == b);
+    summary.config.image_id == image.id.to_string() || (!theirs.is_empty() && begins)
+}
+
+fn matches_record(filters: &PsFilters, summary: &ContainerSummary) -> bool {
+    let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| wanted.is_empty() || wanted.iter().any(|text| test(text));
+    let status = |wanted: &Status| *wanted == summary.state();
+    any(&filters.id, &|id| summary.record.id.as_str().starts_with(id))
+        && filters.name_matches(&summary.name)
+        && (filters.status.is_empty() || filters.status.iter().any(status))
+        && (filters.exited.is_empty() || summary.exit_code().is_some_and(|code| filters.exited.contains(&code)))
+        && any(&filters.health, &|health| health == "none")
+}
+
+fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {
+    let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| wanted.is_empty() || wanted.iter().any(|text| test(text));
+    let host = &summary.config.host;
+    let label = |wanted: &super::request::LabelFilter| {
+        let mut labels = summary.config.labels.iter();
+        labels.any(|(key, value)| wanted.matches(&Label { key: key.clone(), value: value.clone() }))
+    };
+    let volume = |text: &str| host.mounts.iter().any(|mount| mount.target == text || mount.source == text);
+    let port = |text: &str| text.split_once('/').map_or_else(|| format!("{text}/tcp"), |_| text.to_owned());
+    let publish = |text: &str| host.ports.iter().any(|spec| spec.ends_with(&format!(":{}", port(text))));
+    let expose = |text: &str| {
+        let exposed = summary.config.process.exposed_ports.iter();
+        exposed.map(|known| port(known)).any(|known| known == port(text)) || publish(text)
+    };
+    filters.labels.iter().all(label)
+        && any(&filters.volume, &volume)
+        && any(&filters.network, &|name| host.network == name)
+        && any(&filters.publish, &publish)
+        && any(&filters.expose, &expose)
+}

@@ -1,0 +1,167 @@
+//! From a container's record to everything its monitor needs to start it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use oci_spec::runtime::{Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder};
+
+use super::{Engine, EngineError};
+use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig};
+use crate::net::hosts::{self, HostsFile};
+use crate::net::resolver::{self, Overrides, Reach};
+use crate::net::route::HostRoutes;
+use crate::runtime::capability::CapabilitySet;
+use crate::runtime::execute::Launch;
+use crate::runtime::home::Subids;
+use crate::runtime::rootfs::Rootfs;
+use crate::runtime::seccomp::{self, Machine};
+use crate::runtime::spec::{self, ContainerParameters, NetworkChoice, SeccompChoice};
+use crate::runtime::{cgroup, plan};
+
+/// A launch, and whether its name service needs pasta's help.
+pub struct Prepared {
+    pub launch: Launch,
+    pub dns_forward: bool,
+}
+
+impl Engine {
+    /// Writes the container's own /etc files and makes its specification, plan and filter.
+    pub fn prepare(&self, record: &Record, config: &ContainerConfig) -> Result<Prepared, EngineError> {
+        let single_id = Subids::find().is_none();
+        let dns_forward = write_network_files(record, config)?;
+        let mut parameters = parameters(config, single_id)?;
+        parameters.mounts.extend(network_file_mounts(record));
+        let spec = spec::spec(&parameters)?;
+        let launch = Launch {
+            steps: plan::plan(&spec)?,
+            seccomp: seccomp::program(&spec, Machine::host(), single_id)?,
+            rootfs: self.rootfs(record, config),
+            init: config.host.init,
+            cgroup: cgroup::delegated().ok().map(|parent| cgroup::path_of(&parent, record.id.as_str())),
+            spec,
+        };
+        Ok(Prepared { launch, dns_forward })
+    }
+
+    fn rootfs(&self, record: &Record, config: &ContainerConfig) -> Rootfs {
+        let layers = self.paths.layers();
+        Rootfs {
+            lower: config.layers.iter().map(|layer| layers.join(layer).join("fs")).collect(),
+            upper: record.upper(),
+            work: record.path("work"),
+            merged: record.path("merged"),
+            volatile: config.host.auto_remove,
+            by_names: std::env::var_os("BRYO_TEST_OLD_OVERLAY").is_some(),
+        }
+    }
+}
+
+fn parameters(config: &ContainerConfig, single_id: bool) -> Result<ContainerParameters, EngineError> {
+    let host = &config.host;
+    let process = &config.process;
+    let mut parameters = ContainerParameters {
+        args: config.arguments(),
+        env: process.env.clone(),
+        cwd: PathBuf::from(&process.working_dir),
+        user: process.user.clone(),
+        hostname: config.hostname.clone(),
+        terminal: process.tty,
+        read_only_root: host.read_only_root,
+        mounts: host.mounts.iter().map(mount).collect(),
+        cap_add: host.cap_add.clone(),
+        cap_drop: host.cap_drop.clone(),
+        known_capabilities: CapabilitySet::up_to(crate::sys::capability::last()),
+        privileged: host.privileged,
+        no_new_privileges: host.no_new_privileges,
+        open_system_paths: host.open_system_paths,
+        sysctls: host.sysctls.clone().into_iter().collect(),
+        rlimits: host.ulimits.iter().map(rlimit).collect(),
+        shm_size: host.shm_size,
+        network: if host.network == "host" { NetworkChoice::Host } else { NetworkChoice::Private },
+        single_id,
+        processors: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),
+        ..ContainerParameters::default()
+    };
+    parameters.seccomp = match host.seccomp.as_deref() {
+        None => SeccompChoice::Default,
+        Some("unconfined") => SeccompChoice::Unconfined,
+        Some(text) => {
+            let capabilities = parameters.capabilities().map_err(spec::SpecError::from)?;
+            SeccompChoice::Profile(Box::new(seccomp::parse(text.as_bytes(), capabilities, Machine::host(), kernel())?))
+        }
+    };
+    Ok(parameters)
+}
+
+/// Major and minor version of the running kernel, which profiles may ask for.
+fn kernel() -> (u32, u32) {
+    let name = rustix::system::uname();
+    let release = name.release().to_string_lossy();
+    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+fn rlimit(ulimit: &UlimitConfig) -> PosixRlimit {
+    let name = format!("RLIMIT_{}", ulimit.name.to_ascii_uppercase());
+    let kind = name.parse().expect("the request's resources are those of the runtime specification");
+    let built = PosixRlimitBuilder::default().typ::<oci_spec::runtime::PosixRlimitType>(kind).soft(ulimit.soft).hard(ulimit.hard).build();
+    built.expect("kind and both limits are given")
+}
+
+fn mount(config: &MountConfig) -> Mount {
+    let builder = MountBuilder::default()
+        .destination(&config.target)
+        .typ(config.kind.clone())
+        .source(if config.source.is_empty() { &config.kind } else { &config.source })
+        .options(config.options.clone());
+    builder.build().expect("a mount has no required field")
+}
+
+const NETWORK_FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
+
+fn network_file_mounts(record: &Record) -> impl Iterator<Item = Mount> {
+    NETWORK_FILES.iter().map(|name| {
+        mount(&MountConfig {
+            kind: "bind".to_owned(),
+            source: record.path(name).to_string_lossy().into_owned(),
+            target: format!("/etc/{name}"),
+            options: vec!["rbind".to_owned(), "rprivate".to_owned()],
+        })
+    })
+}
+
+/// Gives whether pasta must forward name queries.
+fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool, EngineError> {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let routes = HostRoutes::read();
+    let host_file = read("/etc/hosts");
+    let network = config.host.network.as_str();
+    let own = match network {
+        "pasta" => Some((crate::net::pasta::address(), config.hostname.as_str())),
+        _ => None,
+    };
+    let hosts = HostsFile {
+        host_file: (network == "host").then_some(host_file.as_str()),
+        extra: &[],
+        host_gateway: None,
+        own,
+    };
+    let reach = match network {
+        "host" => Reach::Host,
+        "none" => Reach::Nothing,
+        _ => Reach::Pasta { ipv6: routes.ipv6 },
+    };
+    let resolver = resolver::resolver(&read("/etc/resolv.conf"), &Overrides::default(), reach);
+    let texts = [hosts.text(), hosts::hostname_text(&config.hostname), resolver.text];
+    for (name, text) in NETWORK_FILES.iter().zip(texts) {
+        write_shared(&record.path(name), &text)?;
+    }
+    Ok(resolver.forward)
+}
+
+/// Readable by every user of the container, whatever the umask.
+fn write_shared(path: &Path, text: &str) -> Result<(), EngineError> {
+    use std::os::unix::fs::PermissionsExt;
+    let written = fs::write(path, text).and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644)));
+    written.map_err(EngineError::file("write", path))
+}

@@ -1,0 +1,62 @@
+//! `rm`: out of sight at once, deleted in the home namespace where files of subordinate ids can be.
+
+use std::path::PathBuf;
+
+use super::worker::RoleFailure;
+use super::{Engine, EngineError};
+use crate::container::{LockedRecord, Record};
+use crate::image::{LayerDir, Use};
+use crate::sys::fs::remove_path;
+
+impl Engine {
+    /// Removes a container; a running one only with `force`. Its files go with `empty_trash`.
+    pub fn remove(&self, record: &Record, force: bool) -> Result<(), EngineError> {
+        let name = self.containers.name_of(&record.id);
+        if record.status().is_ok_and(|status| status.is_running()) {
+            if !force {
+                return Err(EngineError::RemoveRunning { name });
+            }
+            self.end_now(record)?;
+        }
+        self.wait_for_last_monitor(record, &name)?;
+        // Nobody can start it between the question above and the rename: starting takes this lock.
+        let locked = match LockedRecord::acquire(&record.directory) {
+            // One that removes itself with its end is gone by now.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(EngineError::system("lock the container's record"))?,
+        };
+        if locked.is_none() {
+            return Err(EngineError::RemoveRunning { name });
+        }
+        self.containers.discard(record, &name)?;
+        Ok(())
+    }
+
+    /// Deletes what removed containers have left, this command's and those that were interrupted.
+    pub fn empty_trash(&self) -> Result<(), EngineError> {
+        let rubbish = self.containers.rubbish();
+        let stubborn: Vec<PathBuf> = rubbish.into_iter().filter(|path| remove_path(path).is_err()).collect();
+        if stubborn.is_empty() {
+            return Ok(());
+        }
+        self.in_home("worker", || {
+            for path in &stubborn {
+                remove_path(path).map_err(|error| RoleFailure::of(&error, Vec::new()))?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Which images containers use, for `rmi`.
+    pub fn image_uses(&self) -> Result<Vec<Use>, EngineError> {
+        let mut uses = Vec::new();
+        for record in self.containers.all()? {
+            let Ok(config) = record.config() else { continue };
+            let layers: Vec<LayerDir> = config.layers.iter().filter_map(|layer| layer.parse().ok()).collect();
+            let Ok(image) = config.image_id.parse() else { continue };
+            let running = record.status().is_ok_and(|status| status.is_running());
+            uses.push(Use { image, layers, container: record.id.short().to_owned(), running });
+        }
+        Ok(uses)
+    }
+}

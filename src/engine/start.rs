@@ -1,0 +1,111 @@
+//! `start`: a monitor for a container, and the first words with it.
+
+use std::os::fd::AsFd;
+
+use super::session::Session;
+use super::{Engine, EngineError};
+use crate::container::{ContainerConfig, Record, Status};
+use crate::monitor::{self, Attach, Birth, Connection, Orders, Reply, StartFailure};
+use crate::sys::{pidfd, socket};
+
+/// What whoever starts a container wants to see of it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StartOptions {
+    pub attach: Attach,
+    /// Be told of the exit.
+    pub wait: bool,
+    /// Rows and columns of the client's terminal.
+    pub terminal_size: Option<(u16, u16)>,
+}
+
+impl Engine {
+    /// Starts a created or ended container. Returns when its program runs.
+    pub fn start(&self, record: &Record, options: StartOptions) -> Result<Session, EngineError> {
+        let config = self.config_of(record)?;
+        let name = self.containers.name_of(&record.id);
+        self.wait_for_last_monitor(record, &name)?;
+        let prepared = self.prepare(record, &config)?;
+        let (ours, theirs) = socket::pair().map_err(EngineError::system("make a socket pair"))?;
+        socket::set_nonblocking(theirs.as_fd()).map_err(EngineError::system("prepare a socket"))?;
+        let orders = Orders {
+            paths: self.paths.clone(),
+            id: record.id.clone(),
+            name: name.clone(),
+            directory: record.directory.clone(),
+            launch: prepared.launch,
+            open_stdin: config.process.open_stdin,
+            auto_remove: config.host.auto_remove,
+            terminal_size: options.terminal_size,
+            attach: options.attach,
+            wait: options.wait,
+        };
+        let entered = self.with_home(|home| {
+            home.enter(true, theirs, |gate, client| monitor::run(orders, Birth { client, gate }))
+        });
+        let entered = match entered {
+            Ok(entered) => entered,
+            Err(error) => {
+                self.forget(record, &config, &name);
+                return Err(error.into());
+            }
+        };
+        let mut connection = Connection::over(ours);
+        let reply = connection.reply();
+        let _ = pidfd::wait_child(entered.pid);
+        drop(entered.lock);
+        match reply {
+            Ok(Some(Reply::Started)) => Ok(Session { connection, name, tty: config.process.tty }),
+            Ok(Some(Reply::Failed(StartFailure::Running { .. }))) => Ok(self.attach_running(record, name, &config)?),
+            Ok(Some(Reply::Failed(failure))) => Err(EngineError::Start(failure)),
+            _ => Err(EngineError::MonitorDied { name }),
+        }
+    }
+
+    /// A container whose monitor could not even be made, and that nobody wants to keep.
+    fn forget(&self, record: &Record, config: &ContainerConfig, name: &str) {
+        if config.host.auto_remove
+            && let Ok(rubbish) = self.containers.discard(record, name)
+        {
+            // It never ran, so every file in it is the user's own.
+            let _ = crate::sys::fs::remove_path(&rubbish);
+        }
+    }
+
+    /// Docker: starting what runs is no error.
+    fn attach_running(&self, record: &Record, name: String, config: &ContainerConfig) -> Result<Session, EngineError> {
+        let connection = self.connect(record, &name)?;
+        Ok(Session { connection, name, tty: config.process.tty })
+    }
+
+    pub(super) fn config_of(&self, record: &Record) -> Result<ContainerConfig, EngineError> {
+        let read = record.config();
+        read.map_err(|source| EngineError::File { operation: "read", path: record.path("config.json"), source })
+    }
+
+    /// The last run's monitor may still be tidying up: its directories and ports are free when it has ended.
+    pub(super) fn wait_for_last_monitor(&self, record: &Record, name: &str) -> Result<(), EngineError> {
+        let held = record.is_held().map_err(EngineError::system("ask for the container's lock"))?;
+        let ended = matches!(record.status(), Ok(Status::Exited(_)));
+        let monitor = record.last_run().map(|state| state.monitor).filter(|_| held && ended);
+        let Some(monitor) = monitor else { return Ok(()) };
+        let failed = |source| EngineError::System { operation: "wait for the last monitor", source };
+        match monitor.open().map_err(failed)? {
+            Some(pidfd) => pidfd::wait_end(pidfd.as_fd()).map_err(failed),
+            None => {
+                tracing::debug!(name, "the last monitor is gone already");
+                Ok(())
+            }
+        }
+    }
+
+    /// A conversation with the monitor of a running container.
+    pub(super) fn connect(&self, record: &Record, name: &str) -> Result<Connection, EngineError> {
+        let path = self.paths.monitor_socket(record.id.as_str());
+        Connection::open(&path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
+                EngineError::NotRunning { name: name.to_owned() }
+            }
+            _ => EngineError::File { operation: "connect to the monitor at", path, source },
+        })
+    }
+}

@@ -1,0 +1,154 @@
+//! `stop`, `kill` and `wait`: signals through the monitor, ends seen through its pidfd.
+
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use super::request::{Signal, StopTimeout};
+use super::session::Session;
+use super::{Engine, EngineError};
+use crate::container::{Record, Status};
+use crate::monitor::{Reply, Request};
+use crate::sys::pidfd;
+use crate::sys::poll::{Interest, PollSet};
+
+/// Docker's grace before SIGKILL.
+const STOP_TIMEOUT: i32 = 10;
+
+impl Engine {
+    /// Sends a signal to a running container's init.
+    pub fn kill(&self, record: &Record, signal: Signal) -> Result<(), EngineError> {
+        let name = self.containers.name_of(&record.id);
+        if !record.status().is_ok_and(|status| status.is_running()) {
+            return Err(EngineError::NotRunning { name });
+        }
+        let mut connection = self.connect(record, &name)?;
+        connection.request(&Request::Signal(signal.number())).map_err(EngineError::system("ask the monitor"))?;
+        match connection.reply() {
+            Ok(Some(Reply::Done)) => Ok(()),
+            Ok(Some(Reply::Refused(message))) => Err(EngineError::Monitor { name, message }),
+            Ok(Some(Reply::Version(theirs))) => Err(EngineError::MonitorVersion { name, theirs, ours: crate::monitor::VERSION }),
+            // It ended while we asked: for a signal that is as good.
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks the program to end, and ends it when it does not. A container that does not run is none of its business.
+    pub fn stop(&self, record: &Record, signal: Option<Signal>, timeout: StopTimeout) -> Result<(), EngineError> {
+        let config = self.config_of(record)?;
+        let own = config.process.stop_signal.as_deref().and_then(|text| text.parse().ok());
+        let signal = signal.or(own).unwrap_or(Signal::TERM);
+        let grace = match timeout {
+            StopTimeout::Default => match config.process.stop_timeout.unwrap_or(STOP_TIMEOUT) {
+                seconds if seconds < 0 => None,
+                seconds => Some(Duration::from_secs(seconds as u64)),
+            },
+            StopTimeout::Seconds(seconds) => Some(Duration::from_secs(u64::from(seconds))),
+            StopTimeout::Forever => None,
+        };
+        match self.kill(record, signal) {
+            Err(EngineError::NotRunning { .. }) => return Ok(()),
+            other => other?,
+        }
+        if self.ends_within(record, grace)? {
+            return Ok(());
+        }
+        match self.kill(record, Signal::KILL) {
+            Err(EngineError::NotRunning { .. }) => Ok(()),
+            other => other.and_then(|()| self.ends_within(record, None)).map(drop),
+        }
+    }
+
+    /// Waits for the exit; `false` if the time is over first. Docker's `--rm` containers may vanish meanwhile: that is an end.
+    fn ends_within(&self, record: &Record, grace: Option<Duration>) -> Result<bool, EngineError> {
+        let name = self.containers.name_of(&record.id);
+        let mut connection = match self.connect(record, &name) {
+            Err(EngineError::NotRunning { .. }) => return Ok(true),
+            other => other?,
+        };
+        if connection.request(&Request::Wait).is_err() {
+            return Ok(true);
+        }
+        let deadline = grace.map(|grace| Instant::now() + grace);
+        loop {
+            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            let mut set = PollSet::new();
+            set.add(connection.as_fd(), Interest::Read, ());
+            if set.wait(left).map_err(EngineError::system("wait for the container"))?.is_empty() {
+                if left.is_some_and(|left| left.is_zero()) {
+                    return Ok(false);
+                }
+                continue;
+            }
+            match connection.reply() {
+                Ok(Some(Reply::Exited(_)) | None) | Err(_) => return Ok(true),
+                Ok(Some(_)) => {}
+            }
+        }
+    }
+
+    /// Waits until the container does not run any more: its exit code.
+    pub fn wait(&self, record: &Record) -> Result<i32, EngineError> {
+        let name = self.containers.name_of(&record.id);
+        loop {
+            match record.status() {
+                Ok(Status::Exited(exit)) => return Ok(exit.code),
+                Ok(Status::Killed(_)) => return Ok(137),
+                Ok(Status::Created) => return Ok(0),
+                Ok(Status::Running(state)) => {
+                    if let Some(code) = self.wait_running(record, &name, state.monitor)? {
+                        return Ok(code);
+                    }
+                }
+                // Removed with its end, by a monitor that has told nobody: there is no code any more.
+                Err(_) => return Err(EngineError::NotRunning { name }),
+            }
+        }
+    }
+
+    fn wait_running(
+        &self,
+        record: &Record,
+        name: &str,
+        monitor: crate::sys::process::ProcessName,
+    ) -> Result<Option<i32>, EngineError> {
+        if let Ok(connection) = self.connect(record, name)
+            && connection.request(&Request::Wait).is_ok()
+        {
+            let session = Session { connection, name: name.to_owned(), tty: false };
+            return Ok(session.wait().ok());
+        }
+        // A monitor that does not answer: its end is seen through the kernel.
+        let failed = |source| EngineError::System { operation: "wait for the monitor", source };
+        if let Some(pidfd) = monitor.open().map_err(failed)? {
+            pidfd::wait_end(pidfd.as_fd()).map_err(failed)?;
+        }
+        Ok(None)
+    }
+
+    /// Ends a container for good, whatever state its monitor is in.
+    pub(super) fn end_now(&self, record: &Record) -> Result<(), EngineError> {
+        let state = record.last_run();
+        match self.kill(record, Signal::KILL) {
+            Ok(()) => {
+                if !self.ends_within(record, Some(Duration::from_secs(STOP_TIMEOUT as u64)))? {
+                    self.kill_monitor(state.as_ref())?;
+                }
+            }
+            Err(EngineError::NotRunning { .. }) if !record.is_held().unwrap_or(false) => {}
+            Err(_) => self.kill_monitor(state.as_ref())?,
+        }
+        let name = self.containers.name_of(&record.id);
+        self.wait_for_last_monitor(record, &name)
+    }
+
+    /// The kernel ends everything below a monitor with it: its pid namespace.
+    fn kill_monitor(&self, state: Option<&crate::container::RunState>) -> Result<(), EngineError> {
+        let failed = |source| EngineError::System { operation: "kill the monitor", source };
+        let Some(state) = state else { return Ok(()) };
+        if let Some(monitor) = state.monitor.open().map_err(failed)? {
+            pidfd::kill_hard(monitor.as_fd()).map_err(failed)?;
+            pidfd::wait_end(monitor.as_fd()).map_err(failed)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! A role in the home namespace that does one job and gives its result back: unpacking, deleting, pulling.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sys::signal::Signal;
+use rustix::pipe::{PipeFlags, pipe_with};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::{Engine, EngineError};
+use crate::runtime::home::Gate;
+use crate::sys::poll::{Interest, PollSet};
+use crate::sys::signal::{self, Signals};
+use crate::sys::pidfd;
+
+/// An error that has crossed the process boundary: its words, not its types.
+#[derive(Clone, Debug, Serialize, Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct RoleFailure {
+    /// The whole chain on one line.
+    pub message: String,
+    pub hints: Vec<String>,
+}
+
+impl RoleFailure {
+    pub fn of(error: &(dyn Error + 'static), hints: Vec<String>) -> RoleFailure {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(source) = cause {
+            let text = source.to_string();
+            // Transparent errors repeat their source's words.
+            if !message.contains(&text) {
+                message = format!("{message}: {text}");
+            }
+            cause = source.source();
+        }
+        RoleFailure { message, hints }
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Token {
+    Result,
+    Signal,
+}
+
+impl Engine {
+    /// Runs `job` in a fork of this process inside the home namespace. A signal to this process ends the job; what it left
+    /// unfinished is unlocked, and so swept by a later command.
+    pub fn in_home<T: Serialize + DeserializeOwned>(
+        &self,
+        role: &'static str,
+        job: impl FnOnce() -> Result<T, RoleFailure>,
+    ) -> Result<T, EngineError> {
+        let pipe = pipe_with(PipeFlags::CLOEXEC);
+        let (result, report) = pipe.map_err(|error| EngineError::System { operation: "make a pipe", source: error.into() })?;
+        let watched = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+        let signals = Signals::watch(&watched).map_err(EngineError::system("watch for signals"))?;
+        let parent = rustix::process::getpid();
+        let entered = self.with_home(|home| {
+            home.enter(false, report, |gate, report| run_job(gate, parent, report.as_fd(), job))
+        })?;
+        let answer = read_answer(result, &signals);
+        if answer.is_err() {
+            let _ = rustix::process::kill_process(entered.pid, rustix::process::Signal::KILL);
+        }
+        let code = pidfd::wait_child(entered.pid).map_err(EngineError::system("wait for a role"))?;
+        let answer = answer.map_err(|signal| EngineError::Interrupted { signal })?;
+        match serde_json::from_slice::<Result<T, RoleFailure>>(&answer) {
+            Ok(outcome) => outcome.map_err(EngineError::Role),
+            Err(_) => Err(EngineError::RoleDied { role, code }),
+        }
+    }
+}
+
+fn run_job<T: Serialize>(
+    gate: Gate,
+    parent: rustix::process::Pid,
+    report: BorrowedFd<'_>,
+    job: impl FnOnce() -> Result<T, RoleFailure>,
+) -> i32 {
+    if signal::reset_all().is_err() || !gate.wait() {
+        return 125;
+    }
+    // Without its parent nobody wants the result; the parent may have died before this was set.
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    if rustix::process::getppid() != Some(parent) {
+        return 125;
+    }
+    let outcome = job();
+    let code = i32::from(outcome.is_err());
+    let text = serde_json::to_vec(&outcome).unwrap_or_default();
+    let mut rest = text.as_slice();
+    while !rest.is_empty() {
+        match rustix::io::write(report, rest) {
+            Ok(written) => rest = &rest[written..],
+            Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return 125,
+        }
+    }
+    code
+}
+
+/// Everything the role writes until it closes its end, or the signal that came first.
+fn read_answer(result: OwnedFd, signals: &Signals) -> Result<Vec<u8>, i32> {
+    let mut answer = Vec::new();
+    let mut buffer = [0; 16 * 1024];
+    let mut result = File::from(result);
+    loop {
+        let mut set = PollSet::new();
+        set.add(result.as_fd(), Interest::Read, Token::Result);
+        set.add(signals.as_fd(), Interest::Read, Token::Signal);
+        for token in set.wait(None).unwrap_or_default() {
+            match token {
+                Token::Signal => {
+                    if let Ok(Some(signal)) = signals.next() {
+                        return Err(signal);
+                    }
+                }
+                Token::Result => match result.read(&mut buffer) {
+                    Ok(0) => return Ok(answer),
+                    Ok(length) => answer.extend_from_slice(&buffer[..length]),
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(_) => return Ok(answer),
+                },
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! One client of the monitor: what it asked for and what still has to be sent to it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use super::protocol::{Attach, Reply, Stream, output_packet, reply_packet};
+use crate::sys::socket;
+
+pub struct Client {
+    socket: OwnedFd,
+    pub attach: Attach,
+    /// Wants to be told of the exit.
+    pub waits: bool,
+    /// Packets that found no room.
+    backlog: VecDeque<Vec<u8>>,
+    /// The peer has gone or will not read any more.
+    gone: bool,
+}
+
+impl Client {
+    /// `socket` must not block.
+    pub fn new(socket: OwnedFd) -> Client {
+        Client {
+            socket,
+            attach: Attach::default(),
+            waits: false,
+            backlog: VecDeque::new(),
+            gone: false,
+        }
+    }
+
+    pub fn reply(&mut self, reply: &Reply) {
+        self.send(reply_packet(reply));
+    }
+
+    pub fn output(&mut self, stream: Stream, bytes: &[u8]) {
+        let wanted = match stream {
+            Stream::Stdout => self.attach.stdout,
+            Stream::Stderr => self.attach.stderr,
+        };
+        if wanted {
+            self.send(output_packet(stream, bytes));
+        }
+    }
+
+    fn send(&mut self, packet: Vec<u8>) {
+        if self.gone {
+            return;
+        }
+        self.backlog.push_back(packet);
+        self.flush();
+    }
+
+    /// Sends what there is room for.
+    pub fn flush(&mut self) {
+        while let Some(packet) = self.backlog.front() {
+            match socket::send(self.socket.as_fd(), &[packet], &[]) {
+                Ok(true) => drop(self.backlog.pop_front()),
+                Ok(false) => return,
+                Err(_) => return self.give_up(),
+            }
+        }
+    }
+
+    /// The peer is gone: whatever is left for it has no reader.
+    pub fn give_up(&mut self) {
+        self.gone = true;
+        self.backlog.clear();
+    }
+
+    pub fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// Whether the program must wait until this client has read.
+    pub fn is_behind(&self) -> bool {
+        !self.backlog.is_empty()
+    }
+
+    pub fn receive(&self, buffer: &mut [u8]) -> io::Result<socket::Received> {
+        socket::receive(self.socket.as_fd(), buffer)
+    }
+}
+
+impl AsFd for Client {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}

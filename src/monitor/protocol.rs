@@ -1,0 +1,231 @@
+//! What a client and a monitor say to each other: one enum per direction, a message a packet.
+//!
+//! The first byte is the kind: `j` a JSON request or reply, `i` input, `c` end of input, `o` and `e` output of the program.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::runtime::execute::SetupError;
+use crate::sys::socket::{self, MESSAGE_MAX, Received};
+
+/// Spoken by this program. Every request carries it; a monitor that does not know it says so.
+pub const VERSION: u32 = 1;
+
+/// The most payload of one packet.
+pub const CHUNK: usize = 64 * 1024;
+
+/// Which of the program's streams a client wants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// Streams until the container ends, and then `Exited`.
+    Attach(Attach),
+    /// `Exited`, when it does.
+    Wait,
+    /// Sends a signal to the container's init.
+    Signal(i32),
+    /// The size of the container's terminal.
+    Resize { rows: u16, columns: u16 },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The program runs.
+    Started,
+    /// It could not be started.
+    Failed(StartFailure),
+    Done,
+    /// The request could not be carried out.
+    Refused(String),
+    /// The monitor speaks another version.
+    Version(u32),
+    /// The program's exit code, or 128 plus the signal that ended it. Nothing follows.
+    Exited(i32),
+}
+
+/// Why a container did not start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum StartFailure {
+    #[error(transparent)]
+    Setup(SetupError),
+    #[error("{message}")]
+    Network { message: String, hints: Vec<String> },
+    #[error("{operation}: {message}")]
+    Monitor { operation: String, message: String },
+    #[error("container {name} is already running")]
+    Running { name: String },
+}
+
+/// The program's output streams. With a terminal there is only `Stdout`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    Stdout,
+    Stderr,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Envelope {
+    version: u32,
+    request: Request,
+}
+
+/// A packet that a monitor received.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FromClient<'a> {
+    Request(Request),
+    Input(&'a [u8]),
+    InputEnd,
+    /// A version this monitor does not speak, or nonsense.
+    Unknown,
+}
+
+/// A packet that a client received.
+#[derive(Debug, PartialEq, Eq)]
+pub enum FromMonitor<'a> {
+    Reply(Reply),
+    Output(Stream, &'a [u8]),
+    /// The monitor is gone.
+    Closed,
+    /// Nothing waits.
+    Nothing,
+}
+
+pub(super) fn parse_request(packet: &[u8]) -> FromClient<'_> {
+    match packet.split_first() {
+        Some((b'i', bytes)) => FromClient::Input(bytes),
+        Some((b'c', _)) => FromClient::InputEnd,
+        Some((b'j', text)) => match serde_json::from_slice::<Envelope>(text) {
+            Ok(envelope) if envelope.version == VERSION => FromClient::Request(envelope.request),
+            _ => FromClient::Unknown,
+        },
+        _ => FromClient::Unknown,
+    }
+}
+
+/// A reply as a packet.
+pub(super) fn reply_packet(reply: &Reply) -> Vec<u8> {
+    let mut packet = b"j".to_vec();
+    let written = serde_json::to_writer(&mut packet, reply);
+    written.expect("a reply is plain data and a vector takes everything");
+    packet
+}
+
+/// Output of the program as a packet.
+pub(super) fn output_packet(stream: Stream, bytes: &[u8]) -> Vec<u8> {
+    let kind = match stream {
+        Stream::Stdout => b'o',
+        Stream::Stderr => b'e',
+    };
+    let mut packet = Vec::with_capacity(bytes.len() + 1);
+    packet.push(kind);
+    packet.extend_from_slice(bytes);
+    packet
+}
+
+/// A client's end of a conversation with a monitor.
+pub struct Connection {
+    socket: OwnedFd,
+    buffer: Vec<u8>,
+}
+
+impl Connection {
+    pub fn open(path: &Path) -> io::Result<Connection> {
+        Ok(Connection::over(socket::connect(path)?))
+    }
+
+    /// Over a socket that was made with the monitor itself.
+    pub fn over(socket: OwnedFd) -> Connection {
+        Connection {
+            socket,
+            buffer: vec![0; MESSAGE_MAX],
+        }
+    }
+
+    pub fn request(&self, request: &Request) -> io::Result<()> {
+        let envelope = Envelope {
+            version: VERSION,
+            request: request.clone(),
+        };
+        let text = serde_json::to_vec(&envelope).map_err(io::Error::other)?;
+        socket::send(self.socket.as_fd(), &[b"j", &text], &[]).map(drop)
+    }
+
+    /// Bytes for the program's standard input, at most `CHUNK`; `false` if the monitor has no room for them now. Never waits:
+    /// the monitor may itself be waiting for this client to read.
+    pub fn try_input(&self, bytes: &[u8]) -> io::Result<bool> {
+        socket::send_now(self.socket.as_fd(), &[b"i", bytes])
+    }
+
+    pub fn end_input(&self) -> io::Result<()> {
+        socket::send(self.socket.as_fd(), &[b"c"], &[]).map(drop)
+    }
+
+    /// The next packet; waits for it.
+    pub fn receive(&mut self) -> io::Result<FromMonitor<'_>> {
+        let length = match socket::receive(self.socket.as_fd(), &mut self.buffer)? {
+            Received::Message(length, _) => length,
+            Received::Closed => return Ok(FromMonitor::Closed),
+            Received::Empty => return Ok(FromMonitor::Nothing),
+        };
+        match self.buffer[..length].split_first() {
+            Some((b'o', bytes)) => Ok(FromMonitor::Output(Stream::Stdout, bytes)),
+            Some((b'e', bytes)) => Ok(FromMonitor::Output(Stream::Stderr, bytes)),
+            Some((b'j', text)) => {
+                let reply = serde_json::from_slice(text);
+                reply
+                    .map(FromMonitor::Reply)
+                    .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+            }
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "a packet of an unknown kind",
+            )),
+        }
+    }
+
+    /// Waits for the next reply, passing over output.
+    pub fn reply(&mut self) -> io::Result<Option<Reply>> {
+        loop {
+            match self.receive()? {
+                FromMonitor::Reply(reply) => return Ok(Some(reply)),
+                FromMonitor::Closed => return Ok(None),
+                FromMonitor::Output(..) | FromMonitor::Nothing => {}
+            }
+        }
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_of_another_version_is_not_carried_out() {
+        let packet = |version| format!("j{{\"version\":{version},\"request\":\"Wait\"}}");
+        assert_eq!(
+            parse_request(packet(VERSION).as_bytes()),
+            FromClient::Request(Request::Wait)
+        );
+        assert_eq!(
+            parse_request(packet(VERSION + 1).as_bytes()),
+            FromClient::Unknown
+        );
+        assert_eq!(parse_request(b"i\x00\xff"), FromClient::Input(b"\x00\xff"));
+        assert_eq!(parse_request(b""), FromClient::Unknown);
+    }
+}
