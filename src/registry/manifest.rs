@@ -87,7 +87,7 @@ pub(super) struct Manifest {
 #[derive(Clone, Debug)]
 pub(super) enum Document {
     Manifest(Manifest),
-    Index(ImageIndex),
+    Index(Box<ImageIndex>),
 }
 
 /// The top-level keys that tell kinds apart; serde refuses a key that occurs twice.
@@ -135,7 +135,7 @@ pub(super) fn parse(
     }
     let media_type = agree(header, shape.media_type, is_index)?;
     if is_index {
-        Ok((Document::Index(index(bytes)?), media_type))
+        Ok((Document::Index(Box::new(index(bytes)?)), media_type))
     } else {
         Ok((Document::Manifest(manifest(bytes)?), media_type))
     }

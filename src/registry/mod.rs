@@ -31,3 +31,9 @@ pub use progress::{Progress, Silent};
 pub use pull::{Pulled, pull};
 pub use secret::Secret;
 pub use sink::{LayerSink, SinkError};
+
+#[cfg(test)]
+#[path = "../../tests/registry/mod.rs"]
+mod misbehaving;
+#[cfg(test)]
+mod tests;

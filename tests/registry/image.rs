@@ -157,5 +157,7 @@ impl TestImage {
 pub const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 pub fn index(entries: &[Value]) -> Vec<u8> {
-    json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries}).to_string().into_bytes()
+    json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": entries})
+        .to_string()
+        .into_bytes()
 }

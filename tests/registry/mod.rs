@@ -74,23 +74,41 @@ impl Registry {
     /// Serves an image as `repository:tag`; gives back its manifest's digest.
     pub fn add(&self, repository: &str, tag: &str, image: &TestImage) -> String {
         for (digest, bytes) in image.blobs() {
-            self.put(&format!("/v2/{repository}/blobs/{digest}"), bytes, "application/octet-stream");
+            self.put(
+                &format!("/v2/{repository}/blobs/{digest}"),
+                bytes,
+                "application/octet-stream",
+            );
         }
         self.add_manifest(repository, tag, image.manifest(), image.media_type())
     }
 
     /// Serves any document as a manifest under its tag and its digest.
-    pub fn add_manifest(&self, repository: &str, tag: &str, bytes: Vec<u8>, media_type: &str) -> String {
+    pub fn add_manifest(
+        &self,
+        repository: &str,
+        tag: &str,
+        bytes: Vec<u8>,
+        media_type: &str,
+    ) -> String {
         let digest = image::digest(&bytes);
         for name in [tag, digest.as_str()] {
-            self.put(&format!("/v2/{repository}/manifests/{name}"), bytes.clone(), media_type);
+            self.put(
+                &format!("/v2/{repository}/manifests/{name}"),
+                bytes.clone(),
+                media_type,
+            );
         }
         digest
     }
 
     pub fn put(&self, path: &str, bytes: Vec<u8>, media_type: &str) {
         let entry = (bytes, media_type.to_owned());
-        self.state.lock().unwrap().content.insert(path.to_owned(), entry);
+        self.state
+            .lock()
+            .unwrap()
+            .content
+            .insert(path.to_owned(), entry);
     }
 
     /// The next `times` requests whose path contains `path` meet this fault.
@@ -109,7 +127,10 @@ impl Registry {
     /// How often something whose path contains `path` was asked for.
     pub fn count(&self, path: &str) -> usize {
         let requests = self.requests();
-        requests.iter().filter(|request| request.path.contains(path)).count()
+        requests
+            .iter()
+            .filter(|request| request.path.contains(path))
+            .count()
     }
 }
 
@@ -128,17 +149,38 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
     match fault {
         None => right,
         Some(Fault::Answer(answer)) => answer,
-        Some(Fault::Truncate(after)) => Answer { close_after: Some((after, Duration::ZERO)), ..right },
-        Some(Fault::Stall(after, long)) => Answer { close_after: Some((after, long)), ..right },
-        Some(Fault::Hang) => Answer { silent: true, ..right },
-        Some(Fault::Garble) => Answer { body: right.body.iter().map(|byte| !byte).collect(), ..right },
+        Some(Fault::Truncate(after)) => Answer {
+            close_after: Some((after, Duration::ZERO)),
+            ..right
+        },
+        Some(Fault::Stall(after, long)) => Answer {
+            close_after: Some((after, long)),
+            ..right
+        },
+        Some(Fault::Hang) => Answer {
+            silent: true,
+            ..right
+        },
+        Some(Fault::Garble) => Answer {
+            body: right.body.iter().map(|byte| !byte).collect(),
+            ..right
+        },
         Some(Fault::Lengthen) => {
-            let mut longer = Answer { chunked: true, ..right };
+            let mut longer = Answer {
+                chunked: true,
+                ..right
+            };
             longer.body.push(0);
             longer
         }
         Some(Fault::Header(name, value)) => right.with(name, &value),
-        Some(Fault::NoRanges) => right_answer(&state, &Request { headers: Vec::new(), ..request.clone() }),
+        Some(Fault::NoRanges) => right_answer(
+            &state,
+            &Request {
+                headers: Vec::new(),
+                ..request.clone()
+            },
+        ),
     }
 }
 
@@ -148,12 +190,23 @@ fn right_answer(state: &State, request: &Request) -> Answer {
     }
     let Some((body, media_type)) = state.content.get(&request.path) else {
         let body = br#"{"errors":[{"code":"NAME_UNKNOWN","message":"not here"}]}"#.to_vec();
-        return Answer { body, ..Answer::new(404) };
+        return Answer {
+            body,
+            ..Answer::new(404)
+        };
     };
-    let from = request
-        .header("range")
-        .and_then(|range| range.strip_prefix("bytes=")?.strip_suffix('-')?.parse::<usize>().ok());
-    let mut answer = Answer { body: body.clone(), ..Answer::new(200) }.with("Content-Type", media_type);
+    let from = request.header("range").and_then(|range| {
+        range
+            .strip_prefix("bytes=")?
+            .strip_suffix('-')?
+            .parse::<usize>()
+            .ok()
+    });
+    let mut answer = Answer {
+        body: body.clone(),
+        ..Answer::new(200)
+    }
+    .with("Content-Type", media_type);
     if let Some(from) = from {
         answer.status = 206;
         answer.body = body[from..].to_vec();

@@ -47,7 +47,8 @@ impl Answer {
 
     /// Replaces a header.
     pub fn with(mut self, name: &str, value: &str) -> Answer {
-        self.headers.retain(|(key, _)| !key.eq_ignore_ascii_case(name));
+        self.headers
+            .retain(|(key, _)| !key.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
         self
     }
@@ -137,7 +138,9 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
         headers,
         body: String::new(),
     };
-    let length = request.header("content-length").map_or(0, |text| text.parse().unwrap());
+    let length = request
+        .header("content-length")
+        .map_or(0, |text| text.parse().unwrap());
     reader.take(length).read_to_string(&mut request.body).ok()?;
     Some(request)
 }
@@ -150,7 +153,10 @@ fn write_answer(mut stream: TcpStream, answer: &Answer) -> std::io::Result<()> {
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    let has_length = answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let has_length = answer
+        .headers
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     if !answer.chunked && !has_length {
         head.push_str(&format!("Content-Length: {}\r\n", answer.body.len()));
     }

@@ -32,7 +32,17 @@ impl Issuer {
     /// Makes the key pair.
     pub fn prepare(&self) {
         let made = Command::new("openssl")
-            .args(["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=token"])
+            .args([
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=token",
+            ])
             .arg("-keyout")
             .arg(self.key())
             .arg("-out")
@@ -52,7 +62,10 @@ impl Issuer {
     }
 
     pub fn token(&self, repository: &str) -> String {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap()
+            .as_secs();
         let pem = std::fs::read_to_string(self.certificate()).unwrap();
         let der: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
         let header = json!({"typ": "JWT", "alg": "RS256", "x5c": [der]});
@@ -71,14 +84,20 @@ impl Issuer {
         let pair = STANDARD.encode(format!("{}:{}", self.user, self.password));
         let known = request.header("authorization") == Some(&format!("Basic {pair}"));
         if !known && !self.anonymous {
-            return Answer::json(401, r#"{"errors":[{"code":"UNAUTHORIZED","message":"who are you"}]}"#);
+            return Answer::json(
+                401,
+                r#"{"errors":[{"code":"UNAUTHORIZED","message":"who are you"}]}"#,
+            );
         }
         let scope = url::form_urlencoded::parse(request.query.as_bytes())
             .find(|(key, _)| key == "scope")
             .map(|(_, value)| value.into_owned())
             .unwrap_or_default();
         let repository = scope.split(':').nth(1).unwrap_or_default();
-        Answer::json(200, &json!({"token": self.token(repository), "expires_in": 300}).to_string())
+        Answer::json(
+            200,
+            &json!({"token": self.token(repository), "expires_in": 300}).to_string(),
+        )
     }
 }
 
