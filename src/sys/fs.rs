@@ -1,1 +1,450 @@
-//! fs
+//! Files by directory descriptor: the in-root resolver, atomic replacement, bounded reads, removal of whole trees. Never
+//! follows a link out of the root it was given (`fs/in-root`).
+
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, Stat,
+};
+
+/// How a path below a root may be walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Links {
+    /// Symlinks are followed as if the root were `/`; `..` cannot leave it.
+    InRoot,
+    /// A symlink anywhere in the path, the last part included, is an error (`ELOOP`).
+    Refuse,
+}
+
+/// Opens `path` (a relative or absolute path, read as one below `root`) with `openat2(2)`: `fs/in-root`.
+/// An empty path or `/` is the root itself.
+pub fn open_in_root(
+    root: impl AsFd,
+    path: &[u8],
+    flags: OFlags,
+    mode: Mode,
+    links: Links,
+) -> io::Result<OwnedFd> {
+    let trimmed = match path.iter().position(|byte| *byte != b'/') {
+        Some(start) => &path[start..],
+        None => b".",
+    };
+    let how = match links {
+        Links::InRoot => ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS,
+        Links::Refuse => ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS,
+    };
+    loop {
+        // EAGAIN: a rename raced with the walk and the kernel could not prove that it stayed inside (openat2(2)).
+        match rustix::fs::openat2(&root, trimmed, flags | OFlags::CLOEXEC, mode, how) {
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            other => return other.map_err(io::Error::from),
+        }
+    }
+}
+
+/// Opens a directory for the `*at` calls; it need not be readable.
+pub fn open_directory_in_root(root: impl AsFd, path: &[u8], links: Links) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY;
+    open_in_root(root, path, flags, Mode::empty(), links)
+}
+
+/// Opens a directory named by a path of our own (not one below a foreign root) for reading and `*at` calls.
+pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?)
+}
+
+/// Where a descriptor points now, as the kernel prints it. Needs `/proc`.
+pub fn path_of(fd: impl AsFd) -> io::Result<Vec<u8>> {
+    use std::os::fd::AsRawFd;
+    let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
+    Ok(rustix::fs::readlink(link, Vec::new())?.into_bytes())
+}
+
+/// What `lstat` says of `name` in `directory`; `None` where there is nothing.
+pub fn stat_at(directory: impl AsFd, name: &[u8]) -> io::Result<Option<Stat>> {
+    match rustix::fs::statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Reads a whole file; one that is larger than `limit` bytes is an error, never truncated.
+pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("not a regular file"));
+    }
+    read_to_limit(file, limit)
+}
+
+/// Reads to the end; more than `limit` bytes is an error, never truncated.
+pub fn read_to_limit(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > limit {
+        return Err(io::Error::new(
+            io::ErrorKind::FileTooLarge,
+            format!("larger than the {limit} bytes allowed"),
+        ));
+    }
+    Ok(bytes)
+}
+
+/// Replaces `path` by a file with these bytes so that a reader, or the next boot, sees the old content or the new:
+/// temporary name → fsync → rename → fsync the directory (`store/visible-after-rename`).
+pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (directory, name) = split(path)?;
+    let (temporary, mut file) = temporary_file(&directory, name)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let renamed = written.and_then(|()| {
+        rustix::fs::renameat(&directory, &temporary, &directory, name).map_err(io::Error::from)
+    });
+    if let Err(error) = renamed {
+        // The first failure is the one to report; a leftover temporary name is swept later.
+        let _ = rustix::fs::unlinkat(&directory, &temporary, AtFlags::empty());
+        return Err(error);
+    }
+    sync_directory(&directory)
+}
+
+fn split(path: &Path) -> io::Result<(OwnedFd, &OsStr)> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::other("a path without a file name"))?;
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    Ok((open_directory(parent)?, name))
+}
+
+fn temporary_file(directory: &OwnedFd, name: &OsStr) -> io::Result<(String, File)> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    loop {
+        let temporary = format!(".tmp-{}-{}", random_name(), name.to_string_lossy());
+        match rustix::fs::openat(directory, &temporary, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(fd) => return Ok((temporary, File::from(fd))),
+            Err(rustix::io::Errno::EXIST) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// 16 hex digits that no other temporary name has: from the kernel's generator, through the standard library's hasher keys.
+pub fn random_name() -> String {
+    use std::hash::{BuildHasher, Hasher};
+    let mut hasher = std::collections::hash_map::RandomState::new().build_hasher();
+    hasher.write_u32(std::process::id());
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    hasher.write_u128(now.map_or(0, |since| since.as_nanos()));
+    format!("{:016x}", hasher.finish())
+}
+
+/// Makes a rename or unlink in this directory survive a power loss.
+pub fn sync_directory(directory: impl AsFd) -> io::Result<()> {
+    Ok(rustix::fs::fsync(directory)?)
+}
+
+/// Writes everything of the file system that holds `fd` to its disk.
+pub fn sync_filesystem(fd: impl AsFd) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(fd)?)
+}
+
+/// Renames unless the new name exists; `false` if it does.
+pub fn rename_new(directory: impl AsFd, from: &[u8], to: &[u8]) -> io::Result<bool> {
+    let directory = directory.as_fd();
+    match rustix::fs::renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Ok(false),
+        Err(errno) => Err(errno.into()),
+    }
+}
+
+/// Locks a file or directory with `flock(2)`; `false` if `wait` is not set and somebody else has it.
+pub fn flock(fd: impl AsFd, exclusive: bool, wait: bool) -> io::Result<bool> {
+    let operation = match (exclusive, wait) {
+        (true, true) => FlockOperation::LockExclusive,
+        (true, false) => FlockOperation::NonBlockingLockExclusive,
+        (false, true) => FlockOperation::LockShared,
+        (false, false) => FlockOperation::NonBlockingLockShared,
+    };
+    loop {
+        match rustix::fs::flock(&fd, operation) {
+            Ok(()) => return Ok(true),
+            Err(rustix::io::Errno::AGAIN) if !wait => return Ok(false),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+/// What could not be removed, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("remove {path}: {source}")]
+pub struct RemoveError {
+    pub path: PathBuf,
+    pub source: io::Error,
+}
+
+/// Removes `name` in `directory` with everything below it, by descriptors, never through a symlink and never into
+/// another file system's mount root by name. Directories without permissions (overlay's `work/incompat/volatile` has
+/// mode 000) are opened up first. A missing name is fine. Goes on after a failure and reports the first
+/// (`cleanup/all`).
+pub fn remove_tree(directory: impl AsFd, name: &[u8]) -> Result<(), RemoveError> {
+    match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => return Ok(()),
+        Err(rustix::io::Errno::ISDIR | rustix::io::Errno::PERM) => {}
+        Err(errno) => return Err(remove_error(name, errno)),
+    }
+    let mut first = None;
+    empty_directory(directory.as_fd(), name, &mut first);
+    let gone = rustix::fs::unlinkat(&directory, name, AtFlags::REMOVEDIR);
+    match (first, gone) {
+        (_, Ok(()) | Err(rustix::io::Errno::NOENT)) => Ok(()),
+        (Some(error), _) => Err(error),
+        (None, Err(errno)) => Err(remove_error(name, errno)),
+    }
+}
+
+fn remove_error(name: &[u8], errno: rustix::io::Errno) -> RemoveError {
+    RemoveError {
+        path: PathBuf::from(OsStr::from_bytes(name)),
+        source: errno.into(),
+    }
+}
+
+/// One open directory of the walk; the stack is explicit because a hostile tree may be thousands of levels deep.
+struct Level {
+    entries: Vec<(Vec<u8>, bool)>,
+    fd: OwnedFd,
+    name: Vec<u8>,
+}
+
+/// Levels whose descriptors stay open; deeper trees are flattened by moving directories up, so that neither
+/// descriptors nor memory depend on the depth.
+const OPEN_LEVELS: usize = 200;
+
+fn empty_directory(parent: BorrowedFd<'_>, name: &[u8], first: &mut Option<RemoveError>) {
+    let mut stack = match enter(parent, name) {
+        Ok(level) => vec![level],
+        Err(errno) => {
+            first.get_or_insert_with(|| remove_error(name, errno));
+            return;
+        }
+    };
+    loop {
+        let depth = stack.len();
+        let Some(level) = stack.last_mut() else {
+            return;
+        };
+        let Some((name, is_directory)) = level.entries.pop() else {
+            let Some(done) = stack.pop() else { return };
+            if let Some(above) = stack.last() {
+                let gone = rustix::fs::unlinkat(&above.fd, &done.name, AtFlags::REMOVEDIR);
+                note(first, &done.name, gone);
+            }
+            continue;
+        };
+        if !is_directory {
+            let gone = rustix::fs::unlinkat(&level.fd, &name, AtFlags::empty());
+            note(first, &name, gone);
+        } else if depth >= OPEN_LEVELS {
+            lift(&mut stack, name, first);
+        } else {
+            match enter(level.fd.as_fd(), &name) {
+                Ok(below) => stack.push(below),
+                Err(errno) => note(first, &name, Err(errno)),
+            }
+        }
+    }
+}
+
+/// Moves a directory that lies too deep into the top of the tree, to be emptied there later.
+fn lift(stack: &mut [Level], name: Vec<u8>, first: &mut Option<RemoveError>) {
+    let Some(last) = stack.last() else { return };
+    let lifted = format!(".deep-{}", random_name()).into_bytes();
+    match rustix::fs::renameat(&last.fd, &name, &stack[0].fd, &lifted) {
+        Ok(()) => stack[0].entries.push((lifted, true)),
+        Err(errno) => note(first, &name, Err(errno)),
+    }
+}
+
+fn note(first: &mut Option<RemoveError>, name: &[u8], result: rustix::io::Result<()>) {
+    match result {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(errno) => {
+            first.get_or_insert_with(|| remove_error(name, errno));
+        }
+    }
+}
+
+fn enter(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Level> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fd = match rustix::fs::openat(parent, name, flags, Mode::empty()) {
+        Err(rustix::io::Errno::ACCESS) => {
+            open_up(parent, name)?;
+            rustix::fs::openat(parent, name, flags, Mode::empty())?
+        }
+        other => other?,
+    };
+    let mut entries = list(&fd)?;
+    if !entries.is_empty()
+        && rustix::fs::accessat(&fd, ".", WRITE_AND_SEARCH, AtFlags::EACCESS).is_err()
+    {
+        // A read-only directory of our own: without the capability its entries can't be unlinked.
+        let _ = rustix::fs::fchmod(&fd, Mode::RWXU);
+    }
+    entries.reverse();
+    Ok(Level {
+        entries,
+        fd,
+        name: name.to_vec(),
+    })
+}
+
+const WRITE_AND_SEARCH: rustix::fs::Access =
+    rustix::fs::Access::WRITE_OK.union(rustix::fs::Access::EXEC_OK);
+
+/// Gives ourselves access to a directory of mode 000, without following a symlink that may have taken its place.
+fn open_up(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<()> {
+    let stat = rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::Directory {
+        return Err(rustix::io::Errno::ACCESS);
+    }
+    rustix::fs::chmodat(parent, name, Mode::RWXU, AtFlags::empty())
+}
+
+/// The names in a directory, and whether each is a directory itself.
+fn list(fd: &OwnedFd) -> rustix::io::Result<Vec<(Vec<u8>, bool)>> {
+    let mut entries = Vec::new();
+    for entry in Dir::read_from(fd)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if is_dot(name) {
+            continue;
+        }
+        let is_directory = match entry.file_type() {
+            FileType::Directory => true,
+            FileType::Unknown => {
+                let stat = rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+            }
+            _ => false,
+        };
+        entries.push((name.to_bytes().to_vec(), is_directory));
+    }
+    Ok(entries)
+}
+
+/// The names in a directory, `.` and `..` left out, each with whether it is a directory; in no order.
+pub fn list_directory(directory: impl AsFd) -> io::Result<Vec<(Vec<u8>, bool)>> {
+    let fd = rustix::fs::openat(
+        directory,
+        ".",
+        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    Ok(list(&fd)?)
+}
+
+fn is_dot(name: &CStr) -> bool {
+    matches!(name.to_bytes(), b"." | b"..")
+}
+
+/// Removes a path of our own with everything below it; see [`remove_tree`].
+pub fn remove_path(path: &Path) -> Result<(), RemoveError> {
+    remove_tree(CWD, path.as_os_str().as_bytes())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    struct Scratch(PathBuf);
+
+    impl Scratch {
+        fn new() -> Scratch {
+            let path = std::env::temp_dir().join(format!("bryo-fs-{}", random_name()));
+            fs::create_dir(&path).unwrap();
+            Scratch(path)
+        }
+    }
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            remove_path(&self.0).unwrap();
+            assert!(!self.0.exists());
+        }
+    }
+
+    #[test]
+    fn links_stay_inside_the_root() {
+        let scratch = Scratch::new();
+        let root = scratch.0.join("root");
+        fs::create_dir_all(root.join("usr/lib")).unwrap();
+        fs::create_dir(scratch.0.join("outside")).unwrap();
+        symlink("usr/lib", root.join("lib")).unwrap();
+        symlink("/usr/lib", root.join("absolute")).unwrap();
+        symlink("../../outside", root.join("escape")).unwrap();
+        let fd = open_directory(&root).unwrap();
+        for inside in ["lib", "/lib", "absolute", "/../../usr/lib", "//usr//lib/"] {
+            let found = open_directory_in_root(&fd, inside.as_bytes(), Links::InRoot).unwrap();
+            assert_eq!(
+                path_of(found).unwrap(),
+                root.join("usr/lib").as_os_str().as_bytes()
+            );
+        }
+        assert!(open_directory_in_root(&fd, b"escape", Links::InRoot).is_err());
+        assert!(open_directory_in_root(&fd, b"lib", Links::Refuse).is_err());
+        assert!(open_directory_in_root(&fd, b"", Links::Refuse).is_ok());
+    }
+
+    #[test]
+    fn a_tree_with_closed_directories_and_links_is_removed_and_nothing_else() {
+        let scratch = Scratch::new();
+        let canary = scratch.0.join("canary");
+        fs::create_dir(&canary).unwrap();
+        fs::write(canary.join("kept"), "x").unwrap();
+        let tree = scratch.0.join("tree");
+        fs::create_dir_all(tree.join("work/incompat/volatile")).unwrap();
+        symlink(&canary, tree.join("link")).unwrap();
+        for closed in ["work/incompat/volatile", "work/incompat", "work"] {
+            fs::set_permissions(tree.join(closed), fs::Permissions::from_mode(0)).unwrap();
+        }
+        remove_path(&tree).unwrap();
+        assert!(!tree.exists());
+        assert!(canary.join("kept").exists());
+    }
+
+    #[test]
+    fn a_tree_deeper_than_any_path_is_removed() {
+        let scratch = Scratch::new();
+        let mut fd = open_directory(&scratch.0).unwrap();
+        for _ in 0..3000 {
+            rustix::fs::mkdirat(&fd, "deep", Mode::RWXU).unwrap();
+            fd = open_directory_in_root(&fd, b"deep", Links::Refuse).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_reads_are_bounded() {
+        let scratch = Scratch::new();
+        let path = scratch.0.join("record");
+        replace_file(&path, b"one").unwrap();
+        replace_file(&path, b"two two").unwrap();
+        assert_eq!(read_bounded(&path, 7).unwrap(), b"two two");
+        assert!(read_bounded(&path, 6).is_err());
+        assert_eq!(fs::read_dir(&scratch.0).unwrap().count(), 1);
+    }
+}

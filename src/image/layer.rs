@@ -1,0 +1,284 @@
+//! A layer in the store: its directory's name, its record, and the locked temporary directory it is made in.
+
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use crate::sys::fs;
+
+/// The name of a layer's directory: 64 hex digits of the DiffID, for a settled variant followed by `.` and 8 more.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct LayerDir(String);
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{text:?} is not the name of a layer's directory")]
+pub struct LayerDirError {
+    text: String,
+}
+
+impl LayerDir {
+    /// The directory of the layer as it was unpacked.
+    pub fn base(diff_id: &Digest) -> LayerDir {
+        LayerDir(diff_id.hex().to_owned())
+    }
+
+    /// The directory of the layer settled by changes that hash to `changes`.
+    pub fn variant(diff_id: &Digest, changes: &Digest) -> LayerDir {
+        LayerDir(format!("{}.{}", diff_id.hex(), &changes.hex()[..8]))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The DiffID this directory holds.
+    pub fn diff_id(&self) -> Digest {
+        let text = format!("sha256:{}", &self.0[..64]);
+        text.parse().expect("checked when parsed")
+    }
+}
+
+impl FromStr for LayerDir {
+    type Err = LayerDirError;
+
+    fn from_str(text: &str) -> Result<LayerDir, LayerDirError> {
+        let hex = |part: &str, length: usize| {
+            part.len() == length
+                && part
+                    .bytes()
+                    .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+        };
+        let good = match text.split_once('.') {
+            None => hex(text, 64),
+            Some((base, variant)) => hex(base, 64) && hex(variant, 8),
+        };
+        if good {
+            Ok(LayerDir(text.to_owned()))
+        } else {
+            Err(LayerDirError {
+                text: text.to_owned(),
+            })
+        }
+    }
+}
+
+impl TryFrom<String> for LayerDir {
+    type Error = LayerDirError;
+
+    fn try_from(text: String) -> Result<LayerDir, LayerDirError> {
+        text.parse()
+    }
+}
+
+impl From<LayerDir> for String {
+    fn from(directory: LayerDir) -> String {
+        directory.0
+    }
+}
+
+impl fmt::Display for LayerDir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A path inside a layer: bytes, relative to its root, without `.`, `..` or empty parts; empty = the root itself.
+/// In JSON a string where it is UTF-8, else an array of bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "PathForm", into = "PathForm")]
+pub struct LayerPath(pub Vec<u8>);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum PathForm {
+    Text(String),
+    Bytes(Vec<u8>),
+}
+
+impl From<PathForm> for LayerPath {
+    fn from(form: PathForm) -> LayerPath {
+        match form {
+            PathForm::Text(text) => LayerPath(text.into_bytes()),
+            PathForm::Bytes(bytes) => LayerPath(bytes),
+        }
+    }
+}
+
+impl From<LayerPath> for PathForm {
+    fn from(path: LayerPath) -> PathForm {
+        match String::from_utf8(path.0) {
+            Ok(text) => PathForm::Text(text),
+            Err(error) => PathForm::Bytes(error.into_bytes()),
+        }
+    }
+}
+
+impl LayerPath {
+    /// The path of the directory that holds this one; `None` for the root.
+    pub fn parent(&self) -> Option<LayerPath> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let end = self.0.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        Some(LayerPath(self.0[..end].to_vec()))
+    }
+
+    /// The last part; empty for the root.
+    pub fn name(&self) -> &[u8] {
+        match self.0.iter().rposition(|byte| *byte == b'/') {
+            Some(slash) => &self.0[slash + 1..],
+            None => &self.0,
+        }
+    }
+}
+
+impl fmt::Display for LayerPath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{}", String::from_utf8_lossy(&self.0))
+    }
+}
+
+/// What unpacking found out; written as `layer.json` beside `fs/`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct LayerReport {
+    pub diff_id: Digest,
+    /// Bytes of regular files, as docker counts a layer's size.
+    pub size: u64,
+    /// Bytes of the uncompressed tar.
+    #[serde(default)]
+    pub tar_size: u64,
+    pub entries: u64,
+    /// Directories that the archive uses without listing them: owner and mode come from the layers below.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub implicit_dirs: Vec<LayerPath>,
+    /// Where 0:0 devices stand for something deleted from the layers below.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub whiteouts: Vec<LayerPath>,
+    /// The root itself is opaque: nothing below this layer is seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub opaque_root: bool,
+    /// What the archive has and the file system could not take: said once per kind.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// A directory below `layers/` that its maker holds locked; unlocked ones are rubbish. Removed when dropped unless it
+/// was committed.
+#[derive(Debug)]
+pub struct TempLayer {
+    pub(super) directory: PathBuf,
+    lock: OwnedFd,
+    root: OwnedFd,
+    pub(super) committed: bool,
+}
+
+pub(super) const TEMPORARY: &str = ".tmp-";
+pub(super) const DEAD: &str = ".dead-";
+
+impl TempLayer {
+    /// Makes `layers/.tmp-…` with an empty `fs/`, locked before anyone can take it for rubbish.
+    pub(super) fn make(layers: &Path) -> std::io::Result<TempLayer> {
+        let (directory, lock) = make_locked(layers)?;
+        let root = directory.join("fs");
+        std::fs::create_dir(&root)?;
+        // Its own mode, whatever the umask: what an archive without an entry for its root gets.
+        std::fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        Ok(TempLayer {
+            root: fs::open_directory(&root)?,
+            directory,
+            lock,
+            committed: false,
+        })
+    }
+
+    /// The layer's root directory.
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// The path of the layer's root directory.
+    pub fn path(&self) -> PathBuf {
+        self.directory.join("fs")
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.lock.as_fd()
+    }
+}
+
+impl Drop for TempLayer {
+    fn drop(&mut self) {
+        if !self.committed {
+            // What cannot be removed now is unlocked rubbish, which the next sweep finds and reports.
+            let _ = fs::remove_path(&self.directory);
+        }
+    }
+}
+
+/// A fresh temporary directory below `parent`, locked for as long as the descriptor lives.
+pub(super) fn make_locked(parent: &Path) -> std::io::Result<(PathBuf, OwnedFd)> {
+    loop {
+        let directory = parent.join(format!("{TEMPORARY}{}", fs::random_name()));
+        match std::fs::create_dir(&directory) {
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
+            other => other?,
+        }
+        let Ok(lock) = fs::open_directory(&directory) else {
+            continue;
+        };
+        // A sweep may have taken it for rubbish between mkdir and the lock: then it is gone, and we begin anew.
+        if fs::flock(&lock, true, false)? && directory.is_dir() {
+            return Ok((directory, lock));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_real_layer_directories_parse() {
+        let hex = Digest::of(b"x").hex().to_owned();
+        assert!(hex.parse::<LayerDir>().is_ok());
+        let variant = LayerDir::variant(&Digest::of(b"x"), &Digest::of(b"y"));
+        assert_eq!(variant.as_str().parse::<LayerDir>().as_ref(), Ok(&variant));
+        assert_eq!(variant.diff_id(), Digest::of(b"x"));
+        for bad in [
+            "",
+            "..",
+            &hex[1..],
+            &format!("{hex}."),
+            &format!("{hex}.1234567g"),
+        ] {
+            assert!(bad.parse::<LayerDir>().is_err());
+        }
+    }
+
+    #[test]
+    fn paths_of_any_bytes_survive_json() {
+        for path in [&b"usr/lib"[..], b"", b"a\xff/b"] {
+            let path = LayerPath(path.to_vec());
+            let json = serde_json::to_string(&path).expect("serialises");
+            assert_eq!(
+                serde_json::from_str::<LayerPath>(&json).expect("parses"),
+                path
+            );
+        }
+        assert_eq!(
+            LayerPath(b"a/b".to_vec()).parent(),
+            Some(LayerPath(b"a".to_vec()))
+        );
+        assert_eq!(
+            LayerPath(b"a".to_vec()).parent(),
+            Some(LayerPath(Vec::new()))
+        );
+        assert_eq!(LayerPath(b"a/b".to_vec()).name(), b"b");
+    }
+}

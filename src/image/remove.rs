@@ -1,0 +1,447 @@
+//! Removing names and images as docker does (`daemon/images/image_delete.go` describes the rules), and collecting what
+//! nobody needs any more: renamed away under the exclusive lock, deleted after it.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use super::digest::Digest;
+use super::layer::{DEAD, LayerDir, TEMPORARY};
+use super::lock;
+use super::names::Names;
+use super::reference::{Reference, ReferenceError};
+use super::resolve::{ImageError, NamedBy, find};
+use super::store::{Store, StoreError};
+use crate::sys::fs;
+
+/// A container that uses an image and its layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Use {
+    pub image: Digest,
+    pub layers: Vec<LayerDir>,
+    /// The container's short id, for messages.
+    pub container: String,
+    pub running: bool,
+}
+
+/// One line of `rmi`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Removed {
+    Untagged(Reference),
+    Deleted(Digest),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum RemoveImageError {
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    #[error("list the containers that use images: {source}")]
+    Users {
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error(
+        "conflict: unable to remove repository reference \"{text}\" (must force) - container {container} is using its referenced image {}", id.short()
+    )]
+    NameInUse {
+        text: String,
+        container: String,
+        id: Digest,
+    },
+    #[error(
+        "conflict: unable to delete {} (cannot be forced) - image is being used by running container {container}", id.short()
+    )]
+    Running { id: Digest, container: String },
+    #[error(
+        "conflict: unable to delete {} (must be forced) - image is being used by stopped container {container}", id.short()
+    )]
+    Stopped { id: Digest, container: String },
+    #[error(
+        "conflict: unable to delete {} (must be forced) - image is referenced in multiple repositories", id.short()
+    )]
+    SeveralNames { id: Digest },
+}
+
+/// The containers that use images; asked under the exclusive store lock.
+pub type Users<'a> = &'a dyn Fn() -> Result<Vec<Use>, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What a removal comes to.
+#[derive(Debug, PartialEq, Eq)]
+struct Plan {
+    untag: Vec<Reference>,
+    delete: Option<Digest>,
+}
+
+impl Store {
+    /// Removes what `text` names: a name only where the image has others, else the image. Layers that nothing else
+    /// needs are deleted before this returns. Runs in the home namespace.
+    pub fn remove(
+        &self,
+        text: &str,
+        force: bool,
+        users: Users<'_>,
+    ) -> Result<Vec<Removed>, RemoveImageError> {
+        let mut removed = Vec::new();
+        {
+            let _lock = self.lock_exclusive()?;
+            let users = users().map_err(|source| RemoveImageError::Users { source })?;
+            let plan = plan(&self.names()?, text, force, &users)?;
+            self.change_names(|names| {
+                for reference in &plan.untag {
+                    names.remove_name(reference);
+                }
+                if let Some(id) = &plan.delete {
+                    names.remove_image(id);
+                }
+                Ok(())
+            })?;
+            removed.extend(plan.untag.into_iter().map(Removed::Untagged));
+            if let Some(id) = plan.delete {
+                removed.push(Removed::Deleted(id));
+                let layers = self.collect(&users)?;
+                removed.extend(layers.into_iter().map(Removed::Deleted));
+            }
+        }
+        self.sweep()?;
+        Ok(removed)
+    }
+
+    /// Gives an image one more name, which another image may lose by it.
+    pub fn tag(&self, text: &str, name: &Reference) -> Result<(), ImageError> {
+        let _lock = self.lock_shared()?;
+        let names = self.names()?;
+        let (entry, _) = find(&names, text)?;
+        let id = entry.id.clone();
+        let found = self.change_names(|names| {
+            let Some(mut entry) = names.of_image(&id).next().cloned() else {
+                return Ok(false);
+            };
+            entry.reference = Some(name.clone());
+            names.set(entry);
+            Ok(true)
+        })?;
+        if found {
+            Ok(())
+        } else {
+            Err(ImageError::Unknown {
+                text: text.to_owned(),
+            })
+        }
+    }
+
+    /// Deletes layers, configs and manifests that no image and no container needs: what interrupted pulls left.
+    /// The layers freed are returned. Runs in the home namespace.
+    pub fn collect_garbage(&self, users: Users<'_>) -> Result<Vec<Digest>, RemoveImageError> {
+        let freed = {
+            let _lock = self.lock_exclusive()?;
+            let users = users().map_err(|source| RemoveImageError::Users { source })?;
+            self.collect(&users)?
+        };
+        self.sweep()?;
+        Ok(freed)
+    }
+
+    /// Under the exclusive lock: renames unneeded layers away and unlinks unneeded documents. Layers stay for a later
+    /// time while somebody holds a [`Store::lease`].
+    fn collect(&self, users: &[Use]) -> Result<Vec<Digest>, StoreError> {
+        let names = self.names()?;
+        let ids: HashSet<&Digest> = names.entries.iter().map(|entry| &entry.id).collect();
+        let mut documents: HashSet<&str> = ids.iter().map(|id| id.hex()).collect();
+        let mut layers: HashSet<LayerDir> = HashSet::new();
+        let mut keep = |directory: &LayerDir| {
+            // A variant's base stays: it is what "this layer is here" means.
+            layers.insert(LayerDir::base(&directory.diff_id()));
+            layers.insert(directory.clone());
+        };
+        for id in &ids {
+            self.read_stack(id)?.layers.iter().for_each(&mut keep);
+        }
+        users.iter().flat_map(|user| &user.layers).for_each(keep);
+        self.unlink_except(&self.images.join("stacks"), &documents)?;
+        documents.extend(names.entries.iter().map(|entry| entry.manifest.hex()));
+        self.unlink_except(&self.images.join("blobs/sha256"), &documents)?;
+        let lease = self.lease_path();
+        let lease = lock::try_exclusive(&lease).map_err(StoreError::io("lock", &lease))?;
+        match lease {
+            Some(_held) => self.rename_away(&layers),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn rename_away(&self, keep: &HashSet<LayerDir>) -> Result<Vec<Digest>, StoreError> {
+        let error = |operation| StoreError::io(operation, &self.layers);
+        let directory = fs::open_directory(&self.layers).map_err(error("open"))?;
+        let mut freed = Vec::new();
+        for (name, _) in fs::list_directory(&directory).map_err(error("list"))? {
+            let parsed = std::str::from_utf8(&name)
+                .ok()
+                .and_then(|text| text.parse::<LayerDir>().ok());
+            let Some(layer) = parsed.filter(|layer| !keep.contains(layer)) else {
+                continue;
+            };
+            let dead = format!("{DEAD}{}", fs::random_name());
+            fs::rename_new(&directory, &name, dead.as_bytes()).map_err(error("rename in"))?;
+            if layer == LayerDir::base(&layer.diff_id()) {
+                freed.push(layer.diff_id());
+            }
+        }
+        freed.sort();
+        Ok(freed)
+    }
+
+    /// Files of a directory that is written only under the store lock, shared: temporary ones are rubbish here.
+    fn unlink_except(
+        &self,
+        path: &std::path::Path,
+        keep: &HashSet<&str>,
+    ) -> Result<(), StoreError> {
+        let error = |operation| StoreError::io(operation, path);
+        let directory = fs::open_directory(path).map_err(error("open"))?;
+        for (name, _) in fs::list_directory(&directory).map_err(error("list"))? {
+            if std::str::from_utf8(&name).is_ok_and(|name| keep.contains(name)) {
+                continue;
+            }
+            fs::remove_tree(&directory, &name).map_err(|failed| StoreError::Io {
+                operation: "remove",
+                path: path.join(failed.path),
+                source: failed.source,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether [`Store::sweep`] would find anything; cheap, takes no lock that anybody waits for.
+    pub fn has_rubbish(&self) -> bool {
+        self.rubbish().is_ok_and(|found| !found.is_empty())
+    }
+
+    /// Removes temporary directories whose makers are gone. Runs in the home namespace. Goes on after a failure and
+    /// reports the first (`cleanup/all`).
+    pub fn sweep(&self) -> Result<(), StoreError> {
+        let mut first = None;
+        for (path, _lock) in self.rubbish()? {
+            if let Err(failed) = fs::remove_path(&path) {
+                first.get_or_insert(StoreError::Io {
+                    operation: "remove",
+                    path: path.join(failed.path),
+                    source: failed.source,
+                });
+            }
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Unlocked temporary directories, each now locked by us so that two sweeps don't meet in one.
+    fn rubbish(&self) -> Result<Vec<(PathBuf, std::os::fd::OwnedFd)>, StoreError> {
+        let error = |operation| StoreError::io(operation, &self.layers);
+        let directory = fs::open_directory(&self.layers).map_err(error("open"))?;
+        let mut found = Vec::new();
+        for (name, is_directory) in fs::list_directory(&directory).map_err(error("list"))? {
+            let temporary =
+                name.starts_with(TEMPORARY.as_bytes()) || name.starts_with(DEAD.as_bytes());
+            let Some(text) = std::str::from_utf8(&name)
+                .ok()
+                .filter(|_| temporary && is_directory)
+            else {
+                continue;
+            };
+            let path = self.layers.join(text);
+            // It may have been committed or removed since it was listed.
+            let Ok(lock) = fs::open_directory(&path) else {
+                continue;
+            };
+            if fs::flock(&lock, true, false).map_err(StoreError::io("lock", &path))?
+                && path.is_dir()
+            {
+                found.push((path, lock));
+            }
+        }
+        Ok(found)
+    }
+}
+
+fn plan(names: &Names, text: &str, force: bool, users: &[Use]) -> Result<Plan, RemoveImageError> {
+    let (entry, named_by) = find(names, text)?;
+    let id = entry.id.clone();
+    let all: Vec<Reference> = names
+        .of_image(&id)
+        .filter_map(|entry| entry.reference.clone())
+        .collect();
+    let user = || users.iter().find(|user| user.image == id);
+    let mut untag = Vec::new();
+    if let NamedBy::Reference(_) = named_by {
+        let name = entry.reference.clone().expect("it was found by its name");
+        if let Some(user) = user().filter(|_| !force && is_single(&all)) {
+            return Err(RemoveImageError::NameInUse {
+                text: text.to_owned(),
+                container: user.container.clone(),
+                id,
+            });
+        }
+        untag.push(name.clone());
+        untag.extend(orphaned_digests(&all, &name));
+        if untag.len() < all.len() {
+            return Ok(Plan {
+                untag,
+                delete: None,
+            });
+        }
+    } else if is_single(&all) || force {
+        untag = all;
+    } else {
+        return Err(RemoveImageError::SeveralNames { id });
+    }
+    let using = users.iter().filter(|user| user.image == id);
+    if let Some(user) = using.clone().find(|user| user.running) {
+        if named_by != NamedBy::Id && force {
+            // docker takes the name away and keeps what runs.
+            return Ok(Plan {
+                untag,
+                delete: None,
+            });
+        }
+        return Err(RemoveImageError::Running {
+            id,
+            container: user.container.clone(),
+        });
+    }
+    if let Some(user) = user().filter(|_| !force) {
+        return Err(RemoveImageError::Stopped {
+            id,
+            container: user.container.clone(),
+        });
+    }
+    Ok(Plan {
+        untag,
+        delete: Some(id),
+    })
+}
+
+/// The digest names of a repository that go with its last tag.
+fn orphaned_digests(all: &[Reference], name: &Reference) -> Vec<Reference> {
+    let rest = all
+        .iter()
+        .filter(|other| *other != name && other.name() == name.name());
+    if name.digest().is_some() || rest.clone().any(|other| other.digest().is_none()) {
+        return Vec::new();
+    }
+    rest.cloned().collect()
+}
+
+/// At most one tag, and all digest names of its repository.
+fn is_single(all: &[Reference]) -> bool {
+    let tags = all.iter().filter(|name| name.digest().is_none()).count();
+    let mut repositories: Vec<String> = all.iter().map(Reference::name).collect();
+    repositories.dedup();
+    repositories.sort();
+    repositories.dedup();
+    tags <= 1 && repositories.len() <= 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::document::media_type;
+    use crate::image::names::NameEntry;
+
+    fn names(pairs: &[(&str, &str)]) -> Names {
+        let mut names = Names::default();
+        for (name, image) in pairs {
+            names.set(NameEntry {
+                reference: (!name.is_empty()).then(|| name.parse().expect("valid")),
+                manifest: Digest::of(image.as_bytes()),
+                manifest_size: 1,
+                media_type: media_type::OCI_MANIFEST.to_owned(),
+                id: Digest::of(image.as_bytes()),
+                created: None,
+                size: 1,
+            });
+        }
+        names
+    }
+
+    fn user(image: &str, running: bool) -> Use {
+        Use {
+            image: Digest::of(image.as_bytes()),
+            layers: Vec::new(),
+            container: "c0ffee".to_owned(),
+            running,
+        }
+    }
+
+    fn outcome(
+        names: &Names,
+        text: &str,
+        force: bool,
+        users: &[Use],
+    ) -> Result<(Vec<String>, bool), String> {
+        plan(names, text, force, users)
+            .map(|plan| {
+                let untag = plan.untag.iter().map(Reference::familiar).collect();
+                (untag, plan.delete.is_some())
+            })
+            .map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn one_of_several_names_is_only_untagged() {
+        let names = names(&[("x:1", "a"), ("y:1", "a")]);
+        assert_eq!(
+            outcome(&names, "x:1", false, &[]),
+            Ok((vec!["x:1".into()], false))
+        );
+        let users = [user("a", true)];
+        assert_eq!(
+            outcome(&names, "x:1", false, &users),
+            Ok((vec!["x:1".into()], false))
+        );
+    }
+
+    #[test]
+    fn the_last_name_takes_the_image_and_its_digest_name_with_it() {
+        let digest = format!("x@{}", Digest::of(b"index"));
+        let names = names(&[("x:1", "a"), (&digest, "a")]);
+        let both = vec!["x:1".to_owned(), digest.clone()];
+        assert_eq!(outcome(&names, "x:1", false, &[]), Ok((both.clone(), true)));
+        let id = Digest::of(b"a");
+        assert_eq!(outcome(&names, id.short(), false, &[]), Ok((both, true)));
+    }
+
+    #[test]
+    fn an_image_in_several_repositories_is_deleted_by_id_only_by_force() {
+        let names = names(&[("x:1", "a"), ("y:1", "a")]);
+        let id = Digest::of(b"a");
+        assert!(
+            outcome(&names, id.short(), false, &[])
+                .is_err_and(|e| e.contains("multiple repositories"))
+        );
+        assert!(
+            outcome(&names, id.short(), true, &[])
+                .is_ok_and(|(untag, delete)| untag.len() == 2 && delete)
+        );
+    }
+
+    #[test]
+    fn images_in_use_are_refused_in_dockers_words() {
+        let names = names(&[("x", "a"), ("", "b")]);
+        let running = [user("a", true), user("b", true)];
+        let stopped = [user("a", false), user("b", false)];
+        let id = Digest::of(b"b").hex().to_owned();
+        assert!(outcome(&names, "x", false, &running).is_err_and(|e| e.contains("must force")));
+        assert!(
+            outcome(&names, "x", true, &running)
+                .is_ok_and(|(untag, delete)| untag.len() == 1 && !delete)
+        );
+        assert!(outcome(&names, "x", true, &stopped).is_ok_and(|(_, delete)| delete));
+        assert!(
+            outcome(&names, &id, false, &stopped)
+                .is_err_and(|e| e.contains("stopped container c0ffee"))
+        );
+        assert!(outcome(&names, &id, true, &stopped).is_ok_and(|(_, delete)| delete));
+        assert!(
+            outcome(&names, &id, true, &running).is_err_and(|e| e.contains("cannot be forced"))
+        );
+    }
+}

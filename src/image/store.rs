@@ -1,0 +1,294 @@
+//! The image store on disk: `images/` as an OCI image layout, `layers/` with one directory per DiffID. Readers take no
+//! lock. Invariants: `store/visible-after-rename` (nothing is seen under its name before it is whole and on disk),
+//! `store/order` (layers, config, manifest, stack, then name).
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::document::{DocumentError, MAX_DOCUMENT};
+use super::layer::{LayerDir, LayerReport, TempLayer};
+use super::lock::{self, HeldLock};
+use super::names::{MAX_INDEX, Names, NamesError};
+use crate::paths::{Paths, PathsError};
+use crate::sys::fs;
+
+/// The store's format; a store of a higher number is refused.
+const FORMAT: u32 = 1;
+
+/// The largest `layer.json` that is read: its paths are bounded when it is written.
+const MAX_LAYER_RECORD: u64 = 256 << 20;
+
+/// The store of one user.
+#[derive(Clone, Debug)]
+pub struct Store {
+    pub(super) images: PathBuf,
+    pub(super) layers: PathBuf,
+    lock: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error(transparent)]
+    Paths(#[from] PathsError),
+    #[error("{operation} {path}: {source}")]
+    Io {
+        operation: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
+    #[error(
+        "the store at {path} has format {found}, this bryo knows {FORMAT}: it was used by a newer bryo"
+    )]
+    Newer { path: PathBuf, found: String },
+    #[error("{path}: {source}")]
+    Names { path: PathBuf, source: NamesError },
+    #[error("{path}: {source}")]
+    Record {
+        path: PathBuf,
+        source: serde_json::Error,
+    },
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    #[error("layer {diff_id} is no longer in the store")]
+    MissingLayer { diff_id: Digest },
+    #[error("image config {id} lists {listed} layers, {given} were stored")]
+    LayerCount {
+        id: Digest,
+        listed: usize,
+        given: usize,
+    },
+    #[error("image config {id} lists layer {listed}, but {given} was stored in its place")]
+    LayerOrder {
+        id: Digest,
+        listed: Digest,
+        given: Digest,
+    },
+    #[error("manifest {manifest} names config {named}, not {given}")]
+    ConfigDigest {
+        manifest: Digest,
+        named: Digest,
+        given: Digest,
+    },
+    #[error("{subject} is an index where a manifest was expected")]
+    NotAManifest { subject: String },
+}
+
+impl StoreError {
+    pub(super) fn io(
+        operation: &'static str,
+        path: &Path,
+    ) -> impl FnOnce(io::Error) -> StoreError + use<> {
+        let path = path.to_owned();
+        move |source| StoreError::Io {
+            operation,
+            path,
+            source,
+        }
+    }
+}
+
+/// The layer directories of an image, bottom first, a DiffID that occurs twice only at its topmost place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Stack {
+    pub layers: Vec<LayerDir>,
+}
+
+impl Store {
+    /// Opens the user's store and makes it where there is none.
+    pub fn open(paths: &Paths) -> Result<Store, StoreError> {
+        let store = Store {
+            images: paths.images(),
+            layers: paths.layers(),
+            lock: paths.store_lock(),
+        };
+        Paths::make(&paths.data)?;
+        check_format(&paths.data.join("version"))?;
+        Paths::make(&store.images.join("blobs/sha256"))?;
+        Paths::make(&store.images.join("stacks"))?;
+        Paths::make(&store.layers)?;
+        let layout = store.images.join("oci-layout");
+        if !layout.exists() {
+            let text = b"{\"imageLayoutVersion\":\"1.0.0\"}";
+            fs::replace_file(&layout, text).map_err(StoreError::io("write", &layout))?;
+        }
+        Ok(store)
+    }
+
+    /// Held by whoever adds or uses: many at once, never together with garbage collection. Short.
+    pub fn lock_shared(&self) -> Result<HeldLock, StoreError> {
+        lock::shared(&self.lock).map_err(StoreError::io("lock", &self.lock))
+    }
+
+    /// Held by garbage collection while it renames away what nobody needs.
+    pub(super) fn lock_exclusive(&self) -> Result<HeldLock, StoreError> {
+        lock::exclusive(&self.lock).map_err(StoreError::io("lock", &self.lock))
+    }
+
+    /// Held (shared) from the first question "is this layer here?" until the image that needs it is committed, across
+    /// downloads too. Nobody waits for it: while it is held, garbage collection leaves layers for a later time.
+    pub fn lease(&self) -> Result<HeldLock, StoreError> {
+        let path = self.lease_path();
+        lock::shared(&path).map_err(StoreError::io("lock", &path))
+    }
+
+    pub(super) fn lease_path(&self) -> PathBuf {
+        self.layers.join(".adding")
+    }
+
+    /// Serialises changes of `index.json`; always the last lock taken and the shortest held.
+    pub(super) fn lock_names(&self) -> Result<HeldLock, StoreError> {
+        let path = self.images.join(".index.lock");
+        lock::exclusive(&path).map_err(StoreError::io("lock", &path))
+    }
+
+    /// All names and nameless images: one file, no lock.
+    pub fn names(&self) -> Result<Names, StoreError> {
+        let path = self.index_path();
+        match fs::read_bounded(&path, MAX_INDEX) {
+            Ok(bytes) => Names::parse(&bytes).map_err(|source| StoreError::Names { path, source }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Names::default()),
+            Err(source) => Err(StoreError::io("read", &path)(source)),
+        }
+    }
+
+    /// Reads, changes and replaces the names under their lock.
+    pub(super) fn change_names<T>(
+        &self,
+        change: impl FnOnce(&mut Names) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let _lock = self.lock_names()?;
+        let mut names = self.names()?;
+        let before = names.clone();
+        let result = change(&mut names)?;
+        if names != before {
+            let path = self.index_path();
+            fs::replace_file(&path, &names.to_json()).map_err(StoreError::io("write", &path))?;
+        }
+        Ok(result)
+    }
+
+    fn index_path(&self) -> PathBuf {
+        self.images.join("index.json")
+    }
+
+    pub(super) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.images.join("blobs/sha256").join(digest.hex())
+    }
+
+    pub(super) fn stack_path(&self, id: &Digest) -> PathBuf {
+        self.images.join("stacks").join(id.hex())
+    }
+
+    /// A manifest or config of the store.
+    pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
+        let path = self.blob_path(digest);
+        fs::read_bounded(&path, MAX_DOCUMENT).map_err(StoreError::io("read", &path))
+    }
+
+    /// Writes a small blob unless it is there.
+    pub(super) fn write_blob(&self, bytes: &[u8]) -> Result<Digest, StoreError> {
+        let digest = Digest::of(bytes);
+        let path = self.blob_path(&digest);
+        if !path.exists() {
+            fs::replace_file(&path, bytes).map_err(StoreError::io("write", &path))?;
+        }
+        Ok(digest)
+    }
+
+    pub(super) fn read_stack(&self, id: &Digest) -> Result<Stack, StoreError> {
+        self.read_record(&self.stack_path(id), MAX_DOCUMENT)
+    }
+
+    pub(super) fn read_record<T: serde::de::DeserializeOwned>(
+        &self,
+        path: &Path,
+        limit: u64,
+    ) -> Result<T, StoreError> {
+        let bytes = fs::read_bounded(path, limit).map_err(StoreError::io("read", path))?;
+        serde_json::from_slice(&bytes).map_err(|source| StoreError::Record {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// The overlay lower directory of a layer.
+    pub fn layer_path(&self, layer: &LayerDir) -> PathBuf {
+        self.layers.join(layer.as_str()).join("fs")
+    }
+
+    /// Whether a layer is in the store; true can become false unless a [`Store::lease`] is held.
+    pub fn has_layer(&self, diff_id: &Digest) -> bool {
+        self.layers.join(diff_id.hex()).join("layer.json").exists()
+    }
+
+    /// What unpacking a layer found out.
+    pub fn layer_report(&self, diff_id: &Digest) -> Result<LayerReport, StoreError> {
+        if !self.has_layer(diff_id) {
+            return Err(StoreError::MissingLayer {
+                diff_id: diff_id.clone(),
+            });
+        }
+        let path = self.layers.join(diff_id.hex()).join("layer.json");
+        self.read_record(&path, MAX_LAYER_RECORD)
+    }
+
+    /// An empty, locked directory to unpack a layer into.
+    pub fn begin_layer(&self) -> Result<TempLayer, StoreError> {
+        TempLayer::make(&self.layers).map_err(StoreError::io("make a directory in", &self.layers))
+    }
+
+    /// Gives one unpacked layer its name; see [`Store::commit_layers`].
+    pub fn commit_layer(&self, layer: TempLayer, report: &LayerReport) -> Result<(), StoreError> {
+        self.commit_layers(vec![(layer, report.clone())])
+    }
+
+    /// Gives unpacked layers their names: records, one `syncfs` for all files of all of them, then the renames. A layer
+    /// that somebody else has stored meanwhile is kept and ours dropped.
+    pub fn commit_layers(&self, layers: Vec<(TempLayer, LayerReport)>) -> Result<(), StoreError> {
+        let Some((first, _)) = layers.first() else {
+            return Ok(());
+        };
+        for (layer, report) in &layers {
+            let path = layer.directory.join("layer.json");
+            let json = serde_json::to_vec(report).expect("plain data always serialises");
+            std::fs::write(&path, json).map_err(StoreError::io("write", &path))?;
+        }
+        fs::sync_filesystem(first.fd()).map_err(StoreError::io("sync", &first.directory))?;
+        let directory = fs::open_directory(&self.layers);
+        let directory = directory.map_err(StoreError::io("open", &self.layers))?;
+        let _lock = self.lock_shared()?;
+        for (mut layer, report) in layers {
+            let name = layer.directory.file_name().expect("it lies below layers/");
+            let renamed = fs::rename_new(
+                &directory,
+                name.as_encoded_bytes(),
+                report.diff_id.hex().as_bytes(),
+            );
+            layer.committed = renamed.map_err(StoreError::io("name", &layer.directory))?;
+        }
+        fs::sync_directory(&directory).map_err(StoreError::io("sync", &self.layers))
+    }
+}
+
+fn check_format(path: &Path) -> Result<(), StoreError> {
+    match fs::read_bounded(path, 64) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes).trim().to_owned();
+            match text.parse::<u32>() {
+                Ok(number) if number <= FORMAT => Ok(()),
+                _ => Err(StoreError::Newer {
+                    path: path.parent().unwrap_or(path).to_owned(),
+                    found: text,
+                }),
+            }
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::replace_file(path, format!("{FORMAT}\n").as_bytes())
+                .map_err(StoreError::io("write", path))
+        }
+        Err(source) => Err(StoreError::io("read", path)(source)),
+    }
+}
