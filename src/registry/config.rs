@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The registry of references that name none.
+pub(super) const DOCKER_HUB: &str = "docker.io";
+
 /// Everything a transfer needs to know that is not in the reference.
 #[derive(Clone, Debug, Default)]
 pub struct RegistryConfig {

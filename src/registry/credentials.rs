@@ -9,9 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
+use super::config::DOCKER_HUB;
 use super::error::RegistryError;
 use super::secret::Secret;
-use crate::image::DOCKER_HUB;
 
 /// How one registry knows its user.
 #[derive(Clone, Debug)]

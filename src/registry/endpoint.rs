@@ -3,9 +3,9 @@
 
 use url::Url;
 
+use super::config::DOCKER_HUB;
 use super::error::RegistryError;
 use super::exchange::{Exchange, Request, host_of, is_loopback};
-use crate::image::DOCKER_HUB;
 
 /// The API of one registry, as far as `/v2/`.
 #[derive(Clone, Debug)]

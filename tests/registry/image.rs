@@ -161,3 +161,23 @@ pub fn index(entries: &[Value]) -> Vec<u8> {
         .to_string()
         .into_bytes()
 }
+
+/// Writes an image as an OCI layout, `oci:<directory>:latest` in skopeo's notation.
+pub fn write_layout(directory: &std::path::Path, image: &TestImage) {
+    let blobs = directory.join("blobs/sha256");
+    std::fs::create_dir_all(&blobs).unwrap();
+    let manifest = image.manifest();
+    let mut all = image.blobs();
+    all.push((digest(&manifest), manifest));
+    for (digest, bytes) in all {
+        std::fs::write(blobs.join(&digest["sha256:".len()..]), bytes).unwrap();
+    }
+    let mut entry = image.entry(json!({"os": "linux", "architecture": "amd64"}));
+    entry["annotations"] = json!({"org.opencontainers.image.ref.name": "latest"});
+    std::fs::write(directory.join("index.json"), index(&[entry])).unwrap();
+    std::fs::write(
+        directory.join("oci-layout"),
+        r#"{"imageLayoutVersion":"1.0.0"}"#,
+    )
+    .unwrap();
+}

@@ -3,6 +3,7 @@
 #![allow(dead_code, clippy::unwrap_used)]
 
 pub mod image;
+pub mod real;
 pub mod server;
 pub mod token;
 

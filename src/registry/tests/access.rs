@@ -4,13 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use super::super::misbehaving::server::Request;
 use super::super::misbehaving::{Answer, Fault, Server};
+use super::scratch::Directory;
 use super::*;
 
 const PASSWORD: &str = "hunter2-secret";
 
 /// A configuration whose docker file knows `user` at the registry.
-fn with_credentials(host: &str, entry: &str) -> (RegistryConfig, tempdir::Directory) {
-    let directory = tempdir::Directory::new();
+fn with_credentials(host: &str, entry: &str) -> (RegistryConfig, Directory) {
+    let directory = Directory::new();
     let path = directory.path().join("config.json");
     std::fs::write(&path, format!(r#"{{"auths":{{"{host}":{entry}}}}}"#)).unwrap();
     let config = RegistryConfig {
@@ -22,36 +23,6 @@ fn with_credentials(host: &str, entry: &str) -> (RegistryConfig, tempdir::Direct
 
 fn password_entry() -> String {
     format!(r#"{{"username":"user","password":"{PASSWORD}"}}"#)
-}
-
-/// A temporary directory that goes away with its value.
-mod tempdir {
-    use std::path::{Path, PathBuf};
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    pub struct Directory(PathBuf);
-
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-
-    impl Directory {
-        pub fn new() -> Directory {
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let name = format!("bryo-registry-test-{}-{number}", std::process::id());
-            let path = std::env::temp_dir().join(name);
-            std::fs::create_dir_all(&path).unwrap();
-            Directory(path)
-        }
-
-        pub fn path(&self) -> &Path {
-            &self.0
-        }
-    }
-
-    impl Drop for Directory {
-        fn drop(&mut self) {
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
 }
 
 fn unauthorized(challenge: &str) -> Fault {

@@ -4,6 +4,8 @@
 mod access;
 mod content;
 mod documents;
+mod real;
+mod scratch;
 mod transport;
 
 use std::collections::BTreeMap;
