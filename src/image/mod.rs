@@ -12,6 +12,8 @@ mod remove;
 mod resolve;
 mod settle;
 mod store;
+mod tar;
+mod unpack;
 mod verify;
 
 pub use digest::{Digest, DigestError};
@@ -27,4 +29,6 @@ pub use reference::{Reference, ReferenceError};
 pub use remove::{RemoveImageError, Removed, Use, Users};
 pub use resolve::{Image, ImageError, NamedBy, find};
 pub use store::{Store, StoreError};
+pub use tar::{Entry, EntryKind, Limits, TarError, TarReader, TarWriter};
+pub use unpack::{UnpackError, UnpackOptions, unpack};
 pub use verify::{VerifyError, VerifyingReader};

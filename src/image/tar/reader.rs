@@ -1,0 +1,427 @@
+//! The reader: entries one after the other from a stream, content on demand. Bounded in entries, bytes, names.
+
+use std::io::{self, Read};
+
+use super::header::{BLOCK, Header};
+use super::pax::Pax;
+use super::{Entry, EntryKind, TarError};
+
+/// What an archive may cost. The defaults hold for any real image and end bombs early.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Entries, whiteouts included.
+    pub entries: u64,
+    /// Bytes of the uncompressed tar.
+    pub bytes: u64,
+    /// Bytes of one path: `PATH_MAX` without its NUL.
+    pub path: u64,
+    /// Parts of one path.
+    pub depth: usize,
+    /// Bytes of all paths that must be remembered until the end (directories, whiteouts).
+    pub remembered: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            entries: 5_000_000,
+            bytes: 1 << 42,
+            path: 4095,
+            depth: 512,
+            remembered: 96 << 20,
+        }
+    }
+}
+
+impl Limits {
+    /// The limits for an archive that came in `compressed` bytes: beyond 4 GiB at most 250 times as much, so that a few
+    /// megabytes can't fill a disk.
+    pub fn for_compressed(compressed: u64) -> Limits {
+        let bytes = compressed.saturating_mul(250).max(4 << 30);
+        Limits {
+            bytes: bytes.min(Limits::default().bytes),
+            ..Limits::default()
+        }
+    }
+}
+
+/// The longest extended header or long name that is read.
+const MAX_EXTENDED: u64 = 1 << 20;
+
+/// Reads entries; between two calls of [`TarReader::next_entry`] its `Read` gives the content of the current entry.
+#[derive(Debug)]
+pub struct TarReader<R> {
+    inner: R,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    /// Bytes consumed so far.
+    offset: u64,
+    /// Content of the current entry that has not been read.
+    remaining: u64,
+    /// What fills its last block.
+    padding: u64,
+    global: Pax,
+    entries: u64,
+    limits: Limits,
+}
+
+/// Long-name and PAX records seen before the entry they belong to.
+#[derive(Default)]
+struct Pending {
+    path: Option<Vec<u8>>,
+    link: Option<Vec<u8>>,
+    pax: Option<Pax>,
+}
+
+impl<R: Read> TarReader<R> {
+    pub fn new(inner: R, limits: Limits) -> TarReader<R> {
+        TarReader {
+            inner,
+            buffer: vec![0; 256 * 1024],
+            start: 0,
+            end: 0,
+            offset: 0,
+            remaining: 0,
+            padding: 0,
+            global: Pax::default(),
+            entries: 0,
+            limits,
+        }
+    }
+
+    /// Bytes of the archive consumed so far: after an entry was given, where its content begins.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next entry; `None` at the end. Content of the current one that was not read is skipped.
+    pub fn next_entry(&mut self) -> Result<Option<Entry>, TarError> {
+        let mut pending = Pending::default();
+        loop {
+            self.skip_content()?;
+            let at = self.offset;
+            let mut block = [0; BLOCK];
+            if !self.read_block(&mut block)? {
+                return self.ended(at, pending);
+            }
+            if block.iter().all(|byte| *byte == 0) {
+                return self.ended_by_zero(at, pending);
+            }
+            self.entries += 1;
+            if self.entries > self.limits.entries {
+                return Err(TarError::TooManyEntries {
+                    limit: self.limits.entries,
+                });
+            }
+            let header = Header::parse(&block).ok_or(TarError::Checksum { offset: at })?;
+            let number = |field| TarError::Number { offset: at, field };
+            match header.kind() {
+                b'L' | b'K' | b'x' | b'X' | b'g' => {
+                    let size = header.size().ok_or_else(|| number("size"))?;
+                    self.extended(at, header.kind(), size, &mut pending)?;
+                }
+                // A volume label: GNU tar lists it and extracts nothing.
+                b'V' => self.expect_content(header.size().ok_or_else(|| number("size"))?),
+                _ => return self.entry(at, &header, pending).map(Some),
+            }
+        }
+    }
+
+    /// Reads everything to the end of the stream, what follows the end of the archive included.
+    pub fn drain(&mut self) -> Result<(), TarError> {
+        self.remaining = 0;
+        self.padding = 0;
+        loop {
+            self.consume(self.end - self.start)?;
+            if !self.fill()? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The stream, once the archive has been read.
+    pub fn into_inner(self) -> R {
+        self.inner
+    }
+
+    fn ended(&self, at: u64, pending: Pending) -> Result<Option<Entry>, TarError> {
+        if pending.path.is_some() || pending.link.is_some() || pending.pax.is_some() {
+            return Err(TarError::Truncated { offset: at });
+        }
+        Ok(None)
+    }
+
+    fn ended_by_zero(&mut self, at: u64, pending: Pending) -> Result<Option<Entry>, TarError> {
+        let mut second = [0; BLOCK];
+        if self.read_block(&mut second)? && second.iter().any(|byte| *byte != 0) {
+            return Err(TarError::LoneZeroBlock { offset: at });
+        }
+        self.ended(at, pending)
+    }
+
+    fn extended(
+        &mut self,
+        at: u64,
+        kind: u8,
+        size: u64,
+        pending: &mut Pending,
+    ) -> Result<(), TarError> {
+        if size > MAX_EXTENDED {
+            return Err(TarError::PathLength {
+                offset: at,
+                length: size,
+                limit: MAX_EXTENDED,
+            });
+        }
+        self.expect_content(size);
+        let mut content = vec![0; size as usize];
+        self.read_exact_content(&mut content)?;
+        let twice = |what| TarError::Twice { offset: at, what };
+        let slot = match kind {
+            b'L' => &mut pending.path,
+            b'K' => &mut pending.link,
+            b'g' => {
+                let pax = parse_pax(at, &content)?;
+                if !pax.is_fit_for_all() {
+                    return Err(TarError::Pax {
+                        offset: at,
+                        reason: "a global header with a path or size",
+                    });
+                }
+                self.global = pax.over(&self.global);
+                return Ok(());
+            }
+            _ if pending.pax.is_some() => return Err(twice("extended header")),
+            _ => {
+                pending.pax = Some(parse_pax(at, &content)?);
+                return Ok(());
+            }
+        };
+        if slot.is_some() {
+            return Err(twice("long name"));
+        }
+        let end = content.iter().position(|byte| *byte == 0);
+        content.truncate(end.unwrap_or(content.len()));
+        *slot = Some(content);
+        Ok(())
+    }
+
+    fn entry(&mut self, at: u64, header: &Header<'_>, pending: Pending) -> Result<Entry, TarError> {
+        let number = |field| TarError::Number { offset: at, field };
+        let pax = pending.pax.unwrap_or_default().over(&self.global);
+        let path = pax.path.or(pending.path).unwrap_or_else(|| header.path());
+        let shown = String::from_utf8_lossy(&path).into_owned();
+        if pax.sparse {
+            return Err(TarError::Sparse { path: shown });
+        }
+        let kind = kind(header.kind(), &path, &shown)?;
+        let size = content_size(kind, header.size().ok_or_else(|| number("size"))?, pax.size);
+        if kind != EntryKind::File && size > 0 {
+            return Err(TarError::Content { path: shown, size });
+        }
+        let link = match kind {
+            EntryKind::HardLink | EntryKind::Symlink => {
+                pax.link.or(pending.link).unwrap_or_else(|| header.link())
+            }
+            _ => Vec::new(),
+        };
+        for name in [&path, &link] {
+            if name.len() as u64 > self.limits.path {
+                return Err(TarError::PathLength {
+                    offset: at,
+                    length: name.len() as u64,
+                    limit: self.limits.path,
+                });
+            }
+        }
+        let device = match kind {
+            EntryKind::CharDevice | EntryKind::BlockDevice => {
+                header.device().ok_or_else(|| number("device number"))?
+            }
+            _ => (0, 0),
+        };
+        self.expect_content(size);
+        Ok(Entry {
+            path,
+            link,
+            kind,
+            mode: header.mode().ok_or_else(|| number("mode"))?,
+            uid: match pax.uid {
+                Some(uid) => uid,
+                None => header.uid().ok_or_else(|| number("owner"))?,
+            },
+            gid: match pax.gid {
+                Some(gid) => gid,
+                None => header.gid().ok_or_else(|| number("group"))?,
+            },
+            mtime: match pax.mtime {
+                Some(mtime) => mtime,
+                None => (header.mtime().ok_or_else(|| number("time"))?, 0),
+            },
+            size,
+            device,
+            xattrs: pax.xattrs,
+        })
+    }
+
+    fn expect_content(&mut self, size: u64) {
+        self.remaining = size;
+        self.padding = size.next_multiple_of(BLOCK as u64) - size;
+    }
+
+    fn read_exact_content(&mut self, mut target: &mut [u8]) -> Result<(), TarError> {
+        while !target.is_empty() {
+            let count = self.read_content(target)?;
+            if count == 0 {
+                return Err(TarError::Truncated {
+                    offset: self.offset,
+                });
+            }
+            target = &mut target[count..];
+        }
+        Ok(())
+    }
+
+    /// Content of the current entry; 0 at its end.
+    pub fn read_content(&mut self, target: &mut [u8]) -> Result<usize, TarError> {
+        let wanted = self.remaining.min(target.len() as u64) as usize;
+        if wanted == 0 {
+            return Ok(0);
+        }
+        if !self.fill()? {
+            return Err(TarError::Truncated {
+                offset: self.offset,
+            });
+        }
+        let count = wanted.min(self.end - self.start);
+        target[..count].copy_from_slice(&self.buffer[self.start..self.start + count]);
+        self.consume(count)?;
+        self.remaining -= count as u64;
+        Ok(count)
+    }
+
+    /// Content of the current entry straight from the reader's buffer, at most `limit` bytes; empty at its end.
+    pub fn content_slice(&mut self) -> Result<&[u8], TarError> {
+        if self.remaining == 0 {
+            return Ok(&[]);
+        }
+        if !self.fill()? {
+            return Err(TarError::Truncated {
+                offset: self.offset,
+            });
+        }
+        let available = (self.end - self.start) as u64;
+        let count = self.remaining.min(available) as usize;
+        let start = self.start;
+        self.consume(count)?;
+        self.remaining -= count as u64;
+        Ok(&self.buffer[start..start + count])
+    }
+
+    fn skip_content(&mut self) -> Result<(), TarError> {
+        let mut left = self.remaining + self.padding;
+        self.remaining = 0;
+        self.padding = 0;
+        while left > 0 {
+            if !self.fill()? {
+                return Err(TarError::Truncated {
+                    offset: self.offset,
+                });
+            }
+            let count = left.min((self.end - self.start) as u64);
+            self.consume(count as usize)?;
+            left -= count;
+        }
+        Ok(())
+    }
+
+    /// `false` at a clean end of the stream.
+    fn read_block(&mut self, block: &mut [u8; BLOCK]) -> Result<bool, TarError> {
+        let mut filled = 0;
+        while filled < BLOCK {
+            if !self.fill()? {
+                if filled == 0 {
+                    return Ok(false);
+                }
+                return Err(TarError::Truncated {
+                    offset: self.offset,
+                });
+            }
+            let count = (BLOCK - filled).min(self.end - self.start);
+            block[filled..filled + count]
+                .copy_from_slice(&self.buffer[self.start..self.start + count]);
+            self.consume(count)?;
+            filled += count;
+        }
+        Ok(true)
+    }
+
+    /// Makes sure that the buffer holds something; `false` at the end of the stream.
+    fn fill(&mut self) -> Result<bool, TarError> {
+        while self.start == self.end {
+            match self.inner.read(&mut self.buffer) {
+                Ok(0) => return Ok(false),
+                Ok(count) => (self.start, self.end) = (0, count),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(TarError::Read { source }),
+            }
+        }
+        Ok(true)
+    }
+
+    fn consume(&mut self, count: usize) -> Result<(), TarError> {
+        self.start += count;
+        self.offset += count as u64;
+        if self.offset > self.limits.bytes {
+            return Err(TarError::TooLarge {
+                limit: self.limits.bytes,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl<R: Read> Read for TarReader<R> {
+    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
+        self.read_content(target).map_err(io::Error::other)
+    }
+}
+
+fn parse_pax(offset: u64, content: &[u8]) -> Result<Pax, TarError> {
+    Pax::parse(content).map_err(|reason| TarError::Pax { offset, reason })
+}
+
+fn kind(flag: u8, path: &[u8], shown: &str) -> Result<EntryKind, TarError> {
+    Ok(match flag {
+        // Before POSIX directories were files with a slash at the end; all programs still read them so.
+        b'0' | 0 | b'7' if path.ends_with(b"/") => EntryKind::Directory,
+        b'0' | 0 | b'7' => EntryKind::File,
+        b'1' => EntryKind::HardLink,
+        b'2' => EntryKind::Symlink,
+        b'3' => EntryKind::CharDevice,
+        b'4' => EntryKind::BlockDevice,
+        b'5' => EntryKind::Directory,
+        b'6' => EntryKind::Fifo,
+        b'S' => {
+            return Err(TarError::Sparse {
+                path: shown.to_owned(),
+            });
+        }
+        other => {
+            return Err(TarError::Kind {
+                path: shown.to_owned(),
+                kind: char::from(other),
+            });
+        }
+    })
+}
+
+/// PAX goes before the header. A hard link's header may repeat the size of its target, without content (GNU, Go).
+fn content_size(kind: EntryKind, header: u64, pax: Option<u64>) -> u64 {
+    match (kind, pax) {
+        (_, Some(size)) => size,
+        (EntryKind::HardLink, None) => 0,
+        (_, None) => header,
+    }
+}

@@ -1,0 +1,131 @@
+//! Unpacking a layer's tar into a directory that becomes an overlay lower. Every path is opened from the layer's own
+//! root descriptor (`fs/in-root`); runs in the home namespace, where `chown` to mapped ids is allowed.
+
+mod attributes;
+mod place;
+mod tree;
+mod whiteout;
+mod writers;
+
+use std::io::{self, Read};
+
+use sha2::{Digest as _, Sha256};
+
+use super::digest::Digest;
+use super::layer::{LayerPath, LayerReport, TempLayer};
+use super::tar::{Limits, TarError, TarReader};
+
+/// How a layer is unpacked.
+#[derive(Clone, Copy, Debug)]
+pub struct UnpackOptions {
+    /// Only one id is mapped: owners that don't exist here are ignored instead of failing.
+    pub single_id: bool,
+    pub limits: Limits,
+    /// Threads that write small files beside the one that reads the archive; 0 where threads are not allowed or other
+    /// layers use the processors already.
+    pub writers: usize,
+}
+
+impl Default for UnpackOptions {
+    fn default() -> UnpackOptions {
+        UnpackOptions {
+            single_id: false,
+            limits: Limits::default(),
+            writers: 0,
+        }
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum UnpackError {
+    #[error(transparent)]
+    Tar(#[from] TarError),
+    #[error("{path:?}: leads out of the root directory")]
+    Escapes { path: String },
+    #[error("{path:?}: the root directory is replaced by something else")]
+    Root { path: String },
+    #[error("{path}: deeper than {limit} directories")]
+    Depth { path: LayerPath, limit: usize },
+    #[error("{path}: lies below something that is no directory inside the root")]
+    Parent { path: LayerPath },
+    #[error("{path}: hard link to {target:?}, which is not in the same layer (or is a directory)")]
+    HardLink { path: LayerPath, target: String },
+    #[error(
+        "{path}: owner {uid}:{gid} is outside the user's subordinate ids; /etc/subuid and /etc/subgid need a larger range"
+    )]
+    Owner { path: LayerPath, uid: u64, gid: u64 },
+    #[error("{path}: not a valid whiteout")]
+    Whiteout { path: LayerPath },
+    #[error("the archive lists too many directories: their names need more than {limit} bytes")]
+    Remembered { limit: u64 },
+    #[error("{operation} {path}: {source}")]
+    Io {
+        operation: &'static str,
+        path: LayerPath,
+        source: io::Error,
+    },
+    #[error("start a writer thread: {source}")]
+    Thread { source: io::Error },
+}
+
+impl UnpackError {
+    fn io<'p, E: Into<io::Error>>(
+        operation: &'static str,
+        path: &'p LayerPath,
+    ) -> impl FnOnce(E) -> UnpackError + use<'p, E> {
+        move |source| UnpackError::Io {
+            operation,
+            path: path.clone(),
+            source: source.into(),
+        }
+    }
+}
+
+/// Unpacks an uncompressed tar to its very end (the DiffID covers what follows the end marker too) and says what it was.
+/// The directory is worth nothing after an error and goes with its [`TempLayer`].
+pub fn unpack(
+    reader: impl Read,
+    layer: &TempLayer,
+    options: &UnpackOptions,
+) -> Result<LayerReport, UnpackError> {
+    let mut archive = TarReader::new(HashingReader::new(reader), options.limits);
+    let mut report = std::thread::scope(|scope| {
+        let writers = writers::Writers::start(scope, options)?;
+        let mut tree = tree::Tree::new(layer.root(), options, writers)?;
+        while let Some(entry) = archive.next_entry()? {
+            tree.add(entry, &mut archive)?;
+        }
+        archive.drain()?;
+        tree.finish()
+    })?;
+    report.tar_size = archive.offset();
+    report.diff_id = archive.into_inner().digest();
+    Ok(report)
+}
+
+/// Hashes what is read through it: the DiffID.
+struct HashingReader<R> {
+    inner: R,
+    hasher: Sha256,
+}
+
+impl<R: Read> HashingReader<R> {
+    fn new(inner: R) -> HashingReader<R> {
+        HashingReader {
+            inner,
+            hasher: Sha256::new(),
+        }
+    }
+
+    fn digest(self) -> Digest {
+        Digest::from_hash(self.hasher.finalize().as_slice())
+    }
+}
+
+impl<R: Read> Read for HashingReader<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}

@@ -1,0 +1,244 @@
+//! Where an entry goes: its path checked and normalised, its parent directory opened inside the root, directories that
+//! the archive does not list made and remembered.
+
+use std::collections::BTreeSet;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::rc::Rc;
+
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+use super::super::layer::LayerPath;
+use super::super::tar::Limits;
+use super::UnpackError;
+use crate::sys::fs::{self, Links};
+
+/// Drops `.` and empty parts and a leading `/` (as docker and GNU tar do); `..` is refused.
+pub(super) fn normalise(path: &[u8], limits: &Limits) -> Result<LayerPath, UnpackError> {
+    let mut clean = Vec::with_capacity(path.len());
+    let mut depth = 0;
+    for part in path.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => {
+                return Err(UnpackError::Escapes {
+                    path: String::from_utf8_lossy(path).into_owned(),
+                });
+            }
+            _ => {
+                if depth > 0 {
+                    clean.push(b'/');
+                }
+                clean.extend_from_slice(part);
+                depth += 1;
+            }
+        }
+    }
+    let clean = LayerPath(clean);
+    if depth > limits.depth {
+        return Err(UnpackError::Depth {
+            path: clean,
+            limit: limits.depth,
+        });
+    }
+    Ok(clean)
+}
+
+/// The directories of the layer being unpacked.
+pub(super) struct Directories<'a> {
+    root: BorrowedFd<'a>,
+    /// The root's path as the kernel prints it, to find out the real path of a directory reached through symlinks.
+    root_path: Vec<u8>,
+    /// The parent of the last entry: most entries share it with the one before.
+    last: Option<(LayerPath, Rc<OwnedFd>)>,
+    /// Directories made without being listed, by their real paths; the root until it is listed.
+    implicit: BTreeSet<LayerPath>,
+    remembered: u64,
+    limit: u64,
+}
+
+impl<'a> Directories<'a> {
+    pub(super) fn new(
+        root: BorrowedFd<'a>,
+        limits: &Limits,
+    ) -> Result<Directories<'a>, UnpackError> {
+        let top = LayerPath(Vec::new());
+        let root_path = fs::path_of(root).map_err(UnpackError::io("find", &top))?;
+        Ok(Directories {
+            root,
+            root_path,
+            last: None,
+            implicit: BTreeSet::from([top]),
+            remembered: 0,
+            limit: limits.remembered,
+        })
+    }
+
+    /// The open parent directory of `path`, made if nothing is there.
+    pub(super) fn parent(&mut self, path: &LayerPath) -> Result<Rc<OwnedFd>, UnpackError> {
+        let parent = path.parent().unwrap_or(LayerPath(Vec::new()));
+        if let Some((_, fd)) = self.last.as_ref().filter(|(last, _)| *last == parent) {
+            return Ok(Rc::clone(fd));
+        }
+        let fd = Rc::new(self.open_or_make(&parent)?);
+        self.last = Some((parent, Rc::clone(&fd)));
+        Ok(fd)
+    }
+
+    /// The open directory at `path` if there is one, symlinks followed inside the root.
+    pub(super) fn open(&self, path: &LayerPath) -> Result<Option<OwnedFd>, UnpackError> {
+        match fs::open_directory_in_root(self.root, &path.0, Links::InRoot) {
+            Ok(fd) => Ok(Some(fd)),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
+                _ => Err(UnpackError::io("open", path)(error)),
+            },
+        }
+    }
+
+    pub(super) fn open_or_make(&mut self, path: &LayerPath) -> Result<OwnedFd, UnpackError> {
+        match fs::open_directory_in_root(self.root, &path.0, Links::InRoot) {
+            Ok(fd) => return Ok(fd),
+            Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::NOENT) => {}
+                Some(Errno::NOTDIR | Errno::LOOP) => {
+                    return Err(UnpackError::Parent { path: path.clone() });
+                }
+                _ => return Err(UnpackError::io("open", path)(error)),
+            },
+        }
+        let mut end = 0;
+        let mut above = self.open_prefix(&path.0[..0], path)?;
+        for part in path.0.split(|byte| *byte == b'/') {
+            end += part.len() + usize::from(end > 0);
+            above = match fs::open_directory_in_root(self.root, &path.0[..end], Links::InRoot) {
+                Ok(fd) => fd,
+                Err(_) => self.make_implicit(&above, part, path)?,
+            };
+        }
+        Ok(above)
+    }
+
+    fn open_prefix(&self, prefix: &[u8], path: &LayerPath) -> Result<OwnedFd, UnpackError> {
+        fs::open_directory_in_root(self.root, prefix, Links::InRoot)
+            .map_err(UnpackError::io("open", path))
+    }
+
+    fn make_implicit(
+        &mut self,
+        above: &OwnedFd,
+        name: &[u8],
+        path: &LayerPath,
+    ) -> Result<OwnedFd, UnpackError> {
+        match rustix::fs::mkdirat(above, name, Mode::RWXU) {
+            Ok(()) => {}
+            // A symlink that leads nowhere, or a loop.
+            Err(Errno::EXIST) => return Err(UnpackError::Parent { path: path.clone() }),
+            Err(errno) => return Err(UnpackError::io("make a directory for", path)(errno)),
+        }
+        let fd = open_made(above, name, path)?;
+        rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o755))
+            .map_err(UnpackError::io("set the mode above", path))?;
+        let real = self.real_path(&fd, path)?;
+        self.remember(&real)?;
+        self.implicit.insert(real);
+        Ok(fd)
+    }
+
+    /// The path below the root at which an open directory really is.
+    pub(super) fn real_path(
+        &self,
+        fd: impl AsFd,
+        path: &LayerPath,
+    ) -> Result<LayerPath, UnpackError> {
+        let full = fs::path_of(fd).map_err(UnpackError::io("find", path))?;
+        let below = full.strip_prefix(self.root_path.as_slice());
+        let below = below.ok_or_else(|| UnpackError::Parent { path: path.clone() })?;
+        Ok(LayerPath(
+            below.strip_prefix(b"/").unwrap_or(below).to_vec(),
+        ))
+    }
+
+    /// An archive lists this directory after all.
+    pub(super) fn listed(&mut self, fd: impl AsFd, path: &LayerPath) -> Result<(), UnpackError> {
+        if !self.implicit.is_empty() {
+            let real = self.real_path(fd, path)?;
+            self.implicit.remove(&real);
+        }
+        Ok(())
+    }
+
+    /// Removes whatever is at `name` in `parent`, because another entry takes its place.
+    pub(super) fn clear(&mut self, parent: &OwnedFd, path: &LayerPath) -> Result<(), UnpackError> {
+        self.last = None;
+        if self.implicit.len() > 1 {
+            let mut real = self.real_path(parent, path)?.0;
+            if !real.is_empty() {
+                real.push(b'/');
+            }
+            real.extend_from_slice(path.name());
+            let below = [&real[..], b"/"].concat();
+            self.implicit
+                .retain(|kept| kept.0 != real && !kept.0.starts_with(&below));
+        }
+        fs::remove_tree(parent, path.name())
+            .map_err(|failed| UnpackError::io("replace", path)(failed.source))
+    }
+
+    /// Accounts for a path that stays in memory until the end.
+    pub(super) fn remember(&mut self, path: &LayerPath) -> Result<(), UnpackError> {
+        // 64 is about what a collection's node costs beside the bytes.
+        self.remembered += path.0.len() as u64 + 64;
+        if self.remembered > self.limit {
+            return Err(UnpackError::Remembered { limit: self.limit });
+        }
+        Ok(())
+    }
+
+    pub(super) fn into_implicit(self) -> Vec<LayerPath> {
+        self.implicit.into_iter().collect()
+    }
+}
+
+/// Opens a directory just made, for attributes that need more than `O_PATH`.
+pub(super) fn open_made(
+    parent: &OwnedFd,
+    name: &[u8],
+    path: &LayerPath,
+) -> Result<OwnedFd, UnpackError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(UnpackError::io("open", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn paths_are_normalised_and_never_lead_out() {
+        let normal = |path: &[u8]| normalise(path, &Limits::default()).map(|path| path.0).ok();
+        assert_eq!(normal(b"./usr//lib/"), Some(b"usr/lib".to_vec()));
+        assert_eq!(normal(b"/etc/passwd"), Some(b"etc/passwd".to_vec()));
+        assert_eq!(normal(b"./"), Some(Vec::new()));
+        for bad in [&b".."[..], b"../x", b"a/../../x", b"a/..", b"/../x"] {
+            assert_eq!(normal(bad), None);
+        }
+        assert_eq!(normal(&b"a/".repeat(600)), None);
+        assert_eq!(normal(b"..."), Some(b"...".to_vec()));
+    }
+
+    proptest! {
+        #[test]
+        fn any_normalised_path_is_plain(path in proptest::collection::vec(prop_oneof![Just(b'/'), Just(b'.'), any::<u8>()], 0..64)) {
+            if let Ok(LayerPath(clean)) = normalise(&path, &Limits::default()) {
+                let again = normalise(&clean, &Limits::default()).expect("still plain");
+                prop_assert_eq!(&again.0, &clean);
+                prop_assert!(!clean.starts_with(b"/"));
+                let plain = clean.is_empty()
+                    || clean.split(|b| *b == b'/').all(|part| !matches!(part, b"" | b"." | b".."));
+                prop_assert!(plain);
+            }
+        }
+    }
+}
