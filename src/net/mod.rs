@@ -1,1 +1,7 @@
-//! Network drivers as pairs (host side and namespace side), published ports, the hosts and resolver files. Never reads containers' records.
+//! Networks as the host and the container see them: ports, pasta, name files. Never reads containers' records.
+pub mod hosts;
+pub mod pasta;
+pub mod ports;
+pub mod publish;
+pub mod resolver;
+pub mod route;

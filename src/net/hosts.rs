@@ -1,0 +1,171 @@
+//! The texts of a container's `/etc/hosts` and `/etc/hostname`, as docker writes them. Pure; writes no file.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// What docker's containers begin with.
+const BASE: &str = "127.0.0.1\tlocalhost\n\
+    ::1\tlocalhost ip6-localhost ip6-loopback\n\
+    fe00::\tip6-localnet\n\
+    ff00::\tip6-mcastprefix\n\
+    ff02::1\tip6-allnodes\n\
+    ff02::2\tip6-allrouters\n";
+
+/// `--add-host NAME:ADDRESS` (or `NAME=ADDRESS`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtraHost {
+    pub name: String,
+    pub address: ExtraAddress,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExtraAddress {
+    Ip(IpAddr),
+    /// `host-gateway`: the host's own address.
+    HostGateway,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExtraHostError {
+    #[error("bad format for add-host: \"{text}\"")]
+    Format { text: String },
+    #[error("invalid IP address in add-host: \"{address}\"")]
+    Address { address: String },
+}
+
+impl FromStr for ExtraHost {
+    type Err = ExtraHostError;
+
+    fn from_str(text: &str) -> Result<ExtraHost, ExtraHostError> {
+        let format = || ExtraHostError::Format {
+            text: text.to_owned(),
+        };
+        let (name, address) = text
+            .split_once('=')
+            .or_else(|| text.split_once(':'))
+            .ok_or_else(format)?;
+        // A line break or a blank in the name would write lines of its own into the file.
+        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(format());
+        }
+        let bare = address
+            .strip_prefix('[')
+            .and_then(|rest| rest.strip_suffix(']'))
+            .unwrap_or(address);
+        let address = match bare {
+            "host-gateway" => ExtraAddress::HostGateway,
+            ip => ExtraAddress::Ip(ip.parse().map_err(|_| ExtraHostError::Address {
+                address: address.to_owned(),
+            })?),
+        };
+        Ok(ExtraHost {
+            name: name.to_owned(),
+            address,
+        })
+    }
+}
+
+impl std::fmt::Display for ExtraHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.address {
+            ExtraAddress::Ip(ip) => write!(f, "{}:{ip}", self.name),
+            ExtraAddress::HostGateway => write!(f, "{}:host-gateway", self.name),
+        }
+    }
+}
+
+/// What the hosts file is made of.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct HostsFile<'a> {
+    /// `--network host`: the host's own file comes first.
+    pub host_file: Option<&'a str>,
+    pub extra: &'a [ExtraHost],
+    /// What `host-gateway` stands for (`HostRoutes::host_address`); entries that need it are left out without it.
+    pub host_gateway: Option<IpAddr>,
+    /// The container's own address and hostname; none with `--network none|host`.
+    pub own: Option<(IpAddr, &'a str)>,
+}
+
+impl HostsFile<'_> {
+    pub fn text(&self) -> String {
+        let mut text = self.host_file.unwrap_or(BASE).to_owned();
+        if !text.is_empty() && !text.ends_with('\n') {
+            text.push('\n');
+        }
+        let mut line = |ip: IpAddr, names: &str| {
+            writeln!(text, "{ip}\t{names}").expect("a String takes every write");
+        };
+        for extra in self.extra {
+            match extra.address {
+                ExtraAddress::Ip(ip) => line(ip, &extra.name),
+                ExtraAddress::HostGateway => {
+                    if let Some(ip) = self.host_gateway {
+                        line(ip, &extra.name);
+                    }
+                }
+            }
+        }
+        if let Some((ip, hostname)) = self.own {
+            // As docker: a full name is followed by its first label.
+            match hostname.split_once('.') {
+                Some((short, _)) if !short.is_empty() => line(ip, &format!("{hostname} {short}")),
+                _ => line(ip, hostname),
+            }
+        }
+        text
+    }
+}
+
+/// The content of `/etc/hostname`.
+pub fn hostname_text(hostname: &str) -> String {
+    format!("{hostname}\n")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base_then_extra_then_own() {
+        let extra: Vec<ExtraHost> = [
+            "db:192.0.2.9",
+            "v6=2001:db8::1",
+            "up:host-gateway",
+            "b6:[::1]",
+        ]
+        .iter()
+        .map(|text| text.parse().unwrap())
+        .collect();
+        let text = HostsFile {
+            extra: &extra,
+            host_gateway: Some("192.0.2.2".parse().unwrap()),
+            own: Some(("10.0.2.100".parse().unwrap(), "web.example.org")),
+            ..HostsFile::default()
+        }
+        .text();
+        let expected = format!(
+            "{BASE}192.0.2.9\tdb\n2001:db8::1\tv6\n192.0.2.2\tup\n::1\tb6\n10.0.2.100\tweb.example.org web\n"
+        );
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn host_network_keeps_the_hosts_file() {
+        let text = HostsFile {
+            host_file: Some("127.0.0.1 localhost laptop"),
+            ..HostsFile::default()
+        }
+        .text();
+        assert_eq!(text, "127.0.0.1 localhost laptop\n");
+    }
+
+    #[test]
+    fn wrong_entries_are_named() {
+        let error = |text: &str| text.parse::<ExtraHost>().unwrap_err().to_string();
+        assert_eq!(error("db"), "bad format for add-host: \"db\"");
+        assert_eq!(error("db:x"), "invalid IP address in add-host: \"x\"");
+        assert!(error("a\n1.1.1.1 b:127.0.0.1").starts_with("bad format"));
+    }
+}

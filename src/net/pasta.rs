@@ -1,0 +1,416 @@
+//! pasta, which gives a container's network namespace a way out through ordinary sockets of the user: its command line,
+//! what the installed version can do, its start, its failures explained. Never enters a namespace.
+//!
+//! How pasta behaves (tried with the versions of 2023 to 2026), and the choices that follow from it:
+//! - It is started from the home user namespace with the container's network namespace as an inherited descriptor
+//!   (`--netns-only --netns /proc/self/fd/N`): by a path below `/proc/PID` it would fail, as it drops its rights first.
+//! - The process that was started ends when the interface is configured and the ports listen: its exit is "ready". The
+//!   daemon it leaves behind keeps no descriptor of ours but lives on without the namespace's processes: it has to die with
+//!   its parent, a monitor that is PID 1 of a pid namespace.
+//! - `-t 8080-8090` succeeds when *some* of the ports were free. So every port is an option of its own.
+//! - Without a default route it refuses to start (before 2024-11). With `-i lo`, an address, a gateway and a MAC of our own it
+//!   does start, published ports work, and whatever network the host gets later is used, as sockets are not bound to an
+//!   interface. So a laptop on a plane can run a web server.
+//! - The container has a private address rather than a copy of the host's: it reaches services that the host offers on its
+//!   own addresses, and looks the same everywhere. The host's loopback is never reachable (`--no-map-gw` and successors).
+//! - A connection to a published port of 127.0.0.1 arrives on the container's loopback, unless pasta is of 2024-10 or later.
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr};
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde::{Deserialize, Serialize};
+
+use super::ports::Protocol;
+use super::publish::{self, PortMapping, PublishError};
+use super::route::HostRoutes;
+
+/// The container's address, its network's prefix and the gateway, on every host.
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 100);
+const PREFIX: &str = "24";
+const GATEWAY: &str = "10.0.2.2";
+/// The gateway's hardware address; `lo` has none to copy. Locally administered, the one newer versions choose themselves.
+const GATEWAY_MAC: &str = "9a:55:9a:55:9a:55";
+/// The interface's name, as docker's containers see it.
+const INTERFACE: &str = "eth0";
+/// Queries to this address go to the host's own resolver, be it on the host's loopback.
+pub const DNS_FORWARD: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
+
+/// Options that not every version has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Features {
+    /// Until 2024-08 the only one against the gateway being the host's loopback; kept since as an alias.
+    pub no_map_gw: bool,
+    /// Since 2024-08.
+    pub map_host_loopback: bool,
+    /// Since 2024-08; its default maps nothing, but distributions have changed it.
+    pub map_guest_addr: bool,
+    pub dns_forward: bool,
+    pub ns_ifname: bool,
+    pub config_net: bool,
+}
+
+impl Features {
+    /// Reads `pasta --help`.
+    pub fn from_help(help: &str) -> Features {
+        let has = |option: &str| {
+            help.split(|c: char| c.is_whitespace() || c == ',')
+                .any(|word| word == option)
+        };
+        Features {
+            no_map_gw: has("--no-map-gw"),
+            map_host_loopback: has("--map-host-loopback"),
+            map_guest_addr: has("--map-guest-addr"),
+            dns_forward: has("--dns-forward"),
+            ns_ifname: has("--ns-ifname"),
+            config_net: has("--config-net"),
+        }
+    }
+
+    /// Isolation from the host's loopback can't be asked for: such a version must not be used.
+    fn can_isolate(self) -> bool {
+        self.no_map_gw || self.map_host_loopback
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PastaError {
+    #[error("pasta is not installed, and the container's network needs it")]
+    Missing,
+    #[error("pasta at {path} is too old: it has no {option}")]
+    TooOld { path: PathBuf, option: &'static str },
+    #[error("run {path} --help: {source}")]
+    Probe {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("start {path}: {source}")]
+    Start {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("pass the network namespace to pasta: {source}")]
+    Namespace { source: std::io::Error },
+    #[error("wait for pasta: {source}")]
+    Wait { source: std::io::Error },
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    #[error("pasta can't use /dev/net/tun")]
+    Tun,
+    #[error("pasta can't open the container's network namespace: {message}")]
+    OpenNamespace { message: String },
+    #[error("pasta failed: {message}")]
+    Failed { message: String },
+}
+
+impl PastaError {
+    /// What to type next, one line each.
+    pub fn hints(&self) -> Vec<String> {
+        let lines: &[&str] = match self {
+            PastaError::Missing => &[
+                INSTALL,
+                "or run without a way out: --network none, or with the host's network: --network host",
+            ],
+            PastaError::TooOld { .. } => &[INSTALL],
+            PastaError::Tun => &[
+                "sudo modprobe tun && sudo chmod 0666 /dev/net/tun",
+                "or run without a way out: --network none, or with the host's network: --network host",
+            ],
+            PastaError::OpenNamespace { .. } => {
+                &["an AppArmor or SELinux rule may forbid it: sudo dmesg | grep -i denied"]
+            }
+            PastaError::Publish(error) => return error.hints(),
+            _ => &["see what this host lacks: bryo doctor"],
+        };
+        lines.iter().map(|line| (*line).to_owned()).collect()
+    }
+}
+
+/// The package is called the same everywhere.
+pub const INSTALL: &str = "install it: sudo apt install passt (Debian, Ubuntu), sudo dnf install passt (Fedora), \
+     sudo zypper install passt (openSUSE), sudo pacman -S passt (Arch), sudo apk add passt (Alpine)";
+
+/// The installed pasta: a search of `PATH` and of the directories that a user's `PATH` may lack.
+pub fn find() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .chain(["/usr/bin", "/usr/local/bin", "/usr/sbin"].map(PathBuf::from))
+        .map(|directory| directory.join("pasta"))
+        .find(|candidate| is_executable(candidate))
+}
+
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}
+
+/// What the cache remembers of a binary; any difference in the first three fields means probing again.
+#[derive(PartialEq, Eq, Serialize, Deserialize)]
+struct Remembered {
+    path: PathBuf,
+    size: u64,
+    modified: Option<std::time::SystemTime>,
+    features: Features,
+}
+
+/// What this pasta can do. Asked once per binary: the answer is kept in the cache directory, since asking costs as much as a
+/// container's start. A cache that can't be read or written is no error.
+pub fn probe(binary: &Path, cache: &Path) -> Result<Features, PastaError> {
+    let failed = |source| PastaError::Probe {
+        path: binary.to_owned(),
+        source,
+    };
+    let meta = binary.metadata().map_err(failed)?;
+    let (size, modified) = (meta.len(), meta.modified().ok());
+    let file = cache.join("pasta.json");
+    let remembered = std::fs::read(&file)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice::<Remembered>(&bytes).ok());
+    if let Some(known) = remembered
+        && (known.path.as_path(), known.size, known.modified) == (binary, size, modified)
+    {
+        return Ok(known.features);
+    }
+    let output = Command::new(binary)
+        .arg("--help")
+        .stdin(Stdio::null())
+        .output()
+        .map_err(failed)?;
+    // Some versions print their help to stderr.
+    let help = [output.stdout, output.stderr].concat();
+    let features = Features::from_help(&String::from_utf8_lossy(&help));
+    for (present, option) in [
+        (features.config_net, "--config-net"),
+        (features.can_isolate(), "--no-map-gw"),
+    ] {
+        if !present {
+            return Err(PastaError::TooOld {
+                path: binary.to_owned(),
+                option,
+            });
+        }
+    }
+    remember(
+        &file,
+        &Remembered {
+            path: binary.to_owned(),
+            size,
+            modified,
+            features,
+        },
+    );
+    Ok(features)
+}
+
+fn remember(file: &Path, known: &Remembered) {
+    let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
+    if let Ok(bytes) = serde_json::to_vec(known) {
+        let written =
+            std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, file));
+        if let Err(error) = written {
+            tracing::debug!(%error, "pasta's features are not remembered");
+        }
+    }
+}
+
+/// What one container's pasta shall do.
+#[derive(Clone, Debug)]
+pub struct Plan<'a> {
+    /// Descriptor of the network namespace as pasta will have it.
+    pub netns: RawFd,
+    pub mappings: &'a [PortMapping],
+    pub routes: HostRoutes,
+    /// Queries to `DNS_FORWARD` are wanted (`resolver::Resolver::forward`).
+    pub dns_forward: bool,
+}
+
+/// pasta's arguments. Pure.
+pub fn command_line(features: Features, plan: &Plan<'_>) -> Vec<OsString> {
+    let mut line = vec!["--quiet".to_owned(), "--netns-only".to_owned()];
+    let mut push = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
+    push(&["--netns", &format!("/proc/self/fd/{}", plan.netns)]);
+    push(&["--config-net"]);
+    if features.ns_ifname {
+        push(&["--ns-ifname", INTERFACE]);
+    }
+    // Where both exist `--no-map-gw` is an alias of the newer, but older packages of distributions differ: say both.
+    if features.no_map_gw {
+        push(&["--no-map-gw"]);
+    }
+    if features.map_host_loopback {
+        push(&["--map-host-loopback", "none"]);
+    }
+    if features.map_guest_addr {
+        push(&["--map-guest-addr", "none"]);
+    }
+    let has_ipv4_ports = plan
+        .mappings
+        .iter()
+        .any(|mapping| mapping.host_ip.is_ipv4());
+    let only_ipv6 = !plan.routes.ipv4 && plan.routes.ipv6 && !has_ipv4_ports;
+    if !only_ipv6 {
+        push(&["--address", &ADDRESS.to_string(), "--netmask", PREFIX]);
+        push(&["--gateway", GATEWAY, "--mac-addr", GATEWAY_MAC]);
+        if !plan.routes.ipv4 {
+            push(&["--ipv4-only", "--interface", "lo"]);
+        }
+    }
+    if plan.dns_forward && features.dns_forward {
+        push(&["--dns-forward", &DNS_FORWARD.to_string()]);
+    }
+    for (option, protocol) in [("-t", Protocol::Tcp), ("-u", Protocol::Udp)] {
+        let mut published = plan
+            .mappings
+            .iter()
+            .filter(|m| m.protocol == protocol)
+            .peekable();
+        if published.peek().is_none() {
+            push(&[option, "none"]);
+        }
+        for mapping in published {
+            push(&[option, &port_option(mapping)]);
+        }
+    }
+    push(&["-T", "none", "-U", "none"]);
+    line.into_iter().map(OsString::from).collect()
+}
+
+/// `ADDRESS/HOST:CONTAINER`; never a range (see above).
+fn port_option(mapping: &PortMapping) -> String {
+    let PortMapping {
+        host_ip,
+        host_port,
+        container_port,
+        ..
+    } = mapping;
+    format!("{host_ip}/{host_port}:{container_port}")
+}
+
+/// A pasta that is setting up its namespace while the caller does other things.
+#[derive(Debug)]
+pub struct Starting {
+    child: Child,
+    mappings: Vec<PortMapping>,
+}
+
+/// Starts pasta for `netns`. The caller is single-threaded, lives in the home user namespace and the host's network
+/// namespace, and has given up the mappings' ports just now (`ClaimedPorts::release`).
+pub fn start(
+    binary: &Path,
+    features: Features,
+    netns: impl AsFd,
+    plan: &Plan<'_>,
+) -> Result<Starting, PastaError> {
+    // A duplicate without close-on-exec: exactly one child inherits it, since it is closed when this function ends.
+    let inherited = rustix::io::dup(netns).map_err(|errno| PastaError::Namespace {
+        source: errno.into(),
+    })?;
+    let plan = Plan {
+        netns: inherited.as_raw_fd(),
+        ..plan.clone()
+    };
+    let line = command_line(features, &plan);
+    tracing::debug!(?line, "start pasta");
+    let child = Command::new(binary)
+        .args(line)
+        .current_dir("/")
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|source| PastaError::Start {
+            path: binary.to_owned(),
+            source,
+        })?;
+    Ok(Starting {
+        child,
+        mappings: plan.mappings.to_vec(),
+    })
+}
+
+impl Starting {
+    /// Blocks until the interface is configured and all ports listen, or pasta has failed. Must be called before anything
+    /// reaps children of its own accord.
+    pub fn wait(mut self) -> Result<(), PastaError> {
+        let mut messages = String::new();
+        if let Some(stderr) = self.child.stderr.take() {
+            let mut bytes = Vec::new();
+            // The daemon has closed its copy by the time its parent exits. A read error only shortens the explanation.
+            let _ = stderr.take(64 << 10).read_to_end(&mut bytes);
+            messages = String::from_utf8_lossy(&bytes).into_owned();
+        }
+        let status = self
+            .child
+            .wait()
+            .map_err(|source| PastaError::Wait { source })?;
+        if status.success() {
+            tracing::debug!("pasta is ready");
+            return Ok(());
+        }
+        let first = publish::first_unprivileged_port();
+        Err(explain(&messages, &self.mappings, first))
+    }
+}
+
+/// Turns pasta's last words into an error that names what the user can change. Pure.
+pub fn explain(messages: &str, mappings: &[PortMapping], first_port: u16) -> PastaError {
+    // Where no system logger runs, every line is followed by a complaint about it.
+    let lines: Vec<&str> = messages
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.ends_with("to syslog"))
+        .collect();
+    // 2023: "Failed to bind any port for '-t 0.0.0.0/8080:80', exiting"; 2024 on: "Failed to bind port 8080 (Address already
+    // in use) for option '-t 0.0.0.0/8080:80', exiting".
+    for line in lines.iter().filter(|line| line.contains("Failed to bind")) {
+        let named = |mapping: &&PortMapping| line.contains(&format!(" {}'", port_option(mapping)));
+        if let Some(mapping) = mappings.iter().find(named) {
+            return PastaError::Publish(bind_failure(line, mapping, first_port));
+        }
+    }
+    let message = lines.join("; ");
+    if message.contains("tun socket")
+        || message.contains("/dev/net/tun")
+        || message.contains("tuntap")
+    {
+        return PastaError::Tun;
+    }
+    if message.contains("network namespace") {
+        return PastaError::OpenNamespace { message };
+    }
+    PastaError::Failed {
+        message: if message.is_empty() {
+            "it gave no reason".to_owned()
+        } else {
+            message
+        },
+    }
+}
+
+fn bind_failure(line: &str, mapping: &PortMapping, first_port: u16) -> PublishError {
+    let address = mapping.host();
+    if line.contains("Permission denied") || mapping.host_port < first_port {
+        return PublishError::Privileged {
+            address,
+            first: first_port,
+        };
+    }
+    if line.contains("Cannot assign requested address") {
+        return PublishError::NoSuchAddress { address };
+    }
+    PublishError::InUse { address }
+}
+
+/// The container's address as its hosts file shows it.
+pub fn address() -> IpAddr {
+    IpAddr::V4(ADDRESS)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

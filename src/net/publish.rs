@@ -1,0 +1,255 @@
+//! Finds the host's ports for what `-p` says and holds them until pasta listens. Never parses a flag.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+
+use serde::{Deserialize, Serialize};
+
+use super::ports::{PortSpec, Protocol};
+
+/// A published port: the address and port of the host that lead to a port of the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortMapping {
+    pub host_ip: IpAddr,
+    pub host_port: u16,
+    pub container_port: u16,
+    pub protocol: Protocol,
+}
+
+impl PortMapping {
+    pub fn host(&self) -> SocketAddr {
+        SocketAddr::new(self.host_ip, self.host_port)
+    }
+}
+
+/// As `ps` shows it: `0.0.0.0:8080->80/tcp`.
+impl fmt::Display for PortMapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (host, port, protocol) = (self.host(), self.container_port, self.protocol);
+        write!(f, "{host}->{port}/{protocol}")
+    }
+}
+
+/// Messages are docker's.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    #[error(
+        "driver failed programming external connectivity: Bind for {address} failed: port is already allocated"
+    )]
+    InUse { address: SocketAddr },
+    #[error(
+        "driver failed programming external connectivity: Bind for {address} failed: ports below {first} are kept for root on this host"
+    )]
+    Privileged { address: SocketAddr, first: u16 },
+    #[error(
+        "driver failed programming external connectivity: Bind for {address} failed: the host has no such address"
+    )]
+    NoSuchAddress { address: SocketAddr },
+    #[error(
+        "driver failed programming external connectivity: all ports of {spec} are already allocated"
+    )]
+    RangeInUse { spec: PortSpec },
+    #[error("driver failed programming external connectivity: Bind for {address} failed: {source}")]
+    Bind {
+        address: SocketAddr,
+        source: io::Error,
+    },
+}
+
+impl PublishError {
+    /// What to type next, one line each.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            PublishError::InUse { address } => vec![
+                format!(
+                    "see who listens there: ss -lntup 'sport = :{}'",
+                    address.port()
+                ),
+                "or let bryo choose a free port: leave out the host's port, as in -p 80".to_owned(),
+            ],
+            PublishError::Privileged { address, .. } => vec![
+                format!(
+                    "use a port of 1024 or above, as in -p 8{:03}:80",
+                    address.port()
+                ),
+                format!(
+                    "or allow it for every user: sudo sysctl net.ipv4.ip_unprivileged_port_start={}",
+                    address.port()
+                ),
+            ],
+            PublishError::NoSuchAddress { .. } => {
+                vec!["see the host's addresses: ip -brief address".to_owned()]
+            }
+            PublishError::RangeInUse { .. } => vec!["give a wider range of host ports".to_owned()],
+            PublishError::Bind { .. } => Vec::new(),
+        }
+    }
+}
+
+/// Keeps a port from being taken by somebody else until pasta is about to bind it.
+#[derive(Debug)]
+enum Held {
+    Tcp { _socket: TcpListener },
+    Udp { _socket: UdpSocket },
+}
+
+/// Ports that were free and are held. Dropping gives them back; `release` does so right before pasta starts.
+#[derive(Debug)]
+pub struct ClaimedPorts {
+    mappings: Vec<PortMapping>,
+    held: Vec<Held>,
+}
+
+impl ClaimedPorts {
+    pub fn mappings(&self) -> &[PortMapping] {
+        &self.mappings
+    }
+
+    /// Closes the sockets. pasta must bind next; if somebody else was faster, its failure is explained the same way.
+    pub fn release(self) -> Vec<PortMapping> {
+        drop(self.held);
+        self.mappings
+    }
+}
+
+/// Chooses a host port for each spec (all ranges expanded) and holds it. Must run in the host's network namespace.
+///
+/// An unspecified host address means IPv4 only: pasta leads `[::1]` to the container's IPv6 loopback, where most servers
+/// don't listen, and `curl localhost` would get an empty reply instead of falling back to 127.0.0.1.
+pub fn claim(specs: &[PortSpec]) -> Result<ClaimedPorts, PublishError> {
+    let mut claimed = ClaimedPorts {
+        mappings: Vec::new(),
+        held: Vec::new(),
+    };
+    let expanded: Vec<PortSpec> = specs.iter().flat_map(PortSpec::expand).collect();
+    // Fixed ports first, so that a chosen one never takes what a later flag names.
+    let (fixed, chosen): (Vec<_>, Vec<_>) = expanded
+        .iter()
+        .partition(|spec| spec.host.is_some_and(|range| range.is_single()));
+    for spec in fixed.into_iter().chain(chosen) {
+        let (mapping, held) = claim_one(spec)?;
+        claimed.mappings.push(mapping);
+        claimed.held.push(held);
+    }
+    Ok(claimed)
+}
+
+fn claim_one(spec: &PortSpec) -> Result<(PortMapping, Held), PublishError> {
+    let ip = spec.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let Some(range) = spec.host else {
+        return bind(spec, SocketAddr::new(ip, 0));
+    };
+    for port in range.ports() {
+        match bind(spec, SocketAddr::new(ip, port)) {
+            Err(PublishError::InUse { .. }) if !range.is_single() => {}
+            result => return result,
+        }
+    }
+    Err(PublishError::RangeInUse { spec: spec.clone() })
+}
+
+fn bind(spec: &PortSpec, address: SocketAddr) -> Result<(PortMapping, Held), PublishError> {
+    let held = match spec.protocol {
+        // std sets SO_REUSEADDR, as pasta does: a port in TIME_WAIT counts as free.
+        Protocol::Tcp => TcpListener::bind(address).and_then(|socket| {
+            let bound = socket.local_addr()?;
+            Ok((bound, Held::Tcp { _socket: socket }))
+        }),
+        // A parsed PortSpec is never sctp.
+        Protocol::Udp | Protocol::Sctp => UdpSocket::bind(address).and_then(|socket| {
+            let bound = socket.local_addr()?;
+            Ok((bound, Held::Udp { _socket: socket }))
+        }),
+    };
+    let (bound, held) = held.map_err(|source| explain(address, source))?;
+    let mapping = PortMapping {
+        host_ip: address.ip(),
+        host_port: bound.port(),
+        container_port: spec.container.start(),
+        protocol: spec.protocol,
+    };
+    Ok((mapping, held))
+}
+
+/// Why a port could not be bound.
+pub fn explain(address: SocketAddr, source: io::Error) -> PublishError {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => PublishError::InUse { address },
+        io::ErrorKind::AddrNotAvailable => PublishError::NoSuchAddress { address },
+        io::ErrorKind::PermissionDenied => PublishError::Privileged {
+            address,
+            first: first_unprivileged_port(),
+        },
+        _ => PublishError::Bind { address, source },
+    }
+}
+
+/// The first port that an ordinary user may listen on.
+pub fn first_unprivileged_port() -> u16 {
+    std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(1024)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn spec(text: &str) -> PortSpec {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn free_port_is_chosen_and_held() {
+        let claimed = claim(&[spec("127.0.0.1::80")]).unwrap();
+        let mapping = &claimed.mappings()[0];
+        assert_ne!(mapping.host_port, 0);
+        let again = claim(&[spec(&format!("127.0.0.1:{}:80", mapping.host_port))]);
+        let message = again.unwrap_err().to_string();
+        assert_eq!(
+            message,
+            format!(
+                "driver failed programming external connectivity: Bind for {} failed: port is already allocated",
+                mapping.host()
+            )
+        );
+        let mapping = claimed.release().remove(0);
+        claim(&[spec(&format!("127.0.0.1:{}:80", mapping.host_port))]).unwrap();
+    }
+
+    #[test]
+    fn first_free_port_of_a_range_is_taken() {
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = taken.local_addr().unwrap().port();
+        let Some(next) = port.checked_add(20) else {
+            return;
+        };
+        let claimed = claim(&[spec(&format!("127.0.0.1:{port}-{next}:80"))]).unwrap();
+        assert!(claimed.mappings()[0].host_port > port);
+        let only = spec(&format!("127.0.0.1:{port}-{port}:80"));
+        assert!(matches!(claim(&[only]), Err(PublishError::InUse { .. })));
+    }
+
+    #[test]
+    fn address_of_another_host_is_refused() {
+        let error = claim(&[spec("203.0.113.7::80")]).unwrap_err();
+        assert!(
+            matches!(error, PublishError::NoSuchAddress { .. }),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn mapping_reads_as_in_ps() {
+        let mapping = PortMapping {
+            host_ip: "::".parse().unwrap(),
+            host_port: 8080,
+            container_port: 80,
+            protocol: Protocol::Tcp,
+        };
+        assert_eq!(mapping.to_string(), "[::]:8080->80/tcp");
+    }
+}

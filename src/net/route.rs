@@ -1,0 +1,80 @@
+//! Whether the host has a way out, read from the kernel's tables. Changes nothing.
+
+use std::net::{IpAddr, SocketAddr, UdpSocket};
+
+/// Which default routes the host has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct HostRoutes {
+    pub ipv4: bool,
+    pub ipv6: bool,
+}
+
+impl HostRoutes {
+    /// Reads `/proc/net`; a missing file (IPv6 switched off) means no route.
+    pub fn read() -> HostRoutes {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        HostRoutes {
+            ipv4: has_default_ipv4(&read("/proc/net/route")),
+            ipv6: has_default_ipv6(&read("/proc/net/ipv6_route")),
+        }
+    }
+
+    /// The host's own address towards the world, for `host-gateway`. Sends nothing: connecting a datagram socket only looks
+    /// up the route.
+    pub fn host_address() -> Option<IpAddr> {
+        let target: SocketAddr = ([192, 0, 2, 1], 9).into();
+        let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
+        socket.connect(target).ok()?;
+        socket.local_addr().ok().map(|address| address.ip())
+    }
+}
+
+/// proc(5): interface, destination, gateway, flags, …, mask in hexadecimal; bit 0 of the flags is "up", bit 9 "reject".
+fn has_default_ipv4(table: &str) -> bool {
+    table.lines().skip(1).any(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let flags = fields.get(3).and_then(|f| u32::from_str_radix(f, 16).ok());
+        fields.get(1) == Some(&"00000000")
+            && fields.get(7) == Some(&"00000000")
+            && flags.is_some_and(|flags| flags & 0x201 == 1)
+    })
+}
+
+/// Destination, its prefix length, …, flags, interface. `lo` holds the "unreachable" default of every host.
+fn has_default_ipv6(table: &str) -> bool {
+    table.lines().any(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let flags = fields.get(8).and_then(|f| u32::from_str_radix(f, 16).ok());
+        fields.first().is_some_and(|d| d.bytes().all(|b| b == b'0'))
+            && fields.get(1) == Some(&"00")
+            && fields.get(9).is_some_and(|interface| *interface != "lo")
+            && flags.is_some_and(|flags| flags & 0x201 == 1)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn default_route_is_seen() {
+        let head =
+            "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n";
+        let default = "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n";
+        let subnet = "eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
+        assert!(has_default_ipv4(&format!("{head}{subnet}{default}")));
+        assert!(!has_default_ipv4(&format!("{head}{subnet}")));
+        assert!(!has_default_ipv4(head));
+        assert!(!has_default_ipv4(""));
+    }
+
+    #[test]
+    fn unreachable_ipv6_default_of_lo_does_not_count() {
+        let zeros = "0".repeat(32);
+        let lo = format!("{zeros} 00 {zeros} 00 {zeros} ffffffff 00000001 00000000 00200200 lo\n");
+        let eth =
+            format!("{zeros} 00 {zeros} 00 {zeros} 00000400 00000001 00000000 00000003 eth0\n");
+        assert!(!has_default_ipv6(&lo));
+        assert!(has_default_ipv6(&format!("{lo}{eth}")));
+    }
+}
