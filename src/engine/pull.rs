@@ -10,7 +10,9 @@ use crate::image::{
     Digest, ImageError, LayerReport, Limits, Platform, Reference, Store, StoreError, TempLayer,
     UnpackError, UnpackOptions, unpack,
 };
-use crate::registry::{self, LayerSink, Progress, Pulled, RegistryConfig, RegistryError, SinkError};
+use crate::registry::{
+    self, LayerSink, Progress, Pulled, RegistryConfig, RegistryError, SinkError,
+};
 
 /// What to pull. `-q` is the caller's choice of a [`Progress`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -66,7 +68,9 @@ pub enum StoreLayerError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Unpack(#[from] UnpackError),
-    #[error("its uncompressed content has digest {actual}, the image's configuration says {expected}")]
+    #[error(
+        "its uncompressed content has digest {actual}, the image's configuration says {expected}"
+    )]
     DiffId { expected: Digest, actual: Digest },
 }
 
@@ -84,18 +88,19 @@ pub fn pull(
         reference: request.reference.familiar(),
         source,
     };
-    let platform: Option<Platform> = request
-        .platform
-        .as_deref()
-        .map(str::parse)
-        .transpose()?;
+    let platform: Option<Platform> = request.platform.as_deref().map(str::parse).transpose()?;
     let _lease = store.lease().map_err(in_store)?;
     let before = current(store, &request.reference);
     let mut tries = 1;
     loop {
         let sink = StoreSink::new(store, request.single_id);
-        let pulled =
-            registry::pull(&request.reference, platform.as_ref(), config, &sink, progress)?;
+        let pulled = registry::pull(
+            &request.reference,
+            platform.as_ref(),
+            config,
+            &sink,
+            progress,
+        )?;
         match sink.commit(&pulled, &names(&request.reference, &pulled)) {
             Ok((id, mut warnings)) => {
                 warnings.extend(platform_warning(request, &pulled));

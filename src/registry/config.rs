@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::config::Config;
+use crate::paths::Paths;
+
 /// The registry of references that name none.
 pub(super) const DOCKER_HUB: &str = "docker.io";
 
@@ -69,6 +72,27 @@ impl Default for Limits {
 }
 
 impl RegistryConfig {
+    /// What the user's settings and places say.
+    pub fn new(config: &Config, paths: &Paths) -> RegistryConfig {
+        let hosts = config.registries.iter().map(|(host, entry)| {
+            let entry = HostConfig {
+                location: entry.location.clone(),
+                insecure: entry.insecure.unwrap_or(false),
+            };
+            (host.clone(), entry)
+        });
+        RegistryConfig {
+            hosts: hosts.collect(),
+            // Roots that an administrator has given docker are trusted too: a user who moves here has them already.
+            certs_dirs: vec![
+                paths.config.join("certs.d"),
+                PathBuf::from("/etc/docker/certs.d"),
+            ],
+            docker_config: RegistryConfig::docker_config_from_environment(),
+            limits: Limits::default(),
+        }
+    }
+
     /// `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json`.
     pub fn docker_config_from_environment() -> Option<PathBuf> {
         let directory = match std::env::var_os("DOCKER_CONFIG") {

@@ -20,8 +20,8 @@ pub enum RegistryError {
     #[error("read registry credentials in {path}: {reason}")]
     ReadCredentials { path: PathBuf, reason: String },
 
-    #[error("registry {host}: no such host is known to DNS")]
-    UnknownHost { host: String },
+    #[error("registry {host}: its name is not resolved: {reason}")]
+    UnknownHost { host: String, reason: String },
     #[error("connect to registry {host}: {reason}")]
     Connect { host: String, reason: String },
     #[error("registry {host}: its TLS certificate is not trusted: {reason}")]
@@ -212,7 +212,7 @@ impl RegistryError {
             Self::Tls { host, .. } => vec![format!(
                 "if {host} speaks plain HTTP only, list it: [registries.\"{host}\"] insecure = true in config.toml"
             )],
-            Self::UnknownHost { host } => vec![format!(
+            Self::UnknownHost { host, .. } => vec![format!(
                 "check the spelling of {host} and that this machine has a network (`getent hosts {}`)",
                 host.split(':').next().unwrap_or(host)
             )],

@@ -142,7 +142,9 @@ impl<'a> Exchange<'a> {
     fn classify(&self, host: &str, error: reqwest::Error) -> RegistryError {
         let host = host.to_owned();
         if error.is_dns() {
-            return RegistryError::UnknownHost { host };
+            let reason = root_cause(&error);
+            let reason = reason.replace("failed to lookup address information: ", "");
+            return RegistryError::UnknownHost { host, reason };
         }
         if let Some(tls) = find_cause::<rustls::Error>(&error) {
             return self.classify_tls(host, tls);

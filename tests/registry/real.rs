@@ -150,7 +150,7 @@ fn free_port() -> u16 {
 }
 
 /// `ca.crt`, and a server certificate for 127.0.0.1 and localhost signed by it.
-fn make_certificates(directory: &Path) {
+pub fn make_certificates(directory: &Path) {
     let script = r#"
         openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj '/CN=test CA' -keyout ca.key -out ca.crt
         openssl req -newkey rsa:2048 -nodes -subj /CN=127.0.0.1 -keyout server.key -out server.csr

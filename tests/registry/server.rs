@@ -1,10 +1,14 @@
 //! A small HTTP/1.1 server: one request per connection, the answer as the closure says, broken on purpose if it says so.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -74,23 +78,57 @@ pub struct Server {
 
 impl Server {
     pub fn start(answer: impl Fn(&Request) -> Answer + Send + Sync + 'static) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Server::listen(Ipv4Addr::LOCALHOST, move |stream| serve(stream, &answer))
+    }
+
+    fn listen(
+        address: Ipv4Addr,
+        serve: impl Fn(TcpStream) -> Option<()> + Send + Sync + 'static,
+    ) -> Server {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
-        let answer = Arc::new(answer);
+        let serve = Arc::new(serve);
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
-                let answer = Arc::clone(&answer);
+                let serve = Arc::clone(&serve);
                 let Ok(stream) = stream else { continue };
                 // A client that goes away is none of the server's business.
-                std::thread::spawn(move || serve(stream, &*answer));
+                std::thread::spawn(move || serve(stream));
             }
         });
         Server { address, stop }
+    }
+
+    /// The same behind TLS, with `server.crt` and `server.key` of a directory that `real::make_certificates` filled.
+    pub fn start_tls(
+        address: Ipv4Addr,
+        directory: &Path,
+        answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Server {
+        let certificate = CertificateDer::from_pem_file(directory.join("server.crt")).unwrap();
+        let key = PrivateKeyDer::from_pem_file(directory.join("server.key")).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let config = Arc::new(config);
+        Server::listen(address, move |stream| {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut reader = BufReader::new(rustls::StreamOwned::new(connection, stream));
+            let request = read_request(&mut reader)?;
+            let mut stream = reader.into_inner();
+            write_answer(&mut stream, &answer(&request)).ok()?;
+            stream.conn.send_close_notify();
+            stream.flush().ok()
+        })
     }
 
     pub fn host(&self) -> String {
@@ -113,7 +151,8 @@ fn serve(stream: TcpStream, answer: &dyn Fn(&Request) -> Answer) -> Option<()> {
         return stream.write_all(b"HTTP/1.0 400 Bad Request\r\n\r\n").ok();
     }
     let request = read_request(&mut reader)?;
-    write_answer(stream, &answer(&request)).ok()
+    let mut stream = stream;
+    write_answer(&mut stream, &answer(&request)).ok()
 }
 
 fn read_request(reader: &mut impl BufRead) -> Option<Request> {
@@ -145,7 +184,7 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
     Some(request)
 }
 
-fn write_answer(mut stream: TcpStream, answer: &Answer) -> std::io::Result<()> {
+fn write_answer(stream: &mut impl Write, answer: &Answer) -> std::io::Result<()> {
     if answer.silent {
         return Ok(());
     }

@@ -6,6 +6,7 @@ mod content;
 mod documents;
 mod real;
 mod scratch;
+mod tls;
 mod transport;
 
 use std::collections::BTreeMap;
