@@ -212,3 +212,6 @@ impl LayerSink for StoreSink<'_> {
         self.unpack(diff_id, tar).map_err(SinkError::new)
     }
 }
+
+#[cfg(test)]
+mod tests;

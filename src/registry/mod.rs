@@ -34,6 +34,6 @@ pub use sink::{LayerSink, SinkError};
 
 #[cfg(test)]
 #[path = "../../tests/registry/mod.rs"]
-mod misbehaving;
+pub(crate) mod misbehaving;
 #[cfg(test)]
 mod tests;

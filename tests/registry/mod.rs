@@ -4,6 +4,7 @@
 
 pub mod image;
 pub mod real;
+pub mod scratch;
 pub mod server;
 pub mod token;
 

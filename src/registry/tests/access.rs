@@ -2,9 +2,9 @@
 
 use std::sync::{Arc, Mutex};
 
+use super::super::misbehaving::scratch::Directory;
 use super::super::misbehaving::server::Request;
 use super::super::misbehaving::{Answer, Fault, Server};
-use super::scratch::Directory;
 use super::*;
 
 const PASSWORD: &str = "hunter2-secret";

@@ -5,7 +5,6 @@ mod access;
 mod content;
 mod documents;
 mod real;
-mod scratch;
 mod tls;
 mod transport;
 

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::super::misbehaving::real::{Options, RealRegistry, missing_program};
-use super::scratch::Directory;
+use super::super::misbehaving::scratch::Directory;
 use super::*;
 
 fn user() -> (String, String) {

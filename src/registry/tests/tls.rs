@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::super::HostConfig;
 use super::super::misbehaving::real::make_certificates;
+use super::super::misbehaving::scratch::Directory;
 use super::super::misbehaving::{Answer, Fault, Server};
-use super::scratch::Directory;
 use super::*;
 
 /// A server with a certificate of a private CA, and its directory.

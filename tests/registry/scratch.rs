@@ -10,7 +10,7 @@ static NEXT: AtomicU32 = AtomicU32::new(0);
 impl Directory {
     pub fn new() -> Directory {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("bryo-registry-test-{}-{number}", std::process::id());
+        let name = format!("bryo-test-{}-{number}", std::process::id());
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).unwrap();
         Directory(path)
