@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use super::digest::Digest;
 use super::document::{self, Document};
-use super::layer::LayerDir;
 use super::names::NameEntry;
 use super::reference::Reference;
 use super::settle;
@@ -71,11 +70,6 @@ impl Store {
         }
         let layers = settle::settle(self, &mounted_once(diff_ids))?;
         Ok(Stack { layers })
-    }
-
-    /// The directory of each layer as it was unpacked.
-    pub(super) fn base_dir(&self, diff_id: &Digest) -> LayerDir {
-        LayerDir::base(diff_id)
     }
 }
 

@@ -1,10 +1,14 @@
 //! Images: references, digests, manifests, the content store, layers (tar to directory). Never opens a connection.
 
+mod archive;
 mod commit;
+mod compression;
 mod digest;
 mod document;
+mod import;
 mod layer;
 mod lock;
+mod manifest;
 mod names;
 mod platform;
 mod reference;
@@ -14,15 +18,20 @@ mod settle;
 mod store;
 mod tar;
 mod unpack;
+mod variant;
 mod verify;
 
+pub use archive::{ArchiveError, LoadOptions, Loaded, load};
+pub use compression::{Compression, CompressionError, Decompressed};
 pub use digest::{Digest, DigestError};
 pub use document::{
     Document, DocumentError, MAX_DOCUMENT, descriptor_digest, diff_ids, json, media_type,
     parse_config,
 };
+pub use import::{ImportError, ImportOptions, Imported, import, install_builtin};
 pub use layer::{LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer};
 pub use lock::HeldLock;
+pub use manifest::{NewConfig, manifest_of};
 pub use names::{NameEntry, Names, NamesError};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};

@@ -1,15 +1,199 @@
 //! Settling a stack: what a layer's archive leaves to the layers below it. Directories it uses without listing them get
 //! owner, mode and attributes from below; whiteouts that nothing lies under, which `readdir` would show, disappear.
 //! A layer that needs changes gets them in a variant of its directory (hard links), so that stacks may disagree.
+//! Runs in the home namespace.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::io::Errno;
+use serde::Serialize;
 
 use super::digest::Digest;
-use super::layer::LayerDir;
+use super::layer::{LayerDir, LayerPath, LayerReport};
 use super::store::{Store, StoreError};
+use super::variant;
+use crate::sys::fs::{self, Links};
+use crate::sys::xattr;
 
-/// The directories of a stack, bottom first.
-pub(super) fn settle(store: &Store, diff_ids: &[Digest]) -> Result<Vec<LayerDir>, StoreError> {
-    for diff_id in diff_ids {
-        store.layer_report(diff_id)?;
-    }
-    Ok(diff_ids.iter().map(|d| store.base_dir(d)).collect())
+/// One difference between a layer as it was unpacked and as its stack needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) enum Change {
+    /// A directory looks like the one below it.
+    Directory {
+        path: LayerPath,
+        mode: u32,
+        uid: u32,
+        gid: u32,
+        xattrs: Vec<(LayerPath, Vec<u8>)>,
+    },
+    /// A whiteout, or a directory made only for whiteouts, goes.
+    Remove { path: LayerPath },
 }
+
+/// The directories of a stack, bottom first. Layers below one with an opaque root are left out: nothing of them is seen.
+pub(super) fn settle(store: &Store, diff_ids: &[Digest]) -> Result<Vec<LayerDir>, StoreError> {
+    let mut below: Vec<OwnedFd> = Vec::new();
+    let mut stack = Vec::new();
+    for diff_id in diff_ids {
+        let report = store.layer_report(diff_id)?;
+        if report.opaque_root {
+            below.clear();
+            stack.clear();
+        }
+        let base = LayerDir::base(diff_id);
+        let path = store.layer_path(&base);
+        let root = fs::open_directory(&path).map_err(StoreError::io("open", &path))?;
+        let changes = plan(&root, &report, &below).map_err(StoreError::io("settle", &path))?;
+        let layer = if changes.is_empty() {
+            below.push(root);
+            base
+        } else {
+            let layer = variant::make(store, &base, &root, &changes)?;
+            let path = store.layer_path(&layer);
+            below.push(fs::open_directory(&path).map_err(StoreError::io("open", &path))?);
+            layer
+        };
+        stack.push(layer);
+    }
+    Ok(stack)
+}
+
+/// What has to change in a layer that lies on these.
+fn plan(root: &OwnedFd, report: &LayerReport, below: &[OwnedFd]) -> io::Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    let mut removed = BTreeSet::new();
+    for path in &report.whiteouts {
+        let parent = path.parent().unwrap_or(LayerPath(Vec::new()));
+        if find_directory(below, &parent)?.is_none() {
+            removed.insert(path.clone());
+        }
+    }
+    let mut made_for_ghosts = Vec::new();
+    for path in &report.implicit_dirs {
+        match find_directory(below, path)? {
+            Some(found) => changes.extend(difference(root, path, &found)?),
+            None if path.0.is_empty() => {}
+            None => made_for_ghosts.push(path),
+        }
+    }
+    // Deepest first, so that a directory of removed directories goes too. Sorted paths have parents before children.
+    if !removed.is_empty() {
+        for path in made_for_ghosts.into_iter().rev() {
+            if holds_only(root, path, &removed)? {
+                removed.insert(path.clone());
+            }
+        }
+    }
+    // Children after their parents in the set, so removal goes backwards.
+    changes.extend(
+        removed
+            .into_iter()
+            .rev()
+            .map(|path| Change::Remove { path }),
+    );
+    Ok(changes)
+}
+
+/// The directory that the layers below show at `path`: the topmost one's attributes count.
+fn find_directory(below: &[OwnedFd], path: &LayerPath) -> io::Result<Option<OwnedFd>> {
+    for root in below.iter().rev() {
+        match walk(root, path)? {
+            Step::Directory(fd) => return Ok(Some(fd)),
+            Step::Hidden => return Ok(None),
+            Step::Absent => {}
+        }
+    }
+    Ok(None)
+}
+
+enum Step {
+    Directory(OwnedFd),
+    /// This layer has nothing there and lets the ones below show through.
+    Absent,
+    /// This layer deletes or replaces it, or is opaque above it.
+    Hidden,
+}
+
+fn walk(root: &OwnedFd, path: &LayerPath) -> io::Result<Step> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut current = rustix::fs::openat(root, ".", flags, Mode::empty())?;
+    let mut opaque = false;
+    for part in path
+        .0
+        .split(|byte| *byte == b'/')
+        .filter(|part| !part.is_empty())
+    {
+        match rustix::fs::openat(&current, part, flags, Mode::empty()) {
+            Ok(next) => current = next,
+            Err(Errno::NOENT) if opaque => return Ok(Step::Hidden),
+            Err(Errno::NOENT) => return Ok(Step::Absent),
+            // A whiteout (device), a file or a symlink.
+            Err(Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(Step::Hidden),
+            Err(errno) => return Err(errno.into()),
+        }
+        opaque |= xattr::get(&current, b"user.overlay.opaque")?.is_some();
+    }
+    Ok(Step::Directory(current))
+}
+
+fn difference(root: &OwnedFd, path: &LayerPath, found: &OwnedFd) -> io::Result<Option<Change>> {
+    let ours = open(root, path)?;
+    let (have, want) = (rustix::fs::fstat(&ours)?, rustix::fs::fstat(found)?);
+    let xattrs = kept_xattrs(found)?;
+    let same = |a: &Stat, b: &Stat| {
+        (a.st_mode & 0o7777, a.st_uid, a.st_gid) == (b.st_mode & 0o7777, b.st_uid, b.st_gid)
+    };
+    if same(&have, &want) && kept_xattrs(&ours)? == xattrs {
+        return Ok(None);
+    }
+    Ok(Some(Change::Directory {
+        path: path.clone(),
+        mode: want.st_mode & 0o7777,
+        uid: want.st_uid,
+        gid: want.st_gid,
+        xattrs,
+    }))
+}
+
+/// Attributes that a directory takes over from below: not overlay's marks, not the machine's labels.
+fn kept_xattrs(fd: &OwnedFd) -> io::Result<Vec<(LayerPath, Vec<u8>)>> {
+    let mut names = xattr::list(fd)?;
+    names.retain(|name| {
+        let mark =
+            name.starts_with(b"user.overlay.") && !name.starts_with(b"user.overlay.overlay.");
+        !mark && !name.starts_with(b"security.") && !name.starts_with(b"trusted.")
+    });
+    names.sort();
+    let mut all = Vec::new();
+    for name in names {
+        if let Some(value) = xattr::get(fd, &name)? {
+            all.push((LayerPath(name), value));
+        }
+    }
+    Ok(all)
+}
+
+fn holds_only(root: &OwnedFd, path: &LayerPath, removed: &BTreeSet<LayerPath>) -> io::Result<bool> {
+    let entries = fs::list_directory(open(root, path)?)?;
+    Ok(entries.into_iter().all(|(name, _)| {
+        let child = [&path.0[..], b"/", &name].concat();
+        removed.contains(&LayerPath(child))
+    }))
+}
+
+/// A directory of a layer, by its real path.
+pub(super) fn open(root: impl AsFd, path: &LayerPath) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    fs::open_in_root(root, &path.0, flags, Mode::empty(), Links::Refuse)
+}
+
+/// Whether something in a layer is a whiteout: a 0:0 character device.
+pub(super) fn is_whiteout(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
+}
+
+#[cfg(test)]
+mod tests;

@@ -271,6 +271,25 @@ impl Store {
         }
         fs::sync_directory(&directory).map_err(StoreError::io("sync", &self.layers))
     }
+
+    /// Gives a settled variant its name; called under the shared store lock. One that is there already is kept.
+    pub(super) fn name_variant(
+        &self,
+        copy: &mut TempLayer,
+        layer: &LayerDir,
+    ) -> Result<(), StoreError> {
+        fs::sync_filesystem(copy.fd()).map_err(StoreError::io("sync", &copy.directory))?;
+        let directory = fs::open_directory(&self.layers);
+        let directory = directory.map_err(StoreError::io("open", &self.layers))?;
+        let name = copy.directory.file_name().expect("it lies below layers/");
+        let renamed = fs::rename_new(
+            &directory,
+            name.as_encoded_bytes(),
+            layer.as_str().as_bytes(),
+        );
+        copy.committed = renamed.map_err(StoreError::io("name", &copy.directory))?;
+        fs::sync_directory(&directory).map_err(StoreError::io("sync", &self.layers))
+    }
 }
 
 fn check_format(path: &Path) -> Result<(), StoreError> {

@@ -129,3 +129,6 @@ impl<R: Read> Read for HashingReader<R> {
         Ok(count)
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests;

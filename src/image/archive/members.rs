@@ -1,0 +1,190 @@
+//! The members of an archive by name: where in the file each begins. Read once; content is read at its position.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+
+use super::super::document::{DocumentError, MAX_DOCUMENT};
+use super::super::tar::{EntryKind, Limits, TarReader};
+use super::ArchiveError;
+
+/// Images of a thousand layers have ten thousand members; root filesystems, loaded by mistake, have more.
+const MAX_MEMBERS: u64 = 200_000;
+
+enum Member {
+    File { offset: u64, size: u64 },
+    Link(String),
+    Directory,
+}
+
+pub(super) struct Members<'a> {
+    file: &'a File,
+    archive: String,
+    by_name: HashMap<String, Member>,
+}
+
+impl<'a> Members<'a> {
+    pub(super) fn read(file: &'a File, archive: &str) -> Result<Members<'a>, ArchiveError> {
+        let error = |source| ArchiveError::Tar {
+            archive: archive.to_owned(),
+            source,
+        };
+        let limits = Limits {
+            entries: MAX_MEMBERS,
+            ..Limits::default()
+        };
+        let mut tar = TarReader::new(At { file, offset: 0 }, limits);
+        let mut by_name = HashMap::new();
+        while let Some(entry) = tar.next_entry().map_err(error)? {
+            let Some(name) = plain(&String::from_utf8_lossy(&entry.path), "") else {
+                continue;
+            };
+            let member = match entry.kind {
+                EntryKind::File => Member::File {
+                    offset: tar.offset(),
+                    size: entry.size,
+                },
+                EntryKind::Directory => Member::Directory,
+                EntryKind::Symlink | EntryKind::HardLink => {
+                    let beside = match entry.kind {
+                        EntryKind::Symlink => name.rsplit_once('/').map_or("", |(above, _)| above),
+                        _ => "",
+                    };
+                    match plain(&String::from_utf8_lossy(&entry.link), beside) {
+                        Some(target) => Member::Link(target),
+                        None => continue,
+                    }
+                }
+                _ => continue,
+            };
+            by_name.insert(name, member);
+        }
+        Ok(Members {
+            file,
+            archive: archive.to_owned(),
+            by_name,
+        })
+    }
+
+    pub(super) fn archive(&self) -> &str {
+        &self.archive
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.find(name).is_some()
+    }
+
+    pub(super) fn has_directory(&self, name: &str) -> bool {
+        matches!(self.by_name.get(name), Some(Member::Directory))
+    }
+
+    /// Position and size of a file, through the few links that `docker save` makes for layers that occur twice.
+    fn find(&self, name: &str) -> Option<(u64, u64)> {
+        let mut name = name.to_owned();
+        for _ in 0..8 {
+            match self.by_name.get(&name)? {
+                Member::File { offset, size } => return Some((*offset, *size)),
+                Member::Link(target) => name = target.clone(),
+                Member::Directory => return None,
+            }
+        }
+        None
+    }
+
+    /// The content of a member named by `by`.
+    pub(super) fn open(&self, name: &str, by: &str) -> Result<Section<'a>, ArchiveError> {
+        let plain = plain(name, "").ok_or_else(|| ArchiveError::Member {
+            archive: self.archive.clone(),
+            member: name.to_owned(),
+        })?;
+        let found = self.find(&plain);
+        let (offset, size) = found.ok_or_else(|| ArchiveError::MissingMember {
+            archive: self.archive.clone(),
+            member: name.to_owned(),
+            by: by.to_owned(),
+        })?;
+        Ok(Section {
+            at: At {
+                file: self.file,
+                offset,
+            },
+            size,
+        })
+    }
+
+    /// A JSON document, bounded.
+    pub(super) fn document(&self, name: &str, by: &str) -> Result<Vec<u8>, ArchiveError> {
+        let mut section = self.open(name, by)?;
+        if section.size > MAX_DOCUMENT {
+            let subject = name.to_owned();
+            return Err(DocumentError::TooLarge { subject }.into());
+        }
+        let mut bytes = Vec::new();
+        let read = section.read_to_end(&mut bytes);
+        read.map_err(|source| ArchiveError::Content {
+            member: name.to_owned(),
+            source,
+        })?;
+        Ok(bytes)
+    }
+}
+
+/// A path of the archive without `.` and empty parts, `..` taken lexically; `None` if it leads out.
+fn plain(path: &str, beside: &str) -> Option<String> {
+    let mut parts: Vec<&str> = Vec::new();
+    let beside = if path.starts_with('/') { "" } else { beside };
+    for part in beside.split('/').chain(path.split('/')) {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()?),
+            _ => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// Reads a file from a position of its own, so that several threads can share it.
+struct At<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read_at(buffer, self.offset)?;
+        self.offset += count as u64;
+        Ok(count)
+    }
+}
+
+/// The content of one member.
+pub(super) struct Section<'a> {
+    at: At<'a>,
+    size: u64,
+}
+
+impl Read for Section<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = self.size.min(buffer.len() as u64) as usize;
+        let count = self.at.read(&mut buffer[..wanted])?;
+        if count == 0 && wanted > 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.size -= count as u64;
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain;
+
+    #[test]
+    fn member_names_stay_inside_the_archive() {
+        assert_eq!(plain("./a//b", "").as_deref(), Some("a/b"));
+        assert_eq!(plain("../x/layer.tar", "y").as_deref(), Some("x/layer.tar"));
+        assert_eq!(plain("/x", "y").as_deref(), Some("x"));
+        assert_eq!(plain("../../x", "y"), None);
+    }
+}

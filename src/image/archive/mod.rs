@@ -1,0 +1,198 @@
+//! Images out of archives: `load` for what `docker save` and OCI tools write, plain or compressed, from a file or a
+//! stream. Everything in an archive is input from outside: bounded, and verified by digest.
+
+mod docker;
+mod members;
+mod oci;
+mod unpacking;
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+
+use super::compression::{Compression, Decompressed};
+use super::digest::Digest;
+use super::document::DocumentError;
+use super::layer::make_locked;
+use super::platform::Platform;
+use super::reference::{Reference, ReferenceError};
+use super::store::{Store, StoreError};
+use super::tar::TarError;
+use super::unpack::{UnpackError, UnpackOptions};
+use crate::sys::fs;
+use members::Members;
+
+#[derive(Debug, thiserror::Error)]
+pub enum ArchiveError {
+    #[error("{operation} {subject}: {source}")]
+    Io {
+        operation: &'static str,
+        subject: String,
+        source: io::Error,
+    },
+    #[error("{archive}: {source}")]
+    Tar { archive: String, source: TarError },
+    #[error(
+        "{archive} holds neither a docker archive (manifest.json) nor an OCI layout (index.json)"
+    )]
+    NoImages { archive: String },
+    #[error("{archive} is a root filesystem, not an image: \"bryo import\" makes an image of it")]
+    RootFilesystem { archive: String },
+    #[error("{archive} has no member {member:?}, which {by} names")]
+    MissingMember {
+        archive: String,
+        member: String,
+        by: String,
+    },
+    #[error("{archive}: member {member:?} is not a plain path to a file of the archive")]
+    Member { archive: String, member: String },
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    #[error("{image}: {listed} layers in the config, {found} in the manifest")]
+    LayerCount {
+        image: String,
+        listed: usize,
+        found: usize,
+    },
+    #[error("layer {member}: {source}")]
+    Layer { member: String, source: UnpackError },
+    #[error("layer {member} has DiffID {found}, its image says {expected}")]
+    DiffId {
+        member: String,
+        expected: Digest,
+        found: Digest,
+    },
+    #[error("{member}: {source}")]
+    Content { member: String, source: io::Error },
+    #[error("the name of an image: {0}")]
+    Name(#[from] ReferenceError),
+    #[error("{index} has no image for {platform}; it has {offered}")]
+    Platform {
+        index: String,
+        platform: Platform,
+        offered: String,
+    },
+    #[error("{index}: indexes inside indexes inside indexes")]
+    Nesting { index: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// One image that was loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    pub id: Digest,
+    /// The names the archive gave it; without any, the id is what docker prints.
+    pub names: Vec<Reference>,
+    pub warnings: Vec<String>,
+}
+
+/// How an archive is loaded.
+#[derive(Clone, Debug)]
+pub struct LoadOptions {
+    /// The file's name, or `-`: for messages.
+    pub source: String,
+    pub platform: Platform,
+    pub unpack: UnpackOptions,
+    /// Layers that are unpacked at the same time; 1 where threads are not allowed.
+    pub parallel: usize,
+}
+
+/// Loads all images of an archive; names go to them as `docker load` does. Runs in the home namespace.
+pub fn load(
+    store: &Store,
+    input: File,
+    options: &LoadOptions,
+) -> Result<Vec<Loaded>, ArchiveError> {
+    let _lease = store.lease()?;
+    let spool = Spool::of(store, input, options)?;
+    let members = Members::read(&spool.file, &options.source)?;
+    let job = Job {
+        store,
+        members: &members,
+        options,
+    };
+    if members.has("manifest.json") {
+        return docker::load(&job);
+    }
+    if members.has("index.json") {
+        return oci::load(&job);
+    }
+    let archive = options.source.clone();
+    if ["etc", "bin", "usr"]
+        .iter()
+        .any(|name| members.has_directory(name))
+    {
+        return Err(ArchiveError::RootFilesystem { archive });
+    }
+    Err(ArchiveError::NoImages { archive })
+}
+
+/// What the two formats need in common.
+struct Job<'a> {
+    store: &'a Store,
+    members: &'a Members<'a>,
+    options: &'a LoadOptions,
+}
+
+/// The archive as a plain tar that can be read at any position: the input itself, or a copy below the store that goes
+/// away with this (by the next sweep after a crash).
+struct Spool {
+    file: File,
+    directory: Option<(PathBuf, OwnedFd)>,
+}
+
+impl Spool {
+    fn of(store: &Store, mut input: File, options: &LoadOptions) -> Result<Spool, ArchiveError> {
+        let error = |operation| {
+            let subject = options.source.clone();
+            move |source| ArchiveError::Io {
+                operation,
+                subject,
+                source,
+            }
+        };
+        let metadata = input.metadata().map_err(error("look at"))?;
+        if metadata.is_file() && input.stream_position().is_ok_and(|position| position == 0) {
+            let mut start = [0; 8];
+            let count = input.read(&mut start).map_err(error("read"))?;
+            input.rewind().map_err(error("read"))?;
+            let compression = Compression::detect(&start[..count]).map_err(io::Error::other);
+            if compression.map_err(error("read"))? == Compression::None {
+                return Ok(Spool {
+                    file: input,
+                    directory: None,
+                });
+            }
+        }
+        let (path, lock) = make_locked(&store.layers).map_err(error("spool"))?;
+        let mut spool = Spool {
+            file: input,
+            directory: Some((path.clone(), lock)),
+        };
+        let copy = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path.join("archive"));
+        let mut copy = copy.map_err(error("spool"))?;
+        let mut plain = Decompressed::new(&spool.file).map_err(error("read"))?;
+        io::copy(&mut plain, &mut copy).map_err(error("read"))?;
+        drop(plain);
+        spool.file = copy;
+        Ok(spool)
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        if let Some((path, _lock)) = &self.directory {
+            // What stays is unlocked rubbish for the next sweep.
+            let _ = fs::remove_path(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

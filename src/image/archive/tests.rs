@@ -1,0 +1,269 @@
+//! Loading archives as the tools write them, and as attackers would.
+#![allow(clippy::unwrap_used)]
+
+use std::fs::File;
+use std::io::{Seek, Write};
+
+use super::*;
+use crate::image::document::media_type;
+use crate::image::manifest::{NewConfig, manifest_of};
+use crate::image::unpack::tests::{Archive, Scratch, options};
+
+fn load_options() -> LoadOptions {
+    LoadOptions {
+        source: "test.tar".to_owned(),
+        platform: Platform::host(),
+        unpack: options(),
+        parallel: 2,
+    }
+}
+
+fn config(diff_ids: &[Digest]) -> Vec<u8> {
+    let new = NewConfig {
+        platform: Platform::host(),
+        created: "2024-05-06T07:08:09Z".to_owned(),
+        comment: String::new(),
+        created_by: None,
+        config: oci_spec::image::Config::default(),
+    };
+    new.to_json(diff_ids)
+}
+
+/// An archive under construction: later members may be named by earlier ones, as in real streams.
+struct Outer(tar::Builder<Vec<u8>>);
+
+impl Outer {
+    fn new() -> Outer {
+        Outer(tar::Builder::new(Vec::new()))
+    }
+
+    fn add(mut self, name: &str, content: &[u8]) -> Outer {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        self.0.append_data(&mut header, name, content).unwrap();
+        self
+    }
+
+    fn symlink(mut self, name: &str, target: &str) -> Outer {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(tar::EntryType::Symlink);
+        header.set_size(0);
+        self.0.append_link(&mut header, name, target).unwrap();
+        self
+    }
+
+    fn finish(self) -> Vec<u8> {
+        self.0.into_inner().unwrap()
+    }
+}
+
+fn load_bytes(scratch: &Scratch, bytes: &[u8]) -> Result<Vec<Loaded>, String> {
+    let path = scratch.path.join("archive.tar");
+    let mut file = File::options()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)
+        .unwrap();
+    file.write_all(bytes).unwrap();
+    file.rewind().unwrap();
+    load(&scratch.store, file, &load_options()).map_err(|error| error.to_string())
+}
+
+fn two_layers() -> (Vec<u8>, Vec<u8>) {
+    let first = Archive::new()
+        .directory("./", 0o755)
+        .file("a", "1")
+        .finish();
+    let second = Archive::new()
+        .directory("./", 0o755)
+        .file("b", "22")
+        .finish();
+    (first, second)
+}
+
+fn docker_archive(config_member: &str) -> Vec<u8> {
+    let (first, second) = two_layers();
+    let config = config(&[Digest::of(&first), Digest::of(&second), Digest::of(&first)]);
+    let manifest = format!(
+        r#"[{{"Config":"{config_member}","RepoTags":["x:1","y:2"],"Layers":["one/layer.tar","two/layer.tar","three/layer.tar"]}}]"#
+    );
+    Outer::new()
+        .symlink("three/layer.tar", "../one/layer.tar")
+        .add("two/layer.tar", &second)
+        .add("manifest.json", manifest.as_bytes())
+        .add("config.json", &config)
+        .add("one/layer.tar", &first)
+        .finish()
+}
+
+#[test]
+fn a_docker_archive_is_loaded_plain_and_compressed() {
+    let plain = docker_archive("config.json");
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(&plain).unwrap();
+    let gzip = gzip.finish().unwrap();
+    let zstd = zstd::encode_all(&plain[..], 3).unwrap();
+    for bytes in [plain, gzip, zstd] {
+        let scratch = Scratch::new();
+        let loaded = load_bytes(&scratch, &bytes).unwrap();
+        let names: Vec<String> = loaded[0].names.iter().map(Reference::familiar).collect();
+        assert_eq!(names, ["x:1", "y:2"]);
+        let image = scratch.store.resolve("y:2").unwrap();
+        assert_eq!(image.id, loaded[0].id);
+        // The first layer occurs twice and is mounted once, on top.
+        assert_eq!(image.layers.len(), 2);
+        assert_eq!(image.size, 4);
+        assert!(
+            scratch
+                .store
+                .layer_path(&image.layers[1])
+                .join("a")
+                .exists()
+        );
+    }
+}
+
+#[test]
+fn a_stream_is_loaded_as_well() {
+    let scratch = Scratch::new();
+    let (reader, mut writer) = std::io::pipe().unwrap();
+    let bytes = docker_archive("config.json");
+    let thread = std::thread::spawn(move || writer.write_all(&bytes).unwrap());
+    let input = File::from(OwnedFd::from(reader));
+    assert_eq!(
+        load(&scratch.store, input, &load_options()).unwrap().len(),
+        1
+    );
+    thread.join().unwrap();
+}
+
+fn oci_archive(break_layer: bool, annotations: &str) -> Vec<u8> {
+    let (first, second) = two_layers();
+    let config = config(&[Digest::of(&first), Digest::of(&second)]);
+    let compressed = zstd::encode_all(&second[..], 3).unwrap();
+    let manifest = manifest_of(
+        &config,
+        &[
+            (Digest::of(&first), first.len() as u64),
+            (Digest::of(&compressed), compressed.len() as u64),
+        ],
+    );
+    let index = format!(
+        r#"{{"schemaVersion":2,"manifests":[{{"mediaType":"{}","digest":"{}","size":{},"annotations":{annotations}}}]}}"#,
+        media_type::OCI_MANIFEST,
+        Digest::of(&manifest),
+        manifest.len()
+    );
+    let name = |bytes: &[u8]| format!("blobs/sha256/{}", Digest::of(bytes).hex());
+    let mut stored = compressed.clone();
+    if break_layer {
+        let last = stored.len() - 1;
+        stored[last] ^= 1;
+    }
+    Outer::new()
+        .add("oci-layout", b"{\"imageLayoutVersion\":\"1.0.0\"}")
+        .add(&name(&compressed), &stored)
+        .add(&name(&first), &first)
+        .add(&name(&manifest), &manifest)
+        .add("index.json", index.as_bytes())
+        .add(&name(&config), &config)
+        .finish()
+}
+
+#[test]
+fn an_oci_archive_is_loaded_and_keeps_its_manifest() {
+    let scratch = Scratch::new();
+    let bytes = oci_archive(
+        false,
+        r#"{"org.opencontainers.image.ref.name":"quay.io/a/b:c"}"#,
+    );
+    let loaded = load_bytes(&scratch, &bytes).unwrap();
+    let image = scratch.store.resolve("quay.io/a/b:c").unwrap();
+    assert_eq!(image.id, loaded[0].id);
+    assert_eq!(image.layers.len(), 2);
+    assert!(scratch.store.read_blob(&image.manifest).is_ok());
+}
+
+#[test]
+fn a_wrong_blob_stores_nothing() {
+    let scratch = Scratch::new();
+    let error = load_bytes(&scratch, &oci_archive(true, "{}")).unwrap_err();
+    assert!(
+        error.contains("layer") || error.contains("digest"),
+        "{error}"
+    );
+    assert!(scratch.store.names().unwrap().entries.is_empty());
+}
+
+#[test]
+fn hostile_archives_are_refused_by_name() {
+    let (first, _) = two_layers();
+    let config = config(&[Digest::of(&first)]);
+    let manifest = |config: &str, layer: &str| {
+        format!(r#"[{{"Config":"{config}","RepoTags":null,"Layers":["{layer}"]}}]"#)
+    };
+    let with = |manifest: String, layer: &[u8]| {
+        Outer::new()
+            .add("manifest.json", manifest.as_bytes())
+            .add("c", &config)
+            .add("l", layer)
+            .finish()
+    };
+    let scratch = Scratch::new();
+    for (archive, expected) in [
+        (
+            with(manifest("../../canary/file", "l"), &first),
+            "not a plain path",
+        ),
+        (
+            with(manifest("nothing", "l"), &first),
+            "has no member \"nothing\"",
+        ),
+        (with(manifest("c", "/etc/passwd"), &first), "has no member"),
+        (with(manifest("c", "l"), b""), "DiffID"),
+        (
+            with(manifest("c", "l"), &first[..700]),
+            "ends in the middle",
+        ),
+        (with("[{".to_owned(), &first), "manifest.json"),
+        (with(" ".repeat(5 << 20), &first), "larger than"),
+        (
+            with(manifest("c", "l").replace("null", "[\"../X\"]"), &first),
+            "invalid reference",
+        ),
+        (
+            Outer::new().add("x", b"").finish(),
+            "neither a docker archive",
+        ),
+        (
+            b"not a tar at all, but long enough to be a block of one".repeat(20),
+            "wrong checksum",
+        ),
+        (
+            Archive::new().directory("etc/", 0o755).finish(),
+            "bryo import",
+        ),
+    ] {
+        let error = load_bytes(&scratch, &archive).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+        assert!(scratch.store.names().unwrap().entries.is_empty());
+    }
+    let escape = Archive::new()
+        .symlink("l", "/")
+        .file("../../x", "")
+        .finish();
+    let config = crate::image::archive::tests::config(&[Digest::of(&escape)]);
+    let archive = Outer::new()
+        .add("manifest.json", manifest("c", "l").as_bytes())
+        .add("c", &config)
+        .add("l", &escape)
+        .finish();
+    assert!(
+        load_bytes(&scratch, &archive)
+            .unwrap_err()
+            .contains("layer l: \"../../x\"")
+    );
+}

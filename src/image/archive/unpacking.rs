@@ -1,0 +1,141 @@
+//! The layers of an archive into the store, several at a time, each verified, named all together.
+
+use std::collections::HashSet;
+use std::io::Read;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::super::compression::Decompressed;
+use super::super::digest::Digest;
+use super::super::layer::{LayerReport, TempLayer};
+use super::super::unpack::{UnpackOptions, unpack};
+use super::super::verify::VerifyingReader;
+use super::{ArchiveError, Job};
+
+/// A layer as its image names it.
+pub(super) struct Wanted {
+    pub(super) member: String,
+    pub(super) by: String,
+    pub(super) diff_id: Digest,
+    /// Digest and size of the member itself, where a manifest gives them (OCI).
+    pub(super) blob: Option<(Digest, u64)>,
+}
+
+type Unpacked = (TempLayer, LayerReport);
+
+impl Job<'_> {
+    /// Unpacks what the store does not have; the warnings of these layers.
+    pub(super) fn store_layers(&self, wanted: &[Wanted]) -> Result<Vec<String>, ArchiveError> {
+        let mut seen = HashSet::new();
+        let missing: Vec<&Wanted> = wanted
+            .iter()
+            .filter(|layer| seen.insert(&layer.diff_id) && !self.store.has_layer(&layer.diff_id))
+            .collect();
+        let unpacked = self.unpack_all(&missing)?;
+        let warnings = unpacked
+            .iter()
+            .flat_map(|(_, report)| report.warnings.clone());
+        let warnings = warnings.collect();
+        self.store.commit_layers(unpacked)?;
+        Ok(warnings)
+    }
+
+    fn unpack_all(&self, missing: &[&Wanted]) -> Result<Vec<Unpacked>, ArchiveError> {
+        let threads = self.options.parallel.min(missing.len());
+        // A single layer may use the other processors for its small files.
+        let writers = if missing.len() == 1 {
+            self.options.unpack.writers
+        } else {
+            0
+        };
+        let options = UnpackOptions {
+            writers,
+            ..self.options.unpack
+        };
+        if threads <= 1 {
+            let one = |layer: &&Wanted| self.unpack_one(layer, &options);
+            return missing.iter().map(one).collect();
+        }
+        let next = AtomicUsize::new(0);
+        let results = Mutex::new(Vec::new());
+        std::thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(|| {
+                    while let Some(layer) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let result = self.unpack_one(layer, &options);
+                        if result.is_err() {
+                            next.store(missing.len(), Ordering::Relaxed);
+                        }
+                        let mut results = results.lock().unwrap_or_else(|e| e.into_inner());
+                        results.push(result);
+                    }
+                });
+            }
+        });
+        let results = results.into_inner().unwrap_or_else(|e| e.into_inner());
+        results.into_iter().collect()
+    }
+
+    fn unpack_one(
+        &self,
+        wanted: &Wanted,
+        options: &UnpackOptions,
+    ) -> Result<Unpacked, ArchiveError> {
+        let section = self.members.open(&wanted.member, &wanted.by)?;
+        let layer = self.store.begin_layer()?;
+        let report = match &wanted.blob {
+            None => read_layer(wanted, section, &layer, options)?,
+            Some((digest, size)) => {
+                let mut verified = VerifyingReader::new(section, digest.clone(), *size);
+                let report = read_layer(wanted, &mut verified, &layer, options)?;
+                content(wanted, verified.finish())?;
+                report
+            }
+        };
+        if report.diff_id != wanted.diff_id {
+            return Err(ArchiveError::DiffId {
+                member: wanted.member.clone(),
+                expected: wanted.diff_id.clone(),
+                found: report.diff_id,
+            });
+        }
+        Ok((layer, report))
+    }
+
+    /// A member's bytes, verified.
+    pub(super) fn blob(
+        &self,
+        digest: &Digest,
+        size: u64,
+        by: &str,
+    ) -> Result<Vec<u8>, ArchiveError> {
+        let name = format!("blobs/sha256/{}", digest.hex());
+        let bytes = self.members.document(&name, by)?;
+        let verified = VerifyingReader::new(&bytes[..], digest.clone(), size).finish();
+        verified.map_err(|source| ArchiveError::Content {
+            member: name,
+            source,
+        })?;
+        Ok(bytes)
+    }
+}
+
+fn read_layer(
+    wanted: &Wanted,
+    reader: impl Read + Send,
+    layer: &TempLayer,
+    options: &UnpackOptions,
+) -> Result<LayerReport, ArchiveError> {
+    let tar = content(wanted, Decompressed::new(reader))?;
+    unpack(tar, layer, options).map_err(|source| ArchiveError::Layer {
+        member: wanted.member.clone(),
+        source,
+    })
+}
+
+fn content<T>(wanted: &Wanted, result: std::io::Result<T>) -> Result<T, ArchiveError> {
+    result.map_err(|source| ArchiveError::Content {
+        member: wanted.member.clone(),
+        source,
+    })
+}

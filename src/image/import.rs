@@ -1,0 +1,222 @@
+//! One-layer images from a root filesystem: `import`, and the image that bryo carries inside itself.
+
+use std::io::Read;
+
+use oci_spec::image::{Config, ConfigBuilder};
+
+use super::compression::Decompressed;
+use super::digest::Digest;
+use super::document::media_type;
+use super::layer::LayerReport;
+use super::manifest::{NewConfig, manifest_of};
+use super::platform::Platform;
+use super::reference::Reference;
+use super::store::{Store, StoreError};
+use super::tar::TarWriter;
+use super::unpack::{UnpackError, UnpackOptions, unpack};
+
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("{source_name}: {source}")]
+    Open {
+        source_name: String,
+        source: std::io::Error,
+    },
+    #[error("{source_name}: {source}")]
+    Unpack {
+        source_name: String,
+        source: UnpackError,
+    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// What `import` adds to the archive.
+#[derive(Clone, Debug)]
+pub struct ImportOptions {
+    /// Shown in errors, and in the history as docker does: a file name, or `-`.
+    pub source: String,
+    pub message: Option<String>,
+    pub platform: Platform,
+    pub config: Config,
+    pub unpack: UnpackOptions,
+}
+
+/// An image that was just made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    pub id: Digest,
+    pub warnings: Vec<String>,
+}
+
+/// Makes an image of a root filesystem's tar (plain, gzip, zstd). Runs in the home namespace.
+pub fn import(
+    store: &Store,
+    archive: impl Read + Send,
+    name: Option<&Reference>,
+    options: &ImportOptions,
+) -> Result<Imported, ImportError> {
+    let _lease = store.lease()?;
+    let archive = Decompressed::new(archive).map_err(|source| ImportError::Open {
+        source_name: options.source.clone(),
+        source,
+    })?;
+    let report = store_layer(store, archive, &options.source, &options.unpack)?;
+    let config = NewConfig {
+        platform: options.platform.clone(),
+        created: jiff::Timestamp::now().to_string(),
+        comment: match &options.message {
+            Some(message) => message.clone(),
+            None => format!("Imported from {}", options.source),
+        },
+        created_by: None,
+        config: options.config.clone(),
+    };
+    let names: Vec<Reference> = name.cloned().into_iter().collect();
+    Ok(Imported {
+        id: commit(store, &config, &report, &names)?,
+        warnings: report.warnings,
+    })
+}
+
+fn store_layer(
+    store: &Store,
+    tar: impl Read,
+    source_name: &str,
+    options: &UnpackOptions,
+) -> Result<LayerReport, ImportError> {
+    let layer = store.begin_layer()?;
+    let report = unpack(tar, &layer, options).map_err(|source| ImportError::Unpack {
+        source_name: source_name.to_owned(),
+        source,
+    })?;
+    store.commit_layer(layer, &report)?;
+    Ok(report)
+}
+
+fn commit(
+    store: &Store,
+    config: &NewConfig,
+    report: &LayerReport,
+    names: &[Reference],
+) -> Result<Digest, StoreError> {
+    let diff_ids = [report.diff_id.clone()];
+    let config = config.to_json(&diff_ids);
+    let manifest = manifest_of(&config, &[(report.diff_id.clone(), report.tar_size)]);
+    store.commit_image(
+        &manifest,
+        media_type::OCI_MANIFEST,
+        &config,
+        &diff_ids,
+        names,
+    )
+}
+
+/// When the embedded image says it was made: it is the same bytes in every build of one program.
+const BUILTIN_CREATED: &str = "2026-01-01T00:00:00Z";
+
+/// Stores the image that bryo carries inside itself, a root filesystem of the one file `/hello`, under these names.
+/// It goes the way of every image. Runs in the home namespace.
+pub fn install_builtin(
+    store: &Store,
+    names: &[Reference],
+    program: &[u8],
+) -> Result<Digest, ImportError> {
+    let _lease = store.lease()?;
+    let mut tar = TarWriter::new();
+    tar.file("hello", 0o755, program);
+    let tar = tar.finish();
+    let report = store_layer(store, &tar[..], "embedded image", &UnpackOptions::default())?;
+    let config = ConfigBuilder::default()
+        .env(vec![
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
+        ])
+        .cmd(vec!["/hello".to_owned()])
+        .build()
+        .expect("no field is required");
+    let config = NewConfig {
+        platform: Platform::host(),
+        created: BUILTIN_CREATED.to_owned(),
+        comment: "embedded in bryo".to_owned(),
+        created_by: Some("bryo".to_owned()),
+        config,
+    };
+    Ok(commit(store, &config, &report, names)?)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::image::unpack::tests::{Archive, Scratch, options};
+
+    fn import_options() -> ImportOptions {
+        ImportOptions {
+            source: "-".to_owned(),
+            message: None,
+            platform: Platform::host(),
+            config: Config::default(),
+            unpack: options(),
+        }
+    }
+
+    #[test]
+    fn an_imported_archive_is_an_image_with_one_layer() {
+        let scratch = Scratch::new();
+        let tar = Archive::new()
+            .directory("etc", 0o755)
+            .file("etc/hostname", "x")
+            .finish();
+        let zstd = zstd::encode_all(&tar[..], 3).unwrap();
+        let name: Reference = "imported:1".parse().unwrap();
+        let made = import(&scratch.store, &zstd[..], Some(&name), &import_options()).unwrap();
+        let image = scratch.store.resolve("imported:1").unwrap();
+        assert_eq!(image.id, made.id);
+        assert_eq!(image.names, [name]);
+        assert_eq!(
+            image.config.rootfs().diff_ids(),
+            &[Digest::of(&tar).to_string()]
+        );
+        assert_eq!(
+            image.config.history().as_ref().unwrap()[0]
+                .comment()
+                .as_deref(),
+            Some("Imported from -")
+        );
+        let root = scratch.store.layer_path(&image.layers[0]);
+        assert_eq!(
+            std::fs::read_to_string(root.join("etc/hostname")).unwrap(),
+            "x"
+        );
+        assert_eq!(image.size, 1);
+    }
+
+    #[test]
+    fn a_failed_import_changes_nothing() {
+        let scratch = Scratch::new();
+        let tar = Archive::new().file("a", "x").file("../b", "x").finish();
+        let error = import(&scratch.store, &tar[..], None, &import_options()).unwrap_err();
+        assert!(
+            error.to_string().contains("-: \"../b\": leads out"),
+            "{error}"
+        );
+        assert!(scratch.store.names().unwrap().entries.is_empty());
+    }
+
+    #[test]
+    fn the_embedded_image_is_installed_twice_as_once() {
+        let scratch = Scratch::new();
+        let names: Vec<Reference> = ["hello", "hello-world"]
+            .map(|name| name.parse().unwrap())
+            .into();
+        let first = install_builtin(&scratch.store, &names, b"\x7fELF").unwrap();
+        assert_eq!(
+            install_builtin(&scratch.store, &names, b"\x7fELF").unwrap(),
+            first
+        );
+        let image = scratch.store.resolve("hello").unwrap();
+        assert_eq!((image.id, image.names.len()), (first, 2));
+        let path = scratch.store.layer_path(&image.layers[0]).join("hello");
+        assert_eq!(std::fs::read(path).unwrap(), b"\x7fELF");
+    }
+}

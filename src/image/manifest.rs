@@ -1,0 +1,79 @@
+//! Manifests and configs of images that bryo makes itself: imported, loaded from a docker archive, built in. Pure.
+
+use std::str::FromStr;
+
+use oci_spec::image::{
+    Config, Descriptor, History, HistoryBuilder, ImageConfiguration, ImageConfigurationBuilder,
+    ImageManifestBuilder, MediaType, RootFsBuilder,
+};
+
+use super::digest::Digest;
+use super::platform::Platform;
+
+/// The OCI manifest of an image whose layers are known uncompressed: DiffID and size of each tar, bottom first.
+pub fn manifest_of(config: &[u8], layers: &[(Digest, u64)]) -> Vec<u8> {
+    let config = descriptor(
+        MediaType::ImageConfig,
+        &Digest::of(config),
+        config.len() as u64,
+    );
+    let layers: Vec<Descriptor> = layers
+        .iter()
+        .map(|(diff_id, size)| descriptor(MediaType::ImageLayer, diff_id, *size))
+        .collect();
+    let manifest = ImageManifestBuilder::default()
+        .schema_version(2u32)
+        .media_type(MediaType::ImageManifest)
+        .config(config)
+        .layers(layers)
+        .build()
+        .expect("all required fields are set");
+    serde_json::to_vec(&manifest).expect("plain data always serialises")
+}
+
+fn descriptor(media_type: MediaType, digest: &Digest, size: u64) -> Descriptor {
+    let digest = oci_spec::image::Digest::from_str(digest.as_str())
+        .expect("our digests are a subset of OCI's");
+    Descriptor::new(media_type, size, digest)
+}
+
+/// The config of a new image.
+#[derive(Clone, Debug)]
+pub struct NewConfig {
+    pub platform: Platform,
+    /// RFC 3339.
+    pub created: String,
+    pub comment: String,
+    pub created_by: Option<String>,
+    pub config: Config,
+}
+
+impl NewConfig {
+    /// The JSON for an image of these layers, each with one line of history.
+    pub fn to_json(&self, diff_ids: &[Digest]) -> Vec<u8> {
+        let rootfs = RootFsBuilder::default()
+            .typ("layers")
+            .diff_ids(diff_ids.iter().map(Digest::to_string).collect::<Vec<_>>())
+            .build()
+            .expect("all required fields are set");
+        let mut history = HistoryBuilder::default()
+            .created(self.created.clone())
+            .comment(self.comment.clone());
+        if let Some(created_by) = &self.created_by {
+            history = history.created_by(created_by.clone());
+        }
+        let history: Vec<History> = vec![history.build().expect("no field is required")];
+        let mut builder = ImageConfigurationBuilder::default()
+            .created(self.created.clone())
+            .architecture(self.platform.architecture.as_str())
+            .os(self.platform.os.as_str())
+            .config(self.config.clone())
+            .rootfs(rootfs)
+            .history(history);
+        if let Some(variant) = &self.platform.variant {
+            builder = builder.variant(variant.clone());
+        }
+        let config: ImageConfiguration = builder.build().expect("all required fields are set");
+        serde_json::to_vec(&config).expect("plain data always serialises")
+    }
+}
