@@ -169,10 +169,7 @@ impl TestEnv {
     fn give_environment(&self, command: &mut Command) {
         command.env_clear().current_dir(self.root.join("home"));
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command
-            .env("LANG", "C.UTF-8")
-            .env("TERM", "xterm")
-            .env("USER", "tester");
+        command.env("LANG", "C.UTF-8").env("TERM", "xterm");
         for (name, directory) in [
             ("HOME", "home"),
             ("XDG_DATA_HOME", "data"),
@@ -184,8 +181,10 @@ impl TestEnv {
             command.env(name, self.root.join(directory));
         }
         command.env(MARK, &self.root);
-        if let Some(run) = std::env::var_os("BRYO_TEST_RUN") {
-            command.env("BRYO_TEST_RUN", run);
+        for name in ["USER", "BRYO_TEST_RUN"] {
+            if let Some(value) = std::env::var_os(name) {
+                command.env(name, value);
+            }
         }
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());

@@ -20,6 +20,7 @@ mod load;
 mod logs;
 mod mounts;
 mod network_pasta;
+mod packaging;
 mod ps;
 mod pull;
 mod recovery;
