@@ -12,6 +12,7 @@ use super::request::{
     TmpfsOptions, Variable,
 };
 use super::{Engine, EngineError};
+use crate::config::NetworkDefault;
 use crate::container::{
     ContainerConfig, ContainerId, ContainerName, HostConfig, MountConfig, ProcessConfig, Record,
     UlimitConfig,
@@ -31,7 +32,8 @@ impl Engine {
             .transpose()?;
         self.containers.prepare()?;
         let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
-        let config = container_config(request, image, id)?;
+        let network = network(request.network, self.config.network_default, &image.config);
+        let config = container_config(request, image, id, network)?;
         let cidfile = request.cidfile.as_deref().map(claim_cidfile).transpose()?;
         let store = self.images()?;
         // From here to the record nobody may collect the image's layers.
@@ -82,6 +84,7 @@ fn container_config(
     request: &CreateRequest,
     image: &Image,
     id: ContainerId,
+    network: NetworkMode,
 ) -> Result<ContainerConfig, EngineError> {
     let defaults = ImageDefaults::of(&image.config);
     let mut labels = defaults.labels.clone();
@@ -95,16 +98,16 @@ fn container_config(
             .iter()
             .map(|layer| layer.as_str().to_owned())
             .collect(),
-        hostname: hostname(request, &id),
+        hostname: hostname(request, &id, network),
         labels: labels.into_iter().collect(),
         process: process_config(request, defaults),
-        host: host_config(request, image)?,
+        host: host_config(request, network)?,
         id,
     })
 }
 
-fn hostname(request: &CreateRequest, id: &ContainerId) -> String {
-    match (&request.hostname, request.network) {
+fn hostname(request: &CreateRequest, id: &ContainerId, network: NetworkMode) -> String {
+    match (&request.hostname, network) {
         (Some(name), _) => name.clone(),
         (None, NetworkMode::Host) => rustix::system::uname()
             .nodename()
@@ -200,7 +203,7 @@ fn environment(image: Vec<String>, changes: &[Variable]) -> Vec<String> {
         .collect()
 }
 
-fn host_config(request: &CreateRequest, image: &Image) -> Result<HostConfig, EngineError> {
+fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConfig, EngineError> {
     let limit = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
     let ulimits = request.ulimits.iter().map(|ulimit| UlimitConfig {
         name: ulimit.resource.name().to_owned(),
@@ -208,7 +211,7 @@ fn host_config(request: &CreateRequest, image: &Image) -> Result<HostConfig, Eng
         hard: limit(ulimit.hard),
     });
     let mut host = HostConfig {
-        network: network(request.network, &image.config).to_owned(),
+        network: network.to_string(),
         ports: request.ports.clone(),
         mounts: request
             .mounts
@@ -242,13 +245,14 @@ fn host_config(request: &CreateRequest, image: &Image) -> Result<HostConfig, Eng
     Ok(host)
 }
 
-/// pasta is the default; the embedded image needs nothing.
-fn network(mode: NetworkMode, image: &ImageConfiguration) -> &'static str {
-    match mode {
-        NetworkMode::Default if is_builtin(image) => "none",
-        NetworkMode::Default | NetworkMode::Pasta => "pasta",
-        NetworkMode::None => "none",
-        NetworkMode::Host => "host",
+/// What was said, else what the configuration says; the embedded image needs nothing.
+fn network(asked: NetworkMode, default: NetworkDefault, image: &ImageConfiguration) -> NetworkMode {
+    match (asked, default) {
+        (NetworkMode::Default, _) if is_builtin(image) => NetworkMode::None,
+        (NetworkMode::Default, NetworkDefault::Pasta) => NetworkMode::Pasta,
+        (NetworkMode::Default, NetworkDefault::None) => NetworkMode::None,
+        (NetworkMode::Default, NetworkDefault::Host) => NetworkMode::Host,
+        (asked, _) => asked,
     }
 }
 

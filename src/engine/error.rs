@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::worker::RoleFailure;
 use crate::container::{ContainerError, ContainerNameError};
-use crate::image::{ImageError, RemoveImageError, StoreError};
+use crate::image::{ImageError, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
 use crate::net::pasta::PastaError;
 use crate::net::ports::PortSpecError;
@@ -42,6 +42,8 @@ pub enum EngineError {
     Start(StartFailure),
     #[error(transparent)]
     Role(RoleFailure),
+    #[error(transparent)]
+    Platform { source: PlatformError },
     #[error("interrupted by signal {signal}")]
     Interrupted { signal: i32 },
     #[error("the {role} ended without a result (code {code})")]

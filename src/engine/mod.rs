@@ -7,6 +7,7 @@ mod filter;
 pub mod images;
 mod launch;
 mod logs;
+mod obtain;
 pub mod pull;
 mod remove;
 pub mod request;
@@ -22,6 +23,9 @@ pub use session::{Foreground, Outcome, Session};
 pub use start::StartOptions;
 pub use worker::RoleFailure;
 
+use std::path::PathBuf;
+
+use crate::config::Config;
 use crate::container::{Containers, Status};
 use crate::image::Store;
 use crate::paths::Paths;
@@ -31,14 +35,28 @@ use crate::sys::process::ProcessName;
 /// One user's engine: where things are. Opening it costs nothing; nothing runs when no container runs.
 pub struct Engine {
     pub paths: Paths,
+    pub config: Config,
+    /// Where docker's `config.json` with registry credentials is, if not where docker has it.
+    docker_directory: Option<PathBuf>,
     containers: Containers,
 }
 
 impl Engine {
-    pub fn new(paths: Paths) -> Engine {
+    pub fn new(paths: Paths, config: Config) -> Engine {
+        let containers = Containers::new(&paths);
         Engine {
-            containers: Containers::new(&paths),
             paths,
+            config,
+            docker_directory: None,
+            containers,
+        }
+    }
+
+    /// With docker's files in another directory (`--config`).
+    pub fn with_docker_directory(self, directory: Option<PathBuf>) -> Engine {
+        Engine {
+            docker_directory: directory,
+            ..self
         }
     }
 

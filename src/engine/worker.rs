@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Engine, EngineError};
 use crate::runtime::home::Gate;
-use crate::sys::pidfd;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::signal::{self, Signals};
+use crate::sys::{pidfd, role};
 
 /// An error that has crossed the process boundary: its words, not its types.
 #[derive(Clone, Debug, Serialize, Deserialize, thiserror::Error)]
@@ -65,7 +65,7 @@ impl Engine {
         let parent = rustix::process::getpid();
         let entered = self.with_home(|home| {
             home.enter(false, report, |gate, report| {
-                run_job(gate, parent, report.as_fd(), job)
+                run_job(role, gate, parent, report.as_fd(), job)
             })
         })?;
         let answer = read_answer(result, &signals);
@@ -83,11 +83,13 @@ impl Engine {
 }
 
 fn run_job<T: Serialize>(
+    name: &str,
     gate: Gate,
     parent: rustix::process::Pid,
     report: BorrowedFd<'_>,
     job: impl FnOnce() -> Result<T, RoleFailure>,
 ) -> i32 {
+    role::set(name);
     if signal::reset_all().is_err() || !gate.wait() {
         return 125;
     }

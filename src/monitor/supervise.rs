@@ -27,7 +27,7 @@ use crate::sys::fs::remove_path;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::process::{self, Forked, ProcessName};
 use crate::sys::signal::Signals;
-use crate::sys::{namespace, pidfd, socket, terminal};
+use crate::sys::{namespace, pidfd, role, socket, terminal};
 
 /// How long clients that do not read may keep an ended monitor.
 const LINGER: Duration = Duration::from_secs(30);
@@ -84,7 +84,7 @@ fn refuse(client: OwnedFd, operation: &str, error: &io::Error) -> i32 {
 }
 
 fn supervise(orders: Orders, birth: Birth) -> i32 {
-    let _ = rustix::thread::set_name(c"bryo: monitor");
+    role::set(&format!("monitor {}", orders.name));
     let _ = rustix::process::chdir("/");
     let mut client = Client::new(birth.client);
     let begun = Monitor::begin(orders, birth.gate);

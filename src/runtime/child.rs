@@ -19,7 +19,7 @@ use super::user::{self, Account};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::socket::{self, Received};
-use crate::sys::{capability, namespace, network, process, seccomp, signal, terminal};
+use crate::sys::{capability, namespace, network, process, role, seccomp, signal, terminal};
 
 /// The descriptors that cross the clone.
 pub struct Inherited {
@@ -43,7 +43,7 @@ fn become_program(
     inherited: &Inherited,
 ) -> Result<std::convert::Infallible, SetupError> {
     let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
-    let _ = rustix::thread::set_name(c"bryo: init");
+    role::set("init");
     signal::reset_all().map_err(failed("reset signals"))?;
     let (stdin, stdout, stderr) = match &inherited.streams {
         Streams::Terminal => (None, None, None),
