@@ -1,12 +1,104 @@
 //! Words in, words out: flags, tables, `--format`, progress, hints and exit codes. Never syscalls or file formats.
 
-mod error;
-mod table;
-mod template;
-mod ui;
-mod units;
+mod commands;
+mod container_flags;
+pub mod error;
+mod refusal;
+pub mod table;
+pub mod template;
+pub mod ui;
+pub mod units;
+
+mod create;
+mod doctor;
+mod generate;
+mod images;
+mod import;
+mod info;
+mod inspect;
+mod kill;
+mod load;
+mod logs;
+mod ps;
+mod pull;
+mod rm;
+mod rmi;
+mod run;
+mod start;
+mod stop;
+mod tag;
+mod version;
+mod wait;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::Parser;
+use serde_json::Value;
+
+use commands::{Cli, GlobalFlags};
+use error::CliError;
+use refusal::Answer;
+use template::{Scope, Template, TemplateError};
+use ui::Ui;
+
+/// What every verb gets.
+struct Session {
+    ui: Ui,
+    #[expect(dead_code, reason = "read once configuration and tracing are set up")]
+    global: GlobalFlags,
+}
+
+impl Session {
+    /// docker's words for a format that cannot be read or does not fit.
+    fn template(error: &TemplateError) -> CliError {
+        CliError::new(
+            error::Kind::Failed,
+            format!("template parsing error: {error}"),
+        )
+    }
+
+    /// One object in the format asked for: `json` or a template.
+    fn formatted(&self, format: &str, object: &Value) -> Result<(), CliError> {
+        if format == "json" {
+            return self.ui.line(&object.to_string());
+        }
+        let scope = Scope {
+            root: object,
+            labels: None,
+        };
+        let shown = Template::parse(format).and_then(|template| template.render(&scope));
+        self.ui
+            .line(&shown.map_err(|error| Session::template(&error))?)
+    }
+}
 
 /// Runs one command line and gives its exit code (docker's: 125 engine, 126 not executable, 127 not found).
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let ui = Ui::from_environment();
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let ended = match words.get(1).and_then(|word| word.to_str()) {
+        // answered before anything is set up: scripts ask for it often
+        Some("--version" | "-v") if words.len() == 2 => ui.line(&version::line()).map(|()| 0),
+        _ => run_words(words, &ui),
+    };
+    ExitCode::from(ended.unwrap_or_else(|error| {
+        ui.error(&error);
+        error.kind.exit_code()
+    }))
+}
+
+fn run_words(words: Vec<OsString>, ui: &Ui) -> Result<u8, CliError> {
+    let parsed = match Cli::try_parse_from(&words) {
+        Ok(parsed) => parsed,
+        Err(error) => match refusal::answer(&error, words)? {
+            Answer::Show(text) => return ui.result(&text).map(|()| 0),
+            Answer::Again(words) => return run_words(words, ui),
+        },
+    };
+    let session = Session {
+        ui: Ui::from_environment(),
+        global: parsed.global,
+    };
+    parsed.command.run(&session)
 }

@@ -7,6 +7,7 @@ mod filter;
 pub mod images;
 mod launch;
 mod logs;
+mod obtain;
 pub mod pull;
 mod remove;
 pub mod request;
@@ -22,6 +23,9 @@ pub use session::{Foreground, Outcome, Session};
 pub use start::StartOptions;
 pub use worker::RoleFailure;
 
+use std::path::PathBuf;
+
+use crate::config::Config;
 use crate::container::{Containers, Status};
 use crate::image::Store;
 use crate::paths::Paths;
@@ -31,23 +35,45 @@ use crate::sys::process::ProcessName;
 /// One user's engine: where things are. Opening it costs nothing; nothing runs when no container runs.
 pub struct Engine {
     pub paths: Paths,
+    pub config: Config,
+    /// Where docker's `config.json` with registry credentials is, if not where docker has it.
+    docker_directory: Option<PathBuf>,
     containers: Containers,
 }
 
 impl Engine {
-    pub fn new(paths: Paths) -> Engine {
-        Engine { containers: Containers::new(&paths), paths }
+    pub fn new(paths: Paths, config: Config) -> Engine {
+        let containers = Containers::new(&paths);
+        Engine {
+            paths,
+            config,
+            docker_directory: None,
+            containers,
+        }
+    }
+
+    /// With docker's files in another directory (`--config`).
+    pub fn with_docker_directory(self, directory: Option<PathBuf>) -> Engine {
+        Engine {
+            docker_directory: directory,
+            ..self
+        }
     }
 
     /// The image half of the store.
     pub fn images(&self) -> Result<Store, EngineError> {
-        Store::open(&self.paths).map_err(|source| EngineError::Store { source: Box::new(source) })
+        Store::open(&self.paths).map_err(|source| EngineError::Store {
+            source: Box::new(source),
+        })
     }
 
     /// Calls `use_home` with the way to the home namespace.
     fn with_home<T>(&self, use_home: impl FnOnce(&Home<'_>) -> T) -> T {
         let members = || self.living_monitors();
-        use_home(&Home { paths: &self.paths, members: &members })
+        use_home(&Home {
+            paths: &self.paths,
+            members: &members,
+        })
     }
 
     /// Asked only where the record of the home namespace was lost.

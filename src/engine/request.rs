@@ -140,7 +140,6 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadRequest {
     pub input: Input,
-    pub platform: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -148,7 +147,6 @@ pub struct ImportRequest {
     pub input: Input,
     pub reference: Option<Reference>,
     pub message: Option<String>,
-    pub platform: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,8 +160,6 @@ pub struct TagRequest {
 pub struct RemoveImageRequest {
     pub names: Vec<String>,
     pub force: bool,
-    /// Leave nameless parents alone.
-    pub no_prune: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use oci_spec::image::{Config, ConfigBuilder};
+use oci_spec::image::{Config, ConfigBuilder, ImageConfiguration};
 
 use serde::{Deserialize, Serialize};
 
@@ -118,6 +118,14 @@ fn commit(
 /// When the embedded image says it was made: it is the same bytes in every build of one program.
 const BUILTIN_CREATED: &str = "2026-01-01T00:00:00Z";
 
+const BUILTIN_COMMENT: &str = "embedded in bryo";
+
+/// Whether an image is the embedded one, which needs no network.
+pub fn is_builtin(config: &ImageConfiguration) -> bool {
+    let last = config.history().iter().flatten().next_back();
+    last.is_some_and(|entry| entry.comment().as_deref() == Some(BUILTIN_COMMENT))
+}
+
 /// Stores the image that bryo carries inside itself, a root filesystem of the one file `/hello`, under these names.
 /// It goes the way of every image. Runs in the home namespace.
 pub fn install_builtin(
@@ -145,7 +153,7 @@ pub fn install_builtin(
     let config = NewConfig {
         platform: Platform::host(),
         created: BUILTIN_CREATED.to_owned(),
-        comment: "embedded in bryo".to_owned(),
+        comment: BUILTIN_COMMENT.to_owned(),
         created_by: Some("bryo".to_owned()),
         config,
     };

@@ -19,7 +19,7 @@ use super::user::{self, Account};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::socket::{self, Received};
-use crate::sys::{capability, namespace, network, process, seccomp, signal, terminal};
+use crate::sys::{capability, namespace, network, process, role, seccomp, signal, terminal};
 
 /// The descriptors that cross the clone.
 pub struct Inherited {
@@ -43,7 +43,7 @@ fn become_program(
     inherited: &Inherited,
 ) -> Result<std::convert::Infallible, SetupError> {
     let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
-    let _ = rustix::thread::set_name(c"bryo: init");
+    role::set("init");
     signal::reset_all().map_err(failed("reset signals"))?;
     let (stdin, stdout, stderr) = match &inherited.streams {
         Streams::Terminal => (None, None, None),
@@ -432,7 +432,8 @@ impl Setup<'_> {
         capability::clear_ambient().map_err(failed("clear the ambient set"))?;
         take_ids(account)?;
         if let (Some(filter), false) = (&self.launch.seccomp, no_new_privileges) {
-            seccomp::load(&filter.instructions, filter.flags).map_err(failed("load the seccomp filter"))?;
+            seccomp::load(&filter.instructions, filter.flags)
+                .map_err(failed("load the seccomp filter"))?;
         }
         let masks = capability::Masks {
             effective: sets.effective.bits(),
@@ -443,7 +444,8 @@ impl Setup<'_> {
         if no_new_privileges {
             capability::set_no_new_privileges().map_err(failed("set no_new_privs"))?;
             if let Some(filter) = &self.launch.seccomp {
-                seccomp::load(&filter.instructions, filter.flags).map_err(failed("load the seccomp filter"))?;
+                seccomp::load(&filter.instructions, filter.flags)
+                    .map_err(failed("load the seccomp filter"))?;
             }
         }
         Ok(())

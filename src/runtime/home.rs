@@ -4,7 +4,7 @@
 //! it, so while one does the next command joins with `setns` instead of paying for the id-map helpers.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -15,7 +15,7 @@ use rustix::process::Pid;
 use super::idmap::{IdMap, subordinate_ids};
 use crate::paths::{Paths, PathsError};
 use crate::sys::process::{Forked, ProcessName};
-use crate::sys::{lock, namespace, pidfd, process};
+use crate::sys::{lock, namespace, pidfd, process, role};
 
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
@@ -162,7 +162,7 @@ fn enter_existing(
             if errno != 0 {
                 process::exit_now(125);
             }
-            let _ = process::close_all_except(&[gift.as_fd()]);
+            keep_only(&[gift.as_fd()]);
             process::exit_now(job(Gate(None), gift))
         }
     };
@@ -196,7 +196,7 @@ fn enter_new(
     let cloned = process::clone3(libc::CLONE_NEWUSER as u64, None);
     let Some(child) = cloned.map_err(|source| HomeError::CreateNamespace { source })? else {
         drop(opener);
-        let _ = process::close_all_except(&[gift.as_fd(), gate.as_fd()]);
+        keep_only(&[gift.as_fd(), gate.as_fd()]);
         process::exit_now(job(Gate(Some(gate)), gift));
     };
     drop((gate, gift));
@@ -212,6 +212,14 @@ fn enter_new(
         pid: child.pid,
         lock,
     })
+}
+
+/// A role keeps what it was given and the trace.
+fn keep_only(fds: &[BorrowedFd<'_>]) {
+    let mut kept = fds.to_vec();
+    kept.extend(role::trace_fd());
+    // Failing leaves descriptors open that are close-on-exec all the same.
+    let _ = process::close_all_except(&kept);
 }
 
 fn pipe() -> Result<(OwnedFd, OwnedFd), HomeError> {

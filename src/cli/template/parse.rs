@@ -37,7 +37,7 @@ impl Tokens {
 }
 
 /// What ended a list of nodes.
-enum End {
+enum Stop {
     Eof,
     End,
     /// `else`, with the rest of its action still to come.
@@ -56,9 +56,9 @@ pub fn parse(tokens: Vec<Token>) -> Result<Vec<Node>, TemplateError> {
         ranges: 0,
     };
     match parser.list()? {
-        (nodes, End::Eof) => Ok(nodes),
-        (_, End::End) => Err(parser.error("unexpected {{end}}")),
-        (_, End::Else) => Err(parser.error("unexpected {{else}}")),
+        (nodes, Stop::Eof) => Ok(nodes),
+        (_, Stop::End) => Err(parser.error("unexpected {{end}}")),
+        (_, Stop::Else) => Err(parser.error("unexpected {{else}}")),
     }
 }
 
@@ -86,7 +86,7 @@ impl Parser {
         Ok(())
     }
 
-    fn list(&mut self) -> Result<(Vec<Node>, End), TemplateError> {
+    fn list(&mut self) -> Result<(Vec<Node>, Stop), TemplateError> {
         let mut nodes = Vec::new();
         while let Some(token) = self.next() {
             if let TokenKind::Text(text) = token.kind {
@@ -101,11 +101,11 @@ impl Parser {
                 "end" => {
                     self.next();
                     self.close("{{end}}")?;
-                    return Ok((nodes, End::End));
+                    return Ok((nodes, Stop::End));
                 }
                 "else" => {
                     self.next();
-                    return Ok((nodes, End::Else));
+                    return Ok((nodes, Stop::Else));
                 }
                 "if" | "with" | "range" => {
                     self.next();
@@ -123,7 +123,7 @@ impl Parser {
                 }
             }
         }
-        Ok((nodes, End::Eof))
+        Ok((nodes, Stop::Eof))
     }
 
     fn leave(&self, word: &str) -> Result<Node, TemplateError> {
@@ -153,9 +153,9 @@ impl Parser {
         let (body, end) = self.list()?;
         self.ranges -= usize::from(word == "range");
         let otherwise = match end {
-            End::Eof => return Err(self.error("unexpected EOF")),
-            End::End => Vec::new(),
-            End::Else => self.otherwise(word)?,
+            Stop::Eof => return Err(self.error("unexpected EOF")),
+            Stop::End => Vec::new(),
+            Stop::Else => self.otherwise(word)?,
         };
         self.variables.truncate(in_sight);
         self.depth -= 1;
@@ -178,9 +178,9 @@ impl Parser {
         }
         self.close("{{else}}")?;
         match self.list()? {
-            (nodes, End::End) => Ok(nodes),
-            (_, End::Else) => Err(self.error("expected end; found {{else}}")),
-            (_, End::Eof) => Err(self.error("unexpected EOF")),
+            (nodes, Stop::End) => Ok(nodes),
+            (_, Stop::Else) => Err(self.error("expected end; found {{else}}")),
+            (_, Stop::Eof) => Err(self.error("unexpected EOF")),
         }
     }
 

@@ -1,0 +1,427 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_bryo_global_optspecs
+    string join \n config= D/debug l/log-level= v/version help
+end
+
+function __fish_bryo_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_bryo_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_bryo_using_subcommand
+    set -l cmd (__fish_bryo_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c bryo -n "__fish_bryo_needs_command" -l config -d 'Directory of the client\'s files (config.json with registry credentials)' -r -F
+complete -c bryo -n "__fish_bryo_needs_command" -s l -l log-level -d 'Logging level: debug, info, warn, error, fatal' -r
+complete -c bryo -n "__fish_bryo_needs_command" -s D -l debug -d 'Write a line per step to standard error'
+complete -c bryo -n "__fish_bryo_needs_command" -s v -l version -d 'Print the version and quit'
+complete -c bryo -n "__fish_bryo_needs_command" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "run" -d 'Make and start a container from an image'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "create" -d 'Make a container from an image without starting it'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "start" -d 'Start stopped containers'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "stop" -d 'Stop running containers'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "kill" -d 'Send a signal to running containers'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "rm" -d 'Remove containers'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "remove" -d 'Remove containers'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "logs" -d 'Show what a container wrote'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "ps" -d 'List containers'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "images" -d 'List images'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "rmi" -d 'Remove one or more images'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "pull" -d 'Download an image from a registry'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "load" -d 'Load images from an archive that `save` made'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "import" -d 'Make an image from a root filesystem\'s archive'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "tag" -d 'Give an image another name'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "inspect" -d 'Show everything about containers or images'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "info" -d 'Show what this host gives and which settings are in force'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "version" -d 'Show versions'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "doctor" -d 'Check the host and say what is missing and how to cure it'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "container" -d 'Manage containers'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "image" -d 'Manage images'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "system" -d 'Manage bryo'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "generate" -d 'Write completions and man pages'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l name -d 'Name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l env-file -d 'Read variables from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s w -l workdir -d 'Working directory inside the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l entrypoint -d 'Program to start instead of the image\'s entrypoint' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s h -l hostname -d 'Host name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s l -l label -d 'Set a label (KEY=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s v -l volume -d 'Bind a directory or file (SOURCE:TARGET[:OPTIONS])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l mount -d 'Attach a mount (type=bind|tmpfs,source=...,target=...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l pull -d 'When to ask the registry: always, missing, never' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l cidfile -d 'Write the container\'s id to a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l stop-signal -d 'Signal that stops the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l cap-add -d 'Add a capability' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l cap-drop -d 'Drop a capability' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l shm-size -d 'Size of /dev/shm' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l platform -d 'Platform of the image (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l network -l net -d 'Network of the container: none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l detach-keys -d 'Keys that leave the container running' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l sig-proxy -d 'Forward signals to the program' -r -f -a "true\t''
+false\t''"
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l init -d 'Start an init that forwards signals and reaps processes'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l read-only -d 'Make the container\'s root filesystem read-only'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s q -l quiet -d 'Show no progress of a pull'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s t -l tty -d 'Give the program a terminal'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s i -l interactive -d 'Keep standard input open'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l rm -d 'Remove the container when it ends'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s d -l detach -d 'Run in the background and print the container\'s id'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l name -d 'Name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l env-file -d 'Read variables from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s w -l workdir -d 'Working directory inside the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l entrypoint -d 'Program to start instead of the image\'s entrypoint' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s h -l hostname -d 'Host name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s l -l label -d 'Set a label (KEY=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s v -l volume -d 'Bind a directory or file (SOURCE:TARGET[:OPTIONS])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l mount -d 'Attach a mount (type=bind|tmpfs,source=...,target=...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l pull -d 'When to ask the registry: always, missing, never' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l cidfile -d 'Write the container\'s id to a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l stop-signal -d 'Signal that stops the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l cap-add -d 'Add a capability' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l cap-drop -d 'Drop a capability' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l shm-size -d 'Size of /dev/shm' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l platform -d 'Platform of the image (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l network -l net -d 'Network of the container: none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l init -d 'Start an init that forwards signals and reaps processes'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l read-only -d 'Make the container\'s root filesystem read-only'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s q -l quiet -d 'Show no progress of a pull'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s t -l tty -d 'Give the program a terminal'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s i -l interactive -d 'Keep standard input open'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l rm -d 'Remove the container when it ends'
+complete -c bryo -n "__fish_bryo_using_subcommand start" -l detach-keys -d 'Keys that leave the container running' -r
+complete -c bryo -n "__fish_bryo_using_subcommand start" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand start" -s a -l attach -d 'Show the output and forward signals'
+complete -c bryo -n "__fish_bryo_using_subcommand start" -s i -l interactive -d 'Attach standard input'
+complete -c bryo -n "__fish_bryo_using_subcommand stop" -s s -l signal -d 'Signal to send' -r
+complete -c bryo -n "__fish_bryo_using_subcommand stop" -s t -l timeout -l time -d 'Seconds to wait before killing it (-1: for ever)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand stop" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand kill" -s s -l signal -d 'Signal to send' -r
+complete -c bryo -n "__fish_bryo_using_subcommand kill" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand rm" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand rm" -s f -l force -d 'Kill running containers first'
+complete -c bryo -n "__fish_bryo_using_subcommand rm" -s v -l volumes -d 'Remove their anonymous volumes too'
+complete -c bryo -n "__fish_bryo_using_subcommand remove" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand remove" -s f -l force -d 'Kill running containers first'
+complete -c bryo -n "__fish_bryo_using_subcommand remove" -s v -l volumes -d 'Remove their anonymous volumes too'
+complete -c bryo -n "__fish_bryo_using_subcommand logs" -s n -l tail -d 'Show only so many lines from the end' -r
+complete -c bryo -n "__fish_bryo_using_subcommand logs" -l since -d 'Show what came after a moment (2024-01-31T15:04:05Z) or in the last while (42m)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand logs" -l until -d 'Show what came before a moment' -r
+complete -c bryo -n "__fish_bryo_using_subcommand logs" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand logs" -s f -l follow -d 'Go on while the container writes'
+complete -c bryo -n "__fish_bryo_using_subcommand logs" -s t -l timestamps -d 'Begin each line with its time'
+complete -c bryo -n "__fish_bryo_using_subcommand wait" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand ps" -s f -l filter -d 'Show only what fits: id, name, label, status, exited, ancestor, before, since, volume, network, publish, expose' -r
+complete -c bryo -n "__fish_bryo_using_subcommand ps" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand ps" -s n -l last -d 'Show the last so many made, whatever their state' -r
+complete -c bryo -n "__fish_bryo_using_subcommand ps" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand ps" -s a -l all -d 'Show those that do not run, too'
+complete -c bryo -n "__fish_bryo_using_subcommand ps" -s l -l latest -d 'Show the one made last, whatever its state'
+complete -c bryo -n "__fish_bryo_using_subcommand ps" -l no-trunc -d 'Show whole ids and commands'
+complete -c bryo -n "__fish_bryo_using_subcommand ps" -s q -l quiet -d 'Show only ids'
+complete -c bryo -n "__fish_bryo_using_subcommand ps" -s s -l size -d 'Show sizes'
+complete -c bryo -n "__fish_bryo_using_subcommand images" -s f -l filter -d 'Show only what fits: dangling, label, before, since, reference' -r
+complete -c bryo -n "__fish_bryo_using_subcommand images" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand images" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand images" -s a -l all -d 'Show intermediate images too'
+complete -c bryo -n "__fish_bryo_using_subcommand images" -l digests -d 'Show digests'
+complete -c bryo -n "__fish_bryo_using_subcommand images" -l no-trunc -d 'Show whole ids'
+complete -c bryo -n "__fish_bryo_using_subcommand images" -s q -l quiet -d 'Show only ids'
+complete -c bryo -n "__fish_bryo_using_subcommand rmi" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand rmi" -s f -l force -d 'Remove every name, and images that stopped containers use'
+complete -c bryo -n "__fish_bryo_using_subcommand pull" -l platform -d 'Platform to choose from an index (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand pull" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand pull" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand pull" -s q -l quiet -d 'Print only the image\'s name'
+complete -c bryo -n "__fish_bryo_using_subcommand load" -s i -l input -d 'Read from an archive instead of standard input' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand load" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand load" -s q -l quiet -d 'Show no progress'
+complete -c bryo -n "__fish_bryo_using_subcommand import" -s m -l message -d 'Say something about the image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand import" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand tag" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand inspect" -s f -l format -d '`json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand inspect" -l type -d 'Look only for one kind: container, image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand inspect" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand inspect" -s s -l size -d 'Show sizes of containers'
+complete -c bryo -n "__fish_bryo_using_subcommand info" -s f -l format -d '`json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand info" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand version" -s f -l format -d '`json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand version" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand doctor" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand doctor" -l json -d 'Print the findings as JSON'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "run" -d 'Make and start a container from an image'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "create" -d 'Make a container from an image without starting it'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "start" -d 'Start stopped containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "stop" -d 'Stop running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "kill" -d 'Send a signal to running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "rm" -d 'Remove containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "remove" -d 'Remove containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "logs" -d 'Show what a container wrote'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "ls" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "ps" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "list" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "inspect" -d 'Show everything about containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l name -d 'Name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l env-file -d 'Read variables from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s w -l workdir -d 'Working directory inside the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l entrypoint -d 'Program to start instead of the image\'s entrypoint' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s h -l hostname -d 'Host name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s l -l label -d 'Set a label (KEY=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s v -l volume -d 'Bind a directory or file (SOURCE:TARGET[:OPTIONS])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l mount -d 'Attach a mount (type=bind|tmpfs,source=...,target=...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l pull -d 'When to ask the registry: always, missing, never' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cidfile -d 'Write the container\'s id to a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l stop-signal -d 'Signal that stops the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cap-add -d 'Add a capability' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cap-drop -d 'Drop a capability' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l shm-size -d 'Size of /dev/shm' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l platform -d 'Platform of the image (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l network -l net -d 'Network of the container: none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l detach-keys -d 'Keys that leave the container running' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l sig-proxy -d 'Forward signals to the program' -r -f -a "true\t''
+false\t''"
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l init -d 'Start an init that forwards signals and reaps processes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l read-only -d 'Make the container\'s root filesystem read-only'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s q -l quiet -d 'Show no progress of a pull'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s t -l tty -d 'Give the program a terminal'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s i -l interactive -d 'Keep standard input open'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l rm -d 'Remove the container when it ends'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s d -l detach -d 'Run in the background and print the container\'s id'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l name -d 'Name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l env-file -d 'Read variables from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s w -l workdir -d 'Working directory inside the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l entrypoint -d 'Program to start instead of the image\'s entrypoint' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s h -l hostname -d 'Host name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s l -l label -d 'Set a label (KEY=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s v -l volume -d 'Bind a directory or file (SOURCE:TARGET[:OPTIONS])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l mount -d 'Attach a mount (type=bind|tmpfs,source=...,target=...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l pull -d 'When to ask the registry: always, missing, never' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cidfile -d 'Write the container\'s id to a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l stop-signal -d 'Signal that stops the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cap-add -d 'Add a capability' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cap-drop -d 'Drop a capability' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l shm-size -d 'Size of /dev/shm' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l platform -d 'Platform of the image (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l network -l net -d 'Network of the container: none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l init -d 'Start an init that forwards signals and reaps processes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l read-only -d 'Make the container\'s root filesystem read-only'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Show no progress of a pull'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s t -l tty -d 'Give the program a terminal'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s i -l interactive -d 'Keep standard input open'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l rm -d 'Remove the container when it ends'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -l detach-keys -d 'Keys that leave the container running' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -s a -l attach -d 'Show the output and forward signals'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -s i -l interactive -d 'Attach standard input'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from stop" -s s -l signal -d 'Signal to send' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from stop" -s t -l timeout -l time -d 'Seconds to wait before killing it (-1: for ever)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from stop" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from kill" -s s -l signal -d 'Signal to send' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from kill" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from rm" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from rm" -s f -l force -d 'Kill running containers first'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from rm" -s v -l volumes -d 'Remove their anonymous volumes too'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from remove" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from remove" -s f -l force -d 'Kill running containers first'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from remove" -s v -l volumes -d 'Remove their anonymous volumes too'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -s n -l tail -d 'Show only so many lines from the end' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -l since -d 'Show what came after a moment (2024-01-31T15:04:05Z) or in the last while (42m)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -l until -d 'Show what came before a moment' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -s f -l follow -d 'Go on while the container writes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -s t -l timestamps -d 'Begin each line with its time'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from wait" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Show only what fits: id, name, label, status, exited, ancestor, before, since, volume, network, publish, expose' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ls" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ls" -s n -l last -d 'Show the last so many made, whatever their state' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ls" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ls" -s a -l all -d 'Show those that do not run, too'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ls" -s l -l latest -d 'Show the one made last, whatever its state'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ls" -l no-trunc -d 'Show whole ids and commands'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Show only ids'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ls" -s s -l size -d 'Show sizes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ps" -s f -l filter -d 'Show only what fits: id, name, label, status, exited, ancestor, before, since, volume, network, publish, expose' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ps" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ps" -s n -l last -d 'Show the last so many made, whatever their state' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ps" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ps" -s a -l all -d 'Show those that do not run, too'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ps" -s l -l latest -d 'Show the one made last, whatever its state'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ps" -l no-trunc -d 'Show whole ids and commands'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ps" -s q -l quiet -d 'Show only ids'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ps" -s s -l size -d 'Show sizes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from list" -s f -l filter -d 'Show only what fits: id, name, label, status, exited, ancestor, before, since, volume, network, publish, expose' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from list" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from list" -s n -l last -d 'Show the last so many made, whatever their state' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from list" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from list" -s a -l all -d 'Show those that do not run, too'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from list" -s l -l latest -d 'Show the one made last, whatever its state'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from list" -l no-trunc -d 'Show whole ids and commands'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Show only ids'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from list" -s s -l size -d 'Show sizes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from inspect" -s f -l format -d '`json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from inspect" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from inspect" -s s -l size -d 'Show sizes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "run" -d 'Make and start a container from an image'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a container from an image without starting it'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "start" -d 'Start stopped containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "stop" -d 'Stop running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "kill" -d 'Send a signal to running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "logs" -d 'Show what a container wrote'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "ls" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "inspect" -d 'Show everything about containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -f -a "pull" -d 'Download an image from a registry'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -f -a "load" -d 'Load images from an archive that `save` made'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -f -a "import" -d 'Make an image from a root filesystem\'s archive'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -f -a "tag" -d 'Give an image another name'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -f -a "ls" -d 'List images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -f -a "list" -d 'List images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -f -a "rm" -d 'Remove one or more images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -f -a "remove" -d 'Remove one or more images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -f -a "inspect" -d 'Show everything about images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l platform -d 'Platform to choose from an index (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -s q -l quiet -d 'Print only the image\'s name'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from load" -s i -l input -d 'Read from an archive instead of standard input' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from load" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from load" -s q -l quiet -d 'Show no progress'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from import" -s m -l message -d 'Say something about the image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from import" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from tag" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Show only what fits: dangling, label, before, since, reference' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -s a -l all -d 'Show intermediate images too'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -l digests -d 'Show digests'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -l no-trunc -d 'Show whole ids'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Show only ids'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -s f -l filter -d 'Show only what fits: dangling, label, before, since, reference' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -s a -l all -d 'Show intermediate images too'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -l digests -d 'Show digests'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -l no-trunc -d 'Show whole ids'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Show only ids'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from rm" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from rm" -s f -l force -d 'Remove every name, and images that stopped containers use'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from remove" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from remove" -s f -l force -d 'Remove every name, and images that stopped containers use'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from inspect" -s f -l format -d '`json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from inspect" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "pull" -d 'Download an image from a registry'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "load" -d 'Load images from an archive that `save` made'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "import" -d 'Make an image from a root filesystem\'s archive'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "tag" -d 'Give an image another name'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "ls" -d 'List images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove one or more images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "inspect" -d 'Show everything about images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from info help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from info help" -f -a "info" -d 'Show what this host gives and which settings are in force'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from info help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from info" -s f -l format -d '`json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from info" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "info" -d 'Show what this host gives and which settings are in force'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand generate" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "run" -d 'Make and start a container from an image'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "create" -d 'Make a container from an image without starting it'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "start" -d 'Start stopped containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "stop" -d 'Stop running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "kill" -d 'Send a signal to running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "rm" -d 'Remove containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "logs" -d 'Show what a container wrote'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "ps" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "images" -d 'List images'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "rmi" -d 'Remove one or more images'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "pull" -d 'Download an image from a registry'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "load" -d 'Load images from an archive that `save` made'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "import" -d 'Make an image from a root filesystem\'s archive'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "tag" -d 'Give an image another name'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "inspect" -d 'Show everything about containers or images'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "info" -d 'Show what this host gives and which settings are in force'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "version" -d 'Show versions'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "doctor" -d 'Check the host and say what is missing and how to cure it'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "container" -d 'Manage containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "image" -d 'Manage images'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "system" -d 'Manage bryo'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "generate" -d 'Write completions and man pages'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

@@ -1,0 +1,253 @@
+//! The tree of commands: every verb once, under both of docker's spellings. Which words exist, never what they do.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
+
+use super::Session;
+use super::error::CliError;
+use super::{
+    create, doctor, generate, images, import, info, inspect, kill, load, logs, ps, pull, rm, rmi,
+    run, start, stop, tag, version, wait,
+};
+
+/// A daemonless, rootless container engine
+#[derive(Debug, Parser)]
+#[command(
+    name = "bryo",
+    bin_name = "bryo",
+    version,
+    args_override_self = true,
+    disable_help_flag = true,
+    disable_version_flag = true,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    max_term_width = 120
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: GlobalFlags,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Args, Clone, Debug)]
+pub struct GlobalFlags {
+    /// Directory of the client's files (config.json with registry credentials)
+    #[arg(long, value_name = "DIR")]
+    pub config: Option<PathBuf>,
+    /// Write a line per step to standard error
+    #[arg(short = 'D', long)]
+    pub debug: bool,
+    /// Logging level: debug, info, warn, error, fatal
+    #[arg(short = 'l', long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// Print the version and quit
+    #[arg(short = 'v', long, action = ArgAction::Version)]
+    version: Option<bool>,
+    /// Print help
+    #[arg(long, global = true, action = ArgAction::Help, display_order = 1000)]
+    help: Option<bool>,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum Command {
+    #[command(flatten)]
+    Container(ContainerVerb),
+    /// List containers
+    Ps(ps::Args),
+    /// List images
+    Images(images::Args),
+    /// Remove one or more images
+    Rmi(rmi::Args),
+    #[command(flatten)]
+    Image(ImageVerb),
+    /// Show everything about containers or images
+    Inspect(inspect::Args),
+    /// Show what this host gives and which settings are in force
+    Info(info::Args),
+    /// Show versions
+    Version(version::Args),
+    /// Check the host and say what is missing and how to cure it
+    Doctor(doctor::Args),
+    /// Manage containers
+    #[command(
+        name = "container",
+        subcommand_required = true,
+        arg_required_else_help = true
+    )]
+    ContainerGroup {
+        #[command(subcommand)]
+        verb: ContainerGroup,
+    },
+    /// Manage images
+    #[command(
+        name = "image",
+        subcommand_required = true,
+        arg_required_else_help = true
+    )]
+    ImageGroup {
+        #[command(subcommand)]
+        verb: ImageGroup,
+    },
+    /// Manage bryo
+    #[command(
+        name = "system",
+        subcommand_required = true,
+        arg_required_else_help = true
+    )]
+    SystemGroup {
+        #[command(subcommand)]
+        verb: SystemGroup,
+    },
+    /// Write completions and man pages
+    #[command(hide = true)]
+    Generate(generate::Args),
+}
+
+// Spelt alike with and without `container`. (A doc comment here would become the group's help.)
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum ContainerVerb {
+    /// Make and start a container from an image
+    Run(run::Args),
+    /// Make a container from an image without starting it
+    Create(create::Args),
+    /// Start stopped containers
+    Start(start::Args),
+    /// Stop running containers
+    Stop(stop::Args),
+    /// Send a signal to running containers
+    Kill(kill::Args),
+    /// Remove containers
+    #[command(visible_alias = "remove")]
+    Rm(rm::Args),
+    /// Show what a container wrote
+    Logs(logs::Args),
+    /// Wait until containers stop, then print their exit codes
+    Wait(wait::Args),
+}
+
+// Spelt alike with and without `image`.
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum ImageVerb {
+    /// Download an image from a registry
+    Pull(pull::Args),
+    /// Load images from an archive that `save` made
+    Load(load::Args),
+    /// Make an image from a root filesystem's archive
+    Import(import::Args),
+    /// Give an image another name
+    Tag(tag::Args),
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+#[expect(clippy::large_enum_variant, reason = "one of them exists, once")]
+pub enum ContainerGroup {
+    #[command(flatten)]
+    Verb(ContainerVerb),
+    /// List containers
+    #[command(visible_aliases = ["ps", "list"])]
+    Ls(ps::Args),
+    /// Show everything about containers
+    Inspect(inspect::ContainerArgs),
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum ImageGroup {
+    #[command(flatten)]
+    Verb(ImageVerb),
+    /// List images
+    #[command(visible_alias = "list")]
+    Ls(images::Args),
+    /// Remove one or more images
+    #[command(visible_alias = "remove")]
+    Rm(rmi::Args),
+    /// Show everything about images
+    Inspect(inspect::ImageArgs),
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+pub enum SystemGroup {
+    /// Show what this host gives and which settings are in force
+    Info(info::Args),
+}
+
+/// The whole tree built, as completions, man pages and hints need it.
+pub fn definition() -> clap::Command {
+    let mut command = Cli::command();
+    command.build();
+    command
+}
+
+impl Command {
+    pub fn run(self, session: &Session) -> Result<u8, CliError> {
+        match self {
+            Command::Container(verb)
+            | Command::ContainerGroup {
+                verb: ContainerGroup::Verb(verb),
+            } => verb.run(session),
+            Command::Image(verb)
+            | Command::ImageGroup {
+                verb: ImageGroup::Verb(verb),
+            } => verb.run(session),
+            Command::Ps(args)
+            | Command::ContainerGroup {
+                verb: ContainerGroup::Ls(args),
+            } => ps::run(args, session),
+            Command::Images(args)
+            | Command::ImageGroup {
+                verb: ImageGroup::Ls(args),
+            } => images::run(args, session),
+            Command::Rmi(args)
+            | Command::ImageGroup {
+                verb: ImageGroup::Rm(args),
+            } => rmi::run(args, session),
+            Command::Inspect(args) => inspect::run(args, session),
+            Command::ContainerGroup {
+                verb: ContainerGroup::Inspect(args),
+            } => inspect::run(args.into(), session),
+            Command::ImageGroup {
+                verb: ImageGroup::Inspect(args),
+            } => inspect::run(args.into(), session),
+            Command::Info(args)
+            | Command::SystemGroup {
+                verb: SystemGroup::Info(args),
+            } => info::run(args, session),
+            Command::Version(args) => version::run(args, session),
+            Command::Doctor(args) => doctor::run(args, session),
+            Command::Generate(args) => generate::run(args, session),
+        }
+    }
+}
+
+impl ContainerVerb {
+    fn run(self, session: &Session) -> Result<u8, CliError> {
+        match self {
+            ContainerVerb::Run(args) => run::run(args, session),
+            ContainerVerb::Create(args) => create::run(args, session),
+            ContainerVerb::Start(args) => start::run(args, session),
+            ContainerVerb::Stop(args) => stop::run(args, session),
+            ContainerVerb::Kill(args) => kill::run(args, session),
+            ContainerVerb::Rm(args) => rm::run(args, session),
+            ContainerVerb::Logs(args) => logs::run(args, session),
+            ContainerVerb::Wait(args) => wait::run(args, session),
+        }
+    }
+}
+
+impl ImageVerb {
+    fn run(self, session: &Session) -> Result<u8, CliError> {
+        match self {
+            ImageVerb::Pull(args) => pull::run(args, session),
+            ImageVerb::Load(args) => load::run(args, session),
+            ImageVerb::Import(args) => import::run(args, session),
+            ImageVerb::Tag(args) => tag::run(args, session),
+        }
+    }
+}

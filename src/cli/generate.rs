@@ -1,0 +1,70 @@
+//! The hidden verb that writes `completions/` and `man/` from the definition of every flag.
+
+use std::path::{Path, PathBuf};
+
+use clap_complete::Shell;
+
+use super::Session;
+use super::commands::definition;
+use super::error::{CliError, Kind};
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// What to write
+    #[arg(value_name = "KIND", value_parser = ["completions", "man"])]
+    kind: String,
+    /// Directory to write into
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
+    std::fs::create_dir_all(&args.directory).map_err(|error| wrong(&args.directory, &error))?;
+    match args.kind.as_str() {
+        "man" => pages(&definition(), "bryo", &args.directory)?,
+        _ => completions(&args.directory)?,
+    }
+    Ok(0)
+}
+
+fn wrong(path: &Path, error: &std::io::Error) -> CliError {
+    CliError::new(Kind::Failed, format!("write {}: {error}", path.display()))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    std::fs::write(path, bytes).map_err(|error| wrong(path, &error))
+}
+
+fn completions(directory: &Path) -> Result<(), CliError> {
+    for (shell, file) in [
+        (Shell::Bash, "bryo.bash"),
+        (Shell::Zsh, "_bryo"),
+        (Shell::Fish, "bryo.fish"),
+    ] {
+        let mut text = Vec::new();
+        clap_complete::generate(shell, &mut definition(), "bryo", &mut text);
+        write(&directory.join(file), &text)?;
+    }
+    Ok(())
+}
+
+/// One page per command, `bryo-run.1`, `bryo-container-run.1`.
+fn pages(command: &clap::Command, name: &str, directory: &Path) -> Result<(), CliError> {
+    let path = directory.join(format!("{name}.1"));
+    let mut text = Vec::new();
+    let page = clap_mangen::Man::new(command.clone());
+    page.title(name.to_uppercase())
+        .date("")
+        .source("bryo")
+        .manual("bryo")
+        .render(&mut text)
+        .map_err(|error| wrong(&path, &error))?;
+    write(&path, &text)?;
+    for inner in command.get_subcommands() {
+        if inner.is_hide_set() || inner.get_name() == "help" {
+            continue;
+        }
+        pages(inner, &format!("{name}-{}", inner.get_name()), directory)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,16 @@
+//! `info` and `system info`.
+
+use super::Session;
+use super::error::CliError;
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// `json` or a Go template
+    #[arg(short, long)]
+    format: Option<String>,
+}
+
+pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
+    let _ = args.format;
+    Err(CliError::not_yet("info"))
+}

@@ -1,0 +1,29 @@
+//! `kill`.
+
+use super::Session;
+use super::container_flags::value;
+use super::error::CliError;
+use crate::engine::request::{KillRequest, Signal};
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[arg(required = true, value_name = "CONTAINER")]
+    names: Vec<String>,
+    /// Signal to send
+    #[arg(short, long, default_value = "KILL")]
+    signal: String,
+}
+
+impl Args {
+    fn request(self) -> Result<KillRequest, CliError> {
+        Ok(KillRequest {
+            signal: value::<Signal>("-s, --signal", &self.signal)?,
+            names: self.names,
+        })
+    }
+}
+
+pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
+    let _request = args.request()?;
+    Err(CliError::not_yet("kill"))
+}

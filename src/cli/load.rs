@@ -1,0 +1,41 @@
+//! `load`.
+
+use std::path::PathBuf;
+
+use super::Session;
+use super::error::CliError;
+use crate::engine::request::{Input, LoadRequest};
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Read from an archive instead of standard input
+    #[arg(short, long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Show no progress
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+impl Args {
+    fn request(self) -> Result<LoadRequest, CliError> {
+        use std::io::IsTerminal;
+        let input = match self.input {
+            Some(path) if path.as_os_str() != "-" => Input::File(path),
+            Some(_) => Input::Stdin,
+            None if std::io::stdin().is_terminal() => {
+                return Err(
+                    CliError::usage("requested load from stdin, but stdin is empty")
+                        .hint("bryo load -i FILE"),
+                );
+            }
+            None => Input::Stdin,
+        };
+        Ok(LoadRequest { input })
+    }
+}
+
+pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
+    let _quiet = args.quiet;
+    let _request = args.request()?;
+    Err(CliError::not_yet("load"))
+}
