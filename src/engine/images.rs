@@ -16,10 +16,10 @@ use super::request::{
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::image::{
-    self, ArchiveError, Digest, ImportOptions, Imported, LoadOptions, Loaded, Platform, Reference,
-    Removed, Store, UnpackOptions,
+    self, ArchiveError, ImportOptions, Imported, LoadOptions, Loaded, Platform, Reference, Removed,
+    Store, UnpackOptions,
 };
-use crate::runtime::idmap::IdMap;
+use crate::runtime::home;
 
 impl Engine {
     /// The rows of `images`: one per name, one for each image without; newest first.
@@ -84,19 +84,6 @@ impl Engine {
         self.in_home("worker", || import_job(&store, file, name, options))
     }
 
-    /// Stores the image that bryo carries inside itself under these names.
-    pub fn install_builtin(
-        &self,
-        names: &[Reference],
-        program: &[u8],
-    ) -> Result<Digest, EngineError> {
-        let store = self.images()?;
-        self.in_home("worker", || {
-            image::install_builtin(&store, names, program)
-                .map_err(|error| RoleFailure::of(&error, Vec::new()))
-        })
-    }
-
     /// Removes what interrupted commands left in the image store; asks for the home namespace only if there is something.
     pub fn sweep_images(&self) -> Result<(), EngineError> {
         let store = self.images()?;
@@ -150,9 +137,8 @@ pub fn import_job(
 /// How layers are unpacked in the namespace this is called in: with threads, and without failing on owners where only
 /// one id is mapped.
 pub fn unpack_options() -> UnpackOptions {
-    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
     UnpackOptions {
-        single_id: IdMap::parse(&map).is_none_or(|map| map.len() <= 1),
+        single_id: home::is_single_id(),
         writers: processors(),
         ..UnpackOptions::default()
     }
