@@ -420,7 +420,7 @@ mod tests {
         fs::create_dir_all(tree.join("work/incompat/volatile")).unwrap();
         symlink(&canary, tree.join("link")).unwrap();
         for closed in ["work/incompat/volatile", "work/incompat", "work"] {
-            fs::set_permissions(tree.join(closed), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(tree.join(closed), fs::Permissions::from_mode(0o0)).unwrap();
         }
         remove_path(&tree).unwrap();
         assert!(!tree.exists());
