@@ -2,6 +2,7 @@
 
 mod containers;
 mod create;
+mod diagnose;
 mod error;
 mod filter;
 pub mod images;
