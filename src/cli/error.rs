@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::engine::EngineError;
+
 /// Who is at fault: decides the exit code, and nothing else does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -58,6 +60,20 @@ impl CliError {
     /// From an error of a lower layer: its chain becomes the message.
     pub fn of(kind: Kind, error: &(dyn Error + 'static)) -> CliError {
         CliError::new(kind, chain(error))
+    }
+
+    /// The engine says itself which exit code `run` gives; for other verbs its failures are ordinary ones.
+    pub fn engine(kind: Kind, error: &EngineError) -> CliError {
+        let kind = match (error.exit_code(), kind) {
+            (126, Kind::Engine) => Kind::NotExecutable,
+            (127, Kind::Engine) => Kind::ProgramNotFound,
+            (code @ 129..=192, _) => Kind::Interrupted((code - 128) as u8),
+            (_, kind) => kind,
+        };
+        CliError {
+            hints: error.hints(),
+            ..CliError::of(kind, error)
+        }
     }
 
     pub fn usage(message: impl Into<String>) -> CliError {

@@ -1,6 +1,6 @@
 //! `pull`.
 
-use super::Session;
+use super::Invocation;
 use super::container_flags::CONTENT_TRUST_NOTICE;
 use super::error::CliError;
 use crate::engine::request::PullRequest;
@@ -21,9 +21,9 @@ pub struct Args {
     disable_content_trust: Option<Option<String>>,
 }
 
-pub fn run(args: Args, session: &Session) -> Result<u8, CliError> {
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     if args.disable_content_trust.is_some() {
-        session.ui.note(CONTENT_TRUST_NOTICE);
+        invocation.ui.note(CONTENT_TRUST_NOTICE);
     }
     let reference = args
         .name
