@@ -1,1 +1,227 @@
-//! `config.toml`: one typed struct, where each value came from, and errors with file, line, column and the nearest key.
+//! The settings: `/etc/bryo/config.toml`, then the user's file, then the environment, then flags; and where each value comes
+//! from. Never acts on a setting.
+//!
+//! A key is one documented field of [`Config`]; the macro below makes the struct, the reader, the list for `info` and the
+//! table of `docs/config.md` from the same lines.
+
+mod error;
+mod file;
+mod values;
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+pub use error::{ConfigError, Fault};
+pub use values::{DetachKeys, LogFilter, NetworkDefault, RegistryHost, StorageDriver};
+
+use crate::paths::Paths;
+use values::Setting;
+
+/// The host's settings for every user.
+pub const SYSTEM_FILE: &str = "/etc/bryo/config.toml";
+
+/// Where a value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    Default,
+    File { path: PathBuf, line: usize },
+    Environment { variable: &'static str },
+    Flag { flag: &'static str },
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Source::Default => f.write_str("default"),
+            Source::File { path, line } => write!(f, "{}:{line}", path.display()),
+            Source::Environment { variable } => f.write_str(variable),
+            Source::Flag { flag } => f.write_str(flag),
+        }
+    }
+}
+
+/// A setting as `info` shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub key: String,
+    pub value: String,
+    pub source: Source,
+}
+
+/// A setting as the documentation shows it.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    pub name: &'static str,
+    pub values: &'static str,
+    pub default: &'static str,
+    pub variable: &'static str,
+    pub lines: &'static [&'static str],
+}
+
+macro_rules! settings {
+    ($($(#[doc = $doc:literal])+ $field:ident : $type:ty = $name:literal, $variable:literal, $default:literal;)+) => {
+        /// The settings in force.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Config {
+            $($(#[doc = $doc])+ pub $field: $type,)+
+            /// What to ask instead of a registry named in a reference, and how: `[registries."docker.io"]`.
+            pub registries: BTreeMap<String, RegistryHost>,
+            sources: BTreeMap<String, Source>,
+        }
+
+        /// Every key that has a single value, in the order of the documentation.
+        pub const KEYS: &[Key] = &[$(Key {
+            name: $name,
+            values: <$type as Setting>::VALUES,
+            default: $default,
+            variable: $variable,
+            lines: &[$($doc),+],
+        }),+];
+
+        impl Default for Config {
+            fn default() -> Config {
+                Config {
+                    $($field: <$type as Setting>::parse($default).expect("the default is one of its values"),)+
+                    registries: BTreeMap::new(),
+                    sources: BTreeMap::new(),
+                }
+            }
+        }
+
+        impl Config {
+            /// Sets a key that exists; `Err` tells the values it can have.
+            fn set(&mut self, key: &str, text: &str, source: Source) -> Result<(), &'static str> {
+                match key {
+                    $($name => self.$field = <$type as Setting>::parse(text).ok_or(<$type as Setting>::VALUES)?,)+
+                    _ => unreachable!("callers name a key of KEYS"),
+                }
+                self.sources.insert(key.to_owned(), source);
+                Ok(())
+            }
+
+            fn text_of(&self, key: &str) -> String {
+                match key {
+                    $($name => self.$field.text(),)+
+                    _ => unreachable!("callers name a key of KEYS"),
+                }
+            }
+        }
+    };
+}
+
+settings! {
+    /// What is written to stderr about each step: a level, or a module of bryo, as in `net` or `net=trace,monitor=debug`.
+    log_level: LogFilter = "log-level", "BRYO_LOG", "off";
+    /// Where those lines go instead of stderr.
+    log_file: Option<PathBuf> = "log-file", "BRYO_LOG_FILE", "";
+    /// Keys that leave an attached container running: letters and `ctrl-KEY`, separated by commas.
+    detach_keys: DetachKeys = "detach-keys", "BRYO_DETACH_KEYS", "ctrl-p,ctrl-q";
+    /// The network of a container that names none.
+    network_default: NetworkDefault = "network.default", "BRYO_NETWORK", "pasta";
+    /// What stacks the layers: the kernel's overlay, `fuse-overlayfs`, or the first where it works and else the second.
+    storage_driver: StorageDriver = "storage.driver", "BRYO_STORAGE_DRIVER", "auto";
+}
+
+impl Config {
+    /// Reads both files, where they exist, and the environment. Flags come on top with [`Config::set_flag`].
+    pub fn load(
+        paths: &Paths,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Config, ConfigError> {
+        let user = paths.config.join("config.toml");
+        Config::from_files([Path::new(SYSTEM_FILE), &user], environment)
+    }
+
+    /// As `load`, with the files named; a later one overrides an earlier.
+    pub fn from_files<'a>(
+        files: impl IntoIterator<Item = &'a Path>,
+        environment: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Config, ConfigError> {
+        let mut config = Config::default();
+        for path in files {
+            match std::fs::read_to_string(path) {
+                Ok(text) => config.read_text(path, &text)?,
+                Err(error) if is_absent(&error) => {}
+                Err(source) => {
+                    return Err(ConfigError::Read {
+                        path: path.to_owned(),
+                        source,
+                    });
+                }
+            }
+        }
+        for key in KEYS {
+            let Some(value) = environment(key.variable).filter(|value| !value.is_empty()) else {
+                continue;
+            };
+            let source = Source::Environment {
+                variable: key.variable,
+            };
+            let value = value.to_string_lossy();
+            config
+                .set(key.name, &value, source)
+                .map_err(|expected| ConfigError::Environment {
+                    variable: key.variable,
+                    value: value.into_owned(),
+                    expected,
+                })?;
+        }
+        Ok(config)
+    }
+
+    /// What a flag says about a key of [`KEYS`], e.g. `("log-level", "--log-level", "debug")`.
+    pub fn set_flag(
+        &mut self,
+        key: &'static str,
+        flag: &'static str,
+        value: &str,
+    ) -> Result<(), ConfigError> {
+        self.set(key, value, Source::Flag { flag })
+            .map_err(|expected| ConfigError::Flag {
+                flag,
+                value: value.to_owned(),
+                expected,
+            })
+    }
+
+    /// Where a key's value comes from.
+    pub fn source(&self, key: &str) -> &Source {
+        self.sources.get(key).unwrap_or(&Source::Default)
+    }
+
+    /// Every value in force, for `info`.
+    pub fn entries(&self) -> Vec<Entry> {
+        let entry = |key: String, value: String| Entry {
+            source: self.source(&key).clone(),
+            key,
+            value,
+        };
+        let mut entries: Vec<Entry> = KEYS
+            .iter()
+            .map(|key| entry(key.name.to_owned(), self.text_of(key.name)))
+            .collect();
+        for (host, registry) in &self.registries {
+            for (name, value) in registry.entries() {
+                entries.push(entry(file::registry_key(host, name), value));
+            }
+        }
+        entries
+    }
+
+    /// What stands in the configuration for a registry's name, if anything does.
+    pub fn registry(&self, host: &str) -> Option<&RegistryHost> {
+        self.registries.get(host)
+    }
+}
+
+/// A directory on the way that is a file, or may not be entered, holds no settings for this user either.
+fn is_absent(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

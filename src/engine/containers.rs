@@ -73,13 +73,24 @@ impl Engine {
     fn summary(&self, record: Record, name: String) -> Result<ContainerSummary, EngineError> {
         let config = self.config_of(&record)?;
         let status = record.status();
-        let status = status.map_err(|source| EngineError::File { operation: "read", path: record.path("state"), source })?;
-        Ok(ContainerSummary { record, name, config, status, size: None })
+        let status = status.map_err(|source| EngineError::File {
+            operation: "read",
+            path: record.path("state"),
+            source,
+        })?;
+        Ok(ContainerSummary {
+            record,
+            name,
+            config,
+            status,
+            size: None,
+        })
     }
 
     /// The containers that `ps` shows, newest first. One that is removed meanwhile is left out.
     pub fn list(&self, request: &PsRequest) -> Result<Vec<ContainerSummary>, EngineError> {
-        let running_only = !request.all && request.last.is_none() && !request.filters.asks_for_status();
+        let running_only =
+            !request.all && request.last.is_none() && !request.filters.asks_for_status();
         let mut names: Option<HashMap<ContainerId, String>> = None;
         let mut found = Vec::new();
         for record in self.containers.all()? {
@@ -87,15 +98,24 @@ impl Engine {
                 continue;
             }
             let names = names.get_or_insert_with(|| self.containers.names());
-            let name = names.get(&record.id).cloned().unwrap_or_else(|| record.id.short().to_owned());
+            let name = names
+                .get(&record.id)
+                .cloned()
+                .unwrap_or_else(|| record.id.short().to_owned());
             match self.summary(record, name) {
                 Ok(summary) if running_only && !summary.status.is_running() => {}
                 Ok(summary) => found.push(summary),
-                Err(EngineError::File { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {}
+                Err(EngineError::File { source, .. })
+                    if source.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
         }
-        found.sort_by(|a, b| b.config.created.cmp(&a.config.created).then_with(|| b.record.id.cmp(&a.record.id)));
+        found.sort_by(|a, b| {
+            b.config
+                .created
+                .cmp(&a.config.created)
+                .then_with(|| b.record.id.cmp(&a.record.id))
+        });
         let mut found = self.filter(found, request)?;
         if let Some(last) = request.last {
             found.truncate(last);
@@ -116,7 +136,10 @@ impl Engine {
             Ok(id) => layers.image_by_id(&id).map_or(0, |image| image.size),
             Err(_) => 0,
         };
-        summary.size = Some(SizeOf { own, total: own + image });
+        summary.size = Some(SizeOf {
+            own,
+            total: own + image,
+        });
         Ok(())
     }
 }
@@ -128,13 +151,19 @@ fn tree_size(directory: &Path) -> u64 {
     let mut waiting = vec![directory.to_owned()];
     let mut total = 0;
     while let Some(next) = waiting.pop() {
-        let Ok(entries) = std::fs::read_dir(&next) else { continue };
+        let Ok(entries) = std::fs::read_dir(&next) else {
+            continue;
+        };
         for entry in entries.flatten() {
             let Ok(meta) = entry.metadata() else { continue };
             if meta.is_dir() {
                 waiting.push(entry.path());
             } else if meta.nlink() == 1 || seen.insert((meta.dev(), meta.ino())) {
-                total += if meta.is_file() || meta.is_symlink() { meta.len() } else { 0 };
+                total += if meta.is_file() || meta.is_symlink() {
+                    meta.len()
+                } else {
+                    0
+                };
             }
         }
     }

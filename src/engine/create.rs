@@ -7,10 +7,16 @@ use std::os::unix::fs::OpenOptionsExt;
 use jiff::Timestamp;
 use oci_spec::image::ImageConfiguration;
 
-use super::request::{BindOptions, CreateRequest, Mount, MountKind, NetworkMode, SeccompChoice, SecurityOption, TmpfsOptions, Variable};
+use super::request::{
+    BindOptions, CreateRequest, Mount, MountKind, NetworkMode, SeccompChoice, SecurityOption,
+    TmpfsOptions, Variable,
+};
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, ContainerId, ContainerName, HostConfig, MountConfig, ProcessConfig, Record, UlimitConfig};
-use crate::image::Image;
+use crate::container::{
+    ContainerConfig, ContainerId, ContainerName, HostConfig, MountConfig, ProcessConfig, Record,
+    UlimitConfig,
+};
+use crate::image::{Image, is_builtin};
 
 /// Docker's /dev/shm.
 const SHM_SIZE: u64 = 64 << 20;
@@ -18,7 +24,11 @@ const SHM_SIZE: u64 = 64 << 20;
 impl Engine {
     /// Makes the container of an image that is in the store.
     pub fn create(&self, request: &CreateRequest, image: &Image) -> Result<Record, EngineError> {
-        let name = request.name.as_deref().map(str::parse::<ContainerName>).transpose()?;
+        let name = request
+            .name
+            .as_deref()
+            .map(str::parse::<ContainerName>)
+            .transpose()?;
         self.containers.prepare()?;
         let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
         let config = container_config(request, image, id)?;
@@ -31,8 +41,12 @@ impl Engine {
         let record = self.containers.create(&config, &name, !request.auto_remove);
         match (record, cidfile) {
             (Ok(record), Some(mut file)) => {
-                let path = request.cidfile.as_deref().unwrap_or(std::path::Path::new(""));
-                file.write_all(record.id.as_str().as_bytes()).map_err(EngineError::file("write", path))?;
+                let path = request
+                    .cidfile
+                    .as_deref()
+                    .unwrap_or(std::path::Path::new(""));
+                file.write_all(record.id.as_str().as_bytes())
+                    .map_err(EngineError::file("write", path))?;
                 Ok(record)
             }
             (Err(error), Some(_)) => {
@@ -47,14 +61,28 @@ impl Engine {
 }
 
 fn claim_cidfile(path: &std::path::Path) -> Result<fs::File, EngineError> {
-    let made = fs::File::options().write(true).create_new(true).mode(0o644).open(path);
+    let made = fs::File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o644)
+        .open(path);
     made.map_err(|source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => EngineError::CidFileExists { path: path.to_owned() },
-        _ => EngineError::File { operation: "write", path: path.to_owned(), source },
+        std::io::ErrorKind::AlreadyExists => EngineError::CidFileExists {
+            path: path.to_owned(),
+        },
+        _ => EngineError::File {
+            operation: "write",
+            path: path.to_owned(),
+            source,
+        },
     })
 }
 
-fn container_config(request: &CreateRequest, image: &Image, id: ContainerId) -> Result<ContainerConfig, EngineError> {
+fn container_config(
+    request: &CreateRequest,
+    image: &Image,
+    id: ContainerId,
+) -> Result<ContainerConfig, EngineError> {
     let defaults = ImageDefaults::of(&image.config);
     let mut labels = defaults.labels.clone();
     labels.extend(request.labels.clone());
@@ -62,11 +90,15 @@ fn container_config(request: &CreateRequest, image: &Image, id: ContainerId) -> 
         created: Timestamp::now().to_string(),
         image: request.image.clone(),
         image_id: image.id.to_string(),
-        layers: image.layers.iter().map(|layer| layer.as_str().to_owned()).collect(),
+        layers: image
+            .layers
+            .iter()
+            .map(|layer| layer.as_str().to_owned())
+            .collect(),
         hostname: hostname(request, &id),
         labels: labels.into_iter().collect(),
         process: process_config(request, defaults),
-        host: host_config(request)?,
+        host: host_config(request, image)?,
         id,
     })
 }
@@ -74,7 +106,10 @@ fn container_config(request: &CreateRequest, image: &Image, id: ContainerId) -> 
 fn hostname(request: &CreateRequest, id: &ContainerId) -> String {
     match (&request.hostname, request.network) {
         (Some(name), _) => name.clone(),
-        (None, NetworkMode::Host) => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        (None, NetworkMode::Host) => rustix::system::uname()
+            .nodename()
+            .to_string_lossy()
+            .into_owned(),
         (None, _) => id.short().to_owned(),
     }
 }
@@ -95,7 +130,9 @@ struct ImageDefaults {
 
 impl ImageDefaults {
     fn of(config: &ImageConfiguration) -> ImageDefaults {
-        let Some(config) = config.config() else { return ImageDefaults::default() };
+        let Some(config) = config.config() else {
+            return ImageDefaults::default();
+        };
         ImageDefaults {
             entrypoint: config.entrypoint().clone().unwrap_or_default(),
             command: config.cmd().clone().unwrap_or_default(),
@@ -126,7 +163,10 @@ fn process_config(request: &CreateRequest, image: ImageDefaults) -> ProcessConfi
         working_dir: request.workdir.clone().unwrap_or(image.working_dir),
         tty: request.tty,
         open_stdin: request.interactive,
-        stop_signal: request.stop_signal.map(|signal| signal.to_string()).or(image.stop_signal),
+        stop_signal: request
+            .stop_signal
+            .map(|signal| signal.to_string())
+            .or(image.stop_signal),
         stop_timeout: request.stop_timeout,
         exposed_ports: image.exposed_ports,
         volumes: image.volumes,
@@ -154,10 +194,13 @@ fn environment(image: Vec<String>, changes: &[Variable]) -> Vec<String> {
     for change in changes {
         set(&change.name, change.value.as_deref());
     }
-    variables.into_iter().map(|(name, value)| format!("{name}={value}")).collect()
+    variables
+        .into_iter()
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect()
 }
 
-fn host_config(request: &CreateRequest) -> Result<HostConfig, EngineError> {
+fn host_config(request: &CreateRequest, image: &Image) -> Result<HostConfig, EngineError> {
     let limit = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
     let ulimits = request.ulimits.iter().map(|ulimit| UlimitConfig {
         name: ulimit.resource.name().to_owned(),
@@ -165,9 +208,13 @@ fn host_config(request: &CreateRequest) -> Result<HostConfig, EngineError> {
         hard: limit(ulimit.hard),
     });
     let mut host = HostConfig {
-        network: request.network.to_string(),
+        network: network(request.network, &image.config).to_owned(),
         ports: request.ports.clone(),
-        mounts: request.mounts.iter().map(mount_config).collect::<Result<_, _>>()?,
+        mounts: request
+            .mounts
+            .iter()
+            .map(mount_config)
+            .collect::<Result<_, _>>()?,
         read_only_root: request.read_only,
         cap_add: request.cap_add.clone(),
         cap_drop: request.cap_drop.clone(),
@@ -183,12 +230,26 @@ fn host_config(request: &CreateRequest) -> Result<HostConfig, EngineError> {
         match option {
             SecurityOption::NoNewPrivileges(on) => host.no_new_privileges = *on,
             SecurityOption::Seccomp(SeccompChoice::Default) => host.seccomp = None,
-            SecurityOption::Seccomp(SeccompChoice::Unconfined) => host.seccomp = Some("unconfined".to_owned()),
-            SecurityOption::Seccomp(SeccompChoice::Profile(text)) => host.seccomp = Some(text.clone()),
+            SecurityOption::Seccomp(SeccompChoice::Unconfined) => {
+                host.seccomp = Some("unconfined".to_owned())
+            }
+            SecurityOption::Seccomp(SeccompChoice::Profile(text)) => {
+                host.seccomp = Some(text.clone())
+            }
             SecurityOption::SeccompFile(path) => host.seccomp = Some(read_profile(path)?),
         }
     }
     Ok(host)
+}
+
+/// pasta is the default; the embedded image needs nothing.
+fn network(mode: NetworkMode, image: &ImageConfiguration) -> &'static str {
+    match mode {
+        NetworkMode::Default if is_builtin(image) => "none",
+        NetworkMode::Default | NetworkMode::Pasta => "pasta",
+        NetworkMode::None => "none",
+        NetworkMode::Host => "host",
+    }
 }
 
 fn read_profile(path: &str) -> Result<String, EngineError> {
@@ -211,9 +272,12 @@ fn mount_config(mount: &Mount) -> Result<MountConfig, EngineError> {
 fn bind_config(bind: &BindOptions) -> Result<MountConfig, EngineError> {
     let exists = fs::symlink_metadata(&bind.source).is_ok();
     if !exists && bind.create_source {
-        fs::create_dir_all(&bind.source).map_err(EngineError::file("make the directory", &bind.source))?;
+        fs::create_dir_all(&bind.source)
+            .map_err(EngineError::file("make the directory", &bind.source))?;
     } else if !exists {
-        return Err(EngineError::NoBindSource { path: bind.source.clone() });
+        return Err(EngineError::NoBindSource {
+            path: bind.source.clone(),
+        });
     }
     Ok(MountConfig {
         kind: "bind".to_owned(),
@@ -227,7 +291,12 @@ fn tmpfs_config(tmpfs: &TmpfsOptions) -> MountConfig {
     let mut options = tmpfs.flags.clone();
     options.extend(tmpfs.size.map(|size| format!("size={size}")));
     options.extend(tmpfs.mode.map(|mode| format!("mode={mode:o}")));
-    MountConfig { kind: "tmpfs".to_owned(), source: String::new(), target: String::new(), options }
+    MountConfig {
+        kind: "tmpfs".to_owned(),
+        source: String::new(),
+        target: String::new(),
+        options,
+    }
 }
 
 #[cfg(test)]
@@ -236,9 +305,21 @@ mod tests {
 
     #[test]
     fn image_variables_without_a_value_bring_nothing_in() {
-        let image = ["SECRET", "SEC*", "*", "=x", "A=1", "B=2"].map(str::to_owned).to_vec();
-        let change = |name: &str, value: Option<&str>| Variable { name: name.into(), value: value.map(str::to_owned) };
-        let env = environment(image, &[change("A", Some("3")), change("B", None), change("C", Some(""))]);
+        let image = ["SECRET", "SEC*", "*", "=x", "A=1", "B=2"]
+            .map(str::to_owned)
+            .to_vec();
+        let change = |name: &str, value: Option<&str>| Variable {
+            name: name.into(),
+            value: value.map(str::to_owned),
+        };
+        let env = environment(
+            image,
+            &[
+                change("A", Some("3")),
+                change("B", None),
+                change("C", Some("")),
+            ],
+        );
         assert_eq!(env, ["A=3", "C="]);
     }
 }

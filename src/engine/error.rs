@@ -7,8 +7,8 @@ use super::worker::RoleFailure;
 use crate::container::{ContainerError, ContainerNameError};
 use crate::image::{ImageError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
+use crate::net::pasta::PastaError;
 use crate::net::ports::PortSpecError;
-use crate::net::publish::PublishError;
 use crate::runtime::home::HomeError;
 use crate::runtime::plan::PlanError;
 use crate::runtime::seccomp::SeccompError;
@@ -37,7 +37,7 @@ pub enum EngineError {
     #[error(transparent)]
     PortSpec(#[from] PortSpecError),
     #[error(transparent)]
-    Publish(#[from] PublishError),
+    Pasta(#[from] PastaError),
     #[error(transparent)]
     Start(StartFailure),
     #[error(transparent)]
@@ -47,26 +47,41 @@ pub enum EngineError {
     #[error("the {role} ended without a result (code {code})")]
     RoleDied { role: &'static str, code: i32 },
     #[error("{operation} {path}: {source}")]
-    File { operation: &'static str, path: PathBuf, source: io::Error },
+    File {
+        operation: &'static str,
+        path: PathBuf,
+        source: io::Error,
+    },
     #[error("{operation}: {source}")]
-    System { operation: &'static str, source: io::Error },
+    System {
+        operation: &'static str,
+        source: io::Error,
+    },
     #[error("bind source path does not exist: {path}")]
     NoBindSource { path: PathBuf },
-    #[error("cidfile {path} exists already: make sure the other container isn't running or delete it")]
+    #[error(
+        "cidfile {path} exists already: make sure the other container isn't running or delete it"
+    )]
     CidFileExists { path: PathBuf },
     #[error("container {name} is not running")]
     NotRunning { name: String },
-    #[error("cannot remove container \"{name}\": container is running: stop the container before removing or force remove")]
+    #[error(
+        "cannot remove container \"{name}\": container is running: stop the container before removing or force remove"
+    )]
     RemoveRunning { name: String },
     #[error("container {name} has no terminal")]
     NoTerminal { name: String },
     #[error("the monitor of container {name} ended; everything in the container with it")]
     MonitorDied { name: String },
     #[error("the monitor of container {name} speaks protocol {theirs}, this bryo {ours}")]
-    MonitorVersion { name: String, theirs: u32, ours: u32 },
+    MonitorVersion {
+        name: String,
+        theirs: u32,
+        ours: u32,
+    },
     #[error("the monitor of container {name}: {message}")]
     Monitor { name: String, message: String },
-    #[error("the embedded image needs no network, but {image} does, and neither pasta nor a substitute is installed")]
+    #[error("{image} wants a network, and pasta, which connects it without root, is not installed")]
     NoNetworkHelper { image: String },
 }
 
@@ -76,11 +91,14 @@ impl EngineError {
         match self {
             EngineError::Role(failure) => failure.hints.clone(),
             EngineError::Start(StartFailure::Network { hints, .. }) => hints.clone(),
-            EngineError::Publish(error) => error.hints(),
+            EngineError::Pasta(error) => error.hints(),
             EngineError::Home(_) => vec!["bryo doctor".to_owned()],
             EngineError::RemoveRunning { name } => vec![format!("bryo rm -f {name}")],
             EngineError::NoNetworkHelper { .. } => {
-                vec!["install the package passt".to_owned(), "or use --network none, or --network host".to_owned()]
+                vec![
+                    "install the package passt".to_owned(),
+                    "or use --network none, or --network host".to_owned(),
+                ]
             }
             _ => Vec::new(),
         }
@@ -89,15 +107,22 @@ impl EngineError {
     /// Docker's exit code of `run`, `create` and `start`.
     pub fn exit_code(&self) -> i32 {
         match self {
-            EngineError::Start(StartFailure::Setup(error)) => error.exit_code(),
+            EngineError::Start(failure) => failure.exit_code(),
             EngineError::Interrupted { signal } => 128 + signal,
             _ => 125,
         }
     }
 
-    pub(super) fn file(operation: &'static str, path: &std::path::Path) -> impl FnOnce(io::Error) -> EngineError {
+    pub(super) fn file(
+        operation: &'static str,
+        path: &std::path::Path,
+    ) -> impl FnOnce(io::Error) -> EngineError {
         let path = path.to_owned();
-        move |source| EngineError::File { operation, path, source }
+        move |source| EngineError::File {
+            operation,
+            path,
+            source,
+        }
     }
 
     pub(super) fn system(operation: &'static str) -> impl FnOnce(io::Error) -> EngineError {
@@ -107,7 +132,9 @@ impl EngineError {
 
 impl From<StoreError> for EngineError {
     fn from(source: StoreError) -> EngineError {
-        EngineError::Store { source: Box::new(source) }
+        EngineError::Store {
+            source: Box::new(source),
+        }
     }
 }
 

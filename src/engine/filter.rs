@@ -20,7 +20,10 @@ impl Engine {
     ) -> Result<Vec<ContainerSummary>, EngineError> {
         let filters = &request.filters;
         let created = |name: &Option<String>| {
-            let summary = name.as_ref().map(|name| self.container(name, false)).transpose()?;
+            let summary = name
+                .as_ref()
+                .map(|name| self.container(name, false))
+                .transpose()?;
             Ok::<_, EngineError>(summary.map(|summary| summary.config.created))
         };
         let (before, since) = (created(&filters.before)?, created(&filters.since)?);
@@ -28,9 +31,15 @@ impl Engine {
         let keep = |summary: &ContainerSummary| {
             matches_record(filters, summary)
                 && matches_config(filters, summary)
-                && before.as_ref().is_none_or(|before| summary.config.created < *before)
-                && since.as_ref().is_none_or(|since| summary.config.created > *since)
-                && ancestors.as_ref().is_none_or(|all| all.iter().any(|image| descends(summary, image)))
+                && before
+                    .as_ref()
+                    .is_none_or(|before| summary.config.created < *before)
+                && since
+                    .as_ref()
+                    .is_none_or(|since| summary.config.created > *since)
+                && ancestors
+                    .as_ref()
+                    .is_none_or(|all| all.iter().any(|image| descends(summary, image)))
         };
         Ok(found.into_iter().filter(keep).collect())
     }
@@ -41,7 +50,13 @@ impl Engine {
             return Ok(None);
         }
         let store = self.images()?;
-        Ok(Some(filters.ancestor.iter().filter_map(|name| store.resolve(name).ok()).collect()))
+        Ok(Some(
+            filters
+                .ancestor
+                .iter()
+                .filter_map(|name| store.resolve(name).ok())
+                .collect(),
+        ))
     }
 }
 
@@ -54,28 +69,55 @@ fn descends(summary: &ContainerSummary, image: &Image) -> bool {
 }
 
 fn matches_record(filters: &PsFilters, summary: &ContainerSummary) -> bool {
-    let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| wanted.is_empty() || wanted.iter().any(|text| test(text));
+    let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| {
+        wanted.is_empty() || wanted.iter().any(|text| test(text))
+    };
     let status = |wanted: &Status| *wanted == summary.state();
-    any(&filters.id, &|id| summary.record.id.as_str().starts_with(id))
-        && filters.name_matches(&summary.name)
+    any(&filters.id, &|id| {
+        summary.record.id.as_str().starts_with(id)
+    }) && filters.name_matches(&summary.name)
         && (filters.status.is_empty() || filters.status.iter().any(status))
-        && (filters.exited.is_empty() || summary.exit_code().is_some_and(|code| filters.exited.contains(&code)))
+        && (filters.exited.is_empty()
+            || summary
+                .exit_code()
+                .is_some_and(|code| filters.exited.contains(&code)))
         && any(&filters.health, &|health| health == "none")
 }
 
 fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {
-    let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| wanted.is_empty() || wanted.iter().any(|text| test(text));
+    let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| {
+        wanted.is_empty() || wanted.iter().any(|text| test(text))
+    };
     let host = &summary.config.host;
     let label = |wanted: &super::request::LabelFilter| {
         let mut labels = summary.config.labels.iter();
-        labels.any(|(key, value)| wanted.matches(&Label { key: key.clone(), value: value.clone() }))
+        labels.any(|(key, value)| {
+            wanted.matches(&Label {
+                key: key.clone(),
+                value: value.clone(),
+            })
+        })
     };
-    let volume = |text: &str| host.mounts.iter().any(|mount| mount.target == text || mount.source == text);
-    let port = |text: &str| text.split_once('/').map_or_else(|| format!("{text}/tcp"), |_| text.to_owned());
-    let publish = |text: &str| host.ports.iter().any(|spec| spec.ends_with(&format!(":{}", port(text))));
+    let volume = |text: &str| {
+        host.mounts
+            .iter()
+            .any(|mount| mount.target == text || mount.source == text)
+    };
+    let port = |text: &str| {
+        text.split_once('/')
+            .map_or_else(|| format!("{text}/tcp"), |_| text.to_owned())
+    };
+    let publish = |text: &str| {
+        host.ports
+            .iter()
+            .any(|spec| spec.ends_with(&format!(":{}", port(text))))
+    };
     let expose = |text: &str| {
         let exposed = summary.config.process.exposed_ports.iter();
-        exposed.map(|known| port(known)).any(|known| known == port(text)) || publish(text)
+        exposed
+            .map(|known| port(known))
+            .any(|known| known == port(text))
+            || publish(text)
     };
     filters.labels.iter().all(label)
         && any(&filters.volume, &volume)

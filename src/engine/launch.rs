@@ -26,7 +26,11 @@ pub struct Prepared {
 
 impl Engine {
     /// Writes the container's own /etc files and makes its specification, plan and filter.
-    pub fn prepare(&self, record: &Record, config: &ContainerConfig) -> Result<Prepared, EngineError> {
+    pub fn prepare(
+        &self,
+        record: &Record,
+        config: &ContainerConfig,
+    ) -> Result<Prepared, EngineError> {
         let single_id = Subids::find().is_none();
         let dns_forward = write_network_files(record, config)?;
         let mut parameters = parameters(config, single_id)?;
@@ -37,16 +41,25 @@ impl Engine {
             seccomp: seccomp::program(&spec, Machine::host(), single_id)?,
             rootfs: self.rootfs(record, config),
             init: config.host.init,
-            cgroup: cgroup::delegated().ok().map(|parent| cgroup::path_of(&parent, record.id.as_str())),
+            cgroup: cgroup::delegated()
+                .ok()
+                .map(|parent| cgroup::path_of(&parent, record.id.as_str())),
             spec,
         };
-        Ok(Prepared { launch, dns_forward })
+        Ok(Prepared {
+            launch,
+            dns_forward,
+        })
     }
 
     fn rootfs(&self, record: &Record, config: &ContainerConfig) -> Rootfs {
         let layers = self.paths.layers();
         Rootfs {
-            lower: config.layers.iter().map(|layer| layers.join(layer).join("fs")).collect(),
+            lower: config
+                .layers
+                .iter()
+                .map(|layer| layers.join(layer).join("fs"))
+                .collect(),
             upper: record.upper(),
             work: record.path("work"),
             merged: record.path("merged"),
@@ -56,7 +69,10 @@ impl Engine {
     }
 }
 
-fn parameters(config: &ContainerConfig, single_id: bool) -> Result<ContainerParameters, EngineError> {
+fn parameters(
+    config: &ContainerConfig,
+    single_id: bool,
+) -> Result<ContainerParameters, EngineError> {
     let host = &config.host;
     let process = &config.process;
     let mut parameters = ContainerParameters {
@@ -77,7 +93,11 @@ fn parameters(config: &ContainerConfig, single_id: bool) -> Result<ContainerPara
         sysctls: host.sysctls.clone().into_iter().collect(),
         rlimits: host.ulimits.iter().map(rlimit).collect(),
         shm_size: host.shm_size,
-        network: if host.network == "host" { NetworkChoice::Host } else { NetworkChoice::Private },
+        network: if host.network == "host" {
+            NetworkChoice::Host
+        } else {
+            NetworkChoice::Private
+        },
         single_id,
         processors: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),
         ..ContainerParameters::default()
@@ -87,7 +107,12 @@ fn parameters(config: &ContainerConfig, single_id: bool) -> Result<ContainerPara
         Some("unconfined") => SeccompChoice::Unconfined,
         Some(text) => {
             let capabilities = parameters.capabilities().map_err(spec::SpecError::from)?;
-            SeccompChoice::Profile(Box::new(seccomp::parse(text.as_bytes(), capabilities, Machine::host(), kernel())?))
+            SeccompChoice::Profile(Box::new(seccomp::parse(
+                text.as_bytes(),
+                capabilities,
+                Machine::host(),
+                kernel(),
+            )?))
         }
     };
     Ok(parameters)
@@ -97,14 +122,22 @@ fn parameters(config: &ContainerConfig, single_id: bool) -> Result<ContainerPara
 fn kernel() -> (u32, u32) {
     let name = rustix::system::uname();
     let release = name.release().to_string_lossy();
-    let mut numbers = release.split(['.', '-']).map_while(|part| part.parse().ok());
+    let mut numbers = release
+        .split(['.', '-'])
+        .map_while(|part| part.parse().ok());
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 fn rlimit(ulimit: &UlimitConfig) -> PosixRlimit {
     let name = format!("RLIMIT_{}", ulimit.name.to_ascii_uppercase());
-    let kind = name.parse().expect("the request's resources are those of the runtime specification");
-    let built = PosixRlimitBuilder::default().typ::<oci_spec::runtime::PosixRlimitType>(kind).soft(ulimit.soft).hard(ulimit.hard).build();
+    let kind = name
+        .parse()
+        .expect("the request's resources are those of the runtime specification");
+    let built = PosixRlimitBuilder::default()
+        .typ::<oci_spec::runtime::PosixRlimitType>(kind)
+        .soft(ulimit.soft)
+        .hard(ulimit.hard)
+        .build();
     built.expect("kind and both limits are given")
 }
 
@@ -112,7 +145,11 @@ fn mount(config: &MountConfig) -> Mount {
     let builder = MountBuilder::default()
         .destination(&config.target)
         .typ(config.kind.clone())
-        .source(if config.source.is_empty() { &config.kind } else { &config.source })
+        .source(if config.source.is_empty() {
+            &config.kind
+        } else {
+            &config.source
+        })
         .options(config.options.clone());
     builder.build().expect("a mount has no required field")
 }
@@ -152,7 +189,11 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
         _ => Reach::Pasta { ipv6: routes.ipv6 },
     };
     let resolver = resolver::resolver(&read("/etc/resolv.conf"), &Overrides::default(), reach);
-    let texts = [hosts.text(), hosts::hostname_text(&config.hostname), resolver.text];
+    let texts = [
+        hosts.text(),
+        hosts::hostname_text(&config.hostname),
+        resolver.text,
+    ];
     for (name, text) in NETWORK_FILES.iter().zip(texts) {
         write_shared(&record.path(name), &text)?;
     }
@@ -162,6 +203,7 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
 /// Readable by every user of the container, whatever the umask.
 fn write_shared(path: &Path, text: &str) -> Result<(), EngineError> {
     use std::os::unix::fs::PermissionsExt;
-    let written = fs::write(path, text).and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644)));
+    let written = fs::write(path, text)
+        .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644)));
     written.map_err(EngineError::file("write", path))
 }

@@ -26,7 +26,11 @@ pub struct LogLine {
 
 impl Engine {
     /// Gives every wanted entry to `show`, which ends it by `false`.
-    pub fn logs(&self, request: &LogsRequest, mut show: impl FnMut(LogLine) -> bool) -> Result<(), EngineError> {
+    pub fn logs(
+        &self,
+        request: &LogsRequest,
+        mut show: impl FnMut(LogLine) -> bool,
+    ) -> Result<(), EngineError> {
         let record = self.find(&request.name)?;
         let path = record.log();
         let file = match File::open(&path) {
@@ -37,7 +41,11 @@ impl Engine {
         };
         let watch = request.follow.then(|| Watch::new(&record)).transpose()?;
         let mut reader = LogReader::new(BufReader::with_capacity(64 * 1024, file));
-        let failed = |source| EngineError::File { operation: "read", path: path.clone(), source };
+        let failed = |source| EngineError::File {
+            operation: "read",
+            path: path.clone(),
+            source,
+        };
         for entry in tail(&mut reader, request).map_err(failed)? {
             if !show(entry) {
                 return Ok(());
@@ -61,7 +69,10 @@ impl Engine {
 }
 
 /// The entries there are now, the last `tail` lines of them.
-fn tail<R: std::io::BufRead>(reader: &mut LogReader<R>, request: &LogsRequest) -> std::io::Result<VecDeque<LogLine>> {
+fn tail<R: std::io::BufRead>(
+    reader: &mut LogReader<R>,
+    request: &LogsRequest,
+) -> std::io::Result<VecDeque<LogLine>> {
     let mut kept: VecDeque<LogLine> = VecDeque::new();
     let mut lines = 0u64;
     while let Some(entry) = reader.next()? {
@@ -85,15 +96,23 @@ fn tail<R: std::io::BufRead>(reader: &mut LogReader<R>, request: &LogsRequest) -
 }
 
 fn line(entry: LogEntry) -> LogLine {
-    LogLine { stream: entry.stream, time: entry.time, text: entry.text }
+    LogLine {
+        stream: entry.stream,
+        time: entry.time,
+        text: entry.text,
+    }
 }
 
 fn wanted(entry: &LogEntry, request: &LogsRequest) -> bool {
-    request.since.is_none_or(|since| time_of(entry).is_none_or(|time| time >= since.0))
+    request
+        .since
+        .is_none_or(|since| time_of(entry).is_none_or(|time| time >= since.0))
 }
 
 fn past(entry: &LogEntry, request: &LogsRequest) -> bool {
-    request.until.is_some_and(|until| time_of(entry).is_some_and(|time| time > until.0))
+    request
+        .until
+        .is_some_and(|until| time_of(entry).is_some_and(|time| time > until.0))
 }
 
 fn time_of(entry: &LogEntry) -> Option<Timestamp> {
@@ -105,12 +124,22 @@ struct Watch(Inotify);
 
 impl Watch {
     fn new(record: &Record) -> Result<Watch, EngineError> {
-        let failed = |error: nix::errno::Errno| EngineError::System { operation: "watch the log", source: error.into() };
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(failed)?;
-        inotify.add_watch(&record.log(), AddWatchFlags::IN_MODIFY).map_err(failed)?;
+        let failed = |error: nix::errno::Errno| EngineError::System {
+            operation: "watch the log",
+            source: error.into(),
+        };
+        let inotify =
+            Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).map_err(failed)?;
+        inotify
+            .add_watch(&record.log(), AddWatchFlags::IN_MODIFY)
+            .map_err(failed)?;
         // The exit record appears by a rename in the directory, or the directory itself is renamed away.
-        let changes = AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MOVE_SELF | AddWatchFlags::IN_DELETE_SELF;
-        inotify.add_watch(&record.directory, changes).map_err(failed)?;
+        let changes = AddWatchFlags::IN_MOVED_TO
+            | AddWatchFlags::IN_MOVE_SELF
+            | AddWatchFlags::IN_DELETE_SELF;
+        inotify
+            .add_watch(&record.directory, changes)
+            .map_err(failed)?;
         Ok(Watch(inotify))
     }
 
@@ -119,7 +148,11 @@ impl Watch {
         let mut set = PollSet::new();
         set.add(self.0.as_fd(), Interest::Read, ());
         let second = std::time::Duration::from_secs(1);
-        if !set.wait(Some(second)).map_err(EngineError::system("watch the log"))?.is_empty() {
+        if !set
+            .wait(Some(second))
+            .map_err(EngineError::system("watch the log"))?
+            .is_empty()
+        {
             let _ = self.0.read_events();
         }
         Ok(())

@@ -36,18 +36,26 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(paths: Paths) -> Engine {
-        Engine { containers: Containers::new(&paths), paths }
+        Engine {
+            containers: Containers::new(&paths),
+            paths,
+        }
     }
 
     /// The image half of the store.
     pub fn images(&self) -> Result<Store, EngineError> {
-        Store::open(&self.paths).map_err(|source| EngineError::Store { source: Box::new(source) })
+        Store::open(&self.paths).map_err(|source| EngineError::Store {
+            source: Box::new(source),
+        })
     }
 
     /// Calls `use_home` with the way to the home namespace.
     fn with_home<T>(&self, use_home: impl FnOnce(&Home<'_>) -> T) -> T {
         let members = || self.living_monitors();
-        use_home(&Home { paths: &self.paths, members: &members })
+        use_home(&Home {
+            paths: &self.paths,
+            members: &members,
+        })
     }
 
     /// Asked only where the record of the home namespace was lost.

@@ -1,1 +1,217 @@
-//! pull
+//! `pull`: a registry's image into the store. Runs inside the home namespace, in a role that may have threads; prints nothing.
+
+use std::collections::BTreeSet;
+use std::io::Read;
+use std::sync::{Mutex, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::image::{
+    Digest, ImageError, LayerReport, Limits, Platform, Reference, Store, StoreError, TempLayer,
+    UnpackError, UnpackOptions, unpack,
+};
+use crate::registry::{
+    self, LayerSink, Progress, Pulled, RegistryConfig, RegistryError, SinkError,
+};
+
+/// What to pull. `-q` is the caller's choice of a [`Progress`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PullRequest {
+    pub reference: Reference,
+    /// In `Platform`'s own notation; the host's where absent.
+    pub platform: Option<String>,
+    /// Only one id is mapped here, so owners of files cannot be kept.
+    pub single_id: bool,
+}
+
+/// What a pull did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PullOutcome {
+    /// The image's id, the digest of its configuration.
+    pub id: Digest,
+    /// Of the manifest or index that the reference names: docker's `Digest:` line.
+    pub digest: Digest,
+    /// The reference named this very image before.
+    pub up_to_date: bool,
+    /// Said once each: owners or attributes that could not be kept, an image for another platform.
+    pub warnings: Vec<String>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum PullError {
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error("store image {reference}: {source}")]
+    Store {
+        reference: String,
+        source: StoreError,
+    },
+    #[error(transparent)]
+    Platform(#[from] crate::image::PlatformError),
+}
+
+impl PullError {
+    /// Commands or steps that cure the error.
+    pub fn hints(&self) -> Vec<String> {
+        match self {
+            PullError::Registry(error) => error.hints(),
+            PullError::Platform(_) => vec!["as in --platform linux/arm64".to_owned()],
+            PullError::Store { .. } => Vec::new(),
+        }
+    }
+}
+
+/// Why a layer could not be stored.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreLayerError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Unpack(#[from] UnpackError),
+    #[error(
+        "its uncompressed content has digest {actual}, the image's configuration says {expected}"
+    )]
+    DiffId { expected: Digest, actual: Digest },
+}
+
+/// Tries to begin again when a layer vanishes between being found and being used; the lease makes even one unlikely.
+const TRIES: u32 = 3;
+
+/// Pulls and names the image. Nothing shows in the store before everything is verified.
+pub fn pull(
+    store: &Store,
+    request: &PullRequest,
+    config: &RegistryConfig,
+    progress: &dyn Progress,
+) -> Result<PullOutcome, PullError> {
+    let in_store = |source| PullError::Store {
+        reference: request.reference.familiar(),
+        source,
+    };
+    let platform: Option<Platform> = request.platform.as_deref().map(str::parse).transpose()?;
+    let _lease = store.lease().map_err(in_store)?;
+    let before = current(store, &request.reference);
+    let mut tries = 1;
+    loop {
+        let sink = StoreSink::new(store, request.single_id);
+        let pulled = registry::pull(
+            &request.reference,
+            platform.as_ref(),
+            config,
+            &sink,
+            progress,
+        )?;
+        match sink.commit(&pulled, &names(&request.reference, &pulled)) {
+            Ok((id, mut warnings)) => {
+                warnings.extend(platform_warning(request, &pulled));
+                return Ok(PullOutcome {
+                    up_to_date: before.as_ref() == Some(&id),
+                    id,
+                    digest: pulled.named_digest,
+                    warnings,
+                });
+            }
+            Err(StoreError::MissingLayer { .. }) if tries < TRIES => tries += 1,
+            Err(source) => return Err(in_store(source)),
+        }
+    }
+}
+
+/// The image that the reference names now.
+fn current(store: &Store, reference: &Reference) -> Option<Digest> {
+    let found: Result<_, ImageError> = store.resolve(&reference.to_string());
+    found.ok().map(|image| image.id)
+}
+
+/// As docker: a tag names the image, and so does what the tag stands for now; asked for by digest, the tag is ignored.
+fn names(reference: &Reference, pulled: &Pulled) -> Vec<Reference> {
+    let by_digest = reference.with_digest(pulled.named_digest.clone());
+    match reference.digest() {
+        Some(_) => vec![by_digest],
+        None => vec![reference.clone(), by_digest],
+    }
+}
+
+/// docker's own words; with `--platform` such an image is refused instead.
+fn platform_warning(request: &PullRequest, pulled: &Pulled) -> Option<String> {
+    let host = Platform::host();
+    let fits = request.platform.is_some() || host.rank(&pulled.platform).is_some();
+    (!fits).then(|| {
+        format!(
+            "the requested image's platform ({}) does not match the detected host platform ({host}) and no specific platform was requested",
+            pulled.platform
+        )
+    })
+}
+
+/// Unpacks layers into temporary directories and gives all of them their names at the end, with one sync.
+struct StoreSink<'a> {
+    store: &'a Store,
+    options: UnpackOptions,
+    unpacked: Mutex<Vec<(TempLayer, LayerReport)>>,
+}
+
+impl<'a> StoreSink<'a> {
+    fn new(store: &'a Store, single_id: bool) -> StoreSink<'a> {
+        StoreSink {
+            store,
+            options: UnpackOptions {
+                single_id,
+                limits: Limits::default(),
+                // Layers unpack at the same time, each behind two threads of its own: the processors are busy.
+                writers: 0,
+            },
+            unpacked: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn unpack(&self, expected: &Digest, tar: &mut dyn Read) -> Result<(), StoreLayerError> {
+        let layer = self.store.begin_layer()?;
+        let report = unpack(tar, &layer, &self.options)?;
+        if report.diff_id != *expected {
+            return Err(StoreLayerError::DiffId {
+                expected: expected.clone(),
+                actual: report.diff_id,
+            });
+        }
+        let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+        unpacked.push((layer, report));
+        Ok(())
+    }
+
+    /// The image's id, and what could not be kept of its layers.
+    fn commit(
+        self,
+        pulled: &Pulled,
+        names: &[Reference],
+    ) -> Result<(Digest, Vec<String>), StoreError> {
+        let unpacked = self.unpacked.into_inner();
+        let unpacked = unpacked.unwrap_or_else(PoisonError::into_inner);
+        let warnings: BTreeSet<String> = unpacked
+            .iter()
+            .flat_map(|(_, report)| report.warnings.iter().cloned())
+            .collect();
+        self.store.commit_layers(unpacked)?;
+        let id = self.store.commit_image(
+            &pulled.manifest,
+            &pulled.media_type,
+            &pulled.config,
+            &pulled.diff_ids,
+            names,
+        )?;
+        Ok((id, warnings.into_iter().collect()))
+    }
+}
+
+impl LayerSink for StoreSink<'_> {
+    fn has(&self, diff_id: &Digest) -> bool {
+        self.store.has_layer(diff_id)
+    }
+
+    fn store(&self, diff_id: &Digest, tar: &mut dyn Read) -> Result<(), SinkError> {
+        self.unpack(diff_id, tar).map_err(SinkError::new)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,10 @@ impl Engine {
     /// Deletes what removed containers have left, this command's and those that were interrupted.
     pub fn empty_trash(&self) -> Result<(), EngineError> {
         let rubbish = self.containers.rubbish();
-        let stubborn: Vec<PathBuf> = rubbish.into_iter().filter(|path| remove_path(path).is_err()).collect();
+        let stubborn: Vec<PathBuf> = rubbish
+            .into_iter()
+            .filter(|path| remove_path(path).is_err())
+            .collect();
         if stubborn.is_empty() {
             return Ok(());
         }
@@ -51,11 +54,24 @@ impl Engine {
     pub fn image_uses(&self) -> Result<Vec<Use>, EngineError> {
         let mut uses = Vec::new();
         for record in self.containers.all()? {
-            let Ok(config) = record.config() else { continue };
-            let layers: Vec<LayerDir> = config.layers.iter().filter_map(|layer| layer.parse().ok()).collect();
-            let Ok(image) = config.image_id.parse() else { continue };
+            let Ok(config) = record.config() else {
+                continue;
+            };
+            let layers: Vec<LayerDir> = config
+                .layers
+                .iter()
+                .filter_map(|layer| layer.parse().ok())
+                .collect();
+            let Ok(image) = config.image_id.parse() else {
+                continue;
+            };
             let running = record.status().is_ok_and(|status| status.is_running());
-            uses.push(Use { image, layers, container: record.id.short().to_owned(), running });
+            uses.push(Use {
+                image,
+                layers,
+                container: record.id.short().to_owned(),
+                running,
+            });
         }
         Ok(uses)
     }

@@ -65,7 +65,8 @@ impl Session {
     pub fn follow(self, foreground: Foreground) -> Result<Outcome, EngineError> {
         let stdin = io::stdin();
         let raw = match self.tty && foreground.stdin {
-            true => RawMode::enter(stdin.as_fd()).map_err(EngineError::system("set the terminal to raw mode"))?,
+            true => RawMode::enter(stdin.as_fd())
+                .map_err(EngineError::system("set the terminal to raw mode"))?,
             false => None,
         };
         let mut signals = vec![Signal::SIGWINCH];
@@ -75,7 +76,11 @@ impl Session {
         let signals = Signals::watch(&signals).map_err(EngineError::system("watch for signals"))?;
         let reads_stdin = foreground.stdin;
         let mut follower = Follower {
-            detach: DetachMatch::new(if raw.is_some() { foreground.detach_keys } else { Vec::new() }),
+            detach: DetachMatch::new(if raw.is_some() {
+                foreground.detach_keys
+            } else {
+                Vec::new()
+            }),
             session: self,
             signals,
             reads_stdin,
@@ -116,14 +121,24 @@ impl Follower {
         let mut buffer = vec![0; CHUNK];
         loop {
             let mut set = PollSet::new();
-            set.add(self.session.connection.as_fd(), Interest::Read, Token::Monitor);
+            set.add(
+                self.session.connection.as_fd(),
+                Interest::Read,
+                Token::Monitor,
+            );
             set.add(self.signals.as_fd(), Interest::Read, Token::Signal);
             if !self.pending.is_empty() {
-                set.add(self.session.connection.as_fd(), Interest::Write, Token::Room);
+                set.add(
+                    self.session.connection.as_fd(),
+                    Interest::Write,
+                    Token::Room,
+                );
             } else if self.reads_stdin {
                 set.add(stdin, Interest::Read, Token::Stdin);
             }
-            let ready = set.wait(None).map_err(EngineError::system("wait for the container"))?;
+            let ready = set
+                .wait(None)
+                .map_err(EngineError::system("wait for the container"))?;
             for token in ready {
                 let ended = match token {
                     Token::Monitor => self.receive()?,
@@ -146,9 +161,11 @@ impl Follower {
         match self.session.connection.receive() {
             Ok(FromMonitor::Output(stream, bytes)) => Ok(write_output(stream, bytes)),
             Ok(FromMonitor::Reply(Reply::Exited(code))) => Ok(Some(Outcome::Exited(code))),
-            Ok(FromMonitor::Reply(Reply::Version(theirs))) => {
-                Err(EngineError::MonitorVersion { name, theirs, ours: crate::monitor::VERSION })
-            }
+            Ok(FromMonitor::Reply(Reply::Version(theirs))) => Err(EngineError::MonitorVersion {
+                name,
+                theirs,
+                ours: crate::monitor::VERSION,
+            }),
             Ok(FromMonitor::Reply(_) | FromMonitor::Nothing) => Ok(None),
             Ok(FromMonitor::Closed) | Err(_) => Err(EngineError::MonitorDied { name }),
         }
@@ -173,7 +190,10 @@ impl Follower {
             return;
         }
         if let Some((rows, columns)) = terminal::size(io::stdout().as_fd()) {
-            let _ = self.session.connection.request(&Request::Resize { rows, columns });
+            let _ = self
+                .session
+                .connection
+                .request(&Request::Resize { rows, columns });
         }
     }
 

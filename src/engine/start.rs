@@ -5,7 +5,9 @@ use std::os::fd::AsFd;
 use super::session::Session;
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Record, Status};
-use crate::monitor::{self, Attach, Birth, Connection, Orders, Reply, StartFailure};
+use crate::monitor::{self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure};
+use crate::net::pasta;
+use crate::net::route::HostRoutes;
 use crate::sys::{pidfd, socket};
 
 /// What whoever starts a container wants to see of it.
@@ -33,6 +35,7 @@ impl Engine {
             name: name.clone(),
             directory: record.directory.clone(),
             launch: prepared.launch,
+            network: self.network(&config, prepared.dns_forward)?,
             open_stdin: config.process.open_stdin,
             auto_remove: config.host.auto_remove,
             terminal_size: options.terminal_size,
@@ -40,7 +43,9 @@ impl Engine {
             wait: options.wait,
         };
         let entered = self.with_home(|home| {
-            home.enter(true, theirs, |gate, client| monitor::run(orders, Birth { client, gate }))
+            home.enter(true, theirs, |gate, client| {
+                monitor::run(orders, Birth { client, gate })
+            })
         });
         let entered = match entered {
             Ok(entered) => entered,
@@ -54,11 +59,44 @@ impl Engine {
         let _ = pidfd::wait_child(entered.pid);
         drop(entered.lock);
         match reply {
-            Ok(Some(Reply::Started)) => Ok(Session { connection, name, tty: config.process.tty }),
-            Ok(Some(Reply::Failed(StartFailure::Running { .. }))) => Ok(self.attach_running(record, name, &config)?),
+            Ok(Some(Reply::Started)) => Ok(Session {
+                connection,
+                name,
+                tty: config.process.tty,
+            }),
+            Ok(Some(Reply::Failed(StartFailure::Running { .. }))) => {
+                Ok(self.attach_running(record, name, &config)?)
+            }
             Ok(Some(Reply::Failed(failure))) => Err(EngineError::Start(failure)),
             _ => Err(EngineError::MonitorDied { name }),
         }
+    }
+
+    /// Who connects the container: pasta, unless it wants no network or the host's.
+    fn network(
+        &self,
+        config: &ContainerConfig,
+        dns_forward: bool,
+    ) -> Result<Option<NetworkOrders>, EngineError> {
+        if config.host.network != "pasta" {
+            return Ok(None);
+        }
+        let missing = || EngineError::NoNetworkHelper {
+            image: config.image.clone(),
+        };
+        let binary = pasta::find().ok_or_else(missing)?;
+        Ok(Some(NetworkOrders {
+            features: pasta::probe(&binary, &self.paths.cache)?,
+            ports: config
+                .host
+                .ports
+                .iter()
+                .map(|text| text.parse())
+                .collect::<Result<_, _>>()?,
+            routes: HostRoutes::read(),
+            dns_forward,
+            binary,
+        }))
     }
 
     /// A container whose monitor could not even be made, and that nobody wants to keep.
@@ -72,23 +110,50 @@ impl Engine {
     }
 
     /// Docker: starting what runs is no error.
-    fn attach_running(&self, record: &Record, name: String, config: &ContainerConfig) -> Result<Session, EngineError> {
+    fn attach_running(
+        &self,
+        record: &Record,
+        name: String,
+        config: &ContainerConfig,
+    ) -> Result<Session, EngineError> {
         let connection = self.connect(record, &name)?;
-        Ok(Session { connection, name, tty: config.process.tty })
+        Ok(Session {
+            connection,
+            name,
+            tty: config.process.tty,
+        })
     }
 
     pub(super) fn config_of(&self, record: &Record) -> Result<ContainerConfig, EngineError> {
         let read = record.config();
-        read.map_err(|source| EngineError::File { operation: "read", path: record.path("config.json"), source })
+        read.map_err(|source| EngineError::File {
+            operation: "read",
+            path: record.path("config.json"),
+            source,
+        })
     }
 
     /// The last run's monitor may still be tidying up: its directories and ports are free when it has ended.
-    pub(super) fn wait_for_last_monitor(&self, record: &Record, name: &str) -> Result<(), EngineError> {
-        let held = record.is_held().map_err(EngineError::system("ask for the container's lock"))?;
+    pub(super) fn wait_for_last_monitor(
+        &self,
+        record: &Record,
+        name: &str,
+    ) -> Result<(), EngineError> {
+        let held = record
+            .is_held()
+            .map_err(EngineError::system("ask for the container's lock"))?;
         let ended = matches!(record.status(), Ok(Status::Exited(_)));
-        let monitor = record.last_run().map(|state| state.monitor).filter(|_| held && ended);
-        let Some(monitor) = monitor else { return Ok(()) };
-        let failed = |source| EngineError::System { operation: "wait for the last monitor", source };
+        let monitor = record
+            .last_run()
+            .map(|state| state.monitor)
+            .filter(|_| held && ended);
+        let Some(monitor) = monitor else {
+            return Ok(());
+        };
+        let failed = |source| EngineError::System {
+            operation: "wait for the last monitor",
+            source,
+        };
         match monitor.open().map_err(failed)? {
             Some(pidfd) => pidfd::wait_end(pidfd.as_fd()).map_err(failed),
             None => {
@@ -103,9 +168,15 @@ impl Engine {
         let path = self.paths.monitor_socket(record.id.as_str());
         Connection::open(&path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {
-                EngineError::NotRunning { name: name.to_owned() }
+                EngineError::NotRunning {
+                    name: name.to_owned(),
+                }
             }
-            _ => EngineError::File { operation: "connect to the monitor at", path, source },
+            _ => EngineError::File {
+                operation: "connect to the monitor at",
+                path,
+                source,
+            },
         })
     }
 }

@@ -22,20 +22,35 @@ impl Engine {
             return Err(EngineError::NotRunning { name });
         }
         let mut connection = self.connect(record, &name)?;
-        connection.request(&Request::Signal(signal.number())).map_err(EngineError::system("ask the monitor"))?;
+        connection
+            .request(&Request::Signal(signal.number()))
+            .map_err(EngineError::system("ask the monitor"))?;
         match connection.reply() {
             Ok(Some(Reply::Done)) => Ok(()),
             Ok(Some(Reply::Refused(message))) => Err(EngineError::Monitor { name, message }),
-            Ok(Some(Reply::Version(theirs))) => Err(EngineError::MonitorVersion { name, theirs, ours: crate::monitor::VERSION }),
+            Ok(Some(Reply::Version(theirs))) => Err(EngineError::MonitorVersion {
+                name,
+                theirs,
+                ours: crate::monitor::VERSION,
+            }),
             // It ended while we asked: for a signal that is as good.
             _ => Ok(()),
         }
     }
 
     /// Asks the program to end, and ends it when it does not. A container that does not run is none of its business.
-    pub fn stop(&self, record: &Record, signal: Option<Signal>, timeout: StopTimeout) -> Result<(), EngineError> {
+    pub fn stop(
+        &self,
+        record: &Record,
+        signal: Option<Signal>,
+        timeout: StopTimeout,
+    ) -> Result<(), EngineError> {
         let config = self.config_of(record)?;
-        let own = config.process.stop_signal.as_deref().and_then(|text| text.parse().ok());
+        let own = config
+            .process
+            .stop_signal
+            .as_deref()
+            .and_then(|text| text.parse().ok());
         let signal = signal.or(own).unwrap_or(Signal::TERM);
         let grace = match timeout {
             StopTimeout::Default => match config.process.stop_timeout.unwrap_or(STOP_TIMEOUT) {
@@ -54,7 +69,9 @@ impl Engine {
         }
         match self.kill(record, Signal::KILL) {
             Err(EngineError::NotRunning { .. }) => Ok(()),
-            other => other.and_then(|()| self.ends_within(record, None)).map(drop),
+            other => other
+                .and_then(|()| self.ends_within(record, None))
+                .map(drop),
         }
     }
 
@@ -73,7 +90,11 @@ impl Engine {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
             let mut set = PollSet::new();
             set.add(connection.as_fd(), Interest::Read, ());
-            if set.wait(left).map_err(EngineError::system("wait for the container"))?.is_empty() {
+            if set
+                .wait(left)
+                .map_err(EngineError::system("wait for the container"))?
+                .is_empty()
+            {
                 if left.is_some_and(|left| left.is_zero()) {
                     return Ok(false);
                 }
@@ -114,11 +135,18 @@ impl Engine {
         if let Ok(connection) = self.connect(record, name)
             && connection.request(&Request::Wait).is_ok()
         {
-            let session = Session { connection, name: name.to_owned(), tty: false };
+            let session = Session {
+                connection,
+                name: name.to_owned(),
+                tty: false,
+            };
             return Ok(session.wait().ok());
         }
         // A monitor that does not answer: its end is seen through the kernel.
-        let failed = |source| EngineError::System { operation: "wait for the monitor", source };
+        let failed = |source| EngineError::System {
+            operation: "wait for the monitor",
+            source,
+        };
         if let Some(pidfd) = monitor.open().map_err(failed)? {
             pidfd::wait_end(pidfd.as_fd()).map_err(failed)?;
         }
@@ -143,7 +171,10 @@ impl Engine {
 
     /// The kernel ends everything below a monitor with it: its pid namespace.
     fn kill_monitor(&self, state: Option<&crate::container::RunState>) -> Result<(), EngineError> {
-        let failed = |source| EngineError::System { operation: "kill the monitor", source };
+        let failed = |source| EngineError::System {
+            operation: "kill the monitor",
+            source,
+        };
         let Some(state) = state else { return Ok(()) };
         if let Some(monitor) = state.monitor.open().map_err(failed)? {
             pidfd::kill_hard(monitor.as_fd()).map_err(failed)?;

@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Engine, EngineError};
 use crate::runtime::home::Gate;
+use crate::sys::pidfd;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::signal::{self, Signals};
-use crate::sys::pidfd;
 
 /// An error that has crossed the process boundary: its words, not its types.
 #[derive(Clone, Debug, Serialize, Deserialize, thiserror::Error)]
@@ -56,18 +56,24 @@ impl Engine {
         job: impl FnOnce() -> Result<T, RoleFailure>,
     ) -> Result<T, EngineError> {
         let pipe = pipe_with(PipeFlags::CLOEXEC);
-        let (result, report) = pipe.map_err(|error| EngineError::System { operation: "make a pipe", source: error.into() })?;
+        let (result, report) = pipe.map_err(|error| EngineError::System {
+            operation: "make a pipe",
+            source: error.into(),
+        })?;
         let watched = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
         let signals = Signals::watch(&watched).map_err(EngineError::system("watch for signals"))?;
         let parent = rustix::process::getpid();
         let entered = self.with_home(|home| {
-            home.enter(false, report, |gate, report| run_job(gate, parent, report.as_fd(), job))
+            home.enter(false, report, |gate, report| {
+                run_job(gate, parent, report.as_fd(), job)
+            })
         })?;
         let answer = read_answer(result, &signals);
         if answer.is_err() {
             let _ = rustix::process::kill_process(entered.pid, rustix::process::Signal::KILL);
         }
-        let code = pidfd::wait_child(entered.pid).map_err(EngineError::system("wait for a role"))?;
+        let code =
+            pidfd::wait_child(entered.pid).map_err(EngineError::system("wait for a role"))?;
         let answer = answer.map_err(|signal| EngineError::Interrupted { signal })?;
         match serde_json::from_slice::<Result<T, RoleFailure>>(&answer) {
             Ok(outcome) => outcome.map_err(EngineError::Role),

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use oci_spec::image::{Config, ConfigBuilder};
+use oci_spec::image::{Config, ConfigBuilder, ImageConfiguration};
 
 use super::compression::Decompressed;
 use super::digest::Digest;
@@ -115,6 +115,14 @@ fn commit(
 /// When the embedded image says it was made: it is the same bytes in every build of one program.
 const BUILTIN_CREATED: &str = "2026-01-01T00:00:00Z";
 
+const BUILTIN_COMMENT: &str = "embedded in bryo";
+
+/// Whether an image is the embedded one, which needs no network.
+pub fn is_builtin(config: &ImageConfiguration) -> bool {
+    let last = config.history().iter().flatten().next_back();
+    last.is_some_and(|entry| entry.comment().as_deref() == Some(BUILTIN_COMMENT))
+}
+
 /// Stores the image that bryo carries inside itself, a root filesystem of the one file `/hello`, under these names.
 /// It goes the way of every image. Runs in the home namespace.
 pub fn install_builtin(
@@ -126,7 +134,12 @@ pub fn install_builtin(
     let mut tar = TarWriter::new();
     tar.file("hello", 0o755, program);
     let tar = tar.finish();
-    let report = store_layer(store, &tar[..], "embedded image", &UnpackOptions::default())?;
+    // Its one file is root's, which whoever runs this is wherever it matters.
+    let options = UnpackOptions {
+        single_id: true,
+        ..UnpackOptions::default()
+    };
+    let report = store_layer(store, &tar[..], "embedded image", &options)?;
     let config = ConfigBuilder::default()
         .env(vec![
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
@@ -137,7 +150,7 @@ pub fn install_builtin(
     let config = NewConfig {
         platform: Platform::host(),
         created: BUILTIN_CREATED.to_owned(),
-        comment: "embedded in bryo".to_owned(),
+        comment: BUILTIN_COMMENT.to_owned(),
         created_by: Some("bryo".to_owned()),
         config,
     };

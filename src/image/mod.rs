@@ -28,7 +28,7 @@ pub use document::{
     Document, DocumentError, MAX_DOCUMENT, descriptor_digest, diff_ids, json, media_type,
     parse_config,
 };
-pub use import::{ImportError, ImportOptions, Imported, import, install_builtin};
+pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, is_builtin};
 pub use layer::{LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer};
 pub use lock::HeldLock;
 pub use manifest::{NewConfig, manifest_of};

@@ -3,10 +3,14 @@
 mod client;
 mod input;
 mod log;
+mod network;
 mod output;
 mod protocol;
 mod supervise;
 
 pub use log::{LogEntry, LogReader};
-pub use protocol::{Attach, CHUNK, Connection, FromMonitor, Reply, Request, StartFailure, Stream, VERSION};
+pub use network::{NetworkOrders, PublishedPort};
+pub use protocol::{
+    Attach, CHUNK, Connection, FromMonitor, Reply, Request, StartFailure, Stream, VERSION,
+};
 pub use supervise::{Birth, Orders, run};

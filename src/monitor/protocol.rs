@@ -65,6 +65,16 @@ pub enum StartFailure {
     Running { name: String },
 }
 
+impl StartFailure {
+    /// Docker's exit codes for a container that did not start.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            StartFailure::Setup(error) => error.exit_code(),
+            _ => 125,
+        }
+    }
+}
+
 /// The program's output streams. With a terminal there is only `Stdout`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {

@@ -1,7 +1,7 @@
 //! The monitor's life: become PID 1 of its own pid namespace, start the container, one poll loop, the exit record, cleanup.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::client::Client;
 use super::input::Input;
 use super::log::LogWriter;
+use super::network::NetworkOrders;
 use super::output::{Output, Read};
 use super::protocol::{
     Attach, CHUNK, FromClient, Reply, Request, StartFailure, Stream, parse_request,
@@ -38,6 +39,8 @@ pub struct Orders {
     pub name: String,
     pub directory: PathBuf,
     pub launch: Launch,
+    /// What connects the container's network; None: nothing does, or it is the host's.
+    pub network: Option<NetworkOrders>,
     /// Keep the program's standard input open.
     pub open_stdin: bool,
     pub auto_remove: bool,
@@ -172,10 +175,8 @@ impl Monitor {
             )));
         }
         home::record(&orders.paths, monitor).map_err(failure("record the home namespace"))?;
-        let (init, terminal, input, outputs) = start(&orders).map_err(|error| {
-            abandon(&orders, &locked, &state, &error);
-            StartFailure::Setup(error)
-        })?;
+        let (init, terminal, input, outputs) =
+            start(&orders).inspect_err(|error| abandon(&orders, &locked, &state, error))?;
         let mut monitor = Monitor {
             input: Input::new(input),
             locked: Some(locked),
@@ -207,7 +208,7 @@ impl Monitor {
                     Token::Child => code = self.reap().or(code),
                     Token::Listener => self.accept(),
                     Token::Output(index) => {
-                        drop(self.copy_output(&mut started.outputs[index], &mut buffer))
+                        let _ = self.copy_output(&mut started.outputs[index], &mut buffer);
                     }
                     Token::Input => self.input.flush(),
                     Token::Client(index) => self.serve(index, &mut buffer),
@@ -390,7 +391,7 @@ impl Monitor {
 }
 
 /// A start that failed: the record says so, and a container that is removed when it ends is removed.
-fn abandon(orders: &Orders, locked: &LockedRecord, state: &RunState, error: &SetupError) {
+fn abandon(orders: &Orders, locked: &LockedRecord, state: &RunState, error: &StartFailure) {
     let exit = ExitRecord {
         run: state.run,
         code: error.exit_code(),
@@ -422,51 +423,54 @@ fn discard(orders: &Orders) -> Option<PathBuf> {
 
 type Parts = (Init, Option<OwnedFd>, Option<OwnedFd>, Vec<Output>);
 
-/// From nothing to a running program: init, terminal or pipes.
-fn start(orders: &Orders) -> Result<Parts, SetupError> {
-    let failed = |what: &'static str| {
-        move |error: rustix::io::Errno| SetupError::Step {
-            step: what.to_owned(),
-            message: io::Error::from(error).to_string(),
-            errno: Some(error.raw_os_error()),
-        }
-    };
-    let wants_terminal = matches!(&orders.launch.spec.process(), Some(process) if process.terminal().unwrap_or(false));
-    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(failed("make a pipe"));
-    let program = orders
-        .launch
-        .spec
-        .process()
-        .as_ref()
-        .and_then(|process| process.args().as_ref()?.first().cloned());
+/// From nothing to a running program: init, terminal or pipes. The network helper starts while init sets the root up.
+fn start(orders: &Orders) -> Result<Parts, StartFailure> {
+    let spec = orders.launch.spec.process().as_ref();
+    let program = spec.and_then(|process| process.args().as_ref()?.first().cloned());
     let program = program.unwrap_or_default();
-    if wants_terminal {
-        let init = Init::spawn(&orders.launch, Streams::Terminal)?;
-        let master = init.wait_ready()?.ok_or(SetupError::Ended { code: -1 })?;
-        let copy = |fd: BorrowedFd<'_>| {
-            rustix::io::fcntl_dupfd_cloexec(fd, 3).map_err(failed("copy the terminal"))
+    if spec.is_some_and(|process| process.terminal().unwrap_or(false)) {
+        let (init, master) = become_ready(orders, Streams::Terminal)?;
+        let master = master.ok_or(StartFailure::Setup(SetupError::Ended { code: -1 }))?;
+        let prepared = || -> io::Result<(OwnedFd, OwnedFd)> {
+            socket::set_nonblocking(master.as_fd())?;
+            Ok((master.try_clone()?, master.try_clone()?))
         };
-        socket::set_nonblocking(master.as_fd()).map_err(|error| SetupError::Step {
-            step: "prepare the terminal".to_owned(),
-            message: error.to_string(),
-            errno: error.raw_os_error(),
-        })?;
+        let (input, output) = prepared().map_err(failure("prepare the terminal"))?;
         if let Some(size) = orders.terminal_size {
             let _ = terminal::set_size(master.as_fd(), size);
         }
-        let (input, output) = (copy(master.as_fd())?, copy(master.as_fd())?);
-        init.execute(&program)?;
-        return Ok((
-            init,
-            Some(master),
-            Some(input),
-            vec![Output::new(Stream::Stdout, output)],
-        ));
+        init.execute(&program).map_err(StartFailure::Setup)?;
+        let outputs = vec![Output::new(Stream::Stdout, output)];
+        return Ok((init, Some(master), Some(input), outputs));
     }
-    let (stdin, input) = if orders.open_stdin {
-        pipe().map(|(read, write)| (Some(read), Some(write)))?
-    } else {
-        (None, None)
+    let (streams, input, outputs) = pipes(orders.open_stdin).map_err(failure("make pipes"))?;
+    let (init, _) = become_ready(orders, streams)?;
+    init.execute(&program).map_err(StartFailure::Setup)?;
+    Ok((init, None, input, outputs))
+}
+
+fn become_ready(
+    orders: &Orders,
+    streams: Streams,
+) -> Result<(Init, Option<OwnedFd>), StartFailure> {
+    let init = Init::spawn(&orders.launch, streams).map_err(StartFailure::Setup)?;
+    let helper = match (&orders.network, &init.network_namespace) {
+        (Some(network), Some(namespace)) => Some(network.begin(namespace.as_fd())?),
+        _ => None,
+    };
+    let master = init.wait_ready().map_err(StartFailure::Setup)?;
+    if let Some(helper) = helper {
+        helper.finish(&orders.directory)?;
+    }
+    Ok((init, master))
+}
+
+/// The program's ends, the input's and the outputs' ends of ours, which do not block.
+fn pipes(open_stdin: bool) -> io::Result<(Streams, Option<OwnedFd>, Vec<Output>)> {
+    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from);
+    let (stdin, input) = match open_stdin {
+        true => pipe().map(|(read, write)| (Some(read), Some(write)))?,
+        false => (None, None),
     };
     let (out_source, stdout) = pipe()?;
     let (err_source, stderr) = pipe()?;
@@ -474,21 +478,19 @@ fn start(orders: &Orders) -> Result<Parts, SetupError> {
         .into_iter()
         .flatten()
     {
-        rustix::io::ioctl_fionbio(end, true).map_err(failed("prepare a pipe"))?;
+        socket::set_nonblocking(end.as_fd())?;
     }
-    let init = Init::spawn(
-        &orders.launch,
+    let outputs = vec![
+        Output::new(Stream::Stdout, out_source),
+        Output::new(Stream::Stderr, err_source),
+    ];
+    Ok((
         Streams::Pipes {
             stdin,
             stdout,
             stderr,
         },
-    )?;
-    init.wait_ready()?;
-    init.execute(&program)?;
-    let outputs = vec![
-        Output::new(Stream::Stdout, out_source),
-        Output::new(Stream::Stderr, err_source),
-    ];
-    Ok((init, None, input, outputs))
+        input,
+        outputs,
+    ))
 }

@@ -432,7 +432,8 @@ impl Setup<'_> {
         capability::clear_ambient().map_err(failed("clear the ambient set"))?;
         take_ids(account)?;
         if let (Some(filter), false) = (&self.launch.seccomp, no_new_privileges) {
-            seccomp::load(&filter.instructions, filter.flags).map_err(failed("load the seccomp filter"))?;
+            seccomp::load(&filter.instructions, filter.flags)
+                .map_err(failed("load the seccomp filter"))?;
         }
         let masks = capability::Masks {
             effective: sets.effective.bits(),
@@ -443,7 +444,8 @@ impl Setup<'_> {
         if no_new_privileges {
             capability::set_no_new_privileges().map_err(failed("set no_new_privs"))?;
             if let Some(filter) = &self.launch.seccomp {
-                seccomp::load(&filter.instructions, filter.flags).map_err(failed("load the seccomp filter"))?;
+                seccomp::load(&filter.instructions, filter.flags)
+                    .map_err(failed("load the seccomp filter"))?;
             }
         }
         Ok(())

@@ -9,6 +9,7 @@ pub mod network;
 pub mod pidfd;
 pub mod poll;
 pub mod process;
+pub mod role;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;

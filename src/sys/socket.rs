@@ -63,17 +63,18 @@ pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<OwnedFd>> {
 }
 
 /// Sends one message of several parts. `Ok(false)` if a socket that does not block has no room.
-pub fn send(
-    socket: BorrowedFd<'_>,
-    parts: &[&[u8]],
-    fds: &[BorrowedFd<'_>],
-) -> io::Result<bool> {
+pub fn send(socket: BorrowedFd<'_>, parts: &[&[u8]], fds: &[BorrowedFd<'_>]) -> io::Result<bool> {
     send_with(socket, parts, fds, SendFlags::NOSIGNAL)
 }
 
 /// The same on a socket that blocks, without waiting for room.
 pub fn send_now(socket: BorrowedFd<'_>, parts: &[&[u8]]) -> io::Result<bool> {
-    send_with(socket, parts, &[], SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+    send_with(
+        socket,
+        parts,
+        &[],
+        SendFlags::NOSIGNAL | SendFlags::DONTWAIT,
+    )
 }
 
 fn send_with(

@@ -1,6 +1,34 @@
-//! Black-box tests of the program, by capability. Never reaches into the library.
+//! Black-box tests of the program, by capability, run as an ordinary user. Never reaches into the library.
+
+mod env;
+mod image;
+mod need;
+mod process;
+mod registry;
+mod terminal;
 
 mod cli_generated;
 mod cli_program;
 mod cli_rows;
 mod cli_words;
+mod doctor;
+mod environment;
+mod errors;
+mod hello;
+mod hostile_archive;
+mod hostile_image;
+mod images;
+mod isolation;
+mod lifecycle;
+mod load;
+mod logs;
+mod mounts;
+mod network_pasta;
+mod packaging;
+mod ps;
+mod pull;
+mod recovery;
+mod run;
+mod security;
+mod tty;
+mod users;

@@ -73,13 +73,22 @@ impl Drop for Scratch {
     }
 }
 
-fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// Whether owners can be kept here: as root, in a namespace that maps more than one id.
+fn owns_ids() -> bool {
+    let map = fs::read_to_string("/proc/self/uid_map").unwrap();
+    let lines = map.lines().filter(|line| !line.trim_end().ends_with(" 1"));
+    rustix::process::geteuid().is_root() && lines.count() > 0
+}
+
+/// The warnings about the archive, without the one that a single id brings.
+fn warnings(report: &LayerReport) -> Vec<&String> {
+    let others = |warning: &&String| !warning.starts_with("owners");
+    report.warnings.iter().filter(others).collect()
 }
 
 pub(crate) fn options() -> UnpackOptions {
     UnpackOptions {
-        single_id: !is_root(),
+        single_id: !owns_ids(),
         ..UnpackOptions::default()
     }
 }
@@ -396,9 +405,9 @@ fn devices_are_left_out_with_one_warning() {
         .finish();
     let (layer, report) = scratch.unpack(&tar).unwrap();
     assert_eq!(fs::read_dir(layer.path()).unwrap().count(), 1);
-    assert_eq!(report.warnings.len(), 1);
+    assert_eq!(warnings(&report).len(), 1);
     assert!(
-        report.warnings[0].contains("/dev/null"),
+        warnings(&report)[0].contains("/dev/null"),
         "{:?}",
         report.warnings
     );
@@ -426,7 +435,7 @@ fn overlay_attributes_are_escaped_and_others_kept() {
         b"y"
     );
     assert_eq!(xattr::get(&fd, b"user.note").unwrap().unwrap(), b"a\0b=c\n");
-    assert_eq!(report.warnings.len(), 1);
+    assert_eq!(warnings(&report).len(), 1);
 }
 
 #[test]
@@ -559,7 +568,7 @@ fn owners_are_kept_where_ids_allow_it() {
         .file("f", "x");
     let (layer, report) = scratch.unpack(&one.finish()).unwrap();
     let meta = fs::metadata(layer.path().join("f")).unwrap();
-    if is_root() {
+    if owns_ids() {
         assert_eq!((meta.uid(), meta.gid()), (12, 34));
     } else {
         assert!(report.warnings[0].contains("owners"));

@@ -1,0 +1,199 @@
+//! The types of the settings' values and how they are written. Never reads a file.
+
+use std::path::PathBuf;
+
+/// A value that one string says.
+pub(super) trait Setting: Sized {
+    /// The values it can have, for messages and documentation.
+    const VALUES: &'static str;
+    fn parse(text: &str) -> Option<Self>;
+    /// The string that `parse` reads back.
+    fn text(&self) -> String;
+}
+
+macro_rules! choice {
+    ($(#[doc = $doc:literal])+ $name:ident, $values:literal { $($(#[doc = $variant_doc:literal])+ $variant:ident = $text:literal),+ $(,)? }) => {
+        $(#[doc = $doc])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum $name { $($(#[doc = $variant_doc])+ $variant),+ }
+
+        impl Setting for $name {
+            const VALUES: &'static str = $values;
+
+            fn parse(text: &str) -> Option<$name> {
+                match text { $($text => Some($name::$variant),)+ _ => None }
+            }
+
+            fn text(&self) -> String {
+                match self { $($name::$variant => $text),+ }.to_owned()
+            }
+        }
+    };
+}
+
+choice! {
+    /// What stacks an image's layers.
+    StorageDriver, "auto, overlay or fuse-overlayfs" {
+        /// The kernel's where it works, else `fuse-overlayfs`.
+        Auto = "auto",
+        /// The kernel's or failure.
+        Overlay = "overlay",
+        /// Always the program.
+        FuseOverlayfs = "fuse-overlayfs",
+    }
+}
+
+choice! {
+    /// The network of a container that names none.
+    NetworkDefault, "pasta, none or host" {
+        /// A network namespace with pasta as its way out.
+        Pasta = "pasta",
+        /// A network namespace without a way out.
+        None = "none",
+        /// The host's own.
+        Host = "host",
+    }
+}
+
+/// What to trace, as `cli::trace` understands it; kept as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogFilter(String);
+
+impl LogFilter {
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Nothing is traced, so nothing has to be set up.
+    pub fn is_off(&self) -> bool {
+        self.0.eq_ignore_ascii_case("off")
+    }
+}
+
+impl Setting for LogFilter {
+    const VALUES: &'static str =
+        "off, error, warn, info, debug, trace, a module, or a list such as net=trace,monitor=debug";
+
+    fn parse(text: &str) -> Option<LogFilter> {
+        let is_level = |word: &str| {
+            let word = word.to_ascii_lowercase();
+            ["off", "error", "warn", "info", "debug", "trace", "fatal"].contains(&word.as_str())
+        };
+        let is_module = |word: &str| {
+            !word.is_empty()
+                && word
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
+        };
+        let is_part = |part: &str| match part.trim().split_once('=') {
+            Some((module, level)) => is_module(module) && is_level(level),
+            None => is_module(part.trim()),
+        };
+        text.split(',')
+            .all(is_part)
+            .then(|| LogFilter(text.to_owned()))
+    }
+
+    fn text(&self) -> String {
+        self.0.clone()
+    }
+}
+
+impl Setting for Option<PathBuf> {
+    const VALUES: &'static str = "a path, or nothing";
+
+    fn parse(text: &str) -> Option<Option<PathBuf>> {
+        Some((!text.is_empty()).then(|| PathBuf::from(text)))
+    }
+
+    fn text(&self) -> String {
+        self.as_ref()
+            .map(|path| path.display().to_string())
+            .unwrap_or_default()
+    }
+}
+
+/// The bytes that a terminal sends for the detach keys; empty: there are none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DetachKeys {
+    bytes: Vec<u8>,
+    text: String,
+}
+
+impl DetachKeys {
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Reads docker's notation: `a`, `ctrl-p,ctrl-q`, `ctrl-@`; nothing means no keys.
+    pub fn parse_text(text: &str) -> Option<DetachKeys> {
+        <DetachKeys as Setting>::parse(text)
+    }
+}
+
+impl Setting for DetachKeys {
+    const VALUES: &'static str =
+        "letters and ctrl-KEY separated by commas, KEY one of a-z @ [ \\ ] ^ _";
+
+    fn parse(text: &str) -> Option<DetachKeys> {
+        let key = |word: &str| match (word.strip_prefix("ctrl-"), word.as_bytes()) {
+            (None, [byte]) if byte.is_ascii_graphic() => Some(*byte),
+            (Some(rest), _) => match rest.as_bytes() {
+                [letter @ (b'a'..=b'z' | b'A'..=b'Z' | b'@' | b'['..=b'_')] => Some(letter & 0x1f),
+                _ => None,
+            },
+            _ => None,
+        };
+        let words = text.split(',').filter(|_| !text.is_empty());
+        Some(DetachKeys {
+            bytes: words.map(key).collect::<Option<_>>()?,
+            text: text.to_owned(),
+        })
+    }
+
+    fn text(&self) -> String {
+        self.text.clone()
+    }
+}
+
+/// What the configuration says of one registry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RegistryHost {
+    /// The host, with an optional port, that is asked instead of the one in the reference.
+    pub location: Option<String>,
+    /// Plain HTTP and unverified certificates are accepted.
+    pub insecure: Option<bool>,
+}
+
+impl RegistryHost {
+    pub(super) const LOCATION: &'static str = "location";
+    pub(super) const INSECURE: &'static str = "insecure";
+    pub(super) const LOCATION_VALUES: &'static str = "host or host:port, without https://";
+
+    pub(super) fn entries(&self) -> Vec<(&'static str, String)> {
+        let location = self.location.iter().map(|l| (Self::LOCATION, l.clone()));
+        let insecure = self
+            .insecure
+            .iter()
+            .map(|i| (Self::INSECURE, i.to_string()));
+        location.chain(insecure).collect()
+    }
+
+    pub(super) fn is_location(text: &str) -> bool {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
+            _ => (text, None),
+        };
+        let bare = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
+        let host_fine = match bare {
+            Some(ipv6) => ipv6.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => {
+                !host.is_empty()
+                    && host
+                        .bytes()
+                        .all(|b| b.is_ascii_alphanumeric() || b == b'.' || b == b'-' || b == b'_')
+            }
+        };
+        host_fine && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port != 0))
+    }
+}

@@ -1,0 +1,235 @@
+//! Authentication: from a 401 to a request that is let in. Tokens go to the registry that asked for them, credentials
+//! to it and to the https realm it names, and neither anywhere else.
+
+use std::sync::{Mutex, PoisonError};
+
+use reqwest::blocking::Response;
+use reqwest::header::WWW_AUTHENTICATE;
+use serde::Deserialize;
+use url::Url;
+use url::form_urlencoded::Serializer;
+
+use super::challenge::{self, Challenge};
+use super::credentials::{self, Credentials, Found};
+use super::endpoint::Endpoint;
+use super::error::RegistryError;
+use super::exchange::{Exchange, Request, host_of, is_loopback, printable, read_bounded};
+use super::progress::Progress;
+use super::retry;
+use super::secret::Secret;
+use crate::image::Reference;
+
+/// Requests to one repository of one registry; what it learnt about letting in is shared by its threads.
+pub(super) struct Session<'a> {
+    exchange: Exchange<'a>,
+    progress: &'a dyn Progress,
+    host: String,
+    plain: bool,
+    /// The name on the endpoint, which is what scopes name.
+    repository: String,
+    /// The repository as the user names it, for messages.
+    name: String,
+    found: Found,
+    authorization: Mutex<Option<Secret>>,
+}
+
+#[derive(Deserialize)]
+struct TokenDocument {
+    token: Option<String>,
+    access_token: Option<String>,
+}
+
+impl<'a> Session<'a> {
+    pub fn new(
+        exchange: Exchange<'a>,
+        endpoint: &Endpoint,
+        reference: &Reference,
+        progress: &'a dyn Progress,
+    ) -> Result<Session<'a>, RegistryError> {
+        let host = endpoint.host();
+        let found = credentials::find(exchange.config().docker_config.as_deref(), &host)?;
+        Ok(Session {
+            exchange,
+            progress,
+            plain: endpoint.is_plain(),
+            repository: endpoint.repository(reference.repository()),
+            name: reference.familiar_name(),
+            found,
+            authorization: Mutex::new(None),
+            host,
+        })
+    }
+
+    pub fn exchange(&self) -> &Exchange<'a> {
+        &self.exchange
+    }
+
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Sends a GET for this repository, authenticating when asked to.
+    pub fn get(&self, mut request: Request) -> Result<Response, RegistryError> {
+        request.authorization = self.current();
+        let response = retry::send(&self.exchange, &request, self.progress)?;
+        if response.status().as_u16() != 401 {
+            return self.unless_denied(response);
+        }
+        // A redirect's target that answers 401 did not get our credentials and must not: only our own host's challenge counts.
+        if host_of(response.url()) != host_of(&request.url) {
+            return Err(self.denied(response));
+        }
+        // Another thread may have been let in since this request went out.
+        let now = self.current();
+        request.authorization = if now != request.authorization {
+            now
+        } else {
+            Some(self.authorize(response)?)
+        };
+        let response = retry::send(&self.exchange, &request, self.progress)?;
+        self.unless_denied(response)
+    }
+
+    fn current(&self) -> Option<Secret> {
+        let authorization = self.authorization.lock();
+        authorization
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    fn unless_denied(&self, response: Response) -> Result<Response, RegistryError> {
+        match response.status().as_u16() {
+            401 | 403 => Err(self.denied(response)),
+            _ => Ok(response),
+        }
+    }
+
+    fn denied(&self, mut response: Response) -> RegistryError {
+        RegistryError::Denied {
+            repository: self.name.clone(),
+            host: self.host.clone(),
+            had_credentials: self.found.credentials.is_some(),
+            credential_store: self.found.helper.clone(),
+            message: retry::server_message(&mut response),
+        }
+    }
+
+    /// Answers a 401 and remembers what let us in.
+    fn authorize(&self, response: Response) -> Result<Secret, RegistryError> {
+        let mut challenges: Vec<Challenge> = response
+            .headers()
+            .get_all(WWW_AUTHENTICATE)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(challenge::parse)
+            .collect();
+        // A token says less than a password: a server that offers both gets the token.
+        challenges.sort_by_key(|challenge| matches!(challenge, Challenge::Basic));
+        let basic = || self.found.credentials.as_ref()?.basic();
+        let authorization = match challenges.into_iter().next() {
+            Some(Challenge::Bearer {
+                realm,
+                service,
+                scope,
+            }) => self.token(&realm, service.as_deref(), scope.as_deref())?,
+            Some(Challenge::Basic) => basic().ok_or_else(|| self.denied(response))?,
+            None => return Err(self.denied(response)),
+        };
+        let mut slot = self.authorization.lock();
+        let slot = slot.as_deref_mut();
+        if let Ok(slot) = slot {
+            *slot = Some(authorization.clone());
+        }
+        Ok(authorization)
+    }
+
+    /// The token flow of the distribution spec; with an identity token, docker's OAuth2 variant of it.
+    fn token(
+        &self,
+        realm: &str,
+        service: Option<&str>,
+        scope: Option<&str>,
+    ) -> Result<Secret, RegistryError> {
+        let url = self.realm(realm)?;
+        let own_scope = format!("repository:{}:pull", self.repository);
+        let scope = scope.unwrap_or(&own_scope);
+        let request = self.token_request(url.clone(), service, scope);
+        let mut response = retry::send(&self.exchange, &request, self.progress)?;
+        let fault = |reason: String| RegistryError::Token {
+            host: self.host.clone(),
+            realm_host: host_of(&url),
+            reason,
+        };
+        match response.status().as_u16() {
+            200 => {}
+            400 | 401 | 403 | 404 => return Err(self.denied(response)),
+            status => {
+                let message = retry::server_message(&mut response);
+                return Err(fault(format!("answered {status}{message}")));
+            }
+        }
+        let body = read_bounded(&mut response, 1 << 20)
+            .map_err(|error| fault(error.to_string()))?
+            .ok_or_else(|| fault("its answer is larger than 1 MiB".to_owned()))?;
+        // serde's message could quote the token.
+        let document: TokenDocument = serde_json::from_slice(&body)
+            .map_err(|_| fault("its answer is no token document".to_owned()))?;
+        let token = document.token.filter(|token| !token.is_empty());
+        let token = token
+            .or(document.access_token)
+            .filter(|token| !token.is_empty())
+            .ok_or_else(|| fault("its answer holds no token".to_owned()))?;
+        let authorization = Secret::new(format!("Bearer {token}"));
+        match authorization.header() {
+            Some(_) => Ok(authorization),
+            None => Err(fault("its token fits no HTTP header".to_owned())),
+        }
+    }
+
+    /// Secrets travel to a realm, so it is https; a plain HTTP registry (loopback, or listed) may name its like.
+    fn realm(&self, realm: &str) -> Result<Url, RegistryError> {
+        let refused = || RegistryError::Realm {
+            host: self.host.clone(),
+            realm: printable(realm, 200),
+        };
+        let url = Url::parse(realm).map_err(|_| refused())?;
+        let listed = || self.exchange.config().is_insecure(&host_of(&url));
+        let trusted = match url.scheme() {
+            "https" => true,
+            "http" => self.plain && (is_loopback(&url) || listed()),
+            _ => false,
+        };
+        let clean = url.username().is_empty() && url.password().is_none() && url.host().is_some();
+        if trusted && clean {
+            Ok(url)
+        } else {
+            Err(refused())
+        }
+    }
+
+    fn token_request(&self, mut url: Url, service: Option<&str>, scope: &str) -> Request {
+        if let Some(Credentials::Identity(token)) = &self.found.credentials {
+            let mut form = Serializer::new(String::new());
+            form.append_pair("grant_type", "refresh_token")
+                .append_pair("client_id", "bryo")
+                .append_pair("service", service.unwrap_or_default())
+                .append_pair("scope", scope)
+                .append_pair("refresh_token", token.expose());
+            return Request {
+                form: Some(Secret::new(form.finish())),
+                ..Request::get(url)
+            };
+        }
+        {
+            let mut query = url.query_pairs_mut();
+            if let Some(service) = service {
+                query.append_pair("service", service);
+            }
+            query.append_pair("scope", scope);
+        }
+        Request {
+            authorization: self.found.credentials.as_ref().and_then(Credentials::basic),
+            ..Request::get(url)
+        }
+    }
+}

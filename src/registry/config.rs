@@ -1,0 +1,108 @@
+//! What a caller decides about registries: hosts, certificates, credentials file, limits. Reads the environment only in
+//! `RegistryConfig::docker_config_from_environment`, never a file.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::config::Config;
+use crate::paths::Paths;
+
+/// The registry of references that name none.
+pub(super) const DOCKER_HUB: &str = "docker.io";
+
+/// Everything a transfer needs to know that is not in the reference.
+#[derive(Clone, Debug, Default)]
+pub struct RegistryConfig {
+    /// Keyed by the registry as references write it, `docker.io` or `host[:port]`.
+    pub hosts: BTreeMap<String, HostConfig>,
+    /// Directories laid out as docker's `certs.d`: `<host[:port]>/*.crt` are further roots for that host.
+    /// The first is named in the hint of a certificate error.
+    pub certs_dirs: Vec<PathBuf>,
+    /// Docker's `config.json`, whose `auths` hold credentials; a missing file means none.
+    pub docker_config: Option<PathBuf>,
+    pub limits: Limits,
+}
+
+/// One registry's entry.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HostConfig {
+    /// Where the registry's content is fetched instead: `host[:port][/prefix]`, optionally with `http://` or `https://`.
+    pub location: Option<String>,
+    /// Plain HTTP is allowed (and used) for this registry although it is not on the loopback interface.
+    pub insecure: bool,
+}
+
+/// Bounds on time, tries and bytes. Tests shorten them; nobody else needs to.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub connect_timeout: Duration,
+    /// The longest silence of a server, before its answer and within a body.
+    pub idle_timeout: Duration,
+    /// Tries of one request, the first included.
+    pub attempts: u32,
+    /// The first wait between tries; it doubles each time.
+    pub backoff: Duration,
+    /// The longest `Retry-After` that is waited for; a longer one is an error that says so.
+    pub retry_after_cap: Duration,
+    /// Times that a broken download of one blob is taken up again.
+    pub resumes: u32,
+    /// Layers downloaded and unpacked at once.
+    pub parallel_layers: usize,
+    /// Uncompressed bytes of a layer that are accepted whatever the ratio.
+    pub ratio_free_bytes: u64,
+    /// Beyond those, the largest accepted uncompressed:compressed ratio (real layers stay below 30).
+    pub ratio: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            connect_timeout: Duration::from_secs(15),
+            idle_timeout: Duration::from_secs(60),
+            attempts: 5,
+            backoff: Duration::from_millis(500),
+            retry_after_cap: Duration::from_secs(60),
+            resumes: 8,
+            parallel_layers: 3,
+            ratio_free_bytes: 1 << 30,
+            ratio: 200,
+        }
+    }
+}
+
+impl RegistryConfig {
+    /// What the user's settings and places say.
+    pub fn new(config: &Config, paths: &Paths) -> RegistryConfig {
+        let hosts = config.registries.iter().map(|(host, entry)| {
+            let entry = HostConfig {
+                location: entry.location.clone(),
+                insecure: entry.insecure.unwrap_or(false),
+            };
+            (host.clone(), entry)
+        });
+        RegistryConfig {
+            hosts: hosts.collect(),
+            // Roots that an administrator has given docker are trusted too: a user who moves here has them already.
+            certs_dirs: vec![
+                paths.config.join("certs.d"),
+                PathBuf::from("/etc/docker/certs.d"),
+            ],
+            docker_config: RegistryConfig::docker_config_from_environment(),
+            limits: Limits::default(),
+        }
+    }
+
+    /// `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json`.
+    pub fn docker_config_from_environment() -> Option<PathBuf> {
+        let directory = match std::env::var_os("DOCKER_CONFIG") {
+            Some(directory) if !directory.is_empty() => PathBuf::from(directory),
+            _ => directories::BaseDirs::new()?.home_dir().join(".docker"),
+        };
+        Some(directory.join("config.json"))
+    }
+
+    pub(super) fn is_insecure(&self, host: &str) -> bool {
+        self.hosts.get(host).is_some_and(|entry| entry.insecure)
+    }
+}

@@ -1,0 +1,189 @@
+//! The layers of one image, several at once: each downloads, verifies and decompresses in threads of its own while the
+//! sink unpacks. Memory is bounded by the pipes, whatever the layers' sizes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+
+use super::auth::Session;
+use super::blob::{BlobStream, Source};
+use super::decompress::{Stop, decompress};
+use super::error::RegistryError;
+use super::manifest::Blob;
+use super::pipe::{PipeWriter, ReaderGone, pipe};
+use super::progress::Progress;
+use super::{LayerSink, SinkError};
+use crate::image::Digest;
+
+/// Compressed bytes wait in 4 to 6 buffers of 128 KiB, the tar in as many of 256 KiB: 2.3 MiB for each layer at work.
+const DEPTH: usize = 4;
+const COMPRESSED_CHUNK: usize = 128 * 1024;
+const TAR_CHUNK: usize = 256 * 1024;
+
+/// A layer to fetch, under both its names.
+#[derive(Clone)]
+pub(super) struct Layer {
+    pub blob: Blob,
+    pub diff_id: Digest,
+}
+
+/// What all layers of a pull share.
+pub(super) struct Fetch<'a> {
+    pub session: &'a Session<'a>,
+    pub reference: &'a str,
+    pub sink: &'a dyn LayerSink,
+    pub progress: &'a dyn Progress,
+    /// The blob's address at the registry.
+    pub url: &'a (dyn Fn(&Digest) -> url::Url + Sync),
+    stopped: AtomicBool,
+}
+
+impl<'a> Fetch<'a> {
+    pub fn new(
+        session: &'a Session<'a>,
+        reference: &'a str,
+        sink: &'a dyn LayerSink,
+        progress: &'a dyn Progress,
+        url: &'a (dyn Fn(&Digest) -> url::Url + Sync),
+    ) -> Fetch<'a> {
+        Fetch {
+            session,
+            reference,
+            sink,
+            progress,
+            url,
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Fetches every layer that the sink lacks; the first failure stops the others and is the result.
+    pub fn all(&self, mut layers: Vec<Layer>) -> Result<(), RegistryError> {
+        // The largest first: it decides when the last one ends.
+        layers.sort_by_key(|layer| std::cmp::Reverse(layer.blob.size));
+        let workers = self.limits().parallel_layers.clamp(1, layers.len().max(1));
+        layers.reverse();
+        let queue = Mutex::new(layers);
+        let first_failure = Mutex::new(None);
+        let work = || {
+            while !self.is_stopped() {
+                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                let Some(layer) = next else { return };
+                if let Err(error) = self.one(&layer) {
+                    self.stopped.store(true, Ordering::Relaxed);
+                    let mut slot = first_failure.lock().unwrap_or_else(PoisonError::into_inner);
+                    slot.get_or_insert(error);
+                    return;
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..workers {
+                // A worker less is slower, not wrong.
+                let _ = Builder::new()
+                    .name("layer".to_owned())
+                    .spawn_scoped(scope, work);
+            }
+            work();
+        });
+        let failure = first_failure.into_inner();
+        match failure.unwrap_or_else(PoisonError::into_inner) {
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+
+    fn limits(&self) -> &super::config::Limits {
+        &self.session.exchange().config().limits
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// One layer through its chain: download and hash, decompress, and (on this thread) the sink.
+    fn one(&self, layer: &Layer) -> Result<(), RegistryError> {
+        let digest = &layer.blob.digest;
+        self.progress.started(digest);
+        let (compressed_in, compressed_out) = pipe(DEPTH, COMPRESSED_CHUNK);
+        let (tar_in, mut tar_out) = pipe(DEPTH, TAR_CHUNK);
+        let limits = self.limits();
+        let (downloaded, decompressed, stored) = std::thread::scope(|scope| {
+            let downloading = spawn(scope, "download", digest, || {
+                self.download(&layer.blob, compressed_in)
+            })?;
+            let decompressing = spawn(scope, "decompress", digest, || {
+                decompress(&layer.blob, limits, compressed_out, tar_in)
+            })?;
+            let mut stored = self.sink.store(&layer.diff_id, &mut tar_out);
+            if stored.is_ok() {
+                // A sink that stops at the end of the archive leaves the last checks undone.
+                stored = tar_out.drain().map_err(SinkError::new);
+            }
+            drop(tar_out);
+            Ok((join(downloading), join(decompressing), stored))
+        })?;
+        // Who is furthest upstream knows best: below it everybody saw only a broken pipe.
+        downloaded?;
+        match decompressed {
+            Err(Stop::Fault(error)) => return Err(error),
+            Err(Stop::Neighbour) | Ok(()) => {}
+        }
+        stored.map_err(|source| RegistryError::StoreLayer {
+            digest: digest.clone(),
+            source,
+        })?;
+        self.progress.finished(digest);
+        Ok(())
+    }
+
+    /// Nothing to say where the reader gave up: it has its own reason.
+    fn download(&self, blob: &Blob, mut to: PipeWriter) -> Result<(), RegistryError> {
+        let source = Source {
+            session: self.session,
+            reference: self.reference,
+            url: (self.url)(&blob.digest),
+        };
+        let mut stream = BlobStream::open(source, blob)?;
+        loop {
+            if self.is_stopped() {
+                return Err(RegistryError::Interrupted);
+            }
+            let Ok(mut buffer) = to.buffer() else {
+                return Ok(());
+            };
+            let length = stream.read(&mut buffer)?;
+            if length == 0 {
+                self.progress.downloaded(&blob.digest);
+                let _: Result<(), ReaderGone> = to.end();
+                return Ok(());
+            }
+            let count = u64::try_from(length).unwrap_or(u64::MAX);
+            self.progress.advanced(&blob.digest, count);
+            if to.send(buffer, length).is_err() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn spawn<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    name: &str,
+    digest: &Digest,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> Result<ScopedJoinHandle<'scope, T>, RegistryError> {
+    let builder = Builder::new().name(name.to_owned());
+    builder
+        .spawn_scoped(scope, work)
+        .map_err(|source| RegistryError::Thread {
+            digest: digest.clone(),
+            source,
+        })
+}
+
+fn join<T>(handle: ScopedJoinHandle<'_, T>) -> T {
+    match handle.join() {
+        Ok(value) => value,
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
+}

@@ -1,0 +1,59 @@
+//! Where a pull puts its layers: what the store's side has to promise. Holds no layer itself.
+
+use std::error::Error;
+use std::fmt;
+use std::io::Read;
+
+use crate::image::Digest;
+
+/// The receiver of layers, called from several threads at once.
+pub trait LayerSink: Sync {
+    /// Whether the layer is here already; such a layer is never asked for.
+    fn has(&self, diff_id: &Digest) -> bool;
+
+    /// Stores one layer from its uncompressed tar. Reads `tar` to its end, fails when a read fails, and makes nothing
+    /// visible unless all of it had the digest `diff_id`. The reader ends only when the compressed blob was verified.
+    fn store(&self, diff_id: &Digest, tar: &mut dyn Read) -> Result<(), SinkError>;
+}
+
+/// Why the sink could not store a layer: the error of another module, with its hints.
+#[derive(Debug)]
+pub struct SinkError {
+    source: Box<dyn Error + Send + Sync>,
+    hints: Vec<String>,
+}
+
+impl SinkError {
+    pub fn new(source: impl Error + Send + Sync + 'static) -> SinkError {
+        SinkError {
+            source: Box::new(source),
+            hints: Vec::new(),
+        }
+    }
+
+    pub fn with_hints(mut self, hints: Vec<String>) -> SinkError {
+        self.hints = hints;
+        self
+    }
+
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
+    /// The error behind it, for callers that know its type.
+    pub fn inner(&self) -> &(dyn Error + Send + Sync + 'static) {
+        &*self.source
+    }
+}
+
+impl fmt::Display for SinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+impl Error for SinkError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.source()
+    }
+}

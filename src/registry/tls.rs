@@ -1,0 +1,94 @@
+//! Whom bryo trusts: the system's roots, and per host the ones in `certs.d`. Verification is never switched off.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
+
+use super::error::RegistryError;
+
+/// The TLS configuration for one host; `directories` are its own below each `certs.d`.
+pub(super) fn client_config(
+    host: &str,
+    directories: &[PathBuf],
+) -> Result<ClientConfig, RegistryError> {
+    let mut roots = system_roots().clone();
+    for directory in directories {
+        add_directory(&mut roots, directory)?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|source| RegistryError::Tls {
+            host: host.to_owned(),
+            reason: source.to_string(),
+        })?;
+    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// No roots at all, for clients that will only ever speak plain HTTP: reading the system's costs milliseconds.
+pub(super) fn no_roots(host: &str) -> Result<ClientConfig, RegistryError> {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|source| RegistryError::Tls {
+            host: host.to_owned(),
+            reason: source.to_string(),
+        })?;
+    Ok(builder
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth())
+}
+
+/// Read once; a host without any root shows itself as `UnknownIssuer` at the first connection.
+fn system_roots() -> &'static RootCertStore {
+    static ROOTS: OnceLock<RootCertStore> = OnceLock::new();
+    ROOTS.get_or_init(|| {
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "some of the system's root certificates could not be read");
+        }
+        // The system's bundle may hold certificates that webpki rejects; the others still count.
+        let (added, ignored) = roots.add_parsable_certificates(found.certs);
+        tracing::debug!(added, ignored, "system root certificates");
+        roots
+    })
+}
+
+/// Every `*.crt` of docker's `certs.d/<host>` layout; a missing directory adds nothing. `*.cert` and `*.key` (client
+/// certificates) are not roots and stay unread.
+fn add_directory(roots: &mut RootCertStore, directory: &Path) -> Result<(), RegistryError> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Ok(());
+    };
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|extension| extension == "crt"))
+        .collect();
+    files.sort();
+    for path in files {
+        add_file(roots, &path).map_err(|reason| RegistryError::ReadCertificates {
+            path: path.clone(),
+            reason,
+        })?;
+    }
+    Ok(())
+}
+
+fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {
+    let bytes = fs::read(path).map_err(|error| error.to_string())?;
+    let mut added = 0;
+    for certificate in CertificateDer::pem_slice_iter(&bytes) {
+        let certificate = certificate.map_err(|error| format!("{error:?}"))?;
+        roots.add(certificate).map_err(|error| error.to_string())?;
+        added += 1;
+    }
+    if added == 0 {
+        return Err("no PEM certificate in it".to_owned());
+    }
+    Ok(())
+}

@@ -1,0 +1,30 @@
+//! What a container's way out needs: the tun device and pasta.
+
+use std::fs;
+
+use super::{Check, Finding, find_program, install, words};
+
+const MEANING: &str = "containers have no way out: only --network none and --network host work";
+
+pub(super) fn tun() -> Finding {
+    let opened = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun");
+    match opened {
+        Ok(_) => Finding::fine(Check::Tun, "/dev/net/tun can be opened"),
+        Err(error) => {
+            let found = format!("/dev/net/tun can't be opened: {}", words(&error));
+            Finding::limited(Check::Tun, found, MEANING)
+                .cured_by("sudo modprobe tun && sudo chmod 0666 /dev/net/tun")
+        }
+    }
+}
+
+pub(super) fn pasta() -> Finding {
+    match find_program("pasta") {
+        Some(path) => Finding::fine(Check::Pasta, path.display().to_string()),
+        None => Finding::limited(Check::Pasta, "pasta is not installed", MEANING)
+            .cured_by(install("passt", "passt", "passt", "passt")),
+    }
+}

@@ -1,0 +1,137 @@
+//! What the login session gives: a delegated cgroup, a runtime directory, life after logout.
+
+use std::path::{Path, PathBuf};
+
+use super::{Check, Finding, find_program, read};
+use crate::paths::{Paths, RuntimeFallback};
+use crate::runtime::cgroup::{self, NoCgroup};
+
+/// The controllers that limits and statistics need.
+const CONTROLLERS: &[&str] = &["cpu", "memory", "pids"];
+
+pub(super) fn cgroup() -> Finding {
+    let delegated = cgroup::delegated();
+    let controllers = match &delegated {
+        Ok(directory) => read(directory.join("cgroup.controllers")).unwrap_or_default(),
+        Err(_) => String::new(),
+    };
+    judge_cgroup(delegated, &controllers, has_systemd())
+}
+
+pub(super) fn judge_cgroup(
+    delegated: Result<PathBuf, NoCgroup>,
+    controllers: &str,
+    systemd: bool,
+) -> Finding {
+    let check = Check::Cgroup;
+    let meaning = "limits of memory and cpu, pause and stats don't work; everything else does";
+    let directory = match delegated {
+        Ok(directory) => directory,
+        Err(reason) => {
+            let finding = Finding::limited(check, reason.to_string(), meaning);
+            return match (reason, systemd) {
+                (NoCgroup::NotMounted, true) => finding.cured_by(
+                    "boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line",
+                ),
+                (NoCgroup::NotMounted, false) => {
+                    finding.cured_by("sudo mount -t cgroup2 none /sys/fs/cgroup")
+                }
+                (NoCgroup::NotDelegated, true) => {
+                    finding.cured_by("systemd-run --user --scope -p Delegate=yes bash")
+                }
+                (NoCgroup::NotDelegated, false) => finding,
+            };
+        }
+    };
+    let missing: Vec<&str> = CONTROLLERS
+        .iter()
+        .filter(|name| !controllers.split_whitespace().any(|c| c == **name))
+        .copied()
+        .collect();
+    if missing.is_empty() {
+        return Finding::fine(check, format!("{} is delegated", directory.display()));
+    }
+    let finding = Finding::limited(
+        check,
+        format!(
+            "{} is delegated without {}",
+            directory.display(),
+            missing.join(", ")
+        ),
+        "limits of these don't work; everything else does",
+    );
+    if !systemd {
+        return finding;
+    }
+    finding.cured_by(
+        "sudo mkdir -p /etc/systemd/system/user@.service.d && printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' | \
+         sudo tee /etc/systemd/system/user@.service.d/delegate.conf && sudo systemctl daemon-reload",
+    )
+}
+
+fn has_systemd() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+pub(super) fn runtime_directory(paths: &Paths) -> Finding {
+    use std::os::unix::fs::MetadataExt;
+    let own = nix::unistd::geteuid().as_raw();
+    let meta = std::fs::symlink_metadata(&paths.runtime).ok();
+    if let Some(meta) = meta
+        && (meta.uid() != own || !meta.is_dir())
+    {
+        let shown = paths.runtime.display();
+        let found = format!("{shown} belongs to user {}", meta.uid());
+        return Finding::broken(
+            Check::RuntimeDirectory,
+            found,
+            "bryo has no place for its sockets",
+        )
+        .cured_by(format!("sudo rm -rf {shown}"));
+    }
+    judge_runtime(paths)
+}
+
+pub(super) fn judge_runtime(paths: &Paths) -> Finding {
+    let check = Check::RuntimeDirectory;
+    let used = paths.runtime.display();
+    let found = match &paths.runtime_fallback {
+        None => return Finding::fine(check, used.to_string()),
+        Some(RuntimeFallback::Unset) => "XDG_RUNTIME_DIR is not set".to_owned(),
+        Some(RuntimeFallback::Missing { path }) => {
+            format!(
+                "XDG_RUNTIME_DIR names {}, which doesn't exist",
+                path.display()
+            )
+        }
+        Some(RuntimeFallback::NotOurs { path, owner }) => {
+            let path = path.display();
+            format!("XDG_RUNTIME_DIR names {path}, which belongs to user {owner}")
+        }
+    };
+    let meaning = format!(
+        "{used} is used instead; commands of other sessions of yours may not see these containers"
+    );
+    Finding::limited(check, found, meaning)
+        .cured_by("export XDG_RUNTIME_DIR=/run/user/$(id -u)   # after logging in as this user, not with su or sudo")
+}
+
+pub(super) fn linger() -> Finding {
+    let check = Check::Linger;
+    if !has_systemd() || find_program("loginctl").is_none() {
+        return Finding::fine(check, "no session manager ends processes at logout");
+    }
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid())
+        .ok()
+        .flatten();
+    let name = user.map(|user| user.name).unwrap_or_default();
+    if Path::new("/var/lib/systemd/linger").join(&name).exists() {
+        return Finding::fine(check, format!("processes of {name} outlive the session"));
+    }
+    Finding::limited(
+        check,
+        format!("{name} doesn't linger"),
+        "systemd may end your containers when you log out",
+    )
+    .cured_by("loginctl enable-linger")
+}

@@ -1,0 +1,262 @@
+//! Accidents: `kill -9` of every process at every moment, full disks, two commands at once.
+
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::env::{TestEnv, count, test_env};
+use crate::image::{Layer, busybox};
+use crate::need::{Need, need};
+use crate::process::eventually;
+
+/// The processes of a test whose command line contains a text.
+fn pids(env: &TestEnv, part: &str) -> Vec<Pid> {
+    let processes = env
+        .processes()
+        .into_iter()
+        .filter(|process| process.contains(part));
+    processes
+        .filter_map(|process| process.split(' ').next()?.parse().ok().map(Pid::from_raw))
+        .collect()
+}
+
+/// The store can still do everything.
+#[track_caller]
+fn assert_valid(env: &TestEnv, what: &str) {
+    for arguments in [
+        &["images", "-a"][..],
+        &["ps", "-a"],
+        &["run", "--rm", "--network", "none", "busybox", "true"],
+    ] {
+        let run = env.run(arguments);
+        assert_eq!(run.code, 0, "after {what}: {run:?}");
+    }
+    assert!(
+        env.half_made().is_empty(),
+        "after {what}: {:?}",
+        env.half_made()
+    );
+}
+
+#[test]
+fn a_killed_monitor_takes_its_container_with_it() {
+    let env = test_env!();
+    env.busybox();
+    env.run(&[
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "orphan",
+        "busybox",
+        "sleep",
+        "1000",
+    ])
+    .ok();
+    for pid in pids(&env, "monitor") {
+        kill(pid, Signal::SIGKILL).expect("it is ours");
+    }
+    eventually("every process is gone", || env.processes().is_empty());
+    assert_eq!(
+        env.out(&["inspect", "--format", "{{.State.Running}}", "orphan"]),
+        "false"
+    );
+    assert_eq!(
+        env.out(&["inspect", "--format", "{{.State.ExitCode}}", "orphan"]),
+        "137"
+    );
+    env.run(&["start", "orphan"]).ok();
+    env.run(&["rm", "-f", "orphan"]).ok();
+}
+
+#[test]
+fn a_killed_monitor_takes_a_program_with_it_that_changed_its_user() {
+    // PID 1 that calls setuid, as gosu does, loses its parent-death signal.
+    let env = test_env!();
+    need!(Need::SubordinateIds);
+    let layer = Layer::new().file("etc/group", 0o644, "root:x:0:\napp:x:1000:\n");
+    env.load(&busybox().with(&layer).docker_archive("gosu:latest"));
+    env.run(&[
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "-u",
+        "app",
+        "--name",
+        "gosu",
+        "gosu",
+        "sleep",
+        "1000",
+    ])
+    .ok();
+    for pid in pids(&env, "monitor") {
+        kill(pid, Signal::SIGKILL).expect("it is ours");
+    }
+    eventually("every process is gone", || env.processes().is_empty());
+    assert_eq!(env.out(&["ps", "-q"]), "");
+}
+
+#[test]
+fn a_killed_command_leaves_its_detached_container_alone() {
+    let env = test_env!();
+    env.busybox();
+    let mut run = env.spawn(&[
+        "run",
+        "--network",
+        "none",
+        "--name",
+        "stays",
+        "busybox",
+        "sh",
+        "-c",
+        "echo up; exec sleep 1000",
+    ]);
+    run.until("up");
+    run.signal(Signal::SIGKILL);
+    assert_eq!(run.wait().code, 137);
+    assert_eq!(
+        env.out(&["inspect", "--format", "{{.State.Running}}", "stays"]),
+        "true"
+    );
+}
+
+#[test]
+fn a_load_killed_at_any_moment_leaves_a_valid_store() {
+    let env = test_env!();
+    env.busybox();
+    let layer = Layer::new().file("big", 0o644, vec![b'x'; 4 << 20]);
+    let file = env.file(
+        "big.tar",
+        busybox().with(&layer).docker_archive("big:latest"),
+    );
+    let whole = env.run(&["load", "-i", &file]).ok().took;
+    let tries = u32::try_from(count(20, 200)).expect("it is small");
+    for number in 0..tries {
+        env.run(&["rmi", "-f", "big"]);
+        let load = env.spawn(&["load", "-i", &file]);
+        // Moments spread over the whole load: this is not a wait for something, it chooses where to strike.
+        std::thread::sleep(whole * number / tries);
+        load.signal(Signal::SIGKILL);
+        load.wait();
+        assert_valid(&env, &format!("a load killed at {number} of {tries}"));
+    }
+    env.run(&["load", "-i", &file]).ok();
+}
+
+#[test]
+fn a_run_killed_at_any_moment_leaves_a_valid_store_and_no_process() {
+    let env = test_env!();
+    env.busybox();
+    let tries = u32::try_from(count(20, 200)).expect("it is small");
+    for number in 0..tries {
+        let run = env.spawn(&["run", "--rm", "--network", "none", "busybox", "true"]);
+        std::thread::sleep(Duration::from_micros(
+            u64::from(number) * 15_000 / u64::from(tries),
+        ));
+        run.signal(Signal::SIGKILL);
+        run.wait();
+        assert_valid(&env, &format!("a run killed at {number} of {tries}"));
+    }
+    eventually("no container is left", || {
+        env.out(&["ps", "-aq"]).is_empty()
+    });
+}
+
+#[test]
+fn two_loads_of_one_image_at_once_both_succeed() {
+    let env = test_env!();
+    let file = env.file("image.tar", busybox().docker_archive("busybox:latest"));
+    for _ in 0..count(3, 30) {
+        let loads: Vec<_> = (0..3).map(|_| env.spawn(&["load", "-i", &file])).collect();
+        for load in loads {
+            load.wait().ok();
+        }
+        assert_eq!(env.out(&["images", "-q"]).lines().count(), 1);
+        assert_valid(&env, "two loads at once");
+        env.run(&["rmi", "-f", "busybox"]).ok();
+    }
+}
+
+#[test]
+fn removing_an_image_while_it_is_being_run_never_breaks_either() {
+    let env = test_env!();
+    let file = env.file("image.tar", busybox().docker_archive("busybox:latest"));
+    for _ in 0..count(5, 50) {
+        env.run(&["load", "-i", &file]).ok();
+        let run = env.spawn(&[
+            "run",
+            "--rm",
+            "--pull",
+            "never",
+            "--network",
+            "none",
+            "busybox",
+            "echo",
+            "alive",
+        ]);
+        let remove = env.spawn(&["rmi", "busybox"]);
+        let (run, remove) = (run.wait(), remove.wait());
+        assert!(
+            run.code == 0 && run.stdout == "alive\n" || run.code == 125,
+            "{run:?}"
+        );
+        assert!(
+            run.code == 0 || remove.code == 0,
+            "both failed: {run:?} {remove:?}"
+        );
+    }
+    env.run(&["load", "-i", &file]).ok();
+    assert_valid(&env, "rmi against run");
+}
+
+#[test]
+fn a_full_disk_is_an_error_and_no_damage() {
+    let env = test_env!();
+    // A user namespace's own tmpfs is a disk that can be filled; xattrs or not, what matters is the failure.
+    let file = env.file(
+        "image.tar",
+        busybox()
+            .with(&Layer::new().file("big", 0o644, vec![1; 8 << 20]))
+            .docker_archive("big:latest"),
+    );
+    let bryo = crate::env::bryo();
+    let line = format!(
+        "mount -t tmpfs -o size=5m,mode=0700 none $XDG_DATA_HOME && {0} load -i {file}; echo code $?; {0} images -aq; echo code $?",
+        bryo.display()
+    );
+    let run = env
+        .other(
+            "unshare",
+            &["--user", "--map-root-user", "--mount", "sh", "-c", &line],
+        )
+        .run();
+    assert_eq!(run.stdout, "code 1\ncode 0\n", "{run:?}");
+    assert!(run.stderr.contains("No space left"), "{run:?}");
+}
+
+#[test]
+fn a_lost_runtime_directory_loses_nothing() {
+    let env = test_env!();
+    env.busybox();
+    env.run(&[
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "lives",
+        "busybox",
+        "sleep",
+        "1000",
+    ])
+    .ok();
+    std::fs::remove_dir_all(env.path("run/bryo")).expect("it was there");
+    assert_eq!(env.out(&["ps", "--format", "{{.Names}}"]), "lives");
+    // A second container joins the same home namespace, found through the first one's record.
+    env.run(&["run", "--rm", "--network", "none", "busybox", "true"])
+        .ok();
+    env.run(&["rm", "-f", "lives"]).ok();
+}
