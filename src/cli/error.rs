@@ -105,6 +105,17 @@ impl CliError {
         )
     }
 
+    /// The same failure on the way to a container.
+    pub fn for_container(self) -> CliError {
+        match self.kind {
+            Kind::Failed => CliError {
+                kind: Kind::Engine,
+                ..self
+            },
+            _ => self,
+        }
+    }
+
     pub fn hint(mut self, hint: impl Into<String>) -> CliError {
         self.hints.push(hint.into());
         self

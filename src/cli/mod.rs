@@ -4,6 +4,7 @@ mod attachment;
 mod commands;
 mod container_flags;
 pub mod error;
+mod progress;
 mod refusal;
 mod status;
 pub mod table;
@@ -44,13 +45,14 @@ use refusal::Answer;
 use template::{Scope, Template, TemplateError};
 use ui::Ui;
 
+use crate::config::Config;
 use crate::engine::{Engine, EngineError};
 use crate::paths::Paths;
+use crate::registry::RegistryConfig;
 
 /// What every verb gets: one command line being answered.
 struct Invocation {
     ui: Ui,
-    #[expect(dead_code, reason = "read once configuration and tracing are set up")]
     global: GlobalFlags,
 }
 
@@ -59,6 +61,17 @@ impl Invocation {
     fn engine(&self) -> Result<Engine, CliError> {
         let paths = Paths::from_environment().map_err(|error| CliError::failed(&error))?;
         Ok(Engine::new(paths))
+    }
+
+    /// The settings of registries; `--config` names the directory of docker's `config.json`.
+    fn registries(&self, engine: &Engine) -> Result<RegistryConfig, CliError> {
+        let config = Config::load(&engine.paths, |name| std::env::var_os(name));
+        let config = config.map_err(|error| CliError::failed(&error))?;
+        let mut registries = RegistryConfig::new(&config, &engine.paths);
+        if let Some(directory) = &self.global.config {
+            registries.docker_config = Some(directory.join("config.json"));
+        }
+        Ok(registries)
     }
 
     /// Does the same to every name and prints what it gives; failures are said one by one and the others go on.

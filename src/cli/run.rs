@@ -49,7 +49,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.request(invocation)?;
     let attachment = Attachment::of(&request)?;
     let engine = invocation.engine()?;
-    let image = image_for(&engine, &request.create)?;
+    let image = image_for(invocation, &engine, &request.create)?;
     let failed = |error: EngineError| CliError::engine(Kind::Engine, &error);
     let record = engine.create(&request.create, &image).map_err(failed)?;
     let started = engine
