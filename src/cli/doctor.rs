@@ -1,6 +1,6 @@
 //! `doctor`: the words for what `runtime::doctor` finds.
 
-use super::Session;
+use super::Invocation;
 use super::error::CliError;
 
 #[derive(clap::Args, Debug)]
@@ -10,7 +10,7 @@ pub struct Args {
     json: bool,
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
+pub fn run(args: Args, _invocation: &Invocation) -> Result<u8, CliError> {
     let _ = args.json;
     Err(CliError::not_yet("doctor"))
 }

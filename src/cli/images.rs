@@ -1,6 +1,6 @@
 //! `images` and `image ls`.
 
-use super::Session;
+use super::Invocation;
 use super::error::CliError;
 use super::table::{Columns, Layout};
 use crate::engine::request::{ImageFilters, ListImagesRequest};
@@ -69,14 +69,14 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
+pub fn run(args: Args, _invocation: &Invocation) -> Result<u8, CliError> {
     let _request = args.request()?;
     let layout = Layout::new(args.format.as_deref(), args.quiet);
     let _ = args.no_trunc;
     let text = args
         .columns()
         .render(&layout, &[])
-        .map_err(|error| Session::template(&error))?;
+        .map_err(|error| Invocation::template(&error))?;
     let _ = text;
     Err(CliError::not_yet("images"))
 }

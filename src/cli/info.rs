@@ -1,6 +1,6 @@
 //! `info` and `system info`.
 
-use super::Session;
+use super::Invocation;
 use super::error::CliError;
 
 #[derive(clap::Args, Debug)]
@@ -10,7 +10,7 @@ pub struct Args {
     format: Option<String>,
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
+pub fn run(args: Args, _invocation: &Invocation) -> Result<u8, CliError> {
     let _ = args.format;
     Err(CliError::not_yet("info"))
 }

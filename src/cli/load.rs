@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Session;
+use super::Invocation;
 use super::error::CliError;
 use crate::engine::request::{Input, LoadRequest};
 
@@ -34,7 +34,7 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
+pub fn run(args: Args, _invocation: &Invocation) -> Result<u8, CliError> {
     let _quiet = args.quiet;
     let _request = args.request()?;
     Err(CliError::not_yet("load"))

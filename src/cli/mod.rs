@@ -1,9 +1,12 @@
 //! Words in, words out: flags, tables, `--format`, progress, hints and exit codes. Never syscalls or file formats.
 
+mod attachment;
 mod commands;
 mod container_flags;
 pub mod error;
+mod progress;
 mod refusal;
+mod status;
 pub mod table;
 pub mod template;
 pub mod ui;
@@ -42,14 +45,62 @@ use refusal::Answer;
 use template::{Scope, Template, TemplateError};
 use ui::Ui;
 
-/// What every verb gets.
-struct Session {
+use crate::config::Config;
+use crate::engine::{Engine, EngineError};
+use crate::paths::Paths;
+use crate::registry::RegistryConfig;
+
+/// What every verb gets: one command line being answered.
+struct Invocation {
     ui: Ui,
-    #[expect(dead_code, reason = "read once configuration and tracing are set up")]
     global: GlobalFlags,
 }
 
-impl Session {
+impl Invocation {
+    /// Opened by the verbs that need it: `version` works without a home directory.
+    fn engine(&self) -> Result<Engine, CliError> {
+        let paths = Paths::from_environment().map_err(|error| CliError::failed(&error))?;
+        Ok(Engine::new(paths))
+    }
+
+    /// The settings of registries; `--config` names the directory of docker's `config.json`.
+    fn registries(&self, engine: &Engine) -> Result<RegistryConfig, CliError> {
+        let config = Config::load(&engine.paths, |name| std::env::var_os(name));
+        let config = config.map_err(|error| CliError::failed(&error))?;
+        let mut registries = RegistryConfig::new(&config, &engine.paths);
+        if let Some(directory) = &self.global.config {
+            registries.docker_config = Some(directory.join("config.json"));
+        }
+        Ok(registries)
+    }
+
+    /// Does the same to every name and prints what it gives; failures are said one by one and the others go on.
+    fn each<T: std::fmt::Display>(
+        &self,
+        names: &[String],
+        mut verb: impl FnMut(&str) -> Result<Option<T>, EngineError>,
+    ) -> Result<u8, CliError> {
+        let mut failed = false;
+        for name in names {
+            match verb(name) {
+                Ok(Some(text)) => self.ui.line(&text.to_string())?,
+                Ok(None) => {}
+                Err(error @ EngineError::Interrupted { .. }) => {
+                    return Err(CliError::engine(error::Kind::Failed, &error));
+                }
+                Err(error) => {
+                    self.ui
+                        .error(&CliError::engine(error::Kind::Failed, &error));
+                    failed = true;
+                }
+            }
+        }
+        match failed {
+            true => Err(CliError::said(error::Kind::Failed)),
+            false => Ok(0),
+        }
+    }
+
     /// docker's words for a format that cannot be read or does not fit.
     fn template(error: &TemplateError) -> CliError {
         CliError::new(
@@ -69,7 +120,7 @@ impl Session {
         };
         let shown = Template::parse(format).and_then(|template| template.render(&scope));
         self.ui
-            .line(&shown.map_err(|error| Session::template(&error))?)
+            .line(&shown.map_err(|error| Invocation::template(&error))?)
     }
 }
 
@@ -96,9 +147,9 @@ fn run_words(words: Vec<OsString>, ui: &Ui) -> Result<u8, CliError> {
             Answer::Again(words) => return run_words(words, ui),
         },
     };
-    let session = Session {
+    let invocation = Invocation {
         ui: Ui::from_environment(),
         global: parsed.global,
     };
-    parsed.command.run(&session)
+    parsed.command.run(&invocation)
 }

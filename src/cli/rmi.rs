@@ -1,6 +1,6 @@
 //! `rmi` and `image rm`.
 
-use super::Session;
+use super::Invocation;
 use super::error::CliError;
 use crate::engine::request::RemoveImageRequest;
 
@@ -13,7 +13,7 @@ pub struct Args {
     force: bool,
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
+pub fn run(args: Args, _invocation: &Invocation) -> Result<u8, CliError> {
     let _request = RemoveImageRequest {
         names: args.names,
         force: args.force,

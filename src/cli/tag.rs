@@ -1,7 +1,8 @@
 //! `tag`.
 
-use super::Session;
+use super::Invocation;
 use super::error::CliError;
+use super::error::Kind;
 use crate::engine::request::TagRequest;
 use crate::image::ReferenceError;
 
@@ -32,7 +33,11 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
-    let _request = args.request()?;
-    Err(CliError::not_yet("tag"))
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let request = args.request()?;
+    let store = invocation.engine()?.images();
+    let store = store.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    let tagged = store.tag(&request.source, &request.target);
+    tagged.map_err(|error| CliError::failed(&error))?;
+    Ok(0)
 }
