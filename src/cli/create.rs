@@ -35,10 +35,11 @@ pub fn image_for(
     let store = engine.images();
     let store = store.map_err(|error| CliError::engine(Kind::Engine, &error))?;
     let found = store.resolve(&request.image);
-    let download = match (&found, request.pull) {
-        (_, PullPolicy::Always) => true,
-        (Err(ImageError::Unknown { .. }), PullPolicy::Missing) => true,
-        _ => false,
+    let unknown = matches!(found, Err(ImageError::Unknown { .. }));
+    let download = match request.pull {
+        PullPolicy::Always => true,
+        PullPolicy::Missing => unknown,
+        PullPolicy::Never => false,
     };
     // an id names nothing that a registry has
     let reference = request.image.parse::<Reference>();

@@ -49,7 +49,6 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
             true => "Image is up to date for",
             false => "Downloaded newer image for",
         };
-        invocation.ui.note(&format!("Digest: {}", outcome.digest));
         invocation
             .ui
             .note(&format!("Status: {status} {}", reference.familiar()));
