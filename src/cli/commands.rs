@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
-use super::Session;
+use super::Invocation;
 use super::error::CliError;
 use super::{
     create, doctor, generate, images, import, info, inspect, kill, load, logs, ps, pull, rm, rmi,
@@ -186,68 +186,68 @@ pub fn definition() -> clap::Command {
 }
 
 impl Command {
-    pub fn run(self, session: &Session) -> Result<u8, CliError> {
+    pub fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
         match self {
             Command::Container(verb)
             | Command::ContainerGroup {
                 verb: ContainerGroup::Verb(verb),
-            } => verb.run(session),
+            } => verb.run(invocation),
             Command::Image(verb)
             | Command::ImageGroup {
                 verb: ImageGroup::Verb(verb),
-            } => verb.run(session),
+            } => verb.run(invocation),
             Command::Ps(args)
             | Command::ContainerGroup {
                 verb: ContainerGroup::Ls(args),
-            } => ps::run(args, session),
+            } => ps::run(args, invocation),
             Command::Images(args)
             | Command::ImageGroup {
                 verb: ImageGroup::Ls(args),
-            } => images::run(args, session),
+            } => images::run(args, invocation),
             Command::Rmi(args)
             | Command::ImageGroup {
                 verb: ImageGroup::Rm(args),
-            } => rmi::run(args, session),
-            Command::Inspect(args) => inspect::run(args, session),
+            } => rmi::run(args, invocation),
+            Command::Inspect(args) => inspect::run(args, invocation),
             Command::ContainerGroup {
                 verb: ContainerGroup::Inspect(args),
-            } => inspect::run(args.into(), session),
+            } => inspect::run(args.into(), invocation),
             Command::ImageGroup {
                 verb: ImageGroup::Inspect(args),
-            } => inspect::run(args.into(), session),
+            } => inspect::run(args.into(), invocation),
             Command::Info(args)
             | Command::SystemGroup {
                 verb: SystemGroup::Info(args),
-            } => info::run(args, session),
-            Command::Version(args) => version::run(args, session),
-            Command::Doctor(args) => doctor::run(args, session),
-            Command::Generate(args) => generate::run(args, session),
+            } => info::run(args, invocation),
+            Command::Version(args) => version::run(args, invocation),
+            Command::Doctor(args) => doctor::run(args, invocation),
+            Command::Generate(args) => generate::run(args, invocation),
         }
     }
 }
 
 impl ContainerVerb {
-    fn run(self, session: &Session) -> Result<u8, CliError> {
+    fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
         match self {
-            ContainerVerb::Run(args) => run::run(args, session),
-            ContainerVerb::Create(args) => create::run(args, session),
-            ContainerVerb::Start(args) => start::run(args, session),
-            ContainerVerb::Stop(args) => stop::run(args, session),
-            ContainerVerb::Kill(args) => kill::run(args, session),
-            ContainerVerb::Rm(args) => rm::run(args, session),
-            ContainerVerb::Logs(args) => logs::run(args, session),
-            ContainerVerb::Wait(args) => wait::run(args, session),
+            ContainerVerb::Run(args) => run::run(args, invocation),
+            ContainerVerb::Create(args) => create::run(args, invocation),
+            ContainerVerb::Start(args) => start::run(args, invocation),
+            ContainerVerb::Stop(args) => stop::run(args, invocation),
+            ContainerVerb::Kill(args) => kill::run(args, invocation),
+            ContainerVerb::Rm(args) => rm::run(args, invocation),
+            ContainerVerb::Logs(args) => logs::run(args, invocation),
+            ContainerVerb::Wait(args) => wait::run(args, invocation),
         }
     }
 }
 
 impl ImageVerb {
-    fn run(self, session: &Session) -> Result<u8, CliError> {
+    fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
         match self {
-            ImageVerb::Pull(args) => pull::run(args, session),
-            ImageVerb::Load(args) => load::run(args, session),
-            ImageVerb::Import(args) => import::run(args, session),
-            ImageVerb::Tag(args) => tag::run(args, session),
+            ImageVerb::Pull(args) => pull::run(args, invocation),
+            ImageVerb::Load(args) => load::run(args, invocation),
+            ImageVerb::Import(args) => import::run(args, invocation),
+            ImageVerb::Tag(args) => tag::run(args, invocation),
         }
     }
 }

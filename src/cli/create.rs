@@ -1,8 +1,14 @@
 //! `create`.
 
-use super::Session;
+use super::Invocation;
 use super::container_flags::ContainerFlags;
 use super::error::CliError;
+use super::error::Kind;
+use super::progress::Bars;
+use crate::engine::request::{CreateRequest, PullPolicy};
+use crate::engine::{Engine, EngineError};
+use crate::image::Image;
+use crate::registry::{Progress, Silent};
 
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "bryo create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
@@ -11,7 +17,31 @@ pub struct Args {
     container: ContainerFlags,
 }
 
-pub fn run(args: Args, session: &Session) -> Result<u8, CliError> {
-    let _request = args.container.request(&session.ui)?;
-    Err(CliError::not_yet("create"))
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let request = args.container.request(&invocation.ui)?;
+    let engine = invocation.engine()?;
+    let image = image_for(invocation, &engine, &request)?;
+    let created = engine.create(&request, &image);
+    let record = created.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    invocation.ui.line(record.id.as_str())?;
+    Ok(0)
+}
+
+/// The image of a container, fetched first where the pull policy says so.
+pub fn image_for(
+    invocation: &Invocation,
+    engine: &Engine,
+    request: &CreateRequest,
+) -> Result<Image, CliError> {
+    let bars = Bars::new(&invocation.ui);
+    let progress: &dyn Progress = if request.quiet_pull { &Silent } else { &bars };
+    let image = engine.obtain(request, progress, &mut |line| invocation.ui.note(line));
+    image.map_err(|error| {
+        let unknown = matches!(&error, EngineError::Image(_));
+        let error = CliError::engine(Kind::Engine, &error);
+        match request.pull {
+            PullPolicy::Never if unknown => error.hint(format!("bryo pull {}", request.image)),
+            _ => error,
+        }
+    })
 }

@@ -2,6 +2,8 @@
 
 use std::error::Error;
 
+use crate::engine::EngineError;
+
 /// Who is at fault: decides the exit code, and nothing else does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -60,6 +62,20 @@ impl CliError {
         CliError::new(kind, chain(error))
     }
 
+    /// The engine says itself which exit code `run` gives; for other verbs its failures are ordinary ones.
+    pub fn engine(kind: Kind, error: &EngineError) -> CliError {
+        let kind = match (error.exit_code(), kind) {
+            (126, Kind::Engine) => Kind::NotExecutable,
+            (127, Kind::Engine) => Kind::ProgramNotFound,
+            (code @ 129..=192, _) => Kind::Interrupted((code - 128) as u8),
+            (_, kind) => kind,
+        };
+        CliError {
+            hints: error.hints(),
+            ..CliError::of(kind, error)
+        }
+    }
+
     pub fn usage(message: impl Into<String>) -> CliError {
         CliError::new(Kind::Usage, message)
     }
@@ -87,6 +103,17 @@ impl CliError {
             Kind::Unsupported,
             format!("{what}: not yet supported by bryo"),
         )
+    }
+
+    /// The same failure on the way to a container.
+    pub fn for_container(self) -> CliError {
+        match self.kind {
+            Kind::Failed => CliError {
+                kind: Kind::Engine,
+                ..self
+            },
+            _ => self,
+        }
     }
 
     pub fn hint(mut self, hint: impl Into<String>) -> CliError {

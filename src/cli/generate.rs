@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap_complete::Shell;
 
-use super::Session;
+use super::Invocation;
 use super::commands::definition;
 use super::error::{CliError, Kind};
 
@@ -18,7 +18,7 @@ pub struct Args {
     directory: PathBuf,
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
+pub fn run(args: Args, _invocation: &Invocation) -> Result<u8, CliError> {
     std::fs::create_dir_all(&args.directory).map_err(|error| wrong(&args.directory, &error))?;
     match args.kind.as_str() {
         "man" => pages(&definition(), "bryo", &args.directory)?,

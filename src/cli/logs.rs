@@ -1,8 +1,10 @@
 //! `logs`.
 
-use super::Session;
+use super::Invocation;
 use super::error::CliError;
+use super::error::Kind;
 use crate::engine::request::{LogsRequest, Moment};
+use crate::monitor::Stream;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -51,7 +53,27 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
-    let _request = args.request()?;
-    Err(CliError::not_yet("logs"))
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let request = args.request()?;
+    let engine = invocation.engine()?;
+    let mut closed = Ok(());
+    // a part of a long line gets no time of its own
+    let mut at_line_start = [true; 2];
+    let shown = engine.logs(&request, |line| {
+        let mut bytes = Vec::with_capacity(line.text.len() + 36);
+        let start = &mut at_line_start[usize::from(line.stream == Stream::Stderr)];
+        if request.timestamps && *start {
+            bytes.extend_from_slice(line.time.as_bytes());
+            bytes.push(b' ');
+        }
+        *start = line.text.ends_with(b"\n");
+        bytes.extend_from_slice(&line.text);
+        closed = match line.stream {
+            Stream::Stdout => invocation.ui.bytes(&bytes),
+            Stream::Stderr => invocation.ui.error_bytes(&bytes),
+        };
+        closed.is_ok()
+    });
+    shown.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    closed.map(|()| 0)
 }

@@ -1,9 +1,12 @@
 //! Words in, words out: flags, tables, `--format`, progress, hints and exit codes. Never syscalls or file formats.
 
+mod attachment;
 mod commands;
 mod container_flags;
 pub mod error;
+mod progress;
 mod refusal;
+mod status;
 pub mod table;
 pub mod template;
 pub mod ui;
@@ -27,6 +30,7 @@ mod run;
 mod start;
 mod stop;
 mod tag;
+mod trace;
 mod version;
 mod wait;
 
@@ -42,14 +46,83 @@ use refusal::Answer;
 use template::{Scope, Template, TemplateError};
 use ui::Ui;
 
-/// What every verb gets.
-struct Session {
+use crate::config::Config;
+use crate::engine::{Engine, EngineError};
+use crate::image::{Image, is_builtin};
+use crate::paths::Paths;
+
+/// What every verb gets: one command line being answered.
+struct Invocation {
     ui: Ui,
-    #[expect(dead_code, reason = "read once configuration and tracing are set up")]
     global: GlobalFlags,
 }
 
-impl Session {
+impl Invocation {
+    /// Opened by the verbs that need it: `version` works without a home directory and with a broken configuration.
+    fn engine(&self) -> Result<Engine, CliError> {
+        let paths = Paths::from_environment().map_err(|error| CliError::failed(&error))?;
+        let config = self.settings(&paths)?;
+        let log_file = config.log_file.as_deref();
+        trace::start(&config.log_level, log_file).map_err(|error| CliError::failed(&error))?;
+        Ok(Engine::new(paths, config).with_docker_directory(self.global.config.clone()))
+    }
+
+    /// Files, environment, flags: each over the one before.
+    fn settings(&self, paths: &Paths) -> Result<Config, CliError> {
+        let config = Config::load(paths, |name| std::env::var_os(name));
+        let mut config = config.map_err(|error| CliError::usage(error::chain(&error)))?;
+        let level = match (&self.global.log_level, self.global.debug) {
+            (Some(level), _) => Some(("--log-level", level.as_str())),
+            (None, true) => Some(("--debug", "debug")),
+            (None, false) => None,
+        };
+        if let Some((flag, value)) = level {
+            let set = config.set_flag("log-level", flag, value);
+            set.map_err(|error| CliError::usage(error::chain(&error)))?;
+        }
+        Ok(config)
+    }
+
+    /// What the user should know before a container runs here; the embedded image needs nothing of it.
+    fn warn_of_host(&self, engine: &Engine, image: &Image) {
+        if is_builtin(&image.config) {
+            return;
+        }
+        if let Some(finding) = engine.host_warning() {
+            self.ui.warning(&finding.message());
+            for cure in &finding.cure {
+                self.ui.hint(cure);
+            }
+        }
+    }
+
+    /// Does the same to every name and prints what it gives; failures are said one by one and the others go on.
+    fn each<T: std::fmt::Display>(
+        &self,
+        names: &[String],
+        mut verb: impl FnMut(&str) -> Result<Option<T>, EngineError>,
+    ) -> Result<u8, CliError> {
+        let mut failed = false;
+        for name in names {
+            match verb(name) {
+                Ok(Some(text)) => self.ui.line(&text.to_string())?,
+                Ok(None) => {}
+                Err(error @ EngineError::Interrupted { .. }) => {
+                    return Err(CliError::engine(error::Kind::Failed, &error));
+                }
+                Err(error) => {
+                    self.ui
+                        .error(&CliError::engine(error::Kind::Failed, &error));
+                    failed = true;
+                }
+            }
+        }
+        match failed {
+            true => Err(CliError::said(error::Kind::Failed)),
+            false => Ok(0),
+        }
+    }
+
     /// docker's words for a format that cannot be read or does not fit.
     fn template(error: &TemplateError) -> CliError {
         CliError::new(
@@ -69,7 +142,7 @@ impl Session {
         };
         let shown = Template::parse(format).and_then(|template| template.render(&scope));
         self.ui
-            .line(&shown.map_err(|error| Session::template(&error))?)
+            .line(&shown.map_err(|error| Invocation::template(&error))?)
     }
 }
 
@@ -96,9 +169,9 @@ fn run_words(words: Vec<OsString>, ui: &Ui) -> Result<u8, CliError> {
             Answer::Again(words) => return run_words(words, ui),
         },
     };
-    let session = Session {
+    let invocation = Invocation {
         ui: Ui::from_environment(),
         global: parsed.global,
     };
-    parsed.command.run(&session)
+    parsed.command.run(&invocation)
 }

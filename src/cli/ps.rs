@@ -1,8 +1,13 @@
 //! `ps` and `container ls`.
 
-use super::Session;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::Invocation;
 use super::container_flags::value;
 use super::error::CliError;
+use super::error::Kind;
+use super::status;
 use super::table::{Columns, Layout};
 use crate::engine::request::{PsFilters, PsRequest};
 
@@ -99,14 +104,19 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
-    let _request = args.request()?;
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let request = args.request()?;
     let layout = Layout::new(args.format.as_deref(), args.quiet);
-    let _ = args.no_trunc;
-    let text = args
-        .columns()
-        .render(&layout, &[])
-        .map_err(|error| Session::template(&error))?;
-    let _ = text;
-    Err(CliError::not_yet("ps"))
+    let listed = invocation.engine()?.list(&request);
+    let containers = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    let (now, zone) = (Timestamp::now(), TimeZone::system());
+    let rows: Vec<_> = containers
+        .iter()
+        .map(|container| status::row(container, args.no_trunc, now, &zone))
+        .collect();
+    let shown = args.columns().render(&layout, &rows);
+    invocation
+        .ui
+        .result(&shown.map_err(|error| Invocation::template(&error))?)?;
+    Ok(0)
 }

@@ -1,9 +1,12 @@
 //! `pull`.
 
-use super::Session;
+use super::Invocation;
 use super::container_flags::CONTENT_TRUST_NOTICE;
 use super::error::CliError;
-use crate::engine::request::PullRequest;
+use super::error::Kind;
+use super::progress::Bars;
+use crate::image::{Reference, ReferenceError};
+use crate::registry::{Progress, Silent};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -21,17 +24,36 @@ pub struct Args {
     disable_content_trust: Option<Option<String>>,
 }
 
-pub fn run(args: Args, session: &Session) -> Result<u8, CliError> {
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     if args.disable_content_trust.is_some() {
-        session.ui.note(CONTENT_TRUST_NOTICE);
+        invocation.ui.note(CONTENT_TRUST_NOTICE);
     }
-    let reference = args
+    let reference: Reference = args
         .name
         .parse()
-        .map_err(|error: crate::image::ReferenceError| CliError::failed(&error))?;
-    let _request = PullRequest {
-        reference,
-        platform: args.platform,
-    };
-    Err(CliError::not_yet("pull"))
+        .map_err(|error: ReferenceError| CliError::failed(&error))?;
+    let engine = invocation.engine()?;
+    let full = reference.to_string();
+    if !args.quiet && full != args.name {
+        let name = &args.name;
+        invocation.ui.note(&format!("{name} stands for {full}"));
+    }
+    let bars = Bars::new(&invocation.ui);
+    let progress: &dyn Progress = if args.quiet { &Silent } else { &bars };
+    let outcome = engine.pull(&reference, args.platform, progress);
+    let outcome = outcome.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    for warning in &outcome.warnings {
+        invocation.ui.warning(warning);
+    }
+    if !args.quiet {
+        let status = match outcome.up_to_date {
+            true => "Image is up to date for",
+            false => "Downloaded newer image for",
+        };
+        invocation
+            .ui
+            .note(&format!("Status: {status} {}", reference.familiar()));
+    }
+    invocation.ui.line(&reference.to_string())?;
+    Ok(0)
 }

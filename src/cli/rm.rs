@@ -1,7 +1,10 @@
 //! `rm`.
 
-use super::Session;
+use super::Invocation;
 use super::error::CliError;
+use super::error::{Kind, chain};
+use crate::container::ContainerError;
+use crate::engine::EngineError;
 use crate::engine::request::RemoveRequest;
 
 #[derive(clap::Args, Debug)]
@@ -16,11 +19,28 @@ pub struct Args {
     volumes: bool,
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
-    let _request = RemoveRequest {
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let request = RemoveRequest {
         names: args.names,
         force: args.force,
         volumes: args.volumes,
     };
-    Err(CliError::not_yet("rm"))
+    let engine = invocation.engine()?;
+    let ended = invocation.each(&request.names, |name| {
+        let record = match engine.find(name) {
+            // docker says so and goes on
+            Err(error @ EngineError::Container(ContainerError::NotFound { .. }))
+                if request.force =>
+            {
+                invocation.ui.note(&chain(&error));
+                return Ok(None);
+            }
+            found => found?,
+        };
+        engine.remove(&record, request.force)?;
+        Ok(Some(name.to_owned()))
+    });
+    let emptied = engine.empty_trash();
+    emptied.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    ended
 }

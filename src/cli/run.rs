@@ -1,8 +1,12 @@
 //! `run`.
 
-use super::Session;
+use super::Invocation;
+use super::attachment::Attachment;
 use super::container_flags::{ContainerFlags, value};
+use super::create::image_for;
 use super::error::CliError;
+use super::error::Kind;
+use crate::engine::EngineError;
 use crate::engine::request::RunRequest;
 
 #[derive(clap::Args, Debug)]
@@ -22,10 +26,10 @@ pub struct Args {
 }
 
 impl Args {
-    fn request(self, session: &Session) -> Result<RunRequest, CliError> {
+    fn request(self, invocation: &Invocation) -> Result<RunRequest, CliError> {
         let detach_keys = self.detach_keys.as_deref();
         let request = RunRequest {
-            create: self.container.request(&session.ui)?,
+            create: self.container.request(&invocation.ui)?,
             detach: self.detach,
             sig_proxy: self.sig_proxy,
             detach_keys: detach_keys
@@ -41,7 +45,20 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, session: &Session) -> Result<u8, CliError> {
-    let _request = args.request(session)?;
-    Err(CliError::not_yet("run"))
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let request = args.request(invocation)?;
+    let attachment = Attachment::of(&request)?;
+    let engine = invocation.engine()?;
+    let image = image_for(invocation, &engine, &request.create)?;
+    let failed = |error: EngineError| CliError::engine(Kind::Engine, &error);
+    invocation.warn_of_host(&engine, &image);
+    let record = engine.create(&request.create, &image).map_err(failed)?;
+    let started = engine
+        .start(&record, attachment.options())
+        .map_err(failed)?;
+    if request.detach {
+        invocation.ui.line(record.id.as_str())?;
+        return Ok(0);
+    }
+    attachment.follow(started)
 }

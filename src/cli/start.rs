@@ -1,8 +1,11 @@
 //! `start`.
 
-use super::Session;
+use super::Invocation;
+use super::attachment::Attachment;
 use super::container_flags::value;
 use super::error::CliError;
+use super::error::Kind;
+use crate::engine::EngineError;
 use crate::engine::request::StartRequest;
 
 #[derive(clap::Args, Debug)]
@@ -41,7 +44,26 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
-    let _request = args.request()?;
-    Err(CliError::not_yet("start"))
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let request = args.request()?;
+    let engine = invocation.engine()?;
+    if !request.attach {
+        return invocation.each(&request.names, |name| {
+            engine.start(&engine.find(name)?, Default::default())?;
+            Ok(Some(name.to_owned()))
+        });
+    }
+    let failed = |error: EngineError| CliError::engine(Kind::Failed, &error);
+    let name = request.names.first().map_or("", String::as_str);
+    let container = engine.container(name, false).map_err(failed)?;
+    let attachment = Attachment {
+        stdin: request.interactive && container.config.process.open_stdin,
+        stdout: true,
+        stderr: true,
+        tty: container.config.process.tty,
+        signal_proxy: request.sig_proxy,
+        detach_keys: request.detach_keys,
+    };
+    let started = engine.start(&container.record, attachment.options());
+    attachment.follow(started.map_err(failed)?)
 }

@@ -1,6 +1,6 @@
 //! `stop`.
 
-use super::Session;
+use super::Invocation;
 use super::container_flags::value;
 use super::error::CliError;
 use crate::engine::request::{StopRequest, StopTimeout};
@@ -46,7 +46,11 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
-    let _request = args.request()?;
-    Err(CliError::not_yet("stop"))
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let request = args.request()?;
+    let engine = invocation.engine()?;
+    invocation.each(&request.names, |name| {
+        engine.stop(&engine.find(name)?, request.signal, request.timeout)?;
+        Ok(Some(name.to_owned()))
+    })
 }

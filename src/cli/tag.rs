@@ -1,7 +1,8 @@
 //! `tag`.
 
-use super::Session;
+use super::Invocation;
 use super::error::CliError;
+use super::error::Kind;
 use crate::engine::request::TagRequest;
 use crate::image::ReferenceError;
 
@@ -32,7 +33,9 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
-    let _request = args.request()?;
-    Err(CliError::not_yet("tag"))
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let request = args.request()?;
+    let tagged = invocation.engine()?.tag_image(&request);
+    tagged.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    Ok(0)
 }

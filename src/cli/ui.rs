@@ -47,6 +47,12 @@ impl Ui {
         })
     }
 
+    /// What a container wrote to its standard error.
+    pub fn error_bytes(&self, bytes: &[u8]) -> Result<(), CliError> {
+        let written = std::io::stderr().lock().write_all(bytes);
+        written.map_err(|_| CliError::said(Kind::OutputClosed))
+    }
+
     /// Progress and remarks.
     pub fn note(&self, text: &str) {
         self.stderr(text);

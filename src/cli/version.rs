@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::Session;
+use super::Invocation;
 use super::error::CliError;
 
 #[derive(clap::Args, Debug)]
@@ -45,15 +45,15 @@ fn facts() -> Value {
     })
 }
 
-pub fn run(args: Args, session: &Session) -> Result<u8, CliError> {
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let facts = facts();
     if let Some(format) = &args.format {
-        session.formatted(format, &facts)?;
+        invocation.formatted(format, &facts)?;
         return Ok(0);
     }
     let client = &facts["Client"];
     let shown = |key: &str| client[key].as_str().unwrap_or_default().to_owned();
-    session.ui.result(&format!(
+    invocation.ui.result(&format!(
         "bryo:\n Version:        {}\n OS/Arch:        {}/{}\n Kernel:         {}\n Server:         none (no daemon)\n",
         shown("Version"),
         shown("Os"),

@@ -1,6 +1,6 @@
 //! `wait`.
 
-use super::Session;
+use super::Invocation;
 use super::error::CliError;
 use crate::engine::request::WaitRequest;
 
@@ -10,7 +10,10 @@ pub struct Args {
     names: Vec<String>,
 }
 
-pub fn run(args: Args, _session: &Session) -> Result<u8, CliError> {
-    let _request = WaitRequest { names: args.names };
-    Err(CliError::not_yet("wait"))
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let request = WaitRequest { names: args.names };
+    let engine = invocation.engine()?;
+    invocation.each(&request.names, |name| {
+        engine.wait(&engine.find(name)?).map(Some)
+    })
 }

@@ -9,6 +9,7 @@ use crate::image::{ImageError, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
 use crate::net::pasta::PastaError;
 use crate::net::ports::PortSpecError;
+use crate::runtime::doctor::Finding;
 use crate::runtime::home::HomeError;
 use crate::runtime::plan::PlanError;
 use crate::runtime::seccomp::SeccompError;
@@ -28,6 +29,12 @@ pub enum EngineError {
     ContainerName(#[from] ContainerNameError),
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// Something failed because of the host; `doctor` says the same.
+    #[error("{source}: {}", finding.message())]
+    Host {
+        source: Box<EngineError>,
+        finding: Finding,
+    },
     #[error(transparent)]
     Spec(#[from] SpecError),
     #[error(transparent)]
@@ -94,6 +101,12 @@ impl EngineError {
             EngineError::Role(failure) => failure.hints.clone(),
             EngineError::Start(StartFailure::Network { hints, .. }) => hints.clone(),
             EngineError::Pasta(error) => error.hints(),
+            EngineError::Host { finding, .. } => finding
+                .cure
+                .iter()
+                .cloned()
+                .chain(["bryo doctor".to_owned()])
+                .collect(),
             EngineError::Home(_) => vec!["bryo doctor".to_owned()],
             EngineError::RemoveRunning { name } => vec![format!("bryo rm -f {name}")],
             EngineError::NoNetworkHelper { .. } => {

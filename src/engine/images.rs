@@ -63,8 +63,8 @@ impl Engine {
     /// Loads the images of an archive.
     pub fn load_images(&self, request: &LoadRequest) -> Result<Vec<Loaded>, EngineError> {
         let store = self.images()?;
-        let (file, source) = open(&request.input)?;
         self.in_home("worker", || {
+            let (file, source) = open(&request.input)?;
             load_job(&store, file, &source, Platform::host())
         })
     }
@@ -72,16 +72,17 @@ impl Engine {
     /// Makes an image of a root filesystem.
     pub fn import_image(&self, request: &ImportRequest) -> Result<Imported, EngineError> {
         let store = self.images()?;
-        let (file, source) = open(&request.input)?;
-        let options = ImportOptions {
-            source,
-            message: request.message.clone(),
-            platform: Platform::host(),
-            config: oci_spec::image::Config::default(),
-            unpack: UnpackOptions::default(),
-        };
-        let name = request.reference.as_ref();
-        self.in_home("worker", || import_job(&store, file, name, options))
+        self.in_home("worker", || {
+            let (file, source) = open(&request.input)?;
+            let options = ImportOptions {
+                source,
+                message: request.message.clone(),
+                platform: Platform::host(),
+                config: oci_spec::image::Config::default(),
+                unpack: unpack_options(),
+            };
+            import_job(&store, file, request.reference.as_ref(), &options)
+        })
     }
 
     /// Removes what interrupted commands left in the image store; asks for the home namespace only if there is something.
@@ -125,13 +126,9 @@ pub fn import_job(
     store: &Store,
     input: File,
     name: Option<&Reference>,
-    options: ImportOptions,
+    options: &ImportOptions,
 ) -> Result<Imported, RoleFailure> {
-    let options = ImportOptions {
-        unpack: unpack_options(),
-        ..options
-    };
-    image::import(store, input, name, &options).map_err(|error| RoleFailure::of(&error, Vec::new()))
+    image::import(store, input, name, options).map_err(|error| RoleFailure::of(&error, Vec::new()))
 }
 
 /// How layers are unpacked in the namespace this is called in: with threads, and without failing on owners where only
@@ -149,18 +146,20 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, |count| count.get().min(4))
 }
 
-fn open(input: &Input) -> Result<(File, String), EngineError> {
-    match input {
+/// In the role that reads it: a descriptor from before the fork is closed there.
+fn open(input: &Input) -> Result<(File, String), RoleFailure> {
+    let (file, source) = match input {
         Input::Stdin => {
             let stdin = std::io::stdin().as_fd().try_clone_to_owned();
-            let stdin = stdin.map_err(EngineError::system("open standard input"))?;
-            Ok((File::from(stdin), "-".to_owned()))
+            (stdin.map(File::from), "-".to_owned())
         }
-        Input::File(path) => {
-            let file = File::open(path).map_err(EngineError::file("open", path))?;
-            Ok((file, path.display().to_string()))
-        }
-    }
+        Input::File(path) => (File::open(path), path.display().to_string()),
+    };
+    let file = file.map_err(|error| RoleFailure {
+        message: format!("open {source}: {error}"),
+        hints: Vec::new(),
+    })?;
+    Ok((file, source))
 }
 
 fn remove_hints(error: &image::RemoveImageError, text: &str) -> Vec<String> {

@@ -2,9 +2,11 @@
 
 mod containers;
 mod create;
+mod diagnose;
 mod error;
 mod filter;
 pub mod images;
+mod info;
 mod launch;
 mod logs;
 mod obtain;
@@ -18,6 +20,7 @@ mod worker;
 
 pub use containers::{ContainerSummary, SizeOf};
 pub use error::EngineError;
+pub use info::EngineFacts;
 pub use logs::LogLine;
 pub use session::{Foreground, Outcome, Session};
 pub use start::StartOptions;

@@ -123,13 +123,6 @@ pub struct InspectRequest {
     pub size: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PullRequest {
-    pub reference: Reference,
-    /// `linux/arm64/v8`; None: the host's.
-    pub platform: Option<String>,
-}
-
 /// Where `load` and `import` read from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {

@@ -51,7 +51,7 @@ impl Engine {
             Ok(entered) => entered,
             Err(error) => {
                 self.forget(record, &config, &name);
-                return Err(error.into());
+                return Err(self.explain_home(error));
             }
         };
         let mut connection = Connection::over(ours);
@@ -67,7 +67,7 @@ impl Engine {
             Ok(Some(Reply::Failed(StartFailure::Running { .. }))) => {
                 Ok(self.attach_running(record, name, &config)?)
             }
-            Ok(Some(Reply::Failed(failure))) => Err(EngineError::Start(failure)),
+            Ok(Some(Reply::Failed(failure))) => Err(self.explain_start(failure)),
             _ => Err(EngineError::MonitorDied { name }),
         }
     }

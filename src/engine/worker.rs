@@ -67,7 +67,8 @@ impl Engine {
             home.enter(false, report, |gate, report| {
                 run_job(role, gate, parent, report.as_fd(), job)
             })
-        })?;
+        });
+        let entered = entered.map_err(|error| self.explain_home(error))?;
         let answer = read_answer(result, &signals);
         if answer.is_err() {
             let _ = rustix::process::kill_process(entered.pid, rustix::process::Signal::KILL);

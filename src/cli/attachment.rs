@@ -1,0 +1,75 @@
+//! Which of a container's streams the terminal takes part in, for `run` and `start -a`.
+
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+
+use super::error::{CliError, Kind};
+use crate::engine::request::{DEFAULT_DETACH_KEYS, DetachKeys, RunRequest, Stream};
+use crate::engine::{Foreground, Outcome, Session, StartOptions};
+use crate::monitor::Attach;
+use crate::sys::terminal;
+
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    pub stdin: bool,
+    pub stdout: bool,
+    pub stderr: bool,
+    pub tty: bool,
+    pub signal_proxy: bool,
+    pub detach_keys: Option<DetachKeys>,
+}
+
+impl Attachment {
+    /// docker's rules: output always unless detached, input with `-i`, or exactly what `-a` names.
+    pub fn of(request: &RunRequest) -> Result<Attachment, CliError> {
+        let create = &request.create;
+        let wants = |stream, otherwise| match &create.attach {
+            _ if request.detach => false,
+            Some(streams) => streams.contains(&stream),
+            None => otherwise,
+        };
+        let attachment = Attachment {
+            stdin: wants(Stream::Stdin, create.interactive),
+            stdout: wants(Stream::Stdout, true),
+            stderr: wants(Stream::Stderr, true),
+            tty: create.tty,
+            signal_proxy: request.sig_proxy && !request.detach,
+            detach_keys: request.detach_keys.clone(),
+        };
+        if attachment.stdin && attachment.tty && !std::io::stdin().is_terminal() {
+            return Err(CliError::new(Kind::Failed, "the input device is not a TTY")
+                .hint("leave -t away where the input is no terminal"));
+        }
+        Ok(attachment)
+    }
+
+    pub fn options(&self) -> StartOptions {
+        let attach = Attach {
+            stdin: self.stdin,
+            stdout: self.stdout,
+            stderr: self.stderr,
+        };
+        StartOptions {
+            attach,
+            wait: attach != Attach::default(),
+            terminal_size: terminal::size(std::io::stdout().as_fd()).filter(|_| self.tty),
+        }
+    }
+
+    /// Stays until the container ends or is detached from; the exit code.
+    pub fn follow(self, session: Session) -> Result<u8, CliError> {
+        let foreground = Foreground {
+            stdin: self.stdin,
+            signal_proxy: self.signal_proxy,
+            detach_keys: self
+                .detach_keys
+                .map_or_else(|| DEFAULT_DETACH_KEYS.to_vec(), |keys| keys.0),
+        };
+        match session.follow(foreground) {
+            Ok(Outcome::Exited(code)) => Ok(code as u8),
+            Ok(Outcome::Detached) => Ok(0),
+            Ok(Outcome::OutputClosed) => Err(CliError::said(Kind::OutputClosed)),
+            Err(error) => Err(CliError::engine(Kind::Engine, &error)),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! A container as docker's `inspect` shows it: the same keys, in the same order.
+
+use std::path::Path;
+
+use serde_json::{Map, Value, json};
+
+use crate::cli::status;
+use crate::container::{ContainerConfig, HostConfig, MountConfig, Status};
+use crate::engine::ContainerSummary;
+use crate::net::ports::PortSpec;
+
+/// docker's word for a moment that never came.
+const NEVER: &str = "0001-01-01T00:00:00Z";
+
+/// What the container's record does not say itself.
+pub struct Place<'a> {
+    /// `…/layers`.
+    pub layers: &'a Path,
+}
+
+pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
+    let config = &container.config;
+    let directory = &container.record.directory;
+    let file = |name: &str| directory.join(name).to_string_lossy().into_owned();
+    let mut arguments = config.arguments().into_iter();
+    let mut document = json!({
+        "Id": container.record.id.as_str(),
+        "Created": config.created,
+        "Path": arguments.next().unwrap_or_default(),
+        "Args": arguments.collect::<Vec<_>>(),
+        "State": state(container),
+        "Image": config.image_id,
+        "ResolvConfPath": file("resolv.conf"),
+        "HostnamePath": file("hostname"),
+        "HostsPath": file("hosts"),
+        "LogPath": container.record.log().to_string_lossy(),
+        "Name": format!("/{}", container.name),
+        "RestartCount": 0,
+        "Driver": "overlay2",
+        "Platform": "linux",
+        "MountLabel": "",
+        "ProcessLabel": "",
+        "AppArmorProfile": "",
+        "ExecIDs": null,
+        "HostConfig": host_config(config),
+        "GraphDriver": graph_driver(container, place),
+        "Mounts": config.host.mounts.iter().map(mount_point).collect::<Vec<_>>(),
+        "Config": program(config),
+        "NetworkSettings": network(&config.host, container.status.is_running()),
+    });
+    if let (Some(size), Some(map)) = (container.size, document.as_object_mut()) {
+        map.insert("SizeRw".to_owned(), size.own.into());
+        map.insert("SizeRootFs".to_owned(), size.total.into());
+    }
+    document
+}
+
+fn state(container: &ContainerSummary) -> Value {
+    let status = &container.status;
+    let last = container.record.last_run();
+    let begun = last.map_or_else(|| NEVER.to_owned(), |run| run.started);
+    let (pid, code, error, started, finished) = match status {
+        Status::Created => (0, 0, "", NEVER, NEVER),
+        Status::Running(run) => (run.init, 0, "", run.started.as_str(), NEVER),
+        Status::Exited(exit) => (
+            0,
+            exit.code,
+            exit.error.as_str(),
+            begun.as_str(),
+            exit.finished.as_str(),
+        ),
+        Status::Killed(run) => (
+            0,
+            137,
+            "the container's monitor was killed, and everything in the container with it",
+            run.started.as_str(),
+            NEVER,
+        ),
+    };
+    json!({
+        "Status": status::state(status),
+        "Running": status.is_running(),
+        "Paused": false,
+        "Restarting": false,
+        "OOMKilled": false,
+        "Dead": false,
+        "Pid": pid,
+        "ExitCode": code,
+        "Error": error,
+        "StartedAt": started,
+        "FinishedAt": finished,
+    })
+}
+
+fn host_config(config: &ContainerConfig) -> Value {
+    let host = &config.host;
+    let binds: Vec<String> = host
+        .mounts
+        .iter()
+        .filter(|m| m.kind == "bind")
+        .map(bind)
+        .collect();
+    let tmpfs: Map<String, Value> = host
+        .mounts
+        .iter()
+        .filter(|mount| mount.kind == "tmpfs")
+        .map(|mount| (mount.target.clone(), mount.options.join(",").into()))
+        .collect();
+    let limit = |value: u64| i64::try_from(value).unwrap_or(-1);
+    let ulimits: Vec<Value> = host
+        .ulimits
+        .iter()
+        .map(|one| json!({"Name": one.name, "Hard": limit(one.hard), "Soft": limit(one.soft)}))
+        .collect();
+    json!({
+        "Binds": if binds.is_empty() { Value::Null } else { binds.into() },
+        "ContainerIDFile": "",
+        "LogConfig": {"Type": "json-file", "Config": {}},
+        "NetworkMode": host.network,
+        "PortBindings": bindings(host),
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "AutoRemove": host.auto_remove,
+        "VolumeDriver": "",
+        "VolumesFrom": null,
+        "CapAdd": list_or_null(&host.cap_add),
+        "CapDrop": list_or_null(&host.cap_drop),
+        "CgroupnsMode": "private",
+        "Dns": [],
+        "DnsOptions": [],
+        "DnsSearch": [],
+        "ExtraHosts": null,
+        "GroupAdd": null,
+        "IpcMode": "private",
+        "Links": null,
+        "OomScoreAdj": 0,
+        "PidMode": "",
+        "Privileged": host.privileged,
+        "PublishAllPorts": false,
+        "ReadonlyRootfs": host.read_only_root,
+        "SecurityOpt": security(host),
+        "Sysctls": host.sysctls,
+        "Tmpfs": tmpfs,
+        "UTSMode": "",
+        "UsernsMode": "",
+        "ShmSize": host.shm_size,
+        "Runtime": "bryo",
+        "Isolation": "",
+        "Init": host.init,
+        "Ulimits": ulimits,
+    })
+}
+
+fn list_or_null(list: &[String]) -> Value {
+    match list {
+        [] => Value::Null,
+        list => list.into(),
+    }
+}
+
+fn security(host: &HostConfig) -> Value {
+    let mut options = Vec::new();
+    if host.no_new_privileges {
+        options.push("no-new-privileges".to_owned());
+    }
+    options.extend(
+        host.seccomp
+            .as_ref()
+            .map(|profile| format!("seccomp={profile}")),
+    );
+    list_or_null(&options)
+}
+
+fn is_read_only(mount: &MountConfig) -> bool {
+    mount.options.iter().any(|option| option == "ro")
+}
+
+fn bind(mount: &MountConfig) -> String {
+    let mode = if is_read_only(mount) { ":ro" } else { "" };
+    format!("{}:{}{mode}", mount.source, mount.target)
+}
+
+fn mount_point(mount: &MountConfig) -> Value {
+    const PROPAGATIONS: [&str; 6] = [
+        "private", "rprivate", "shared", "rshared", "slave", "rslave",
+    ];
+    let propagation = mount
+        .options
+        .iter()
+        .find(|o| PROPAGATIONS.contains(&o.as_str()));
+    json!({
+        "Type": mount.kind,
+        "Source": mount.source,
+        "Destination": mount.target,
+        "Mode": if is_read_only(mount) { "ro" } else { "" },
+        "RW": !is_read_only(mount),
+        "Propagation": propagation.cloned().unwrap_or_default(),
+    })
+}
+
+fn graph_driver(container: &ContainerSummary, place: &Place<'_>) -> Value {
+    // overlay wants the topmost first, and so does docker show it
+    let lower: Vec<String> = container
+        .config
+        .layers
+        .iter()
+        .rev()
+        .map(|layer| {
+            place
+                .layers
+                .join(layer)
+                .join("fs")
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    json!({
+        "Data": {
+            "ID": container.record.id.as_str(),
+            "LowerDir": lower.join(":"),
+            "MergedDir": container.record.path("merged").to_string_lossy(),
+            "UpperDir": container.record.upper().to_string_lossy(),
+            "WorkDir": container.record.path("work").to_string_lossy(),
+        },
+        "Name": "overlay2",
+    })
+}
+
+fn program(config: &ContainerConfig) -> Value {
+    let process = &config.process;
+    let set = |list: &[String]| -> Map<String, Value> {
+        list.iter().map(|key| (key.clone(), json!({}))).collect()
+    };
+    json!({
+        "Hostname": config.hostname,
+        "Domainname": "",
+        "User": process.user,
+        "AttachStdin": process.open_stdin,
+        "AttachStdout": true,
+        "AttachStderr": true,
+        "ExposedPorts": set(&process.exposed_ports),
+        "Tty": process.tty,
+        "OpenStdin": process.open_stdin,
+        "StdinOnce": false,
+        "Env": process.env,
+        "Cmd": list_or_null(&process.command),
+        "Image": config.image,
+        "Volumes": set(&process.volumes),
+        "WorkingDir": process.working_dir,
+        "Entrypoint": list_or_null(&process.entrypoint),
+        "OnBuild": null,
+        "Labels": config.labels,
+        "StopSignal": process.stop_signal,
+        "StopTimeout": process.stop_timeout,
+    })
+}
+
+/// `{"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}`.
+fn bindings(host: &HostConfig) -> Value {
+    let mut ports: Map<String, Value> = Map::new();
+    for text in &host.ports {
+        let Ok(port) = text.parse::<PortSpec>() else {
+            continue;
+        };
+        let inside = format!("{}/{}", port.container, port.protocol);
+        let outside = json!({
+            "HostIp": port.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+            "HostPort": port.host.map(|range| range.to_string()).unwrap_or_default(),
+        });
+        if let Value::Array(list) = ports.entry(inside).or_insert_with(|| json!([])) {
+            list.push(outside);
+        }
+    }
+    ports.into()
+}
+
+fn network(host: &HostConfig, running: bool) -> Value {
+    let name = host.network.clone();
+    json!({
+        "SandboxID": "",
+        "SandboxKey": "",
+        "Ports": if running { bindings(host) } else { json!({}) },
+        "Networks": {name: {
+            "IPAMConfig": null,
+            "Links": null,
+            "Aliases": null,
+            "DriverOpts": null,
+            "NetworkID": "",
+            "EndpointID": "",
+            "Gateway": "",
+            "IPAddress": "",
+            "MacAddress": "",
+            "IPPrefixLen": 0,
+            "IPv6Gateway": "",
+            "GlobalIPv6Address": "",
+            "GlobalIPv6PrefixLen": 0,
+            "DNSNames": null,
+        }},
+    })
+}

@@ -1,0 +1,178 @@
+//! A container's state in docker's words: the columns of `ps`, the `State` of `inspect`.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::table::Row;
+use super::units;
+use crate::container::{ContainerConfig, Status};
+use crate::engine::ContainerSummary;
+use crate::net::ports::PortSpec;
+
+/// `created`, `running`, `exited`.
+pub fn state(status: &Status) -> &'static str {
+    match status {
+        Status::Created => "created",
+        Status::Running(_) => "running",
+        Status::Exited(_) | Status::Killed(_) => "exited",
+    }
+}
+
+/// `Up 2 hours`, `Exited (0) 3 minutes ago`.
+pub fn status(status: &Status, now: Timestamp) -> String {
+    let moment = |text: &str| text.parse::<Timestamp>().unwrap_or(now);
+    match status {
+        Status::Created => "Created".to_owned(),
+        Status::Running(run) => format!("Up {}", units::elapsed(moment(&run.started), now)),
+        Status::Exited(exit) => {
+            let ago = units::ago(moment(&exit.finished), now);
+            format!("Exited ({}) {ago}", exit.code)
+        }
+        Status::Killed(_) => "Exited (137) with its monitor, which was killed".to_owned(),
+    }
+}
+
+/// One line of `ps`; `whole` is `--no-trunc`.
+pub fn row(container: &ContainerSummary, whole: bool, now: Timestamp, zone: &TimeZone) -> Row {
+    let config = &container.config;
+    let created = container.created().unwrap_or(now);
+    let mut row = Row::default();
+    let id = container.record.id.as_str();
+    row.set(
+        "ID",
+        if whole {
+            id
+        } else {
+            container.record.id.short()
+        },
+    );
+    row.set("Image", image(&config.image, whole));
+    row.set("Command", command(config, whole));
+    row.set("CreatedAt", units::created_at(created, zone));
+    row.set("RunningFor", units::ago(created, now));
+    row.set("State", state(&container.status));
+    row.set("Status", status(&container.status, now));
+    row.set("Ports", ports(container));
+    row.set("Names", container.name.as_str());
+    let size = container.size.map_or(String::new(), |size| {
+        format!(
+            "{} (virtual {})",
+            units::size(size.own),
+            units::size(size.total)
+        )
+    });
+    row.set("Size", if size.is_empty() { "0B" } else { &size });
+    let labels: Vec<String> = config
+        .labels
+        .iter()
+        .map(|(k, v)| format!("{k}={v}"))
+        .collect();
+    row.set("Labels", labels.join(","));
+    let mounts: Vec<String> = config
+        .host
+        .mounts
+        .iter()
+        .filter(|mount| !mount.source.is_empty())
+        .map(|mount| shortened(&mount.source, if whole { usize::MAX } else { 15 }))
+        .collect();
+    row.set("Mounts", mounts.join(","));
+    row.set("LocalVolumes", "0");
+    row.set("Networks", config.host.network.as_str());
+    row.set("Platform", "");
+    row.labels = config
+        .labels
+        .iter()
+        .map(|(k, v)| (k.clone(), v.as_str().into()))
+        .collect();
+    row
+}
+
+/// A nameless image is shown by its short id, as docker does.
+fn image(name: &str, whole: bool) -> String {
+    match name.strip_prefix("sha256:") {
+        Some(digits) if !whole => digits.chars().take(12).collect(),
+        _ => name.to_owned(),
+    }
+}
+
+/// `"sh -c 'sleep 5'"`, at most twenty letters of it.
+fn command(config: &ContainerConfig, whole: bool) -> String {
+    let words: Vec<String> = config
+        .arguments()
+        .into_iter()
+        .map(|word| match word.contains(' ') {
+            true => format!("'{word}'"),
+            false => word,
+        })
+        .collect();
+    format!(
+        "{:?}",
+        shortened(&words.join(" "), if whole { usize::MAX } else { 20 })
+    )
+}
+
+/// At most so many letters, the last one an ellipsis where something is missing.
+fn shortened(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(length.saturating_sub(1)).collect();
+    kept + "…"
+}
+
+/// `0.0.0.0:8080->80/tcp, 443/tcp`: published, then exposed ones; only of what runs.
+fn ports(container: &ContainerSummary) -> String {
+    if !container.status.is_running() {
+        return String::new();
+    }
+    let published = container.config.host.ports.iter().filter_map(|text| {
+        let port: PortSpec = text.parse().ok()?;
+        let host = port.host.map(|range| range.to_string()).unwrap_or_default();
+        let ip = port.host_ip.map_or_else(
+            || "0.0.0.0".to_owned(),
+            |ip| match ip {
+                std::net::IpAddr::V6(ip) => format!("[{ip}]"),
+                std::net::IpAddr::V4(ip) => ip.to_string(),
+            },
+        );
+        Some((
+            format!("{ip}:{host}->{}/{}", port.container, port.protocol),
+            format!("{}/{}", port.container, port.protocol),
+        ))
+    });
+    let published: Vec<(String, String)> = published.collect();
+    let exposed =
+        container
+            .config
+            .process
+            .exposed_ports
+            .iter()
+            .map(|port| match port.contains('/') {
+                true => port.clone(),
+                false => format!("{port}/tcp"),
+            });
+    let rest = exposed.filter(|port| !published.iter().any(|(_, inside)| inside == port));
+    let mut all: Vec<String> = published.iter().map(|(shown, _)| shown.clone()).collect();
+    all.extend(rest);
+    all.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_texts_end_in_an_ellipsis() {
+        assert_eq!(
+            shortened("/docker-entrypoint.sh nginx", 20),
+            "/docker-entrypoint.…"
+        );
+        assert_eq!(shortened("sh", 20), "sh");
+    }
+
+    #[test]
+    fn a_created_container_is_created() {
+        assert_eq!(status(&Status::Created, Timestamp::UNIX_EPOCH), "Created");
+        assert_eq!(state(&Status::Created), "created");
+    }
+}

@@ -1,0 +1,67 @@
+//! Failures and warnings that the host is to blame for, in the words of `doctor`.
+
+use super::{Engine, EngineError};
+use crate::monitor::StartFailure;
+use crate::runtime::doctor::{Check, Finding, explain};
+use crate::runtime::execute::SetupError;
+use crate::runtime::home::{HomeError, Subids};
+
+impl Engine {
+    /// The first finding that explains a failure to enter the home namespace.
+    pub(super) fn explain_home(&self, source: HomeError) -> EngineError {
+        let checks: &[Check] = match &source {
+            HomeError::CreateNamespace { .. } => {
+                &[Check::UserNamespaces, Check::Kernel, Check::NoNewPrivileges]
+            }
+            HomeError::StartHelper { .. } | HomeError::Helper { .. } => &[
+                Check::IdMapHelpers,
+                Check::SubordinateIds,
+                Check::NoNewPrivileges,
+            ],
+            HomeError::WriteMap { .. } => &[Check::UserNamespaces, Check::Nesting],
+            HomeError::Paths(_) => &[Check::RuntimeDirectory, Check::Store],
+            _ => &[],
+        };
+        match self.first_finding(checks) {
+            Some(finding) => EngineError::Host {
+                source: Box::new(source.into()),
+                finding,
+            },
+            None => EngineError::Home(source),
+        }
+    }
+
+    /// The same for a container that could not be set up.
+    pub(super) fn explain_start(&self, failure: StartFailure) -> EngineError {
+        let checks: &[Check] = match &failure {
+            StartFailure::Setup(SetupError::Step { step, .. })
+                if step == "mount the root filesystem" =>
+            {
+                &[Check::Overlay, Check::Store, Check::Kernel]
+            }
+            StartFailure::Setup(SetupError::Step { .. }) => {
+                &[Check::UserNamespaces, Check::Nesting]
+            }
+            _ => &[],
+        };
+        match self.first_finding(checks) {
+            Some(finding) => EngineError::Host {
+                source: Box::new(EngineError::Start(failure)),
+                finding,
+            },
+            None => EngineError::Start(failure),
+        }
+    }
+
+    fn first_finding(&self, checks: &[Check]) -> Option<Finding> {
+        checks.iter().find_map(|check| explain(*check, &self.paths))
+    }
+
+    /// What a user who starts containers should know: with a single id, programs cannot become other users.
+    pub fn host_warning(&self) -> Option<Finding> {
+        match Subids::find() {
+            Some(_) => None,
+            None => self.first_finding(&[Check::SubordinateIds, Check::IdMapHelpers]),
+        }
+    }
+}
