@@ -124,6 +124,37 @@ struct Monitor {
     log: LogWriter,
 }
 
+/// What a monitor has before its container exists.
+struct Tools {
+    listener: OwnedFd,
+    signals: Signals,
+    log: LogWriter,
+}
+
+impl Tools {
+    /// Also waits for the id map, and records the home namespace that this monitor now keeps alive.
+    fn prepare(orders: &Orders, own: ProcessName, gate: Gate) -> Result<Tools, StartFailure> {
+        let signals = Signals::watch(&[Signal::SIGCHLD]).map_err(failure("watch for children"))?;
+        let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));
+        let listener = listener.map_err(failure("listen on the monitor's socket"))?;
+        let log = LogWriter::open(&orders.directory.join("log"));
+        let log = log.map_err(failure("open the log"))?;
+        if let Some(cgroup) = &orders.launch.cgroup {
+            cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
+        }
+        if !gate.wait() {
+            let gone = io::Error::from(io::ErrorKind::BrokenPipe);
+            return Err(failure("wait for the id map")(gone));
+        }
+        home::record(&orders.paths, own).map_err(failure("record the home namespace"))?;
+        Ok(Tools {
+            listener,
+            signals,
+            log,
+        })
+    }
+}
+
 /// What the loop waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Token {
@@ -150,7 +181,6 @@ impl Monitor {
         let locked = locked.ok_or_else(|| StartFailure::Running {
             name: orders.name.clone(),
         })?;
-        let signals = Signals::watch(&[Signal::SIGCHLD]).map_err(failure("watch for children"))?;
         let run = locked.last().map_or(1, |last| last.run + 1);
         let monitor = ProcessName::own().map_err(failure("read the monitor's own pid"))?;
         let state = RunState {
@@ -162,21 +192,10 @@ impl Monitor {
         locked
             .write(&state)
             .map_err(failure("write the run state"))?;
-        let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));
-        let listener = listener.map_err(failure("listen on the monitor's socket"))?;
-        let log =
-            LogWriter::open(&orders.directory.join("log")).map_err(failure("open the log"))?;
-        if let Some(cgroup) = &orders.launch.cgroup {
-            cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
-        }
-        if !gate.wait() {
-            return Err(failure("wait for the id map")(io::Error::from(
-                io::ErrorKind::BrokenPipe,
-            )));
-        }
-        home::record(&orders.paths, monitor).map_err(failure("record the home namespace"))?;
-        let (init, terminal, input, outputs) =
-            start(&orders).inspect_err(|error| abandon(&orders, &locked, &state, error))?;
+        let started = Tools::prepare(&orders, monitor, gate)
+            .and_then(|tools| start(&orders).map(|parts| (tools, parts)));
+        let (tools, (init, terminal, input, outputs)) =
+            started.inspect_err(|error| abandon(&orders, &locked, &state, error))?;
         let mut monitor = Monitor {
             input: Input::new(input),
             locked: Some(locked),
@@ -185,9 +204,9 @@ impl Monitor {
             state,
             init,
             terminal,
-            listener,
-            signals,
-            log,
+            listener: tools.listener,
+            signals: tools.signals,
+            log: tools.log,
         };
         monitor.state.init = monitor.init.host_pid;
         monitor.state.started = Timestamp::now().to_string();
