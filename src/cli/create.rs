@@ -5,8 +5,8 @@ use super::container_flags::ContainerFlags;
 use super::error::CliError;
 use super::error::Kind;
 use super::progress::Bars;
-use crate::engine::{Engine, EngineError};
 use crate::engine::request::{CreateRequest, PullPolicy};
+use crate::engine::{Engine, EngineError};
 use crate::image::Image;
 use crate::registry::{Progress, Silent};
 

@@ -43,10 +43,14 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
             invocation.ui.warning(warning);
         }
         for name in &image.names {
-            invocation.ui.line(&format!("Loaded image: {}", name.familiar()))?;
+            invocation
+                .ui
+                .line(&format!("Loaded image: {}", name.familiar()))?;
         }
         if image.names.is_empty() {
-            invocation.ui.line(&format!("Loaded image ID: {}", image.id))?;
+            invocation
+                .ui
+                .line(&format!("Loaded image ID: {}", image.id))?;
         }
     }
     Ok(0)

@@ -358,6 +358,7 @@ mod tests {
             monitor: ProcessName { pid: 1, start: 1 },
             init: 2,
             started: String::new(),
+            driver: String::new(),
         };
         let locked = LockedRecord::acquire(&record.directory)
             .unwrap()

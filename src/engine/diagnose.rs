@@ -34,11 +34,10 @@ impl Engine {
     /// The same for a container that could not be set up.
     pub(super) fn explain_start(&self, failure: StartFailure) -> EngineError {
         let checks: &[Check] = match &failure {
-            StartFailure::Setup(SetupError::Step { step, .. })
-                if step == "mount the root filesystem" =>
-            {
+            StartFailure::Setup(SetupError::Root { .. }) => {
                 &[Check::Overlay, Check::Store, Check::Kernel]
             }
+            StartFailure::Setup(SetupError::Fuse(_)) => &[Check::Fuse, Check::Store],
             StartFailure::Setup(SetupError::Step { .. }) => {
                 &[Check::UserNamespaces, Check::Nesting]
             }

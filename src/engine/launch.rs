@@ -54,6 +54,7 @@ impl Engine {
 
     fn rootfs(&self, record: &Record, config: &ContainerConfig) -> Rootfs {
         let layers = self.paths.layers();
+        let choice = self.storage_choice();
         Rootfs {
             lower: config
                 .layers
@@ -64,7 +65,9 @@ impl Engine {
             work: record.path("work"),
             merged: record.path("merged"),
             volatile: config.host.auto_remove,
-            by_names: std::env::var_os("BRYO_TEST_OLD_OVERLAY").is_some(),
+            by_names: cfg!(debug_assertions) && std::env::var_os("BRYO_TEST_OLD_OVERLAY").is_some(),
+            driver: choice.driver,
+            may_fall_back: choice.may_fall_back,
         }
     }
 }

@@ -15,6 +15,7 @@ pub mod request;
 mod session;
 mod start;
 mod stop;
+mod storage;
 mod worker;
 
 pub use containers::{ContainerSummary, SizeOf};
@@ -22,6 +23,7 @@ pub use error::EngineError;
 pub use logs::LogLine;
 pub use session::{Foreground, Outcome, Session};
 pub use start::StartOptions;
+pub use storage::StorageChoice;
 pub use worker::RoleFailure;
 
 use std::path::PathBuf;

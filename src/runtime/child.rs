@@ -26,6 +26,8 @@ pub struct Inherited {
     pub socket: OwnedFd,
     pub failure: OwnedFd,
     pub stub: OwnedFd,
+    /// The root's mount, unless init makes it.
+    pub root: Option<OwnedFd>,
     pub streams: Streams,
 }
 
@@ -57,6 +59,7 @@ fn become_program(
         Some(&inherited.socket),
         Some(&inherited.failure),
         Some(&inherited.stub),
+        inherited.root.as_ref(),
         stdin,
         stdout,
         stderr,
@@ -70,6 +73,7 @@ fn become_program(
 
     let mut setup = Setup {
         launch,
+        given_root: inherited.root.as_ref(),
         root: None,
         terminal: None,
     };
@@ -101,6 +105,7 @@ fn expect(inherited: &Inherited, word: u8) -> Result<(), SetupError> {
 
 struct Setup<'a> {
     launch: &'a Launch,
+    given_root: Option<&'a OwnedFd>,
     root: Option<OwnedFd>,
     /// Master and slave.
     terminal: Option<(OwnedFd, OwnedFd)>,
@@ -113,11 +118,7 @@ impl Setup<'_> {
             SetupStep::Loopback => network::bring_up("lo"),
             SetupStep::Hostname(name) => nix::unistd::sethostname(name).map_err(io::Error::from),
             SetupStep::IsolatedMounts => mount::isolate_propagation(),
-            SetupStep::Root => self
-                .launch
-                .rootfs
-                .mount()
-                .map(|root| self.root = Some(root)),
+            SetupStep::Root => return self.mount_root(),
             SetupStep::FileSystem(file_system) => self.mount_file_system(file_system),
             SetupStep::Bind(bind) => self.bind(bind),
             SetupStep::Device(name) => self.device(name),
@@ -138,6 +139,13 @@ impl Setup<'_> {
             .as_ref()
             .expect("the plan mounts the root before anything below it")
             .as_fd()
+    }
+
+    fn mount_root(&mut self) -> Result<(), SetupError> {
+        let given = self.given_root.map(AsFd::as_fd);
+        let root = self.launch.rootfs.mount(given);
+        self.root = Some(root.map_err(|error| SetupError::root(&error))?);
+        Ok(())
     }
 
     fn mount_file_system(&self, wanted: &FileSystemMount) -> io::Result<()> {

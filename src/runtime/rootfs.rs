@@ -6,9 +6,61 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
+use serde::{Deserialize, Serialize};
 
+use crate::paths::Paths;
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::mount;
+
+/// What stacks the layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Driver {
+    /// The kernel, inside the container's own namespaces.
+    #[default]
+    Overlay,
+    /// A program, outside of them.
+    FuseOverlayfs,
+}
+
+impl Driver {
+    pub fn name(self) -> &'static str {
+        match self {
+            Driver::Overlay => "overlay",
+            Driver::FuseOverlayfs => "fuse-overlayfs",
+        }
+    }
+}
+
+/// What is remembered, until the next boot or login, of a kernel or file system that can't stack layers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallback {
+    /// The store's file system.
+    device: u64,
+    pub reason: String,
+}
+
+impl Fallback {
+    pub fn remember(paths: &Paths, reason: &str) -> io::Result<()> {
+        let fallback = Fallback {
+            device: rustix::fs::stat(&paths.data)?.st_dev,
+            reason: reason.to_owned(),
+        };
+        let text = serde_json::to_vec(&fallback)?;
+        let path = paths.storage_fallback();
+        let temporary = path.with_extension(std::process::id().to_string());
+        std::fs::write(&temporary, text)?;
+        std::fs::rename(temporary, path)
+    }
+
+    /// What was remembered of the file system that the store is on now.
+    pub fn recall(paths: &Paths) -> Option<Fallback> {
+        let text = std::fs::read(paths.storage_fallback()).ok()?;
+        let found: Fallback = serde_json::from_slice(&text).ok()?;
+        let device = rustix::fs::stat(&paths.data).ok()?.st_dev;
+        (found.device == device).then_some(found)
+    }
+}
 
 /// Read-only layers below one writable directory.
 #[derive(Clone, Debug)]
@@ -23,12 +75,27 @@ pub struct Rootfs {
     pub volatile: bool,
     /// Mount as kernels without `lowerdir+` must (before 6.8).
     pub by_names: bool,
+    pub driver: Driver,
+    /// Let fuse-overlayfs do it if the kernel can't.
+    pub may_fall_back: bool,
 }
 
 impl Rootfs {
-    /// Mounts the root and gives its top directory. Must run in the container's mount namespace, after its id map is
-    /// written: before, overlayfs fails with EACCES.
-    pub fn mount(&self) -> io::Result<OwnedFd> {
+    /// Mounts the root and gives its top directory: `given` is a mount that fuse-overlayfs made, or the kernel's overlay is
+    /// used. Must run in the container's mount namespace, after its id map is written: before, overlayfs fails with EACCES.
+    pub fn mount(&self, given: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+        match given {
+            Some(tree) => self.attach(tree),
+            None => self.mount_overlay(),
+        }
+    }
+
+    fn attach(&self, tree: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        mount::attach(tree, open_path(&self.merged)?.as_fd())?;
+        open_path(&self.merged)
+    }
+
+    fn mount_overlay(&self) -> io::Result<OwnedFd> {
         if !self.by_names {
             let overlay = mount::Overlay {
                 lower: &self.lower,
@@ -37,10 +104,7 @@ impl Rootfs {
                 volatile: self.volatile,
             };
             match mount::create_overlay(&overlay) {
-                Ok(tree) => {
-                    mount::attach(tree.as_fd(), open_path(&self.merged)?.as_fd())?;
-                    return open_path(&self.merged);
-                }
+                Ok(tree) => return self.attach(tree.as_fd()),
                 // Unknown option or call: an older kernel.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
                 }
@@ -50,9 +114,24 @@ impl Rootfs {
         self.mount_by_names()
     }
 
-    /// The option string of mount(2) is one page. On a private tmpfs each layer gets a symlink of two or three digits, so
-    /// that 500 of them fit.
+    /// The option string of mount(2) is one page: short names make 500 layers fit.
     fn mount_by_names(&self) -> io::Result<OwnedFd> {
+        let names = self.short_names()?;
+        let volatile = if self.volatile { ",volatile" } else { "" };
+        let options = format!(
+            "userxattr,lowerdir={},upperdir=u,workdir=w{volatile}",
+            names.lower
+        );
+        let options = CString::new(options)?;
+        mount::mount_overlay_by_names(Path::new(names.target), &options)?;
+        let root = open_path(Path::new(names.target))?;
+        rustix::process::chdir("/")?;
+        Ok(root)
+    }
+
+    /// On a private tmpfs, which becomes the working directory, each layer gets a symlink of two or three digits, `u` is the
+    /// upper and `w` the work directory.
+    pub(super) fn short_names(&self) -> io::Result<ShortNames> {
         let here = mount::create(
             "tmpfs",
             &[("size", "1m"), ("mode", "0700")],
@@ -69,21 +148,19 @@ impl Rootfs {
         rustix::fs::symlink(&self.upper, "u")?;
         rustix::fs::symlink(&self.work, "w")?;
         rustix::fs::mkdir("m", Mode::from_raw_mode(0o755))?;
-        let volatile = if self.volatile { ",volatile" } else { "" };
-        let options = format!(
-            "userxattr,lowerdir={},upperdir=u,workdir=w{volatile}",
-            names.join(":")
-        );
-        let options = CString::new(options)?;
-        mount::mount_overlay_by_names(Path::new("m"), &options)?;
-        let root = rustix::fs::open(
-            "m",
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        rustix::process::chdir("/")?;
-        Ok(root)
+        Ok(ShortNames {
+            lower: names.join(":"),
+            target: "m",
+        })
     }
+}
+
+/// Names relative to the working directory.
+pub(super) struct ShortNames {
+    /// Topmost first, as overlay wants them.
+    pub lower: String,
+    /// An empty directory to mount on.
+    pub target: &'static str,
 }
 
 fn open_path(path: &Path) -> io::Result<OwnedFd> {
