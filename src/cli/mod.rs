@@ -48,6 +48,7 @@ use ui::Ui;
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineError};
+use crate::image::{Image, is_builtin};
 use crate::paths::Paths;
 
 /// What every verb gets: one command line being answered.
@@ -80,6 +81,19 @@ impl Invocation {
             set.map_err(|error| CliError::usage(error::chain(&error)))?;
         }
         Ok(config)
+    }
+
+    /// What the user should know before a container runs here; the embedded image needs nothing of it.
+    fn warn_of_host(&self, engine: &Engine, image: &Image) {
+        if is_builtin(&image.config) {
+            return;
+        }
+        if let Some(finding) = engine.host_warning() {
+            self.ui.warning(&finding.message());
+            for cure in &finding.cure {
+                self.ui.hint(cure);
+            }
+        }
     }
 
     /// Does the same to every name and prints what it gives; failures are said one by one and the others go on.
