@@ -24,7 +24,7 @@ impl Engine {
         };
         match self.first_finding(checks) {
             Some(finding) => EngineError::Host {
-                source: Box::new(source.into()),
+                failure: Box::new(source.into()),
                 finding,
             },
             None => EngineError::Home(source),
@@ -45,7 +45,7 @@ impl Engine {
         };
         match self.first_finding(checks) {
             Some(finding) => EngineError::Host {
-                source: Box::new(EngineError::Start(failure)),
+                failure: Box::new(EngineError::Start(failure)),
                 finding,
             },
             None => EngineError::Start(failure),

@@ -30,9 +30,9 @@ pub enum EngineError {
     #[error(transparent)]
     Home(#[from] HomeError),
     /// Something failed because of the host; `doctor` says the same.
-    #[error("{source}: {}", finding.message())]
+    #[error("{failure}: {}", finding.message())]
     Host {
-        source: Box<EngineError>,
+        failure: Box<EngineError>,
         finding: Finding,
     },
     #[error(transparent)]

@@ -33,7 +33,10 @@ pub fn start(orders: &Orders) -> Result<Running, StartFailure> {
     let rootfs = &orders.launch.rootfs;
     match attempt(orders, rootfs.driver) {
         Err(StartFailure::Setup(error))
-            if rootfs.may_fall_back && error.says_no_overlay() && fuse::find().is_some() =>
+            if rootfs.may_fall_back
+                && rootfs.driver == Driver::Overlay
+                && error.says_no_overlay()
+                && fuse::find().is_some() =>
         {
             tracing::warn!(%error, "start once more, with fuse-overlayfs");
             // The network helper of the first attempt holds the ports.

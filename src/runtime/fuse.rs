@@ -86,6 +86,16 @@ pub fn mount(rootfs: &Rootfs) -> Result<Mounted, FuseError> {
     }
 }
 
+/// Opens `/dev/fuse`, if that is what is there (Documentation/admin-guide/devices.txt: 10, 229).
+pub fn open_device() -> io::Result<OwnedFd> {
+    let device = rustix::fs::open("/dev/fuse", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())?;
+    if rustix::fs::fstat(&device)?.st_rdev == rustix::fs::makedev(10, 229) {
+        Ok(device)
+    } else {
+        Err(io::Error::other("it is not the fuse device"))
+    }
+}
+
 /// The role that makes the mount and sends it, or the reason why there is none.
 fn report(binary: &Path, rootfs: &Rootfs, socket: OwnedFd) -> i32 {
     role::set("mount");
@@ -108,11 +118,9 @@ fn mount_here(binary: &Path, rootfs: &Rootfs) -> Result<OwnedFd, FuseError> {
             message: error.to_string(),
         }
     };
-    let device = OFlags::RDWR | OFlags::CLOEXEC;
-    if let Err(error) = rustix::fs::open("/dev/fuse", device, Mode::empty()) {
-        let message = io::Error::from(error).to_string();
-        return Err(FuseError::Device { message });
-    }
+    open_device().map_err(|error| FuseError::Device {
+        message: error.to_string(),
+    })?;
     namespace::leave(CloneFlags::CLONE_NEWNS)
         .and_then(|()| mount::isolate_propagation())
         .map_err(failed("make a mount namespace"))?;
