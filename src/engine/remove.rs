@@ -29,6 +29,8 @@ impl Engine {
             return Err(EngineError::RemoveRunning { name });
         }
         self.containers.discard(record, &name)?;
+        // A monitor that was killed has left it.
+        let _ = std::fs::remove_file(self.paths.monitor_socket(record.id.as_str()));
         Ok(())
     }
 

@@ -133,7 +133,8 @@ impl Engine {
         })
     }
 
-    /// The last run's monitor may still be tidying up: its directories and ports are free when it has ended.
+    /// The last run's monitor may still be tidying up, or, if it was killed, what was in the container may still be dying:
+    /// directories and ports are free when the monitor's pidfd says that it has ended.
     pub(super) fn wait_for_last_monitor(
         &self,
         record: &Record,
@@ -146,7 +147,7 @@ impl Engine {
         let monitor = record
             .last_run()
             .map(|state| state.monitor)
-            .filter(|_| held && ended);
+            .filter(|_| ended || !held);
         let Some(monitor) = monitor else {
             return Ok(());
         };
