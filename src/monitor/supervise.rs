@@ -166,21 +166,8 @@ impl Monitor {
         locked
             .write(&state)
             .map_err(failure("write the run state"))?;
-        let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));
-        let listener = listener.map_err(failure("listen on the monitor's socket"))?;
-        let log =
-            LogWriter::open(&orders.directory.join("log")).map_err(failure("open the log"))?;
-        if let Some(cgroup) = &orders.launch.cgroup {
-            cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
-        }
-        if !gate.wait() {
-            return Err(failure("wait for the id map")(io::Error::from(
-                io::ErrorKind::BrokenPipe,
-            )));
-        }
-        home::record(&orders.paths, monitor).map_err(failure("record the home namespace"))?;
-        let running =
-            begin::start(&orders).inspect_err(|error| abandon(&orders, &locked, &state, error))?;
+        let (listener, log, running) = Monitor::set_out(&orders, monitor, gate)
+            .inspect_err(|error| abandon(&orders, &locked, &state, error))?;
         let Running {
             init,
             terminal,
@@ -211,6 +198,27 @@ impl Monitor {
             .write(&monitor.state)
             .map_err(failure("write the run state"))?;
         Ok((monitor, Started { outputs }))
+    }
+
+    /// Everything that can fail once the record says that there is a monitor.
+    fn set_out(
+        orders: &Orders,
+        monitor: ProcessName,
+        gate: Gate,
+    ) -> Result<(OwnedFd, LogWriter, Running), StartFailure> {
+        let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));
+        let listener = listener.map_err(failure("listen on the monitor's socket"))?;
+        let log =
+            LogWriter::open(&orders.directory.join("log")).map_err(failure("open the log"))?;
+        if let Some(cgroup) = &orders.launch.cgroup {
+            cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
+        }
+        if !gate.wait() {
+            let gone = io::Error::from(io::ErrorKind::BrokenPipe);
+            return Err(failure("wait for the id map")(gone));
+        }
+        home::record(&orders.paths, monitor).map_err(failure("record the home namespace"))?;
+        Ok((listener, log, begin::start(orders)?))
     }
 
     /// Until init has ended and its output is drained; gives the exit code.
