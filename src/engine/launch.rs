@@ -36,8 +36,9 @@ impl Engine {
         let mut parameters = parameters(config, single_id)?;
         parameters.mounts.extend(network_file_mounts(record));
         let spec = spec::spec(&parameters)?;
+        let volumes: Vec<PathBuf> = config.process.volumes.iter().map(PathBuf::from).collect();
         let launch = Launch {
-            steps: plan::plan(&spec)?,
+            steps: plan::plan(&spec, &volumes)?,
             seccomp: seccomp::program(&spec, Machine::host(), single_id)?,
             rootfs: self.rootfs(record, config),
             init: config.host.init,

@@ -126,7 +126,7 @@ impl Setup<'_> {
             SetupStep::Device(name) => self.device(name),
             SetupStep::Symlink { target, link } => self.link(link, target),
             SetupStep::Terminal => self.open_terminal(),
-            SetupStep::WorkingDirectory(path) => make_directories(self.root(), path).map(drop),
+            SetupStep::Directory(path) => make_directories(self.root(), path).map(drop),
             SetupStep::Masked(path) => self.mask(path),
             SetupStep::ReadOnly(path) => self.make_read_only(path),
             SetupStep::ReadOnlyRoot => self.make_root_read_only(),
@@ -643,8 +643,8 @@ fn describe(step: &SetupStep) -> String {
         SetupStep::Device(name) => format!("provide {name}"),
         SetupStep::Symlink { link, .. } => format!("make the link {link}"),
         SetupStep::Terminal => "open a terminal".to_owned(),
-        SetupStep::WorkingDirectory(path) => {
-            format!("make the working directory {}", path.display())
+        SetupStep::Directory(path) => {
+            format!("make the directory {}", path.display())
         }
         SetupStep::Masked(path) => format!("mask {}", path.display()),
         SetupStep::ReadOnly(path) => format!("make {} read-only", path.display()),
