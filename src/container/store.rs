@@ -22,6 +22,14 @@ pub struct Containers {
     trash: PathBuf,
 }
 
+/// A directory that nobody has locked, now locked by whoever is about to delete it.
+#[derive(Debug)]
+pub struct Rubbish {
+    pub path: PathBuf,
+    #[allow(dead_code, reason = "held for its lock, never read")]
+    lock: File,
+}
+
 /// Held by whoever makes a container until its monitor lives; a lock is liveness.
 #[derive(Debug)]
 pub struct CreatorLock(#[allow(dead_code, reason = "held for its lock, never read")] File);
@@ -266,19 +274,18 @@ impl Containers {
     }
 
     /// What removed containers left: to be deleted in the home namespace.
-    pub fn rubbish(&self) -> Vec<PathBuf> {
+    pub fn rubbish(&self) -> Vec<Rubbish> {
         let Ok(entries) = fs::read_dir(&self.trash) else {
             return Vec::new();
         };
-        let unlocked = |path: &PathBuf| {
-            File::open(path)
-                .and_then(|dir| crate::sys::fs::flock(&dir, true, false))
-                .unwrap_or(false)
+        let lock = |path: PathBuf| {
+            let lock = File::open(&path).ok()?;
+            let free = crate::sys::fs::flock(&lock, true, false).unwrap_or(false);
+            free.then_some(Rubbish { path, lock })
         };
         entries
             .flatten()
-            .map(|entry| entry.path())
-            .filter(unlocked)
+            .filter_map(|entry| lock(entry.path()))
             .collect()
     }
 }
@@ -287,9 +294,20 @@ impl Containers {
 fn write_record(directory: &Path, config: &ContainerConfig, durable: bool) -> io::Result<File> {
     let mut private = DirBuilder::new();
     private.mode(0o700);
-    private.create(directory)?;
-    let locked = File::open(directory)?;
-    crate::sys::fs::flock(&locked, true, true)?;
+    let locked = loop {
+        private.create(directory)?;
+        // Until it is locked it looks like rubbish, and may be gone again.
+        match File::open(directory) {
+            Ok(made) => {
+                crate::sys::fs::flock(&made, true, true)?;
+                if rustix::fs::fstat(&made)?.st_nlink > 0 {
+                    break made;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    };
     for name in ["work", "merged", "upper"] {
         private.create(directory.join(name))?;
     }
@@ -382,6 +400,7 @@ mod tests {
             monitor: ProcessName { pid: 1, start: 1 },
             init: 2,
             started: String::new(),
+            driver: String::new(),
         };
         let locked = LockedRecord::acquire(&record.directory)
             .unwrap()
