@@ -20,10 +20,13 @@ pub struct Paths {
 }
 
 /// Why the runtime directory the session names is not used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RuntimeFallback {
+    #[error("XDG_RUNTIME_DIR is not set")]
     Unset,
+    #[error("XDG_RUNTIME_DIR names {path}, which is no directory")]
     Missing { path: PathBuf },
+    #[error("XDG_RUNTIME_DIR names {path}, which belongs to user {owner}")]
     NotOurs { path: PathBuf, owner: u32 },
 }
 

@@ -4,10 +4,11 @@ use super::Invocation;
 use super::container_flags::ContainerFlags;
 use super::error::CliError;
 use super::error::Kind;
-use super::pull::pull;
-use crate::engine::Engine;
+use super::progress::Bars;
 use crate::engine::request::{CreateRequest, PullPolicy};
-use crate::image::{Image, ImageError, Reference};
+use crate::engine::{Engine, EngineError};
+use crate::image::Image;
+use crate::registry::{Progress, Silent};
 
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "bryo create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
@@ -26,48 +27,20 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     Ok(0)
 }
 
-/// The image in the store, downloaded first where the pull policy says so.
+/// The image of a container, fetched first where the pull policy says so.
 pub fn image_for(
     invocation: &Invocation,
     engine: &Engine,
     request: &CreateRequest,
 ) -> Result<Image, CliError> {
-    let store = engine.images();
-    let store = store.map_err(|error| CliError::engine(Kind::Engine, &error))?;
-    let found = store.resolve(&request.image);
-    let download = match (&found, request.pull) {
-        (_, PullPolicy::Always) => true,
-        (Err(ImageError::Unknown { .. }), PullPolicy::Missing) => true,
-        _ => false,
-    };
-    // an id names nothing that a registry has
-    let reference = request.image.parse::<Reference>();
-    let found = match reference {
-        Ok(reference) if download => {
-            if found.is_err() {
-                let name = reference.familiar();
-                invocation
-                    .ui
-                    .note(&format!("Unable to find image '{name}' locally"));
-            }
-            let (platform, quiet) = (request.platform.clone(), request.quiet_pull);
-            pull(
-                invocation,
-                engine,
-                &request.image,
-                &reference,
-                platform,
-                quiet,
-            )
-            .map_err(|error| error.for_container())?;
-            store.resolve(&request.image)
-        }
-        _ => found,
-    };
-    found.map_err(|error| {
-        let error = CliError::of(Kind::Engine, &error);
+    let bars = Bars::new(&invocation.ui);
+    let progress: &dyn Progress = if request.quiet_pull { &Silent } else { &bars };
+    let image = engine.obtain(request, progress, &mut |line| invocation.ui.note(line));
+    image.map_err(|error| {
+        let unknown = matches!(&error, EngineError::Image(_));
+        let error = CliError::engine(Kind::Engine, &error);
         match request.pull {
-            PullPolicy::Never => error.hint(format!("bryo pull {}", request.image)),
+            PullPolicy::Never if unknown => error.hint(format!("bryo pull {}", request.image)),
             _ => error,
         }
     })

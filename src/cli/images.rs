@@ -1,8 +1,12 @@
 //! `images` and `image ls`.
 
-use super::Invocation;
-use super::error::CliError;
-use super::table::{Columns, Layout};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::error::{CliError, Kind};
+use super::table::{Columns, Layout, Row};
+use super::{Invocation, units};
+use crate::engine::images::ImageRow;
 use crate::engine::request::{ImageFilters, ListImagesRequest};
 
 #[derive(clap::Args, Debug)]
@@ -69,14 +73,49 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, _invocation: &Invocation) -> Result<u8, CliError> {
-    let _request = args.request()?;
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let request = args.request()?;
     let layout = Layout::new(args.format.as_deref(), args.quiet);
-    let _ = args.no_trunc;
-    let text = args
-        .columns()
-        .render(&layout, &[])
-        .map_err(|error| Invocation::template(&error))?;
-    let _ = text;
-    Err(CliError::not_yet("images"))
+    let listed = invocation.engine()?.list_images(&request);
+    let images = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    let (now, zone) = (Timestamp::now(), TimeZone::system());
+    let rows: Vec<Row> = images
+        .iter()
+        .map(|image| row(image, args.no_trunc, now, &zone))
+        .collect();
+    let shown = args.columns().render(&layout, &rows);
+    invocation
+        .ui
+        .result(&shown.map_err(|error| Invocation::template(&error))?)?;
+    Ok(0)
+}
+
+/// One line of `images`; `whole` is `--no-trunc`.
+fn row(image: &ImageRow, whole: bool, now: Timestamp, zone: &TimeZone) -> Row {
+    const NONE: &str = "<none>";
+    let mut row = Row::default();
+    row.set("Repository", image.repository.as_deref().unwrap_or(NONE));
+    row.set("Tag", image.tag.as_deref().unwrap_or(NONE));
+    row.set(
+        "Digest",
+        image.digest.as_ref().map_or(NONE, |digest| digest.as_str()),
+    );
+    row.set(
+        "ID",
+        if whole {
+            image.id.as_str()
+        } else {
+            image.id.short()
+        },
+    );
+    let created =
+        |words: &dyn Fn(Timestamp) -> String| image.created.map_or("N/A".to_owned(), words);
+    row.set("CreatedSince", created(&|then| units::ago(then, now)));
+    row.set("CreatedAt", created(&|then| units::created_at(then, zone)));
+    row.set("Size", units::size(image.size));
+    row.set("VirtualSize", units::size(image.size));
+    for unknown in ["Containers", "SharedSize", "UniqueSize"] {
+        row.set(unknown, "N/A");
+    }
+    row
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Invocation;
-use super::error::CliError;
+use super::error::{CliError, Kind};
 use crate::engine::request::{ImportRequest, Input};
 use crate::image::Reference;
 
@@ -40,7 +40,13 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, _invocation: &Invocation) -> Result<u8, CliError> {
-    let _request = args.request()?;
-    Err(CliError::not_yet("import"))
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let request = args.request()?;
+    let imported = invocation.engine()?.import_image(&request);
+    let imported = imported.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    for warning in &imported.warnings {
+        invocation.ui.warning(warning);
+    }
+    invocation.ui.line(imported.id.as_str())?;
+    Ok(0)
 }

@@ -1,7 +1,10 @@
 //! `info` and `system info`.
 
+use serde_json::{Value, json};
+
 use super::Invocation;
-use super::error::CliError;
+use super::error::{CliError, Kind};
+use crate::engine::EngineFacts;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -10,7 +13,84 @@ pub struct Args {
     format: Option<String>,
 }
 
-pub fn run(args: Args, _invocation: &Invocation) -> Result<u8, CliError> {
-    let _ = args.format;
-    Err(CliError::not_yet("info"))
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let facts = invocation.engine()?.facts();
+    let facts = facts.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    match &args.format {
+        Some(format) => invocation.formatted(format, &document(&facts))?,
+        None => invocation.ui.result(&text(&facts))?,
+    }
+    Ok(0)
+}
+
+/// Docker's keys where there is such a thing, bryo's own beside them.
+fn document(facts: &EngineFacts) -> Value {
+    let system = nix::sys::utsname::uname().ok();
+    let kernel = system.map(|system| system.release().to_string_lossy().into_owned());
+    let settings: serde_json::Map<String, Value> = facts
+        .settings
+        .iter()
+        .map(|entry| {
+            let value = json!({"Value": entry.value, "Source": entry.source.to_string()});
+            (entry.key.clone(), value)
+        })
+        .collect();
+    json!({
+        "Containers": facts.containers,
+        "ContainersRunning": facts.running,
+        "ContainersPaused": 0,
+        "ContainersStopped": facts.containers - facts.running,
+        "Images": facts.images,
+        "Driver": "overlay",
+        "DockerRootDir": facts.data,
+        "CacheDir": facts.cache,
+        "RuntimeDir": facts.runtime,
+        "RuntimeDirReason": facts.runtime_fallback,
+        "CgroupVersion": if facts.cgroup.is_ok() { "2" } else { "" },
+        "CgroupParent": facts.cgroup.as_ref().ok(),
+        "CgroupReason": facts.cgroup.as_ref().err().map(ToString::to_string),
+        "Ids": facts.ids,
+        "Pasta": facts.pasta,
+        "KernelVersion": kernel,
+        "OSType": std::env::consts::OS,
+        "Architecture": std::env::consts::ARCH,
+        "NCPU": std::thread::available_parallelism().map_or(0, |count| count.get()),
+        "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
+        "ServerVersion": env!("CARGO_PKG_VERSION"),
+        "Settings": settings,
+    })
+}
+
+fn text(facts: &EngineFacts) -> String {
+    let stopped = facts.containers - facts.running;
+    let cgroup = match &facts.cgroup {
+        Ok(path) => path.display().to_string(),
+        Err(reason) => format!("none for containers: {reason}"),
+    };
+    let ids = match facts.ids {
+        1 => {
+            "1: no subordinate ids, so chown and setgroups have no effect in containers".to_owned()
+        }
+        ids => ids.to_string(),
+    };
+    let pasta = facts.pasta.as_ref();
+    let pasta = pasta.map_or("not installed".to_owned(), |path| {
+        path.display().to_string()
+    });
+    let mut runtime = facts.runtime.display().to_string();
+    if let Some(reason) = &facts.runtime_fallback {
+        runtime = format!("{runtime} ({reason})");
+    }
+    let mut text = format!(
+        "Containers: {} ({} running, {stopped} stopped)\nImages: {}\nStore: {}\nCache: {}\nRuntime directory: {runtime}\nStorage driver: overlay\nCgroup: {cgroup}\nIds: {ids}\npasta: {pasta}\nSettings:\n",
+        facts.containers,
+        facts.running,
+        facts.images,
+        facts.data.display(),
+        facts.cache.display(),
+    );
+    for entry in &facts.settings {
+        text += &format!(" {} = {:?} ({})\n", entry.key, entry.value, entry.source);
+    }
+    text
 }

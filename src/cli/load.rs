@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Invocation;
-use super::error::CliError;
+use super::error::{CliError, Kind};
 use crate::engine::request::{Input, LoadRequest};
 
 #[derive(clap::Args, Debug)]
@@ -34,8 +34,24 @@ impl Args {
     }
 }
 
-pub fn run(args: Args, _invocation: &Invocation) -> Result<u8, CliError> {
-    let _quiet = args.quiet;
-    let _request = args.request()?;
-    Err(CliError::not_yet("load"))
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let quiet = args.quiet;
+    let request = args.request()?;
+    let loaded = invocation.engine()?.load_images(&request);
+    for image in loaded.map_err(|error| CliError::engine(Kind::Failed, &error))? {
+        for warning in image.warnings.iter().filter(|_| !quiet) {
+            invocation.ui.warning(warning);
+        }
+        for name in &image.names {
+            invocation
+                .ui
+                .line(&format!("Loaded image: {}", name.familiar()))?;
+        }
+        if image.names.is_empty() {
+            invocation
+                .ui
+                .line(&format!("Loaded image ID: {}", image.id))?;
+        }
+    }
+    Ok(0)
 }

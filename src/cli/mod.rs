@@ -30,6 +30,7 @@ mod run;
 mod start;
 mod stop;
 mod tag;
+mod trace;
 mod version;
 mod wait;
 
@@ -47,8 +48,8 @@ use ui::Ui;
 
 use crate::config::Config;
 use crate::engine::{Engine, EngineError};
+use crate::image::{Image, is_builtin};
 use crate::paths::Paths;
-use crate::registry::RegistryConfig;
 
 /// What every verb gets: one command line being answered.
 struct Invocation {
@@ -57,21 +58,42 @@ struct Invocation {
 }
 
 impl Invocation {
-    /// Opened by the verbs that need it: `version` works without a home directory.
+    /// Opened by the verbs that need it: `version` works without a home directory and with a broken configuration.
     fn engine(&self) -> Result<Engine, CliError> {
         let paths = Paths::from_environment().map_err(|error| CliError::failed(&error))?;
-        Ok(Engine::new(paths))
+        let config = self.settings(&paths)?;
+        let log_file = config.log_file.as_deref();
+        trace::start(&config.log_level, log_file).map_err(|error| CliError::failed(&error))?;
+        Ok(Engine::new(paths, config).with_docker_directory(self.global.config.clone()))
     }
 
-    /// The settings of registries; `--config` names the directory of docker's `config.json`.
-    fn registries(&self, engine: &Engine) -> Result<RegistryConfig, CliError> {
-        let config = Config::load(&engine.paths, |name| std::env::var_os(name));
-        let config = config.map_err(|error| CliError::failed(&error))?;
-        let mut registries = RegistryConfig::new(&config, &engine.paths);
-        if let Some(directory) = &self.global.config {
-            registries.docker_config = Some(directory.join("config.json"));
+    /// Files, environment, flags: each over the one before.
+    fn settings(&self, paths: &Paths) -> Result<Config, CliError> {
+        let config = Config::load(paths, |name| std::env::var_os(name));
+        let mut config = config.map_err(|error| CliError::usage(error::chain(&error)))?;
+        let level = match (&self.global.log_level, self.global.debug) {
+            (Some(level), _) => Some(("--log-level", level.as_str())),
+            (None, true) => Some(("--debug", "debug")),
+            (None, false) => None,
+        };
+        if let Some((flag, value)) = level {
+            let set = config.set_flag("log-level", flag, value);
+            set.map_err(|error| CliError::usage(error::chain(&error)))?;
         }
-        Ok(registries)
+        Ok(config)
+    }
+
+    /// What the user should know before a container runs here; the embedded image needs nothing of it.
+    fn warn_of_host(&self, engine: &Engine, image: &Image) {
+        if is_builtin(&image.config) {
+            return;
+        }
+        if let Some(finding) = engine.host_warning() {
+            self.ui.warning(&finding.message());
+            for cure in &finding.cure {
+                self.ui.hint(cure);
+            }
+        }
     }
 
     /// Does the same to every name and prints what it gives; failures are said one by one and the others go on.

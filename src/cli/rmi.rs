@@ -1,8 +1,9 @@
 //! `rmi` and `image rm`.
 
 use super::Invocation;
-use super::error::CliError;
-use crate::engine::request::RemoveImageRequest;
+use super::error::{CliError, Kind};
+use crate::engine::EngineError;
+use crate::image::Removed;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -13,10 +14,34 @@ pub struct Args {
     force: bool,
 }
 
-pub fn run(args: Args, _invocation: &Invocation) -> Result<u8, CliError> {
-    let _request = RemoveImageRequest {
-        names: args.names,
-        force: args.force,
-    };
-    Err(CliError::not_yet("rmi"))
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let engine = invocation.engine()?;
+    let mut failed = false;
+    for name in &args.names {
+        match engine.remove_image(name, args.force) {
+            Ok(removed) => {
+                for line in &removed {
+                    invocation.ui.line(&words(line))?;
+                }
+            }
+            Err(error @ EngineError::Interrupted { .. }) => {
+                return Err(CliError::engine(Kind::Failed, &error));
+            }
+            Err(error) => {
+                invocation.ui.error(&CliError::engine(Kind::Failed, &error));
+                failed = true;
+            }
+        }
+    }
+    match failed {
+        true => Err(CliError::said(Kind::Failed)),
+        false => Ok(0),
+    }
+}
+
+fn words(removed: &Removed) -> String {
+    match removed {
+        Removed::Untagged(name) => format!("Untagged: {}", name.familiar()),
+        Removed::Deleted(digest) => format!("Deleted: {digest}"),
+    }
 }

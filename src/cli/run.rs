@@ -51,6 +51,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let engine = invocation.engine()?;
     let image = image_for(invocation, &engine, &request.create)?;
     let failed = |error: EngineError| CliError::engine(Kind::Engine, &error);
+    invocation.warn_of_host(&engine, &image);
     let record = engine.create(&request.create, &image).map_err(failed)?;
     let started = engine
         .start(&record, attachment.options())

@@ -35,9 +35,7 @@ impl Args {
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.request()?;
-    let store = invocation.engine()?.images();
-    let store = store.map_err(|error| CliError::engine(Kind::Failed, &error))?;
-    let tagged = store.tag(&request.source, &request.target);
-    tagged.map_err(|error| CliError::failed(&error))?;
+    let tagged = invocation.engine()?.tag_image(&request);
+    tagged.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     Ok(0)
 }

@@ -1,1 +1,178 @@
-//! images
+//! The verbs on images: list, tag, remove, inspect, load, import. What writes or deletes layers runs in the home namespace.
+
+mod inspect;
+mod list;
+
+use std::error::Error;
+use std::fs::File;
+use std::os::fd::AsFd;
+
+pub use inspect::ImageDetails;
+pub use list::ImageRow;
+
+use super::request::{
+    ImportRequest, Input, ListImagesRequest, LoadRequest, RemoveImageRequest, TagRequest,
+};
+use super::worker::RoleFailure;
+use super::{Engine, EngineError};
+use crate::image::{
+    self, ArchiveError, ImportOptions, Imported, LoadOptions, Loaded, Platform, Reference, Removed,
+    Store, UnpackOptions,
+};
+use crate::runtime::home;
+
+impl Engine {
+    /// The rows of `images`: one per name, one for each image without; newest first.
+    pub fn list_images(&self, request: &ListImagesRequest) -> Result<Vec<ImageRow>, EngineError> {
+        list::rows(&self.images()?, request)
+    }
+
+    /// Everything `image inspect` shows.
+    pub fn inspect_image(&self, text: &str) -> Result<ImageDetails, EngineError> {
+        inspect::details(&self.images()?, text)
+    }
+
+    /// Gives an image one more name.
+    pub fn tag_image(&self, request: &TagRequest) -> Result<(), EngineError> {
+        Ok(self.images()?.tag(&request.source, &request.target)?)
+    }
+
+    /// Removes one name or image of a request; the caller goes through its images and goes on after a failure.
+    pub fn remove_image(&self, text: &str, force: bool) -> Result<Vec<Removed>, EngineError> {
+        let store = self.images()?;
+        let users = || {
+            self.image_uses()
+                .map_err(|error| Box::<dyn Error + Send + Sync>::from(error.to_string()))
+        };
+        self.in_home("worker", || {
+            store
+                .remove(text, force, &users)
+                .map_err(|error| RoleFailure::of(&error, remove_hints(&error, text)))
+        })
+    }
+
+    /// Removes all that a request names; what could not be removed is reported with the rest.
+    pub fn remove_images(
+        &self,
+        request: &RemoveImageRequest,
+    ) -> Vec<Result<Vec<Removed>, EngineError>> {
+        let remove = |text: &String| self.remove_image(text, request.force);
+        request.names.iter().map(remove).collect()
+    }
+
+    /// Loads the images of an archive.
+    pub fn load_images(&self, request: &LoadRequest) -> Result<Vec<Loaded>, EngineError> {
+        let store = self.images()?;
+        self.in_home("worker", || {
+            let (file, source) = open(&request.input)?;
+            load_job(&store, file, &source, Platform::host())
+        })
+    }
+
+    /// Makes an image of a root filesystem.
+    pub fn import_image(&self, request: &ImportRequest) -> Result<Imported, EngineError> {
+        let store = self.images()?;
+        self.in_home("worker", || {
+            let (file, source) = open(&request.input)?;
+            let options = ImportOptions {
+                source,
+                message: request.message.clone(),
+                platform: Platform::host(),
+                config: oci_spec::image::Config::default(),
+                unpack: unpack_options(),
+            };
+            import_job(&store, file, request.reference.as_ref(), &options)
+        })
+    }
+
+    /// Removes what interrupted commands left in the image store; asks for the home namespace only if there is something.
+    pub fn sweep_images(&self) -> Result<(), EngineError> {
+        let store = self.images()?;
+        if !store.has_rubbish() {
+            return Ok(());
+        }
+        self.in_home("worker", || {
+            store
+                .sweep()
+                .map_err(|error| RoleFailure::of(&error, Vec::new()))
+        })
+    }
+}
+
+/// Loads an archive; runs in the home namespace.
+pub fn load_job(
+    store: &Store,
+    input: File,
+    source: &str,
+    platform: Platform,
+) -> Result<Vec<Loaded>, RoleFailure> {
+    let options = LoadOptions {
+        source: source.to_owned(),
+        platform,
+        unpack: unpack_options(),
+        parallel: processors(),
+    };
+    image::load(store, input, &options).map_err(|error| {
+        let hints = match &error {
+            ArchiveError::RootFilesystem { .. } => vec![format!("bryo import {source}")],
+            _ => Vec::new(),
+        };
+        RoleFailure::of(&error, hints)
+    })
+}
+
+/// Imports a root filesystem; runs in the home namespace.
+pub fn import_job(
+    store: &Store,
+    input: File,
+    name: Option<&Reference>,
+    options: &ImportOptions,
+) -> Result<Imported, RoleFailure> {
+    image::import(store, input, name, options).map_err(|error| RoleFailure::of(&error, Vec::new()))
+}
+
+/// How layers are unpacked in the namespace this is called in: with threads, and without failing on owners where only
+/// one id is mapped.
+pub fn unpack_options() -> UnpackOptions {
+    UnpackOptions {
+        single_id: home::is_single_id(),
+        writers: processors(),
+        ..UnpackOptions::default()
+    }
+}
+
+/// Threads beyond a few wait for the disk only.
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, |count| count.get().min(4))
+}
+
+/// In the role that reads it: a descriptor from before the fork is closed there.
+fn open(input: &Input) -> Result<(File, String), RoleFailure> {
+    let (file, source) = match input {
+        Input::Stdin => {
+            let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+            (stdin.map(File::from), "-".to_owned())
+        }
+        Input::File(path) => (File::open(path), path.display().to_string()),
+    };
+    let file = file.map_err(|error| RoleFailure {
+        message: format!("open {source}: {error}"),
+        hints: Vec::new(),
+    })?;
+    Ok((file, source))
+}
+
+fn remove_hints(error: &image::RemoveImageError, text: &str) -> Vec<String> {
+    use image::RemoveImageError as Refused;
+    match error {
+        Refused::Running { container, .. } => vec![format!("bryo rm -f {container}")],
+        Refused::NameInUse { container, .. } | Refused::Stopped { container, .. } => {
+            vec![
+                format!("bryo rm {container}"),
+                format!("bryo rmi -f {text}"),
+            ]
+        }
+        Refused::SeveralNames { .. } => vec![format!("bryo rmi -f {text}")],
+        _ => Vec::new(),
+    }
+}

@@ -6,6 +6,7 @@ mod diagnose;
 mod error;
 mod filter;
 pub mod images;
+mod info;
 mod launch;
 mod logs;
 mod obtain;
@@ -19,6 +20,7 @@ mod worker;
 
 pub use containers::{ContainerSummary, SizeOf};
 pub use error::EngineError;
+pub use info::EngineFacts;
 pub use logs::LogLine;
 pub use session::{Foreground, Outcome, Session};
 pub use start::StartOptions;

@@ -1,13 +1,11 @@
 //! An image for a container: from the store, from the program itself, or from a registry, as the pull policy says.
 
-use std::path::PathBuf;
-
 use super::pull::{self, PullOutcome, PullRequest};
 use super::request::{CreateRequest, PullPolicy};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::image::{Image, ImageError, Platform, Reference, install_builtin};
-use crate::registry::{HostConfig, Progress, RegistryConfig, RegistryError};
+use crate::registry::{Progress, RegistryConfig, RegistryError};
 use crate::runtime::embedded::HELLO;
 use crate::runtime::home;
 
@@ -99,34 +97,11 @@ impl Engine {
 
     /// What the configuration and docker's own files say of registries.
     fn registry_config(&self) -> RegistryConfig {
-        let hosts = self.config.registries.iter().map(|(name, host)| {
-            let host = HostConfig {
-                location: host.location.clone(),
-                insecure: host.insecure.unwrap_or(false),
-            };
-            (name.clone(), host)
-        });
-        RegistryConfig {
-            hosts: hosts.collect(),
-            certs_dirs: vec![
-                self.paths.config.join("certs.d"),
-                PathBuf::from("/etc/docker/certs.d"),
-            ],
-            docker_config: self.docker_config(),
-            ..RegistryConfig::default()
+        let mut registries = RegistryConfig::new(&self.config, &self.paths);
+        if let Some(directory) = &self.docker_directory {
+            registries.docker_config = Some(directory.join("config.json"));
         }
-    }
-
-    /// `--config` or `$DOCKER_CONFIG` name the directory, else it is `~/.docker`.
-    fn docker_config(&self) -> Option<PathBuf> {
-        let named = self
-            .docker_directory
-            .clone()
-            .or_else(|| std::env::var_os("DOCKER_CONFIG").map(PathBuf::from));
-        let usual = || directories::BaseDirs::new().map(|base| base.home_dir().join(".docker"));
-        named
-            .or_else(usual)
-            .map(|directory| directory.join("config.json"))
+        registries
     }
 }
 

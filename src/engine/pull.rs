@@ -89,6 +89,9 @@ pub fn pull(
         source,
     };
     let platform: Option<Platform> = request.platform.as_deref().map(str::parse).transpose()?;
+    // What killed pulls left behind goes before more comes; a pull does not fail for it.
+    let swept = store.sweep().err();
+    let swept = swept.map(|error| format!("sweep the store: {error}"));
     let _lease = store.lease().map_err(in_store)?;
     let before = current(store, &request.reference);
     let mut tries = 1;
@@ -104,6 +107,7 @@ pub fn pull(
         match sink.commit(&pulled, &names(&request.reference, &pulled)) {
             Ok((id, mut warnings)) => {
                 warnings.extend(platform_warning(request, &pulled));
+                warnings.extend(swept);
                 return Ok(PullOutcome {
                     up_to_date: before.as_ref() == Some(&id),
                     id,

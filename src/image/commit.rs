@@ -63,10 +63,10 @@ impl Store {
 
     /// The stack an image already has if it is whole, or a newly settled one.
     fn settled_stack(&self, id: &Digest, diff_ids: &[Digest]) -> Result<Stack, StoreError> {
-        if let Ok(stack) = self.read_stack(id) {
-            if stack.layers.iter().all(|dir| self.layer_path(dir).is_dir()) {
-                return Ok(stack);
-            }
+        if let Ok(stack) = self.read_stack(id)
+            && stack.layers.iter().all(|dir| self.layer_path(dir).is_dir())
+        {
+            return Ok(stack);
         }
         let layers = settle::settle(self, &mounted_once(diff_ids))?;
         Ok(Stack { layers })

@@ -65,8 +65,8 @@ pub enum DocumentError {
 /// What a registry or archive may give for a reference.
 #[derive(Debug)]
 pub enum Document {
-    Manifest(ImageManifest),
-    Index(ImageIndex),
+    Manifest(Box<ImageManifest>),
+    Index(Box<ImageIndex>),
 }
 
 impl Document {
@@ -106,14 +106,14 @@ impl Document {
         }
         // An announced and an inner type of the same shape may still differ (docker against OCI): servers translate
         // neither, so the difference is a lie about one of them, and clients would compute different things.
-        if let (Some(announced), Some(inner)) = (announced.and_then(known), inner.and_then(known)) {
-            if announced != inner {
-                return Err(mismatch(subject, announced, inner));
-            }
+        if let (Some(announced), Some(inner)) = (announced.and_then(known), inner.and_then(known))
+            && announced != inner
+        {
+            return Err(mismatch(subject, announced, inner));
         }
         match shape {
-            Shape::Manifest => Ok(Document::Manifest(json(subject, bytes)?)),
-            Shape::Index => Ok(Document::Index(json(subject, bytes)?)),
+            Shape::Manifest => Ok(Document::Manifest(Box::new(json(subject, bytes)?))),
+            Shape::Index => Ok(Document::Index(Box::new(json(subject, bytes)?))),
         }
     }
 }

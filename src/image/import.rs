@@ -4,6 +4,8 @@ use std::io::Read;
 
 use oci_spec::image::{Config, ConfigBuilder, ImageConfiguration};
 
+use serde::{Deserialize, Serialize};
+
 use super::compression::Decompressed;
 use super::digest::Digest;
 use super::document::media_type;
@@ -43,7 +45,7 @@ pub struct ImportOptions {
 }
 
 /// An image that was just made.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imported {
     pub id: Digest,
     pub warnings: Vec<String>,
@@ -56,6 +58,7 @@ pub fn import(
     name: Option<&Reference>,
     options: &ImportOptions,
 ) -> Result<Imported, ImportError> {
+    store.sweep()?;
     let _lease = store.lease()?;
     let archive = Decompressed::new(archive).map_err(|source| ImportError::Open {
         source_name: options.source.clone(),

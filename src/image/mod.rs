@@ -41,3 +41,6 @@ pub use store::{Store, StoreError};
 pub use tar::{Entry, EntryKind, Limits, TarError, TarReader, TarWriter};
 pub use unpack::{UnpackError, UnpackOptions, unpack};
 pub use verify::{VerifyError, VerifyingReader};
+
+#[cfg(test)]
+mod tests;

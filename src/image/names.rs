@@ -131,7 +131,7 @@ fn parse_entry(position: usize, descriptor: &Descriptor) -> Result<NameEntry, Na
     let missing = |field| NamesError::Field { position, field };
     Ok(NameEntry {
         reference,
-        manifest: parsed(position, "digest", &descriptor.digest().to_string())?,
+        manifest: parsed(position, "digest", descriptor.digest().as_ref())?,
         manifest_size: descriptor.size(),
         media_type: descriptor.media_type().to_string(),
         id: parsed(position, "image id", text(ID).ok_or(missing("image id"))?)?,

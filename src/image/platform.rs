@@ -114,7 +114,7 @@ impl FromStr for Platform {
         }
         match parts[..] {
             // One word is the architecture or the system, the other is the host's (as docker reads it).
-            [one] if one == "linux" => Ok(Platform::host()),
+            ["linux"] => Ok(Platform::host()),
             [one] if KNOWN_ARCHITECTURES.contains(&one) => {
                 Ok(Platform::normalised("linux", one, None))
             }

@@ -340,6 +340,18 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        /// Whatever parses is written so that it parses to the same, and no part of it can leave a directory.
+        #[test]
+        fn what_parses_reads_back(text in "[a-zA-Z0-9./:@_-]{0,40}") {
+            if let Ok(reference) = text.parse::<Reference>() {
+                proptest::prop_assert_eq!(full(&reference.to_string()), reference.to_string());
+                let parts = reference.repository().split('/').all(|part| !matches!(part, "" | "." | ".."));
+                proptest::prop_assert!(parts);
+            }
+        }
+    }
+
     #[test]
     fn what_docker_refuses_is_refused() {
         let id = "a".repeat(64);

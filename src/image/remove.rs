@@ -4,6 +4,8 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::digest::Digest;
 use super::layer::{DEAD, LayerDir, TEMPORARY};
 use super::lock;
@@ -24,7 +26,7 @@ pub struct Use {
 }
 
 /// One line of `rmi`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Removed {
     Untagged(Reference),
     Deleted(Digest),

@@ -75,9 +75,8 @@ impl<'a> Session<'a> {
         if response.status().as_u16() != 401 {
             return self.unless_denied(response);
         }
-        // A redirect's target that answers 401 did not get our credentials and must not: only our own host's challenge counts.
-        if host_of(response.url()) != host_of(&request.url) {
-            return Err(self.denied(response));
+        if self.is_elsewhere(&response) {
+            return Err(self.denied_elsewhere(response));
         }
         // Another thread may have been let in since this request went out.
         let now = self.current();
@@ -99,8 +98,24 @@ impl<'a> Session<'a> {
 
     fn unless_denied(&self, response: Response) -> Result<Response, RegistryError> {
         match response.status().as_u16() {
+            401 | 403 if self.is_elsewhere(&response) => Err(self.denied_elsewhere(response)),
             401 | 403 => Err(self.denied(response)),
             _ => Ok(response),
+        }
+    }
+
+    /// The answer is a redirect's target's, which did not get our credentials and must not: only our own host's
+    /// challenge counts.
+    fn is_elsewhere(&self, response: &Response) -> bool {
+        host_of(response.url()) != self.host
+    }
+
+    fn denied_elsewhere(&self, mut response: Response) -> RegistryError {
+        RegistryError::Status {
+            operation: format!("follow a redirect for {}", self.name),
+            host: host_of(response.url()),
+            status: response.status().as_u16(),
+            message: retry::server_message(&mut response),
         }
     }
 

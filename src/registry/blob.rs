@@ -135,7 +135,8 @@ impl<'a> BlobStream<'a> {
         }
         self.resumes += 1;
         tracing::debug!(digest = %self.blob.digest, received = self.received, reason, "resume");
-        std::thread::sleep(backoff(limits.backoff, self.resumes));
+        let wait = backoff(limits.backoff, self.resumes);
+        self.source.session.exchange().pause(wait)?;
         self.connect()
     }
 

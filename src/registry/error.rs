@@ -47,10 +47,11 @@ pub enum RegistryError {
     #[error("registry {host}: redirect to {target:?}, which is no address bryo fetches from")]
     RedirectTarget { host: String, target: String },
 
-    #[error("registry {host}: rate limit reached{}", after_text(.retry_after))]
+    #[error("registry {host}: rate limit reached{}{message}", after_text(.retry_after))]
     RateLimited {
         host: String,
         retry_after: Option<Duration>,
+        message: String,
     },
     #[error("registry {host} is unavailable: it answered {status} {attempts} times{message}")]
     Unavailable {
@@ -178,8 +179,9 @@ pub enum RegistryError {
         digest: Digest,
         source: super::SinkError,
     },
-    #[error("interrupted")]
-    Interrupted,
+    /// Another layer failed; its error is the one that is reported.
+    #[error("stopped because another layer failed")]
+    Stopped,
     #[error("start a thread for layer {digest}: {source}")]
     Thread {
         digest: Digest,

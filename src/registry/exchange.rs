@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use reqwest::blocking::{Client, Response};
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
@@ -45,6 +46,8 @@ impl Request {
 pub(super) struct Exchange<'a> {
     config: &'a RegistryConfig,
     clients: Mutex<BTreeMap<String, Client>>,
+    stopped: Mutex<bool>,
+    stopping: Condvar,
 }
 
 impl<'a> Exchange<'a> {
@@ -52,7 +55,32 @@ impl<'a> Exchange<'a> {
         Exchange {
             config,
             clients: Mutex::new(BTreeMap::new()),
+            stopped: Mutex::new(false),
+            stopping: Condvar::new(),
         }
+    }
+
+    /// Ends every wait of this transfer, now and from now on.
+    pub fn stop(&self) {
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.stopping.notify_all();
+    }
+
+    pub fn is_stopped(&self) -> bool {
+        *self.stopped.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits before another try; an error when the transfer has been stopped meanwhile.
+    pub fn pause(&self, long: Duration) -> Result<(), RegistryError> {
+        let stopped = self.stopped.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self
+            .stopping
+            .wait_timeout_while(stopped, long, |stopped| !*stopped);
+        let (stopped, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if *stopped {
+            return Err(RegistryError::Stopped);
+        }
+        Ok(())
     }
 
     pub fn config(&self) -> &'a RegistryConfig {
@@ -88,7 +116,7 @@ impl<'a> Exchange<'a> {
             }
         };
         let answer = builder.headers(headers).send();
-        let response = answer.map_err(|error| self.classify(&host, error))?;
+        let response = answer.map_err(|error| self.classify(&request.url, error))?;
         tracing::debug!(
             host,
             path = request.url.path(),
@@ -139,8 +167,8 @@ impl<'a> Exchange<'a> {
         self.config.certs_dirs.iter().map(below).collect()
     }
 
-    fn classify(&self, host: &str, error: reqwest::Error) -> RegistryError {
-        let host = host.to_owned();
+    fn classify(&self, url: &Url, error: reqwest::Error) -> RegistryError {
+        let host = host_of(url);
         if error.is_dns() {
             let reason = root_cause(&error);
             let reason = reason.replace("failed to lookup address information: ", "");
@@ -160,7 +188,13 @@ impl<'a> Exchange<'a> {
         }
         let reason = root_cause(&error);
         if error.is_connect() {
-            RegistryError::Connect { host, reason }
+            RegistryError::Connect {
+                reason: match proxy_variable(url) {
+                    Some(name) => format!("{reason} (through the proxy that {name} names)"),
+                    None => reason,
+                },
+                host,
+            }
         } else {
             RegistryError::Broken { host, reason }
         }
@@ -199,6 +233,17 @@ pub(super) fn host_of(url: &Url) -> String {
         Some(port) => format!("{host}:{port}"),
         None => host.to_owned(),
     }
+}
+
+/// The variable whose proxy may be in the way; its value can hold credentials, so only the name is shown.
+fn proxy_variable(url: &Url) -> Option<&'static str> {
+    let names: [&str; 4] = match url.scheme() {
+        "https" => ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"],
+        _ => ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"],
+    };
+    let is_set = |name: &&str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let set = names.into_iter().find(is_set);
+    set.filter(|_| !is_loopback(url))
 }
 
 /// Whether the URL names this machine, by the addresses and the one name that never leave it.

@@ -1,7 +1,6 @@
 //! The layers of one image, several at once: each downloads, verifies and decompresses in threads of its own while the
 //! sink unpacks. Memory is bounded by the pipes, whatever the layers' sizes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
@@ -35,7 +34,6 @@ pub(super) struct Fetch<'a> {
     pub progress: &'a dyn Progress,
     /// The blob's address at the registry.
     pub url: &'a (dyn Fn(&Digest) -> url::Url + Sync),
-    stopped: AtomicBool,
 }
 
 impl<'a> Fetch<'a> {
@@ -52,7 +50,6 @@ impl<'a> Fetch<'a> {
             sink,
             progress,
             url,
-            stopped: AtomicBool::new(false),
         }
     }
 
@@ -69,9 +66,9 @@ impl<'a> Fetch<'a> {
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some(layer) = next else { return };
                 if let Err(error) = self.one(&layer) {
-                    self.stopped.store(true, Ordering::Relaxed);
                     let mut slot = first_failure.lock().unwrap_or_else(PoisonError::into_inner);
                     slot.get_or_insert(error);
+                    self.session.exchange().stop();
                     return;
                 }
             }
@@ -97,7 +94,7 @@ impl<'a> Fetch<'a> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.stopped.load(Ordering::Relaxed)
+        self.session.exchange().is_stopped()
     }
 
     /// One layer through its chain: download and hash, decompress, and (on this thread) the sink.
@@ -146,7 +143,7 @@ impl<'a> Fetch<'a> {
         let mut stream = BlobStream::open(source, blob)?;
         loop {
             if self.is_stopped() {
-                return Err(RegistryError::Interrupted);
+                return Err(RegistryError::Stopped);
             }
             let Ok(mut buffer) = to.buffer() else {
                 return Ok(());

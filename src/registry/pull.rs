@@ -58,7 +58,10 @@ pub fn pull(
     };
     let found = pull.manifest()?;
     let (config_bytes, image) = pull.config(&found.manifest)?;
-    pull.check_platform(&image.platform())?;
+    // Configurations say less than indexes do (old ones lack the variant): what an index said is not asked again.
+    if found.digest == found.named_digest {
+        pull.check_platform(&image.platform())?;
+    }
     let layers = pull_layers(&found.manifest, &image.rootfs.diff_ids);
     pull.fetch(&layers, sink, progress)?;
     progress.note(&format!("Digest: {}", found.named_digest));

@@ -37,7 +37,7 @@ pub(super) fn send(
             host_of(&request.url),
             wait.as_secs_f32()
         ));
-        std::thread::sleep(wait);
+        exchange.pause(wait)?;
         attempt += 1;
     }
 }
@@ -67,10 +67,11 @@ impl Failure {
         let host = host.to_owned();
         match self {
             Failure::Error(error) => error,
-            Failure::Answer(response) if response.status().as_u16() == 429 => {
+            Failure::Answer(mut response) if response.status().as_u16() == 429 => {
                 RegistryError::RateLimited {
                     host,
                     retry_after: retry_after(&response, SystemTime::now()),
+                    message: server_message(&mut response),
                 }
             }
             Failure::Answer(mut response) => RegistryError::Unavailable {

@@ -1,6 +1,6 @@
 //! An in-process registry that can misbehave, for tests. Speaks as much of HTTP/1.1 and of the distribution
 //! specification as a pull needs, on a loopback port, one thread per connection.
-#![allow(dead_code, clippy::unwrap_used)]
+#![allow(dead_code, unused_imports, clippy::unwrap_used)]
 
 pub mod image;
 pub mod real;

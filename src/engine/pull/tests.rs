@@ -197,6 +197,18 @@ fn two_pulls_of_one_image_at_once_both_succeed() {
 }
 
 #[test]
+fn what_a_killed_pull_left_is_swept_by_the_next() {
+    let setup = setup();
+    let left = setup.directory.path().join("data/layers/.tmp-killed");
+    std::fs::create_dir_all(left.join("fs/a")).unwrap();
+    setup
+        .registry
+        .add("app", "1", &TestImage::new(vec![layer("a")]));
+    assert!(setup.pull("app:1").unwrap().warnings.is_empty());
+    assert!(!left.exists());
+}
+
+#[test]
 fn an_image_for_another_platform_is_pulled_with_a_warning() {
     let setup = setup();
     let foreign = TestImage::for_platform(vec![layer("a")], "linux", "s390x");

@@ -11,6 +11,8 @@ use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::compression::{Compression, Decompressed};
 use super::digest::Digest;
 use super::document::DocumentError;
@@ -80,7 +82,7 @@ pub enum ArchiveError {
 }
 
 /// One image that was loaded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Loaded {
     pub id: Digest,
     /// The names the archive gave it; without any, the id is what docker prints.
@@ -105,6 +107,7 @@ pub fn load(
     input: File,
     options: &LoadOptions,
 ) -> Result<Vec<Loaded>, ArchiveError> {
+    store.sweep()?;
     let _lease = store.lease()?;
     let spool = Spool::of(store, input, options)?;
     let members = Members::read(&spool.file, &options.source)?;

@@ -13,7 +13,7 @@ struct Found {
     digest: Digest,
     bytes: Vec<u8>,
     media_type: String,
-    manifest: ImageManifest,
+    manifest: Box<ImageManifest>,
 }
 
 pub(super) fn load(job: &Job<'_>) -> Result<Vec<Loaded>, ArchiveError> {
@@ -90,10 +90,10 @@ fn choose<'i>(
     if let Some((_, best)) = ranked.min_by_key(|(rank, _)| *rank) {
         return Ok(best);
     }
-    if let [only] = &index.manifests()[..] {
-        if only.platform().is_none() {
-            return Ok(only);
-        }
+    if let [only] = &index.manifests()[..]
+        && only.platform().is_none()
+    {
+        return Ok(only);
     }
     let offered = index
         .manifests()

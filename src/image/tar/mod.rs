@@ -85,3 +85,6 @@ pub enum TarError {
         limit: u64,
     },
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,7 +16,7 @@ use super::layer::{LayerPath, LayerReport, TempLayer};
 use super::tar::{Limits, TarError, TarReader};
 
 /// How a layer is unpacked.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct UnpackOptions {
     /// Only one id is mapped: owners that don't exist here are ignored instead of failing.
     pub single_id: bool,
@@ -24,16 +24,6 @@ pub struct UnpackOptions {
     /// Threads that write small files beside the one that reads the archive; 0 where threads are not allowed or other
     /// layers use the processors already.
     pub writers: usize,
-}
-
-impl Default for UnpackOptions {
-    fn default() -> UnpackOptions {
-        UnpackOptions {
-            single_id: false,
-            limits: Limits::default(),
-            writers: 0,
-        }
-    }
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -223,3 +223,42 @@ fn a_sink_that_fails_ends_the_pull_with_its_own_words() {
     assert!(chain(&error).contains("no space left"), "{error}");
     assert_eq!(error.hints(), ["df"]);
 }
+
+#[test]
+fn zstd_windows_are_accepted_up_to_128_mib() {
+    let tar = image::tar(&[("x", noise(100_000).as_slice())]);
+    let good = TestLayer::zstd(&tar);
+    assert_eq!(good.blob[4] & 0x20, 0, "a frame with a window");
+    for (log, accepted) in [(23, true), (27, true), (28, false), (31, false)] {
+        let mut layer = good.clone();
+        layer.blob[5] = (log - 10) << 3;
+        let registry = Registry::start();
+        registry.add("app", "1", &TestImage::new(vec![layer]));
+        let pulled = pull(&registry.reference("app:1"));
+        assert_eq!(pulled.is_ok(), accepted, "{log}: {:?}", pulled.err());
+    }
+}
+
+#[test]
+fn a_failure_does_not_wait_for_another_layers_next_try() {
+    let registry = Registry::start();
+    let layers = vec![layer("bad"), layer("busy")];
+    registry.add("app", "1", &TestImage::new(layers.clone()));
+    let busy = Answer::new(503).with("Retry-After", "30");
+    registry.misbehave(&layers[1].digest(), 1, Fault::Answer(busy));
+    registry.misbehave(&layers[0].digest(), 99, Fault::Answer(Answer::new(404)));
+    let mut config = quick();
+    config.limits.retry_after_cap = Duration::from_secs(60);
+    let start = std::time::Instant::now();
+    let error = pull_with(
+        &config,
+        &registry.reference("app:1"),
+        &MemorySink::default(),
+    )
+    .unwrap_err();
+    assert!(
+        matches!(error, RegistryError::UnknownBlob { .. }),
+        "{error}"
+    );
+    assert!(start.elapsed() < Duration::from_secs(10));
+}

@@ -1,0 +1,59 @@
+//! What this engine is made of on this host, for `info`.
+
+use std::path::PathBuf;
+
+use super::{Engine, EngineError};
+use crate::config::Entry;
+use crate::container::Status;
+use crate::runtime::cgroup::{self, NoCgroup};
+use crate::runtime::home::Subids;
+
+/// Facts, with the reason where something is missing.
+#[derive(Clone, Debug)]
+pub struct EngineFacts {
+    pub containers: usize,
+    pub running: usize,
+    /// Images, named or not.
+    pub images: usize,
+    pub data: PathBuf,
+    pub cache: PathBuf,
+    pub runtime: PathBuf,
+    /// Why `runtime` is not below `$XDG_RUNTIME_DIR`.
+    pub runtime_fallback: Option<String>,
+    /// The cgroup below which containers get their own, or why they get none.
+    pub cgroup: Result<PathBuf, NoCgroup>,
+    /// How many ids containers have; 1 without subordinate ids.
+    pub ids: u32,
+    pub pasta: Option<PathBuf>,
+    /// Every setting in force and where it comes from.
+    pub settings: Vec<Entry>,
+}
+
+impl Engine {
+    pub fn facts(&self) -> Result<EngineFacts, EngineError> {
+        let records = self.containers.all()?;
+        let runs =
+            |record: &&crate::container::Record| matches!(record.status(), Ok(Status::Running(_)));
+        let rows = self.images()?.names()?;
+        let mut images: Vec<_> = rows.entries.iter().map(|entry| &entry.id).collect();
+        images.sort();
+        images.dedup();
+        Ok(EngineFacts {
+            running: records.iter().filter(runs).count(),
+            containers: records.len(),
+            images: images.len(),
+            data: self.paths.data.clone(),
+            cache: self.paths.cache.clone(),
+            runtime: self.paths.runtime.clone(),
+            runtime_fallback: self
+                .paths
+                .runtime_fallback
+                .as_ref()
+                .map(ToString::to_string),
+            cgroup: cgroup::delegated(),
+            ids: Subids::find().map_or(1, |ids| ids.users.len()),
+            pasta: crate::net::pasta::find(),
+            settings: self.config.entries(),
+        })
+    }
+}
