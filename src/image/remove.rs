@@ -164,6 +164,7 @@ impl Store {
         self.unlink_except(&self.images.join("stacks"), &documents)?;
         documents.extend(names.entries.iter().map(|entry| entry.manifest.hex()));
         self.unlink_except(&self.images.join("blobs/sha256"), &documents)?;
+        self.unlink_interrupted()?;
         let lease = self.lease_path();
         let lease = lock::try_exclusive(&lease).map_err(StoreError::io("lock", &lease))?;
         match lease {
@@ -191,6 +192,20 @@ impl Store {
         }
         freed.sort();
         Ok(freed)
+    }
+
+    /// Temporary names of `index.json` whose writers were killed: its writers hold the names' lock.
+    fn unlink_interrupted(&self) -> Result<(), StoreError> {
+        let _lock = self.lock_names()?;
+        let error = |operation| StoreError::io(operation, &self.images);
+        let directory = fs::open_directory(&self.images).map_err(error("open"))?;
+        for (name, is_directory) in fs::list_directory(&directory).map_err(error("list"))? {
+            if !is_directory && name.starts_with(TEMPORARY.as_bytes()) {
+                fs::remove_tree(&directory, &name)
+                    .map_err(|failed| error("remove a file in")(failed.source))?;
+            }
+        }
+        Ok(())
     }
 
     /// Files of a directory that is written only under the store lock, shared: temporary ones are rubbish here.

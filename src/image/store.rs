@@ -135,12 +135,12 @@ impl Store {
     }
 
     pub(super) fn lease_path(&self) -> PathBuf {
-        self.layers.join(".adding")
+        self.lock.with_extension("adding")
     }
 
     /// Serialises changes of `index.json`; always the last lock taken and the shortest held.
     pub(super) fn lock_names(&self) -> Result<HeldLock, StoreError> {
-        let path = self.images.join(".index.lock");
+        let path = self.lock.with_extension("index");
         lock::exclusive(&path).map_err(StoreError::io("lock", &path))
     }
 

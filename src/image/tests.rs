@@ -100,8 +100,19 @@ fn layers_of_a_container_outlive_their_image() {
             .join("f")
             .exists()
     );
+    // What a killed writer leaves goes as well.
+    let images = scratch.path.join("data/images");
+    for left in [
+        ".tmp-1-index.json",
+        "blobs/sha256/.tmp-1-x",
+        "stacks/.tmp-1-x",
+    ] {
+        fs::write(images.join(left), "half").unwrap();
+    }
     scratch.store.collect_garbage(&nobody).unwrap();
     assert_eq!(sizes(&scratch), (0, 0, 0));
+    assert!(!images.join(".tmp-1-index.json").exists());
+    assert_eq!(fs::read_dir(images.join("stacks")).unwrap().count(), 0);
 }
 
 #[test]

@@ -420,7 +420,7 @@ mod tests {
         fs::create_dir_all(tree.join("work/incompat/volatile")).unwrap();
         symlink(&canary, tree.join("link")).unwrap();
         for closed in ["work/incompat/volatile", "work/incompat", "work"] {
-            fs::set_permissions(tree.join(closed), fs::Permissions::from_mode(0)).unwrap();
+            fs::set_permissions(tree.join(closed), fs::Permissions::from_mode(0o0)).unwrap();
         }
         remove_path(&tree).unwrap();
         assert!(!tree.exists());
@@ -431,7 +431,7 @@ mod tests {
     fn a_tree_deeper_than_any_path_is_removed() {
         let scratch = Scratch::new();
         let mut fd = open_directory(&scratch.0).unwrap();
-        for _ in 0..3000 {
+        for _ in 0..1000 {
             rustix::fs::mkdirat(&fd, "deep", Mode::RWXU).unwrap();
             fd = open_directory_in_root(&fd, b"deep", Links::Refuse).unwrap();
         }
