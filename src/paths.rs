@@ -85,6 +85,11 @@ impl Paths {
         self.runtime.join("home")
     }
 
+    /// Remembers that the kernel's overlay can't be used here.
+    pub fn storage_fallback(&self) -> PathBuf {
+        self.runtime.join("storage")
+    }
+
     /// A monitor's socket; the short name keeps it below the 108 bytes of `sun_path`.
     pub fn monitor_socket(&self, container_hex: &str) -> PathBuf {
         self.runtime.join("m").join(&container_hex[..16])

@@ -41,7 +41,8 @@ fn document(facts: &EngineFacts) -> Value {
         "ContainersPaused": 0,
         "ContainersStopped": facts.containers - facts.running,
         "Images": facts.images,
-        "Driver": "overlay",
+        "Driver": facts.storage.driver.name(),
+        "DriverReason": facts.storage.reason,
         "DockerRootDir": facts.data,
         "CacheDir": facts.cache,
         "RuntimeDir": facts.runtime,
@@ -82,12 +83,14 @@ fn text(facts: &EngineFacts) -> String {
         runtime = format!("{runtime} ({reason})");
     }
     let mut text = format!(
-        "Containers: {} ({} running, {stopped} stopped)\nImages: {}\nStore: {}\nCache: {}\nRuntime directory: {runtime}\nStorage driver: overlay\nCgroup: {cgroup}\nIds: {ids}\npasta: {pasta}\nSettings:\n",
+        "Containers: {} ({} running, {stopped} stopped)\nImages: {}\nStore: {}\nCache: {}\nRuntime directory: {runtime}\nStorage driver: {} ({})\nCgroup: {cgroup}\nIds: {ids}\npasta: {pasta}\nSettings:\n",
         facts.containers,
         facts.running,
         facts.images,
         facts.data.display(),
         facts.cache.display(),
+        facts.storage.driver.name(),
+        facts.storage.reason,
     );
     for entry in &facts.settings {
         text += &format!(" {} = {:?} ({})\n", entry.key, entry.value, entry.source);

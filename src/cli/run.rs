@@ -55,7 +55,9 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let image = image_for(invocation, &engine, &request.create)?;
     let failed = |error: EngineError| CliError::engine(Kind::Engine, &error);
     invocation.warn_of_host(&engine, &image);
-    let record = engine.create(&request.create, &image).map_err(failed)?;
+    let created = engine.create(&request.create, &image, true);
+    // Held until the container runs: without it, nobody is going to start it.
+    let (record, _creator) = created.map_err(failed)?;
     let started = engine
         .start(&record, attachment.options())
         .map_err(failed)?;

@@ -1,3 +1,5 @@
+//! What the settings are read from, and the words for what is wrong in them.
+
 use super::*;
 
 fn read(text: &str) -> Result<Config, ConfigError> {

@@ -70,6 +70,9 @@ pub struct HostConfig {
     pub shm_size: u64,
     pub init: bool,
     pub auto_remove: bool,
+    /// Made by `run`: if nobody is about to start it, it was abandoned.
+    #[serde(default)]
+    pub starts_at_once: bool,
 }
 
 /// One mount in the words of the OCI runtime specification.

@@ -14,4 +14,4 @@ pub use id::{ContainerId, ContainerIdError};
 pub use name::{ContainerName, ContainerNameError};
 pub use record::{Record, Status};
 pub use state::{LockedRecord, RunState};
-pub use store::{ContainerError, Containers};
+pub use store::{ContainerError, Containers, CreatorLock, Rubbish};

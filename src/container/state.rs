@@ -22,6 +22,9 @@ pub struct RunState {
     pub init: i32,
     /// RFC 3339, UTC, nanoseconds; empty until the program runs.
     pub started: String,
+    /// What stacks the layers: `overlay` or `fuse-overlayfs`.
+    #[serde(default)]
+    pub driver: String,
 }
 
 const STATE_SIZE: usize = 512;

@@ -10,6 +10,7 @@ use super::config::ContainerConfig;
 use super::id::ContainerId;
 use super::name::ContainerName;
 use super::record::Record;
+use super::state::LockedRecord;
 use crate::paths::{Paths, PathsError};
 use crate::sys::fs::sync_directory;
 
@@ -20,6 +21,18 @@ pub struct Containers {
     names: PathBuf,
     trash: PathBuf,
 }
+
+/// A directory that nobody has locked, now locked by whoever is about to delete it.
+#[derive(Debug)]
+pub struct Rubbish {
+    pub path: PathBuf,
+    #[allow(dead_code, reason = "held for its lock, never read")]
+    lock: File,
+}
+
+/// Held by whoever makes a container until its monitor lives; a lock is liveness.
+#[derive(Debug)]
+pub struct CreatorLock(#[allow(dead_code, reason = "held for its lock, never read")] File);
 
 #[derive(Debug, thiserror::Error)]
 pub enum ContainerError {
@@ -71,7 +84,7 @@ impl Containers {
         config: &ContainerConfig,
         name: &ContainerName,
         durable: bool,
-    ) -> Result<Record, ContainerError> {
+    ) -> Result<(Record, CreatorLock), ContainerError> {
         let id = &config.id;
         let failed = |source| ContainerError::Write {
             id: id.clone(),
@@ -82,10 +95,13 @@ impl Containers {
         let written = write_record(&temporary, config, durable);
         // Held until it has its own name: an unlocked directory in the trash is rubbish.
         let written = written.and_then(|lock| fs::rename(&temporary, &directory).map(|()| lock));
-        if let Err(source) = written {
-            let _ = fs::remove_dir_all(&temporary);
-            return Err(failed(source));
-        }
+        let lock = match written {
+            Ok(lock) => CreatorLock(lock),
+            Err(source) => {
+                let _ = fs::remove_dir_all(&temporary);
+                return Err(failed(source));
+            }
+        };
         if let Err(error) = self.claim(name, id) {
             let _ = fs::remove_dir_all(&directory);
             return Err(error);
@@ -96,10 +112,23 @@ impl Containers {
                 .and_then(|()| sync(&self.names))
                 .map_err(failed)?;
         }
-        Ok(Record {
+        let record = Record {
             id: id.clone(),
             directory,
-        })
+        };
+        Ok((record, lock))
+    }
+
+    /// Whether whoever made the container and was about to start it has died before its monitor took over. If so, it is
+    /// held by the lock that is returned, and nobody can start it any more.
+    pub fn is_abandoned(&self, record: &Record) -> Option<LockedRecord> {
+        let directory = File::open(&record.directory).ok()?;
+        let free = crate::sys::fs::flock(&directory, true, false).unwrap_or(false);
+        if !free {
+            return None;
+        }
+        let locked = LockedRecord::acquire(&record.directory).ok()??;
+        locked.last().is_none().then_some(locked)
     }
 
     /// A symlink appears whole or not at all, and never over another. One whose container is gone is replaced.
@@ -245,19 +274,18 @@ impl Containers {
     }
 
     /// What removed containers left: to be deleted in the home namespace.
-    pub fn rubbish(&self) -> Vec<PathBuf> {
+    pub fn rubbish(&self) -> Vec<Rubbish> {
         let Ok(entries) = fs::read_dir(&self.trash) else {
             return Vec::new();
         };
-        let unlocked = |path: &PathBuf| {
-            File::open(path)
-                .and_then(|dir| crate::sys::fs::flock(&dir, true, false))
-                .unwrap_or(false)
+        let lock = |path: PathBuf| {
+            let lock = File::open(&path).ok()?;
+            let free = crate::sys::fs::flock(&lock, true, false).unwrap_or(false);
+            free.then_some(Rubbish { path, lock })
         };
         entries
             .flatten()
-            .map(|entry| entry.path())
-            .filter(unlocked)
+            .filter_map(|entry| lock(entry.path()))
             .collect()
     }
 }
@@ -266,9 +294,20 @@ impl Containers {
 fn write_record(directory: &Path, config: &ContainerConfig, durable: bool) -> io::Result<File> {
     let mut private = DirBuilder::new();
     private.mode(0o700);
-    private.create(directory)?;
-    let locked = File::open(directory)?;
-    crate::sys::fs::flock(&locked, true, true)?;
+    let locked = loop {
+        private.create(directory)?;
+        // Until it is locked it looks like rubbish, and may be gone again.
+        match File::open(directory) {
+            Ok(made) => {
+                crate::sys::fs::flock(&made, true, true)?;
+                if rustix::fs::fstat(&made)?.st_nlink > 0 {
+                    break made;
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    };
     for name in ["work", "merged", "upper"] {
         private.create(directory.join(name))?;
     }
@@ -331,7 +370,7 @@ mod tests {
     fn a_name_is_claimed_once_and_free_after_removal() {
         let (_scratch, containers) = store("names");
         let name: ContainerName = "web".parse().unwrap();
-        let first = containers.create(&config(), &name, true).unwrap();
+        let (first, _) = containers.create(&config(), &name, true).unwrap();
         let refused = containers.create(&config(), &name, true);
         assert!(matches!(refused, Err(ContainerError::NameTaken { .. })));
         assert_eq!(
@@ -349,15 +388,19 @@ mod tests {
     #[test]
     fn status_follows_the_lock() {
         let (_scratch, containers) = store("status");
-        let record = containers
+        let (record, creator) = containers
             .create(&config(), &"a1".parse().unwrap(), false)
             .unwrap();
+        assert!(containers.is_abandoned(&record).is_none());
+        drop(creator);
+        assert!(containers.is_abandoned(&record).is_some());
         assert_eq!(record.status().unwrap(), Status::Created);
         let state = RunState {
             run: 1,
             monitor: ProcessName { pid: 1, start: 1 },
             init: 2,
             started: String::new(),
+            driver: String::new(),
         };
         let locked = LockedRecord::acquire(&record.directory)
             .unwrap()

@@ -164,6 +164,8 @@ fn open(path: &core::ffi::CStr, flags: usize) -> Option<usize> {
     usize::try_from(fd).ok()
 }
 
+/// # Safety
+/// Called once, by the entry point.
 unsafe extern "C" fn main(_: *const usize) -> ! {
     let mut text = Text {
         bytes: [0; 4096],

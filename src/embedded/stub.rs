@@ -38,6 +38,8 @@ struct Payload {
     environment: *const *const u8,
 }
 
+/// # Safety
+/// `stack` is the stack pointer the kernel started the program with.
 unsafe extern "C" fn main(stack: *const usize) -> ! {
     // SAFETY: `stack` comes from the entry point.
     let (count, vector) = unsafe { syscall::arguments(stack) };

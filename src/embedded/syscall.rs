@@ -148,6 +148,7 @@ extern "C" fn rust_eh_personality() {}
 extern "C" fn _Unwind_Resume() {}
 
 // Compiled code may call these for copies and fills. Volatile, or the loops would be compiled into calls of themselves.
+// SAFETY: defines what the compiler expects of C's memcpy; nothing else of this name is linked.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn memcpy(to: *mut u8, from: *const u8, length: usize) -> *mut u8 {
     for at in 0..length {

@@ -104,6 +104,7 @@ impl Engine {
                 .unwrap_or_else(|| record.id.short().to_owned());
             match self.summary(record, name) {
                 Ok(summary) if running_only && !summary.status.is_running() => {}
+                Ok(summary) if self.discard_abandoned(&summary) => {}
                 Ok(summary) => found.push(summary),
                 Err(EngineError::File { source, .. })
                     if source.kind() == std::io::ErrorKind::NotFound => {}
@@ -120,12 +121,31 @@ impl Engine {
         if let Some(last) = request.last {
             found.truncate(last);
         }
+        // What is unlocked and unnamed is rubbish of commands that were killed; failing to delete it spoils no list.
+        if request.all
+            && let Err(error) = self.empty_trash()
+        {
+            tracing::debug!(%error, "sweep");
+        }
         if request.size {
             for summary in &mut found {
                 self.measure(summary)?;
             }
         }
         Ok(found)
+    }
+
+    /// Removes what a `run --rm` left that was killed before its container started; `true` if it did.
+    fn discard_abandoned(&self, summary: &ContainerSummary) -> bool {
+        let host = &summary.config.host;
+        if !(host.auto_remove && host.starts_at_once && summary.status == Status::Created) {
+            return false;
+        }
+        let abandoned = self.containers.is_abandoned(&summary.record);
+        abandoned.is_some_and(|_locked| {
+            let discarded = self.containers.discard(&summary.record, &summary.name);
+            discarded.is_ok()
+        })
     }
 
     fn measure(&self, summary: &mut ContainerSummary) -> Result<(), EngineError> {

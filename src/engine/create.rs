@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use oci_spec::image::ImageConfiguration;
@@ -14,8 +15,8 @@ use super::request::{
 use super::{Engine, EngineError};
 use crate::config::NetworkDefault;
 use crate::container::{
-    ContainerConfig, ContainerId, ContainerName, HostConfig, MountConfig, ProcessConfig, Record,
-    UlimitConfig,
+    ContainerConfig, ContainerId, ContainerName, CreatorLock, HostConfig, MountConfig,
+    ProcessConfig, Record, UlimitConfig,
 };
 use crate::image::{Image, is_builtin};
 
@@ -23,8 +24,13 @@ use crate::image::{Image, is_builtin};
 const SHM_SIZE: u64 = 64 << 20;
 
 impl Engine {
-    /// Makes the container of an image that is in the store.
-    pub fn create(&self, request: &CreateRequest, image: &Image) -> Result<Record, EngineError> {
+    /// Makes the container of an image that is in the store. Whoever `starts_at_once` holds the lock until it has.
+    pub fn create(
+        &self,
+        request: &CreateRequest,
+        image: &Image,
+        starts_at_once: bool,
+    ) -> Result<(Record, CreatorLock), EngineError> {
         let name = request
             .name
             .as_deref()
@@ -33,51 +39,62 @@ impl Engine {
         self.containers.prepare()?;
         let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
         let network = network(request.network, self.config.network_default, &image.config);
-        let config = container_config(request, image, id, network)?;
-        let cidfile = request.cidfile.as_deref().map(claim_cidfile).transpose()?;
+        let mut config = container_config(request, image, id, network)?;
+        config.host.starts_at_once = starts_at_once;
+        let cidfile = request.cidfile.as_deref().map(CidFile::claim).transpose()?;
         let store = self.images()?;
         // From here to the record nobody may collect the image's layers.
         let _using = store.lock_shared()?;
         store.image_by_id(&image.id)?;
         let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
-        let record = self.containers.create(&config, &name, !request.auto_remove);
-        match (record, cidfile) {
-            (Ok(record), Some(mut file)) => {
-                let path = request
-                    .cidfile
-                    .as_deref()
-                    .unwrap_or(std::path::Path::new(""));
-                file.write_all(record.id.as_str().as_bytes())
-                    .map_err(EngineError::file("write", path))?;
-                Ok(record)
-            }
-            (Err(error), Some(_)) => {
-                if let Some(path) = &request.cidfile {
-                    let _ = fs::remove_file(path);
-                }
-                Err(error.into())
-            }
-            (record, None) => record.map_err(EngineError::from),
+        let durable = !request.auto_remove;
+        let created = self.containers.create(&config, &name, durable)?;
+        if let Some(cidfile) = cidfile {
+            cidfile.fill(&config.id)?;
         }
+        Ok(created)
     }
 }
 
-fn claim_cidfile(path: &std::path::Path) -> Result<fs::File, EngineError> {
-    let made = fs::File::options()
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(path);
-    made.map_err(|source| match source.kind() {
-        std::io::ErrorKind::AlreadyExists => EngineError::CidFileExists {
-            path: path.to_owned(),
-        },
-        _ => EngineError::File {
-            operation: "write",
-            path: path.to_owned(),
-            source,
-        },
-    })
+/// `--cidfile`: claimed before the container is made, gone again if it could not be.
+struct CidFile {
+    path: PathBuf,
+    file: Option<fs::File>,
+}
+
+impl CidFile {
+    fn claim(path: &Path) -> Result<CidFile, EngineError> {
+        let path = path.to_owned();
+        let made = fs::File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o644)
+            .open(&path);
+        match made {
+            Ok(file) => Ok(CidFile {
+                path,
+                file: Some(file),
+            }),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
+                Err(EngineError::CidFileExists { path })
+            }
+            Err(error) => Err(EngineError::file("write", &path)(error)),
+        }
+    }
+
+    fn fill(mut self, id: &ContainerId) -> Result<(), EngineError> {
+        let mut file = self.file.take().expect("it is taken only here");
+        let written = file.write_all(id.as_str().as_bytes());
+        written.map_err(EngineError::file("write", &self.path))
+    }
+}
+
+impl Drop for CidFile {
+    fn drop(&mut self) {
+        if self.file.is_some() {
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }
 
 fn container_config(

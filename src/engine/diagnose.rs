@@ -24,7 +24,7 @@ impl Engine {
         };
         match self.first_finding(checks) {
             Some(finding) => EngineError::Host {
-                source: Box::new(source.into()),
+                failure: Box::new(source.into()),
                 finding,
             },
             None => EngineError::Home(source),
@@ -34,11 +34,10 @@ impl Engine {
     /// The same for a container that could not be set up.
     pub(super) fn explain_start(&self, failure: StartFailure) -> EngineError {
         let checks: &[Check] = match &failure {
-            StartFailure::Setup(SetupError::Step { step, .. })
-                if step == "mount the root filesystem" =>
-            {
+            StartFailure::Setup(SetupError::Root { .. }) => {
                 &[Check::Overlay, Check::Store, Check::Kernel]
             }
+            StartFailure::Setup(SetupError::Fuse(_)) => &[Check::Fuse, Check::Store],
             StartFailure::Setup(SetupError::Step { .. }) => {
                 &[Check::UserNamespaces, Check::Nesting]
             }
@@ -46,7 +45,7 @@ impl Engine {
         };
         match self.first_finding(checks) {
             Some(finding) => EngineError::Host {
-                source: Box::new(EngineError::Start(failure)),
+                failure: Box::new(EngineError::Start(failure)),
                 finding,
             },
             None => EngineError::Start(failure),

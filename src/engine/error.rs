@@ -30,9 +30,9 @@ pub enum EngineError {
     #[error(transparent)]
     Home(#[from] HomeError),
     /// Something failed because of the host; `doctor` says the same.
-    #[error("{source}: {}", finding.message())]
+    #[error("{failure}: {}", finding.message())]
     Host {
-        source: Box<EngineError>,
+        failure: Box<EngineError>,
         finding: Finding,
     },
     #[error(transparent)]
@@ -88,6 +88,8 @@ pub enum EngineError {
         theirs: u32,
         ours: u32,
     },
+    #[error("the monitor of container {name} does not answer")]
+    Silent { name: String },
     #[error("the monitor of container {name}: {message}")]
     Monitor { name: String, message: String },
     #[error("{image} wants a network, and pasta, which connects it without root, is not installed")]
@@ -108,7 +110,9 @@ impl EngineError {
                 .chain(["bryo doctor".to_owned()])
                 .collect(),
             EngineError::Home(_) => vec!["bryo doctor".to_owned()],
-            EngineError::RemoveRunning { name } => vec![format!("bryo rm -f {name}")],
+            EngineError::Silent { name } | EngineError::RemoveRunning { name } => {
+                vec![format!("bryo rm -f {name}")]
+            }
             EngineError::NoNetworkHelper { .. } => {
                 vec![
                     "install the package passt".to_owned(),

@@ -24,6 +24,10 @@ use crate::runtime::home;
 impl Engine {
     /// The rows of `images`: one per name, one for each image without; newest first.
     pub fn list_images(&self, request: &ListImagesRequest) -> Result<Vec<ImageRow>, EngineError> {
+        // Failing to delete what killed commands left spoils no list.
+        if let Err(error) = self.sweep_images() {
+            tracing::debug!(%error, "sweep");
+        }
         list::rows(&self.images()?, request)
     }
 

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, StorageChoice};
 use crate::config::Entry;
 use crate::container::Status;
 use crate::runtime::cgroup::{self, NoCgroup};
@@ -25,6 +25,8 @@ pub struct EngineFacts {
     /// How many ids containers have; 1 without subordinate ids.
     pub ids: u32,
     pub pasta: Option<PathBuf>,
+    /// What stacks the layers, and why.
+    pub storage: StorageChoice,
     /// Every setting in force and where it comes from.
     pub settings: Vec<Entry>,
 }
@@ -53,6 +55,7 @@ impl Engine {
             cgroup: cgroup::delegated(),
             ids: Subids::find().map_or(1, |ids| ids.users.len()),
             pasta: crate::net::pasta::find(),
+            storage: self.storage_driver(),
             settings: self.config.entries(),
         })
     }

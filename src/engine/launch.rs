@@ -13,7 +13,7 @@ use crate::net::route::HostRoutes;
 use crate::runtime::capability::CapabilitySet;
 use crate::runtime::execute::Launch;
 use crate::runtime::home::Subids;
-use crate::runtime::rootfs::Rootfs;
+use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, NetworkChoice, SeccompChoice};
 use crate::runtime::{cgroup, plan};
@@ -36,8 +36,9 @@ impl Engine {
         let mut parameters = parameters(config, single_id)?;
         parameters.mounts.extend(network_file_mounts(record));
         let spec = spec::spec(&parameters)?;
+        let volumes: Vec<PathBuf> = config.process.volumes.iter().map(PathBuf::from).collect();
         let launch = Launch {
-            steps: plan::plan(&spec)?,
+            steps: plan::plan(&spec, &volumes)?,
             seccomp: seccomp::program(&spec, Machine::host(), single_id)?,
             rootfs: self.rootfs(record, config),
             init: config.host.init,
@@ -54,6 +55,12 @@ impl Engine {
 
     fn rootfs(&self, record: &Record, config: &ContainerConfig) -> Rootfs {
         let layers = self.paths.layers();
+        let mut choice = self.storage_choice();
+        // fuse-overlayfs leaves marks in the upper directory that the kernel does not know: who has begun goes on.
+        let last = record.last_run().map(|run| run.driver);
+        if choice.may_fall_back && last.as_deref() == Some(Driver::FuseOverlayfs.name()) {
+            choice.driver = Driver::FuseOverlayfs;
+        }
         Rootfs {
             lower: config
                 .layers
@@ -64,7 +71,9 @@ impl Engine {
             work: record.path("work"),
             merged: record.path("merged"),
             volatile: config.host.auto_remove,
-            by_names: std::env::var_os("BRYO_TEST_OLD_OVERLAY").is_some(),
+            by_names: cfg!(debug_assertions) && std::env::var_os("BRYO_TEST_OLD_OVERLAY").is_some(),
+            driver: choice.driver,
+            may_fall_back: choice.may_fall_back,
         }
     }
 }

@@ -55,7 +55,7 @@ impl Engine {
         loop {
             // Asked before the last read: what was written before the end is then read for sure.
             let running = matches!(record.status(), Ok(Status::Running(_)));
-            while let Some(entry) = reader.next().map_err(failed)? {
+            while let Some(entry) = reader.next_entry().map_err(failed)? {
                 if past(&entry, request) || (wanted(&entry, request) && !show(line(entry))) {
                     return Ok(());
                 }
@@ -75,7 +75,7 @@ fn tail<R: std::io::BufRead>(
 ) -> std::io::Result<VecDeque<LogLine>> {
     let mut kept: VecDeque<LogLine> = VecDeque::new();
     let mut lines = 0u64;
-    while let Some(entry) = reader.next()? {
+    while let Some(entry) = reader.next_entry()? {
         if past(&entry, request) {
             break;
         }

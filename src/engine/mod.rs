@@ -16,6 +16,7 @@ pub mod request;
 mod session;
 mod start;
 mod stop;
+mod storage;
 mod worker;
 
 pub use containers::{ContainerSummary, SizeOf};
@@ -24,6 +25,7 @@ pub use info::EngineFacts;
 pub use logs::LogLine;
 pub use session::{Foreground, Outcome, Session};
 pub use start::StartOptions;
+pub use storage::StorageChoice;
 pub use worker::RoleFailure;
 
 use std::path::PathBuf;

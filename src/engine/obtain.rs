@@ -84,7 +84,7 @@ impl Engine {
                 Err(pull::PullError::Registry(error))
                     if is_out_of_reach(&error) && reference.to_string() == BUILTIN_FALLBACK =>
                 {
-                    let id = install_builtin(&store, &[reference.clone()], HELLO);
+                    let id = install_builtin(&store, std::slice::from_ref(reference), HELLO);
                     let id = id.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
                     progress.note(&format!("{error}; using the image embedded in bryo"));
                     Ok(PullOutcome {

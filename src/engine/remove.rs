@@ -1,10 +1,8 @@
 //! `rm`: out of sight at once, deleted in the home namespace where files of subordinate ids can be.
 
-use std::path::PathBuf;
-
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
-use crate::container::{LockedRecord, Record};
+use crate::container::{LockedRecord, Record, Rubbish};
 use crate::image::{LayerDir, Use};
 use crate::sys::fs::remove_path;
 
@@ -29,21 +27,23 @@ impl Engine {
             return Err(EngineError::RemoveRunning { name });
         }
         self.containers.discard(record, &name)?;
+        // A monitor that was killed has left it.
+        let _ = std::fs::remove_file(self.paths.monitor_socket(record.id.as_str()));
         Ok(())
     }
 
     /// Deletes what removed containers have left, this command's and those that were interrupted.
     pub fn empty_trash(&self) -> Result<(), EngineError> {
         let rubbish = self.containers.rubbish();
-        let stubborn: Vec<PathBuf> = rubbish
+        let stubborn: Vec<Rubbish> = rubbish
             .into_iter()
-            .filter(|path| remove_path(path).is_err())
+            .filter(|found| remove_path(&found.path).is_err())
             .collect();
         if stubborn.is_empty() {
             return Ok(());
         }
         self.in_home("worker", || {
-            for path in &stubborn {
+            for Rubbish { path, .. } in &stubborn {
                 remove_path(path).map_err(|error| RoleFailure::of(&error, Vec::new()))?;
             }
             Ok(())

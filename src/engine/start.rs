@@ -25,8 +25,19 @@ impl Engine {
     pub fn start(&self, record: &Record, options: StartOptions) -> Result<Session, EngineError> {
         let config = self.config_of(record)?;
         let name = self.containers.name_of(&record.id);
+        let started = self.begin(record, &config, name.clone(), options);
+        started.inspect_err(|_| self.forget(record, &config, &name))
+    }
+
+    fn begin(
+        &self,
+        record: &Record,
+        config: &ContainerConfig,
+        name: String,
+        options: StartOptions,
+    ) -> Result<Session, EngineError> {
         self.wait_for_last_monitor(record, &name)?;
-        let prepared = self.prepare(record, &config)?;
+        let prepared = self.prepare(record, config)?;
         let (ours, theirs) = socket::pair().map_err(EngineError::system("make a socket pair"))?;
         socket::set_nonblocking(theirs.as_fd()).map_err(EngineError::system("prepare a socket"))?;
         let orders = Orders {
@@ -35,7 +46,7 @@ impl Engine {
             name: name.clone(),
             directory: record.directory.clone(),
             launch: prepared.launch,
-            network: self.network(&config, prepared.dns_forward)?,
+            network: self.network(config, prepared.dns_forward)?,
             open_stdin: config.process.open_stdin,
             auto_remove: config.host.auto_remove,
             terminal_size: options.terminal_size,
@@ -47,13 +58,7 @@ impl Engine {
                 monitor::run(orders, Birth { client, gate })
             })
         });
-        let entered = match entered {
-            Ok(entered) => entered,
-            Err(error) => {
-                self.forget(record, &config, &name);
-                return Err(self.explain_home(error));
-            }
-        };
+        let entered = entered.map_err(|error| self.explain_home(error))?;
         let mut connection = Connection::over(ours);
         let reply = connection.reply();
         let _ = pidfd::wait_child(entered.pid);
@@ -65,7 +70,7 @@ impl Engine {
                 tty: config.process.tty,
             }),
             Ok(Some(Reply::Failed(StartFailure::Running { .. }))) => {
-                Ok(self.attach_running(record, name, &config)?)
+                Ok(self.attach_running(record, name, config)?)
             }
             Ok(Some(Reply::Failed(failure))) => Err(self.explain_start(failure)),
             _ => Err(EngineError::MonitorDied { name }),
@@ -99,9 +104,10 @@ impl Engine {
         }))
     }
 
-    /// A container whose monitor could not even be made, and that nobody wants to keep.
+    /// A container that did not start and that nobody wants to keep. Its monitor, if there was one, has done it already.
     fn forget(&self, record: &Record, config: &ContainerConfig, name: &str) {
         if config.host.auto_remove
+            && !record.is_held().unwrap_or(true)
             && let Ok(rubbish) = self.containers.discard(record, name)
         {
             // It never ran, so every file in it is the user's own.
@@ -133,7 +139,8 @@ impl Engine {
         })
     }
 
-    /// The last run's monitor may still be tidying up: its directories and ports are free when it has ended.
+    /// The last run's monitor may still be tidying up, or, if it was killed, what was in the container may still be dying:
+    /// directories and ports are free when the monitor's pidfd says that it has ended.
     pub(super) fn wait_for_last_monitor(
         &self,
         record: &Record,
@@ -146,7 +153,7 @@ impl Engine {
         let monitor = record
             .last_run()
             .map(|state| state.monitor)
-            .filter(|_| held && ended);
+            .filter(|_| ended || !held);
         let Some(monitor) = monitor else {
             return Ok(());
         };

@@ -7,12 +7,15 @@ use super::request::{Signal, StopTimeout};
 use super::session::Session;
 use super::{Engine, EngineError};
 use crate::container::{Record, Status};
-use crate::monitor::{Reply, Request};
+use crate::monitor::{Connection, Reply, Request};
 use crate::sys::pidfd;
 use crate::sys::poll::{Interest, PollSet};
 
 /// Docker's grace before SIGKILL.
 const STOP_TIMEOUT: i32 = 10;
+
+/// How long a monitor may take to answer.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Engine {
     /// Sends a signal to a running container's init.
@@ -25,6 +28,10 @@ impl Engine {
         connection
             .request(&Request::Signal(signal.number()))
             .map_err(EngineError::system("ask the monitor"))?;
+        // A monitor answers at once; one that was stopped (SIGSTOP) does not.
+        if !answers_within(&connection, ANSWER_TIMEOUT)? {
+            return Err(EngineError::Silent { name });
+        }
         match connection.reply() {
             Ok(Some(Reply::Done)) => Ok(()),
             Ok(Some(Reply::Refused(message))) => Err(EngineError::Monitor { name, message }),
@@ -88,13 +95,7 @@ impl Engine {
         let deadline = grace.map(|grace| Instant::now() + grace);
         loop {
             let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let mut set = PollSet::new();
-            set.add(connection.as_fd(), Interest::Read, ());
-            if set
-                .wait(left)
-                .map_err(EngineError::system("wait for the container"))?
-                .is_empty()
-            {
+            if !answers(&connection, left)? {
                 if left.is_some_and(|left| left.is_zero()) {
                     return Ok(false);
                 }
@@ -181,5 +182,28 @@ impl Engine {
             pidfd::wait_end(monitor.as_fd()).map_err(failed)?;
         }
         Ok(())
+    }
+}
+
+/// Whether the monitor says something before the time is over, or before a signal comes.
+fn answers(connection: &Connection, time: Option<Duration>) -> Result<bool, EngineError> {
+    let mut set = PollSet::new();
+    set.add(connection.as_fd(), Interest::Read, ());
+    let ready = set.wait(time);
+    Ok(!ready
+        .map_err(EngineError::system("wait for the monitor"))?
+        .is_empty())
+}
+
+fn answers_within(connection: &Connection, time: Duration) -> Result<bool, EngineError> {
+    let deadline = Instant::now() + time;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if answers(connection, Some(left))? {
+            return Ok(true);
+        }
+        if left.is_zero() {
+            return Ok(false);
+        }
     }
 }

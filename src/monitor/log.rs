@@ -150,7 +150,7 @@ impl<R: BufRead> LogReader<R> {
 
     /// The next entry; `None` at the end, for now: a line that is still being written stays for the next call. A line that
     /// is no entry (cut by a crash) is passed over.
-    pub fn next(&mut self) -> io::Result<Option<LogEntry>> {
+    pub fn next_entry(&mut self) -> io::Result<Option<LogEntry>> {
         loop {
             self.source.read_until(b'\n', &mut self.line)?;
             if !self.line.ends_with(b"\n") {
@@ -236,7 +236,7 @@ mod tests {
         let text = std::fs::read(&path).unwrap();
         std::fs::remove_file(path).unwrap();
         let mut reader = LogReader::new(text.as_slice());
-        std::iter::from_fn(|| reader.next().unwrap()).collect()
+        std::iter::from_fn(|| reader.next_entry().unwrap()).collect()
     }
 
     #[test]
@@ -272,6 +272,6 @@ mod tests {
     #[test]
     fn a_line_still_being_written_is_not_read() {
         let mut reader = LogReader::new(&b"{\"log\":\"a\\n\",\"stream\":\"stdo"[..]);
-        assert_eq!(reader.next().unwrap(), None);
+        assert_eq!(reader.next_entry().unwrap(), None);
     }
 }

@@ -1,5 +1,6 @@
 //! The process that supervises one container: its protocol, logs and exit record. Never threads, HTTP or image names.
 
+mod begin;
 mod client;
 mod input;
 mod log;

@@ -21,14 +21,14 @@ pub struct NetworkOrders {
 }
 
 /// pasta on its way.
-pub struct Helper {
+pub struct StartingNetwork {
     starting: Starting,
     mappings: Vec<PortMapping>,
 }
 
 impl NetworkOrders {
     /// Chooses the host's ports and starts pasta. The monitor lives in the host's network namespace.
-    pub fn begin(&self, namespace: BorrowedFd<'_>) -> Result<Helper, StartFailure> {
+    pub fn begin(&self, namespace: BorrowedFd<'_>) -> Result<StartingNetwork, StartFailure> {
         let claimed = publish::claim(&self.ports);
         let claimed = claimed.map_err(|error| StartFailure::Network {
             message: error.to_string(),
@@ -43,11 +43,11 @@ impl NetworkOrders {
         };
         let starting =
             pasta::start(&self.binary, self.features, namespace, &plan).map_err(explain)?;
-        Ok(Helper { starting, mappings })
+        Ok(StartingNetwork { starting, mappings })
     }
 }
 
-impl Helper {
+impl StartingNetwork {
     /// Waits until the interface is there and the ports listen; records which they are in the container's directory.
     pub fn finish(self, directory: &Path) -> Result<(), StartFailure> {
         self.starting.wait().map_err(explain)?;

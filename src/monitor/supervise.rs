@@ -8,20 +8,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
-use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
 
+use super::begin::{self, Running};
 use super::client::Client;
 use super::input::Input;
 use super::log::LogWriter;
 use super::network::NetworkOrders;
 use super::output::{Output, Read};
-use super::protocol::{
-    Attach, CHUNK, FromClient, Reply, Request, StartFailure, Stream, parse_request,
-};
+use super::protocol::{Attach, CHUNK, FromClient, Reply, Request, StartFailure, parse_request};
 use crate::container::{ContainerId, Containers, ExitRecord, LockedRecord, Record, RunState};
 use crate::paths::Paths;
 use crate::runtime::cgroup;
-use crate::runtime::execute::{Init, Launch, SetupError, Streams};
+use crate::runtime::execute::{Init, Launch};
 use crate::runtime::home::{self, Gate};
 use crate::sys::fs::remove_path;
 use crate::sys::poll::{Interest, PollSet};
@@ -115,6 +114,10 @@ struct Monitor {
     locked: Option<LockedRecord>,
     state: RunState,
     init: Init,
+    /// Serves the root filesystem, if the kernel does not.
+    daemon: Option<Pid>,
+    /// What ended the container before its program did.
+    failure: Option<&'static str>,
     input: Input,
     /// The terminal's master, for its size.
     terminal: Option<OwnedFd>,
@@ -135,7 +138,7 @@ enum Token {
     Backlog(usize),
 }
 
-fn failure(operation: &str) -> impl Fn(io::Error) -> StartFailure {
+pub(super) fn failure(operation: &str) -> impl Fn(io::Error) -> StartFailure {
     let operation = operation.to_owned();
     move |error| StartFailure::Monitor {
         operation: operation.clone(),
@@ -158,27 +161,25 @@ impl Monitor {
             monitor,
             init: 0,
             started: String::new(),
+            driver: String::new(),
         };
         locked
             .write(&state)
             .map_err(failure("write the run state"))?;
-        let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));
-        let listener = listener.map_err(failure("listen on the monitor's socket"))?;
-        let log =
-            LogWriter::open(&orders.directory.join("log")).map_err(failure("open the log"))?;
-        if let Some(cgroup) = &orders.launch.cgroup {
-            cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
-        }
-        if !gate.wait() {
-            return Err(failure("wait for the id map")(io::Error::from(
-                io::ErrorKind::BrokenPipe,
-            )));
-        }
-        home::record(&orders.paths, monitor).map_err(failure("record the home namespace"))?;
-        let (init, terminal, input, outputs) =
-            start(&orders).inspect_err(|error| abandon(&orders, &locked, &state, error))?;
+        let (listener, log, running) = Monitor::set_out(&orders, monitor, gate)
+            .inspect_err(|error| abandon(&orders, &locked, &state, error))?;
+        let Running {
+            init,
+            terminal,
+            input,
+            outputs,
+            driver,
+            daemon,
+        } = running;
         let mut monitor = Monitor {
             input: Input::new(input),
+            daemon,
+            failure: None,
             locked: Some(locked),
             clients: Vec::new(),
             orders,
@@ -190,12 +191,34 @@ impl Monitor {
             log,
         };
         monitor.state.init = monitor.init.host_pid;
+        monitor.state.driver = driver.name().to_owned();
         monitor.state.started = Timestamp::now().to_string();
         let locked = monitor.locked.as_ref().expect("set above");
         locked
             .write(&monitor.state)
             .map_err(failure("write the run state"))?;
         Ok((monitor, Started { outputs }))
+    }
+
+    /// Everything that can fail once the record says that there is a monitor.
+    fn set_out(
+        orders: &Orders,
+        monitor: ProcessName,
+        gate: Gate,
+    ) -> Result<(OwnedFd, LogWriter, Running), StartFailure> {
+        let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));
+        let listener = listener.map_err(failure("listen on the monitor's socket"))?;
+        let log =
+            LogWriter::open(&orders.directory.join("log")).map_err(failure("open the log"))?;
+        if let Some(cgroup) = &orders.launch.cgroup {
+            cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
+        }
+        if !gate.wait() {
+            let gone = io::Error::from(io::ErrorKind::BrokenPipe);
+            return Err(failure("wait for the id map")(gone));
+        }
+        home::record(&orders.paths, monitor).map_err(failure("record the home namespace"))?;
+        Ok((listener, log, begin::start(orders)?))
     }
 
     /// Until init has ended and its output is drained; gives the exit code.
@@ -260,6 +283,10 @@ impl Monitor {
         while let Some((pid, ended)) = pidfd::reap_any() {
             if pid == self.init.pid {
                 code = Some(ended);
+            } else if self.daemon == Some(pid) && code.is_none() {
+                // Nothing in the container can be opened any more.
+                self.failure = Some("fuse-overlayfs ended, and the root filesystem with it");
+                let _ = pidfd::kill_hard(self.init.pidfd.as_fd());
             }
         }
         code
@@ -347,7 +374,7 @@ impl Monitor {
             run: self.state.run,
             code,
             finished: Timestamp::now().to_string(),
-            error: String::new(),
+            error: self.failure.unwrap_or_default().to_owned(),
         };
         let _ = Record::write_exit(&self.orders.directory, &exit, !self.orders.auto_remove);
         let rubbish = self.orders.auto_remove.then(|| discard(&self.orders));
@@ -419,78 +446,4 @@ fn discard(orders: &Orders) -> Option<PathBuf> {
     Containers::new(&orders.paths)
         .discard(&record, &orders.name)
         .ok()
-}
-
-type Parts = (Init, Option<OwnedFd>, Option<OwnedFd>, Vec<Output>);
-
-/// From nothing to a running program: init, terminal or pipes. The network helper starts while init sets the root up.
-fn start(orders: &Orders) -> Result<Parts, StartFailure> {
-    let spec = orders.launch.spec.process().as_ref();
-    let program = spec.and_then(|process| process.args().as_ref()?.first().cloned());
-    let program = program.unwrap_or_default();
-    if spec.is_some_and(|process| process.terminal().unwrap_or(false)) {
-        let (init, master) = become_ready(orders, Streams::Terminal)?;
-        let master = master.ok_or(StartFailure::Setup(SetupError::Ended { code: -1 }))?;
-        let prepared = || -> io::Result<(OwnedFd, OwnedFd)> {
-            socket::set_nonblocking(master.as_fd())?;
-            Ok((master.try_clone()?, master.try_clone()?))
-        };
-        let (input, output) = prepared().map_err(failure("prepare the terminal"))?;
-        if let Some(size) = orders.terminal_size {
-            let _ = terminal::set_size(master.as_fd(), size);
-        }
-        init.execute(&program).map_err(StartFailure::Setup)?;
-        let outputs = vec![Output::new(Stream::Stdout, output)];
-        return Ok((init, Some(master), Some(input), outputs));
-    }
-    let (streams, input, outputs) = pipes(orders.open_stdin).map_err(failure("make pipes"))?;
-    let (init, _) = become_ready(orders, streams)?;
-    init.execute(&program).map_err(StartFailure::Setup)?;
-    Ok((init, None, input, outputs))
-}
-
-fn become_ready(
-    orders: &Orders,
-    streams: Streams,
-) -> Result<(Init, Option<OwnedFd>), StartFailure> {
-    let init = Init::spawn(&orders.launch, streams).map_err(StartFailure::Setup)?;
-    let helper = match (&orders.network, &init.network_namespace) {
-        (Some(network), Some(namespace)) => Some(network.begin(namespace.as_fd())?),
-        _ => None,
-    };
-    let master = init.wait_ready().map_err(StartFailure::Setup)?;
-    if let Some(helper) = helper {
-        helper.finish(&orders.directory)?;
-    }
-    Ok((init, master))
-}
-
-/// The program's ends, the input's and the outputs' ends of ours, which do not block.
-fn pipes(open_stdin: bool) -> io::Result<(Streams, Option<OwnedFd>, Vec<Output>)> {
-    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from);
-    let (stdin, input) = match open_stdin {
-        true => pipe().map(|(read, write)| (Some(read), Some(write)))?,
-        false => (None, None),
-    };
-    let (out_source, stdout) = pipe()?;
-    let (err_source, stderr) = pipe()?;
-    for end in [Some(&out_source), Some(&err_source), input.as_ref()]
-        .into_iter()
-        .flatten()
-    {
-        socket::set_nonblocking(end.as_fd())?;
-    }
-    let outputs = vec![
-        Output::new(Stream::Stdout, out_source),
-        Output::new(Stream::Stderr, err_source),
-    ];
-    Ok((
-        Streams::Pipes {
-            stdin,
-            stdout,
-            stderr,
-        },
-        input,
-        outputs,
-    ))
 }

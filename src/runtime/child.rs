@@ -11,10 +11,12 @@ use nix::sched::CloneFlags;
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags};
 use rustix::process::{DumpableBehavior, Gid, Uid};
 
+use rustix::fs::PROC_SUPER_MAGIC;
+
 use super::capability::ProcessCapabilities;
 use super::execute::{Launch, SetupError, Streams, c_strings, keep_list};
 use super::plan::{BindMount, FileSystemMount, SetupStep};
-use super::rootfs::{TargetKind, engine_directory, make_directories, mount_target};
+use super::rootfs::{TargetKind, clean, engine_directory, make_directories, mount_target};
 use super::user::{self, Account};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::mount::{self, Attributes};
@@ -26,6 +28,8 @@ pub struct Inherited {
     pub socket: OwnedFd,
     pub failure: OwnedFd,
     pub stub: OwnedFd,
+    /// The root's mount, unless init makes it.
+    pub root: Option<OwnedFd>,
     pub streams: Streams,
 }
 
@@ -57,6 +61,7 @@ fn become_program(
         Some(&inherited.socket),
         Some(&inherited.failure),
         Some(&inherited.stub),
+        inherited.root.as_ref(),
         stdin,
         stdout,
         stderr,
@@ -70,6 +75,7 @@ fn become_program(
 
     let mut setup = Setup {
         launch,
+        given_root: inherited.root.as_ref(),
         root: None,
         terminal: None,
     };
@@ -82,7 +88,7 @@ fn become_program(
     let ready = socket::send(inherited.socket.as_fd(), &[b"r"], &keep_list(&[master]));
     ready.map_err(failed("report to the monitor"))?;
     expect(inherited, b'x')?;
-    setup.take_streams(inherited)?;
+    setup.take_streams(inherited, &account)?;
     setup.limit_resources()?;
     setup.drop_privileges(&account)?;
     let arguments = program.arguments(launch, &account)?;
@@ -101,6 +107,7 @@ fn expect(inherited: &Inherited, word: u8) -> Result<(), SetupError> {
 
 struct Setup<'a> {
     launch: &'a Launch,
+    given_root: Option<&'a OwnedFd>,
     root: Option<OwnedFd>,
     /// Master and slave.
     terminal: Option<(OwnedFd, OwnedFd)>,
@@ -113,17 +120,13 @@ impl Setup<'_> {
             SetupStep::Loopback => network::bring_up("lo"),
             SetupStep::Hostname(name) => nix::unistd::sethostname(name).map_err(io::Error::from),
             SetupStep::IsolatedMounts => mount::isolate_propagation(),
-            SetupStep::Root => self
-                .launch
-                .rootfs
-                .mount()
-                .map(|root| self.root = Some(root)),
+            SetupStep::Root => return self.mount_root(),
             SetupStep::FileSystem(file_system) => self.mount_file_system(file_system),
             SetupStep::Bind(bind) => self.bind(bind),
             SetupStep::Device(name) => self.device(name),
             SetupStep::Symlink { target, link } => self.link(link, target),
             SetupStep::Terminal => self.open_terminal(),
-            SetupStep::WorkingDirectory(path) => make_directories(self.root(), path).map(drop),
+            SetupStep::Directory(path) => make_directories(self.root(), path).map(drop),
             SetupStep::Masked(path) => self.mask(path),
             SetupStep::ReadOnly(path) => self.make_read_only(path),
             SetupStep::ReadOnlyRoot => self.make_root_read_only(),
@@ -138,6 +141,13 @@ impl Setup<'_> {
             .as_ref()
             .expect("the plan mounts the root before anything below it")
             .as_fd()
+    }
+
+    fn mount_root(&mut self) -> Result<(), SetupError> {
+        let given = self.given_root.map(AsFd::as_fd);
+        let root = self.launch.rootfs.mount(given);
+        self.root = Some(root.map_err(|error| SetupError::root(&error))?);
+        Ok(())
     }
 
     fn mount_file_system(&self, wanted: &FileSystemMount) -> io::Result<()> {
@@ -176,6 +186,11 @@ impl Setup<'_> {
             TargetKind::File
         };
         let target = mount_target(self.root(), &wanted.target, kind)?;
+        // A mount over a file of procfs could make the kernel's answers lies (CVE-2025-52881): not unless asked for by name.
+        let asked = wanted.target.starts_with("/proc");
+        if !asked && rustix::fs::fstatfs(&target)?.f_type == PROC_SUPER_MAGIC {
+            return Err(io::Error::other("a symlink in the image leads into /proc"));
+        }
         mount::attach(tree.as_fd(), target.as_fd())?;
         let Some(propagation) = wanted.propagation else {
             return Ok(());
@@ -333,7 +348,7 @@ impl Setup<'_> {
     /// Enters the working directory and finds the program, as the kernel will once privileges are dropped.
     fn find_program(&self, account: &Account) -> Result<Program, SetupError> {
         let spec = process_of(self.launch)?;
-        let cwd = spec.cwd();
+        let cwd = clean(spec.cwd());
         let failed = |error: io::Error| {
             SetupError::step(
                 format!("enter the working directory {}", cwd.display()),
@@ -375,7 +390,8 @@ impl Setup<'_> {
         })
     }
 
-    fn take_streams(&mut self, inherited: &Inherited) -> Result<(), SetupError> {
+    /// They are given to the program's user, as docker does: else `/dev/stdout` can't be opened by it.
+    fn take_streams(&mut self, inherited: &Inherited, account: &Account) -> Result<(), SetupError> {
         let failed = |error: io::Error| SetupError::step("install the standard streams", &error);
         match (&inherited.streams, &self.terminal) {
             (
@@ -389,12 +405,14 @@ impl Setup<'_> {
                 let streams = [stdin.as_ref(), Some(stdout), Some(stderr)];
                 for (target, stream) in (0..).zip(streams) {
                     if let Some(stream) = stream {
+                        give(stream, account).map_err(failed)?;
                         process::install_fd(stream.as_fd(), target).map_err(failed)?;
                     }
                 }
                 rustix::process::setsid().map_err(|error| failed(error.into()))?;
             }
             (Streams::Terminal, Some((_, slave))) => {
+                give(slave, account).map_err(failed)?;
                 for target in 0..3 {
                     process::install_fd(slave.as_fd(), target).map_err(failed)?;
                 }
@@ -450,6 +468,15 @@ impl Setup<'_> {
         }
         Ok(())
     }
+}
+
+/// Makes the program's user the owner of a stream; the group stays, which for a terminal is tty.
+fn give(stream: &OwnedFd, account: &Account) -> io::Result<()> {
+    if account.uid == 0 {
+        return Ok(());
+    }
+    let uid = Uid::from_raw(account.uid);
+    rustix::fs::fchown(stream, Some(uid), None).map_err(io::Error::from)
 }
 
 /// Groups, then gid, then uid; the capabilities stay until they are set on purpose.
@@ -616,8 +643,8 @@ fn describe(step: &SetupStep) -> String {
         SetupStep::Device(name) => format!("provide {name}"),
         SetupStep::Symlink { link, .. } => format!("make the link {link}"),
         SetupStep::Terminal => "open a terminal".to_owned(),
-        SetupStep::WorkingDirectory(path) => {
-            format!("make the working directory {}", path.display())
+        SetupStep::Directory(path) => {
+            format!("make the directory {}", path.display())
         }
         SetupStep::Masked(path) => format!("mask {}", path.display()),
         SetupStep::ReadOnly(path) => format!("make {} read-only", path.display()),

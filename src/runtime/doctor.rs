@@ -124,6 +124,11 @@ pub fn explain(check: Check, paths: &Paths) -> Option<Finding> {
     Some(look(check, paths)).filter(|finding| finding.state != State::Fine)
 }
 
+/// One check, whatever comes of it.
+pub fn finding(check: Check, paths: &Paths) -> Finding {
+    look(check, paths)
+}
+
 /// The worst state decides the exit code of `bryo doctor`: 1 when anything is broken.
 pub fn worst(findings: &[Finding]) -> State {
     let states = findings.iter().map(|finding| finding.state);

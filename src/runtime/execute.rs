@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::child;
 use super::embedded::STUB;
+use super::fuse::FuseError;
 use super::home;
 use super::idmap::IdMap;
 use super::plan::{SetupStep, has_namespace};
@@ -53,6 +54,10 @@ pub enum SetupError {
         message: String,
         errno: Option<i32>,
     },
+    #[error("mount the root filesystem: {message}")]
+    Root { message: String, errno: Option<i32> },
+    #[error("mount the root filesystem: {0}")]
+    Fuse(FuseError),
     #[error("exec: {program:?}: executable file not found in $PATH")]
     NotFound { program: String },
     #[error("exec: {program:?}: {message}")]
@@ -71,6 +76,27 @@ impl SetupError {
             SetupError::NotExecutable { .. } => 126,
             _ => 125,
         }
+    }
+
+    pub(super) fn root(error: &io::Error) -> SetupError {
+        SetupError::Root {
+            message: error.to_string(),
+            errno: error.raw_os_error(),
+        }
+    }
+
+    /// The kernel or the store's file system can't stack layers, as far as the error tells: a missing layer, a full disk or
+    /// too little memory is no reason to try another way.
+    pub fn says_no_overlay(&self) -> bool {
+        let kinds = [
+            libc::ENODEV,
+            libc::EINVAL,
+            libc::ENOSYS,
+            libc::EOPNOTSUPP,
+            libc::EPERM,
+            libc::EACCES,
+        ];
+        matches!(self, SetupError::Root { errno: Some(errno), .. } if kinds.contains(errno))
     }
 
     pub(super) fn step(step: impl Into<String>, error: &io::Error) -> SetupError {
@@ -97,8 +123,13 @@ pub struct Init {
 }
 
 impl Init {
-    /// Clones init into new namespaces, maps its ids and lets it begin. Called by the monitor.
-    pub fn spawn(launch: &Launch, streams: Streams) -> Result<Init, SetupError> {
+    /// Clones init into new namespaces, maps its ids and lets it begin; `root` is the root's mount if init does not make it.
+    /// Called by the monitor.
+    pub fn spawn(
+        launch: &Launch,
+        root: Option<OwnedFd>,
+        streams: Streams,
+    ) -> Result<Init, SetupError> {
         let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
         let (users, groups) =
             home::own_maps().map_err(failed("read the home namespace's id map"))?;
@@ -116,11 +147,12 @@ impl Init {
                 socket: child_socket,
                 failure: child_failure,
                 stub,
+                root,
                 streams,
             };
             child::run(launch, gift)
         };
-        drop((child_socket, child_failure, stub, streams));
+        drop((child_socket, child_failure, stub, root, streams));
         let host_pid =
             pidfd::host_pid(cloned.pidfd.as_fd()).map_err(failed("find the init's pid"))?;
         write_maps(host_pid, &users, &groups)?;

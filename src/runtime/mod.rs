@@ -8,6 +8,7 @@ pub mod defaults;
 pub mod doctor;
 pub mod embedded;
 pub mod execute;
+pub mod fuse;
 pub mod home;
 pub mod idmap;
 mod limit;

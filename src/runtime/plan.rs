@@ -28,7 +28,8 @@ pub enum SetupStep {
     },
     /// A pseudo-terminal of the container's own devpts, also at /dev/console.
     Terminal,
-    WorkingDirectory(PathBuf),
+    /// Made where it is missing: the working directory, and what the image calls volumes.
+    Directory(PathBuf),
     Masked(PathBuf),
     ReadOnly(PathBuf),
     ReadOnlyRoot,
@@ -71,8 +72,8 @@ pub enum PlanError {
     RelativeTarget { target: PathBuf },
 }
 
-/// The steps for `spec`, in an order that the kernel accepts.
-pub fn plan(spec: &Spec) -> Result<Vec<SetupStep>, PlanError> {
+/// The steps for `spec`, in an order that the kernel accepts; `directories` shall exist in the root.
+pub fn plan(spec: &Spec, directories: &[PathBuf]) -> Result<Vec<SetupStep>, PlanError> {
     let mut steps = vec![SetupStep::CgroupNamespace];
     if has_namespace(spec, LinuxNamespaceType::Network) {
         steps.push(SetupStep::Loopback);
@@ -93,8 +94,9 @@ pub fn plan(spec: &Spec) -> Result<Vec<SetupStep>, PlanError> {
         steps.push(SetupStep::Terminal);
     }
     if let Some(process) = process {
-        steps.push(SetupStep::WorkingDirectory(process.cwd().clone()));
+        steps.push(SetupStep::Directory(process.cwd().clone()));
     }
+    steps.extend(directories.iter().cloned().map(SetupStep::Directory));
     let linux = spec.linux().as_ref();
     let paths = |list: Option<&Option<Vec<String>>>| list.cloned().flatten().unwrap_or_default();
     let masked = paths(linux.map(|linux| linux.masked_paths()));
@@ -259,6 +261,7 @@ mod tests {
                 .mounts(mounts)
                 .build()
                 .expect("complete"),
+            &[],
         )
         .expect("valid");
         let at = |wanted: &SetupStep| {
@@ -286,7 +289,7 @@ mod tests {
     #[test]
     fn an_unknown_mount_option_is_an_error() {
         let spec = SpecBuilder::default().mounts(vec![mount("/x", "tmpfs", "tmpfs", &["bogus"])]);
-        let error = plan(&spec.build().expect("complete")).expect_err("bogus is no option");
+        let error = plan(&spec.build().expect("complete"), &[]).expect_err("bogus is no option");
         assert!(matches!(error, PlanError::UnknownOption { .. }));
     }
 }

@@ -1,14 +1,67 @@
 //! The root filesystem of a container: overlay layers mounted inside its own namespaces, and every path below it.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
+use serde::{Deserialize, Serialize};
 
+use crate::paths::Paths;
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::mount;
+
+/// What stacks the layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Driver {
+    /// The kernel, inside the container's own namespaces.
+    #[default]
+    Overlay,
+    /// A program, outside of them.
+    FuseOverlayfs,
+}
+
+impl Driver {
+    pub fn name(self) -> &'static str {
+        match self {
+            Driver::Overlay => "overlay",
+            Driver::FuseOverlayfs => "fuse-overlayfs",
+        }
+    }
+}
+
+/// What is remembered, until the next boot or login, of a kernel or file system that can't stack layers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Fallback {
+    /// The store's file system.
+    device: u64,
+    pub reason: String,
+}
+
+impl Fallback {
+    pub fn remember(paths: &Paths, reason: &str) -> io::Result<()> {
+        let fallback = Fallback {
+            device: rustix::fs::stat(&paths.data)?.st_dev,
+            reason: reason.to_owned(),
+        };
+        let text = serde_json::to_vec(&fallback)?;
+        let path = paths.storage_fallback();
+        let temporary = path.with_extension(std::process::id().to_string());
+        std::fs::write(&temporary, text)?;
+        std::fs::rename(temporary, path)
+    }
+
+    /// What was remembered of the file system that the store is on now.
+    pub fn recall(paths: &Paths) -> Option<Fallback> {
+        let text = std::fs::read(paths.storage_fallback()).ok()?;
+        let found: Fallback = serde_json::from_slice(&text).ok()?;
+        let device = rustix::fs::stat(&paths.data).ok()?.st_dev;
+        (found.device == device).then_some(found)
+    }
+}
 
 /// Read-only layers below one writable directory.
 #[derive(Clone, Debug)]
@@ -23,12 +76,27 @@ pub struct Rootfs {
     pub volatile: bool,
     /// Mount as kernels without `lowerdir+` must (before 6.8).
     pub by_names: bool,
+    pub driver: Driver,
+    /// Let fuse-overlayfs do it if the kernel can't.
+    pub may_fall_back: bool,
 }
 
 impl Rootfs {
-    /// Mounts the root and gives its top directory. Must run in the container's mount namespace, after its id map is
-    /// written: before, overlayfs fails with EACCES.
-    pub fn mount(&self) -> io::Result<OwnedFd> {
+    /// Mounts the root and gives its top directory: `given` is a mount that fuse-overlayfs made, or the kernel's overlay is
+    /// used. Must run in the container's mount namespace, after its id map is written: before, overlayfs fails with EACCES.
+    pub fn mount(&self, given: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+        match given {
+            Some(tree) => self.attach(tree),
+            None => self.mount_overlay(),
+        }
+    }
+
+    fn attach(&self, tree: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+        mount::attach(tree, open_path(&self.merged)?.as_fd())?;
+        open_path(&self.merged)
+    }
+
+    fn mount_overlay(&self) -> io::Result<OwnedFd> {
         if !self.by_names {
             let overlay = mount::Overlay {
                 lower: &self.lower,
@@ -37,10 +105,7 @@ impl Rootfs {
                 volatile: self.volatile,
             };
             match mount::create_overlay(&overlay) {
-                Ok(tree) => {
-                    mount::attach(tree.as_fd(), open_path(&self.merged)?.as_fd())?;
-                    return open_path(&self.merged);
-                }
+                Ok(tree) => return self.attach(tree.as_fd()),
                 // Unknown option or call: an older kernel.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
                 }
@@ -50,9 +115,24 @@ impl Rootfs {
         self.mount_by_names()
     }
 
-    /// The option string of mount(2) is one page. On a private tmpfs each layer gets a symlink of two or three digits, so
-    /// that 500 of them fit.
+    /// The option string of mount(2) is one page: short names make 500 layers fit.
     fn mount_by_names(&self) -> io::Result<OwnedFd> {
+        let names = self.short_names()?;
+        let volatile = if self.volatile { ",volatile" } else { "" };
+        let options = format!(
+            "userxattr,lowerdir={},upperdir=u,workdir=w{volatile}",
+            names.lower
+        );
+        let options = CString::new(options)?;
+        mount::mount_overlay_by_names(Path::new(names.target), &options)?;
+        let root = open_path(Path::new(names.target))?;
+        rustix::process::chdir("/")?;
+        Ok(root)
+    }
+
+    /// On a private tmpfs, which becomes the working directory, each layer gets a symlink of two or three digits, `u` is the
+    /// upper and `w` the work directory.
+    pub(super) fn short_names(&self) -> io::Result<ShortNames> {
         let here = mount::create(
             "tmpfs",
             &[("size", "1m"), ("mode", "0700")],
@@ -69,21 +149,19 @@ impl Rootfs {
         rustix::fs::symlink(&self.upper, "u")?;
         rustix::fs::symlink(&self.work, "w")?;
         rustix::fs::mkdir("m", Mode::from_raw_mode(0o755))?;
-        let volatile = if self.volatile { ",volatile" } else { "" };
-        let options = format!(
-            "userxattr,lowerdir={},upperdir=u,workdir=w{volatile}",
-            names.join(":")
-        );
-        let options = CString::new(options)?;
-        mount::mount_overlay_by_names(Path::new("m"), &options)?;
-        let root = rustix::fs::open(
-            "m",
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        rustix::process::chdir("/")?;
-        Ok(root)
+        Ok(ShortNames {
+            lower: names.join(":"),
+            target: "m",
+        })
     }
+}
+
+/// Names relative to the working directory.
+pub(super) struct ShortNames {
+    /// Topmost first, as overlay wants them.
+    pub lower: String,
+    /// An empty directory to mount on.
+    pub target: &'static str,
 }
 
 fn open_path(path: &Path) -> io::Result<OwnedFd> {
@@ -98,23 +176,45 @@ pub enum TargetKind {
     File,
 }
 
+/// How many symlinks to nowhere are followed one after the other, as the kernel limits it.
+const LINKS_MAX: u32 = 40;
+
 /// Opens the place at `path` below `root` for a mount, making what is missing (0755 directories, an empty file), every
-/// step by descriptor: `fs/in-root`.
+/// step by descriptor: `fs/in-root`. Where a symlink leads to nothing, what is missing is made there, as docker does it: the
+/// `/etc/resolv.conf` of many images is one.
 pub fn mount_target(root: BorrowedFd<'_>, path: &Path, kind: TargetKind) -> io::Result<OwnedFd> {
+    follow_target(root, path, kind, LINKS_MAX)
+}
+
+fn follow_target(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    kind: TargetKind,
+    links: u32,
+) -> io::Result<OwnedFd> {
     let bytes = path.as_os_str().as_encoded_bytes();
     match open_in_root(root, bytes, OFlags::PATH, Mode::empty(), Links::InRoot) {
         Ok(found) => check_kind(found, kind),
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => make_target(root, path, kind),
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
+            make_target(root, &clean(path), kind, links)
+        }
         Err(error) => Err(error),
     }
 }
 
-fn make_target(root: BorrowedFd<'_>, path: &Path, kind: TargetKind) -> io::Result<OwnedFd> {
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    let name = path
-        .file_name()
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::EINVAL))?;
-    let parent = make_directories(root, parent)?;
+fn make_target(
+    root: BorrowedFd<'_>,
+    path: &Path,
+    kind: TargetKind,
+    links: u32,
+) -> io::Result<OwnedFd> {
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    };
+    let parent = follow_directories(root, above, links)?;
+    if let Some(link) = dangling(&parent, name, links)? {
+        return follow_target(root, &above.join(link), kind, links - 1);
+    }
     let made = match kind {
         TargetKind::Directory => rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)),
         TargetKind::File => {
@@ -137,6 +237,29 @@ fn make_target(root: BorrowedFd<'_>, path: &Path, kind: TargetKind) -> io::Resul
     check_kind(found, kind)
 }
 
+/// What the symlink `name`, which was found to lead to nothing, says.
+fn dangling(parent: &OwnedFd, name: &OsStr, links: u32) -> io::Result<Option<PathBuf>> {
+    match rustix::fs::readlinkat(parent, name, Vec::new()) {
+        Ok(_) if links == 0 => Err(io::Error::from_raw_os_error(libc::ELOOP)),
+        Ok(link) => Ok(Some(OsString::from_vec(link.into_bytes()).into())),
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Without `.` and `..`, by the text alone, as docker cleans paths.
+pub fn clean(path: &Path) -> PathBuf {
+    let mut cleaned = PathBuf::from("/");
+    for part in path.components() {
+        match part {
+            Component::Normal(name) => cleaned.push(name),
+            Component::ParentDir => drop(cleaned.pop()),
+            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    cleaned
+}
+
 fn check_kind(found: OwnedFd, kind: TargetKind) -> io::Result<OwnedFd> {
     let is_directory =
         FileType::from_raw_mode(rustix::fs::fstat(&found)?.st_mode) == FileType::Directory;
@@ -149,34 +272,30 @@ fn check_kind(found: OwnedFd, kind: TargetKind) -> io::Result<OwnedFd> {
 
 /// `mkdir -p` below `root`: existing parts may be symlinks inside it, new ones are real directories.
 pub fn make_directories(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
+    follow_directories(root, &clean(path), LINKS_MAX)
+}
+
+fn follow_directories(root: BorrowedFd<'_>, path: &Path, links: u32) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY;
-    let mut reached = PathBuf::from("/");
-    let mut directory = open_in_root(root, b"/", flags, Mode::empty(), Links::InRoot)?;
-    for part in path.components() {
-        let std::path::Component::Normal(name) = part else {
-            continue;
-        };
-        reached.push(name);
-        let bytes = reached.as_os_str().as_encoded_bytes();
-        directory = match open_in_root(root, bytes, flags, Mode::empty(), Links::InRoot) {
-            Ok(next) => next,
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {
-                match rustix::fs::mkdirat(&directory, name, Mode::from_raw_mode(0o755)) {
-                    Ok(()) | Err(rustix::io::Errno::EXIST) => {}
-                    Err(error) => return Err(error.into()),
-                }
-                open_in_root(
-                    &directory,
-                    name.as_encoded_bytes(),
-                    flags,
-                    Mode::empty(),
-                    Links::Refuse,
-                )?
-            }
-            Err(error) => return Err(error),
-        };
+    let bytes = path.as_os_str().as_encoded_bytes();
+    let missing = |error: &io::Error| error.raw_os_error() == Some(libc::ENOENT);
+    match open_in_root(root, bytes, flags, Mode::empty(), Links::InRoot) {
+        Err(error) if missing(&error) => {}
+        other => return other,
     }
-    Ok(directory)
+    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        return Err(io::Error::from_raw_os_error(libc::ENOENT));
+    };
+    let parent = follow_directories(root, above, links)?;
+    if let Some(link) = dangling(&parent, name, links)? {
+        return follow_directories(root, &clean(&above.join(link)), links - 1);
+    }
+    match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(rustix::io::Errno::EXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let name = name.as_encoded_bytes();
+    open_in_root(&parent, name, flags, Mode::empty(), Links::Refuse)
 }
 
 /// Opens a directory that the engine itself fills or mounts over (`/proc`, `/dev`, `/sys`): a symlink in its place is an
@@ -204,6 +323,9 @@ pub fn engine_directory(root: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd
                 Err(error) => Err(error.into()),
             }
         }
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => Err(io::Error::other(
+            "the image has a symlink there, which could lead anywhere",
+        )),
         other => other,
     }
 }
@@ -213,5 +335,58 @@ fn make_directories_without_links(root: BorrowedFd<'_>, path: &Path) -> io::Resu
         root.try_clone_to_owned()
     } else {
         engine_directory(root, path)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    struct Scratch(PathBuf);
+
+    impl Drop for Scratch {
+        fn drop(&mut self) {
+            let _ = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    /// `root` in a directory that holds a canary beside it.
+    fn scratch(name: &str) -> (Scratch, OwnedFd) {
+        let top = std::env::temp_dir().join(format!("bryo-root-{name}-{}", std::process::id()));
+        fs::create_dir_all(top.join("root/etc")).unwrap();
+        fs::create_dir(top.join("canary")).unwrap();
+        let root = open_path(&top.join("root")).unwrap();
+        (Scratch(top), root)
+    }
+
+    #[test]
+    fn what_a_symlink_to_nowhere_names_is_made_inside_the_root() {
+        let (top, root) = scratch("dangling");
+        let inside = |path: &str| top.0.join("root").join(path);
+        symlink("../run/resolve/stub.conf", inside("etc/resolv.conf")).unwrap();
+        symlink(top.0.join("canary/hosts"), inside("etc/hosts")).unwrap();
+        symlink("../../../../canary/up", inside("up")).unwrap();
+        symlink("around", inside("around")).unwrap();
+        for (path, made) in [
+            ("/etc/resolv.conf", "run/resolve/stub.conf"),
+            ("/up", "canary/up"),
+            ("/a/../b/./c", "b/c"),
+        ] {
+            mount_target(root.as_fd(), Path::new(path), TargetKind::File).unwrap();
+            assert!(inside(made).is_file(), "{path}");
+        }
+        mount_target(root.as_fd(), Path::new("/etc/hosts"), TargetKind::File).unwrap();
+        make_directories(root.as_fd(), Path::new("/up2/../../x")).unwrap();
+        assert!(inside("x").is_dir() && !inside("up2").exists());
+        symlink("/data/../not/there", inside("volume")).unwrap();
+        let deep = Path::new("/volume/deep");
+        mount_target(root.as_fd(), deep, TargetKind::Directory).unwrap();
+        assert!(inside("not/there/deep").is_dir());
+        let error = mount_target(root.as_fd(), Path::new("/around"), TargetKind::File);
+        assert_eq!(error.unwrap_err().raw_os_error(), Some(libc::ELOOP));
+        assert_eq!(fs::read_dir(top.0.join("canary")).unwrap().count(), 0);
     }
 }

@@ -1,3 +1,5 @@
+//! Specifications of given parameters, as values.
+
 #![allow(clippy::unwrap_used)]
 use oci_spec::runtime::MountBuilder;
 

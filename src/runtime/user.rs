@@ -148,8 +148,8 @@ impl<'a> PasswdEntry<'a> {
         let mut fields = line.trim().split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;
         let mut rest = fields.skip(1);
-        let uid = rest.next()?.parse().ok()?;
-        let gid = rest.next()?.parse().ok()?;
+        let uid = entry_id(rest.next()?)?;
+        let gid = entry_id(rest.next()?)?;
         Some(PasswdEntry {
             name,
             uid,
@@ -177,6 +177,11 @@ fn parse_id(text: &str) -> Result<Option<u32>, UserError> {
     } else {
         Ok(Some(id))
     }
+}
+
+/// An id of the image's own files. 4294967295 would mean "as it is", which is root, to setresuid(2).
+fn entry_id(text: &str) -> Option<u32> {
+    parse_id(text).ok().flatten()
 }
 
 fn group_id(file: &str, wanted: &str) -> Result<u32, UserError> {
@@ -212,7 +217,7 @@ impl<'a> GroupEntry<'a> {
     fn parse(line: &'a str) -> Option<GroupEntry<'a>> {
         let mut fields = line.trim().split(':');
         let name = fields.next().filter(|name| !name.is_empty())?;
-        let gid = fields.nth(1)?.parse().ok()?;
+        let gid = entry_id(fields.nth(1)?)?;
         Some(GroupEntry {
             name,
             gid,
@@ -252,6 +257,20 @@ mod tests {
             Ok("/srv".to_owned())
         );
         assert_eq!(resolve_in("", "", "").map(|a| a.home), Ok("/".to_owned()));
+    }
+
+    #[test]
+    fn ids_in_the_images_files_that_would_mean_root_name_nobody() {
+        for id in ["4294967295", "2147483648", "-1", "+0", " 0", ""] {
+            let passwd = format!("root:x:0:0::/:\napp:x:{id}:5::/:\nweb:x:5:{id}::/:\n");
+            let group = format!("app:x:{id}:\nmany:x:{id}:root\n");
+            for wanted in ["app", "web", "0:app"] {
+                let found = resolve_in(&passwd, &group, wanted);
+                assert!(found.is_err(), "{wanted} with {id:?}: {found:?}");
+            }
+            let root = resolve_in(&passwd, &group, "root").map(|account| account.groups);
+            assert_eq!(root, Ok(vec![0]));
+        }
     }
 
     #[test]

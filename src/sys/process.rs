@@ -151,6 +151,37 @@ pub fn detach_standard_streams() -> io::Result<()> {
     Ok(())
 }
 
+/// Ends all processes of this pid namespace but the caller, which is its PID 1 (elsewhere nothing happens), and reaps them.
+pub fn end_all_others() {
+    if rustix::process::getpid() != Pid::INIT {
+        return;
+    }
+    let all = nix::unistd::Pid::from_raw(-1);
+    let _ = nix::sys::signal::kill(all, nix::sys::signal::Signal::SIGKILL);
+    loop {
+        match rustix::process::wait(rustix::process::WaitOptions::empty()) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// The pid, in the caller's own pid namespace, of its only child; `None` if it has another number of them, or where the
+/// kernel does not list children (CONFIG_PROC_CHILDREN).
+pub fn only_child() -> Option<Pid> {
+    let children = std::fs::read_to_string("/proc/thread-self/children").ok()?;
+    let mut children = children.split_whitespace();
+    let (Some(child), None) = (children.next(), children.next()) else {
+        return None;
+    };
+    // procfs counts as the host does; the last number is the innermost.
+    let status = std::fs::read_to_string(format!("/proc/{child}/status")).ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("NSpid:"))?;
+    Pid::from_raw(line.split_whitespace().next_back()?.parse().ok()?)
+}
+
 /// Gives freed memory back to the kernel: a role forked from the cli would otherwise carry the parser's garbage.
 pub fn trim_memory() {
     #[cfg(target_env = "gnu")]

@@ -1,4 +1,5 @@
-//! The name of the running role and the descriptor of its trace: what every forked role has to carry on. Says nothing itself.
+//! The name of the running role, in its trace and in `ps`, and the descriptor of that trace: what every forked role has to
+//! carry on. Says nothing itself.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -7,15 +8,51 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 static ROLE: Mutex<String> = Mutex::new(String::new());
 static TRACE: OnceLock<OwnedFd> = OnceLock::new();
 
-/// Names the role of this process, e.g. `monitor web`: in each line of the trace and, as `bryo: monitor web`, in `ps -o comm`
-/// (the kernel keeps 15 bytes). Called first thing by a forked role.
+/// Names the role of this process, e.g. `monitor web`: in each line of the trace and, as `bryo: monitor web`, in `ps`. Called
+/// first thing by a forked role, and by nothing else: the words of its command line are gone after it.
 pub fn set(name: &str) {
+    let title = set_name(name);
+    // A title that can't be set harms nobody.
+    if let Some(place) = argument_area() {
+        write_title(place, title.as_bytes());
+    }
+}
+
+/// The name in the trace and, of its title, the 15 bytes that the kernel keeps as the thread's name.
+fn set_name(name: &str) -> CString {
     *ROLE.lock().unwrap_or_else(PoisonError::into_inner) = name.to_owned();
-    let mut comm = format!("bryo: {name}").into_bytes();
-    comm.retain(|byte| *byte != 0);
-    let comm = CString::new(comm).expect("zero bytes were removed");
-    // A name that can't be set harms nobody.
-    let _ = nix::sys::prctl::set_name(&comm);
+    let mut title = format!("bryo: {name}").into_bytes();
+    title.retain(|byte| *byte != 0);
+    let title = CString::new(title).expect("zero bytes were removed");
+    let _ = nix::sys::prctl::set_name(&title);
+    title
+}
+
+/// Where this process's own arguments lie, terminators included: what `/proc/PID/cmdline` shows.
+fn argument_area() -> Option<std::ops::Range<usize>> {
+    parse_argument_area(&std::fs::read_to_string("/proc/self/stat").ok()?)
+}
+
+/// Fields 48 and 49 of proc_pid_stat(5); zero where they may not be seen.
+fn parse_argument_area(stat: &str) -> Option<std::ops::Range<usize>> {
+    let mut fields = stat.rsplit_once(')')?.1.split(' ').skip(46);
+    let start = fields.next()?.parse().ok()?;
+    let end = fields.next()?.trim_end().parse().ok()?;
+    (start != 0 && start < end).then_some(start..end)
+}
+
+/// Puts the title where the arguments were, cut to their length, zeroes behind it: the last byte stays a terminator, or the
+/// kernel would show the environment too.
+fn write_title(place: std::ops::Range<usize>, title: &[u8]) {
+    let length = title.len().min(place.len() - 1);
+    let target = std::ptr::with_exposed_provenance_mut::<u8>(place.start);
+    // SAFETY: the kernel put this process's arguments at `place`, in the upper part of its stack, which is writable and
+    // mapped for as long as it runs. A role has one thread, and nothing holds a reference into that memory: the standard
+    // library reads it through raw pointers, and finds terminated strings there still.
+    unsafe {
+        std::ptr::copy_nonoverlapping(title.as_ptr(), target, length);
+        std::ptr::write_bytes(target.add(length), 0, place.len() - length);
+    }
 }
 
 /// The role's name; `cli` for a process that was given none.
@@ -45,14 +82,38 @@ mod tests {
     fn role_is_named_in_trace_and_ps() {
         // A thread of its own: the name set belongs to the thread, and the test runner's is not ours.
         std::thread::spawn(|| {
-            super::set("monitor web");
+            super::set_name("monitor web");
             assert_eq!(super::get(), "monitor web");
             let comm = std::fs::read_to_string("/proc/thread-self/comm").unwrap();
             assert_eq!(comm, "bryo: monitor w\n");
-            super::set("");
+            super::set_name("");
             assert_eq!(super::get(), "cli");
         })
         .join()
         .unwrap();
+    }
+
+    #[test]
+    fn a_title_is_cut_to_the_place_of_the_arguments_and_terminated() {
+        for (title, expected) in [
+            (&b"bryo: x"[..], b"bryo: x\0\0\0"),
+            (b"bryo: monitor web", b"bryo: mon\0"),
+        ] {
+            let mut arguments = *b"bryo\0ps -a";
+            let start = arguments.as_mut_ptr().expose_provenance();
+            super::write_title(start..start + arguments.len(), title);
+            assert_eq!(&arguments, expected);
+        }
+    }
+
+    #[test]
+    fn the_arguments_are_found_behind_a_name_with_parentheses() {
+        let rest = "0 ".repeat(44);
+        let stat = |start, end| format!("7 (a) b) S {rest}{start} {end} 9 9 0\n");
+        assert_eq!(super::parse_argument_area(&stat(100, 120)), Some(100..120));
+        assert_eq!(super::parse_argument_area(&stat(0, 0)), None);
+        let own = super::argument_area().unwrap();
+        let words = std::env::args_os().map(|word| word.len() + 1);
+        assert_eq!(own.len(), words.sum::<usize>());
     }
 }

@@ -16,7 +16,10 @@ fn unknown_commands_and_flags_are_named() {
     env.run(&["ps", "--no-such-flag"])
         .code(125)
         .says("--no-such-flag");
-    env.run(&["rmi"]).code(125);
+    // As docker: a missing argument is the command's own failure.
+    env.run(&["rmi"])
+        .code(1)
+        .says("requires at least 1 argument");
 }
 
 #[test]
@@ -38,10 +41,13 @@ fn what_does_not_exist_is_named_as_docker_names_it() {
 fn one_failure_of_several_is_reported_and_the_others_are_done() {
     let env = test_env!();
     env.busybox();
-    env.run(&["create", "--name", "a", "busybox"]).ok();
-    env.run(&["create", "--name", "b", "busybox"]).ok();
-    let run = env.run(&["rm", "a", "nobody", "b"]).code(1).says("nobody");
-    assert_eq!(run.stdout, "a\nb\n");
+    env.run(&["create", "--name", "first", "busybox"]).ok();
+    env.run(&["create", "--name", "second", "busybox"]).ok();
+    let run = env
+        .run(&["rm", "first", "nobody", "second"])
+        .code(1)
+        .says("nobody");
+    assert_eq!(run.stdout, "first\nsecond\n");
 }
 
 #[test]

@@ -183,3 +183,69 @@ fn labels_and_variables_of_an_image_reach_no_shell() {
     env.run(&["inspect", "labels"]).ok();
     assert!(!marker.exists());
 }
+
+#[test]
+fn a_file_of_etc_that_is_a_symlink_to_nowhere_is_made_inside_the_image() {
+    // Many images have /etc/resolv.conf -> ../run/systemd/resolve/stub-resolv.conf.
+    let env = test_env!();
+    let canary = canary(&env);
+    let gone = |name: &str| format!("etc/.wh.{name}");
+    let layer = Layer::new()
+        .file(&gone("resolv.conf"), 0o644, "")
+        .symlink("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf")
+        .file(&gone("hosts"), 0o644, "")
+        .symlink("etc/hosts", &format!("{canary}/hosts"))
+        .file(&gone("hostname"), 0o644, "")
+        .symlink(
+            "etc/hostname",
+            &format!("../../../../..{canary}/deep/hostname"),
+        );
+    env.load(&busybox().with(&layer).docker_archive("hostile:latest"));
+    let script = "grep -c localhost /etc/hosts; cat /etc/hostname; ls /run/systemd/resolve";
+    let run = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-h",
+        "own",
+        "hostile",
+        "sh",
+        "-c",
+        script,
+    ];
+    let out = env.out(&run);
+    assert!(out.ends_with("own\nstub-resolv.conf"), "{out}");
+    assert!(crate::env::names(canary.as_ref()).is_empty());
+}
+
+#[test]
+fn a_symlink_does_not_lead_the_engines_files_over_procfs() {
+    // CVE-2025-52881: what the kernel says in /proc must come from the kernel.
+    let env = test_env!();
+    for place in [
+        "/proc/1/environ",
+        "/proc/sys/kernel/hostname",
+        "/proc/self/attr/current",
+    ] {
+        let layer = Layer::new()
+            .file("etc/.wh.resolv.conf", 0o644, "")
+            .symlink("etc/resolv.conf", place);
+        run_with(&env, &layer, &[]).fails(125, "/etc/resolv.conf");
+    }
+}
+
+#[test]
+fn ids_in_the_images_files_that_do_not_fit_name_nobody() {
+    // 4294967295 is "unchanged" for setresuid(2): root.
+    let env = test_env!();
+    for id in ["4294967295", "2147483648", "-1", "+0"] {
+        for line in [
+            format!("x:x:{id}:5::/:/bin/sh"),
+            format!("x:x:5:{id}::/:/bin/sh"),
+        ] {
+            let layer = Layer::new().file("etc/passwd", 0o644, format!("{line}\n"));
+            run_with(&env, &layer, &["-u", "x"]).fails(125, "unable to find user x");
+        }
+    }
+}

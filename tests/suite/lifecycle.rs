@@ -270,3 +270,27 @@ fn hanging_up_on_a_detached_run_changes_nothing() {
         "true"
     );
 }
+
+#[test]
+fn ps_names_the_monitor_of_each_container() {
+    let env = test_env!();
+    env.busybox();
+    env.run(&[
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "named",
+        "busybox",
+        "sleep",
+        "1000",
+    ])
+    .ok();
+    let named = |process: &String| {
+        let title = process.split_once(' ').map(|(_, title)| title.trim_end());
+        title == Some("bryo: monitor named")
+    };
+    let processes = env.processes();
+    assert!(processes.iter().any(named), "{processes:?}");
+}

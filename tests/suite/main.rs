@@ -36,5 +36,6 @@ mod pull;
 mod recovery;
 mod run;
 mod security;
+mod storage;
 mod tty;
 mod users;

@@ -260,3 +260,90 @@ fn a_lost_runtime_directory_loses_nothing() {
         .ok();
     env.run(&["rm", "-f", "lives"]).ok();
 }
+
+#[test]
+fn a_killed_monitor_takes_a_first_process_with_it_that_changed_its_user_itself() {
+    let env = test_env!();
+    need!(Need::SubordinateIds);
+    env.busybox();
+    let script = "echo up; exec su -s /bin/sh app -c 'id -u; exec sleep 1000'";
+    let run = [
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "gosu",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    ];
+    env.run(&run).ok();
+    eventually("it has changed its user", || {
+        env.out(&["logs", "gosu"]) == "up\n1000"
+    });
+    for pid in pids(&env, "bryo: monitor gosu") {
+        kill(pid, Signal::SIGKILL).expect("it is ours");
+    }
+    eventually("every process is gone", || env.processes().is_empty());
+    assert_eq!(env.out(&["ps", "-q"]), "");
+    env.run(&["rm", "gosu"]).ok();
+    assert!(env.sockets().is_empty(), "{:?}", env.sockets());
+}
+
+#[test]
+fn a_stopped_monitor_holds_nobody_up() {
+    let env = test_env!();
+    env.busybox();
+    env.run(&[
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "frozen",
+        "busybox",
+        "sleep",
+        "1000",
+    ])
+    .ok();
+    for pid in pids(&env, "bryo: monitor frozen") {
+        kill(pid, Signal::SIGSTOP).expect("it is ours");
+    }
+    for arguments in [
+        &["ps"][..],
+        &["ps", "-a"],
+        &["inspect", "frozen"],
+        &["images"],
+        &["logs", "frozen"],
+    ] {
+        let run = env.command(arguments).limit(Duration::from_secs(2)).run();
+        assert_eq!(run.code, 0, "{run:?}");
+    }
+    env.run(&["kill", "frozen"]).code(1).says("does not answer");
+    env.run(&["rm", "-f", "frozen"]).ok();
+    eventually("every process is gone", || env.processes().is_empty());
+    assert!(env.sockets().is_empty() && env.containers().is_empty());
+}
+
+#[test]
+fn a_run_that_cannot_be_started_leaves_no_container_with_rm() {
+    let env = test_env!();
+    env.busybox();
+    for flags in [
+        &["-w", "relative"][..],
+        &["-u", "nobody-here"],
+        &["--entrypoint", "/none"],
+    ] {
+        let run = [
+            &["run", "--rm", "--network", "none"],
+            flags,
+            &["busybox", "true"],
+        ]
+        .concat();
+        assert_ne!(env.run(&run).code, 0);
+        assert_eq!(env.out(&["ps", "-aq"]), "", "{flags:?}");
+        assert!(env.containers().is_empty(), "{flags:?}");
+    }
+}

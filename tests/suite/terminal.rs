@@ -11,6 +11,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 use rustix::termios::{Termios, Winsize, tcgetattr, tcsetwinsize};
 
 use crate::process::{LIMIT, code};
@@ -32,15 +33,19 @@ pub struct Terminal {
 impl Terminal {
     /// Runs a command as the leader of a session of its own whose controlling terminal this is.
     pub fn start(command: Command) -> Terminal {
-        let pair = nix::pty::openpty(None, None).expect("the host has ptys");
+        // Close-on-exec, or the program itself would keep its terminal's other side open.
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let master = openpt(flags).expect("the host has ptys");
+        unlockpt(&master).expect("it is a master");
+        let slave_end = ioctl_tiocgptpeer(&master, flags).expect("it is a master");
         let size = Winsize {
             ws_row: 24,
             ws_col: 80,
             ws_xpixel: 0,
             ws_ypixel: 0,
         };
-        tcsetwinsize(&pair.slave, size).expect("it is a terminal");
-        let slave = || File::from(pair.slave.try_clone().expect("descriptors can be copied"));
+        tcsetwinsize(&slave_end, size).expect("it is a terminal");
+        let slave = || File::from(slave_end.try_clone().expect("descriptors can be copied"));
         let mut leader = Command::new("setsid");
         leader
             .arg("--ctty")
@@ -57,7 +62,7 @@ impl Terminal {
         }
         leader.stdin(slave()).stdout(slave()).stderr(slave());
         let child = leader.spawn().expect("setsid is part of util-linux");
-        let master = File::from(pair.master);
+        let master = File::from(master);
         let (sender, output) = channel();
         let closing = Arc::new(AtomicBool::new(false));
         let (reading, closed) = (
@@ -68,7 +73,7 @@ impl Terminal {
         Terminal {
             child,
             master: Some(master),
-            slave: pair.slave,
+            slave: slave_end,
             output,
             closing,
             reader: Some(reader),

@@ -129,3 +129,45 @@ fn a_hostile_passwd_or_group_file_is_an_error_and_no_hang() {
         assert!(!run.stderr.contains("panicked"), "{number}: {run:?}");
     }
 }
+
+#[test]
+fn a_user_that_is_not_root_can_open_its_standard_streams() {
+    // As nginx and others do who log to /dev/stdout.
+    let env = shared_env!();
+    need!(Need::SubordinateIds);
+    env.busybox();
+    let script = "echo out > /dev/stdout; echo err > /dev/stderr; cat /dev/stdin";
+    let user = [
+        "run",
+        "--rm",
+        "-i",
+        "--network",
+        "none",
+        "-u",
+        "1000",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    ];
+    let run = env.command(&user).input("in").run().ok();
+    assert_eq!(
+        (run.stdout.as_str(), run.stderr.as_str()),
+        ("out\nin", "err\n")
+    );
+    let script = "tty; echo typed > $(tty)";
+    let user = [
+        "run",
+        "--rm",
+        "-t",
+        "--network",
+        "none",
+        "-u",
+        "1000",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    ];
+    env.run(&user).ok().prints("typed");
+}

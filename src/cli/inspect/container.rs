@@ -36,7 +36,7 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
         "LogPath": container.record.log().to_string_lossy(),
         "Name": format!("/{}", container.name),
         "RestartCount": 0,
-        "Driver": "overlay2",
+        "Driver": driver(container),
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
@@ -197,6 +197,14 @@ fn mount_point(mount: &MountConfig) -> Value {
     })
 }
 
+/// Of the last start; docker's word for the kernel's overlay, which is also what comes first.
+fn driver(container: &ContainerSummary) -> String {
+    match container.record.last_run() {
+        Some(run) if run.driver != "overlay" && !run.driver.is_empty() => run.driver,
+        _ => "overlay2".to_owned(),
+    }
+}
+
 fn graph_driver(container: &ContainerSummary, place: &Place<'_>) -> Value {
     // overlay wants the topmost first, and so does docker show it
     let lower: Vec<String> = container
@@ -221,7 +229,7 @@ fn graph_driver(container: &ContainerSummary, place: &Place<'_>) -> Value {
             "UpperDir": container.record.upper().to_string_lossy(),
             "WorkDir": container.record.path("work").to_string_lossy(),
         },
-        "Name": "overlay2",
+        "Name": driver(container),
     })
 }
 

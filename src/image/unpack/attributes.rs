@@ -205,10 +205,13 @@ fn shown(key: &[u8]) -> String {
 
 /// The name under which an attribute of the archive is stored. Overlay's own are escaped as overlayfs does it
 /// (`overlayfs.rst`, "Nested overlayfs"), so that they are never obeyed and reappear inside; `None` for those that no
-/// user may set, and for labels of the machine the archive was made on.
+/// user may set, for those that fuse-overlayfs obeys, and for labels of the machine the archive was made on.
 pub(super) fn stored_name(key: &[u8]) -> Option<Vec<u8>> {
     if let Some(rest) = key.strip_prefix(b"user.overlay.") {
         return Some([&b"user.overlay.overlay."[..], rest].concat());
+    }
+    if key.starts_with(b"user.fuseoverlayfs.") || key.starts_with(b"user.containers.") {
+        return None;
     }
     let kept = key.starts_with(b"user.")
         || key == b"security.capability"
@@ -248,6 +251,8 @@ mod tests {
         );
         assert_eq!(stored("trusted.overlay.opaque"), None);
         assert_eq!(stored("security.selinux"), None);
+        assert_eq!(stored("user.fuseoverlayfs.opaque"), None);
+        assert_eq!(stored("user.containers.override_stat"), None);
         assert_eq!(
             stored("security.capability").as_deref(),
             Some("security.capability")

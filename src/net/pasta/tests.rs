@@ -1,3 +1,5 @@
+//! pasta's command line, its features and the explanation of its failures, as values.
+
 use super::*;
 
 fn mapping(host: &str, container_port: u16, protocol: Protocol) -> PortMapping {

@@ -144,11 +144,7 @@ pub(super) fn fuse() -> Finding {
     let check = Check::Fuse;
     let meaning =
         "where overlay doesn't work, and for --userns keep-id, nothing can take its place";
-    let opened = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/fuse");
-    if let Err(error) = opened {
+    if let Err(error) = crate::runtime::fuse::open_device() {
         let found = format!("/dev/fuse can't be opened: {}", words(&error));
         return Finding::limited(check, found, meaning)
             .cured_by("sudo modprobe fuse && sudo chmod 0666 /dev/fuse");

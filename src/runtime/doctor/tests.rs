@@ -1,3 +1,5 @@
+//! What the checks make of given files, as values.
+
 use std::io;
 
 use super::identity::Ids;

@@ -1,7 +1,6 @@
-#!/usr/bin/env python3
 """Writes numbers.rs: system call numbers per architecture, from the kernel's user-space headers.
 
-Usage: numbers.py INCLUDE_X86_64 INCLUDE_AARCH64 INCLUDE_ARM > numbers.rs
+Usage: python3 numbers.py INCLUDE_X86_64 INCLUDE_AARCH64 INCLUDE_ARM > numbers.rs
 (Debian: /usr/include/x86_64-linux-gnu of linux-libc-dev, /usr/aarch64-linux-gnu/include and
 /usr/arm-linux-gnueabihf/include of linux-libc-dev-{arm64,armhf}-cross.)
 Calls newer than the headers are listed below: since number 424 all architectures share theirs.

@@ -1,5 +1,5 @@
-#![allow(clippy::unwrap_used)]
 //! The compiled filter, interpreted, against a plain reading of the policy, call by call.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::time::Instant;

@@ -1,0 +1,63 @@
+//! Which driver stacks the layers of containers, and why. Mounts nothing but in a probe that ends at once.
+
+use super::Engine;
+use crate::config::StorageDriver;
+use crate::runtime::doctor::{self, Check, State};
+use crate::runtime::rootfs::{Driver, Fallback};
+
+/// What the next start of a container uses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageChoice {
+    pub driver: Driver,
+    /// If overlay fails, fuse-overlayfs is tried.
+    pub may_fall_back: bool,
+    pub reason: String,
+}
+
+impl Engine {
+    /// As configured; where nothing is, overlay unless it has failed here before. Costs no probe.
+    pub(super) fn storage_choice(&self) -> StorageChoice {
+        let set = |driver| StorageChoice {
+            driver,
+            may_fall_back: false,
+            reason: format!(
+                "storage.driver is set by {}",
+                self.config.source("storage.driver")
+            ),
+        };
+        match self.config.storage_driver {
+            StorageDriver::Overlay => set(Driver::Overlay),
+            StorageDriver::FuseOverlayfs => set(Driver::FuseOverlayfs),
+            StorageDriver::Auto => match Fallback::recall(&self.paths) {
+                Some(fallback) => StorageChoice {
+                    driver: Driver::FuseOverlayfs,
+                    may_fall_back: false,
+                    reason: fallback.reason,
+                },
+                None => StorageChoice {
+                    driver: Driver::Overlay,
+                    may_fall_back: true,
+                    reason: String::new(),
+                },
+            },
+        }
+    }
+
+    /// The driver for `info`, with its reason; where none is configured or remembered, overlay is tried as `doctor` does.
+    pub fn storage_driver(&self) -> StorageChoice {
+        let choice = self.storage_choice();
+        if !choice.may_fall_back {
+            return choice;
+        }
+        let finding = doctor::finding(Check::Overlay, &self.paths);
+        let driver = match finding.state {
+            State::Fine => Driver::Overlay,
+            State::Limited | State::Broken => Driver::FuseOverlayfs,
+        };
+        StorageChoice {
+            driver,
+            reason: finding.found,
+            ..choice
+        }
+    }
+}
