@@ -90,7 +90,8 @@ impl Engine {
     }
 
     /// Removes what interrupted commands left in the image store; asks for the home namespace only if there is something.
-    pub(super) fn sweep_images(&self, store: &Store) -> Result<(), EngineError> {
+    pub(super) fn sweep_images(&self) -> Result<(), EngineError> {
+        let store = self.images()?;
         if !store.has_rubbish() {
             return Ok(());
         }

@@ -24,13 +24,15 @@ impl Engine {
     ) -> Result<Image, EngineError> {
         let store = self.images()?;
         // Pulls, loads and removals sweep for themselves; whoever only runs containers does it here.
-        if let Err(error) = self.sweep_images(&store) {
-            tracing::warn!(%error, "sweep the image store");
+        if let Err(error) = self.sweep_images() {
+            tracing::debug!(%error, "sweep");
         }
         let found = match store.resolve(&request.image) {
             Err(error @ ImageError::Unknown { .. }) => Err(error),
             found => Ok(found?),
         };
+        let here = found.is_ok();
+        tracing::debug!(image = request.image, here, policy = %request.pull, "look for the image");
         let missing = match (found, request.pull) {
             (Ok(image), PullPolicy::Missing) if fits(&image, request)? => return Ok(image),
             (Ok(image), PullPolicy::Never) => return Ok(image),
@@ -45,10 +47,12 @@ impl Engine {
             self.install_builtin(&reference)?;
             return Ok(store.resolve_reference(&reference)?);
         }
-        note(&format!(
-            "Unable to find image '{}' locally",
-            reference.familiar()
-        ));
+        if !request.quiet_pull {
+            note(&format!(
+                "Unable to find image '{}' locally",
+                reference.familiar()
+            ));
+        }
         self.pull(&reference, request.platform.clone(), progress)?;
         Ok(store.resolve_reference(&reference)?)
     }

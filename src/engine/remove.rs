@@ -26,6 +26,7 @@ impl Engine {
         if locked.is_none() {
             return Err(EngineError::RemoveRunning { name });
         }
+        tracing::debug!(name, "discard the container");
         self.containers.discard(record, &name)?;
         // A monitor that was killed has left it.
         let _ = std::fs::remove_file(self.paths.monitor_socket(record.id.as_str()));
