@@ -112,6 +112,7 @@ impl Engine {
         {
             // It never ran, so every file in it is the user's own.
             let _ = crate::sys::fs::remove_path(&rubbish);
+            self.forget_socket(&record.id);
         }
     }
 
