@@ -2,7 +2,8 @@
 //! nobody needs any more: renamed away under the exclusive lock, deleted after it.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -251,7 +252,7 @@ impl Store {
     }
 
     /// Unlocked temporary directories, each now locked by us so that two sweeps don't meet in one.
-    fn rubbish(&self) -> Result<Vec<(PathBuf, std::os::fd::OwnedFd)>, StoreError> {
+    fn rubbish(&self) -> Result<Vec<(PathBuf, OwnedFd)>, StoreError> {
         let error = |operation| StoreError::io(operation, &self.layers);
         let directory = fs::open_directory(&self.layers).map_err(error("open"))?;
         let mut found = Vec::new();
@@ -275,7 +276,26 @@ impl Store {
                 found.push((path, lock));
             }
         }
+        for directory in ["", "blobs/sha256", "stacks"] {
+            found.extend(self.unlocked_files(&self.images.join(directory))?);
+        }
         Ok(found)
+    }
+
+    /// Files under a temporary name whose writers are gone.
+    fn unlocked_files(&self, directory: &Path) -> Result<Vec<(PathBuf, OwnedFd)>, StoreError> {
+        let entries = std::fs::read_dir(directory).map_err(StoreError::io("list", directory))?;
+        let temporary = entries.flatten().filter(|entry| {
+            let name = entry.file_name();
+            name.as_encoded_bytes()
+                .starts_with(fs::TEMPORARY_FILE.as_bytes())
+        });
+        let unlocked = temporary.filter_map(|entry| {
+            let file = std::fs::File::open(entry.path()).ok()?;
+            let free = fs::flock(&file, true, false).unwrap_or(false);
+            free.then(|| (entry.path(), OwnedFd::from(file)))
+        });
+        Ok(unlocked.collect())
     }
 }
 

@@ -62,7 +62,7 @@ mod tests {
         for mode in ["exec", "init"] {
             let code = |path, script| stub.run(mode, &[path, "sh", "-c", script]).status.code();
             assert_eq!(code("/bin/sh", "exit 7"), Some(7), "{mode}");
-            assert_eq!(code("/nonexistent", ""), Some(127), "{mode}");
+            assert_eq!(code("/no/such/program", ""), Some(127), "{mode}");
             assert_eq!(code("/etc/passwd", ""), Some(126), "{mode}");
         }
         assert_eq!(

@@ -126,13 +126,23 @@ fn split(path: &Path) -> io::Result<(OwnedFd, &OsStr)> {
     Ok((open_directory(parent)?, name))
 }
 
+/// How the names of temporary files begin.
+pub const TEMPORARY_FILE: &str = ".tmp-";
+
 fn temporary_file(directory: &OwnedFd, name: &OsStr) -> io::Result<(String, File)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
     loop {
-        let temporary = format!(".tmp-{}-{}", random_name(), name.to_string_lossy());
+        let temporary = format!(
+            "{TEMPORARY_FILE}{}-{}",
+            random_name(),
+            name.to_string_lossy()
+        );
         match rustix::fs::openat(directory, &temporary, flags, Mode::RUSR | Mode::WUSR) {
-            Ok(fd) => return Ok((temporary, File::from(fd))),
-            Err(rustix::io::Errno::EXIST) => {}
+            // Locked by its writer: an unlocked one is rubbish. A sweep may have been faster than the lock.
+            Ok(fd) if flock(&fd, true, false)? && rustix::fs::fstat(&fd)?.st_nlink > 0 => {
+                return Ok((temporary, File::from(fd)));
+            }
+            Ok(_) | Err(rustix::io::Errno::EXIST) => {}
             Err(errno) => return Err(errno.into()),
         }
     }

@@ -122,9 +122,11 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
             RecvFlags::CMSG_CLOEXEC,
         ) {
             Ok(received) => break received,
-            Err(rustix::io::Errno::INTR) => {}
+            // A peer that closed without reading all of ours resets the connection, and the kernel says so before it
+            // gives what the peer had sent: it says it once.
+            Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNRESET) => {}
             Err(rustix::io::Errno::AGAIN) => return Ok(Received::Empty),
-            Err(rustix::io::Errno::CONNRESET | rustix::io::Errno::PIPE) => {
+            Err(rustix::io::Errno::PIPE) => {
                 return Ok(Received::Closed);
             }
             Err(error) => return Err(error.into()),

@@ -76,7 +76,7 @@ fn unlisted_directories_look_like_those_below() {
     assert_eq!(mode(scratch.store.layer_path(&second[1]).join("a")), 0o750);
     assert_eq!(mode(settled.join("a")), 0o700);
     // The layer alone is as it was unpacked.
-    let alone = settle(&scratch.store, &[top.clone()]).unwrap();
+    let alone = settle(&scratch.store, std::slice::from_ref(&top)).unwrap();
     assert_eq!(alone, [LayerDir::base(&top)]);
     assert_eq!(mode(scratch.store.layer_path(&alone[0]).join("a")), 0o755);
 }
