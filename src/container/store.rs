@@ -401,6 +401,7 @@ mod tests {
             init: 2,
             started: String::new(),
             driver: String::new(),
+            code: None,
         };
         let locked = LockedRecord::acquire(&record.directory)
             .unwrap()
@@ -408,6 +409,13 @@ mod tests {
         locked.write(&state).unwrap();
         assert_eq!(record.status().unwrap(), Status::Running(state.clone()));
         assert!(LockedRecord::acquire(&record.directory).unwrap().is_none());
+        let full = RunState {
+            code: Some(7),
+            ..state.clone()
+        };
+        locked.write(&full).unwrap();
+        assert!(matches!(record.status().unwrap(), Status::Exited(exit) if exit.code == 7));
+        locked.write(&state).unwrap();
         drop(locked);
         assert_eq!(record.status().unwrap(), Status::Killed(state));
         let exit = ExitRecord {
