@@ -39,6 +39,8 @@ pub struct ProcessConfig {
     pub working_dir: String,
     pub tty: bool,
     pub open_stdin: bool,
+    /// `stdin`, `stdout`, `stderr`: what whoever made it meant to attach to.
+    pub attached: Vec<String>,
     pub stop_signal: Option<String>,
     /// Seconds; -1 is for ever.
     pub stop_timeout: Option<i32>,

@@ -10,7 +10,7 @@ use oci_spec::image::ImageConfiguration;
 
 use super::request::{
     BindOptions, CreateRequest, Mount, MountKind, NetworkMode, SeccompChoice, SecurityOption,
-    TmpfsOptions, Variable,
+    Stream, TmpfsOptions, Variable,
 };
 use super::{Engine, EngineError};
 use crate::config::NetworkDefault;
@@ -190,6 +190,7 @@ fn process_config(request: &CreateRequest, image: ImageDefaults) -> ProcessConfi
         working_dir: request.workdir.clone().unwrap_or(image.working_dir),
         tty: request.tty,
         open_stdin: request.interactive,
+        attached: attached(request),
         stop_signal: request
             .stop_signal
             .map(|signal| signal.to_string())
@@ -198,6 +199,18 @@ fn process_config(request: &CreateRequest, image: ImageDefaults) -> ProcessConfi
         exposed_ports: image.exposed_ports,
         volumes: image.volumes,
     }
+}
+
+/// Docker's: without `-a` the output, and the input where it is kept open.
+fn attached(request: &CreateRequest) -> Vec<String> {
+    let streams = request.attach.clone().unwrap_or_else(|| {
+        let input = request.interactive.then_some(Stream::Stdin);
+        input
+            .into_iter()
+            .chain([Stream::Stdout, Stream::Stderr])
+            .collect()
+    });
+    streams.iter().map(ToString::to_string).collect()
 }
 
 /// The image's variables with the flags' changes; entries of the image that are no assignment bring nothing in
