@@ -18,7 +18,7 @@ use crate::container::{
     ContainerConfig, ContainerId, ContainerName, CreatorLock, HostConfig, MountConfig,
     ProcessConfig, Record, UlimitConfig,
 };
-use crate::image::{Image, is_builtin};
+use crate::image::{Image, ImageError, is_builtin};
 
 /// Docker's /dev/shm.
 const SHM_SIZE: u64 = 64 << 20;
@@ -42,12 +42,18 @@ impl Engine {
         let network = network(request.network, self.config.network_default, &image.config);
         let mut config = container_config(request, image, id, network)?;
         config.host.starts_at_once = starts_at_once;
+        let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
+        config.name = name.to_string();
         let cidfile = request.cidfile.as_deref().map(CidFile::claim).transpose()?;
         let store = self.images()?;
         // From here to the record nobody may collect the image's layers.
         let _using = store.lock_shared()?;
-        store.image_by_id(&image.id)?;
-        let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
+        if store.names()?.of_image(&image.id).next().is_none() {
+            return Err(ImageError::Unknown {
+                text: request.image.clone(),
+            }
+            .into());
+        }
         let durable = !request.auto_remove;
         let created = self.containers.create(&config, &name, durable)?;
         if let Some(cidfile) = cidfile {
@@ -120,6 +126,7 @@ fn container_config(
         labels: labels.into_iter().collect(),
         process: process_config(request, defaults),
         host: host_config(request, network)?,
+        name: String::new(),
         id,
     })
 }

@@ -23,10 +23,6 @@ impl Engine {
         note: &mut dyn FnMut(&str),
     ) -> Result<Image, EngineError> {
         let store = self.images()?;
-        // Pulls, loads and removals sweep for themselves; whoever only runs containers does it here.
-        if let Err(error) = self.sweep_images() {
-            tracing::debug!(%error, "sweep");
-        }
         let found = match store.resolve(&request.image) {
             Err(error @ ImageError::Unknown { .. }) => Err(error),
             found => Ok(found?),

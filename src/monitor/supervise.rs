@@ -162,6 +162,7 @@ impl Monitor {
             init: 0,
             started: String::new(),
             driver: String::new(),
+            code: None,
         };
         locked
             .write(&state)
@@ -376,7 +377,11 @@ impl Monitor {
             finished: Timestamp::now().to_string(),
             error: self.failure.unwrap_or_default().to_owned(),
         };
-        let _ = Record::write_exit(&self.orders.directory, &exit, !self.orders.auto_remove);
+        let written = Record::write_exit(&self.orders.directory, &exit, !self.orders.auto_remove);
+        if let (Err(_), Some(locked)) = (written, &self.locked) {
+            self.state.code = Some(code);
+            let _ = locked.write(&self.state);
+        }
         let rubbish = self.orders.auto_remove.then(|| discard(&self.orders));
         for client in self.clients.iter_mut().filter(|client| client.waits) {
             client.reply(&Reply::Exited(code));

@@ -21,7 +21,9 @@ use super::user::{self, Account};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::socket::{self, Received};
-use crate::sys::{capability, namespace, network, process, role, seccomp, signal, terminal};
+use crate::sys::{
+    capability, keyring, namespace, network, process, role, seccomp, signal, terminal,
+};
 
 /// The descriptors that cross the clone.
 pub struct Inherited {
@@ -68,6 +70,7 @@ fn become_program(
     ];
     process::close_all_except(&keep_list(&all)).map_err(failed("close inherited descriptors"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
+    leave_keyring(launch)?;
     expect(inherited, b'm')?;
     // Only now: a process that is not dumpable cannot have its maps written.
     let hidden = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
@@ -94,6 +97,17 @@ fn become_program(
     let arguments = program.arguments(launch, &account)?;
     let error = process::execute(inherited.stub.as_fd(), &arguments.args, &arguments.env);
     Err(SetupError::step("execute the stub", &error))
+}
+
+/// The user's session keyring may hold secrets. Users have a quota of keyrings (200); beyond it, as on kernels without keys,
+/// the filter, which refuses keyctl(2), has to do.
+fn leave_keyring(launch: &Launch) -> Result<(), SetupError> {
+    match keyring::leave_session() {
+        Err(error) if launch.seccomp.is_none() && error.raw_os_error() != Some(libc::ENOSYS) => {
+            Err(SetupError::step("leave the session keyring", &error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Waits for the monitor's word; anything else means that it has given up, and then nobody waits for an answer.

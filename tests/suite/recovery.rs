@@ -238,6 +238,23 @@ fn a_full_disk_is_an_error_and_no_damage() {
 }
 
 #[test]
+fn the_exit_code_of_a_program_that_filled_the_disk_is_known() {
+    let env = test_env!();
+    let file = env.file("image.tar", busybox().docker_archive("busybox:latest"));
+    let line = format!(
+        "mount -t tmpfs -o size=12m,mode=0700 none $XDG_DATA_HOME && {0} load -q -i {file} && {0} run --network none --name full busybox sh -c 'cat /dev/zero > /x 2>/dev/null; cat /dev/zero > /y 2>/dev/null; exit 7'; echo code $?; {0} inspect --format '{{{{.State.ExitCode}}}}' full; {0} ps -a --format '{{{{.Status}}}}'; {0} rm full",
+        crate::env::bryo().display()
+    );
+    let run = env
+        .other(
+            "unshare",
+            &["--user", "--map-root-user", "--mount", "sh", "-c", &line],
+        )
+        .run();
+    assert!(run.stdout.contains("code 7\n7\nExited (7)"), "{run:?}");
+}
+
+#[test]
 fn a_lost_runtime_directory_loses_nothing() {
     let env = test_env!();
     env.busybox();
