@@ -14,7 +14,7 @@ pub struct Args {
     /// Show only images of this name: REPOSITORY[:TAG]
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// Show intermediate images too
+    /// Show images without a name too
     #[arg(short, long)]
     all: bool,
     /// Show digests

@@ -250,10 +250,18 @@ impl Containers {
         pairs.collect()
     }
 
-    /// The name of one container; the id's short form if it has lost it.
-    pub fn name_of(&self, id: &ContainerId) -> String {
-        self.names()
-            .remove(id)
+    /// The name of one container, first looked for where it was created; the id's short form if it has lost it.
+    pub fn name_of(&self, record: &Record) -> String {
+        let id = &record.id;
+        let created = record.config().map(|config| config.name).ok();
+        let owns = |name: &String| {
+            let name = name.parse().ok();
+            name.and_then(|name: ContainerName| self.owner_of(&name))
+                .is_some_and(|owner| owner.id == *id)
+        };
+        let found = created.filter(owns);
+        found
+            .or_else(|| self.names().remove(id))
             .unwrap_or_else(|| id.short().to_owned())
     }
 
@@ -355,6 +363,7 @@ mod tests {
     fn config() -> ContainerConfig {
         ContainerConfig {
             id: ContainerId::random().unwrap(),
+            name: String::new(),
             created: "2026-01-01T00:00:00Z".to_owned(),
             image: "x".to_owned(),
             image_id: "y".to_owned(),

@@ -9,7 +9,7 @@ use crate::sys::fs::remove_path;
 impl Engine {
     /// Removes a container; a running one only with `force`. Its files go with `empty_trash`.
     pub fn remove(&self, record: &Record, force: bool) -> Result<(), EngineError> {
-        let name = self.containers.name_of(&record.id);
+        let name = self.containers.name_of(record);
         if record.status().is_ok_and(|status| status.is_running()) {
             if !force {
                 return Err(EngineError::RemoveRunning { name });

@@ -24,7 +24,7 @@ impl Engine {
     /// Starts a created or ended container. Returns when its program runs.
     pub fn start(&self, record: &Record, options: StartOptions) -> Result<Session, EngineError> {
         let config = self.config_of(record)?;
-        let name = self.containers.name_of(&record.id);
+        let name = self.containers.name_of(record);
         let started = self.begin(record, &config, name.clone(), options);
         started.inspect_err(|_| self.forget(record, &config, &name))
     }

@@ -79,15 +79,21 @@ pub fn stat_at(directory: impl AsFd, name: &[u8]) -> io::Result<Option<Stat>> {
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
+    let meta = file.metadata()?;
+    if !meta.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
-    read_to_limit(file, limit)
+    // One read for the content and one for its end, not a dozen that double.
+    let expected = meta.len().min(limit) as usize + 1;
+    read_within(file, limit, Vec::with_capacity(expected))
 }
 
 /// Reads to the end; more than `limit` bytes is an error, never truncated.
 pub fn read_to_limit(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    read_within(reader, limit, Vec::new())
+}
+
+fn read_within(reader: impl Read, limit: u64, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     reader.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::new(

@@ -212,6 +212,7 @@ pub struct Image {
     pub layers: Vec<Vec<u8>>,
     pub config: Value,
     pub compression: Compression,
+    pub architecture: String,
 }
 
 impl Image {
@@ -220,6 +221,7 @@ impl Image {
             layers: layers.iter().map(Layer::tar).collect(),
             config,
             compression: Compression::None,
+            architecture: architecture().to_owned(),
         }
     }
 
@@ -243,7 +245,7 @@ impl Image {
     pub fn configuration(&self) -> Vec<u8> {
         let diff_ids: Vec<String> = self.layers.iter().map(|layer| digest(layer)).collect();
         let document = json!({
-            "architecture": architecture(),
+            "architecture": self.architecture,
             "os": "linux",
             "created": "2024-01-02T03:04:05Z",
             "config": self.config,
@@ -313,6 +315,34 @@ impl Image {
         }
         archive.tar()
     }
+}
+
+/// An OCI archive of one index with an image for each architecture, which names it in `/architecture`. The program in all
+/// of them is the host's.
+pub fn platforms_archive(architectures: &[&str], name: &str) -> Vec<u8> {
+    let mut archive = Layer::new().file("oci-layout", 0o644, r#"{"imageLayoutVersion":"1.0.0"}"#);
+    let mut manifests = Vec::new();
+    for architecture in architectures {
+        let mut image = busybox().with(&Layer::new().file("architecture", 0o644, architecture));
+        image.architecture = (*architecture).to_owned();
+        let (manifest, blobs) = image.blobs();
+        let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
+        entry["platform"] = json!({ "os": "linux", "architecture": architecture });
+        manifests.push(entry);
+        for (digest, bytes) in blobs.into_iter().chain([(digest(&manifest), manifest)]) {
+            archive = archive.file(&blob_name(&digest), 0o644, bytes);
+        }
+    }
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
+    let index = serde_json::to_vec(&index).expect("values are JSON");
+    let mut entry = descriptor(media_type, &index);
+    entry["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+    let top = json!({ "schemaVersion": 2, "manifests": [entry] });
+    archive
+        .file(&blob_name(&digest(&index)), 0o644, index)
+        .file("index.json", 0o644, top.to_string())
+        .tar()
 }
 
 fn blob_name(digest: &str) -> String {

@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use crate::env::TestEnv;
-use crate::image::Image;
+use crate::image::{Image, platforms_archive};
 use crate::process::eventually;
 
 /// `tester` with the password `secret`, as `htpasswd -B` writes it.
@@ -79,7 +79,16 @@ impl Registry {
 
     /// Puts an image there and gives its full name.
     pub fn push(&self, env: &TestEnv, image: &Image, name: &str) -> String {
-        let file = env.file("push.tar", image.oci_archive("pushed"));
+        self.push_archive(env, image.oci_archive("pushed"), name)
+    }
+
+    /// Puts an index there with an image for each architecture and gives its full name.
+    pub fn push_platforms(&self, env: &TestEnv, architectures: &[&str], name: &str) -> String {
+        self.push_archive(env, platforms_archive(architectures, "pushed"), name)
+    }
+
+    fn push_archive(&self, env: &TestEnv, archive: Vec<u8>, name: &str) -> String {
+        let file = env.file("push.tar", archive);
         let target = format!("docker://{}/{name}", self.address);
         let mut arguments = vec![
             "--insecure-policy",
@@ -87,6 +96,7 @@ impl Registry {
             "--quiet",
             "--dest-tls-verify=false",
             "--preserve-digests",
+            "--all",
         ];
         if self.access == Access::Basic {
             arguments.extend(["--dest-creds", "tester:secret"]);

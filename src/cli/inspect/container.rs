@@ -235,6 +235,7 @@ fn graph_driver(container: &ContainerSummary, place: &Place<'_>) -> Value {
 
 fn program(config: &ContainerConfig) -> Value {
     let process = &config.process;
+    let attached = |stream: &str| process.attached.iter().any(|known| known == stream);
     let set = |list: &[String]| -> Map<String, Value> {
         list.iter().map(|key| (key.clone(), json!({}))).collect()
     };
@@ -242,9 +243,9 @@ fn program(config: &ContainerConfig) -> Value {
         "Hostname": config.hostname,
         "Domainname": "",
         "User": process.user,
-        "AttachStdin": process.open_stdin,
-        "AttachStdout": true,
-        "AttachStderr": true,
+        "AttachStdin": attached("stdin"),
+        "AttachStdout": attached("stdout"),
+        "AttachStderr": attached("stderr"),
         "ExposedPorts": set(&process.exposed_ports),
         "Tty": process.tty,
         "OpenStdin": process.open_stdin,
