@@ -328,7 +328,7 @@ fn a_container_to_be_removed_whose_monitor_was_killed_starts_again_and_is_remove
     ];
     env.run(&[&run[..], &["echo >> /count; exec sleep 1000"]].concat())
         .ok();
-    eventually("it runs", || env.out(&["ps", "-q"]) != "");
+    eventually("it runs", || !env.out(&["ps", "-q"]).is_empty());
     for pid in pids(&env, "bryo: monitor again") {
         kill(pid, Signal::SIGKILL).expect("it is ours");
     }
