@@ -45,7 +45,16 @@ impl Engine {
             "Unable to find image '{}' locally",
             reference.familiar()
         ));
-        self.pull(&reference, request.platform.clone(), progress)?;
+        let outcome = self.pull(&reference, request.platform.clone(), progress)?;
+        for warning in &outcome.warnings {
+            note(&format!("WARNING: {warning}"));
+        }
+        if !request.quiet_pull {
+            outcome
+                .summary(&reference)
+                .iter()
+                .for_each(|line| note(line));
+        }
         Ok(store.resolve_reference(&reference)?)
     }
 
