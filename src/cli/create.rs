@@ -35,11 +35,7 @@ pub fn image_for(
 ) -> Result<Image, CliError> {
     let bars = Bars::new(&invocation.ui);
     let progress: &dyn Progress = if request.quiet_pull { &Silent } else { &bars };
-    let image = engine.obtain(request, progress, &mut |line| {
-        if !request.quiet_pull {
-            invocation.ui.note(line);
-        }
-    });
+    let image = engine.obtain(request, progress, &mut |line| invocation.ui.note(line));
     image.map_err(|error| {
         let unknown = matches!(&error, EngineError::Image(_));
         let error = CliError::engine(Kind::Engine, &error);

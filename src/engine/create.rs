@@ -36,6 +36,7 @@ impl Engine {
             .as_deref()
             .map(str::parse::<ContainerName>)
             .transpose()?;
+        tracing::debug!(image = request.image, id = %image.id, "create a container");
         self.containers.prepare()?;
         let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
         let network = network(request.network, self.config.network_default, &image.config);

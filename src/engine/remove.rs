@@ -26,6 +26,7 @@ impl Engine {
         if locked.is_none() {
             return Err(EngineError::RemoveRunning { name });
         }
+        tracing::debug!(name, "discard the container");
         self.containers.discard(record, &name)?;
         self.forget_socket(&record.id);
         Ok(())

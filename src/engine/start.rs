@@ -37,6 +37,7 @@ impl Engine {
         options: StartOptions,
     ) -> Result<Session, EngineError> {
         self.wait_for_last_monitor(record, &name)?;
+        tracing::debug!(name, network = config.host.network, "prepare the launch");
         let prepared = self.prepare(record, config)?;
         let (ours, theirs) = socket::pair().map_err(EngineError::system("make a socket pair"))?;
         socket::set_nonblocking(theirs.as_fd()).map_err(EngineError::system("prepare a socket"))?;
@@ -59,8 +60,10 @@ impl Engine {
             })
         });
         let entered = entered.map_err(|error| self.explain_home(error))?;
+        tracing::debug!(name, "wait for the monitor");
         let mut connection = Connection::over(ours);
         let reply = connection.reply();
+        tracing::debug!(name, ?reply, "the monitor answered");
         let _ = pidfd::wait_child(entered.pid);
         drop(entered.lock);
         match reply {

@@ -24,6 +24,11 @@ impl Engine {
         if !record.status().is_ok_and(|status| status.is_running()) {
             return Err(EngineError::NotRunning { name });
         }
+        tracing::debug!(
+            name,
+            signal = signal.number(),
+            "ask the monitor for a signal"
+        );
         let mut connection = self.connect(record, &name)?;
         connection
             .request(&Request::Signal(signal.number()))

@@ -129,6 +129,7 @@ struct Setup<'a> {
 
 impl Setup<'_> {
     fn execute(&mut self, step: &SetupStep) -> Result<(), SetupError> {
+        tracing::debug!(step = describe(step), "set up");
         let done = match step {
             SetupStep::CgroupNamespace => namespace::leave(CloneFlags::CLONE_NEWCGROUP),
             SetupStep::Loopback => network::bring_up("lo"),

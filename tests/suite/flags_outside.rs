@@ -6,7 +6,7 @@ use std::net::{TcpListener, TcpStream};
 use nix::sys::signal::Signal;
 
 use crate::env::test_env;
-use crate::image::busybox;
+use crate::image::{busybox, platforms};
 use crate::need::{Need, need};
 use crate::process::eventually;
 use crate::registry::{Access, Registry};
@@ -215,7 +215,7 @@ fn publish_reaches_the_program() {
     for way in WAYS {
         for flag in ["-p", "--publish"] {
             let publish = format!("{address}:8080");
-            let program = ["busybox", "nc", "-lk", "-p", "8080", "-e", "echo", "pong"];
+            let program = ["busybox", "nc", "-ll", "-p", "8080", "-e", "echo", "pong"];
             let id = way.start(&env, &[&[flag, &publish], &program[..]].concat());
             eventually("an answer", || {
                 let mut text = String::new();
@@ -276,7 +276,7 @@ fn platform_chooses_the_image() {
     let env = test_env!();
     need!(Need::Program("docker-registry"), Need::Program("skopeo"));
     let registry = Registry::start(&env, Access::Http);
-    let name = registry.push_platforms(&env, &["amd64", "arm64"], "both");
+    let name = registry.push_index(&env, &platforms(), "both");
     for way in WAYS {
         for architecture in ["amd64", "arm64"] {
             let platform = format!("linux/{architecture}");

@@ -1,5 +1,6 @@
 //! Makes images, good and hostile, byte by byte. Never uses the program under test.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 
@@ -212,7 +213,7 @@ pub struct Image {
     pub layers: Vec<Vec<u8>>,
     pub config: Value,
     pub compression: Compression,
-    pub architecture: String,
+    pub architecture: &'static str,
 }
 
 impl Image {
@@ -221,7 +222,7 @@ impl Image {
             layers: layers.iter().map(Layer::tar).collect(),
             config,
             compression: Compression::None,
-            architecture: architecture().to_owned(),
+            architecture: architecture(),
         }
     }
 
@@ -239,6 +240,12 @@ impl Image {
 
     pub fn compressed(mut self, compression: Compression) -> Image {
         self.compression = compression;
+        self
+    }
+
+    /// The same image, said to be for another processor.
+    pub fn on(mut self, architecture: &'static str) -> Image {
+        self.architecture = architecture;
         self
     }
 
@@ -302,47 +309,47 @@ impl Image {
 
     /// An OCI image layout in a tar.
     pub fn oci_archive(&self, name: &str) -> Vec<u8> {
-        let (manifest, blobs) = self.blobs();
-        let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
-        entry["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
-        let index = json!({ "schemaVersion": 2, "manifests": [entry] });
-        let mut archive = Layer::new()
-            .file("oci-layout", 0o644, r#"{"imageLayoutVersion":"1.0.0"}"#)
-            .file("index.json", 0o644, index.to_string())
-            .file(&blob_name(&digest(&manifest)), 0o644, &manifest);
-        for (digest, bytes) in blobs {
-            archive = archive.file(&blob_name(&digest), 0o644, bytes);
-        }
-        archive.tar()
+        let files = layout(std::slice::from_ref(self), name);
+        let add =
+            |archive: Layer, (path, bytes): (&String, &Vec<u8>)| archive.file(path, 0o644, bytes);
+        files.iter().fold(Layer::new(), add).tar()
     }
 }
 
-/// An OCI archive of one index with an image for each architecture, which names it in `/architecture`. The program in all
-/// of them is the host's.
-pub fn platforms_archive(architectures: &[&str], name: &str) -> Vec<u8> {
-    let mut archive = Layer::new().file("oci-layout", 0o644, r#"{"imageLayoutVersion":"1.0.0"}"#);
-    let mut manifests = Vec::new();
-    for architecture in architectures {
-        let mut image = busybox().with(&Layer::new().file("architecture", 0o644, architecture));
-        image.architecture = (*architecture).to_owned();
+/// The files of an OCI image layout with one name: an image, or where there are several an index of them.
+pub fn layout(images: &[Image], name: &str) -> BTreeMap<String, Vec<u8>> {
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let mut files = BTreeMap::new();
+    let mut keep = |bytes: Vec<u8>| files.insert(blob_name(&digest(&bytes)), bytes);
+    let mut entries = Vec::new();
+    for image in images {
         let (manifest, blobs) = image.blobs();
-        let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
-        entry["platform"] = json!({ "os": "linux", "architecture": architecture });
-        manifests.push(entry);
-        for (digest, bytes) in blobs.into_iter().chain([(digest(&manifest), manifest)]) {
-            archive = archive.file(&blob_name(&digest), 0o644, bytes);
+        let mut entry = descriptor(MANIFEST, &manifest);
+        entry["platform"] = json!({ "os": "linux", "architecture": image.architecture });
+        entries.push(entry);
+        keep(manifest);
+        for (_, bytes) in blobs {
+            keep(bytes);
         }
     }
-    let media_type = "application/vnd.oci.image.index.v1+json";
-    let index = json!({ "schemaVersion": 2, "mediaType": media_type, "manifests": manifests });
-    let index = serde_json::to_vec(&index).expect("values are JSON");
-    let mut entry = descriptor(media_type, &index);
+    let mut entry = match entries.as_slice() {
+        [one] => one.clone(),
+        _ => {
+            let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries })
+                .to_string()
+                .into_bytes();
+            let entry = descriptor(INDEX, &index);
+            keep(index);
+            entry
+        }
+    };
     entry["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
     let top = json!({ "schemaVersion": 2, "manifests": [entry] });
-    archive
-        .file(&blob_name(&digest(&index)), 0o644, index)
-        .file("index.json", 0o644, top.to_string())
-        .tar()
+    files.insert("index.json".to_owned(), top.to_string().into_bytes());
+    let version = br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec();
+    files.insert("oci-layout".to_owned(), version);
+    files
 }
 
 fn blob_name(digest: &str) -> String {
@@ -417,4 +424,12 @@ pub fn busybox() -> Image {
         "Cmd": ["sh"],
     });
     Image::new(&[busybox_layer()], config)
+}
+
+/// One image for each of two processors, which names it in `/architecture`; the program in both is the host's.
+pub fn platforms() -> [Image; 2] {
+    ["amd64", "arm64"].map(|name| {
+        let layer = Layer::new().file("architecture", 0o644, name);
+        busybox().with(&layer).on(name)
+    })
 }

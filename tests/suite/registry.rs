@@ -5,7 +5,7 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use crate::env::TestEnv;
-use crate::image::{Image, platforms_archive};
+use crate::image::{Image, layout};
 use crate::process::eventually;
 
 /// `tester` with the password `secret`, as `htpasswd -B` writes it.
@@ -79,32 +79,36 @@ impl Registry {
 
     /// Puts an image there and gives its full name.
     pub fn push(&self, env: &TestEnv, image: &Image, name: &str) -> String {
-        self.push_archive(env, image.oci_archive("pushed"), name)
+        self.copy(
+            env,
+            std::slice::from_ref(image),
+            name,
+            &["--preserve-digests"],
+        )
     }
 
-    /// Puts an index there with an image for each architecture and gives its full name.
-    pub fn push_platforms(&self, env: &TestEnv, architectures: &[&str], name: &str) -> String {
-        self.push_archive(env, platforms_archive(architectures, "pushed"), name)
+    /// The same as an index of images for several platforms.
+    pub fn push_index(&self, env: &TestEnv, images: &[Image], name: &str) -> String {
+        self.copy(env, images, name, &["--all", "--preserve-digests"])
     }
 
-    fn push_archive(&self, env: &TestEnv, archive: Vec<u8>, name: &str) -> String {
-        let file = env.file("push.tar", archive);
+    /// From a directory, because skopeo unpacks archives with their owners, which an ordinary user can't give.
+    fn copy(&self, env: &TestEnv, images: &[Image], name: &str, options: &[&str]) -> String {
+        let directory = env.path("home/push");
+        for (path, bytes) in layout(images, "pushed") {
+            env.file(&format!("push/{path}"), bytes);
+        }
+        let source = format!("oci:{}:pushed", directory.display());
         let target = format!("docker://{}/{name}", self.address);
-        let mut arguments = vec![
-            "--insecure-policy",
-            "copy",
-            "--quiet",
-            "--dest-tls-verify=false",
-            "--preserve-digests",
-            "--all",
-        ];
+        let mut arguments = vec!["--insecure-policy", "copy", "--quiet"];
+        arguments.push("--dest-tls-verify=false");
         if self.access == Access::Basic {
             arguments.extend(["--dest-creds", "tester:secret"]);
         }
-        let source = format!("oci-archive:{file}:pushed");
+        arguments.extend(options);
         arguments.extend([source.as_str(), target.as_str()]);
         env.other("skopeo", &arguments).run().ok();
-        fs::remove_file(file).expect("it was just written");
+        fs::remove_dir_all(directory).expect("it was just written");
         format!("{}/{name}", self.address)
     }
 }
