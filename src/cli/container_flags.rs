@@ -12,6 +12,7 @@ use crate::engine::request::{
     CreateRequest, Label, Mount, NetworkMode, SeccompChoice, SecurityOption, Size, Sysctl, Ulimit,
     Variable, capability_name, duplicate_target, parse_env_file, parse_variable,
 };
+use crate::net::ports::PortSpec;
 
 #[derive(Args, Debug)]
 pub struct ContainerFlags {
@@ -212,7 +213,7 @@ impl ContainerFlags {
             shm_size: shm_size(self.shm_size.as_deref())?,
             platform: self.platform,
             network,
-            ports: self.publish,
+            ports: ports(&self.publish)?,
             tty: self.tty,
             interactive: self.interactive,
             auto_remove: self.rm,
@@ -323,6 +324,15 @@ fn security(text: &str) -> Result<SecurityOption, CliError> {
         CliError::usage(format!("reading seccomp profile ({path}) failed: {error}"))
     })?;
     Ok(SecurityOption::Seccomp(SeccompChoice::Profile(profile)))
+}
+
+/// What `-p` says, in its one canonical form.
+fn ports(flags: &[String]) -> Result<Vec<String>, CliError> {
+    let canonical = |text: &String| match text.parse::<PortSpec>() {
+        Ok(spec) => Ok(spec.to_string()),
+        Err(error) => Err(CliError::usage(error.to_string())),
+    };
+    flags.iter().map(canonical).collect()
 }
 
 fn sysctls(flags: &[String]) -> Result<BTreeMap<String, String>, CliError> {

@@ -46,13 +46,9 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         invocation.ui.warning(warning);
     }
     if !args.quiet {
-        let status = match outcome.up_to_date {
-            true => "Image is up to date for",
-            false => "Downloaded newer image for",
-        };
-        invocation
-            .ui
-            .note(&format!("Status: {status} {}", reference.familiar()));
+        for line in outcome.summary(&reference) {
+            invocation.ui.line(&line)?;
+        }
     }
     invocation.ui.line(&reference.to_string())?;
     Ok(0)

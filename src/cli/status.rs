@@ -6,8 +6,7 @@ use jiff::tz::TimeZone;
 use super::table::Row;
 use super::units;
 use crate::container::{ContainerConfig, Status};
-use crate::engine::ContainerSummary;
-use crate::net::ports::PortSpec;
+use crate::engine::{ContainerSummary, PublishedPort};
 
 /// `created`, `running`, `exited`.
 pub fn state(status: &Status) -> &'static str {
@@ -125,22 +124,6 @@ fn ports(container: &ContainerSummary) -> String {
     if !container.status.is_running() {
         return String::new();
     }
-    let published = container.config.host.ports.iter().filter_map(|text| {
-        let port: PortSpec = text.parse().ok()?;
-        let host = port.host.map(|range| range.to_string()).unwrap_or_default();
-        let ip = port.host_ip.map_or_else(
-            || "0.0.0.0".to_owned(),
-            |ip| match ip {
-                std::net::IpAddr::V6(ip) => format!("[{ip}]"),
-                std::net::IpAddr::V4(ip) => ip.to_string(),
-            },
-        );
-        Some((
-            format!("{ip}:{host}->{}/{}", port.container, port.protocol),
-            format!("{}/{}", port.container, port.protocol),
-        ))
-    });
-    let published: Vec<(String, String)> = published.collect();
     let exposed =
         container
             .config
@@ -151,8 +134,9 @@ fn ports(container: &ContainerSummary) -> String {
                 true => port.clone(),
                 false => format!("{port}/tcp"),
             });
-    let rest = exposed.filter(|port| !published.iter().any(|(_, inside)| inside == port));
-    let mut all: Vec<String> = published.iter().map(|(shown, _)| shown.clone()).collect();
+    let published = &container.ports;
+    let rest = exposed.filter(|port| !published.iter().any(|known| known.inside() == *port));
+    let mut all: Vec<String> = published.iter().map(PublishedPort::shown).collect();
     all.extend(rest);
     all.join(", ")
 }

@@ -174,7 +174,7 @@ impl Setting for DetachKeys {
 pub struct RegistryHost {
     /// The host, with an optional port, that is asked instead of the one in the reference.
     pub location: Option<String>,
-    /// Plain HTTP and unverified certificates are accepted.
+    /// Plain HTTP is spoken to it, on whatever host it is. It never means that a certificate goes unchecked.
     pub insecure: Option<bool>,
 }
 

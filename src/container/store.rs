@@ -13,6 +13,7 @@ use super::record::Record;
 use super::state::LockedRecord;
 use crate::paths::{Paths, PathsError};
 use crate::sys::fs::sync_directory;
+use crate::sys::lock;
 
 /// The container half of the store.
 #[derive(Clone, Debug)]
@@ -123,7 +124,7 @@ impl Containers {
     /// held by the lock that is returned, and nobody can start it any more.
     pub fn is_abandoned(&self, record: &Record) -> Option<LockedRecord> {
         let directory = File::open(&record.directory).ok()?;
-        let free = crate::sys::fs::flock(&directory, true, false).unwrap_or(false);
+        let free = lock::try_hold_alone(&directory).unwrap_or(false);
         if !free {
             return None;
         }
@@ -288,7 +289,7 @@ impl Containers {
         };
         let lock = |path: PathBuf| {
             let lock = File::open(&path).ok()?;
-            let free = crate::sys::fs::flock(&lock, true, false).unwrap_or(false);
+            let free = lock::try_hold_alone(&lock).unwrap_or(false);
             free.then_some(Rubbish { path, lock })
         };
         entries
@@ -302,15 +303,18 @@ impl Containers {
 fn write_record(directory: &Path, config: &ContainerConfig, durable: bool) -> io::Result<File> {
     let mut private = DirBuilder::new();
     private.mode(0o700);
+    // Until it is locked it looks like rubbish: a sweep may hold it, or it may be gone again.
     let locked = loop {
-        private.create(directory)?;
-        // Until it is locked it looks like rubbish, and may be gone again.
+        match private.create(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         match File::open(directory) {
             Ok(made) => {
-                crate::sys::fs::flock(&made, true, true)?;
-                if rustix::fs::fstat(&made)?.st_nlink > 0 {
+                if lock::try_hold_alone(&made)? && rustix::fs::fstat(&made)?.st_nlink > 0 {
                     break made;
                 }
+                std::thread::yield_now();
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),

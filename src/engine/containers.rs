@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::request::{PsRequest, Status as StatusWord};
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, ContainerId, Record, Status};
+use crate::monitor::PublishedPort;
 
 /// Bytes of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct ContainerSummary {
     pub name: String,
     pub config: ContainerConfig,
     pub status: Status,
+    /// The host's ports that lead into it now.
+    pub ports: Vec<PublishedPort>,
     /// Only where it was asked for.
     pub size: Option<SizeOf>,
 }
@@ -78,7 +81,12 @@ impl Engine {
             path: record.path("state"),
             source,
         })?;
+        let ports = match status.is_running() {
+            true => PublishedPort::read(&record.directory),
+            false => Vec::new(),
+        };
         Ok(ContainerSummary {
+            ports,
             record,
             name,
             config,

@@ -110,7 +110,7 @@ fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {
     let publish = |text: &str| {
         host.ports
             .iter()
-            .any(|spec| spec.ends_with(&format!(":{}", port(text))))
+            .any(|spec| spec.rsplit(':').next() == Some(port(text).as_str()))
     };
     let expose = |text: &str| {
         let exposed = summary.config.process.exposed_ports.iter();

@@ -28,6 +28,8 @@ pub use start::StartOptions;
 pub use storage::StorageChoice;
 pub use worker::RoleFailure;
 
+pub use crate::monitor::PublishedPort;
+
 use std::path::PathBuf;
 
 use crate::config::Config;

@@ -43,13 +43,22 @@ impl Engine {
             self.install_builtin(&reference)?;
             return Ok(store.resolve_reference(&reference)?);
         }
-        if !request.quiet_pull {
-            note(&format!(
-                "Unable to find image '{}' locally",
-                reference.familiar()
-            ));
+        let said = |line: String, note: &mut dyn FnMut(&str)| {
+            if !request.quiet_pull {
+                note(&line);
+            }
+        };
+        if !here {
+            let name = reference.familiar();
+            said(format!("Unable to find image '{name}' locally"), note);
         }
-        self.pull(&reference, request.platform.clone(), progress)?;
+        let outcome = self.pull(&reference, request.platform.clone(), progress)?;
+        for warning in &outcome.warnings {
+            note(&format!("WARNING: {warning}"));
+        }
+        for line in outcome.summary(&reference) {
+            said(line, note);
+        }
         Ok(store.resolve_reference(&reference)?)
     }
 

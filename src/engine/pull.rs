@@ -37,6 +37,20 @@ pub struct PullOutcome {
     pub warnings: Vec<String>,
 }
 
+impl PullOutcome {
+    /// Docker's last two lines about a pull.
+    pub fn summary(&self, reference: &Reference) -> [String; 2] {
+        let status = match self.up_to_date {
+            true => "Image is up to date for",
+            false => "Downloaded newer image for",
+        };
+        [
+            format!("Digest: {}", self.digest),
+            format!("Status: {status} {}", reference.familiar()),
+        ]
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum PullError {
     #[error(transparent)]

@@ -150,9 +150,11 @@ impl Engine {
         record: &Record,
         name: &str,
     ) -> Result<(), EngineError> {
-        let held = record
-            .is_held()
-            .map_err(EngineError::system("ask for the container's lock"))?;
+        let held = match record.is_held() {
+            // It removed itself with its end.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(EngineError::system("ask for the container's lock"))?,
+        };
         let ended = matches!(record.status(), Ok(Status::Exited(_)));
         let monitor = record
             .last_run()

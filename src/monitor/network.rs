@@ -1,6 +1,7 @@
 //! The container's own network helper: pasta, started while the root is set up and ready before the program runs.
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -89,6 +90,17 @@ impl PublishedPort {
             container_port: mapping.container_port,
             protocol: mapping.protocol.to_string(),
         }
+    }
+
+    /// `80/tcp`.
+    pub fn inside(&self) -> String {
+        format!("{}/{}", self.container_port, self.protocol)
+    }
+
+    /// As docker's `ps` shows it: `0.0.0.0:8080->80/tcp`.
+    pub fn shown(&self) -> String {
+        let host = SocketAddr::new(self.host_ip, self.host_port);
+        format!("{host}->{}", self.inside())
     }
 
     /// The ports of a container's last start.

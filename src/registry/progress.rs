@@ -5,7 +5,7 @@ use crate::image::Digest;
 /// Called from the threads of a transfer, so from several at once. Layers are named by their compressed digest, which is
 /// what a registry's manifest and docker's output show.
 pub trait Progress: Sync {
-    /// One line of news about the whole transfer: `Digest: sha256:…`, a retry and its reason.
+    /// One line of news about the whole transfer: a retry and its reason.
     fn note(&self, line: &str);
 
     /// The manifest is known: these layers, bottom first, with their compressed sizes in bytes.

@@ -64,7 +64,6 @@ pub fn pull(
     }
     let layers = pull_layers(&found.manifest, &image.rootfs.diff_ids);
     pull.fetch(&layers, sink, progress)?;
-    progress.note(&format!("Digest: {}", found.named_digest));
     Ok(Pulled {
         manifest: found.bytes,
         media_type: found.media_type,

@@ -8,9 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, Stat,
-};
+use super::lock;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 
 /// How a path below a root may be walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,7 +144,7 @@ fn temporary_file(directory: &OwnedFd, name: &OsStr) -> io::Result<(String, File
         );
         match rustix::fs::openat(directory, &temporary, flags, Mode::RUSR | Mode::WUSR) {
             // Locked by its writer: an unlocked one is rubbish. A sweep may have been faster than the lock.
-            Ok(fd) if flock(&fd, true, false)? && rustix::fs::fstat(&fd)?.st_nlink > 0 => {
+            Ok(fd) if lock::try_hold_alone(&fd)? && rustix::fs::fstat(&fd)?.st_nlink > 0 => {
                 return Ok((temporary, File::from(fd)));
             }
             Ok(_) | Err(rustix::io::Errno::EXIST) => {}
@@ -181,24 +180,6 @@ pub fn rename_new(directory: impl AsFd, from: &[u8], to: &[u8]) -> io::Result<bo
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Ok(false),
         Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Locks a file or directory with `flock(2)`; `false` if `wait` is not set and somebody else has it.
-pub fn flock(fd: impl AsFd, exclusive: bool, wait: bool) -> io::Result<bool> {
-    let operation = match (exclusive, wait) {
-        (true, true) => FlockOperation::LockExclusive,
-        (true, false) => FlockOperation::NonBlockingLockExclusive,
-        (false, true) => FlockOperation::LockShared,
-        (false, false) => FlockOperation::NonBlockingLockShared,
-    };
-    loop {
-        match rustix::fs::flock(&fd, operation) {
-            Ok(()) => return Ok(true),
-            Err(rustix::io::Errno::AGAIN) if !wait => return Ok(false),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
     }
 }
 

@@ -310,6 +310,37 @@ fn a_killed_monitor_takes_a_first_process_with_it_that_changed_its_user_itself()
 }
 
 #[test]
+fn a_container_to_be_removed_whose_monitor_was_killed_starts_again_and_is_removed() {
+    // Its overlay was volatile: the kernel refuses to mount such a one again.
+    let env = test_env!();
+    env.busybox();
+    let run = [
+        "run",
+        "-d",
+        "--rm",
+        "--network",
+        "none",
+        "--name",
+        "again",
+        "busybox",
+        "sh",
+        "-c",
+    ];
+    env.run(&[&run[..], &["echo >> /count; exec sleep 1000"]].concat())
+        .ok();
+    eventually("it runs", || !env.out(&["ps", "-q"]).is_empty());
+    for pid in pids(&env, "bryo: monitor again") {
+        kill(pid, Signal::SIGKILL).expect("it is ours");
+    }
+    eventually("every process is gone", || env.processes().is_empty());
+    env.run(&["start", "again"]).ok();
+    let driver = env.out(&["inspect", "--format", "{{.GraphDriver.Name}}", "again"]);
+    assert_eq!(driver, "overlay2");
+    env.run(&["rm", "-f", "again"]).ok();
+    assert!(env.containers().is_empty());
+}
+
+#[test]
 fn a_stopped_monitor_holds_nobody_up() {
     let env = test_env!();
     env.busybox();

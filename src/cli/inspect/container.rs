@@ -46,7 +46,7 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
         "GraphDriver": graph_driver(container, place),
         "Mounts": config.host.mounts.iter().map(mount_point).collect::<Vec<_>>(),
         "Config": program(config),
-        "NetworkSettings": network(&config.host, container.status.is_running()),
+        "NetworkSettings": network(container),
     });
     if let (Some(size), Some(map)) = (container.size, document.as_object_mut()) {
         map.insert("SizeRw".to_owned(), size.own.into());
@@ -266,31 +266,58 @@ fn program(config: &ContainerConfig) -> Value {
     })
 }
 
-/// `{"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}`.
+/// What was asked for: `{"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}`.
 fn bindings(host: &HostConfig) -> Value {
-    let mut ports: Map<String, Value> = Map::new();
-    for text in &host.ports {
-        let Ok(port) = text.parse::<PortSpec>() else {
-            continue;
-        };
+    let specs = host.ports.iter().filter_map(|text| text.parse().ok());
+    let expanded = specs.flat_map(|spec: PortSpec| spec.expand());
+    by_port(expanded.map(|port| {
+        let ip = port.host_ip.map(|ip| ip.to_string()).unwrap_or_default();
+        let outside = port.host.map(|range| range.to_string()).unwrap_or_default();
         let inside = format!("{}/{}", port.container, port.protocol);
-        let outside = json!({
-            "HostIp": port.host_ip.map(|ip| ip.to_string()).unwrap_or_default(),
-            "HostPort": port.host.map(|range| range.to_string()).unwrap_or_default(),
-        });
-        if let Value::Array(list) = ports.entry(inside).or_insert_with(|| json!([])) {
-            list.push(outside);
-        }
-    }
-    ports.into()
+        (inside, ip, outside)
+    }))
 }
 
-fn network(host: &HostConfig, running: bool) -> Value {
-    let name = host.network.clone();
+/// What the container's ports are now; one that is only exposed is `null`.
+fn ports(container: &ContainerSummary) -> Value {
+    if !container.status.is_running() {
+        return json!({});
+    }
+    let published = container.ports.iter();
+    let mut ports = by_port(published.map(|port| {
+        let (ip, outside) = (port.host_ip.to_string(), port.host_port.to_string());
+        (port.inside(), ip, outside)
+    }));
+    for text in &container.config.process.exposed_ports {
+        let inside = match text.contains('/') {
+            true => text.clone(),
+            false => format!("{text}/tcp"),
+        };
+        if let Value::Object(ports) = &mut ports {
+            ports.entry(inside).or_insert(Value::Null);
+        }
+    }
+    ports
+}
+
+/// A map from the container's port, as in `80/tcp`, to the host's addresses and ports.
+fn by_port(ports: impl Iterator<Item = (String, String, String)>) -> Value {
+    let mut map: Map<String, Value> = Map::new();
+    for (inside, ip, outside) in ports {
+        let binding = json!({ "HostIp": ip, "HostPort": outside });
+        if let Value::Array(list) = map.entry(inside).or_insert_with(|| json!([])) {
+            list.push(binding);
+        }
+    }
+    map.into()
+}
+
+fn network(container: &ContainerSummary) -> Value {
+    let name = container.config.host.network.clone();
     json!({
         "SandboxID": "",
         "SandboxKey": "",
-        "Ports": if running { bindings(host) } else { json!({}) },
+        "Ports": ports(container),
         "Networks": {name: {
             "IPAMConfig": null,
             "Links": null,

@@ -161,7 +161,7 @@ pub struct CreateRequest {
     /// `linux/arm64/v8`; None: the host's.
     pub platform: Option<String>,
     pub network: NetworkMode,
-    /// As typed, checked by the cli with `net::PortSpec`.
+    /// `net::PortSpec`s in their canonical form.
     pub ports: Vec<String>,
     pub tty: bool,
     /// Keep the standard input open.
