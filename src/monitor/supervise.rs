@@ -370,6 +370,8 @@ impl Monitor {
 
     /// The exit becomes visible, then known to the clients; only then the kernel's teardown of the namespaces begins.
     fn end(mut self, code: i32) {
+        // Without its root the program may have died of a page it could not load any more: the reason is what counts.
+        let code = if self.failure.is_some() { 137 } else { code };
         let _ = self.log.finish();
         let exit = ExitRecord {
             run: self.state.run,
