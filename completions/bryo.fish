@@ -72,7 +72,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand run" -l stop-signal -d 'Signal
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l cap-add -d 'Add a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l cap-drop -d 'Drop a capability' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l shm-size -d 'Size of /dev/shm' -r
@@ -112,7 +112,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand create" -l stop-signal -d 'Sig
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l cap-add -d 'Add a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l cap-drop -d 'Drop a capability' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l shm-size -d 'Size of /dev/shm' -r
@@ -221,7 +221,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cap-add -d 'Add a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cap-drop -d 'Drop a capability' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l shm-size -d 'Size of /dev/shm' -r
@@ -261,7 +261,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cap-add -d 'Add a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cap-drop -d 'Drop a capability' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l shm-size -d 'Size of /dev/shm' -r

@@ -63,8 +63,6 @@ pub struct HostConfig {
     pub cap_drop: Vec<String>,
     pub privileged: bool,
     pub no_new_privileges: bool,
-    /// As given to `--security-opt`.
-    pub security: Vec<String>,
     /// The text of a seccomp profile, or `unconfined`; None is the built-in one.
     pub seccomp: Option<String>,
     pub open_system_paths: bool,

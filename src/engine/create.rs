@@ -270,6 +270,7 @@ fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConf
     for option in &request.security {
         match option {
             SecurityOption::NoNewPrivileges(on) => host.no_new_privileges = *on,
+            SecurityOption::OpenSystemPaths => host.open_system_paths = true,
             SecurityOption::Seccomp(SeccompChoice::Default) => host.seccomp = None,
             SecurityOption::Seccomp(SeccompChoice::Unconfined) => {
                 host.seccomp = Some("unconfined".to_owned())

@@ -61,6 +61,17 @@ fn security_opt_sets_no_new_privileges() {
             &[&["--security-opt", "no-new-privileges"], &STATUS[..]].concat(),
         );
         assert_eq!(status(&out, "NoNewPrivs"), "1", "{way:?}");
+        let covered = [
+            "busybox",
+            "grep",
+            "-c",
+            " /proc/sys ",
+            "/proc/self/mountinfo",
+        ];
+        assert_eq!(way.out(&env, &covered), "1", "{way:?}");
+        let open = ["--security-opt", "systempaths=unconfined"];
+        let open = way.run(&env, &[&open[..], &covered].concat());
+        assert_eq!(open.code(1).out(), "0", "{way:?}");
     }
 }
 

@@ -167,6 +167,9 @@ fn security(host: &HostConfig) -> Value {
             .as_ref()
             .map(|profile| format!("seccomp={profile}")),
     );
+    if host.open_system_paths {
+        options.push("systempaths=unconfined".to_owned());
+    }
     list_or_null(&options)
 }
 
