@@ -20,25 +20,26 @@ pub struct Args {
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.container.request(&invocation.ui)?;
     let engine = invocation.engine()?;
-    let image = image_for(invocation, &engine, &request)?;
+    let image = image_for(invocation, &engine, &request, Kind::Failed)?;
     let created = engine.create(&request, &image, false);
     let (record, _) = created.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     invocation.ui.line(record.id.as_str())?;
     Ok(0)
 }
 
-/// The image of a container, fetched first where the pull policy says so.
+/// The image of a container, fetched first where the pull policy says so; `kind` is what failing means to the verb.
 pub fn image_for(
     invocation: &Invocation,
     engine: &Engine,
     request: &CreateRequest,
+    kind: Kind,
 ) -> Result<Image, CliError> {
     let bars = Bars::new(&invocation.ui);
     let progress: &dyn Progress = if request.quiet_pull { &Silent } else { &bars };
     let image = engine.obtain(request, progress, &mut |line| invocation.ui.note(line));
     image.map_err(|error| {
         let unknown = matches!(&error, EngineError::Image(_));
-        let error = CliError::engine(Kind::Engine, &error);
+        let error = CliError::engine(kind, &error);
         match request.pull {
             PullPolicy::Never if unknown => error.hint(format!("bryo pull {}", request.image)),
             _ => error,

@@ -52,7 +52,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.request(invocation)?;
     let attachment = Attachment::of(&request)?;
     let engine = invocation.engine()?;
-    let image = image_for(invocation, &engine, &request.create)?;
+    let image = image_for(invocation, &engine, &request.create, Kind::Engine)?;
     let failed = |error: EngineError| CliError::engine(Kind::Engine, &error);
     invocation.warn_of_host(&engine, &image);
     let created = engine.create(&request.create, &image, true);
