@@ -52,6 +52,11 @@ pub enum HomeError {
 pub struct Gate(Option<OwnedFd>);
 
 impl Gate {
+    /// The home is being made for this child: nobody can be found in it yet.
+    pub fn is_new(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Waits for the map; `false` if the parent failed or died, and then nothing may be done.
     pub fn wait(self) -> bool {
         match self.0 {
@@ -109,7 +114,12 @@ impl Home<'_> {
     /// The user namespace of a living member: by the record, else by the container records.
     fn find(&self) -> Option<Found> {
         let recorded = read_record(&self.paths.home_record()).and_then(open_member);
-        recorded.or_else(|| (self.members)().into_iter().find_map(open_member))
+        recorded.or_else(|| {
+            let found = (self.members)().into_iter().find_map(open_member)?;
+            // So that the next command need not search; if it fails, that one searches too.
+            let _ = record(self.paths, found.member);
+            Some(found)
+        })
     }
 }
 
@@ -134,7 +144,7 @@ fn read_record(path: &Path) -> Option<ProcessName> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-/// Names the calling process as one to join. Called by a new member, once it is one.
+/// Names a process as one to join. Called by the first member, once it is one, and where the record had to be found again.
 pub fn record(paths: &Paths, member: ProcessName) -> io::Result<()> {
     let text = serde_json::to_vec(&member).map_err(io::Error::other)?;
     let path = paths.home_record();
