@@ -128,6 +128,7 @@ fn become_ready(
         (Some(network), Some(namespace)) => Some(network.begin(namespace.as_fd())?),
         _ => None,
     };
+    tracing::debug!(pid = init.host_pid, "wait for init");
     let master = init.wait_ready().map_err(StartFailure::Setup)?;
     if let Some(helper) = helper {
         helper.finish(&orders.directory)?;

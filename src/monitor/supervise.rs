@@ -88,6 +88,7 @@ fn refuse(client: OwnedFd, operation: &str, error: &io::Error) -> i32 {
 fn supervise(orders: Orders, birth: Birth) -> i32 {
     role::set(&format!("monitor {}", orders.name));
     let _ = rustix::process::chdir("/");
+    tracing::debug!(id = %orders.id, "begin");
     let mut client = Client::new(birth.client);
     let begun = Monitor::begin(orders, birth.gate);
     let (mut monitor, started) = match begun {
@@ -99,10 +100,12 @@ fn supervise(orders: Orders, birth: Birth) -> i32 {
     };
     client.attach = monitor.orders.attach;
     client.waits = monitor.orders.wait;
+    tracing::debug!(pid = monitor.init.host_pid, "the program runs");
     client.reply(&Reply::Started);
     monitor.clients.push(client);
     process::trim_memory();
     let code = monitor.watch(started);
+    tracing::debug!(code, "the program ended");
     monitor.end(code);
     0
 }

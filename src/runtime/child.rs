@@ -58,7 +58,10 @@ fn become_program(
         stdout,
         stderr,
     ];
-    process::close_all_except(&keep_list(&all)).map_err(failed("close inherited descriptors"))?;
+    let mut kept = keep_list(&all);
+    // Closes with the exec of the stub.
+    kept.extend(role::trace_fd());
+    process::close_all_except(&kept).map_err(failed("close inherited descriptors"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
     leave_keyring(launch)?;
     expect(inherited, b'm')?;

@@ -104,3 +104,25 @@ fn info_format_takes_templates() {
         }
     }
 }
+
+#[test]
+fn every_role_writes_to_the_log_file_and_the_program_does_not_have_it() {
+    let mut env = test_env!();
+    env.busybox();
+    let file = env.path("home/trace");
+    env.set(
+        "BRYO_LOG_FILE",
+        file.to_str().expect("test paths are UTF-8"),
+    );
+    let flags = ["--debug", "run", "--rm", "--network", "none", "busybox"];
+    let run = env
+        .run(&[&flags[..], &["ls", "/proc/self/fd"]].concat())
+        .ok();
+    // ls itself has the directory open as 3.
+    assert_eq!(run.stdout, "0\n1\n2\n3\n");
+    assert_eq!(run.stderr, "");
+    let lines = std::fs::read_to_string(file).expect("the file was made");
+    for role in [" us cli: ", " us monitor ", " us init: "] {
+        assert!(lines.contains(role), "no line of{role}in {lines}");
+    }
+}
