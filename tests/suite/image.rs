@@ -1,5 +1,6 @@
 //! Makes images, good and hostile, byte by byte. Never uses the program under test.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write;
 
@@ -212,6 +213,7 @@ pub struct Image {
     pub layers: Vec<Vec<u8>>,
     pub config: Value,
     pub compression: Compression,
+    pub architecture: &'static str,
 }
 
 impl Image {
@@ -220,6 +222,7 @@ impl Image {
             layers: layers.iter().map(Layer::tar).collect(),
             config,
             compression: Compression::None,
+            architecture: architecture(),
         }
     }
 
@@ -240,10 +243,16 @@ impl Image {
         self
     }
 
+    /// The same image, said to be for another processor.
+    pub fn on(mut self, architecture: &'static str) -> Image {
+        self.architecture = architecture;
+        self
+    }
+
     pub fn configuration(&self) -> Vec<u8> {
         let diff_ids: Vec<String> = self.layers.iter().map(|layer| digest(layer)).collect();
         let document = json!({
-            "architecture": architecture(),
+            "architecture": self.architecture,
             "os": "linux",
             "created": "2024-01-02T03:04:05Z",
             "config": self.config,
@@ -300,19 +309,47 @@ impl Image {
 
     /// An OCI image layout in a tar.
     pub fn oci_archive(&self, name: &str) -> Vec<u8> {
-        let (manifest, blobs) = self.blobs();
-        let mut entry = descriptor("application/vnd.oci.image.manifest.v1+json", &manifest);
-        entry["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
-        let index = json!({ "schemaVersion": 2, "manifests": [entry] });
-        let mut archive = Layer::new()
-            .file("oci-layout", 0o644, r#"{"imageLayoutVersion":"1.0.0"}"#)
-            .file("index.json", 0o644, index.to_string())
-            .file(&blob_name(&digest(&manifest)), 0o644, &manifest);
-        for (digest, bytes) in blobs {
-            archive = archive.file(&blob_name(&digest), 0o644, bytes);
-        }
-        archive.tar()
+        let files = layout(std::slice::from_ref(self), name);
+        let add =
+            |archive: Layer, (path, bytes): (&String, &Vec<u8>)| archive.file(path, 0o644, bytes);
+        files.iter().fold(Layer::new(), add).tar()
     }
+}
+
+/// The files of an OCI image layout with one name: an image, or where there are several an index of them.
+pub fn layout(images: &[Image], name: &str) -> BTreeMap<String, Vec<u8>> {
+    const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+    let mut files = BTreeMap::new();
+    let mut keep = |bytes: Vec<u8>| files.insert(blob_name(&digest(&bytes)), bytes);
+    let mut entries = Vec::new();
+    for image in images {
+        let (manifest, blobs) = image.blobs();
+        let mut entry = descriptor(MANIFEST, &manifest);
+        entry["platform"] = json!({ "os": "linux", "architecture": image.architecture });
+        entries.push(entry);
+        keep(manifest);
+        for (_, bytes) in blobs {
+            keep(bytes);
+        }
+    }
+    let mut entry = match entries.as_slice() {
+        [one] => one.clone(),
+        _ => {
+            let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": entries })
+                .to_string()
+                .into_bytes();
+            let entry = descriptor(INDEX, &index);
+            keep(index);
+            entry
+        }
+    };
+    entry["annotations"] = json!({ "org.opencontainers.image.ref.name": name });
+    let top = json!({ "schemaVersion": 2, "manifests": [entry] });
+    files.insert("index.json".to_owned(), top.to_string().into_bytes());
+    let version = br#"{"imageLayoutVersion":"1.0.0"}"#.to_vec();
+    files.insert("oci-layout".to_owned(), version);
+    files
 }
 
 fn blob_name(digest: &str) -> String {

@@ -5,7 +5,8 @@ use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 
 use crate::env::TestEnv;
-use crate::image::Image;
+use crate::image::{Image, layout};
+use crate::misbehaving::token::{Issuer, TokenServer};
 use crate::process::eventually;
 
 /// `tester` with the password `secret`, as `htpasswd -B` writes it.
@@ -19,6 +20,10 @@ pub enum Access {
     Https,
     /// Plain HTTP and a password.
     Basic,
+    /// Plain HTTP and a token, which a server beside it gives for the same password.
+    Token,
+    /// Plain HTTP and a token that everybody gets.
+    AnonymousToken,
 }
 
 pub struct Registry {
@@ -27,6 +32,8 @@ pub struct Registry {
     access: Access,
     /// The authority's certificate, for `Access::Https`.
     pub authority: String,
+    /// Ends with the registry.
+    _tokens: Option<TokenServer>,
 }
 
 impl Registry {
@@ -57,6 +64,26 @@ impl Registry {
                 at("server.key")
             );
         }
+        let mut tokens = None;
+        if let Access::Token | Access::AnonymousToken = access {
+            let issuer = Issuer {
+                issuer: "tests".to_owned(),
+                service: "registry".to_owned(),
+                directory: env.path("home"),
+                user: "tester".to_owned(),
+                password: "secret".to_owned(),
+                anonymous: access == Access::AnonymousToken,
+            };
+            issuer.prepare();
+            let roots = issuer.certificate();
+            let server = TokenServer::start(issuer);
+            config += &format!(
+                "auth: {{ token: {{ realm: \"{}\", service: registry, issuer: tests, rootcertbundle: {} }} }}\n",
+                server.realm(),
+                roots.display()
+            );
+            tokens = Some(server);
+        }
         let file = env.file("registry.yml", config + &http);
         let server = Command::new("docker-registry")
             .args(["serve", &file])
@@ -70,6 +97,7 @@ impl Registry {
             address,
             access,
             authority,
+            _tokens: tokens,
         };
         eventually("the registry listens", || {
             TcpStream::connect(&registry.address).is_ok()
@@ -79,22 +107,46 @@ impl Registry {
 
     /// Puts an image there and gives its full name.
     pub fn push(&self, env: &TestEnv, image: &Image, name: &str) -> String {
-        let file = env.file("push.tar", image.oci_archive("pushed"));
+        self.copy(
+            env,
+            std::slice::from_ref(image),
+            name,
+            &["--preserve-digests"],
+        )
+    }
+
+    /// The same as an index of images for several platforms.
+    pub fn push_index(&self, env: &TestEnv, images: &[Image], name: &str) -> String {
+        self.copy(env, images, name, &["--all", "--preserve-digests"])
+    }
+
+    /// The same with Docker's own manifest, image manifest version 2, schema 2.
+    pub fn push_schema2(&self, env: &TestEnv, image: &Image, name: &str) -> String {
+        self.copy(
+            env,
+            std::slice::from_ref(image),
+            name,
+            &["--format", "v2s2"],
+        )
+    }
+
+    /// From a directory, because skopeo unpacks archives with their owners, which an ordinary user can't give.
+    fn copy(&self, env: &TestEnv, images: &[Image], name: &str, options: &[&str]) -> String {
+        let directory = env.path("home/push");
+        for (path, bytes) in layout(images, "pushed") {
+            env.file(&format!("push/{path}"), bytes);
+        }
+        let source = format!("oci:{}:pushed", directory.display());
         let target = format!("docker://{}/{name}", self.address);
-        let mut arguments = vec![
-            "--insecure-policy",
-            "copy",
-            "--quiet",
-            "--dest-tls-verify=false",
-            "--preserve-digests",
-        ];
-        if self.access == Access::Basic {
+        let mut arguments = vec!["--insecure-policy", "copy", "--quiet"];
+        arguments.push("--dest-tls-verify=false");
+        if !matches!(self.access, Access::Http | Access::Https) {
             arguments.extend(["--dest-creds", "tester:secret"]);
         }
-        let source = format!("oci-archive:{file}:pushed");
+        arguments.extend(options);
         arguments.extend([source.as_str(), target.as_str()]);
         env.other("skopeo", &arguments).run().ok();
-        fs::remove_file(file).expect("it was just written");
+        fs::remove_dir_all(directory).expect("it was just written");
         format!("{}/{name}", self.address)
     }
 }
