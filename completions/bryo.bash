@@ -789,7 +789,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__container__subcmd__rm)
-            opts="-f -v --help --force --volumes"
+            opts="-f --help --force"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2087,7 +2087,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__rm)
-            opts="-f -v --help --force --volumes"
+            opts="-f --help --force"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -72,7 +72,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand run" -l stop-signal -d 'Signal
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l cap-add -d 'Add a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l cap-drop -d 'Drop a capability' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l shm-size -d 'Size of /dev/shm' -r
@@ -112,7 +112,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand create" -l stop-signal -d 'Sig
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l cap-add -d 'Add a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l cap-drop -d 'Drop a capability' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l shm-size -d 'Size of /dev/shm' -r
@@ -141,10 +141,8 @@ complete -c bryo -n "__fish_bryo_using_subcommand kill" -s s -l signal -d 'Signa
 complete -c bryo -n "__fish_bryo_using_subcommand kill" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand rm" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand rm" -s f -l force -d 'Kill running containers first'
-complete -c bryo -n "__fish_bryo_using_subcommand rm" -s v -l volumes -d 'Remove their anonymous volumes too'
 complete -c bryo -n "__fish_bryo_using_subcommand remove" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand remove" -s f -l force -d 'Kill running containers first'
-complete -c bryo -n "__fish_bryo_using_subcommand remove" -s v -l volumes -d 'Remove their anonymous volumes too'
 complete -c bryo -n "__fish_bryo_using_subcommand logs" -s n -l tail -d 'Show only so many lines from the end' -r
 complete -c bryo -n "__fish_bryo_using_subcommand logs" -l since -d 'Show what came after a moment (2024-01-31T15:04:05Z) or in the last while (42m)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand logs" -l until -d 'Show what came before a moment' -r
@@ -164,7 +162,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand ps" -s s -l size -d 'Show size
 complete -c bryo -n "__fish_bryo_using_subcommand images" -s f -l filter -d 'Show only what fits: dangling, label, before, since, reference' -r
 complete -c bryo -n "__fish_bryo_using_subcommand images" -l format -d '`table`, `json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand images" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand images" -s a -l all -d 'Show intermediate images too'
+complete -c bryo -n "__fish_bryo_using_subcommand images" -s a -l all -d 'Show images without a name too'
 complete -c bryo -n "__fish_bryo_using_subcommand images" -l digests -d 'Show digests'
 complete -c bryo -n "__fish_bryo_using_subcommand images" -l no-trunc -d 'Show whole ids'
 complete -c bryo -n "__fish_bryo_using_subcommand images" -s q -l quiet -d 'Show only ids'
@@ -223,7 +221,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cap-add -d 'Add a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cap-drop -d 'Drop a capability' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l shm-size -d 'Size of /dev/shm' -r
@@ -263,7 +261,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cap-add -d 'Add a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cap-drop -d 'Drop a capability' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l shm-size -d 'Size of /dev/shm' -r
@@ -292,10 +290,8 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from kill" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from rm" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from rm" -s f -l force -d 'Kill running containers first'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from rm" -s v -l volumes -d 'Remove their anonymous volumes too'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from remove" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from remove" -s f -l force -d 'Kill running containers first'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from remove" -s v -l volumes -d 'Remove their anonymous volumes too'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -s n -l tail -d 'Show only so many lines from the end' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -l since -d 'Show what came after a moment (2024-01-31T15:04:05Z) or in the last while (42m)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -l until -d 'Show what came before a moment' -r
@@ -368,14 +364,14 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Show only what fits: dangling, label, before, since, reference' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -l format -d '`table`, `json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -s a -l all -d 'Show intermediate images too'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -s a -l all -d 'Show images without a name too'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -l digests -d 'Show digests'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -l no-trunc -d 'Show whole ids'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Show only ids'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -s f -l filter -d 'Show only what fits: dangling, label, before, since, reference' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -l format -d '`table`, `json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -s a -l all -d 'Show intermediate images too'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -s a -l all -d 'Show images without a name too'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -l digests -d 'Show digests'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -l no-trunc -d 'Show whole ids'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Show only ids'

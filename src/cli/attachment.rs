@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
 use super::error::{CliError, Kind};
-use crate::engine::request::{DEFAULT_DETACH_KEYS, DetachKeys, RunRequest, Stream};
+use crate::config::DetachKeys;
+use crate::engine::request::{RunRequest, Stream};
 use crate::engine::{Foreground, Outcome, Session, StartOptions};
 use crate::monitor::Attach;
 use crate::sys::terminal;
@@ -16,6 +17,7 @@ pub struct Attachment {
     pub stderr: bool,
     pub tty: bool,
     pub signal_proxy: bool,
+    /// None: the configuration's.
     pub detach_keys: Option<DetachKeys>,
 }
 
@@ -57,13 +59,12 @@ impl Attachment {
     }
 
     /// Stays until the container ends or is detached from; the exit code.
-    pub fn follow(self, session: Session) -> Result<u8, CliError> {
+    pub fn follow(self, session: Session, configured: &DetachKeys) -> Result<u8, CliError> {
+        let keys = self.detach_keys.as_ref().unwrap_or(configured);
         let foreground = Foreground {
             stdin: self.stdin,
             signal_proxy: self.signal_proxy,
-            detach_keys: self
-                .detach_keys
-                .map_or_else(|| DEFAULT_DETACH_KEYS.to_vec(), |keys| keys.0),
+            detach_keys: keys.bytes().to_vec(),
         };
         match session.follow(foreground) {
             Ok(Outcome::Exited(code)) => Ok(code as u8),

@@ -86,7 +86,7 @@ pub struct ContainerFlags {
     /// Take the container's guards away, as far as your own rights go
     #[arg(long)]
     privileged: bool,
-    /// Security option (no-new-privileges, seccomp=FILE|unconfined)
+    /// Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)
     #[arg(long, value_name = "OPTION")]
     security_opt: Vec<String>,
     /// Set a namespaced kernel parameter (NAME=VALUE)

@@ -14,7 +14,7 @@ pub struct Args {
     /// Show only images of this name: REPOSITORY[:TAG]
     #[arg(value_name = "NAME")]
     name: Option<String>,
-    /// Show intermediate images too
+    /// Show images without a name too
     #[arg(short, long)]
     all: bool,
     /// Show digests
@@ -78,7 +78,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let layout = Layout::new(args.format.as_deref(), args.quiet);
     let listed = invocation.engine()?.list_images(&request);
     let images = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
-    let (now, zone) = (Timestamp::now(), TimeZone::system());
+    let (now, zone) = (Timestamp::now(), units::local_zone());
     let rows: Vec<Row> = images
         .iter()
         .map(|image| row(image, args.no_trunc, now, &zone))

@@ -140,14 +140,17 @@ fn find(engine: &Engine, name: &str, request: &InspectRequest) -> Result<Value, 
             Err(error) => return Err(failed(error)),
         }
     }
-    let store = engine.images().map_err(failed)?;
-    match store.resolve(name) {
-        Ok(found) => Ok(image::document(&found, &engine.paths.layers())),
-        Err(ImageError::Unknown { .. }) if request.kind.is_none() => Err(CliError::new(
-            Kind::Failed,
-            format!("No such object: {name}"),
-        )),
-        Err(error) => Err(CliError::failed(&error)),
+    match engine.inspect_image(name) {
+        Ok(found) => Ok(image::document(&found)),
+        Err(EngineError::Image(error))
+            if request.kind.is_none() && matches!(*error, ImageError::Unknown { .. }) =>
+        {
+            Err(CliError::new(
+                Kind::Failed,
+                format!("No such object: {name}"),
+            ))
+        }
+        Err(error) => Err(failed(error)),
     }
 }
 

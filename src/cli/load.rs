@@ -37,9 +37,16 @@ impl Args {
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let quiet = args.quiet;
     let request = args.request()?;
+    if !quiet {
+        let source = match &request.input {
+            Input::Stdin => "standard input".to_owned(),
+            Input::File(path) => path.display().to_string(),
+        };
+        invocation.ui.note(&format!("Loading images from {source}"));
+    }
     let loaded = invocation.engine()?.load_images(&request);
     for image in loaded.map_err(|error| CliError::engine(Kind::Failed, &error))? {
-        for warning in image.warnings.iter().filter(|_| !quiet) {
+        for warning in image.warnings.iter() {
             invocation.ui.warning(warning);
         }
         for name in &image.names {

@@ -51,6 +51,9 @@ use crate::engine::{Engine, EngineError};
 use crate::image::{Image, is_builtin};
 use crate::paths::Paths;
 
+/// What `--log-level` takes: docker's, and the one below them.
+const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "fatal"];
+
 /// What every verb gets: one command line being answered.
 struct Invocation {
     ui: Ui,
@@ -77,6 +80,12 @@ impl Invocation {
             (None, false) => None,
         };
         if let Some((flag, value)) = level {
+            // The configuration may name modules too, where a level misspelt would be one that is never heard of.
+            if !LEVELS.contains(&value) {
+                return Err(CliError::usage(format!(
+                    "unable to parse logging level: {value}"
+                )));
+            }
             let set = config.set_flag("log-level", flag, value);
             set.map_err(|error| CliError::usage(error::chain(&error)))?;
         }

@@ -1,7 +1,6 @@
 //! `ps` and `container ls`.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
 
 use super::Invocation;
 use super::container_flags::value;
@@ -109,7 +108,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let layout = Layout::new(args.format.as_deref(), args.quiet);
     let listed = invocation.engine()?.list(&request);
     let containers = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
-    let (now, zone) = (Timestamp::now(), TimeZone::system());
+    let (now, zone) = (Timestamp::now(), super::units::local_zone());
     let rows: Vec<_> = containers
         .iter()
         .map(|container| status::row(container, args.no_trunc, now, &zone))

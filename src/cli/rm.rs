@@ -14,16 +14,12 @@ pub struct Args {
     /// Kill running containers first
     #[arg(short, long)]
     force: bool,
-    /// Remove their anonymous volumes too
-    #[arg(short, long)]
-    volumes: bool,
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = RemoveRequest {
         names: args.names,
         force: args.force,
-        volumes: args.volumes,
     };
     let engine = invocation.engine()?;
     let ended = invocation.each(&request.names, |name| {

@@ -28,7 +28,7 @@ pub struct Args {
 impl Args {
     fn request(self, invocation: &Invocation) -> Result<RunRequest, CliError> {
         let detach_keys = self.detach_keys.as_deref();
-        let request = RunRequest {
+        let mut request = RunRequest {
             create: self.container.request(&invocation.ui)?,
             detach: self.detach,
             sig_proxy: self.sig_proxy,
@@ -40,6 +40,9 @@ impl Args {
             return Err(CliError::usage(
                 "conflicting options: cannot specify both --attach and --detach",
             ));
+        }
+        if request.detach {
+            request.create.attach = Some(Vec::new());
         }
         Ok(request)
     }
@@ -62,5 +65,5 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         invocation.ui.line(record.id.as_str())?;
         return Ok(0);
     }
-    attachment.follow(started)
+    attachment.follow(started, &engine.config.detach_keys)
 }

@@ -14,7 +14,9 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, Fault};
-pub use values::{DetachKeys, LogFilter, NetworkDefault, RegistryHost, StorageDriver};
+pub use values::{
+    DetachKeys, LogFilter, NetworkDefault, RegistryHost, StorageDriver, UnknownDetachKeys,
+};
 
 use crate::paths::Paths;
 use values::Setting;

@@ -148,7 +148,11 @@ fn wrong_values_of_environment_and_flags_name_them() {
 
 #[test]
 fn detach_keys_are_dockers() {
-    let bytes = |text: &str| DetachKeys::parse_text(text).map(|keys| keys.bytes().to_vec());
+    let bytes = |text: &str| {
+        text.parse::<DetachKeys>()
+            .ok()
+            .map(|keys| keys.bytes().to_vec())
+    };
     assert_eq!(bytes("ctrl-p,ctrl-q"), Some(vec![16, 17]));
     assert_eq!(bytes("ctrl-@,ctrl-_,x"), Some(vec![0, 31, b'x']));
     assert_eq!(bytes(""), Some(vec![]));

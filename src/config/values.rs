@@ -1,6 +1,7 @@
 //! The types of the settings' values and how they are written. Never reads a file.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 /// A value that one string says.
 pub(super) trait Setting: Sized {
@@ -124,10 +125,22 @@ impl DetachKeys {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+}
 
-    /// Reads docker's notation: `a`, `ctrl-p,ctrl-q`, `ctrl-@`; nothing means no keys.
-    pub fn parse_text(text: &str) -> Option<DetachKeys> {
-        <DetachKeys as Setting>::parse(text)
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("invalid detach keys {text:?}: expected {}", <DetachKeys as Setting>::VALUES)]
+pub struct UnknownDetachKeys {
+    text: String,
+}
+
+/// Docker's notation: `a`, `ctrl-p,ctrl-q`, `ctrl-@`; nothing means no keys.
+impl FromStr for DetachKeys {
+    type Err = UnknownDetachKeys;
+
+    fn from_str(text: &str) -> Result<DetachKeys, UnknownDetachKeys> {
+        <DetachKeys as Setting>::parse(text).ok_or_else(|| UnknownDetachKeys {
+            text: text.to_owned(),
+        })
     }
 }
 

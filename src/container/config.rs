@@ -10,6 +10,9 @@ use super::id::ContainerId;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContainerConfig {
     pub id: ContainerId,
+    /// The name it was created with. The symlink below `names/` decides; this says where to look for it.
+    #[serde(default)]
+    pub name: String,
     /// RFC 3339, UTC, nanoseconds.
     pub created: String,
     /// The image as it was named: `debian`, `quay.io/x/y:1`, an id.
@@ -36,6 +39,8 @@ pub struct ProcessConfig {
     pub working_dir: String,
     pub tty: bool,
     pub open_stdin: bool,
+    /// `stdin`, `stdout`, `stderr`: what whoever made it meant to attach to.
+    pub attached: Vec<String>,
     pub stop_signal: Option<String>,
     /// Seconds; -1 is for ever.
     pub stop_timeout: Option<i32>,
@@ -58,8 +63,6 @@ pub struct HostConfig {
     pub cap_drop: Vec<String>,
     pub privileged: bool,
     pub no_new_privileges: bool,
-    /// As given to `--security-opt`.
-    pub security: Vec<String>,
     /// The text of a seccomp profile, or `unconfined`; None is the built-in one.
     pub seccomp: Option<String>,
     pub open_system_paths: bool,

@@ -63,6 +63,27 @@ impl Record {
     }
 
     fn exit_of(&self, state: &RunState) -> Option<ExitRecord> {
+        let in_place = || {
+            Some(ExitRecord {
+                run: state.run,
+                code: state.code?,
+                finished: self.last_write(),
+                error: "the disk had no room for the exit record".to_owned(),
+            })
+        };
+        self.read_exit(state).or_else(in_place)
+    }
+
+    /// When `state` was written.
+    fn last_write(&self) -> String {
+        let written = fs::metadata(self.directory.join("state")).and_then(|meta| meta.modified());
+        let written = written
+            .ok()
+            .and_then(|time| jiff::Timestamp::try_from(time).ok());
+        written.map_or_else(String::new, |time| time.to_string())
+    }
+
+    fn read_exit(&self, state: &RunState) -> Option<ExitRecord> {
         let text = fs::read(self.directory.join("exit.json")).ok()?;
         let exit: ExitRecord = serde_json::from_slice(&text).ok()?;
         (exit.run == state.run).then_some(exit)

@@ -25,6 +25,9 @@ pub struct RunState {
     /// What stacks the layers: `overlay` or `fuse-overlayfs`.
     #[serde(default)]
     pub driver: String,
+    /// The exit code, where the disk had no room for an exit record: this file is overwritten in place.
+    #[serde(default)]
+    pub code: Option<i32>,
 }
 
 const STATE_SIZE: usize = 512;

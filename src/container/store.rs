@@ -13,6 +13,7 @@ use super::record::Record;
 use super::state::LockedRecord;
 use crate::paths::{Paths, PathsError};
 use crate::sys::fs::sync_directory;
+use crate::sys::lock;
 
 /// The container half of the store.
 #[derive(Clone, Debug)]
@@ -123,7 +124,7 @@ impl Containers {
     /// held by the lock that is returned, and nobody can start it any more.
     pub fn is_abandoned(&self, record: &Record) -> Option<LockedRecord> {
         let directory = File::open(&record.directory).ok()?;
-        let free = crate::sys::fs::flock(&directory, true, false).unwrap_or(false);
+        let free = lock::try_hold_alone(&directory).unwrap_or(false);
         if !free {
             return None;
         }
@@ -250,10 +251,18 @@ impl Containers {
         pairs.collect()
     }
 
-    /// The name of one container; the id's short form if it has lost it.
-    pub fn name_of(&self, id: &ContainerId) -> String {
-        self.names()
-            .remove(id)
+    /// The name of one container, first looked for where it was created; the id's short form if it has lost it.
+    pub fn name_of(&self, record: &Record) -> String {
+        let id = &record.id;
+        let created = record.config().map(|config| config.name).ok();
+        let owns = |name: &String| {
+            let name = name.parse().ok();
+            name.and_then(|name: ContainerName| self.owner_of(&name))
+                .is_some_and(|owner| owner.id == *id)
+        };
+        let found = created.filter(owns);
+        found
+            .or_else(|| self.names().remove(id))
             .unwrap_or_else(|| id.short().to_owned())
     }
 
@@ -280,7 +289,7 @@ impl Containers {
         };
         let lock = |path: PathBuf| {
             let lock = File::open(&path).ok()?;
-            let free = crate::sys::fs::flock(&lock, true, false).unwrap_or(false);
+            let free = lock::try_hold_alone(&lock).unwrap_or(false);
             free.then_some(Rubbish { path, lock })
         };
         entries
@@ -294,15 +303,18 @@ impl Containers {
 fn write_record(directory: &Path, config: &ContainerConfig, durable: bool) -> io::Result<File> {
     let mut private = DirBuilder::new();
     private.mode(0o700);
+    // Until it is locked it looks like rubbish: a sweep may hold it, or it may be gone again.
     let locked = loop {
-        private.create(directory)?;
-        // Until it is locked it looks like rubbish, and may be gone again.
+        match private.create(directory) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
         match File::open(directory) {
             Ok(made) => {
-                crate::sys::fs::flock(&made, true, true)?;
-                if rustix::fs::fstat(&made)?.st_nlink > 0 {
+                if lock::try_hold_alone(&made)? && rustix::fs::fstat(&made)?.st_nlink > 0 {
                     break made;
                 }
+                std::thread::yield_now();
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
@@ -355,6 +367,7 @@ mod tests {
     fn config() -> ContainerConfig {
         ContainerConfig {
             id: ContainerId::random().unwrap(),
+            name: String::new(),
             created: "2026-01-01T00:00:00Z".to_owned(),
             image: "x".to_owned(),
             image_id: "y".to_owned(),
@@ -401,6 +414,7 @@ mod tests {
             init: 2,
             started: String::new(),
             driver: String::new(),
+            code: None,
         };
         let locked = LockedRecord::acquire(&record.directory)
             .unwrap()
@@ -408,6 +422,13 @@ mod tests {
         locked.write(&state).unwrap();
         assert_eq!(record.status().unwrap(), Status::Running(state.clone()));
         assert!(LockedRecord::acquire(&record.directory).unwrap().is_none());
+        let full = RunState {
+            code: Some(7),
+            ..state.clone()
+        };
+        locked.write(&full).unwrap();
+        assert!(matches!(record.status().unwrap(), Status::Exited(exit) if exit.code == 7));
+        locked.write(&state).unwrap();
         drop(locked);
         assert_eq!(record.status().unwrap(), Status::Killed(state));
         let exit = ExitRecord {

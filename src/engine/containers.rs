@@ -65,7 +65,7 @@ impl Engine {
     /// One container, whole.
     pub fn container(&self, text: &str, size: bool) -> Result<ContainerSummary, EngineError> {
         let record = self.find(text)?;
-        let name = self.containers.name_of(&record.id);
+        let name = self.containers.name_of(&record);
         let mut summary = self.summary(record, name)?;
         if size {
             self.measure(&mut summary)?;

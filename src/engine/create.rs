@@ -10,7 +10,7 @@ use oci_spec::image::ImageConfiguration;
 
 use super::request::{
     BindOptions, CreateRequest, Mount, MountKind, NetworkMode, SeccompChoice, SecurityOption,
-    TmpfsOptions, Variable,
+    Stream, TmpfsOptions, Variable,
 };
 use super::{Engine, EngineError};
 use crate::config::NetworkDefault;
@@ -18,7 +18,7 @@ use crate::container::{
     ContainerConfig, ContainerId, ContainerName, CreatorLock, HostConfig, MountConfig,
     ProcessConfig, Record, UlimitConfig,
 };
-use crate::image::{Image, is_builtin};
+use crate::image::{Image, ImageError, is_builtin};
 
 /// Docker's /dev/shm.
 const SHM_SIZE: u64 = 64 << 20;
@@ -36,17 +36,24 @@ impl Engine {
             .as_deref()
             .map(str::parse::<ContainerName>)
             .transpose()?;
+        tracing::debug!(image = request.image, id = %image.id, "create a container");
         self.containers.prepare()?;
         let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
         let network = network(request.network, self.config.network_default, &image.config);
         let mut config = container_config(request, image, id, network)?;
         config.host.starts_at_once = starts_at_once;
+        let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
+        config.name = name.to_string();
         let cidfile = request.cidfile.as_deref().map(CidFile::claim).transpose()?;
         let store = self.images()?;
         // From here to the record nobody may collect the image's layers.
         let _using = store.lock_shared()?;
-        store.image_by_id(&image.id)?;
-        let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
+        if store.names()?.of_image(&image.id).next().is_none() {
+            return Err(ImageError::Unknown {
+                text: request.image.clone(),
+            }
+            .into());
+        }
         let durable = !request.auto_remove;
         let created = self.containers.create(&config, &name, durable)?;
         if let Some(cidfile) = cidfile {
@@ -119,6 +126,7 @@ fn container_config(
         labels: labels.into_iter().collect(),
         process: process_config(request, defaults),
         host: host_config(request, network)?,
+        name: String::new(),
         id,
     })
 }
@@ -183,6 +191,7 @@ fn process_config(request: &CreateRequest, image: ImageDefaults) -> ProcessConfi
         working_dir: request.workdir.clone().unwrap_or(image.working_dir),
         tty: request.tty,
         open_stdin: request.interactive,
+        attached: attached(request),
         stop_signal: request
             .stop_signal
             .map(|signal| signal.to_string())
@@ -191,6 +200,18 @@ fn process_config(request: &CreateRequest, image: ImageDefaults) -> ProcessConfi
         exposed_ports: image.exposed_ports,
         volumes: image.volumes,
     }
+}
+
+/// Docker's: without `-a` the output, and the input where it is kept open.
+fn attached(request: &CreateRequest) -> Vec<String> {
+    let streams = request.attach.clone().unwrap_or_else(|| {
+        let input = request.interactive.then_some(Stream::Stdin);
+        input
+            .into_iter()
+            .chain([Stream::Stdout, Stream::Stderr])
+            .collect()
+    });
+    streams.iter().map(ToString::to_string).collect()
 }
 
 /// The image's variables with the flags' changes; entries of the image that are no assignment bring nothing in
@@ -249,6 +270,7 @@ fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConf
     for option in &request.security {
         match option {
             SecurityOption::NoNewPrivileges(on) => host.no_new_privileges = *on,
+            SecurityOption::OpenSystemPaths => host.open_system_paths = true,
             SecurityOption::Seccomp(SeccompChoice::Default) => host.seccomp = None,
             SecurityOption::Seccomp(SeccompChoice::Unconfined) => {
                 host.seccomp = Some("unconfined".to_owned())

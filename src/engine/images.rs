@@ -24,11 +24,12 @@ use crate::runtime::home;
 impl Engine {
     /// The rows of `images`: one per name, one for each image without; newest first.
     pub fn list_images(&self, request: &ListImagesRequest) -> Result<Vec<ImageRow>, EngineError> {
+        let store = self.images()?;
         // Failing to delete what killed commands left spoils no list.
-        if let Err(error) = self.sweep_images() {
+        if let Err(error) = self.sweep_images(&store) {
             tracing::debug!(%error, "sweep");
         }
-        list::rows(&self.images()?, request)
+        list::rows(&store, request)
     }
 
     /// Everything `image inspect` shows.
@@ -90,8 +91,7 @@ impl Engine {
     }
 
     /// Removes what interrupted commands left in the image store; asks for the home namespace only if there is something.
-    pub fn sweep_images(&self) -> Result<(), EngineError> {
-        let store = self.images()?;
+    fn sweep_images(&self, store: &Store) -> Result<(), EngineError> {
         if !store.has_rubbish() {
             return Ok(());
         }

@@ -178,7 +178,6 @@ fn network_file_mounts(record: &Record) -> impl Iterator<Item = Mount> {
 /// Gives whether pasta must forward name queries.
 fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool, EngineError> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let routes = HostRoutes::read();
     let host_file = read("/etc/hosts");
     let network = config.host.network.as_str();
     let own = match network {
@@ -194,7 +193,12 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
     let reach = match network {
         "host" => Reach::Host,
         "none" => Reach::Nothing,
-        _ => Reach::Pasta { ipv6: routes.ipv6 },
+        _ => {
+            let routes = HostRoutes::read();
+            Reach::Pasta {
+                ipv6: routes.ipv4 && routes.ipv6,
+            }
+        }
     };
     let resolver = resolver::resolver(&read("/etc/resolv.conf"), &Overrides::default(), reach);
     let texts = [

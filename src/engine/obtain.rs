@@ -27,6 +27,8 @@ impl Engine {
             Err(error @ ImageError::Unknown { .. }) => Err(error),
             found => Ok(found?),
         };
+        let here = found.is_ok();
+        tracing::debug!(image = request.image, here, policy = %request.pull, "look for the image");
         let missing = match (found, request.pull) {
             (Ok(image), PullPolicy::Missing) if fits(&image, request)? => return Ok(image),
             (Ok(image), PullPolicy::Never) => return Ok(image),
@@ -41,19 +43,21 @@ impl Engine {
             self.install_builtin(&reference)?;
             return Ok(store.resolve_reference(&reference)?);
         }
-        note(&format!(
-            "Unable to find image '{}' locally",
-            reference.familiar()
-        ));
+        let said = |line: String, note: &mut dyn FnMut(&str)| {
+            if !request.quiet_pull {
+                note(&line);
+            }
+        };
+        if !here {
+            let name = reference.familiar();
+            said(format!("Unable to find image '{name}' locally"), note);
+        }
         let outcome = self.pull(&reference, request.platform.clone(), progress)?;
         for warning in &outcome.warnings {
             note(&format!("WARNING: {warning}"));
         }
-        if !request.quiet_pull {
-            outcome
-                .summary(&reference)
-                .iter()
-                .for_each(|line| note(line));
+        for line in outcome.summary(&reference) {
+            said(line, note);
         }
         Ok(store.resolve_reference(&reference)?)
     }

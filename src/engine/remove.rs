@@ -2,14 +2,14 @@
 
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
-use crate::container::{LockedRecord, Record, Rubbish};
+use crate::container::{ContainerId, LockedRecord, Record, Rubbish};
 use crate::image::{LayerDir, Use};
 use crate::sys::fs::remove_path;
 
 impl Engine {
     /// Removes a container; a running one only with `force`. Its files go with `empty_trash`.
     pub fn remove(&self, record: &Record, force: bool) -> Result<(), EngineError> {
-        let name = self.containers.name_of(&record.id);
+        let name = self.containers.name_of(record);
         if record.status().is_ok_and(|status| status.is_running()) {
             if !force {
                 return Err(EngineError::RemoveRunning { name });
@@ -26,15 +26,26 @@ impl Engine {
         if locked.is_none() {
             return Err(EngineError::RemoveRunning { name });
         }
+        tracing::debug!(name, "discard the container");
         self.containers.discard(record, &name)?;
-        // A monitor that was killed has left it.
-        let _ = std::fs::remove_file(self.paths.monitor_socket(record.id.as_str()));
+        self.forget_socket(&record.id);
         Ok(())
+    }
+
+    /// A monitor that was killed has left its socket.
+    pub(super) fn forget_socket(&self, id: &ContainerId) {
+        let _ = std::fs::remove_file(self.paths.monitor_socket(id.as_str()));
     }
 
     /// Deletes what removed containers have left, this command's and those that were interrupted.
     pub fn empty_trash(&self) -> Result<(), EngineError> {
         let rubbish = self.containers.rubbish();
+        for found in &rubbish {
+            let name = found.path.file_name().and_then(|name| name.to_str());
+            if let Some(id) = name.and_then(|name| name.parse().ok()) {
+                self.forget_socket(&id);
+            }
+        }
         let stubborn: Vec<Rubbish> = rubbish
             .into_iter()
             .filter(|found| remove_path(&found.path).is_err())

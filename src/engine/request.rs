@@ -14,7 +14,7 @@ mod sysctl;
 mod time;
 mod ulimit;
 
-pub use attach::{AttachError, DEFAULT_DETACH_KEYS, DetachKeys, Stream};
+pub use attach::{AttachError, Stream};
 pub use create::{
     CreateRequest, NetworkMode, PullPolicy, RunRequest, UnknownNetwork, UnknownPull,
     capability_name,
@@ -23,8 +23,7 @@ pub use environment::{EnvError, Variable, parse_env_file, parse_variable};
 pub use filter::{FilterError, ImageFilters, LabelFilter, PsFilters, Status};
 pub use label::{Label, LabelError};
 pub use mount::{
-    BindOptions, Mount, MountError, MountKind, Propagation, RecursiveReadOnly, TmpfsOptions,
-    duplicate_target,
+    BindOptions, Mount, MountError, MountKind, Propagation, TmpfsOptions, duplicate_target,
 };
 pub use security::{SeccompChoice, SecurityError, SecurityOption};
 pub use signal::{Signal, SignalError};
@@ -35,6 +34,7 @@ pub use ulimit::{Limit, Resource, Ulimit, UlimitError};
 
 use std::path::PathBuf;
 
+use crate::config::DetachKeys;
 use crate::image::Reference;
 
 /// `start`: the named containers again, with what was written into them so far.
@@ -44,7 +44,7 @@ pub struct StartRequest {
     /// Show its output and wait for its end; only with one name.
     pub attach: bool,
     pub interactive: bool,
-    /// None: the configuration's, else `DEFAULT_DETACH_KEYS`.
+    /// None: the configuration's.
     pub detach_keys: Option<DetachKeys>,
     pub sig_proxy: bool,
 }
@@ -77,8 +77,6 @@ pub struct RemoveRequest {
     pub names: Vec<String>,
     /// Kill a running one first; a name that does not exist is no error.
     pub force: bool,
-    /// Its anonymous volumes too.
-    pub volumes: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -157,6 +155,7 @@ pub struct RemoveImageRequest {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListImagesRequest {
+    /// Those without a name, too.
     pub all: bool,
     /// `debian`, `debian:12`, `quay.io/*`: the positional argument of `images`.
     pub pattern: Option<String>,

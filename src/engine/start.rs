@@ -24,7 +24,7 @@ impl Engine {
     /// Starts a created or ended container. Returns when its program runs.
     pub fn start(&self, record: &Record, options: StartOptions) -> Result<Session, EngineError> {
         let config = self.config_of(record)?;
-        let name = self.containers.name_of(&record.id);
+        let name = self.containers.name_of(record);
         let started = self.begin(record, &config, name.clone(), options);
         started.inspect_err(|_| self.forget(record, &config, &name))
     }
@@ -37,6 +37,7 @@ impl Engine {
         options: StartOptions,
     ) -> Result<Session, EngineError> {
         self.wait_for_last_monitor(record, &name)?;
+        tracing::debug!(name, network = config.host.network, "prepare the launch");
         let prepared = self.prepare(record, config)?;
         let (ours, theirs) = socket::pair().map_err(EngineError::system("make a socket pair"))?;
         socket::set_nonblocking(theirs.as_fd()).map_err(EngineError::system("prepare a socket"))?;
@@ -59,8 +60,10 @@ impl Engine {
             })
         });
         let entered = entered.map_err(|error| self.explain_home(error))?;
+        tracing::debug!(name, "wait for the monitor");
         let mut connection = Connection::over(ours);
         let reply = connection.reply();
+        tracing::debug!(name, ?reply, "the monitor answered");
         let _ = pidfd::wait_child(entered.pid);
         drop(entered.lock);
         match reply {
@@ -112,6 +115,7 @@ impl Engine {
         {
             // It never ran, so every file in it is the user's own.
             let _ = crate::sys::fs::remove_path(&rubbish);
+            self.forget_socket(&record.id);
         }
     }
 
@@ -146,9 +150,11 @@ impl Engine {
         record: &Record,
         name: &str,
     ) -> Result<(), EngineError> {
-        let held = record
-            .is_held()
-            .map_err(EngineError::system("ask for the container's lock"))?;
+        let held = match record.is_held() {
+            // It removed itself with its end.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            other => other.map_err(EngineError::system("ask for the container's lock"))?,
+        };
         let ended = matches!(record.status(), Ok(Status::Exited(_)));
         let monitor = record
             .last_run()

@@ -20,10 +20,15 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 impl Engine {
     /// Sends a signal to a running container's init.
     pub fn kill(&self, record: &Record, signal: Signal) -> Result<(), EngineError> {
-        let name = self.containers.name_of(&record.id);
+        let name = self.containers.name_of(record);
         if !record.status().is_ok_and(|status| status.is_running()) {
             return Err(EngineError::NotRunning { name });
         }
+        tracing::debug!(
+            name,
+            signal = signal.number(),
+            "ask the monitor for a signal"
+        );
         let mut connection = self.connect(record, &name)?;
         connection
             .request(&Request::Signal(signal.number()))
@@ -84,7 +89,7 @@ impl Engine {
 
     /// Waits for the exit; `false` if the time is over first. Docker's `--rm` containers may vanish meanwhile: that is an end.
     fn ends_within(&self, record: &Record, grace: Option<Duration>) -> Result<bool, EngineError> {
-        let name = self.containers.name_of(&record.id);
+        let name = self.containers.name_of(record);
         let mut connection = match self.connect(record, &name) {
             Err(EngineError::NotRunning { .. }) => return Ok(true),
             other => other?,
@@ -110,7 +115,7 @@ impl Engine {
 
     /// Waits until the container does not run any more: its exit code.
     pub fn wait(&self, record: &Record) -> Result<i32, EngineError> {
-        let name = self.containers.name_of(&record.id);
+        let name = self.containers.name_of(record);
         loop {
             match record.status() {
                 Ok(Status::Exited(exit)) => return Ok(exit.code),
@@ -166,7 +171,7 @@ impl Engine {
             Err(EngineError::NotRunning { .. }) if !record.is_held().unwrap_or(false) => {}
             Err(_) => self.kill_monitor(state.as_ref())?,
         }
-        let name = self.containers.name_of(&record.id);
+        let name = self.containers.name_of(record);
         self.wait_for_last_monitor(record, &name)
     }
 

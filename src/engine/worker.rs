@@ -99,7 +99,9 @@ fn run_job<T: Serialize>(
     if rustix::process::getppid() != Some(parent) {
         return 125;
     }
+    tracing::debug!("work in the home namespace");
     let outcome = job();
+    tracing::debug!(done = outcome.is_ok(), "end");
     let code = i32::from(outcome.is_err());
     let text = serde_json::to_vec(&outcome).unwrap_or_default();
     let mut rest = text.as_slice();

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use crate::sys::fs;
+use crate::sys::{fs, lock};
 
 /// The name of a layer's directory: 64 hex digits of the DiffID, for a settled variant followed by `.` and 8 more.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -233,7 +233,7 @@ pub(super) fn make_locked(parent: &Path) -> std::io::Result<(PathBuf, OwnedFd)> 
             continue;
         };
         // A sweep may have taken it for rubbish between mkdir and the lock: then it is gone, and we begin anew.
-        if fs::flock(&lock, true, false)? && directory.is_dir() {
+        if lock::try_hold_alone(&lock)? && directory.is_dir() {
             return Ok((directory, lock));
         }
     }

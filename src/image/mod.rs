@@ -7,7 +7,6 @@ mod digest;
 mod document;
 mod import;
 mod layer;
-mod lock;
 mod manifest;
 mod names;
 mod platform;
@@ -30,7 +29,6 @@ pub use document::{
 };
 pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, is_builtin};
 pub use layer::{LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer};
-pub use lock::HeldLock;
 pub use manifest::{NewConfig, manifest_of};
 pub use names::{NameEntry, Names, NamesError};
 pub use platform::{Platform, PlatformError};

@@ -9,12 +9,12 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::layer::{DEAD, LayerDir, TEMPORARY};
-use super::lock;
 use super::names::Names;
 use super::reference::{Reference, ReferenceError};
 use super::resolve::{ImageError, NamedBy, find};
 use super::store::{Store, StoreError};
 use crate::sys::fs;
+use crate::sys::lock::{self, Mode};
 
 /// A container that uses an image and its layers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,7 +167,8 @@ impl Store {
         self.unlink_except(&self.images.join("blobs/sha256"), &documents)?;
         self.unlink_interrupted()?;
         let lease = self.lease_path();
-        let lease = lock::try_exclusive(&lease).map_err(StoreError::io("lock", &lease))?;
+        let lease =
+            lock::try_lock(&lease, Mode::Exclusive).map_err(StoreError::io("lock", &lease))?;
         match lease {
             Some(_held) => self.rename_away(&layers),
             None => Ok(Vec::new()),
@@ -270,8 +271,7 @@ impl Store {
             let Ok(lock) = fs::open_directory(&path) else {
                 continue;
             };
-            if fs::flock(&lock, true, false).map_err(StoreError::io("lock", &path))?
-                && path.is_dir()
+            if lock::try_hold_alone(&lock).map_err(StoreError::io("lock", &path))? && path.is_dir()
             {
                 found.push((path, lock));
             }
@@ -292,7 +292,7 @@ impl Store {
         });
         let unlocked = temporary.filter_map(|entry| {
             let file = std::fs::File::open(entry.path()).ok()?;
-            let free = fs::flock(&file, true, false).unwrap_or(false);
+            let free = lock::try_hold_alone(&file).unwrap_or(false);
             free.then(|| (entry.path(), OwnedFd::from(file)))
         });
         Ok(unlocked.collect())

@@ -10,10 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::digest::Digest;
 use super::document::{DocumentError, MAX_DOCUMENT};
 use super::layer::{LayerDir, LayerReport, TempLayer};
-use super::lock::{self, HeldLock};
 use super::names::{MAX_INDEX, Names, NamesError};
 use crate::paths::{Paths, PathsError};
 use crate::sys::fs;
+use crate::sys::lock::{self, Guard, Mode};
 
 /// The store's format; a store of a higher number is refused.
 const FORMAT: u32 = 1;
@@ -118,20 +118,20 @@ impl Store {
     }
 
     /// Held by whoever adds or uses: many at once, never together with garbage collection. Short.
-    pub fn lock_shared(&self) -> Result<HeldLock, StoreError> {
-        lock::shared(&self.lock).map_err(StoreError::io("lock", &self.lock))
+    pub fn lock_shared(&self) -> Result<Guard, StoreError> {
+        lock::lock(&self.lock, Mode::Shared).map_err(StoreError::io("lock", &self.lock))
     }
 
     /// Held by garbage collection while it renames away what nobody needs.
-    pub(super) fn lock_exclusive(&self) -> Result<HeldLock, StoreError> {
-        lock::exclusive(&self.lock).map_err(StoreError::io("lock", &self.lock))
+    pub(super) fn lock_exclusive(&self) -> Result<Guard, StoreError> {
+        lock::lock(&self.lock, Mode::Exclusive).map_err(StoreError::io("lock", &self.lock))
     }
 
     /// Held (shared) from the first question "is this layer here?" until the image that needs it is committed, across
     /// downloads too. Nobody waits for it: while it is held, garbage collection leaves layers for a later time.
-    pub fn lease(&self) -> Result<HeldLock, StoreError> {
+    pub fn lease(&self) -> Result<Guard, StoreError> {
         let path = self.lease_path();
-        lock::shared(&path).map_err(StoreError::io("lock", &path))
+        lock::lock(&path, Mode::Shared).map_err(StoreError::io("lock", &path))
     }
 
     pub(super) fn lease_path(&self) -> PathBuf {
@@ -139,9 +139,9 @@ impl Store {
     }
 
     /// Serialises changes of `index.json`; always the last lock taken and the shortest held.
-    pub(super) fn lock_names(&self) -> Result<HeldLock, StoreError> {
+    pub(super) fn lock_names(&self) -> Result<Guard, StoreError> {
         let path = self.lock.with_extension("index");
-        lock::exclusive(&path).map_err(StoreError::io("lock", &path))
+        lock::lock(&path, Mode::Exclusive).map_err(StoreError::io("lock", &path))
     }
 
     /// All names and nameless images: one file, no lock.

@@ -9,6 +9,7 @@ use rustix::process::Pid;
 use super::output::Output;
 use super::protocol::{StartFailure, Stream};
 use super::supervise::{Orders, failure};
+use crate::runtime::doctor::{self, Check};
 use crate::runtime::execute::{Init, SetupError, Streams};
 use crate::runtime::fuse;
 use crate::runtime::rootfs::{Driver, Fallback};
@@ -42,13 +43,21 @@ pub fn start(orders: &Orders) -> Result<Running, StartFailure> {
             // The network helper of the first attempt holds the ports.
             process::end_all_others();
             let running = attempt(orders, Driver::FuseOverlayfs)?;
-            // So that the next start does not try in vain; one that is not remembered is only slower.
-            if let Err(source) = Fallback::remember(&orders.paths, &error.to_string()) {
-                tracing::debug!(%source, "the fallback is not remembered");
-            }
+            remember(orders, &error);
             Ok(running)
         }
         other => other,
+    }
+}
+
+/// So that the next start does not try in vain; one that is not remembered is only slower. The fault may have been this
+/// container's alone: an overlay of nothing decides.
+fn remember(orders: &Orders, error: &SetupError) {
+    if doctor::explain(Check::Overlay, &orders.paths).is_none() {
+        return;
+    }
+    if let Err(source) = Fallback::remember(&orders.paths, &error.to_string()) {
+        tracing::debug!(%source, "the fallback is not remembered");
     }
 }
 
@@ -58,7 +67,10 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
     let program = program.unwrap_or_default();
     let has_terminal = spec.is_some_and(|process| process.terminal().unwrap_or(false));
     let (root, daemon) = match driver {
-        Driver::Overlay => (None, None),
+        Driver::Overlay => {
+            orders.launch.rootfs.forget_volatile();
+            (None, None)
+        }
         Driver::FuseOverlayfs => {
             let mounted = fuse::mount(&orders.launch.rootfs);
             let mounted = mounted.map_err(|error| StartFailure::Setup(SetupError::Fuse(error)))?;

@@ -41,7 +41,7 @@ impl LogWriter {
 
     /// Takes output as it comes; what is no whole line yet waits for the rest.
     pub fn take(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
-        let now = Timestamp::now().to_string();
+        let now = format!("{:.9}", Timestamp::now());
         let LogWriter {
             stdout,
             stderr,
@@ -70,7 +70,7 @@ impl LogWriter {
 
     /// Writes the unfinished last lines: the program has ended.
     pub fn finish(&mut self) -> io::Result<()> {
-        let now = Timestamp::now().to_string();
+        let now = format!("{:.9}", Timestamp::now());
         for (stream, open) in [
             (Stream::Stdout, &mut self.stdout),
             (Stream::Stderr, &mut self.stderr),

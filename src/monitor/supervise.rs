@@ -31,6 +31,9 @@ use crate::sys::{namespace, pidfd, role, socket, terminal};
 /// How long clients that do not read may keep an ended monitor.
 const LINGER: Duration = Duration::from_secs(30);
 
+/// The code of a program that could not load a page of its own file (SIGBUS).
+const FAULT: i32 = 128 + libc::SIGBUS;
+
 /// What the monitor is told when it is born.
 pub struct Orders {
     pub paths: Paths,
@@ -162,6 +165,7 @@ impl Monitor {
             init: 0,
             started: String::new(),
             driver: String::new(),
+            code: None,
         };
         locked
             .write(&state)
@@ -283,8 +287,8 @@ impl Monitor {
         while let Some((pid, ended)) = pidfd::reap_any() {
             if pid == self.init.pid {
                 code = Some(ended);
-            } else if self.daemon == Some(pid) && code.is_none() {
-                // Nothing in the container can be opened any more.
+            } else if self.daemon == Some(pid) && code.is_none_or(|code| code == FAULT) {
+                // Nothing in the container can be opened any more; it may have died of that already.
                 self.failure = Some("fuse-overlayfs ended, and the root filesystem with it");
                 let _ = pidfd::kill_hard(self.init.pidfd.as_fd());
             }
@@ -369,6 +373,8 @@ impl Monitor {
 
     /// The exit becomes visible, then known to the clients; only then the kernel's teardown of the namespaces begins.
     fn end(mut self, code: i32) {
+        // Without its root the program may have died of a page it could not load any more: the reason is what counts.
+        let code = if self.failure.is_some() { 137 } else { code };
         let _ = self.log.finish();
         let exit = ExitRecord {
             run: self.state.run,
@@ -376,7 +382,11 @@ impl Monitor {
             finished: Timestamp::now().to_string(),
             error: self.failure.unwrap_or_default().to_owned(),
         };
-        let _ = Record::write_exit(&self.orders.directory, &exit, !self.orders.auto_remove);
+        let written = Record::write_exit(&self.orders.directory, &exit, !self.orders.auto_remove);
+        if let (Err(_), Some(locked)) = (written, &self.locked) {
+            self.state.code = Some(code);
+            let _ = locked.write(&self.state);
+        }
         let rubbish = self.orders.auto_remove.then(|| discard(&self.orders));
         for client in self.clients.iter_mut().filter(|client| client.waits) {
             client.reply(&Reply::Exited(code));

@@ -35,6 +35,15 @@ pub struct Launch {
     pub cgroup: Option<PathBuf>,
 }
 
+impl Launch {
+    pub(super) fn process(&self) -> Result<&oci_spec::runtime::Process, SetupError> {
+        let missing = || SetupError::User {
+            message: "the specification has no process".to_owned(),
+        };
+        self.spec.process().as_ref().ok_or_else(missing)
+    }
+}
+
 /// What the program gets as descriptors 0 to 2. With a terminal they come from the container's own devpts.
 pub enum Streams {
     Terminal,

@@ -14,6 +14,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags};
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::home::find_program;
 use super::rootfs::Rootfs;
+use crate::sys::poll::{Interest, PollSet};
 use crate::sys::process::{self, Forked};
 use crate::sys::socket::{self, Received};
 use crate::sys::{mount, namespace, pidfd, role, signal};
@@ -44,6 +46,9 @@ pub enum FuseError {
 pub fn find() -> Option<PathBuf> {
     find_program("fuse-overlayfs")
 }
+
+/// It takes milliseconds where nothing is wrong.
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A mount that is attached nowhere yet, and who serves it.
 pub struct Mounted {
@@ -68,6 +73,15 @@ pub fn mount(rootfs: &Rootfs) -> Result<Mounted, FuseError> {
         Forked::Child => process::exit_now(report(&binary, rootfs, theirs)),
     };
     drop(theirs);
+    // fuse-overlayfs that loses its daemon in the moment of its birth waits for it for ever.
+    let mut set = PollSet::new();
+    set.add(ours.as_fd(), Interest::Read, ());
+    if set
+        .wait(Some(READY_TIMEOUT))
+        .is_ok_and(|ready| ready.is_empty())
+    {
+        return Err(failed("wait")(io::ErrorKind::TimedOut.into()));
+    }
     let mut buffer = vec![0; socket::MESSAGE_MAX];
     let received = socket::receive(ours.as_fd(), &mut buffer);
     let _ = pidfd::wait_child(child);

@@ -268,7 +268,17 @@ impl Subids {
     }
 }
 
+/// From the local file first: the name service costs a tenth of a millisecond even where it only reads that file.
 fn user_name(uid: u32) -> Option<String> {
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let number = uid.to_string();
+    let entry = passwd
+        .lines()
+        .map(|line| line.split(':').collect::<Vec<_>>());
+    let mut own = entry.filter(|fields| fields.len() > 3 && fields[2] == number);
+    if let Some(fields) = own.next() {
+        return Some(fields[0].to_owned());
+    }
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok()??;
     Some(user.name)
 }

@@ -83,8 +83,11 @@ pub fn plan(spec: &Spec, directories: &[PathBuf]) -> Result<Vec<SetupStep>, Plan
     }
     steps.extend([SetupStep::IsolatedMounts, SetupStep::Root]);
     for mount in spec.mounts().iter().flatten() {
-        steps.push(mount_step(mount)?);
-        if mount.destination() == Path::new("/dev") {
+        let step = mount_step(mount)?;
+        // A directory of the host at /dev is the user's: nothing is made in it.
+        let own = matches!(step, SetupStep::FileSystem(_));
+        steps.push(step);
+        if own && mount.destination() == Path::new("/dev") {
             steps.extend(DEVICES.map(SetupStep::Device));
             steps.extend(DEVICE_LINKS.map(|(link, target)| SetupStep::Symlink { link, target }));
         }
@@ -284,6 +287,16 @@ mod tests {
             propagation: None,
         });
         assert!(at(&SetupStep::Root) < at(&bind) && at(&bind) < at(&SetupStep::Pivot));
+    }
+
+    #[test]
+    fn no_device_is_made_in_a_directory_of_the_host() {
+        let mounts = vec![mount("/dev", "bind", "/srv", &["rbind"])];
+        let spec = SpecBuilder::default().mounts(mounts).build();
+        let steps = plan(&spec.expect("complete"), &[]).expect("valid");
+        let made =
+            |step: &SetupStep| matches!(step, SetupStep::Device(_) | SetupStep::Symlink { .. });
+        assert!(!steps.iter().any(made), "{steps:?}");
     }
 
     #[test]

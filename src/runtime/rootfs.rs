@@ -91,6 +91,21 @@ impl Rootfs {
         }
     }
 
+    /// A volatile overlay that was not unmounted in an orderly way can't be mounted again (overlayfs.rst, "Volatile mount"):
+    /// after a crash of the machine its files may be older than they look. After the death of a monitor they are not, and a
+    /// container that is removed when it ends promises no more.
+    pub fn forget_volatile(&self) {
+        if !self.volatile {
+            return;
+        }
+        let volatile = self.work.join("work/incompat/volatile");
+        // It is hardly ever there.
+        if std::fs::remove_file(volatile.join("dirty")).is_ok() {
+            let _ = std::fs::remove_dir(&volatile);
+            let _ = volatile.parent().map(std::fs::remove_dir);
+        }
+    }
+
     fn attach(&self, tree: BorrowedFd<'_>) -> io::Result<OwnedFd> {
         mount::attach(tree, open_path(&self.merged)?.as_fd())?;
         open_path(&self.merged)

@@ -8,9 +8,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, FlockOperation, Mode, OFlags, RenameFlags, ResolveFlags, Stat,
-};
+use super::lock;
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 
 /// How a path below a root may be walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,15 +78,21 @@ pub fn stat_at(directory: impl AsFd, name: &[u8]) -> io::Result<Option<Stat>> {
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-    if !file.metadata()?.is_file() {
+    let meta = file.metadata()?;
+    if !meta.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
-    read_to_limit(file, limit)
+    // One read for the content and one for its end, not a dozen that double.
+    let expected = meta.len().min(limit) as usize + 1;
+    read_within(file, limit, Vec::with_capacity(expected))
 }
 
 /// Reads to the end; more than `limit` bytes is an error, never truncated.
 pub fn read_to_limit(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    read_within(reader, limit, Vec::new())
+}
+
+fn read_within(reader: impl Read, limit: u64, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
     reader.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::new(
@@ -139,7 +144,7 @@ fn temporary_file(directory: &OwnedFd, name: &OsStr) -> io::Result<(String, File
         );
         match rustix::fs::openat(directory, &temporary, flags, Mode::RUSR | Mode::WUSR) {
             // Locked by its writer: an unlocked one is rubbish. A sweep may have been faster than the lock.
-            Ok(fd) if flock(&fd, true, false)? && rustix::fs::fstat(&fd)?.st_nlink > 0 => {
+            Ok(fd) if lock::try_hold_alone(&fd)? && rustix::fs::fstat(&fd)?.st_nlink > 0 => {
                 return Ok((temporary, File::from(fd)));
             }
             Ok(_) | Err(rustix::io::Errno::EXIST) => {}
@@ -175,24 +180,6 @@ pub fn rename_new(directory: impl AsFd, from: &[u8], to: &[u8]) -> io::Result<bo
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Ok(false),
         Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Locks a file or directory with `flock(2)`; `false` if `wait` is not set and somebody else has it.
-pub fn flock(fd: impl AsFd, exclusive: bool, wait: bool) -> io::Result<bool> {
-    let operation = match (exclusive, wait) {
-        (true, true) => FlockOperation::LockExclusive,
-        (true, false) => FlockOperation::NonBlockingLockExclusive,
-        (false, true) => FlockOperation::LockShared,
-        (false, false) => FlockOperation::NonBlockingLockShared,
-    };
-    loop {
-        match rustix::fs::flock(&fd, operation) {
-            Ok(()) => return Ok(true),
-            Err(rustix::io::Errno::AGAIN) if !wait => return Ok(false),
-            Err(rustix::io::Errno::INTR) => {}
-            Err(errno) => return Err(errno.into()),
-        }
     }
 }
 

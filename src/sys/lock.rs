@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use nix::fcntl::{FcntlArg, fcntl};
 use rustix::fs::FlockOperation;
@@ -47,36 +48,42 @@ pub enum Mode {
 }
 
 /// Opens (creating it, 0600) and locks a file; waits for other holders.
-pub fn lock(path: &std::path::Path, mode: Mode) -> io::Result<Guard> {
+pub fn lock(path: &Path, mode: Mode) -> io::Result<Guard> {
     let file = open(path)?;
-    let operation = match mode {
-        Mode::Shared => FlockOperation::LockShared,
-        Mode::Exclusive => FlockOperation::LockExclusive,
+    flock(&file, mode, true)?;
+    Ok(Guard(file.into()))
+}
+
+/// The same without waiting: `None` if it is held in a way that conflicts.
+pub fn try_lock(path: &Path, mode: Mode) -> io::Result<Option<Guard>> {
+    let file = open(path)?;
+    Ok(flock(&file, mode, false)?.then(|| Guard(file.into())))
+}
+
+/// Locks an open file or directory for as long as this open file description lives; `false` if it is held in a way that
+/// conflicts. What is made under a temporary name is locked by its maker: unlocked, it is rubbish.
+pub fn try_hold_alone(fd: impl AsFd) -> io::Result<bool> {
+    flock(fd, Mode::Exclusive, false)
+}
+
+fn flock(fd: impl AsFd, mode: Mode, wait: bool) -> io::Result<bool> {
+    let operation = match (mode, wait) {
+        (Mode::Shared, true) => FlockOperation::LockShared,
+        (Mode::Shared, false) => FlockOperation::NonBlockingLockShared,
+        (Mode::Exclusive, true) => FlockOperation::LockExclusive,
+        (Mode::Exclusive, false) => FlockOperation::NonBlockingLockExclusive,
     };
     loop {
-        match rustix::fs::flock(&file, operation) {
-            Ok(()) => return Ok(Guard(file.into())),
+        match rustix::fs::flock(&fd, operation) {
+            Ok(()) => return Ok(true),
             Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => return Ok(false),
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// The same without waiting: `None` if it is held in a way that conflicts.
-pub fn try_lock(path: &std::path::Path, mode: Mode) -> io::Result<Option<Guard>> {
-    let file = open(path)?;
-    let operation = match mode {
-        Mode::Shared => FlockOperation::NonBlockingLockShared,
-        Mode::Exclusive => FlockOperation::NonBlockingLockExclusive,
-    };
-    match rustix::fs::flock(file.as_fd(), operation) {
-        Ok(()) => Ok(Some(Guard(file.into()))),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn open(path: &std::path::Path) -> io::Result<File> {
+fn open(path: &Path) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     File::options()
         .read(true)

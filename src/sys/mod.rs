@@ -2,6 +2,7 @@
 
 pub mod capability;
 pub mod fs;
+pub mod keyring;
 pub mod lock;
 pub mod mount;
 pub mod namespace;

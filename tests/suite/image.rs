@@ -425,3 +425,11 @@ pub fn busybox() -> Image {
     });
     Image::new(&[busybox_layer()], config)
 }
+
+/// One image for each of two processors, which names it in `/architecture`; the program in both is the host's.
+pub fn platforms() -> [Image; 2] {
+    ["amd64", "arm64"].map(|name| {
+        let layer = Layer::new().file("architecture", 0o644, name);
+        busybox().with(&layer).on(name)
+    })
+}

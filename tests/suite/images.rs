@@ -88,7 +88,7 @@ fn an_image_that_loses_its_name_is_dangling_and_can_be_removed_by_its_id() {
             .with(&Layer::new().file("new", 0o644, "1"))
             .docker_archive("busybox:latest"),
     );
-    let rows = env.out(&["images", "--format", "{{.Repository}}:{{.Tag}}"]);
+    let rows = env.out(&["images", "-a", "--format", "{{.Repository}}:{{.Tag}}"]);
     assert!(rows.lines().any(|row| row == "<none>:<none>"), "{rows}");
     let dangling = env.out(&["images", "-q", "--filter", "dangling=true"]);
     assert_eq!(dangling.lines().count(), 1);

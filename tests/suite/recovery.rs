@@ -238,6 +238,23 @@ fn a_full_disk_is_an_error_and_no_damage() {
 }
 
 #[test]
+fn the_exit_code_of_a_program_that_filled_the_disk_is_known() {
+    let env = test_env!();
+    let file = env.file("image.tar", busybox().docker_archive("busybox:latest"));
+    let line = format!(
+        "mount -t tmpfs -o size=12m,mode=0700 none $XDG_DATA_HOME && {0} load -q -i {file} && {0} run --network none --name full busybox sh -c 'cat /dev/zero > /x 2>/dev/null; cat /dev/zero > /y 2>/dev/null; exit 7'; echo code $?; {0} inspect --format '{{{{.State.ExitCode}}}}' full; {0} ps -a --format '{{{{.Status}}}}'; {0} rm full",
+        crate::env::bryo().display()
+    );
+    let run = env
+        .other(
+            "unshare",
+            &["--user", "--map-root-user", "--mount", "sh", "-c", &line],
+        )
+        .run();
+    assert!(run.stdout.contains("code 7\n7\nExited (7)"), "{run:?}");
+}
+
+#[test]
 fn a_lost_runtime_directory_loses_nothing() {
     let env = test_env!();
     env.busybox();
@@ -290,6 +307,37 @@ fn a_killed_monitor_takes_a_first_process_with_it_that_changed_its_user_itself()
     assert_eq!(env.out(&["ps", "-q"]), "");
     env.run(&["rm", "gosu"]).ok();
     assert!(env.sockets().is_empty(), "{:?}", env.sockets());
+}
+
+#[test]
+fn a_container_to_be_removed_whose_monitor_was_killed_starts_again_and_is_removed() {
+    // Its overlay was volatile: the kernel refuses to mount such a one again.
+    let env = test_env!();
+    env.busybox();
+    let run = [
+        "run",
+        "-d",
+        "--rm",
+        "--network",
+        "none",
+        "--name",
+        "again",
+        "busybox",
+        "sh",
+        "-c",
+    ];
+    env.run(&[&run[..], &["echo >> /count; exec sleep 1000"]].concat())
+        .ok();
+    eventually("it runs", || !env.out(&["ps", "-q"]).is_empty());
+    for pid in pids(&env, "bryo: monitor again") {
+        kill(pid, Signal::SIGKILL).expect("it is ours");
+    }
+    eventually("every process is gone", || env.processes().is_empty());
+    env.run(&["start", "again"]).ok();
+    let driver = env.out(&["inspect", "--format", "{{.GraphDriver.Name}}", "again"]);
+    assert_eq!(driver, "overlay2");
+    env.run(&["rm", "-f", "again"]).ok();
+    assert!(env.containers().is_empty());
 }
 
 #[test]

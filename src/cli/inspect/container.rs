@@ -167,6 +167,9 @@ fn security(host: &HostConfig) -> Value {
             .as_ref()
             .map(|profile| format!("seccomp={profile}")),
     );
+    if host.open_system_paths {
+        options.push("systempaths=unconfined".to_owned());
+    }
     list_or_null(&options)
 }
 
@@ -235,6 +238,7 @@ fn graph_driver(container: &ContainerSummary, place: &Place<'_>) -> Value {
 
 fn program(config: &ContainerConfig) -> Value {
     let process = &config.process;
+    let attached = |stream: &str| process.attached.iter().any(|known| known == stream);
     let set = |list: &[String]| -> Map<String, Value> {
         list.iter().map(|key| (key.clone(), json!({}))).collect()
     };
@@ -242,9 +246,9 @@ fn program(config: &ContainerConfig) -> Value {
         "Hostname": config.hostname,
         "Domainname": "",
         "User": process.user,
-        "AttachStdin": process.open_stdin,
-        "AttachStdout": true,
-        "AttachStderr": true,
+        "AttachStdin": attached("stdin"),
+        "AttachStdout": attached("stdout"),
+        "AttachStderr": attached("stderr"),
         "ExposedPorts": set(&process.exposed_ports),
         "Tty": process.tty,
         "OpenStdin": process.open_stdin,

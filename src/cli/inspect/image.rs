@@ -1,42 +1,35 @@
 //! An image as docker's `image inspect` shows it: the same keys, in the same order.
 
-use std::path::Path;
+use std::path::PathBuf;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
-use crate::image::Image;
+use crate::engine::images::ImageDetails;
+use crate::image::Reference;
 
-pub fn document(image: &Image, layers: &Path) -> Value {
-    let with = |digest: bool| -> Vec<String> {
-        let names = image
-            .names
-            .iter()
-            .filter(|name| name.digest().is_some() == digest);
-        names.map(|name| name.familiar()).collect()
-    };
-    let config = &image.config;
+pub fn document(image: &ImageDetails) -> Value {
+    let names =
+        |names: &[Reference]| -> Vec<String> { names.iter().map(|name| name.familiar()).collect() };
+    let shown = |path: &PathBuf| path.to_string_lossy().into_owned();
     // topmost first, as overlay wants them
-    let mut directories = image.layers.iter().rev().map(|layer| {
-        layers
-            .join(layer.as_str())
-            .join("fs")
-            .to_string_lossy()
-            .into_owned()
-    });
+    let mut directories = image.directories.iter().rev().map(shown);
     let upper = directories.next().unwrap_or_default();
     let lower: Vec<String> = directories.collect();
+    let config = &image.config;
+    let text = |key: &str| config[key].as_str().unwrap_or_default();
+    let last = config["history"].as_array().and_then(|steps| steps.last());
     json!({
         "Id": image.id.to_string(),
-        "RepoTags": with(false),
-        "RepoDigests": with(true),
+        "RepoTags": names(&image.tags),
+        "RepoDigests": names(&image.digests),
         "Parent": "",
-        "Comment": config.history().as_ref().and_then(|h| h.last()).and_then(|h| h.comment().clone()).unwrap_or_default(),
-        "Created": image.created,
+        "Comment": last.and_then(|step| step["comment"].as_str()).unwrap_or_default(),
+        "Created": config["created"],
         "DockerVersion": "",
-        "Author": config.author().clone().unwrap_or_default(),
-        "Architecture": config.architecture().to_string(),
-        "Variant": config.variant().clone(),
-        "Os": config.os().to_string(),
+        "Author": text("author"),
+        "Architecture": text("architecture"),
+        "Variant": config["variant"],
+        "Os": text("os"),
         "Size": image.size,
         "GraphDriver": {
             "Data": {"LowerDir": lower.join(":"), "UpperDir": upper},
@@ -44,47 +37,43 @@ pub fn document(image: &Image, layers: &Path) -> Value {
         },
         "RootFS": {
             "Type": "layers",
-            "Layers": config.rootfs().diff_ids(),
+            "Layers": image.layers,
         },
         "Metadata": {"LastTagTime": "0001-01-01T00:00:00Z"},
-        "Config": program(image),
+        "Config": program(&config["config"]),
     })
 }
 
-fn program(image: &Image) -> Value {
-    let Some(config) = image.config.config() else {
+/// Docker's keys in docker's order, then those of the image that docker shows only where they are set.
+fn program(config: &Value) -> Value {
+    let Some(stored) = config.as_object() else {
         return Value::Null;
     };
-    let set = |list: &Option<Vec<String>>| -> Value {
-        let Some(list) = list else {
-            return Value::Null;
-        };
-        let map: Map<String, Value> = list.iter().map(|key| (key.clone(), json!({}))).collect();
-        map.into()
-    };
-    let labels = config.labels().as_ref().map(|labels| {
-        let sorted: std::collections::BTreeMap<&String, &String> = labels.iter().collect();
-        json!(sorted)
-    });
-    json!({
+    let mut shown = json!({
         "Hostname": "",
         "Domainname": "",
-        "User": config.user().clone().unwrap_or_default(),
+        "User": config["User"].as_str().unwrap_or_default(),
         "AttachStdin": false,
         "AttachStdout": false,
         "AttachStderr": false,
-        "ExposedPorts": set(config.exposed_ports()),
+        "ExposedPorts": config["ExposedPorts"],
         "Tty": false,
         "OpenStdin": false,
         "StdinOnce": false,
-        "Env": config.env(),
-        "Cmd": config.cmd(),
+        "Env": config["Env"],
+        "Cmd": config["Cmd"],
         "Image": "",
-        "Volumes": set(config.volumes()),
-        "WorkingDir": config.working_dir().clone().unwrap_or_default(),
-        "Entrypoint": config.entrypoint(),
-        "OnBuild": null,
-        "Labels": labels,
-        "StopSignal": config.stop_signal(),
-    })
+        "Volumes": config["Volumes"],
+        "WorkingDir": config["WorkingDir"].as_str().unwrap_or_default(),
+        "Entrypoint": config["Entrypoint"],
+        "OnBuild": config["OnBuild"],
+        "Labels": config["Labels"],
+        "StopSignal": config["StopSignal"],
+    });
+    for key in ["Healthcheck", "Shell"] {
+        if let Some(value) = stored.get(key) {
+            shown[key] = value.clone();
+        }
+    }
+    shown
 }

@@ -21,6 +21,7 @@ pub struct ImageRow {
     pub size: u64,
 }
 
+/// Images without a name only where they are asked for, as docker 29 has it.
 pub(super) fn rows(
     store: &Store,
     request: &ListImagesRequest,
@@ -38,7 +39,10 @@ pub(super) fn rows(
         let in_time =
             before.is_none_or(|limit| created < limit) && since.is_none_or(|limit| created > limit);
         let dangling = entries.iter().all(|entry| tag_of(entry).is_none());
-        if in_time
+        let nameless = entries.iter().all(|entry| entry.reference.is_none());
+        let asked_for = request.all || request.filters.dangling == Some(true);
+        if (asked_for || !nameless)
+            && in_time
             && request
                 .filters
                 .dangling

@@ -7,12 +7,13 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::attach::{DetachKeys, Stream};
+use super::attach::Stream;
 use super::environment::Variable;
 use super::mount::Mount;
 use super::security::SecurityOption;
 use super::signal::Signal;
 use super::ulimit::Ulimit;
+use crate::config::DetachKeys;
 
 /// When `create` and `run` ask the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -178,6 +179,6 @@ pub struct RunRequest {
     pub detach: bool,
     /// Forward the client's signals to the program.
     pub sig_proxy: bool,
-    /// None: the configuration's, else `DEFAULT_DETACH_KEYS`.
+    /// None: the configuration's.
     pub detach_keys: Option<DetachKeys>,
 }

@@ -22,6 +22,8 @@ pub enum MountKind {
     Tmpfs(TmpfsOptions),
 }
 
+/// Mounts below the source come along, and are read-only where it is: of a tree that another user namespace mounted the
+/// kernel gives out no parts (mount_namespaces(7)).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BindOptions {
     /// Absolute; not resolved any further.
@@ -29,19 +31,6 @@ pub struct BindOptions {
     /// `-v` makes a missing source directory; `--mount` refuses it.
     pub create_source: bool,
     pub propagation: Propagation,
-    /// Mounts below the source come along.
-    pub recursive: bool,
-    pub read_only_below: RecursiveReadOnly,
-}
-
-/// What becomes of a read-only bind's submounts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub enum RecursiveReadOnly {
-    /// Read-only too, where the kernel can.
-    #[default]
-    IfPossible,
-    Never,
-    Required,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,6 +92,10 @@ pub enum MountError {
     KindLater { kind: String },
     #[error("mount option {key} is not yet supported by bryo")]
     OptionLater { key: String },
+    #[error(
+        "mount option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction"
+    )]
+    ReadOnlyBelow,
     #[error("unterminated quote in mount '{spec}'")]
     Quote { spec: String },
     #[error("invalid tmpfs option {option:?}")]

@@ -20,6 +20,8 @@ pub enum SecurityOption {
     Seccomp(SeccompChoice),
     /// A profile still to be read from this file; the cli replaces it by `Seccomp(Profile(…))`.
     SeccompFile(String),
+    /// Nothing of /proc and /sys is masked or read-only.
+    OpenSystemPaths,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -60,12 +62,12 @@ impl FromStr for SecurityOption {
             ("seccomp", Some(file)) if !file.is_empty() => {
                 Ok(SecurityOption::SeccompFile(file.to_owned()))
             }
-            (
-                "apparmor" | "label" | "systempaths" | "writable-cgroups" | "credentialspec",
-                Some(_),
-            ) => Err(SecurityError::Later {
-                key: key.to_owned(),
-            }),
+            ("systempaths", Some("unconfined")) => Ok(SecurityOption::OpenSystemPaths),
+            ("apparmor" | "label" | "writable-cgroups" | "credentialspec", Some(_)) => {
+                Err(SecurityError::Later {
+                    key: key.to_owned(),
+                })
+            }
             _ => Err(unknown()),
         }
     }
@@ -97,6 +99,10 @@ mod tests {
         assert_eq!(
             "seccomp=unconfined".parse(),
             Ok(SecurityOption::Seccomp(SeccompChoice::Unconfined))
+        );
+        assert_eq!(
+            "systempaths=unconfined".parse(),
+            Ok(SecurityOption::OpenSystemPaths)
         );
         assert_eq!(
             "seccomp=a:b.json".parse(),

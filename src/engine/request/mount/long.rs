@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{
-    BindOptions, Mount, MountError, MountKind, Propagation, RecursiveReadOnly, TmpfsOptions,
-    absolute, checked_target, tmpfs,
+    BindOptions, Mount, MountError, MountKind, Propagation, TmpfsOptions, absolute, checked_target,
+    tmpfs,
 };
 use crate::engine::request::security::parse_bool;
 
@@ -16,7 +16,8 @@ struct Fields {
     target: Option<String>,
     read_only: bool,
     propagation: Option<Propagation>,
-    recursive: Option<String>,
+    /// `bind-recursive=readonly`, which a read-only bind is anyway.
+    read_only_below: bool,
     create_source: Option<bool>,
     tmpfs_size: Option<u64>,
     tmpfs_mode: Option<u32>,
@@ -98,12 +99,17 @@ fn set(fields: &mut Fields, field: &str) -> Result<(), MountError> {
             fields.propagation = Some(propagation.ok_or_else(wrong)?);
         }
         "bind-nonrecursive" => {
-            let off = parse_bool(text).ok_or_else(wrong)?;
-            fields.recursive = off.then(|| "disabled".to_owned());
+            if parse_bool(text).ok_or_else(wrong)? {
+                return Err(MountError::OptionLater { key });
+            }
         }
         "bind-recursive" => match text {
-            "enabled" | "disabled" | "writable" | "readonly" => {
-                fields.recursive = Some(text.to_owned());
+            "enabled" => {}
+            "readonly" => fields.read_only_below = true,
+            "disabled" | "writable" => {
+                return Err(MountError::OptionLater {
+                    key: format!("{key}={text}"),
+                });
             }
             _ => return Err(wrong()),
         },
@@ -157,17 +163,13 @@ fn bind(fields: &Fields, directory: &Path) -> Result<BindOptions, MountError> {
             value: source.replace('\0', "?"),
         });
     }
-    let recursive = fields.recursive.as_deref();
+    if fields.read_only_below && !fields.read_only {
+        return Err(MountError::ReadOnlyBelow);
+    }
     Ok(BindOptions {
         source: absolute(source, directory),
         create_source: fields.create_source.unwrap_or(false),
         propagation: fields.propagation.unwrap_or_default(),
-        recursive: recursive != Some("disabled"),
-        read_only_below: match recursive {
-            Some("writable") => RecursiveReadOnly::Never,
-            Some("readonly") => RecursiveReadOnly::Required,
-            _ => RecursiveReadOnly::IfPossible,
-        },
     })
 }
 
@@ -237,9 +239,8 @@ mod tests {
             panic!("no bind");
         };
         assert_eq!(bind.source, Path::new("/work/a"));
-        assert!(!bind.create_source && bind.recursive);
+        assert!(!bind.create_source);
         assert_eq!(bind.propagation, Propagation::Shared);
-        assert_eq!(bind.read_only_below, RecursiveReadOnly::Required);
     }
 
     #[test]
@@ -282,6 +283,18 @@ mod tests {
             (
                 "type=tmpfs,source=/a,target=/b",
                 "cannot mix 'source' options with mount type 'tmpfs'",
+            ),
+            (
+                "type=bind,source=/a,target=/b,bind-recursive=writable",
+                "mount option bind-recursive=writable is not yet supported by bryo",
+            ),
+            (
+                "type=bind,source=/a,target=/b,bind-nonrecursive",
+                "mount option bind-nonrecursive is not yet supported by bryo",
+            ),
+            (
+                "type=bind,source=/a,target=/b,bind-recursive=readonly",
+                "mount option 'bind-recursive=readonly' requires 'readonly' to be specified in conjunction",
             ),
             (
                 "type=image,source=a,target=/b",

@@ -3,8 +3,7 @@
 use std::path::Path;
 
 use super::{
-    BindOptions, Mount, MountError, MountKind, Propagation, RecursiveReadOnly, absolute,
-    checked_target, is_path,
+    BindOptions, Mount, MountError, MountKind, Propagation, absolute, checked_target, is_path,
 };
 
 pub fn parse(spec: &str, directory: &Path) -> Result<Mount, MountError> {
@@ -42,8 +41,6 @@ pub fn parse(spec: &str, directory: &Path) -> Result<Mount, MountError> {
             source: absolute(source, directory),
             create_source: true,
             propagation: Propagation::default(),
-            recursive: true,
-            read_only_below: RecursiveReadOnly::default(),
         }),
         target,
         read_only: false,
@@ -105,7 +102,7 @@ mod tests {
         let MountKind::Bind(bind) = mount.kind else {
             panic!("{spec} is no bind");
         };
-        assert!(bind.create_source && bind.recursive);
+        assert!(bind.create_source);
         (
             format!("{}:{}", bind.source.display(), mount.target),
             mount.read_only,

@@ -1,0 +1,285 @@
+//! The executor of a plan: each step by descriptors inside the new root, so that nothing an image contains is followed out.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use nix::sched::CloneFlags;
+use rustix::fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC};
+
+use super::execute::{Launch, SetupError};
+use super::plan::{BindMount, FileSystemMount, SetupStep};
+use super::rootfs::{TargetKind, engine_directory, make_directories, mount_target};
+use crate::sys::fs::{Links, open_in_root};
+use crate::sys::mount::{self, Attributes};
+use crate::sys::{namespace, network, terminal};
+
+/// A container's root in the making.
+pub struct Setup<'a> {
+    pub launch: &'a Launch,
+    pub given_root: Option<&'a OwnedFd>,
+    mounted: Option<OwnedFd>,
+    /// Master and slave.
+    pub terminal: Option<(OwnedFd, OwnedFd)>,
+}
+
+impl<'a> Setup<'a> {
+    pub fn new(launch: &'a Launch, given_root: Option<&'a OwnedFd>) -> Setup<'a> {
+        Setup {
+            launch,
+            given_root,
+            mounted: None,
+            terminal: None,
+        }
+    }
+
+    pub fn execute(&mut self, step: &SetupStep) -> Result<(), SetupError> {
+        tracing::debug!(step = describe(step), "set up");
+        let done = match step {
+            SetupStep::CgroupNamespace => namespace::leave(CloneFlags::CLONE_NEWCGROUP),
+            SetupStep::Loopback => network::bring_up("lo"),
+            SetupStep::Hostname(name) => nix::unistd::sethostname(name).map_err(io::Error::from),
+            SetupStep::IsolatedMounts => mount::isolate_propagation(),
+            SetupStep::Root => return self.mount_root(),
+            SetupStep::FileSystem(file_system) => self.mount_file_system(file_system),
+            SetupStep::Bind(bind) => self.bind(bind),
+            SetupStep::Device(name) => self.device(name),
+            SetupStep::Symlink { target, link } => self.link(link, target),
+            SetupStep::Terminal => self.open_terminal(),
+            SetupStep::Directory(path) => make_directories(self.root(), path).map(drop),
+            SetupStep::Masked(path) => self.mask(path),
+            SetupStep::ReadOnly(path) => self.make_read_only(path),
+            SetupStep::ReadOnlyRoot => self.make_root_read_only(),
+            SetupStep::Pivot => mount::pivot(self.root()),
+            SetupStep::Sysctl { key, value } => self.write_sysctl(key, value),
+        };
+        done.map_err(|error| SetupError::step(describe(step), &error))
+    }
+
+    pub fn root(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.mounted
+            .as_ref()
+            .expect("the plan mounts the root before anything below it")
+            .as_fd()
+    }
+
+    fn mount_root(&mut self) -> Result<(), SetupError> {
+        let given = self.given_root.map(AsFd::as_fd);
+        let root = self.launch.rootfs.mount(given);
+        self.mounted = Some(root.map_err(|error| SetupError::root(&error))?);
+        Ok(())
+    }
+
+    fn mount_file_system(&self, wanted: &FileSystemMount) -> io::Result<()> {
+        let target = if wanted.engine {
+            engine_directory(self.root(), &wanted.target)?
+        } else {
+            mount_target(self.root(), &wanted.target, TargetKind::Directory)?
+        };
+        let options: Vec<(&str, &str)> = wanted
+            .options
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        match mount::create(&wanted.kind, &options, wanted.attributes) {
+            Ok(tree) => mount::attach(tree.as_fd(), target.as_fd()),
+            Err(error) if wanted.optional && error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn bind(&self, wanted: &BindMount) -> io::Result<()> {
+        let source = rustix::fs::open(
+            &wanted.source,
+            OFlags::PATH | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
+        let is_directory =
+            FileType::from_raw_mode(rustix::fs::fstat(&source)?.st_mode) == FileType::Directory;
+        let tree = mount::clone_tree(source.as_fd(), Path::new(""))?;
+        if wanted.attributes != Attributes::default() {
+            mount::set_attributes(tree.as_fd(), wanted.attributes)?;
+        }
+        let kind = if is_directory {
+            TargetKind::Directory
+        } else {
+            TargetKind::File
+        };
+        let target = mount_target(self.root(), &wanted.target, kind)?;
+        // A mount over a file of procfs could make the kernel's answers lies (CVE-2025-52881): not unless asked for by name.
+        let asked = wanted.target.starts_with("/proc");
+        if !asked && rustix::fs::fstatfs(&target)?.f_type == PROC_SUPER_MAGIC {
+            return Err(io::Error::other("a symlink in the image leads into /proc"));
+        }
+        mount::attach(tree.as_fd(), target.as_fd())?;
+        let Some(propagation) = wanted.propagation else {
+            return Ok(());
+        };
+        // By descriptor of what was just mounted, never by a path that a container could have changed.
+        let place = PathBuf::from(format!("/proc/self/fd/{}", tree.as_raw_fd()));
+        mount::set_propagation(&place, propagation)
+    }
+
+    fn device(&self, path: &str) -> io::Result<()> {
+        let host = Path::new(path);
+        let tree = mount::clone_tree(rustix::fs::CWD, host)?;
+        if FileType::from_raw_mode(rustix::fs::fstat(&tree)?.st_mode) != FileType::CharacterDevice {
+            return Err(io::Error::other(format!(
+                "{} of the host is no device",
+                host.display()
+            )));
+        }
+        let target = mount_target(self.root(), host, TargetKind::File)?;
+        mount::attach(tree.as_fd(), target.as_fd())
+    }
+
+    /// In a directory that the engine has just mounted and nobody else has seen.
+    fn link(&self, link: &str, target: &str) -> io::Result<()> {
+        let link = link.trim_start_matches('/');
+        rustix::fs::symlinkat(target, self.root(), link).map_err(io::Error::from)
+    }
+
+    /// The master is opened in the devpts that was just made for this container, without following anything.
+    fn open_terminal(&mut self) -> io::Result<()> {
+        let flags = OFlags::RDWR | OFlags::NOCTTY;
+        let master = open_in_root(
+            self.root(),
+            b"dev/pts/ptmx",
+            flags,
+            Mode::empty(),
+            Links::Refuse,
+        )?;
+        let slave = terminal::open_peer(master.as_fd())?;
+        let number = terminal::peer_number(master.as_fd())?;
+        let name = format!("dev/pts/{number}");
+        let path = open_in_root(
+            self.root(),
+            name.as_bytes(),
+            OFlags::PATH,
+            Mode::empty(),
+            Links::Refuse,
+        )?;
+        let tree = mount::clone_tree(path.as_fd(), Path::new(""))?;
+        let console = mount_target(self.root(), Path::new("/dev/console"), TargetKind::File)?;
+        mount::attach(tree.as_fd(), console.as_fd())?;
+        self.terminal = Some((master, slave));
+        Ok(())
+    }
+
+    /// A file is covered by the host's real null device, a directory by an empty read-only tmpfs; what is not there needs
+    /// no mask.
+    fn mask(&self, path: &Path) -> io::Result<()> {
+        let Some(target) = self.existing(path)? else {
+            return Ok(());
+        };
+        let is_directory =
+            FileType::from_raw_mode(rustix::fs::fstat(&target)?.st_mode) == FileType::Directory;
+        let cover = if is_directory {
+            let read_only = Attributes {
+                read_only: true,
+                ..Attributes::default()
+            };
+            mount::create("tmpfs", &[("size", "0"), ("nr_inodes", "1")], read_only)?
+        } else {
+            let null = mount::clone_tree(rustix::fs::CWD, Path::new("/dev/null"))?;
+            if rustix::fs::fstat(&null)?.st_rdev != rustix::fs::makedev(1, 3) {
+                return Err(io::Error::other(
+                    "the host's /dev/null is not the null device",
+                ));
+            }
+            null
+        };
+        mount::attach(cover.as_fd(), target.as_fd())
+    }
+
+    fn make_read_only(&self, path: &Path) -> io::Result<()> {
+        let Some(target) = self.existing(path)? else {
+            return Ok(());
+        };
+        let tree = mount::clone_tree(target.as_fd(), Path::new(""))?;
+        mount::set_attributes(
+            tree.as_fd(),
+            Attributes {
+                read_only: true,
+                ..Attributes::default()
+            },
+        )?;
+        mount::attach(tree.as_fd(), target.as_fd())
+    }
+
+    /// Only the root mount itself: what is mounted below keeps its own mode. It is covered by a read-only clone.
+    fn make_root_read_only(&mut self) -> io::Result<()> {
+        mount::set_attributes_here(
+            self.root(),
+            Attributes {
+                read_only: true,
+                ..Attributes::default()
+            },
+        )
+    }
+
+    /// `net.ipv4.ip_forward` is `/proc/sys/net/ipv4/ip_forward`, on the procfs that was just mounted and no other
+    /// (CVE-2025-52881).
+    fn write_sysctl(&self, key: &str, value: &str) -> io::Result<()> {
+        let path = format!("proc/sys/{}", key.replace('.', "/"));
+        let file = open_in_root(
+            self.root(),
+            path.as_bytes(),
+            OFlags::WRONLY,
+            Mode::empty(),
+            Links::Refuse,
+        )?;
+        let written = rustix::io::write(&file, value.as_bytes())?;
+        if written == value.len() {
+            Ok(())
+        } else {
+            Err(io::Error::from(io::ErrorKind::WriteZero))
+        }
+    }
+
+    fn existing(&self, path: &Path) -> io::Result<Option<OwnedFd>> {
+        let bytes = path.as_os_str().as_encoded_bytes();
+        match open_in_root(
+            self.root(),
+            bytes,
+            OFlags::PATH,
+            Mode::empty(),
+            Links::Refuse,
+        ) {
+            Ok(found) => Ok(Some(found)),
+            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+}
+
+fn describe(step: &SetupStep) -> String {
+    match step {
+        SetupStep::CgroupNamespace => "leave the cgroup namespace".to_owned(),
+        SetupStep::Loopback => "bring up the loopback interface".to_owned(),
+        SetupStep::Hostname(name) => format!("set the hostname {name}"),
+        SetupStep::IsolatedMounts => "isolate the mount namespace".to_owned(),
+        SetupStep::Root => "mount the root filesystem".to_owned(),
+        SetupStep::FileSystem(mount) => {
+            format!("mount {} at {}", mount.kind, mount.target.display())
+        }
+        SetupStep::Bind(bind) => format!(
+            "mount {} at {}",
+            bind.source.display(),
+            bind.target.display()
+        ),
+        SetupStep::Device(name) => format!("provide {name}"),
+        SetupStep::Symlink { link, .. } => format!("make the link {link}"),
+        SetupStep::Terminal => "open a terminal".to_owned(),
+        SetupStep::Directory(path) => {
+            format!("make the directory {}", path.display())
+        }
+        SetupStep::Masked(path) => format!("mask {}", path.display()),
+        SetupStep::ReadOnly(path) => format!("make {} read-only", path.display()),
+        SetupStep::ReadOnlyRoot => "make the root read-only".to_owned(),
+        SetupStep::Pivot => "change to the new root".to_owned(),
+        SetupStep::Sysctl { key, .. } => format!("set the sysctl {key}"),
+    }
+}

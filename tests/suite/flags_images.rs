@@ -1,0 +1,329 @@
+//! The flags of the verbs on images, in every spelling.
+
+use crate::env::{TestEnv, test_env};
+use crate::image::{Layer, busybox, platforms};
+use crate::need::{Need, need};
+use crate::registry::{Access, Registry};
+use crate::spellings::{ask, words};
+
+/// `busybox:latest`, and the image that had this name before.
+fn named_and_nameless(env: &TestEnv) {
+    env.busybox();
+    let newer = busybox().with(&Layer::new().file("new", 0o644, "1"));
+    env.load(&newer.docker_archive("busybox:latest"));
+}
+
+#[test]
+fn images_lists_names() {
+    let env = test_env!();
+    env.busybox();
+    for command in ["images", "image ls"] {
+        let table = ask(&env, command, &[]).ok().out();
+        assert!(table.starts_with("REPOSITORY"), "{table}");
+        let row = table.lines().nth(1).expect("there is one image");
+        let words: Vec<&str> = row.split_whitespace().collect();
+        assert_eq!(words[..2], ["busybox", "latest"], "{command}");
+    }
+}
+
+#[test]
+fn images_all_lists_everything() {
+    let env = test_env!();
+    named_and_nameless(&env);
+    for command in ["images", "image ls"] {
+        let names = ask(&env, command, &["--format", "{{.Repository}}"]).ok();
+        assert_eq!(names.lines(), ["busybox"], "{command}");
+        for flag in ["-a", "--all"] {
+            let names = ask(&env, command, &[flag, "--format", "{{.Repository}}"]).ok();
+            let mut names = names.lines();
+            names.sort_unstable();
+            assert_eq!(names, ["<none>", "busybox"], "{command} {flag}");
+        }
+    }
+}
+
+#[test]
+fn images_digests_adds_a_column() {
+    let env = test_env!();
+    env.busybox();
+    for command in ["images", "image ls"] {
+        let table = ask(&env, command, &["--digests"]).ok().out();
+        assert!(table.contains("DIGEST"), "{command}: {table}");
+        assert!(!ask(&env, command, &[]).ok().out().contains("DIGEST"));
+    }
+}
+
+#[test]
+fn images_filter_dangling() {
+    let env = test_env!();
+    named_and_nameless(&env);
+    let old = busybox().id();
+    for command in ["images", "image ls"] {
+        for flag in ["-f", "--filter"] {
+            let ids = ask(&env, command, &["-q", "--no-trunc", flag, "dangling=true"]);
+            assert_eq!(ids.ok().out(), format!("sha256:{old}"), "{command} {flag}");
+        }
+    }
+    let line = format!(
+        "{0} images -q --filter dangling=true | xargs {0} rmi",
+        crate::env::bryo().display()
+    );
+    env.other("sh", &["-c", &line]).run().ok();
+    assert_eq!(env.out(&["images", "-aq"]).lines().count(), 1);
+}
+
+#[test]
+fn images_format_takes_templates() {
+    let env = test_env!();
+    env.busybox();
+    for command in ["images", "image ls"] {
+        let out = ask(&env, command, &["--format", "{{.Repository}}:{{.Tag}}"]);
+        assert_eq!(out.ok().out(), "busybox:latest", "{command}");
+        let out = ask(&env, command, &["--format", "json"]).ok().out();
+        let row: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
+        assert_eq!(row["Tag"], "latest");
+    }
+}
+
+#[test]
+fn images_no_trunc_shows_whole_ids() {
+    let env = test_env!();
+    env.busybox();
+    let id = busybox().id();
+    for command in ["images", "image ls"] {
+        assert!(ask(&env, command, &["--no-trunc"]).ok().out().contains(&id));
+        assert!(!ask(&env, command, &[]).ok().out().contains(&id));
+    }
+}
+
+#[test]
+fn images_quiet_prints_ids() {
+    let env = test_env!();
+    env.busybox();
+    let id = busybox().id();
+    for command in ["images", "image ls"] {
+        for flag in ["-q", "--quiet"] {
+            let out = ask(&env, command, &[flag]).ok().out();
+            assert_eq!(out, id[..12], "{command} {flag}");
+        }
+    }
+}
+
+#[test]
+fn image_inspect_shows_dockers_keys() {
+    let env = test_env!();
+    let image = busybox().configured(
+        "Healthcheck",
+        serde_json::json!({ "Test": ["CMD", "true"] }),
+    );
+    env.load(&image.docker_archive("busybox:latest"));
+    let out = ask(&env, "image inspect", &["busybox"]).ok().out();
+    let documents: serde_json::Value = serde_json::from_str(&out).expect("it is JSON");
+    let document = &documents[0];
+    assert_eq!(document["Id"], format!("sha256:{}", image.id()));
+    assert_eq!(document["RepoTags"][0], "busybox:latest");
+    assert_eq!(document["Created"], "2024-01-02T03:04:05Z");
+    assert_eq!(document["Config"]["Cmd"][0], "sh");
+    assert_eq!(document["Config"]["Healthcheck"]["Test"][1], "true");
+    let layer = crate::image::digest(&image.layers[0]);
+    assert_eq!(document["RootFS"]["Layers"][0], layer);
+    let upper = document["GraphDriver"]["Data"]["UpperDir"].as_str();
+    assert!(std::path::Path::new(upper.expect("a path")).is_dir());
+}
+
+#[test]
+fn image_inspect_format() {
+    let env = test_env!();
+    env.busybox();
+    for flag in ["-f", "--format"] {
+        let out = ask(
+            &env,
+            "image inspect",
+            &[flag, "{{.Os}} {{index .RepoTags 0}}", "busybox"],
+        );
+        assert_eq!(out.ok().out(), "linux busybox:latest", "{flag}");
+    }
+}
+
+#[test]
+fn import_makes_an_image() {
+    let env = test_env!();
+    let file = env.file("root.tar", crate::image::busybox_layer().tar());
+    for (number, command) in ["import", "image import"].into_iter().enumerate() {
+        let name = format!("made:{number}");
+        let id = ask(&env, command, &[&file, &name]).ok().out();
+        assert!(id.starts_with("sha256:"), "{command}: {id}");
+        let run = [
+            "run",
+            "--rm",
+            "--network",
+            "none",
+            &name,
+            "/bin/echo",
+            "yes",
+        ];
+        assert_eq!(env.out(&run), "yes", "{command}");
+    }
+}
+
+#[test]
+fn import_message_is_in_the_image() {
+    let env = test_env!();
+    let file = env.file("root.tar", crate::image::busybox_layer().tar());
+    for command in ["import", "image import"] {
+        for flag in ["-m", "--message"] {
+            let text = format!("said with {command} {flag}");
+            let id = ask(&env, command, &[flag, &text, &file]).ok().out();
+            assert_eq!(
+                env.out(&["image", "inspect", "-f", "{{.Comment}}", &id]),
+                text
+            );
+        }
+    }
+}
+
+#[test]
+fn load_reads_standard_input() {
+    let env = test_env!();
+    for command in ["load", "image load"] {
+        let load = env.command(&words(command, &[]));
+        let load = load.input(busybox().docker_archive("busybox:latest")).run();
+        assert_eq!(load.ok().out(), "Loaded image: busybox:latest");
+        env.run(&["rmi", "busybox"]).ok();
+    }
+}
+
+#[test]
+fn load_input_reads_a_file() {
+    let env = test_env!();
+    let file = env.file("image.tar", busybox().docker_archive("busybox:latest"));
+    for command in ["load", "image load"] {
+        for flag in ["-i", "--input"] {
+            let load = ask(&env, command, &[flag, &file]).ok();
+            assert_eq!(load.out(), "Loaded image: busybox:latest");
+            env.run(&["rmi", "busybox"]).ok();
+        }
+    }
+}
+
+#[test]
+fn load_quiet_shows_no_progress() {
+    let env = test_env!();
+    let file = env.file("image.tar", busybox().docker_archive("busybox:latest"));
+    for command in ["load", "image load"] {
+        let loud = ask(&env, command, &["-i", &file]).ok();
+        assert!(
+            !loud.stderr.is_empty(),
+            "{command} says nothing of its progress"
+        );
+        env.run(&["rmi", "busybox"]).ok();
+        for flag in ["-q", "--quiet"] {
+            let quiet = ask(&env, command, &[flag, "-i", &file]).ok();
+            assert_eq!(quiet.stderr, "", "{command} {flag}");
+            env.run(&["rmi", "busybox"]).ok();
+        }
+    }
+}
+
+#[test]
+fn pull_stores_an_image() {
+    let env = test_env!();
+    need!(Need::Program("docker-registry"), Need::Program("skopeo"));
+    let registry = Registry::start(&env, Access::Http);
+    let name = registry.push(&env, &busybox(), "app");
+    for command in ["pull", "image pull"] {
+        let pull = ask(&env, command, &[&name]).ok();
+        assert!(pull.stdout.contains(&name), "{command}: {pull:?}");
+        assert_eq!(env.out(&["images", "-q"]), busybox().id()[..12]);
+        env.run(&["rmi", "-f", &name]).ok();
+    }
+}
+
+#[test]
+fn pull_quiet_prints_only_the_name() {
+    let env = test_env!();
+    need!(Need::Program("docker-registry"), Need::Program("skopeo"));
+    let registry = Registry::start(&env, Access::Http);
+    let name = registry.push(&env, &busybox(), "app");
+    for command in ["pull", "image pull"] {
+        for flag in ["-q", "--quiet"] {
+            let pull = ask(&env, command, &[flag, &name]).ok();
+            let said = (pull.stdout.trim_end(), pull.stderr.as_str());
+            assert_eq!(said, (format!("{name}:latest").as_str(), ""));
+            env.run(&["rmi", "-f", &name]).ok();
+        }
+    }
+}
+
+#[test]
+fn pull_platform_chooses_from_an_index() {
+    let env = test_env!();
+    need!(Need::Program("docker-registry"), Need::Program("skopeo"));
+    let registry = Registry::start(&env, Access::Http);
+    let name = registry.push_index(&env, &platforms(), "both");
+    for command in ["pull", "image pull"] {
+        for architecture in ["amd64", "arm64"] {
+            let platform = format!("linux/{architecture}");
+            ask(&env, command, &["--platform", &platform, &name]).ok();
+            let pulled = env.out(&["image", "inspect", "-f", "{{.Architecture}}", &name]);
+            assert_eq!(pulled, architecture, "{command}");
+        }
+    }
+}
+
+#[test]
+fn pull_disable_content_trust_gives_dockers_notice() {
+    let env = test_env!();
+    need!(Need::Program("docker-registry"), Need::Program("skopeo"));
+    let registry = Registry::start(&env, Access::Http);
+    let name = registry.push(&env, &busybox(), "app");
+    for command in ["pull", "image pull"] {
+        ask(&env, command, &["--disable-content-trust", &name])
+            .ok()
+            .says("Flag --disable-content-trust has been deprecated");
+    }
+}
+
+#[test]
+fn rmi_untags_then_deletes() {
+    let env = test_env!();
+    for command in ["rmi", "image rm"] {
+        env.busybox();
+        env.run(&["tag", "busybox", "second:name"]).ok();
+        let first = ask(&env, command, &["second:name"]).ok();
+        assert_eq!(first.stdout, "Untagged: second:name\n", "{command}");
+        let last = ask(&env, command, &["busybox"]).ok();
+        assert!(
+            last.stdout.contains("Deleted: sha256:"),
+            "{command}: {last:?}"
+        );
+        assert_eq!(env.out(&["images", "-aq"]), "");
+    }
+}
+
+#[test]
+fn rmi_force_removes_every_name() {
+    let env = test_env!();
+    let id = busybox().id();
+    for command in ["rmi", "image rm"] {
+        for flag in ["-f", "--force"] {
+            env.busybox();
+            env.run(&["tag", "busybox", "second:name"]).ok();
+            assert_ne!(ask(&env, command, &[&id]).code, 0, "{command}");
+            ask(&env, command, &[flag, &id]).ok();
+            assert_eq!(env.out(&["images", "-aq"]), "", "{command} {flag}");
+        }
+    }
+}
+
+#[test]
+fn tag_gives_another_name() {
+    let env = test_env!();
+    env.busybox();
+    for (number, command) in ["tag", "image tag"].into_iter().enumerate() {
+        let name = format!("other:{number}");
+        ask(&env, command, &["busybox", &name]).ok();
+        let id = env.out(&["images", "-q", &name]);
+        assert_eq!(id, busybox().id()[..12], "{command}");
+    }
+}

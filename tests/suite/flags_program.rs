@@ -1,0 +1,106 @@
+//! The flags before the command, and what the commands say that look at the host.
+
+use crate::env::test_env;
+use crate::image::busybox;
+use crate::need::{Need, need};
+use crate::registry::{Access, Registry};
+use crate::spellings::ask;
+
+#[test]
+fn config_directory_holds_credentials() {
+    let env = test_env!();
+    need!(Need::Program("docker-registry"), Need::Program("skopeo"));
+    let registry = Registry::start(&env, Access::Basic);
+    let name = registry.push(&env, &busybox(), "app");
+    // base64 of tester:secret
+    let auths = serde_json::json!({ "auths": { registry.address.clone(): { "auth": "dGVzdGVyOnNlY3JldA==" } } });
+    env.file("elsewhere/config.json", auths.to_string());
+    env.run(&["pull", &name]).fails(1, &registry.address);
+    let directory = env.path("home/elsewhere");
+    let directory = directory.to_str().expect("test paths are UTF-8");
+    env.run(&["--config", directory, "pull", &name]).ok();
+}
+
+#[test]
+fn debug_writes_a_line_per_step() {
+    let env = test_env!();
+    env.busybox();
+    assert_eq!(
+        env.run(&["run", "--rm", "--network", "none", "busybox", "true"])
+            .ok()
+            .stderr,
+        ""
+    );
+    for flag in ["-D", "--debug"] {
+        let flags = [flag, "run", "--rm", "--network", "none", "busybox", "true"];
+        let run = env.run(&flags).ok();
+        let lines: Vec<&str> = run.stderr.lines().collect();
+        assert!(lines.len() > 1, "{flag}: {run:?}");
+        for line in lines {
+            let fits = line.contains(" us ") && line.contains(": ");
+            assert!(fits, "{flag}: {line}");
+        }
+    }
+}
+
+#[test]
+fn log_level_chooses_what_is_written() {
+    let env = test_env!();
+    env.busybox();
+    for flag in ["-l", "--log-level"] {
+        let lines = |level: &str| {
+            let run = [
+                flag,
+                level,
+                "run",
+                "--rm",
+                "--network",
+                "none",
+                "busybox",
+                "true",
+            ];
+            env.run(&run).ok().stderr.lines().count()
+        };
+        assert_eq!(lines("error"), 0, "{flag}");
+        assert!(lines("debug") > 1, "{flag}");
+        env.run(&[flag, "loud", "ps"]).fails(125, "loud");
+    }
+}
+
+#[test]
+fn info_says_what_is_in_force() {
+    let env = test_env!();
+    env.file(
+        "../config/bryo/config.toml",
+        "[network]\ndefault = \"none\"\n",
+    );
+    for command in ["info", "system info"] {
+        let out = ask(&env, command, &[]).ok().out();
+        let setting = out
+            .lines()
+            .find(|line| line.contains("network.default"))
+            .expect("every setting is shown");
+        assert!(
+            setting.contains("none") && setting.contains("config.toml"),
+            "{setting}"
+        );
+        let store = env.store();
+        assert!(out.contains(store.to_str().expect("UTF-8")), "{out}");
+    }
+}
+
+#[test]
+fn info_format_takes_templates() {
+    let env = test_env!();
+    env.busybox();
+    for command in ["info", "system info"] {
+        for flag in ["-f", "--format"] {
+            let out = ask(&env, command, &[flag, "{{.Images}} {{.OSType}}"]);
+            assert_eq!(out.ok().out(), "1 linux", "{command} {flag}");
+            let driver = ask(&env, command, &[flag, "{{.Driver}}"]).ok().out();
+            assert!(driver.contains("overlay"), "{driver}");
+            let out = ask(&env, command, &[flag, "json"]).ok().out();
+            serde_json::from_str::<serde_json::Value>(&out).expect("it is JSON");
+        }
+    }
+}
