@@ -12,7 +12,6 @@ use crate::net::resolver::{self, Overrides, Reach};
 use crate::net::route::HostRoutes;
 use crate::runtime::capability::CapabilitySet;
 use crate::runtime::execute::Launch;
-use crate::runtime::home::Subids;
 use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, NetworkChoice, SeccompChoice};
@@ -31,7 +30,7 @@ impl Engine {
         record: &Record,
         config: &ContainerConfig,
     ) -> Result<Prepared, EngineError> {
-        let single_id = Subids::find().is_none();
+        let single_id = self.with_home(|home| home.has_single_id());
         let dns_forward = write_network_files(record, config)?;
         let mut parameters = parameters(config, single_id)?;
         parameters.mounts.extend(network_file_mounts(record));

@@ -15,6 +15,8 @@
 //! - The container has a private address rather than a copy of the host's: it reaches services that the host offers on its
 //!   own addresses, and looks the same everywhere. The host's loopback is never reachable (`--no-map-gw` and successors).
 //! - A connection to a published port of 127.0.0.1 arrives on the container's loopback, unless pasta is of 2024-10 or later.
+//! - pasta of 2023 loses the answers to datagrams that came over the host's loopback to a port with another number inside
+//!   (`-p 127.0.0.1:5353:53/udp`); with one number on both sides, or over another address of the host, they arrive.
 
 use std::ffi::OsString;
 use std::io::Read;

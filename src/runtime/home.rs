@@ -106,6 +106,16 @@ impl Home<'_> {
         }
     }
 
+    /// Whether whoever enters next has a single id: as the living home has it, be it older than the user's subordinate ids,
+    /// else as a new one will.
+    pub fn has_single_id(&self) -> bool {
+        match self.find() {
+            Some(found) => maps_of(&found.member.pid.to_string())
+                .is_ok_and(|(users, groups)| users.len() == 1 || groups.len() == 1),
+            None => Subids::find().is_none(),
+        }
+    }
+
     fn lock(&self, mode: lock::Mode) -> Result<lock::Guard, HomeError> {
         let path = self.paths.data.join("home.lock");
         lock::lock(&path, mode).map_err(|source| HomeError::Lock { path, source })
@@ -357,12 +367,16 @@ fn write_single_id(child: Pid) -> Result<(), HomeError> {
 
 /// The id maps of the namespace the calling process is in: a container's map is made from them.
 pub fn own_maps() -> io::Result<(IdMap, IdMap)> {
-    let read = |path: &str| {
-        let text = std::fs::read_to_string(path)?;
+    maps_of("self")
+}
+
+fn maps_of(process: &str) -> io::Result<(IdMap, IdMap)> {
+    let read = |file: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{process}/{file}"))?;
         IdMap::parse(&text)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected id map"))
     };
-    Ok((read("/proc/self/uid_map")?, read("/proc/self/gid_map")?))
+    Ok((read("uid_map")?, read("gid_map")?))
 }
 
 /// Whether the namespace the calling process is in maps nothing but one id: then `chown` to any other must not fail.
