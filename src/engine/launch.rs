@@ -12,7 +12,6 @@ use crate::net::resolver::{self, Overrides, Reach};
 use crate::net::route::HostRoutes;
 use crate::runtime::capability::CapabilitySet;
 use crate::runtime::execute::Launch;
-use crate::runtime::home::Subids;
 use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, NetworkChoice, SeccompChoice};
@@ -31,7 +30,7 @@ impl Engine {
         record: &Record,
         config: &ContainerConfig,
     ) -> Result<Prepared, EngineError> {
-        let single_id = Subids::find().is_none();
+        let single_id = self.with_home(|home| home.has_single_id());
         let dns_forward = write_network_files(record, config)?;
         let mut parameters = parameters(config, single_id)?;
         parameters.mounts.extend(network_file_mounts(record));
@@ -108,7 +107,7 @@ fn parameters(
             NetworkChoice::Private
         },
         single_id,
-        processors: std::thread::available_parallelism().map_or(0, |n| n.get() as u32),
+        processors: processors(),
         ..ContainerParameters::default()
     };
     parameters.seccomp = match host.seccomp.as_deref() {
@@ -125,6 +124,13 @@ fn parameters(
         }
     };
     Ok(parameters)
+}
+
+/// All that the host has, whatever this process may use of them: a container sees all of them in /sys.
+fn processors() -> u32 {
+    let configured = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_CONF);
+    let configured = configured.ok().flatten().unwrap_or(0);
+    configured.try_into().unwrap_or(0)
 }
 
 /// Major and minor version of the running kernel, which profiles may ask for.
@@ -179,14 +185,14 @@ fn network_file_mounts(record: &Record) -> impl Iterator<Item = Mount> {
 /// Gives whether pasta must forward name queries.
 fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool, EngineError> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let host_file = read("/etc/hosts");
     let network = config.host.network.as_str();
     let own = match network {
         "pasta" => Some((crate::net::pasta::address(), config.hostname.as_str())),
         _ => None,
     };
+    let host_file = (network == "host").then(|| read("/etc/hosts"));
     let hosts = HostsFile {
-        host_file: (network == "host").then_some(host_file.as_str()),
+        host_file: host_file.as_deref(),
         extra: &[],
         host_gateway: None,
         own,

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use super::protocol::StartFailure;
@@ -37,7 +37,6 @@ impl NetworkOrders {
         })?;
         let mappings = claimed.release();
         let plan = Plan {
-            netns: namespace.as_raw_fd(),
             mappings: &mappings,
             routes: self.routes,
             dns_forward: self.dns_forward,

@@ -220,11 +220,16 @@ impl Monitor {
         if let Some(cgroup) = &orders.launch.cgroup {
             cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
         }
+        let founder = gate.is_new();
         if !gate.wait() {
             let gone = io::Error::from(io::ErrorKind::BrokenPipe);
             return Err(failure("wait for the id map")(gone));
         }
-        home::record(&orders.paths, monitor).map_err(failure("record the home namespace"))?;
+        // Whoever joined leaves the record at the member that was found, which has lived longer and may go on: a record that
+        // names an ended container makes the next command search all of them.
+        if founder {
+            home::record(&orders.paths, monitor).map_err(failure("record the home namespace"))?;
+        }
         Ok((listener, log, begin::start(orders)?))
     }
 

@@ -2,8 +2,9 @@
 //! what the installed version can do, its start, its failures explained. Never enters a namespace.
 //!
 //! How pasta behaves (tried with the versions of 2023 to 2026), and the choices that follow from it:
-//! - It is started from the home user namespace with the container's network namespace as an inherited descriptor
-//!   (`--netns-only --netns /proc/self/fd/N`): by a path below `/proc/PID` it would fail, as it drops its rights first.
+//! - It is started from the home user namespace with the container's network namespace as its standard input
+//!   (`--netns-only --netns /proc/self/fd/0`): by a path below `/proc/PID` it would fail, as it drops its rights first, and
+//!   every other descriptor it closes before it looks (since 2024-08).
 //! - The process that was started ends when the interface is configured and the ports listen: its exit is "ready". The
 //!   daemon it leaves behind keeps no descriptor of ours but lives on without the namespace's processes: it has to die with
 //!   its parent, a monitor that is PID 1 of a pid namespace.
@@ -14,11 +15,13 @@
 //! - The container has a private address rather than a copy of the host's: it reaches services that the host offers on its
 //!   own addresses, and looks the same everywhere. The host's loopback is never reachable (`--no-map-gw` and successors).
 //! - A connection to a published port of 127.0.0.1 arrives on the container's loopback, unless pasta is of 2024-10 or later.
+//! - pasta of 2023 loses the answers to datagrams that came over the host's loopback to a port with another number inside
+//!   (`-p 127.0.0.1:5353:53/udp`); with one number on both sides, or over another address of the host, they arrive.
 
 use std::ffi::OsString;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr};
-use std::os::fd::{AsFd, AsRawFd, RawFd};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -220,8 +223,6 @@ fn remember(file: &Path, known: &Remembered) {
 /// What one container's pasta shall do.
 #[derive(Clone, Debug)]
 pub struct Plan<'a> {
-    /// Descriptor of the network namespace as pasta will have it.
-    pub netns: RawFd,
     pub mappings: &'a [PortMapping],
     pub routes: HostRoutes,
     /// Queries to `DNS_FORWARD` are wanted (`resolver::Resolver::forward`).
@@ -232,7 +233,7 @@ pub struct Plan<'a> {
 pub fn command_line(features: Features, plan: &Plan<'_>) -> Vec<OsString> {
     let mut line = vec!["--quiet".to_owned(), "--netns-only".to_owned()];
     let mut push = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
-    push(&["--netns", &format!("/proc/self/fd/{}", plan.netns)]);
+    push(&["--netns", "/proc/self/fd/0"]);
     push(&["--config-net"]);
     if features.ns_ifname {
         push(&["--ns-ifname", INTERFACE]);
@@ -305,21 +306,17 @@ pub fn start(
     netns: impl AsFd,
     plan: &Plan<'_>,
 ) -> Result<Starting, PastaError> {
-    // A duplicate without close-on-exec: exactly one child inherits it, since it is closed when this function ends.
-    let inherited = rustix::io::dup(netns).map_err(|errno| PastaError::Namespace {
-        source: errno.into(),
-    })?;
-    let plan = Plan {
-        netns: inherited.as_raw_fd(),
-        ..plan.clone()
-    };
-    let line = command_line(features, &plan);
+    let inherited =
+        rustix::io::fcntl_dupfd_cloexec(netns, 0).map_err(|errno| PastaError::Namespace {
+            source: errno.into(),
+        })?;
+    let line = command_line(features, plan);
     tracing::debug!(?line, "start pasta");
     let child = Command::new(binary)
         .args(line)
         .current_dir("/")
         .env_clear()
-        .stdin(Stdio::null())
+        .stdin(inherited)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()

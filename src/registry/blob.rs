@@ -13,6 +13,9 @@ use super::manifest::Blob;
 use super::retry::{self, backoff};
 use crate::image::Digest;
 
+/// So many bytes since the last resumption show that the connection is merely bad.
+const PROGRESS: u64 = 1 << 20;
+
 /// Where a blob comes from.
 pub(super) struct Source<'a> {
     pub session: &'a Session<'a>,
@@ -29,7 +32,10 @@ pub(super) struct BlobStream<'a> {
     response: Option<Response>,
     hasher: Sha256,
     received: u64,
+    /// Since the last real progress.
     resumes: u32,
+    /// Bytes that were there at the last resumption.
+    resumed_at: u64,
     verified: bool,
 }
 
@@ -42,6 +48,7 @@ impl<'a> BlobStream<'a> {
             hasher: Sha256::new(),
             received: 0,
             resumes: 0,
+            resumed_at: 0,
             verified: false,
         };
         stream.connect()?;
@@ -124,6 +131,10 @@ impl<'a> BlobStream<'a> {
     fn resume(&mut self, reason: &str) -> Result<(), RegistryError> {
         let limits = &self.source.session.exchange().config().limits;
         self.response = None;
+        if self.received >= self.resumed_at + PROGRESS {
+            self.resumes = 0;
+        }
+        self.resumed_at = self.received;
         if self.resumes >= limits.resumes {
             return Err(RegistryError::BlobBroken {
                 digest: self.blob.digest.clone(),

@@ -45,7 +45,7 @@ pub struct Limits {
     pub backoff: Duration,
     /// The longest `Retry-After` that is waited for; a longer one is an error that says so.
     pub retry_after_cap: Duration,
-    /// Times that a broken download of one blob is taken up again.
+    /// Times that a broken download of one blob is taken up again without a mebibyte of progress; docker begins five times.
     pub resumes: u32,
     /// Layers downloaded and unpacked at once.
     pub parallel_layers: usize,
@@ -63,7 +63,7 @@ impl Default for Limits {
             attempts: 5,
             backoff: Duration::from_millis(500),
             retry_after_cap: Duration::from_secs(60),
-            resumes: 8,
+            resumes: 5,
             parallel_layers: 3,
             ratio_free_bytes: 1 << 30,
             ratio: 200,

@@ -96,9 +96,10 @@ fn is_transient(error: &RegistryError) -> bool {
     )
 }
 
-/// Doubles with each attempt; up to a quarter is added so that clients of one outage do not return in step.
+/// Doubles with each attempt, up to sixteen times the first, since a person waits.
+/// Up to a quarter is added so that clients of one outage do not return in step.
 pub(super) fn backoff(base: Duration, attempt: u32) -> Duration {
-    let doubled = base.saturating_mul(1 << attempt.saturating_sub(1).min(6));
+    let doubled = base.saturating_mul(1 << attempt.saturating_sub(1).min(4));
     let nanos = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.subsec_nanos());
@@ -173,7 +174,7 @@ mod tests {
     #[test]
     fn waits_double_and_stay_bounded() {
         let base = Duration::from_millis(100);
-        for (attempt, least) in [(1, 100), (2, 200), (3, 400), (40, 6400)] {
+        for (attempt, least) in [(1, 100), (2, 200), (3, 400), (40, 1600)] {
             let wait = backoff(base, attempt).as_millis();
             assert!(
                 wait >= least && wait <= least * 5 / 4 + 1,

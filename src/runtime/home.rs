@@ -52,6 +52,11 @@ pub enum HomeError {
 pub struct Gate(Option<OwnedFd>);
 
 impl Gate {
+    /// The home is being made for this child: nobody can be found in it yet.
+    pub fn is_new(&self) -> bool {
+        self.0.is_some()
+    }
+
     /// Waits for the map; `false` if the parent failed or died, and then nothing may be done.
     pub fn wait(self) -> bool {
         match self.0 {
@@ -101,6 +106,16 @@ impl Home<'_> {
         }
     }
 
+    /// Whether whoever enters next has a single id: as the living home has it, be it older than the user's subordinate ids,
+    /// else as a new one will.
+    pub fn has_single_id(&self) -> bool {
+        match self.find() {
+            Some(found) => maps_of(&found.member.pid.to_string())
+                .is_ok_and(|(users, groups)| users.len() == 1 || groups.len() == 1),
+            None => Subids::find().is_none(),
+        }
+    }
+
     fn lock(&self, mode: lock::Mode) -> Result<lock::Guard, HomeError> {
         let path = self.paths.data.join("home.lock");
         lock::lock(&path, mode).map_err(|source| HomeError::Lock { path, source })
@@ -109,7 +124,12 @@ impl Home<'_> {
     /// The user namespace of a living member: by the record, else by the container records.
     fn find(&self) -> Option<Found> {
         let recorded = read_record(&self.paths.home_record()).and_then(open_member);
-        recorded.or_else(|| (self.members)().into_iter().find_map(open_member))
+        recorded.or_else(|| {
+            let found = (self.members)().into_iter().find_map(open_member)?;
+            // So that the next command need not search; if it fails, that one searches too.
+            let _ = record(self.paths, found.member);
+            Some(found)
+        })
     }
 }
 
@@ -134,7 +154,7 @@ fn read_record(path: &Path) -> Option<ProcessName> {
     serde_json::from_slice(&std::fs::read(path).ok()?).ok()
 }
 
-/// Names the calling process as one to join. Called by a new member, once it is one.
+/// Names a process as one to join. Called by the first member, once it is one, and where the record had to be found again.
 pub fn record(paths: &Paths, member: ProcessName) -> io::Result<()> {
     let text = serde_json::to_vec(&member).map_err(io::Error::other)?;
     let path = paths.home_record();
@@ -347,12 +367,16 @@ fn write_single_id(child: Pid) -> Result<(), HomeError> {
 
 /// The id maps of the namespace the calling process is in: a container's map is made from them.
 pub fn own_maps() -> io::Result<(IdMap, IdMap)> {
-    let read = |path: &str| {
-        let text = std::fs::read_to_string(path)?;
+    maps_of("self")
+}
+
+fn maps_of(process: &str) -> io::Result<(IdMap, IdMap)> {
+    let read = |file: &str| {
+        let text = std::fs::read_to_string(format!("/proc/{process}/{file}"))?;
         IdMap::parse(&text)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected id map"))
     };
-    Ok((read("/proc/self/uid_map")?, read("/proc/self/gid_map")?))
+    Ok((read("uid_map")?, read("gid_map")?))
 }
 
 /// Whether the namespace the calling process is in maps nothing but one id: then `chown` to any other must not fail.

@@ -62,10 +62,16 @@ pub fn set(masks: Masks) -> io::Result<()> {
 
 /// The highest capability of the running kernel.
 pub fn last() -> u8 {
-    (0..64)
-        .rev()
-        .find(|number| in_bounding(*number).is_some())
-        .unwrap_or(0)
+    // Known numbers have no gaps, so halving finds the end in 6 calls.
+    let (mut known, mut unknown) = (0, 64);
+    while unknown - known > 1 {
+        let middle = (known + unknown) / 2;
+        match in_bounding(middle) {
+            Some(_) => known = middle,
+            None => unknown = middle,
+        }
+    }
+    known
 }
 
 /// Whether the bounding set has it; `None` for a number that the kernel does not know.

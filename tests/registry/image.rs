@@ -24,6 +24,9 @@ pub fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
         header.set_size(content.len() as u64);
         header.set_mode(0o755);
         header.set_mtime(1);
+        // Of whoever runs the test: other owners can't be kept outside a user namespace, which is worth a warning.
+        header.set_uid(u64::from(rustix::process::geteuid().as_raw()));
+        header.set_gid(u64::from(rustix::process::getegid().as_raw()));
         header.set_entry_type(tar::EntryType::Regular);
         builder.append_data(&mut header, path, *content).unwrap();
     }

@@ -61,17 +61,18 @@ fn missing_subordinate_ids_are_diagnosed_and_no_hindrance() {
 #[test]
 fn a_missing_network_helper_is_diagnosed_and_stops_only_images_that_need_it() {
     let env = test_env!();
-    env.busybox();
-    let empty = env.path("home/empty");
-    std::fs::create_dir(&empty).expect("home is writable");
-    let without = |arguments: &[&str]| env.command(arguments).var("PATH", &empty).run();
-    let doctor = without(&["doctor"]);
+    let lacking = |line: &str| env.lacking(&["pasta"], line);
+    let doctor = lacking("exec $BRYO doctor");
     assert!(
-        doctor.stdout.contains("pasta") && doctor.stdout.contains("passt"),
+        doctor.stdout.contains("pasta is not installed") && doctor.stdout.contains("passt"),
         "{doctor:?}"
     );
-    without(&["run", "--rm", "busybox", "true"])
+    let archive = crate::image::busybox().docker_archive("busybox:latest");
+    let file = env.file("busybox.tar", archive);
+    lacking(&format!("exec $BRYO load -i {file}")).ok();
+    lacking("exec $BRYO run --rm busybox true")
         .fails(125, "pasta")
         .says("--network none");
-    without(&["run", "--rm", "--network", "none", "busybox", "true"]).ok();
+    lacking("exec $BRYO run --rm --network none busybox true").ok();
+    lacking("exec $BRYO run --rm hello").ok();
 }

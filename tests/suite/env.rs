@@ -136,6 +136,20 @@ impl TestEnv {
         Invocation::new(command)
     }
 
+    /// Shell lines on a host that lacks these programs wherever they are looked for, as root of a private user and mount
+    /// namespace; `$BRYO` is the program under test.
+    pub fn lacking(&self, programs: &[&str], lines: &str) -> Outcome {
+        let hide = format!(
+            "for name in {}; do for dir in /usr/local/bin /usr/local/sbin /usr/bin /usr/sbin /bin /sbin; do \
+             ! test -e $dir/$name || mount --bind /dev/null $dir/$name || exit 99; done; done",
+            programs.join(" ")
+        );
+        let script = format!("{hide}\n{lines}");
+        let mut words = vec!["--user", "--map-root-user", "--mount"];
+        words.extend(["sh", "-c", &script]);
+        self.other("unshare", &words).var("BRYO", bryo()).run()
+    }
+
     /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         self.command(arguments).run()

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::env::{shared_env, test_env};
 use crate::image::{self, Compression, Image, Layer, busybox, busybox_layer};
-use crate::need::{Need, debian_tar, need};
+use crate::need::{Need, fixture, need};
 
 const FORMS: [Compression; 3] = [Compression::None, Compression::Gzip, Compression::Zstd];
 
@@ -270,8 +270,8 @@ fn import_takes_a_root_filesystem_in_every_compression() {
 #[test]
 fn a_debian_root_filesystem_runs() {
     let env = shared_env!();
-    need!(Need::Debian);
-    let tar = debian_tar();
+    need!(Need::Fixture("debian.tar"));
+    let tar = fixture("debian.tar");
     env.run(&[
         "import",
         tar.to_str().expect("test paths are UTF-8"),

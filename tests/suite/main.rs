@@ -2,6 +2,8 @@
 
 mod env;
 mod image;
+#[path = "../registry/mod.rs"]
+mod misbehaving;
 mod need;
 mod process;
 mod registry;
@@ -33,6 +35,8 @@ mod network_pasta;
 mod packaging;
 mod ps;
 mod pull;
+mod pull_misbehaving;
+mod pull_recovery;
 mod recovery;
 mod run;
 mod security;

@@ -13,8 +13,8 @@ pub enum Need {
     Device(&'static str),
     /// A cgroup2 directory of the user's that contains this process.
     Cgroup,
-    /// A root filesystem made from Debian packages.
-    Debian,
+    /// Something that `tests/env/fixtures` makes.
+    Fixture(&'static str),
 }
 
 impl Need {
@@ -34,14 +34,14 @@ impl Need {
             Need::Cgroup => {
                 std::env::var_os("BRYO_TEST_CGROUP").is_some_and(|group| !group.is_empty())
             }
-            Need::Debian => debian_tar().exists(),
+            Need::Fixture(name) => fixture(name).exists(),
         };
         (!there).then(|| match self {
             Need::Program(name) => format!("{name} is not installed"),
             Need::SubordinateIds => "no subordinate ids, or no newuidmap".to_owned(),
             Need::Device(path) => format!("{path} can't be opened"),
             Need::Cgroup => "no delegated cgroup2 tree".to_owned(),
-            Need::Debian => "no Debian root filesystem could be made".to_owned(),
+            Need::Fixture(name) => format!("the fixture {name} could not be made"),
         })
     }
 }
@@ -93,11 +93,11 @@ pub fn program(name: &str) -> Option<PathBuf> {
         .find(|file| file.is_file())
 }
 
-/// The archive that `tests/env/fixtures` makes.
-pub fn debian_tar() -> PathBuf {
+/// What `tests/env/fixtures` makes: `debian.tar`, `syscalls`.
+pub fn fixture(name: &str) -> PathBuf {
     let fixtures =
         std::env::var_os("BRYO_TEST_FIXTURES").unwrap_or_else(|| "target/test-fixtures".into());
-    Path::new(&fixtures).join("debian.tar")
+    Path::new(&fixtures).join(name)
 }
 
 fn has_own_line(file: &str) -> bool {

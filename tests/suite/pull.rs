@@ -2,8 +2,8 @@
 
 use std::fs;
 
-use crate::env::{count, test_env};
-use crate::image::{Compression, Layer, busybox};
+use crate::env::{TestEnv, count, test_env};
+use crate::image::{Compression, Image, Layer, busybox};
 use crate::need::{Need, need};
 use crate::registry::{Access, Registry};
 
@@ -128,6 +128,35 @@ fn a_private_authority_is_refused_until_it_is_trusted() {
     env.run(&["pull", &name]).ok();
 }
 
+/// Gives the test's user `tester`'s password, as `docker login` keeps it.
+fn log_in(env: &TestEnv, registry: &str) {
+    // base64 of tester:secret
+    let auths = serde_json::json!({ "auths": { registry: { "auth": "dGVzdGVyOnNlY3JldA==" } } });
+    env.file(".docker/config.json", auths.to_string());
+}
+
+/// Pulls with everything traced; no password and no token may be in it.
+fn pull_traced(env: &TestEnv, name: &str) {
+    let file = env.path("home/trace");
+    for pull in [
+        env.command(&["-D", "pull", name]).var("BRYO_LOG", "trace"),
+        env.command(&["pull", name])
+            .var("BRYO_LOG", "trace")
+            .var("BRYO_LOG_FILE", &file),
+    ] {
+        let pull = pull.run().ok();
+        let file = fs::read_to_string(&file).unwrap_or_default();
+        let all = [pull.stdout, pull.stderr, file].concat();
+        assert!(all.contains("transfer"), "nothing was traced: {all}");
+        // The password, the same in base64, the beginning of every JWT.
+        for leak in ["secret", "dGVzdGVyOnNlY3JldA", "eyJ"] {
+            let line = all.lines().find(|line| line.contains(leak));
+            assert_eq!(line, None, "{leak} is told");
+        }
+        env.run(&["rmi", "-f", name]).ok();
+    }
+}
+
 #[test]
 fn a_password_comes_from_dockers_config_and_never_appears() {
     let env = test_env!();
@@ -135,20 +164,123 @@ fn a_password_comes_from_dockers_config_and_never_appears() {
     let registry = Registry::start(&env, Access::Basic);
     let name = registry.push(&env, &busybox(), "app");
     env.run(&["pull", &name]).fails(1, &registry.address);
-    // base64 of tester:secret
-    let auths = serde_json::json!({ "auths": { registry.address.clone(): { "auth": "dGVzdGVyOnNlY3JldA==" } } });
-    env.file(".docker/config.json", auths.to_string());
-    let pull = env
-        .command(&["-D", "pull", &name])
-        .var("BRYO_LOG", "trace")
-        .run()
-        .ok();
-    for leak in ["secret", "dGVzdGVyOnNlY3JldA"] {
-        assert!(
-            !pull.stdout.contains(leak) && !pull.stderr.contains(leak),
-            "{leak} in {pull:?}"
-        );
-    }
+    log_in(&env, &registry.address);
+    pull_traced(&env, &name);
+}
+
+#[test]
+fn a_token_is_fetched_for_the_password_and_never_appears() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Token);
+    let name = registry.push(&env, &busybox(), "app");
+    env.run(&["pull", &name]).fails(1, &registry.address);
+    log_in(&env, &registry.address);
+    pull_traced(&env, &name);
+}
+
+#[test]
+fn a_token_for_everybody_needs_no_password() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::AnonymousToken);
+    let name = registry.push(&env, &busybox(), "app");
+    pull_traced(&env, &name);
+}
+
+#[test]
+fn dockers_own_manifests_are_understood() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    let image = busybox().compressed(Compression::Gzip);
+    let name = registry.push_schema2(&env, &image, "app");
+    env.run(&["pull", &name]).ok();
+    assert_eq!(env.out(&["images", "-q", "--no-trunc"]).len(), 71);
+    let word = ["run", "--rm", "--network", "none", &name, "echo", "word"];
+    assert_eq!(env.out(&word), "word");
+}
+
+#[test]
+fn the_platform_chooses_from_an_index() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    let foreign = Image::new(
+        &[Layer::new().file("for", 0o644, "s390x")],
+        serde_json::json!({}),
+    )
+    .on("s390x");
+    let name = registry.push_index(&env, &[foreign.clone(), busybox()], "app");
+    let ids = || env.out(&["images", "-q", "--no-trunc"]);
+    env.run(&["pull", &name]).ok();
+    assert_eq!(ids(), format!("sha256:{}", busybox().id()));
+    env.run(&["rmi", "-f", &name]).ok();
+
+    let pull = env.run(&["pull", "--platform", "linux/s390x", &name]).ok();
+    assert!(!pull.stderr.contains("WARNING"), "{pull:?}");
+    assert_eq!(ids(), format!("sha256:{}", foreign.id()));
+    env.run(&["pull", "--platform", "linux/riscv64", &name])
+        .fails(1, "linux/riscv64")
+        .says("linux/s390x");
+    env.run(&["pull", "--platform", "nonsense/", &name])
+        .fails(1, "nonsense");
+
+    // Without a choice, what is there is taken, and said.
+    let alone = registry.push(&env, &foreign, "alone");
+    env.run(&["pull", &alone])
+        .ok()
+        .says("WARNING: the requested image's platform (linux/s390x)");
+}
+
+#[test]
+fn a_digest_beside_a_tag_decides() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    let older = busybox().configured("User", serde_json::json!("1"));
+    let digest = crate::image::digest(&older.blobs().0);
+    registry.push(&env, &older, "app:1");
+    let name = registry.push(&env, &busybox(), "app:1");
+    env.run(&["pull", &format!("{name}@{digest}")])
+        .ok()
+        .prints(&format!("Digest: {digest}"));
+    assert_eq!(
+        env.out(&["images", "-q", "--no-trunc"]),
+        format!("sha256:{}", older.id())
+    );
+    env.run(&["image", "inspect", &name]).code(1);
+}
+
+#[test]
+fn quiet_prints_the_name_alone() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    let name = registry.push(&env, &busybox(), "app");
+    let pull = env.run(&["pull", "-q", &name]).ok();
+    assert_eq!(pull.out(), format!("{name}:latest"));
+    assert_eq!(pull.stderr, "");
+}
+
+#[test]
+fn docker_hub_is_another_host_where_the_configuration_says_so() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    registry.push(&env, &busybox(), "library/app");
+    let config = env.path("config/bryo/config.toml");
+    fs::create_dir_all(config.parent().expect("it has one")).expect("the test's own directory");
+    let text = format!(
+        "[registries.\"docker.io\"]\nlocation = \"{}\"\n",
+        registry.address
+    );
+    fs::write(config, text).expect("the test's own directory");
+    env.run(&["pull", "app"])
+        .ok()
+        .prints("docker.io/library/app:latest\n")
+        .says("app stands for docker.io/library/app:latest");
+    assert_eq!(env.out(&["images", "--format", "{{.Repository}}"]), "app");
 }
 
 #[test]

@@ -23,7 +23,7 @@ fn pids(env: &TestEnv, part: &str) -> Vec<Pid> {
 
 /// The store can still do everything.
 #[track_caller]
-fn assert_valid(env: &TestEnv, what: &str) {
+pub fn assert_valid(env: &TestEnv, what: &str) {
     for arguments in [
         &["images", "-a"][..],
         &["ps", "-a"],

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use crate::env::TestEnv;
 use crate::image::{Image, layout};
+use crate::misbehaving::token::{Issuer, TokenServer};
 use crate::process::eventually;
 
 /// `tester` with the password `secret`, as `htpasswd -B` writes it.
@@ -19,6 +20,10 @@ pub enum Access {
     Https,
     /// Plain HTTP and a password.
     Basic,
+    /// Plain HTTP and a token, which a server beside it gives for the same password.
+    Token,
+    /// Plain HTTP and a token that everybody gets.
+    AnonymousToken,
 }
 
 pub struct Registry {
@@ -27,6 +32,8 @@ pub struct Registry {
     access: Access,
     /// The authority's certificate, for `Access::Https`.
     pub authority: String,
+    /// Ends with the registry.
+    _tokens: Option<TokenServer>,
 }
 
 impl Registry {
@@ -57,6 +64,26 @@ impl Registry {
                 at("server.key")
             );
         }
+        let mut tokens = None;
+        if let Access::Token | Access::AnonymousToken = access {
+            let issuer = Issuer {
+                issuer: "tests".to_owned(),
+                service: "registry".to_owned(),
+                directory: env.path("home"),
+                user: "tester".to_owned(),
+                password: "secret".to_owned(),
+                anonymous: access == Access::AnonymousToken,
+            };
+            issuer.prepare();
+            let roots = issuer.certificate();
+            let server = TokenServer::start(issuer);
+            config += &format!(
+                "auth: {{ token: {{ realm: \"{}\", service: registry, issuer: tests, rootcertbundle: {} }} }}\n",
+                server.realm(),
+                roots.display()
+            );
+            tokens = Some(server);
+        }
         let file = env.file("registry.yml", config + &http);
         let server = Command::new("docker-registry")
             .args(["serve", &file])
@@ -70,6 +97,7 @@ impl Registry {
             address,
             access,
             authority,
+            _tokens: tokens,
         };
         eventually("the registry listens", || {
             TcpStream::connect(&registry.address).is_ok()
@@ -92,6 +120,16 @@ impl Registry {
         self.copy(env, images, name, &["--all", "--preserve-digests"])
     }
 
+    /// The same with Docker's own manifest, image manifest version 2, schema 2.
+    pub fn push_schema2(&self, env: &TestEnv, image: &Image, name: &str) -> String {
+        self.copy(
+            env,
+            std::slice::from_ref(image),
+            name,
+            &["--format", "v2s2"],
+        )
+    }
+
     /// From a directory, because skopeo unpacks archives with their owners, which an ordinary user can't give.
     fn copy(&self, env: &TestEnv, images: &[Image], name: &str, options: &[&str]) -> String {
         let directory = env.path("home/push");
@@ -102,7 +140,7 @@ impl Registry {
         let target = format!("docker://{}/{name}", self.address);
         let mut arguments = vec!["--insecure-policy", "copy", "--quiet"];
         arguments.push("--dest-tls-verify=false");
-        if self.access == Access::Basic {
+        if !matches!(self.access, Access::Http | Access::Https) {
             arguments.extend(["--dest-creds", "tester:secret"]);
         }
         arguments.extend(options);

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use crate::env::{TestEnv, count, shared_env, test_env};
-use crate::image::{self, Layer};
+use crate::image::{self, Layer, busybox};
+use crate::need::{Need, fixture, need};
 
 const RUN: [&str; 4] = ["run", "--rm", "--network", "none"];
 
@@ -126,6 +127,39 @@ fn forbidden_calls_are_refused_by_the_default_profile() {
     ] {
         let run = env.run(&[&RUN[..], &["busybox", "sh", "-c", script]].concat());
         assert_ne!(run.code, 0, "{what} was allowed: {run:?}");
+    }
+}
+
+/// `linux/errno.h`
+const EPERM: &str = "1";
+const ENOSYS: &str = "38";
+
+#[test]
+fn thirty_forbidden_calls_fail_and_thirty_allowed_ones_do_not() {
+    need!(Need::Fixture("syscalls"));
+    let env = test_env!();
+    let program = std::fs::read(fixture("syscalls")).expect("it is a file");
+    let image = busybox().with(&Layer::new().file("syscalls", 0o755, program));
+    env.load(&image.docker_archive("tries:latest"));
+    let out = env.out(&[&RUN[..], &["tries", "/syscalls"]].concat());
+    let errno_of = |word: &'static str| -> Vec<(String, String)> {
+        let lines = out.lines().filter_map(move |line| line.strip_prefix(word));
+        let pairs = lines.filter_map(|line| line.trim().split_once('='));
+        pairs
+            .map(|(name, errno)| (name.to_owned(), errno.to_owned()))
+            .collect()
+    };
+    let (forbidden, allowed) = (errno_of("forbidden "), errno_of("allowed "));
+    assert!(forbidden.len() >= 30 && allowed.len() >= 30, "{out}");
+    for (name, errno) in forbidden {
+        let expected = if name == "clone3" { ENOSYS } else { EPERM };
+        assert_eq!(errno, expected, "{name}");
+    }
+    for (name, errno) in allowed {
+        assert!(
+            errno != EPERM && errno != ENOSYS,
+            "{name} failed with {errno}"
+        );
     }
 }
 

@@ -28,7 +28,6 @@ const ONLINE: HostRoutes = HostRoutes {
 
 fn line(features: Features, mappings: &[PortMapping], routes: HostRoutes, dns: bool) -> String {
     let plan = Plan {
-        netns: 7,
         mappings,
         routes,
         dns_forward: dns,
@@ -52,7 +51,7 @@ fn features_are_read_from_help() {
 fn nothing_is_forwarded_that_no_flag_names() {
     assert_eq!(
         line(DEBIAN_12, &[], ONLINE, false),
-        "--quiet --netns-only --netns /proc/self/fd/7 --config-net --ns-ifname eth0 --no-map-gw \
+        "--quiet --netns-only --netns /proc/self/fd/0 --config-net --ns-ifname eth0 --no-map-gw \
          --address 10.0.2.100 --netmask 24 --gateway 10.0.2.2 --mac-addr 9a:55:9a:55:9a:55 \
          -t none -u none -T none -U none"
     );
