@@ -70,7 +70,11 @@ pub fn run(orders: Orders, birth: Birth) -> i32 {
         return refuse(birth.client, "leave the session", &error);
     }
     match process::fork() {
-        Ok(Forked::Parent(_)) => 0,
+        Ok(Forked::Parent(_)) => {
+            // The id map is written through this process, and once it has ended its files below /proc belong to root.
+            birth.gate.wait();
+            0
+        }
         Ok(Forked::Child) => supervise(orders, birth),
         Err(error) => refuse(birth.client, "fork the monitor", &error),
     }

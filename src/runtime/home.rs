@@ -57,7 +57,7 @@ impl Gate {
         self.0.is_some()
     }
 
-    /// Waits for the map; `false` if the parent failed or died, and then nothing may be done.
+    /// Waits for the map, in the child and at most in one fork of it; `false` if the parent failed or died, and then nothing may be done.
     pub fn wait(self) -> bool {
         match self.0 {
             None => true,
@@ -65,6 +65,9 @@ impl Gate {
         }
     }
 }
+
+/// How many processes may wait at a gate: a byte for each.
+const WAITERS: usize = 2;
 
 /// A child of the caller that lives in the home namespace.
 pub struct Entered {
@@ -227,7 +230,7 @@ fn enter_new(
         return Err(error);
     }
     // A child that is gone already is noticed by whoever waits for its report.
-    let _ = rustix::io::write(&opener, &[1]);
+    let _ = rustix::io::write(&opener, &[1; WAITERS]);
     Ok(Entered {
         pid: child.pid,
         lock,
