@@ -38,7 +38,7 @@ impl Engine {
         let volumes: Vec<PathBuf> = config.process.volumes.iter().map(PathBuf::from).collect();
         let launch = Launch {
             steps: plan::plan(&spec, &volumes)?,
-            seccomp: seccomp::program(&spec, Machine::host(), single_id)?,
+            fake_chown: single_id,
             rootfs: self.rootfs(record, config),
             init: config.host.init,
             cgroup: cgroup::delegated()
@@ -46,6 +46,10 @@ impl Engine {
                 .map(|parent| cgroup::path_of(&parent, record.id.as_str())),
             spec,
         };
+        // The built-in profile compiles; the user's may not, and is better refused before there is a monitor.
+        if seccomp::own_profile(&launch.spec).is_some() {
+            launch.filter()?;
+        }
         Ok(Prepared {
             launch,
             dns_forward,

@@ -13,6 +13,7 @@ use crate::runtime::doctor::{self, Check};
 use crate::runtime::execute::{Init, SetupError, Streams};
 use crate::runtime::fuse;
 use crate::runtime::rootfs::{Driver, Fallback};
+use crate::runtime::seccomp::Program;
 use crate::sys::{process, socket, terminal};
 
 /// A container whose program runs, as the monitor holds it.
@@ -82,7 +83,7 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
     } else {
         pipes(orders.open_stdin).map_err(failure("make pipes"))?
     };
-    let (init, master) = become_ready(orders, root, streams)?;
+    let (init, filter, master) = become_ready(orders, root, streams)?;
     let mut running = Running {
         init,
         terminal: None,
@@ -99,7 +100,7 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
     }
     running
         .init
-        .execute(&program)
+        .execute(&program, filter.as_ref())
         .map_err(StartFailure::Setup)?;
     Ok(running)
 }
@@ -117,23 +118,28 @@ impl Running {
     }
 }
 
-/// The network helper starts while init sets the root up.
+/// The network helper starts, and the system call filter is compiled, while init sets the root up.
 fn become_ready(
     orders: &Orders,
     root: Option<OwnedFd>,
     streams: Streams,
-) -> Result<(Init, Option<OwnedFd>), StartFailure> {
+) -> Result<(Init, Option<Program>, Option<OwnedFd>), StartFailure> {
     let init = Init::spawn(&orders.launch, root, streams).map_err(StartFailure::Setup)?;
     let helper = match (&orders.network, &init.network_namespace) {
         (Some(network), Some(namespace)) => Some(network.begin(namespace.as_fd())?),
         _ => None,
     };
+    let filter = orders.launch.filter();
+    let filter = filter.map_err(|error| StartFailure::Monitor {
+        operation: "compile the system call filter".to_owned(),
+        message: error.to_string(),
+    })?;
     tracing::debug!(pid = init.host_pid, "wait for init");
     let master = init.wait_ready().map_err(StartFailure::Setup)?;
     if let Some(helper) = helper {
         helper.finish(&orders.directory)?;
     }
-    Ok((init, master))
+    Ok((init, filter, master))
 }
 
 /// The program's ends, the input's and the outputs' ends of ours, which do not block.

@@ -394,12 +394,14 @@ impl Monitor {
             finished: Timestamp::now().to_string(),
             error: self.failure.unwrap_or_default().to_owned(),
         };
-        let written = Record::write_exit(&self.orders.directory, &exit, !self.orders.auto_remove);
-        if let (Err(_), Some(locked)) = (written, &self.locked) {
-            self.state.code = Some(code);
-            let _ = locked.write(&self.state);
+        let discarded = self
+            .orders
+            .auto_remove
+            .then(|| discard(&self.orders))
+            .flatten();
+        if discarded.is_none() {
+            self.record_exit(&exit);
         }
-        let rubbish = self.orders.auto_remove.then(|| discard(&self.orders));
         for client in self.clients.iter_mut().filter(|client| client.waits) {
             client.reply(&Reply::Exited(code));
         }
@@ -411,11 +413,21 @@ impl Monitor {
         if let Some(cgroup) = &self.orders.launch.cgroup {
             let _ = cgroup::remove(cgroup);
         }
-        if let Some(Some(rubbish)) = rubbish {
+        if let Some(rubbish) = discarded {
             let _ = remove_path(&rubbish);
         }
         // The lock goes last: whoever sees it free may use the directory.
         drop(self.locked.take());
+    }
+
+    /// Where the disk is full, the code at least fits into the state, which has its place already.
+    fn record_exit(&mut self, exit: &ExitRecord) {
+        let durable = !self.orders.auto_remove;
+        let written = Record::write_exit(&self.orders.directory, exit, durable);
+        if let (Err(_), Some(locked)) = (written, &self.locked) {
+            self.state.code = Some(exit.code);
+            let _ = locked.write(&self.state);
+        }
     }
 
     /// Sends what clients have not read yet.

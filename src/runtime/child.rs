@@ -9,6 +9,7 @@ use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Uid};
 
 use super::execute::{Launch, SetupError, Streams, keep_list};
+use super::seccomp::{self, Program};
 use super::steps::Setup;
 use super::user::{self, Account};
 use super::{privileges, program};
@@ -78,10 +79,10 @@ fn become_program(
     let master = setup.terminal.as_ref().map(|(master, _)| master);
     let ready = socket::send(inherited.socket.as_fd(), &[b"r"], &keep_list(&[master]));
     ready.map_err(failed("report to the monitor"))?;
-    expect(inherited, b'x')?;
+    let filter = receive_filter(inherited);
     take_streams(&setup, inherited, &account)?;
     privileges::limit_resources(launch)?;
-    privileges::drop_privileges(launch, &account)?;
+    privileges::drop_privileges(launch, filter.as_ref(), &account)?;
     let arguments = program.arguments(launch, &account)?;
     let error = process::execute(inherited.stub.as_fd(), &arguments.args, &arguments.env);
     Err(SetupError::step("execute the stub", &error))
@@ -91,10 +92,29 @@ fn become_program(
 /// the filter, which refuses keyctl(2), has to do.
 fn leave_keyring(launch: &Launch) -> Result<(), SetupError> {
     match keyring::leave_session() {
-        Err(error) if launch.seccomp.is_none() && error.raw_os_error() != Some(libc::ENOSYS) => {
+        Err(error)
+            if !seccomp::confines(&launch.spec) && error.raw_os_error() != Some(libc::ENOSYS) =>
+        {
             Err(SetupError::step("leave the session keyring", &error))
         }
         _ => Ok(()),
+    }
+}
+
+/// Waits for the last word, which carries the filter; nothing behind it is no filter.
+fn receive_filter(inherited: &Inherited) -> Option<Program> {
+    let mut buffer = vec![0; socket::MESSAGE_MAX];
+    let received = socket::receive(inherited.socket.as_fd(), &mut buffer);
+    let Ok(Received::Message(length, _)) = received else {
+        process::exit_now(125)
+    };
+    match buffer[..length].split_first() {
+        Some((b'x', [])) => None,
+        Some((b'x', bytes)) => match Program::from_bytes(bytes) {
+            Some(program) => Some(program),
+            None => process::exit_now(125),
+        },
+        _ => process::exit_now(125),
     }
 }
 

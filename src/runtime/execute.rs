@@ -1,7 +1,7 @@
 //! From a plan to a process: the container's init is cloned by its monitor, sets up its own root, and executes the stub.
 //!
 //! The monitor's half is `Init`, the child's is `child`; they talk over one socket: `m` (map written) → steps → `r` (ready,
-//! with the terminal's master if there is one) or `e` (a `SetupError`) → `x` (execute). The socket closes with the exec.
+//! with the terminal's master if there is one) or `e` (a `SetupError`) → `x` (execute, with the system call filter). The socket closes with the exec.
 
 use std::ffi::CString;
 use std::io;
@@ -19,6 +19,7 @@ use super::home;
 use super::idmap::IdMap;
 use super::plan::{SetupStep, has_namespace};
 use super::rootfs::Rootfs;
+use super::seccomp::{self, Machine, Program, SeccompError};
 use crate::sys::socket::{self, Received};
 use crate::sys::{namespace, pidfd, process};
 
@@ -27,8 +28,8 @@ pub struct Launch {
     pub spec: Spec,
     pub steps: Vec<SetupStep>,
     pub rootfs: Rootfs,
-    /// Loaded into the program; `None` is unconfined.
-    pub seccomp: Option<super::seccomp::Program>,
+    /// The id map has only one id: changing an owner succeeds without effect.
+    pub fake_chown: bool,
     /// Run the program below bryo's own reaper.
     pub init: bool,
     /// The directory of the container's own cgroup.
@@ -36,6 +37,11 @@ pub struct Launch {
 }
 
 impl Launch {
+    /// The filter the specification asks for; compiled by the monitor while init sets the root up.
+    pub fn filter(&self) -> Result<Option<Program>, SeccompError> {
+        seccomp::program(&self.spec, Machine::host(), self.fake_chown)
+    }
+
     pub(super) fn process(&self) -> Result<&oci_spec::runtime::Process, SetupError> {
         let missing = || SetupError::User {
             message: "the specification has no process".to_owned(),
@@ -193,8 +199,12 @@ impl Init {
     }
 
     /// Lets the program run; returns when it does, or with the reason why it does not.
-    pub fn execute(&self, program: &str) -> Result<(), SetupError> {
-        self.say(b'x')?;
+    pub fn execute(&self, program: &str, filter: Option<&Program>) -> Result<(), SetupError> {
+        let filter = filter.map(Program::to_bytes).unwrap_or_default();
+        let said = socket::send(self.socket.as_fd(), &[b"x", &filter], &[]);
+        if said.is_err() {
+            return Err(self.ended());
+        }
         let mut buffer = vec![0; socket::MESSAGE_MAX];
         if let Ok(Received::Message(length, _)) = socket::receive(self.socket.as_fd(), &mut buffer)
             && let Some((b'e', error)) = buffer[..length].split_first()

@@ -6,6 +6,7 @@ use rustix::process::{Gid, Uid};
 
 use super::capability::ProcessCapabilities;
 use super::execute::{Launch, SetupError};
+use super::seccomp::Program;
 use super::user::Account;
 use crate::sys::{capability, seccomp};
 
@@ -25,7 +26,11 @@ pub fn limit_resources(launch: &Launch) -> Result<(), SetupError> {
 }
 
 /// Docker's order: the filter loads while CAP_SYS_ADMIN is still effective, unless no_new_privs is asked for, and then last.
-pub fn drop_privileges(launch: &Launch, account: &Account) -> Result<(), SetupError> {
+pub fn drop_privileges(
+    launch: &Launch,
+    filter: Option<&Program>,
+    account: &Account,
+) -> Result<(), SetupError> {
     let spec = launch.process()?;
     let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
     let sets = ProcessCapabilities::from_spec(spec.capabilities().as_ref(), account.uid);
@@ -33,7 +38,7 @@ pub fn drop_privileges(launch: &Launch, account: &Account) -> Result<(), SetupEr
     capability::limit_bounding(sets.bounding.bits()).map_err(failed("limit the bounding set"))?;
     capability::clear_ambient().map_err(failed("clear the ambient set"))?;
     take_ids(account)?;
-    if let (Some(filter), false) = (&launch.seccomp, no_new_privileges) {
+    if let (Some(filter), false) = (filter, no_new_privileges) {
         seccomp::load(&filter.instructions, filter.flags)
             .map_err(failed("load the seccomp filter"))?;
     }
@@ -45,7 +50,7 @@ pub fn drop_privileges(launch: &Launch, account: &Account) -> Result<(), SetupEr
     capability::set(masks).map_err(failed("set capabilities"))?;
     if no_new_privileges {
         capability::set_no_new_privileges().map_err(failed("set no_new_privs"))?;
-        if let Some(filter) = &launch.seccomp {
+        if let Some(filter) = filter {
             seccomp::load(&filter.instructions, filter.flags)
                 .map_err(failed("load the seccomp filter"))?;
         }

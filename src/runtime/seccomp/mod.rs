@@ -50,6 +50,37 @@ pub struct Program {
     pub flags: u32,
 }
 
+impl Program {
+    /// For the way from monitor to init: flags, then instructions, little-endian.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.flags.to_le_bytes().to_vec();
+        for instruction in &self.instructions {
+            bytes.extend(instruction.code.to_le_bytes());
+            bytes.extend([instruction.jump_true, instruction.jump_false]);
+            bytes.extend(instruction.constant.to_le_bytes());
+        }
+        bytes
+    }
+
+    /// What `to_bytes` made; `None` for anything else.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Program> {
+        let (flags, rest) = bytes.split_first_chunk::<4>()?;
+        let (chunks, []) = rest.as_chunks::<8>() else {
+            return None;
+        };
+        let instructions = chunks.iter().map(|chunk| Instruction {
+            code: u16::from_le_bytes([chunk[0], chunk[1]]),
+            jump_true: chunk[2],
+            jump_false: chunk[3],
+            constant: u32::from_le_bytes([chunk[4], chunk[5], chunk[6], chunk[7]]),
+        });
+        Some(Program {
+            instructions: instructions.collect(),
+            flags: u32::from_le_bytes(*flags),
+        })
+    }
+}
+
 /// The machine whose kernel runs the filter; each also runs programs of its 32-bit ancestor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Machine {
@@ -134,15 +165,8 @@ pub fn program(
     machine: Machine,
     fake_chown: bool,
 ) -> Result<Option<Program>, SeccompError> {
-    let own = spec
-        .linux()
-        .as_ref()
-        .and_then(|linux| linux.seccomp().as_ref());
-    let annotations = spec.annotations().as_ref();
-    let wants_default = annotations
-        .and_then(|all| all.get(SECCOMP_ANNOTATION))
-        .is_some_and(|it| it == SECCOMP_DEFAULT);
-    match own {
+    let wants_default = wants_default(spec);
+    match own_profile(spec) {
         Some(profile) => compile(profile, machine, fake_chown).map(Some),
         None if wants_default => {
             let process = spec.process().as_ref();
@@ -162,6 +186,24 @@ pub fn program(
         }
         None => Ok(None),
     }
+}
+
+/// Whether a specification asks for a filter at all.
+pub fn confines(spec: &Spec) -> bool {
+    own_profile(spec).is_some() || wants_default(spec)
+}
+
+/// A profile of the user's.
+pub fn own_profile(spec: &Spec) -> Option<&LinuxSeccomp> {
+    let linux = spec.linux().as_ref();
+    linux.and_then(|linux| linux.seccomp().as_ref())
+}
+
+fn wants_default(spec: &Spec) -> bool {
+    let annotations = spec.annotations().as_ref();
+    annotations
+        .and_then(|all| all.get(SECCOMP_ANNOTATION))
+        .is_some_and(|it| it == SECCOMP_DEFAULT)
 }
 
 /// Docker's default profile for a container with these capabilities.

@@ -619,3 +619,12 @@ fn default_filter_works_in_a_real_thread() {
     assert_eq!(unshared, Err(nix::Error::EPERM));
     assert!(is_filtered);
 }
+
+#[test]
+fn a_program_survives_the_way_to_init() {
+    let program = default_program(CapabilitySet::docker(), Machine::host(), false).unwrap();
+    let bytes = program.to_bytes();
+    assert_eq!(Program::from_bytes(&bytes), Some(program));
+    assert_eq!(Program::from_bytes(&bytes[..bytes.len() - 1]), None);
+    assert_eq!(Program::from_bytes(&[]), None);
+}
