@@ -43,7 +43,7 @@ struct Finding {
 
 const GOOD_HOST: &str = r#"
     set -e
-    T=$HOME/host; ENTER=; mkdir -p $T/dev; chmod 755 $HOME $T
+    T=$HOME/host; ENTER=; mkdir -p $T; chmod 755 $HOME $T
     for helper in newuidmap newgidmap; do
         cp -f "$(command -v $helper)" $T/$helper
         chmod 4755 $T/$helper
@@ -267,7 +267,8 @@ fn a_store_on_tmpfs_is_diagnosed_and_no_hindrance() {
     let env = test_env!();
     let host = host!(
         env,
-        "mount -t tmpfs -o mode=0700,uid=$TEST_UID,gid=$TEST_GID none $XDG_DATA_HOME"
+        "mount -t tmpfs -o mode=0700,uid=$TEST_UID,gid=$TEST_GID none $XDG_DATA_HOME
+         mkdir -m 700 $XDG_DATA_HOME/bryo; chown $TEST_UID:$TEST_GID $XDG_DATA_HOME/bryo"
     );
     let finding = host.finds("store", "limited");
     assert!(finding.found.ends_with(" is on tmpfs"), "{}", finding.found);
