@@ -97,7 +97,7 @@ impl Invocation {
         if is_builtin(&image.config) {
             return;
         }
-        if let Some(finding) = engine.host_warning() {
+        for finding in engine.host_warnings() {
             self.ui.warning(&finding.message());
             for cure in &finding.cure {
                 self.ui.hint(cure);

@@ -2,6 +2,7 @@
 
 use super::{Engine, EngineError};
 use crate::monitor::StartFailure;
+use crate::paths::RuntimeFallback;
 use crate::runtime::doctor::{Check, Finding, explain};
 use crate::runtime::execute::SetupError;
 use crate::runtime::home::{HomeError, Subids};
@@ -41,6 +42,7 @@ impl Engine {
             StartFailure::Setup(SetupError::Step { .. }) => {
                 &[Check::UserNamespaces, Check::Nesting]
             }
+            StartFailure::NoTun => &[Check::Tun],
             _ => &[],
         };
         match self.first_finding(checks) {
@@ -56,11 +58,25 @@ impl Engine {
         checks.iter().find_map(|check| explain(*check, &self.paths))
     }
 
-    /// What a user who starts containers should know: with a single id, programs cannot become other users.
-    pub fn host_warning(&self) -> Option<Finding> {
-        match Subids::find() {
+    /// What a user who starts containers should know of this host: what limits them without stopping them, and can be cured.
+    /// Looks only where something is known to be amiss, or where looking costs nothing.
+    pub fn host_warnings(&self) -> Vec<Finding> {
+        // With a single id, programs cannot become other users.
+        let ids = match Subids::find() {
             Some(_) => None,
-            None => self.first_finding(&[Check::SubordinateIds, Check::IdMapHelpers]),
-        }
+            None => self.first_finding(&[
+                Check::IdMapHelpers,
+                Check::NoNewPrivileges,
+                Check::SubordinateIds,
+            ]),
+        };
+        // A session without a runtime directory is usual (cron, su); one with that of another user is a mistake.
+        let runtime = match self.paths.runtime_fallback {
+            Some(RuntimeFallback::NotOurs { .. }) => self.first_finding(&[Check::RuntimeDirectory]),
+            _ => None,
+        };
+        let store = self.first_finding(&[Check::Store]);
+        let store = store.filter(|finding| !finding.cure.is_empty());
+        [ids, runtime, store].into_iter().flatten().collect()
     }
 }

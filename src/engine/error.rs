@@ -102,6 +102,7 @@ impl EngineError {
         match self {
             EngineError::Role(failure) => failure.hints.clone(),
             EngineError::Start(StartFailure::Network { hints, .. }) => hints.clone(),
+            EngineError::Start(StartFailure::NoTun) => PastaError::Tun.hints(),
             EngineError::Pasta(error) => error.hints(),
             EngineError::Host { finding, .. } => finding
                 .cure

@@ -65,9 +65,12 @@ impl StartingNetwork {
 }
 
 fn explain(error: PastaError) -> StartFailure {
-    StartFailure::Network {
-        message: error.to_string(),
-        hints: error.hints(),
+    match error {
+        PastaError::Tun => StartFailure::NoTun,
+        error => StartFailure::Network {
+            message: error.to_string(),
+            hints: error.hints(),
+        },
     }
 }
 

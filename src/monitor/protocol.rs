@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::net::pasta::PastaError;
 use crate::runtime::execute::SetupError;
 use crate::sys::socket::{self, MESSAGE_MAX, Received};
 
@@ -59,6 +60,9 @@ pub enum StartFailure {
     Setup(SetupError),
     #[error("{message}")]
     Network { message: String, hints: Vec<String> },
+    /// The network helper found no tun device that it may use.
+    #[error("{}", PastaError::Tun)]
+    NoTun,
     #[error("{operation}: {message}")]
     Monitor { operation: String, message: String },
     #[error("container {name} is already running")]

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -260,7 +261,7 @@ pub struct Subids {
 }
 
 impl Subids {
-    /// `None` where the user has no subordinate ids or no helper to map them: then only the user's own id is mapped.
+    /// `None` where the user has no subordinate ids or no helper that can map them: then only the user's own id is mapped.
     pub fn find() -> Option<Subids> {
         let (uid, gid) = (
             rustix::process::geteuid().as_raw(),
@@ -272,13 +273,43 @@ impl Subids {
         if users.is_empty() || groups.is_empty() {
             return None;
         }
-        Some(Subids {
+        let (new_uid_map, new_gid_map) = (find_program("newuidmap")?, find_program("newgidmap")?);
+        // Root lends its own rights to the helpers.
+        let may_map = uid == 0
+            || !rustix::thread::no_new_privs().unwrap_or(false)
+                && [&new_uid_map, &new_gid_map]
+                    .iter()
+                    .all(|helper| helper_fault(helper).is_none());
+        may_map.then(|| Subids {
             users: IdMap::home(uid, &users),
             groups: IdMap::home(gid, &groups),
-            new_uid_map: find_program("newuidmap")?,
-            new_gid_map: find_program("newgidmap")?,
+            new_uid_map,
+            new_gid_map,
         })
     }
+}
+
+/// Why a helper gets no right to map ids when an ordinary user starts it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HelperFault {
+    /// It has neither the setuid bit of root nor a file capability.
+    NoRight,
+    /// Its file system honours neither.
+    NoSuidMount,
+}
+
+/// What is wrong with the program at `path`, if anything is.
+pub fn helper_fault(path: &Path) -> Option<HelperFault> {
+    let meta = path.metadata().ok()?;
+    let set_uid = meta.permissions().mode() & 0o4000 != 0 && meta.uid() == 0;
+    let mut value = [0u8; 64];
+    if !set_uid && rustix::fs::getxattr(path, "security.capability", &mut value[..]).is_err() {
+        return Some(HelperFault::NoRight);
+    }
+    let flags = rustix::fs::statvfs(path).ok()?.f_flag;
+    flags
+        .contains(rustix::fs::StatVfsMountFlags::NOSUID)
+        .then_some(HelperFault::NoSuidMount)
 }
 
 /// From the local file first: the name service costs a tenth of a millisecond even where it only reads that file.

@@ -1,9 +1,9 @@
 //! Subordinate ids and the two programs that put them into a map.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use super::{Check, Finding, find_program, install, read};
+use crate::runtime::home::{HelperFault, helper_fault};
 use crate::runtime::idmap::{self, SubidRange};
 
 /// What images expect: ids up to `nobody`'s 65534 and one spare.
@@ -137,23 +137,17 @@ pub(super) fn helpers() -> Finding {
 
 /// The program has its right from the setuid bit of root or from a file capability, on a file system that honours both.
 pub(super) fn judge_helper(path: &Path) -> Option<Finding> {
-    let meta = path.metadata().ok()?;
-    let set_uid = meta.permissions().mode() & 0o4000 != 0 && meta.uid() == 0;
-    let mut value = [0u8; 64];
-    let capable = rustix::fs::getxattr(path, "security.capability", &mut value[..]).is_ok();
     let meaning = "subordinate ids can't be used: containers have a single user id";
     let program = path.display();
-    if !set_uid && !capable {
-        let found = format!("{program} has neither the setuid bit nor a file capability");
-        let cure = format!("sudo chown root {program} && sudo chmod u+s {program}");
-        return Some(Finding::limited(Check::IdMapHelpers, found, meaning).cured_by(cure));
-    }
-    let flags = rustix::fs::statvfs(path).ok()?.f_flag;
-    if flags.contains(rustix::fs::StatVfsMountFlags::NOSUID) {
-        let found = format!("{program} is on a file system mounted nosuid");
-        let mount = "sudo mount -o remount,suid \"$(findmnt -no TARGET -T ";
-        let cure = format!("{mount}{program})\"");
-        return Some(Finding::limited(Check::IdMapHelpers, found, meaning).cured_by(cure));
-    }
-    None
+    let (found, cure) = match helper_fault(path)? {
+        HelperFault::NoRight => (
+            format!("{program} has neither the setuid bit nor a file capability"),
+            format!("sudo chown root {program} && sudo chmod u+s {program}"),
+        ),
+        HelperFault::NoSuidMount => (
+            format!("{program} is on a file system mounted nosuid"),
+            format!("sudo mount -o remount,suid \"$(findmnt -no TARGET -T {program})\""),
+        ),
+    };
+    Some(Finding::limited(Check::IdMapHelpers, found, meaning).cured_by(cure))
 }

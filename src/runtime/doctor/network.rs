@@ -1,6 +1,8 @@
 //! What a container's way out needs: the tun device and pasta.
 
 use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 
 use super::{Check, Finding, find_program, install, words};
 
@@ -11,8 +13,15 @@ pub(super) fn tun() -> Finding {
         .read(true)
         .write(true)
         .open("/dev/net/tun");
+    let opened = opened.and_then(|device| {
+        // Documentation/admin-guide/devices.txt: 10, 200.
+        match device.metadata()?.rdev() == rustix::fs::makedev(10, 200) {
+            true => Ok(()),
+            false => Err(io::Error::other("it is not the tun device")),
+        }
+    });
     match opened {
-        Ok(_) => Finding::fine(Check::Tun, "/dev/net/tun can be opened"),
+        Ok(()) => Finding::fine(Check::Tun, "/dev/net/tun can be opened"),
         Err(error) => {
             let found = format!("/dev/net/tun can't be opened: {}", words(&error));
             Finding::limited(Check::Tun, found, MEANING)
