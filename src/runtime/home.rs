@@ -279,7 +279,7 @@ impl Subids {
             || !rustix::thread::no_new_privs().unwrap_or(false)
                 && [&new_uid_map, &new_gid_map]
                     .iter()
-                    .all(|helper| helper_fault(helper).is_none());
+                    .all(|helper| mapping_fault(helper).is_none());
         may_map.then(|| Subids {
             users: IdMap::home(uid, &users),
             groups: IdMap::home(gid, &groups),
@@ -291,7 +291,7 @@ impl Subids {
 
 /// Why a helper gets no right to map ids when an ordinary user starts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HelperFault {
+pub enum MappingFault {
     /// It has neither the setuid bit of root nor a file capability.
     NoRight,
     /// Its file system honours neither.
@@ -299,17 +299,17 @@ pub enum HelperFault {
 }
 
 /// What is wrong with the program at `path`, if anything is.
-pub fn helper_fault(path: &Path) -> Option<HelperFault> {
+pub fn mapping_fault(path: &Path) -> Option<MappingFault> {
     let meta = path.metadata().ok()?;
     let set_uid = meta.permissions().mode() & 0o4000 != 0 && meta.uid() == 0;
     let mut value = [0u8; 64];
     if !set_uid && rustix::fs::getxattr(path, "security.capability", &mut value[..]).is_err() {
-        return Some(HelperFault::NoRight);
+        return Some(MappingFault::NoRight);
     }
     let flags = rustix::fs::statvfs(path).ok()?.f_flag;
     flags
         .contains(rustix::fs::StatVfsMountFlags::NOSUID)
-        .then_some(HelperFault::NoSuidMount)
+        .then_some(MappingFault::NoSuidMount)
 }
 
 /// From the local file first: the name service costs a tenth of a millisecond even where it only reads that file.

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::{Check, Finding, find_program, install, read};
-use crate::runtime::home::{HelperFault, helper_fault};
+use crate::runtime::home::{MappingFault, mapping_fault};
 use crate::runtime::idmap::{self, SubidRange};
 
 /// What images expect: ids up to `nobody`'s 65534 and one spare.
@@ -139,12 +139,12 @@ pub(super) fn helpers() -> Finding {
 pub(super) fn judge_helper(path: &Path) -> Option<Finding> {
     let meaning = "subordinate ids can't be used: containers have a single user id";
     let program = path.display();
-    let (found, cure) = match helper_fault(path)? {
-        HelperFault::NoRight => (
+    let (found, cure) = match mapping_fault(path)? {
+        MappingFault::NoRight => (
             format!("{program} has neither the setuid bit nor a file capability"),
             format!("sudo chown root {program} && sudo chmod u+s {program}"),
         ),
-        HelperFault::NoSuidMount => (
+        MappingFault::NoSuidMount => (
             format!("{program} is on a file system mounted nosuid"),
             format!("sudo mount -o remount,suid \"$(findmnt -no TARGET -T {program})\""),
         ),
