@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::error::{CliError, Kind};
-use super::table::{Columns, Layout, Row};
+use super::table::{Columns, Row};
 use super::{Invocation, units};
 use crate::engine::images::ImageRow;
 use crate::engine::request::{ImageFilters, ListImagesRequest};
@@ -75,7 +75,6 @@ impl Args {
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.request()?;
-    let layout = Layout::new(args.format.as_deref(), args.quiet);
     let listed = invocation.engine()?.list_images(&request);
     let images = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     let (now, zone) = (Timestamp::now(), units::local_zone());
@@ -83,11 +82,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         .iter()
         .map(|image| row(image, args.no_trunc, now, &zone))
         .collect();
-    let shown = args.columns().render(&layout, &rows);
-    invocation
-        .ui
-        .result(&shown.map_err(|error| Invocation::template(&error))?)?;
-    Ok(0)
+    invocation.listed(&args.columns(), args.format.as_deref(), args.quiet, &rows)
 }
 
 /// One line of `images`; `whole` is `--no-trunc`.

@@ -43,6 +43,7 @@ use serde_json::Value;
 use commands::{Cli, GlobalFlags};
 use error::CliError;
 use refusal::Answer;
+use table::{Columns, Layout, Row};
 use template::{Scope, Template, TemplateError};
 use ui::Ui;
 
@@ -138,6 +139,20 @@ impl Invocation {
             error::Kind::Failed,
             format!("template parsing error: {error}"),
         )
+    }
+
+    /// Rows as a table, or as `--format` and `-q` want them.
+    fn listed(
+        &self,
+        columns: &Columns,
+        format: Option<&str>,
+        quiet: bool,
+        rows: &[Row],
+    ) -> Result<u8, CliError> {
+        let shown = columns.render(&Layout::new(format, quiet), rows);
+        self.ui
+            .result(&shown.map_err(|error| Invocation::template(&error))?)?;
+        Ok(0)
     }
 
     /// One object in the format asked for: `json` or a template.

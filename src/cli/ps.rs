@@ -7,7 +7,7 @@ use super::container_flags::value;
 use super::error::CliError;
 use super::error::Kind;
 use super::status;
-use super::table::{Columns, Layout};
+use super::table::Columns;
 use crate::engine::request::{PsFilters, PsRequest};
 
 #[derive(clap::Args, Debug)]
@@ -105,7 +105,6 @@ impl Args {
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.request()?;
-    let layout = Layout::new(args.format.as_deref(), args.quiet);
     let listed = invocation.engine()?.list(&request);
     let containers = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     let (now, zone) = (Timestamp::now(), super::units::local_zone());
@@ -113,9 +112,5 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         .iter()
         .map(|container| status::row(container, args.no_trunc, now, &zone))
         .collect();
-    let shown = args.columns().render(&layout, &rows);
-    invocation
-        .ui
-        .result(&shown.map_err(|error| Invocation::template(&error))?)?;
-    Ok(0)
+    invocation.listed(&args.columns(), args.format.as_deref(), args.quiet, &rows)
 }

@@ -10,9 +10,7 @@ use std::os::fd::AsFd;
 pub use inspect::ImageDetails;
 pub use list::ImageRow;
 
-use super::request::{
-    ImportRequest, Input, ListImagesRequest, LoadRequest, RemoveImageRequest, TagRequest,
-};
+use super::request::{ImportRequest, Input, ListImagesRequest, LoadRequest, TagRequest};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::image::{
@@ -54,15 +52,6 @@ impl Engine {
                 .remove(text, force, &users)
                 .map_err(|error| RoleFailure::of(&error, remove_hints(&error, text)))
         })
-    }
-
-    /// Removes all that a request names; what could not be removed is reported with the rest.
-    pub fn remove_images(
-        &self,
-        request: &RemoveImageRequest,
-    ) -> Vec<Result<Vec<Removed>, EngineError>> {
-        let remove = |text: &String| self.remove_image(text, request.force);
-        request.names.iter().map(remove).collect()
     }
 
     /// Loads the images of an archive.

@@ -147,12 +147,6 @@ pub struct TagRequest {
     pub target: Reference,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RemoveImageRequest {
-    pub names: Vec<String>,
-    pub force: bool,
-}
-
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ListImagesRequest {
     /// Those without a name, too.

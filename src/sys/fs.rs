@@ -84,16 +84,8 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     }
     // One read for the content and one for its end, not a dozen that double.
     let expected = meta.len().min(limit) as usize + 1;
-    read_within(file, limit, Vec::with_capacity(expected))
-}
-
-/// Reads to the end; more than `limit` bytes is an error, never truncated.
-pub fn read_to_limit(reader: impl Read, limit: u64) -> io::Result<Vec<u8>> {
-    read_within(reader, limit, Vec::new())
-}
-
-fn read_within(reader: impl Read, limit: u64, mut bytes: Vec<u8>) -> io::Result<Vec<u8>> {
-    reader.take(limit + 1).read_to_end(&mut bytes)?;
+    let mut bytes = Vec::with_capacity(expected);
+    file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > limit {
         return Err(io::Error::new(
             io::ErrorKind::FileTooLarge,

@@ -1,9 +1,9 @@
-//! Signals: names and numbers, a descriptor that reads them, and the dispositions a program starts with.
+//! Signals: a descriptor that reads them, and the dispositions a program starts with.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, sigprocmask};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
 /// Blocks `signals` for this process and reads them from a descriptor that does not block.
@@ -52,12 +52,6 @@ pub fn reset_all() -> io::Result<()> {
     Ok(())
 }
 
-/// Blocks everything: what arrives while a role is set up waits until `reset_all`.
-pub fn block_all() -> io::Result<()> {
-    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None)?;
-    Ok(())
-}
-
 /// By the system call itself: the C library refuses 32 and 33, which it uses within its own programs, but a caller may have
 /// left them ignored. The kernel's sigaction is a handler, flags, a restorer and a mask of 64 bits; zero is the default.
 fn default_disposition(number: i32) {
@@ -72,13 +66,4 @@ fn default_disposition(number: i32) {
             8,
         );
     }
-}
-
-/// Ends this process by `signal` at its default action, so that the parent sees the truth.
-pub fn die_by(signal: Signal) -> ! {
-    // SAFETY: SIG_DFL runs no code of ours.
-    let _ = unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) };
-    let _ = sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None);
-    let _ = nix::sys::signal::raise(signal);
-    super::process::exit_now(128 + signal as i32)
 }
