@@ -5,6 +5,7 @@ mod exit;
 mod id;
 mod name;
 mod record;
+mod settings;
 mod state;
 mod store;
 
@@ -13,5 +14,6 @@ pub use exit::ExitRecord;
 pub use id::{ContainerId, ContainerIdError};
 pub use name::{ContainerName, ContainerNameError};
 pub use record::{Record, Status};
+pub use settings::{RestartPolicy, RestartPolicyError, Settings};
 pub use state::{LockedRecord, RunState};
 pub use store::{ContainerError, Containers, CreatorLock, Rubbish};

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::config::ContainerConfig;
 use super::exit::ExitRecord;
 use super::id::ContainerId;
+use super::settings::Settings;
 use super::state::RunState;
 use crate::sys::lock;
 
@@ -39,6 +40,11 @@ impl Record {
         let text = fs::read(self.directory.join("config.json"))?;
         serde_json::from_slice(&text)
             .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    }
+
+    /// What may change about it, as it is now.
+    pub fn settings(&self) -> io::Result<Settings> {
+        Settings::read(&self.directory)
     }
 
     /// Asks the kernel whether the monitor lives; takes no lock and waits for none.

@@ -2,12 +2,14 @@
 
 mod begin;
 mod client;
+mod finish;
 mod input;
 mod log;
 mod network;
 mod output;
 mod protocol;
 mod supervise;
+mod watch;
 
 pub use log::{LogEntry, LogReader};
 pub use network::{NetworkOrders, PublishedPort};

@@ -1,0 +1,159 @@
+//! What may change about a container after it was made: `settings.json`, replaced whole. `settings/one-writer`: while a
+//! monitor holds the record's lock it is the monitor's; else it belongs to whoever holds that lock.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+const FILE: &str = "settings.json";
+
+/// The contents of `settings.json`; a container without that file has the defaults.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Settings {
+    pub restart: RestartPolicy,
+}
+
+/// When an ended container is started again by its own monitor.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum RestartPolicy {
+    #[default]
+    No,
+    /// After a non-zero exit code, at most so often in a row; 0 is no limit.
+    OnFailure {
+        most: u32,
+    },
+    Always,
+    UnlessStopped,
+}
+
+/// A restart policy that is none of docker's, in its words.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RestartPolicyError {
+    #[error(
+        "invalid restart policy: unknown policy '{name}'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+    )]
+    Unknown { name: String },
+    #[error("invalid restart policy format: maximum retry count must be an integer")]
+    NoNumber,
+    #[error("invalid restart policy: maximum retry count can only be used with 'on-failure'")]
+    CountWithout,
+}
+
+impl Settings {
+    /// Those of the container in `directory`.
+    pub fn read(directory: &Path) -> io::Result<Settings> {
+        match fs::read(directory.join(FILE)) {
+            Ok(text) => serde_json::from_slice(&text)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Replaces them durably; a reader sees the old ones or the new ones.
+    pub fn write(&self, directory: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec(self).map_err(io::Error::other)?;
+        crate::sys::fs::replace_file(&directory.join(FILE), &text)
+    }
+}
+
+impl FromStr for RestartPolicy {
+    type Err = RestartPolicyError;
+
+    fn from_str(text: &str) -> Result<RestartPolicy, RestartPolicyError> {
+        let (name, count) = match text.split_once(':') {
+            Some((name, count)) => (name, Some(count)),
+            None => (text, None),
+        };
+        let most = count
+            .map(|count| count.parse().map_err(|_| RestartPolicyError::NoNumber))
+            .transpose()?;
+        let policy = match name {
+            "" | "no" => RestartPolicy::No,
+            "always" => RestartPolicy::Always,
+            "unless-stopped" => RestartPolicy::UnlessStopped,
+            "on-failure" => {
+                return Ok(RestartPolicy::OnFailure {
+                    most: most.unwrap_or(0),
+                });
+            }
+            _ => {
+                return Err(RestartPolicyError::Unknown {
+                    name: name.to_owned(),
+                });
+            }
+        };
+        match most {
+            Some(1..) => Err(RestartPolicyError::CountWithout),
+            _ => Ok(policy),
+        }
+    }
+}
+
+impl RestartPolicy {
+    /// Docker's word, without the count.
+    pub fn name(self) -> &'static str {
+        match self {
+            RestartPolicy::No => "no",
+            RestartPolicy::OnFailure { .. } => "on-failure",
+            RestartPolicy::Always => "always",
+            RestartPolicy::UnlessStopped => "unless-stopped",
+        }
+    }
+}
+
+impl fmt::Display for RestartPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RestartPolicy::OnFailure { most: most @ 1.. } => write!(f, "on-failure:{most}"),
+            other => f.write_str(other.name()),
+        }
+    }
+}
+
+impl TryFrom<String> for RestartPolicy {
+    type Error = RestartPolicyError;
+
+    fn try_from(text: String) -> Result<RestartPolicy, RestartPolicyError> {
+        text.parse()
+    }
+}
+
+impl From<RestartPolicy> for String {
+    fn from(policy: RestartPolicy) -> String {
+        policy.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn restart_policies_are_docker_s() {
+        for (text, shown) in [
+            ("no", "no"),
+            ("", "no"),
+            ("always", "always"),
+            ("unless-stopped", "unless-stopped"),
+            ("on-failure", "on-failure"),
+            ("on-failure:0", "on-failure"),
+            ("on-failure:3", "on-failure:3"),
+        ] {
+            let policy: RestartPolicy = text.parse().expect("docker takes it");
+            assert_eq!(policy.to_string(), shown);
+        }
+        for text in ["never", "always:3", "on-failure:x", "on-failure:-1", "no:2"] {
+            assert!(
+                text.parse::<RestartPolicy>().is_err(),
+                "{text} was accepted"
+            );
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! How a monitor ends: exit record, last words to clients, teardown; and how one ends that never began.
+
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::protocol::{Reply, StartFailure};
+use super::supervise::{Monitor, Orders};
+use crate::container::{Containers, ExitRecord, LockedRecord, Record, RunState};
+use crate::runtime::cgroup;
+use crate::sys::fs::remove_path;
+use crate::sys::poll::{Interest, PollSet};
+
+/// How long clients that do not read may keep an ended monitor.
+const LINGER: Duration = Duration::from_secs(30);
+
+impl Monitor {
+    /// The exit becomes visible, then known to the clients; only then the kernel's teardown of the namespaces begins.
+    pub(super) fn end(mut self, code: i32) {
+        // Without its root the program may have died of a page it could not load any more: the reason is what counts.
+        let code = if self.failure.is_some() { 137 } else { code };
+        let _ = self.log.finish();
+        let exit = ExitRecord {
+            run: self.state.run,
+            code,
+            finished: Timestamp::now().to_string(),
+            error: self.failure.unwrap_or_default().to_owned(),
+        };
+        let discarded = self
+            .orders
+            .auto_remove
+            .then(|| discard(&self.orders))
+            .flatten();
+        if discarded.is_none() {
+            self.record_exit(&exit);
+        }
+        for client in self.clients.iter_mut().filter(|client| client.waits) {
+            client.reply(&Reply::Exited(code));
+        }
+        let _ = std::fs::remove_file(self.orders.paths.monitor_socket(self.orders.id.as_str()));
+        self.linger();
+        // Closing the namespaces unmounts the root, which may take a while: nobody waits for it.
+        self.init.mount_namespace = None;
+        self.init.network_namespace = None;
+        if let Some(cgroup) = &self.orders.launch.cgroup {
+            let _ = cgroup::remove(cgroup);
+        }
+        if let Some(rubbish) = discarded {
+            let _ = remove_path(&rubbish);
+        }
+        // The lock goes last: whoever sees it free may use the directory.
+        drop(self.locked.take());
+    }
+
+    /// Where the disk is full, the code at least fits into the state, which has its place already.
+    fn record_exit(&mut self, exit: &ExitRecord) {
+        let durable = !self.orders.auto_remove;
+        let written = Record::write_exit(&self.orders.directory, exit, durable);
+        if let (Err(_), Some(locked)) = (written, &self.locked) {
+            self.state.code = Some(exit.code);
+            let _ = locked.write(&self.state);
+        }
+    }
+
+    /// Sends what clients have not read yet.
+    fn linger(&mut self) {
+        let deadline = Instant::now() + LINGER;
+        loop {
+            self.clients
+                .retain(|client| client.is_behind() && !client.is_gone());
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.clients.is_empty() || left.is_zero() {
+                return;
+            }
+            let mut set = PollSet::new();
+            for (index, client) in self.clients.iter().enumerate() {
+                set.add(client.as_fd(), Interest::Write, index);
+            }
+            for index in set.wait(Some(left)).unwrap_or_default() {
+                self.clients[index].flush();
+            }
+        }
+    }
+}
+
+/// A start that failed: the record says so, and a container that is removed when it ends is removed.
+pub(super) fn abandon(
+    orders: &Orders,
+    locked: &LockedRecord,
+    state: &RunState,
+    error: &StartFailure,
+) {
+    let exit = ExitRecord {
+        run: state.run,
+        code: error.exit_code(),
+        finished: Timestamp::now().to_string(),
+        error: error.to_string(),
+    };
+    let _ = locked.write(state);
+    let _ = Record::write_exit(&orders.directory, &exit, !orders.auto_remove);
+    let _ = std::fs::remove_file(orders.paths.monitor_socket(orders.id.as_str()));
+    if let Some(cgroup) = &orders.launch.cgroup {
+        let _ = cgroup::remove(cgroup);
+    }
+    if orders.auto_remove
+        && let Some(rubbish) = discard(orders)
+    {
+        let _ = remove_path(&rubbish);
+    }
+}
+
+fn discard(orders: &Orders) -> Option<PathBuf> {
+    let record = Record {
+        id: orders.id.clone(),
+        directory: orders.directory.clone(),
+    };
+    Containers::new(&orders.paths)
+        .discard(&record, &orders.name)
+        .ok()
+}
