@@ -7,8 +7,8 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use super::Invocation;
 use super::error::CliError;
 use super::{
-    create, doctor, generate, images, import, info, inspect, kill, load, logs, ps, pull, rm, rmi,
-    run, start, stop, tag, version, wait,
+    attach, create, doctor, exec, generate, images, import, info, inspect, kill, load, logs, ps,
+    pull, rm, rmi, run, start, stop, tag, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -114,6 +114,10 @@ pub enum ContainerVerb {
     Run(run::Args),
     /// Make a container from an image without starting it
     Create(create::Args),
+    /// Take part in the streams of a running container
+    Attach(attach::Args),
+    /// Execute a program in a running container
+    Exec(exec::Args),
     /// Start stopped containers
     Start(start::Args),
     /// Stop running containers
@@ -231,6 +235,8 @@ impl ContainerVerb {
         match self {
             ContainerVerb::Run(args) => run::run(args, invocation),
             ContainerVerb::Create(args) => create::run(args, invocation),
+            ContainerVerb::Attach(args) => attach::run(args, invocation),
+            ContainerVerb::Exec(args) => exec::run(args, invocation),
             ContainerVerb::Start(args) => start::run(args, invocation),
             ContainerVerb::Stop(args) => stop::run(args, invocation),
             ContainerVerb::Kill(args) => kill::run(args, invocation),

@@ -249,7 +249,7 @@ fn read(flag: &str, path: &Path) -> Result<Vec<u8>, CliError> {
         .map_err(|error| CliError::usage(format!("{flag}: open {}: {error}", path.display())))
 }
 
-fn environment(files: &[PathBuf], flags: &[String]) -> Result<Vec<Variable>, CliError> {
+pub fn environment(files: &[PathBuf], flags: &[String]) -> Result<Vec<Variable>, CliError> {
     let mut variables = Vec::new();
     for path in files {
         let bytes = read("--env-file", path)?;

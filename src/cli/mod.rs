@@ -1,5 +1,6 @@
 //! Words in, words out: flags, tables, `--format`, progress, hints and exit codes. Never syscalls or file formats.
 
+mod attach;
 mod attachment;
 mod commands;
 mod container_flags;
@@ -14,6 +15,7 @@ pub mod units;
 
 mod create;
 mod doctor;
+mod exec;
 mod generate;
 mod images;
 mod import;

@@ -72,6 +72,8 @@ pub enum EngineError {
         "cidfile {path} exists already: make sure the other container isn't running or delete it"
     )]
     CidFileExists { path: PathBuf },
+    #[error("You cannot attach to a stopped container, start it first")]
+    AttachStopped,
     #[error("container {name} is not running")]
     NotRunning { name: String },
     #[error(

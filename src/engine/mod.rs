@@ -4,6 +4,7 @@ mod containers;
 mod create;
 mod diagnose;
 mod error;
+mod exec;
 mod filter;
 pub mod images;
 mod info;

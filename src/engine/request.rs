@@ -36,6 +36,8 @@ use std::path::PathBuf;
 
 use crate::config::DetachKeys;
 use crate::image::Reference;
+use crate::monitor::Attach;
+use crate::runtime::enter::ProgramChoice;
 
 /// `start`: the named containers again, with what was written into them so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,6 +90,22 @@ pub struct LogsRequest {
     pub tail: Option<u64>,
     pub since: Option<Moment>,
     pub until: Option<Moment>,
+}
+
+/// `exec`: one more program in a running container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecRequest {
+    pub program: ProgramChoice,
+    /// Nothing: it runs in the background.
+    pub attach: Attach,
+    /// Rows and columns of the client's terminal.
+    pub terminal_size: Option<(u16, u16)>,
+}
+
+/// `attach`: the streams of a running container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttachRequest {
+    pub attach: Attach,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

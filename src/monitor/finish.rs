@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::protocol::{Reply, StartFailure};
+use super::protocol::StartFailure;
 use super::supervise::{Monitor, Orders};
 use crate::container::{Containers, ExitRecord, LockedRecord, Record, RunState};
 use crate::runtime::cgroup;
@@ -36,9 +36,7 @@ impl Monitor {
         if discarded.is_none() {
             self.record_exit(&exit);
         }
-        for client in self.clients.iter_mut().filter(|client| client.waits) {
-            client.reply(&Reply::Exited(code));
-        }
+        self.clients.iter_mut().for_each(|client| client.end(code));
         let _ = std::fs::remove_file(self.orders.paths.monitor_socket(self.orders.id.as_str()));
         self.linger();
         // Closing the namespaces unmounts the root, which may take a while: nobody waits for it.

@@ -2,18 +2,22 @@
 
 mod begin;
 mod client;
+mod exec;
 mod finish;
 mod input;
 mod log;
 mod network;
 mod output;
 mod protocol;
+mod requests;
+mod stdio;
 mod supervise;
 mod watch;
 
 pub use log::{LogEntry, LogReader};
 pub use network::{NetworkOrders, PublishedPort};
 pub use protocol::{
-    Attach, CHUNK, Connection, FromMonitor, Reply, Request, StartFailure, Stream, VERSION,
+    Attach, CHUNK, Connection, ExecOrders, FromMonitor, Reply, Request, StartFailure, Stream,
+    VERSION,
 };
 pub use supervise::{Birth, Orders, run};

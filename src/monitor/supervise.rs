@@ -11,12 +11,12 @@ use rustix::process::Pid;
 
 use super::begin::{self, Running};
 use super::client::Client;
+use super::exec::Exec;
 use super::finish::abandon;
-use super::input::Input;
 use super::log::LogWriter;
 use super::network::NetworkOrders;
-use super::output::Output;
 use super::protocol::{Attach, Reply, StartFailure};
+use super::stdio::Stdio;
 use crate::container::{ContainerId, LockedRecord, RunState};
 use crate::paths::Paths;
 use crate::runtime::cgroup;
@@ -87,7 +87,7 @@ fn supervise(orders: Orders, birth: Birth) -> i32 {
     tracing::debug!(id = %orders.id, "begin");
     let mut client = Client::new(birth.client);
     let begun = Monitor::begin(orders, birth.gate);
-    let (mut monitor, started) = match begun {
+    let mut monitor = match begun {
         Ok(begun) => begun,
         Err(failure) => {
             client.reply(&Reply::Failed(failure));
@@ -100,15 +100,10 @@ fn supervise(orders: Orders, birth: Birth) -> i32 {
     client.reply(&Reply::Started);
     monitor.clients.push(client);
     process::trim_memory();
-    let code = monitor.watch(started);
+    let code = monitor.watch();
     tracing::debug!(code, "the program ended");
     monitor.end(code);
     0
-}
-
-/// What begin hands to the loop: the sources of output.
-pub(super) struct Started {
-    pub outputs: Vec<Output>,
 }
 
 pub(super) struct Monitor {
@@ -116,13 +111,18 @@ pub(super) struct Monitor {
     pub locked: Option<LockedRecord>,
     pub state: RunState,
     pub init: Init,
+    /// Of the container's own program.
+    pub stdio: Stdio,
     /// Serves the root filesystem, if the kernel does not.
     pub daemon: Option<Pid>,
     /// What ended the container before its program did.
     pub failure: Option<&'static str>,
-    pub input: Input,
-    /// The terminal's master, for its size.
-    pub terminal: Option<OwnedFd>,
+    /// The program's exit code, once it has ended.
+    pub code: Option<i32>,
+    /// Programs executed beside it.
+    pub execs: Vec<Exec>,
+    /// How many there have been.
+    pub exec_number: u64,
     pub clients: Vec<Client>,
     pub listener: OwnedFd,
     pub signals: Signals,
@@ -138,7 +138,7 @@ pub(super) fn failure(operation: &str) -> impl Fn(io::Error) -> StartFailure {
 }
 
 impl Monitor {
-    fn begin(orders: Orders, gate: Gate) -> Result<(Monitor, Started), StartFailure> {
+    fn begin(orders: Orders, gate: Gate) -> Result<Monitor, StartFailure> {
         let locked = LockedRecord::acquire(&orders.directory)
             .map_err(failure("lock the container's record"))?;
         let locked = locked.ok_or_else(|| StartFailure::Running {
@@ -162,22 +162,22 @@ impl Monitor {
             .inspect_err(|error| abandon(&orders, &locked, &state, error))?;
         let Running {
             init,
-            terminal,
-            input,
-            outputs,
+            stdio,
             driver,
             daemon,
         } = running;
         let mut monitor = Monitor {
-            input: Input::new(input),
+            stdio,
             daemon,
             failure: None,
+            code: None,
+            execs: Vec::new(),
+            exec_number: 0,
             locked: Some(locked),
             clients: Vec::new(),
             orders,
             state,
             init,
-            terminal,
             listener,
             signals,
             log,
@@ -189,7 +189,7 @@ impl Monitor {
         locked
             .write(&monitor.state)
             .map_err(failure("write the run state"))?;
-        Ok((monitor, Started { outputs }))
+        Ok(monitor)
     }
 
     /// Everything that can fail once the record says that there is a monitor.

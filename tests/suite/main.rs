@@ -10,6 +10,7 @@ mod registry;
 mod spellings;
 mod terminal;
 
+mod attach;
 mod cli_generated;
 mod cli_program;
 mod cli_rows;
@@ -17,6 +18,7 @@ mod cli_words;
 mod doctor;
 mod environment;
 mod errors;
+mod exec;
 mod flags_containers;
 mod flags_images;
 mod flags_inside;
