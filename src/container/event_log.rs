@@ -37,8 +37,12 @@ pub struct EventLog {
 
 impl EventLog {
     pub fn new(paths: &Paths) -> EventLog {
+        EventLog::at(paths.data.join("events"))
+    }
+
+    pub(super) fn at(directory: PathBuf) -> EventLog {
         EventLog {
-            directory: paths.data.join("events"),
+            directory,
             file_max: FILE_MAX,
         }
     }
