@@ -7,8 +7,8 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use super::Invocation;
 use super::error::CliError;
 use super::{
-    attach, create, doctor, exec, generate, images, import, info, inspect, kill, load, logs, ps,
-    pull, rm, rmi, run, start, stop, tag, version, wait,
+    attach, create, doctor, events, exec, generate, images, import, info, inspect, kill, load,
+    logs, ps, pull, rm, rmi, run, start, stop, tag, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -63,6 +63,8 @@ pub enum Command {
     Rmi(rmi::Args),
     #[command(flatten)]
     Image(ImageVerb),
+    /// Show what happens to containers, images, volumes and networks
+    Events(events::Args),
     /// Show everything about containers or images
     Inspect(inspect::Args),
     /// Show what this host gives and which settings are in force
@@ -178,6 +180,8 @@ pub enum ImageGroup {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum SystemGroup {
+    /// Show what happens to containers, images, volumes and networks
+    Events(events::Args),
     /// Show what this host gives and which settings are in force
     Info(info::Args),
 }
@@ -223,6 +227,10 @@ impl Command {
             | Command::SystemGroup {
                 verb: SystemGroup::Info(args),
             } => info::run(args, invocation),
+            Command::Events(args)
+            | Command::SystemGroup {
+                verb: SystemGroup::Events(args),
+            } => events::run(args, invocation),
             Command::Version(args) => version::run(args, invocation),
             Command::Doctor(args) => doctor::run(args, invocation),
             Command::Generate(args) => generate::run(args, invocation),

@@ -15,6 +15,7 @@ pub mod units;
 
 mod create;
 mod doctor;
+mod events;
 mod exec;
 mod generate;
 mod images;

@@ -2,8 +2,9 @@
 
 use super::Invocation;
 use super::container_flags::value;
-use super::error::CliError;
+use super::error::{CliError, Kind};
 use crate::engine::request::{StopRequest, StopTimeout};
+use crate::engine::{EngineError, Stopped};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -49,8 +50,40 @@ impl Args {
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.request()?;
     let engine = invocation.engine()?;
-    invocation.each(&request.names, |name| {
-        engine.stop(&engine.find(name)?, request.signal, request.timeout)?;
-        Ok(Some(name.to_owned()))
-    })
+    let mut failed = false;
+    let mut fail = |error: &EngineError| {
+        let error = CliError::engine(Kind::Failed, error);
+        invocation.ui.error(&error);
+        failed = true;
+    };
+    let (mut names, mut records) = (Vec::new(), Vec::new());
+    for name in &request.names {
+        match engine.find(name) {
+            Ok(record) => {
+                names.push(name);
+                records.push(record);
+            }
+            Err(error) => fail(&error),
+        }
+    }
+    let mut closed = Ok(());
+    let stopped = engine.stop_all(records, request.signal, request.timeout, |index, how| {
+        let name = names[index];
+        match how {
+            Err(error) => return fail(&error),
+            Ok(Stopped::Deaf(signal)) => invocation.ui.note(&format!(
+                "{name}: its program has no handler for {signal}, so it was killed at once"
+            )),
+            Ok(Stopped::Ended) => {}
+        }
+        if closed.is_ok() {
+            closed = invocation.ui.line(name);
+        }
+    });
+    stopped.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    closed?;
+    match failed {
+        true => Err(CliError::said(Kind::Failed)),
+        false => Ok(0),
+    }
 }

@@ -1,6 +1,8 @@
-//! Container records on disk: id, name, config, status, lock. Never starts or signals a process.
+//! Container records on disk: id, name, config, status, lock; and the log of events. Never starts or signals a process.
 
 mod config;
+mod event;
+mod event_log;
 mod exit;
 mod id;
 mod name;
@@ -10,6 +12,8 @@ mod state;
 mod store;
 
 pub use config::{ContainerConfig, HostConfig, MountConfig, ProcessConfig, UlimitConfig};
+pub use event::{Event, EventKind};
+pub use event_log::{EventLog, EventReader, EventWatch};
 pub use exit::ExitRecord;
 pub use id::{ContainerId, ContainerIdError};
 pub use name::{ContainerName, ContainerNameError};

@@ -4,6 +4,7 @@
 mod attach;
 mod create;
 mod environment;
+mod event;
 mod filter;
 mod label;
 mod mount;
@@ -20,6 +21,7 @@ pub use create::{
     capability_name,
 };
 pub use environment::{EnvError, Variable, parse_env_file, parse_variable};
+pub use event::{EventFilters, EventsRequest};
 pub use filter::{FilterError, ImageFilters, LabelFilter, PsFilters, Status};
 pub use label::{Label, LabelError};
 pub use mount::{

@@ -10,6 +10,7 @@ pub mod network;
 pub mod pidfd;
 pub mod poll;
 pub mod process;
+pub mod procfs;
 pub mod role;
 pub mod seccomp;
 pub mod signal;
