@@ -15,7 +15,7 @@ mod process;
 mod security;
 mod storage;
 
-pub use process::environment;
+pub use process::{environment, restart_policy};
 
 #[derive(Args, Debug)]
 pub struct ContainerFlags {

@@ -18,6 +18,6 @@ pub use exit::ExitRecord;
 pub use id::{ContainerId, ContainerIdError};
 pub use name::{ContainerName, ContainerNameError};
 pub use record::{Record, Status};
-pub use settings::{RestartPolicy, RestartPolicyError, Settings};
+pub use settings::{RestartPolicy, RestartPolicyError, Settings, SettingsChange};
 pub use state::{LockedRecord, RunState};
 pub use store::{ContainerError, Containers, CreatorLock, Rubbish};

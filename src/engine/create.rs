@@ -16,7 +16,7 @@ use super::{Engine, EngineError};
 use crate::config::NetworkDefault;
 use crate::container::{
     ContainerConfig, ContainerId, ContainerName, CreatorLock, HostConfig, MountConfig,
-    ProcessConfig, Record, UlimitConfig,
+    ProcessConfig, Record, Settings, UlimitConfig,
 };
 use crate::image::{Image, ImageError, is_builtin};
 
@@ -55,7 +55,9 @@ impl Engine {
             .into());
         }
         let durable = !request.auto_remove;
-        let created = self.containers.create(&config, &name, durable)?;
+        let created = self
+            .containers
+            .create(&config, &settings(request), &name, durable)?;
         if let Some(cidfile) = cidfile {
             cidfile.fill(&config.id)?;
         }
@@ -129,6 +131,13 @@ fn container_config(
         name: String::new(),
         id,
     })
+}
+
+fn settings(request: &CreateRequest) -> Settings {
+    Settings {
+        restart: request.restart,
+        ..Settings::default()
+    }
 }
 
 fn hostname(request: &CreateRequest, id: &ContainerId, network: NetworkMode) -> String {

@@ -3,8 +3,10 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use super::exec::unexpected;
 use super::request::Signal;
 use super::session::Session;
+use super::stop::own_signal;
 use super::{Engine, EngineError};
 use crate::container::{Event, Record, Status};
 use crate::monitor::{Connection, Reply, Request};
@@ -18,38 +20,67 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Engine {
-    /// Sends a signal to a running container's init.
+    /// Sends a signal to a running container's init. One that is meant to end it ends its restart policy's work, as in docker.
     pub fn kill(&self, record: &Record, signal: Signal) -> Result<(), EngineError> {
         let name = self.containers.name_of(record);
         if !record.status().is_ok_and(|status| status.is_running()) {
             return Err(EngineError::NotRunning { name });
         }
-        tracing::debug!(
-            name,
-            signal = signal.number(),
-            "ask the monitor for a signal"
-        );
-        let mut connection = self.connect(record, &name)?;
+        let ends = signal == Signal::KILL || signal == own_signal(&self.config_of(record)?);
+        if ends {
+            return self.end(record, &name, signal);
+        }
+        self.send(record, &name, &Request::Signal(signal.number()))?;
+        self.emit_kill(record, &name, signal);
+        Ok(())
+    }
+
+    /// Sends a signal that is meant to be the container's end.
+    pub(super) fn end(
+        &self,
+        record: &Record,
+        name: &str,
+        signal: Signal,
+    ) -> Result<(), EngineError> {
+        let number = signal.number();
+        match self.send(record, name, &Request::Stop(number)) {
+            // One of an earlier version starts nothing again.
+            Err(EngineError::MonitorVersion { .. }) => {
+                self.send(record, name, &Request::Signal(number))?
+            }
+            other => other?,
+        }
+        self.emit_kill(record, name, signal);
+        Ok(())
+    }
+
+    /// Asks the monitor for something that is answered by `Done`.
+    pub(super) fn send(
+        &self,
+        record: &Record,
+        name: &str,
+        request: &Request,
+    ) -> Result<(), EngineError> {
+        tracing::debug!(name, ?request, "ask the monitor");
+        let mut connection = self.connect(record, name)?;
         connection
-            .request(&Request::Signal(signal.number()))
+            .request(request)
             .map_err(EngineError::system("ask the monitor"))?;
         // A monitor answers at once; one that was stopped (SIGSTOP) does not.
         if !answers_within(&connection, ANSWER_TIMEOUT)? {
-            return Err(EngineError::Silent { name });
+            return Err(EngineError::Silent {
+                name: name.to_owned(),
+            });
         }
         match connection.reply() {
-            Ok(Some(Reply::Done)) => {
-                self.emit_kill(record, &name, signal);
-                Ok(())
+            Ok(Some(Reply::Done)) => Ok(()),
+            Ok(Some(reply @ (Reply::Refused(_) | Reply::Version(_)))) => {
+                Err(unexpected(name.to_owned(), Some(reply)))
             }
-            Ok(Some(Reply::Refused(message))) => Err(EngineError::Monitor { name, message }),
-            Ok(Some(Reply::Version(theirs))) => Err(EngineError::MonitorVersion {
-                name,
-                theirs,
-                ours: crate::monitor::VERSION,
+            // It ended while we asked.
+            _ => Err(EngineError::NotRunning {
+                name: name.to_owned(),
             }),
-            // It ended while we asked: for a signal that is as good.
-            _ => Ok(()),
         }
     }
 
@@ -94,7 +125,9 @@ impl Engine {
                 Ok(Status::Exited(exit)) => return Ok(exit.code),
                 Ok(Status::Killed(_)) => return Ok(137),
                 Ok(Status::Created) => return Ok(0),
-                Ok(Status::Running(state)) => {
+                Ok(
+                    Status::Running(state) | Status::Paused(state) | Status::Restarting(state, _),
+                ) => {
                     if let Some(code) = self.wait_running(record, &name, state.monitor)? {
                         return Ok(code);
                     }
@@ -164,7 +197,10 @@ impl Engine {
 }
 
 /// Whether the monitor says something before the time is over, or before a signal comes.
-fn answers(connection: &Connection, time: Option<Duration>) -> Result<bool, EngineError> {
+pub(super) fn answers(
+    connection: &Connection,
+    time: Option<Duration>,
+) -> Result<bool, EngineError> {
     let mut set = PollSet::new();
     set.add(connection.as_fd(), Interest::Read, ());
     let ready = set.wait(time);

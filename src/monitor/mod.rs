@@ -5,6 +5,7 @@ mod client;
 mod exec;
 mod finish;
 mod input;
+mod life;
 mod log;
 mod network;
 mod output;
@@ -12,6 +13,7 @@ mod protocol;
 mod requests;
 mod stdio;
 mod supervise;
+mod tell;
 mod watch;
 
 pub use log::{LogEntry, LogReader};

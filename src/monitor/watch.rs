@@ -20,6 +20,7 @@ const FAULT: i32 = 128 + libc::SIGBUS;
 enum Token {
     Child,
     Listener,
+    Alarm,
     Output(Target, usize),
     Input(Target),
     Entering(u64),
@@ -30,15 +31,12 @@ enum Token {
 impl Monitor {
     /// Until init has ended and its output is drained; gives the exit code.
     pub(super) fn watch(&mut self) -> i32 {
-        let mut buffer = vec![0; socket::MESSAGE_MAX];
         self.code = None;
+        self.start_failed = false;
         while self.code.is_none() {
-            for token in self.wait() {
-                self.act(token, &mut buffer);
-            }
-            self.end_execs(&mut buffer);
-            self.drop_gone();
+            self.turn();
         }
+        let mut buffer = vec![0; CHUNK];
         // Everything in the container is dead now, so what the pipes hold is all there will be.
         for index in 0..self.stdio.outputs.len() {
             while self.copy_output(Target::Program, index, &mut buffer) {}
@@ -46,10 +44,24 @@ impl Monitor {
         self.code.unwrap_or(255)
     }
 
+    /// Waits for what is next and does it.
+    pub(super) fn turn(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(socket::MESSAGE_MAX, 0);
+        for token in self.wait() {
+            self.act(token, &mut buffer);
+        }
+        self.end_execs(&mut buffer);
+        self.drop_gone();
+        self.buffer = buffer;
+    }
+
     fn act(&mut self, token: Token, buffer: &mut [u8]) {
         match token {
             Token::Child => self.reap(),
             Token::Listener => self.accept(),
+            // Whoever set the alarm looks at the clock.
+            Token::Alarm => {}
             Token::Output(target, index) => {
                 let _ = self.copy_output(target, index, buffer);
             }
@@ -68,12 +80,18 @@ impl Monitor {
         let mut set = PollSet::new();
         set.add(self.signals.as_fd(), Interest::Read, Token::Child);
         set.add(self.listener.as_fd(), Interest::Read, Token::Listener);
+        if let Some(alarm) = &self.alarm {
+            set.add(alarm.as_fd(), Interest::Read, Token::Alarm);
+        }
         self.add_streams(&mut set, Target::Program, &self.stdio);
         for exec in &self.execs {
-            self.add_streams(&mut set, Target::Exec(exec.number), &exec.stdio);
-            if let Some(entering) = exec.entering() {
-                let token = Token::Entering(exec.number);
-                set.add(entering.source(), Interest::Read, token);
+            // Its client hears of the start before it hears of output.
+            match exec.entering() {
+                Some(entering) => {
+                    let token = Token::Entering(exec.number);
+                    set.add(entering.source(), Interest::Read, token);
+                }
+                None => self.add_streams(&mut set, Target::Exec(exec.number), &exec.stdio),
             }
         }
         for (index, client) in self.clients.iter().enumerate() {
@@ -216,6 +234,11 @@ impl Monitor {
                 for index in 0..exec.stdio.outputs.len() {
                     while self.copy_output(target, index, buffer) {}
                 }
+                let id = self.execs[at].id.clone();
+                self.emit(
+                    "exec_die",
+                    &[("execID", id), ("exitCode", code.to_string())],
+                );
                 let clients = self.clients.iter_mut();
                 clients
                     .filter(|client| client.target == target)

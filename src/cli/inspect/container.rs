@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::cli::status;
-use crate::container::{ContainerConfig, HostConfig, MountConfig, Status};
+use crate::container::{ContainerConfig, HostConfig, MountConfig, RestartPolicy, Settings, Status};
 use crate::engine::ContainerSummary;
 use crate::net::ports::PortSpec;
 
@@ -35,14 +35,14 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
         "HostsPath": file("hosts"),
         "LogPath": container.record.log().to_string_lossy(),
         "Name": format!("/{}", container.name),
-        "RestartCount": 0,
+        "RestartCount": container.record.last_run().map_or(0, |run| run.restarts),
         "Driver": driver(container),
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": null,
-        "HostConfig": host_config(config),
+        "HostConfig": host_config(config, &container.settings),
         "GraphDriver": graph_driver(container, place),
         "Mounts": config.host.mounts.iter().map(mount_point).collect::<Vec<_>>(),
         "Config": program(config),
@@ -61,7 +61,16 @@ fn state(container: &ContainerSummary) -> Value {
     let begun = last.map_or_else(|| NEVER.to_owned(), |run| run.started);
     let (pid, code, error, started, finished) = match status {
         Status::Created => (0, 0, "", NEVER, NEVER),
-        Status::Running(run) => (run.init, 0, "", run.started.as_str(), NEVER),
+        Status::Running(run) | Status::Paused(run) => {
+            (run.init, 0, "", run.started.as_str(), NEVER)
+        }
+        Status::Restarting(run, exit) => (
+            0,
+            exit.code,
+            exit.error.as_str(),
+            run.started.as_str(),
+            exit.finished.as_str(),
+        ),
         Status::Exited(exit) => (
             0,
             exit.code,
@@ -80,8 +89,8 @@ fn state(container: &ContainerSummary) -> Value {
     json!({
         "Status": status::state(status),
         "Running": status.is_running(),
-        "Paused": false,
-        "Restarting": false,
+        "Paused": matches!(status, Status::Paused(_)),
+        "Restarting": matches!(status, Status::Restarting(..)),
         "OOMKilled": false,
         "Dead": false,
         "Pid": pid,
@@ -92,7 +101,15 @@ fn state(container: &ContainerSummary) -> Value {
     })
 }
 
-fn host_config(config: &ContainerConfig) -> Value {
+fn restart_policy(policy: RestartPolicy) -> Value {
+    let most = match policy {
+        RestartPolicy::OnFailure { most } => most,
+        _ => 0,
+    };
+    json!({"Name": policy.name(), "MaximumRetryCount": most})
+}
+
+fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
     let host = &config.host;
     let binds: Vec<String> = host
         .mounts
@@ -118,7 +135,7 @@ fn host_config(config: &ContainerConfig) -> Value {
         "LogConfig": {"Type": "json-file", "Config": {}},
         "NetworkMode": host.network,
         "PortBindings": bindings(host),
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": restart_policy(settings.restart),
         "AutoRemove": host.auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": null,
