@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::health::HealthCheck;
+
 const FILE: &str = "settings.json";
 
 /// The contents of `settings.json`; a container without that file has the defaults.
@@ -16,6 +18,9 @@ const FILE: &str = "settings.json";
 #[serde(default)]
 pub struct Settings {
     pub restart: RestartPolicy,
+    /// None: neither image nor flags say anything of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
     /// The user ended it: `unless-stopped` does not start it again at the next boot.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
@@ -26,6 +31,8 @@ pub struct Settings {
 #[serde(default)]
 pub struct SettingsChange {
     pub restart: Option<RestartPolicy>,
+    /// What it says goes over what is there.
+    pub health: Option<HealthCheck>,
 }
 
 /// When an ended container is started again by its own monitor.
@@ -69,6 +76,10 @@ impl Settings {
     pub fn change(&mut self, change: &SettingsChange) {
         if let Some(restart) = change.restart {
             self.restart = restart;
+        }
+        if let Some(health) = &change.health {
+            let before = self.health.take().unwrap_or_default();
+            self.health = Some(before.with(health));
         }
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use oci_spec::image::ImageConfiguration;
@@ -15,10 +16,10 @@ use super::request::{
 use super::{Engine, EngineError};
 use crate::config::NetworkDefault;
 use crate::container::{
-    ContainerConfig, ContainerId, ContainerName, CreatorLock, HostConfig, MountConfig,
+    ContainerConfig, ContainerId, ContainerName, CreatorLock, HealthCheck, HostConfig, MountConfig,
     ProcessConfig, Record, Settings, UlimitConfig,
 };
-use crate::image::{Image, ImageError, is_builtin};
+use crate::image::{Healthcheck, Image, ImageError, is_builtin};
 
 /// Docker's /dev/shm.
 const SHM_SIZE: u64 = 64 << 20;
@@ -57,7 +58,7 @@ impl Engine {
         let durable = !request.auto_remove;
         let created = self
             .containers
-            .create(&config, &settings(request), &name, durable)?;
+            .create(&config, &settings(request, image), &name, durable)?;
         if let Some(cidfile) = cidfile {
             cidfile.fill(&config.id)?;
         }
@@ -133,10 +134,29 @@ fn container_config(
     })
 }
 
-fn settings(request: &CreateRequest) -> Settings {
+fn settings(request: &CreateRequest, image: &Image) -> Settings {
+    let of_image = image.healthcheck.as_ref().map(health_check);
+    let health = match (of_image, &request.health) {
+        (Some(of_image), Some(flags)) => Some(of_image.with(flags)),
+        (of_image, flags) => of_image.or_else(|| flags.clone()),
+    };
     Settings {
         restart: request.restart,
+        health,
         ..Settings::default()
+    }
+}
+
+fn health_check(of_image: &Healthcheck) -> HealthCheck {
+    let time = |nanoseconds: u64| (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds));
+    HealthCheck {
+        test: of_image.test.clone(),
+        interval: time(of_image.interval),
+        timeout: time(of_image.timeout),
+        start_period: time(of_image.start_period),
+        start_interval: time(of_image.start_interval),
+        retries: Some(of_image.retries),
+        on_failure: None,
     }
 }
 

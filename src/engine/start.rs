@@ -2,7 +2,9 @@
 
 use std::os::fd::AsFd;
 
+use super::request::StopTimeout;
 use super::session::Session;
+use super::stop::{grace, own_signal};
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Event, Record, Status};
 use crate::monitor::{self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure};
@@ -53,6 +55,8 @@ impl Engine {
             settings: record
                 .settings()
                 .map_err(EngineError::file("read", &record.path("settings.json")))?,
+            stop_signal: own_signal(config).number(),
+            stop_grace: grace(config, StopTimeout::Default),
             identity: Event::container(config, &name, ""),
             terminal_size: options.terminal_size,
             attach: options.attach,

@@ -4,6 +4,7 @@ mod begin;
 mod client;
 mod exec;
 mod finish;
+mod health;
 mod input;
 mod life;
 mod log;

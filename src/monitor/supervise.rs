@@ -14,6 +14,7 @@ use super::begin::{self, Running};
 use super::client::Client;
 use super::exec::Exec;
 use super::finish::abandon;
+use super::health::Checks;
 use super::life::Wish;
 use super::log::LogWriter;
 use super::network::NetworkOrders;
@@ -43,6 +44,9 @@ pub struct Orders {
     pub auto_remove: bool,
     /// What may change later.
     pub settings: Settings,
+    /// How bad health ends the program, and how long it has for that; None: for ever.
+    pub stop_signal: i32,
+    pub stop_grace: Option<Duration>,
     /// What its events have in common.
     pub identity: Event,
     /// The size of the client's terminal.
@@ -133,6 +137,10 @@ pub(super) struct Monitor {
     pub begun: Moment,
     /// Before the last start again.
     pub pause: Duration,
+    /// Of the container's health, if that is checked.
+    pub checks: Option<Checks>,
+    /// When the program is killed that was asked to end.
+    pub kill_at: Option<Moment>,
     /// Between two runs.
     pub resting: bool,
     /// The last start failed: its end is recorded.
@@ -195,6 +203,8 @@ impl Monitor {
             wish: Wish::default(),
             begun: Moment::now(),
             pause: Duration::ZERO,
+            checks: None,
+            kill_at: None,
             resting: false,
             start_failed: false,
             alarm: None,
@@ -215,6 +225,7 @@ impl Monitor {
         monitor.state.started = Timestamp::now().to_string();
         monitor.write_state();
         monitor.unmark_stopped();
+        monitor.begin_checks();
         if monitor.orders.attach != Attach::default() {
             monitor.emit("attach", &[]);
         }

@@ -24,6 +24,7 @@ mod flags_images;
 mod flags_inside;
 mod flags_outside;
 mod flags_program;
+mod health;
 mod hello;
 mod hostile_archive;
 mod hostile_image;
