@@ -3,6 +3,7 @@
 mod begin;
 mod client;
 mod exec;
+mod fault;
 mod finish;
 mod health;
 mod input;

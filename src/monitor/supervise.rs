@@ -13,6 +13,7 @@ use rustix::process::Pid;
 use super::begin::{self, Running};
 use super::client::Client;
 use super::exec::Exec;
+use super::fault;
 use super::finish::abandon;
 use super::health::Checks;
 use super::life::Wish;
@@ -96,6 +97,7 @@ fn supervise(orders: Orders, birth: Birth) -> i32 {
     role::set(&format!("monitor {}", orders.name));
     let _ = rustix::process::chdir("/");
     tracing::debug!(id = %orders.id, "begin");
+    fault::step("begin");
     let mut client = Client::new(birth.client);
     let begun = Monitor::begin(orders, birth.gate);
     let mut monitor = match begun {
@@ -108,7 +110,9 @@ fn supervise(orders: Orders, birth: Birth) -> i32 {
     client.attach = monitor.orders.attach;
     client.waits = monitor.orders.wait;
     tracing::debug!(pid = monitor.init.host_pid, "the program runs");
+    fault::step("running");
     client.reply(&Reply::Started);
+    fault::step("told");
     monitor.clients.push(client);
     process::trim_memory();
     let code = monitor.live();
@@ -174,6 +178,7 @@ impl Monitor {
         let locked = locked.ok_or_else(|| StartFailure::Running {
             name: orders.name.clone(),
         })?;
+        fault::step("locked");
         let signals = Signals::watch(&[Signal::SIGCHLD]).map_err(failure("watch for children"))?;
         let run = locked.last().map_or(1, |last| last.run + 1);
         let monitor = ProcessName::own().map_err(failure("read the monitor's own pid"))?;
@@ -186,6 +191,7 @@ impl Monitor {
         locked
             .write(&state)
             .map_err(failure("write the run state"))?;
+        fault::step("recorded");
         let (listener, log, running) = Monitor::set_out(&orders, monitor, gate)
             .inspect_err(|error| abandon(&orders, &locked, &state, error))?;
         let Running {
@@ -246,6 +252,7 @@ impl Monitor {
         if let Some(cgroup) = &orders.launch.cgroup {
             cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
         }
+        fault::step("listening");
         let founder = gate.is_new();
         if !gate.wait() {
             let gone = io::Error::from(io::ErrorKind::BrokenPipe);

@@ -33,6 +33,7 @@ mod isolation;
 mod lifecycle;
 mod load;
 mod logs;
+mod monitor_death;
 mod mounts;
 mod network_pasta;
 mod packaging;
