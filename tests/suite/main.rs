@@ -48,4 +48,5 @@ mod run;
 mod security;
 mod storage;
 mod tty;
+mod upgrade;
 mod users;
