@@ -38,7 +38,7 @@ fn is_over(env: &TestEnv, step: &str) {
         "again",
     ];
     assert_eq!(env.out(&again), "again", "{step}");
-    assert!(env.sockets().is_empty(), "{step}: {:?}", env.sockets());
+    eventually("its socket to be gone", || env.sockets().is_empty());
 }
 
 #[test]
