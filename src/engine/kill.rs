@@ -20,6 +20,18 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 impl Engine {
     /// Sends a signal to a running container's init.
     pub fn kill(&self, record: &Record, signal: Signal) -> Result<(), EngineError> {
+        self.send(record, signal, Request::Signal(signal.number()))
+    }
+
+    /// The same for one that is meant to end it for good; a monitor of an older bryo starts nothing again anyway.
+    pub(super) fn kill_for_good(&self, record: &Record, signal: Signal) -> Result<(), EngineError> {
+        match self.send(record, signal, Request::Stop(signal.number())) {
+            Err(EngineError::MonitorVersion { .. }) => self.kill(record, signal),
+            other => other,
+        }
+    }
+
+    fn send(&self, record: &Record, signal: Signal, request: Request) -> Result<(), EngineError> {
         let name = self.containers.name_of(record);
         if !record.status().is_ok_and(|status| status.is_running()) {
             return Err(EngineError::NotRunning { name });
@@ -29,9 +41,11 @@ impl Engine {
             signal = signal.number(),
             "ask the monitor for a signal"
         );
+        // Read first: a container that removes itself with its end takes it along.
+        let config = record.config();
         let mut connection = self.connect(record, &name)?;
         connection
-            .request(&Request::Signal(signal.number()))
+            .request(&request)
             .map_err(EngineError::system("ask the monitor"))?;
         // A monitor answers at once; one that was stopped (SIGSTOP) does not.
         if !answers_within(&connection, ANSWER_TIMEOUT)? {
@@ -39,7 +53,10 @@ impl Engine {
         }
         match connection.reply() {
             Ok(Some(Reply::Done)) => {
-                self.emit_kill(record, &name, signal);
+                if let Ok(config) = config {
+                    let event = Event::container(&config, &name, "kill");
+                    self.emit(&event.with("signal", signal.number().to_string()));
+                }
                 Ok(())
             }
             Ok(Some(Reply::Refused(message))) => Err(EngineError::Monitor { name, message }),
@@ -50,13 +67,6 @@ impl Engine {
             }),
             // It ended while we asked: for a signal that is as good.
             _ => Ok(()),
-        }
-    }
-
-    fn emit_kill(&self, record: &Record, name: &str, signal: Signal) {
-        if let Ok(config) = record.config() {
-            let event = Event::container(&config, name, "kill");
-            self.emit(&event.with("signal", signal.number().to_string()));
         }
     }
 
@@ -135,7 +145,7 @@ impl Engine {
     /// Ends a container for good, whatever state its monitor is in.
     pub(super) fn end_now(&self, record: &Record) -> Result<(), EngineError> {
         let state = record.last_run();
-        match self.kill(record, Signal::KILL) {
+        match self.kill_for_good(record, Signal::KILL) {
             Ok(()) => {
                 if !self.ends_within(record, Some(KILL_TIMEOUT))? {
                     self.kill_monitor(state.as_ref())?;

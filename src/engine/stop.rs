@@ -77,7 +77,7 @@ impl Engine {
                     place += 1;
                     continue;
                 }
-                match self.kill(&stopping.record, Signal::KILL) {
+                match self.kill_for_good(&stopping.record, Signal::KILL) {
                     // Its end is still to be heard of.
                     Ok(()) | Err(EngineError::NotRunning { .. }) => place += 1,
                     Err(error) => done(waiting.remove(place).index, Err(error)),
@@ -116,7 +116,7 @@ impl Engine {
             return Ok(None);
         }
         let sent = if deaf { Signal::KILL } else { signal };
-        match self.kill(&record, sent) {
+        match self.kill_for_good(&record, sent) {
             Err(EngineError::NotRunning { .. }) => return Ok(None),
             other => other?,
         }
