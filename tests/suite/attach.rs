@@ -11,7 +11,7 @@ const ATTACH: [&str; 2] = ["attach", "container attach"];
 
 fn start(env: &TestEnv, flags: &[&str], script: &str) {
     env.busybox();
-    let first = ["run", "-d", "--network", "none", "--name", "c"];
+    let first = ["run", "-d", "--network", "none", "--name", "box"];
     let last = ["busybox", "sh", "-c", script];
     env.run(&[&first, flags, &last].concat()).ok();
 }
@@ -26,9 +26,9 @@ fn output_and_exit_code_reach_every_client() {
     );
     let mut quiet: Vec<_> = ATTACH
         .iter()
-        .map(|attach| env.spawn(&words(attach, &["--no-stdin", "c"])))
+        .map(|attach| env.spawn(&words(attach, &["--no-stdin", "box"])))
         .collect();
-    let (mut typist, mut stdin) = env.command(&["attach", "c"]).spawn_interactive();
+    let (mut typist, mut stdin) = env.command(&["attach", "box"]).spawn_interactive();
     quiet.iter_mut().for_each(|client| client.until("tick"));
     typist.until("tick");
     writeln!(stdin, "word").expect("it is read");
@@ -43,8 +43,8 @@ fn output_and_exit_code_reach_every_client() {
 fn what_does_not_run_is_refused() {
     let env = shared_env!();
     start(&env, &[], "exit 0");
-    env.run(&["wait", "c"]).ok();
-    let refused = env.run(&["attach", "c"]);
+    env.run(&["wait", "box"]).ok();
+    let refused = env.run(&["attach", "box"]);
     assert_ne!(refused.code, 0);
     assert_ne!(env.run(&["attach", "nobody"]).code, 0);
 }
@@ -58,15 +58,15 @@ fn input_stays_open_for_the_next_client() {
         "while read x; do echo got $x; done; echo end",
     );
     for word in ["one", "two"] {
-        let (mut client, mut stdin) = env.command(&["attach", "c"]).spawn_interactive();
+        let (mut client, mut stdin) = env.command(&["attach", "box"]).spawn_interactive();
         writeln!(stdin, "{word}").expect("it is read");
         client.until(&format!("got {word}"));
         client.signal(Signal::SIGKILL);
         client.wait();
     }
-    assert_eq!(env.out(&["logs", "c"]), "got one\ngot two");
+    assert_eq!(env.out(&["logs", "box"]), "got one\ngot two");
     assert_eq!(
-        env.out(&["inspect", "--format", "{{.State.Running}}", "c"]),
+        env.out(&["inspect", "--format", "{{.State.Running}}", "box"]),
         "true"
     );
 }
@@ -77,13 +77,13 @@ fn signals_are_forwarded_unless_that_is_switched_off() {
     let script = "trap 'echo caught' USR1; while :; do echo tick; sleep 0.1; done";
     start(&env, &[], script);
     for attach in ATTACH {
-        let mut client = env.spawn(&words(attach, &["c"]));
+        let mut client = env.spawn(&words(attach, &["box"]));
         client.until("tick");
         client.signal(Signal::SIGUSR1);
         client.until("caught");
         client.signal(Signal::SIGKILL);
         client.wait();
-        let mut client = env.spawn(&words(attach, &["--sig-proxy=false", "c"]));
+        let mut client = env.spawn(&words(attach, &["--sig-proxy=false", "box"]));
         client.until("tick");
         client.signal(Signal::SIGUSR1);
         assert_eq!(client.wait().code, 128 + 10);
@@ -95,8 +95,8 @@ fn terminal_is_shared_and_left_by_the_detach_keys() {
     let env = test_env!();
     start(&env, &["-it"], "while read x; do echo got $x; done");
     for attach in ATTACH {
-        let mut one = env.terminal(&words(attach, &["c"]));
-        let mut two = env.terminal(&words(attach, &["--detach-keys", "ctrl-b,q", "c"]));
+        let mut one = env.terminal(&words(attach, &["box"]));
+        let mut two = env.terminal(&words(attach, &["--detach-keys", "ctrl-b,q", "box"]));
         let before = two.settings();
         one.types("first\n");
         one.expect("got first");
@@ -110,7 +110,7 @@ fn terminal_is_shared_and_left_by_the_detach_keys() {
         assert_eq!(one.wait(), 0);
     }
     assert_eq!(
-        env.out(&["inspect", "--format", "{{.State.Running}}", "c"]),
+        env.out(&["inspect", "--format", "{{.State.Running}}", "box"]),
         "true"
     );
 }

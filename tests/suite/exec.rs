@@ -11,7 +11,7 @@ const EXEC: [&str; 2] = ["exec", "container exec"];
 /// A busybox container in the background that does nothing.
 fn idle(env: &TestEnv, flags: &[&str]) {
     env.busybox();
-    let first = ["run", "-d", "--network", "none", "--name", "c"];
+    let first = ["run", "-d", "--network", "none", "--name", "box"];
     let last = ["busybox", "sleep", "1000"];
     env.run(&[&first, flags, &last].concat()).ok();
 }
@@ -23,14 +23,14 @@ fn program_has_the_containers_namespaces_root_and_variables() {
     for exec in EXEC {
         let say =
             "hostname; pwd; echo $COLOUR; ls /proc | grep -c '^1$'; readlink /proc/self/ns/pid";
-        let said = env.out(&words(exec, &["c", "sh", "-c", say]));
+        let said = env.out(&words(exec, &["box", "sh", "-c", say]));
         let said: Vec<&str> = said.lines().collect();
-        let id = env.out(&["inspect", "--format", "{{.Id}}", "c"]);
+        let id = env.out(&["inspect", "--format", "{{.Id}}", "box"]);
         assert_eq!(said[..4], [&id[..12], "/tmp", "green", "1"]);
     }
     for kind in ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"] {
         let link =
-            |pid: &str| env.out(&["exec", "c", "readlink", &format!("/proc/{pid}/ns/{kind}")]);
+            |pid: &str| env.out(&["exec", "box", "readlink", &format!("/proc/{pid}/ns/{kind}")]);
         assert_eq!(link("self"), link("1"), "{kind}");
     }
 }
@@ -40,15 +40,16 @@ fn exit_codes_are_docker_s() {
     let env = shared_env!();
     idle(&env, &[]);
     for code in [0, 1, 42, 255] {
-        env.run(&["exec", "c", "sh", "-c", &format!("exit {code}")])
+        env.run(&["exec", "box", "sh", "-c", &format!("exit {code}")])
             .code(code);
     }
-    env.run(&["exec", "c", "sh", "-c", "kill -9 $$"]).code(137);
-    env.run(&["exec", "c", "/nowhere"]).code(127);
-    env.run(&["exec", "c", "/etc"]).code(126);
+    env.run(&["exec", "box", "sh", "-c", "kill -9 $$"])
+        .code(137);
+    env.run(&["exec", "box", "/nowhere"]).code(127);
+    env.run(&["exec", "box", "/etc"]).code(126);
     assert_ne!(env.run(&["exec", "nobody", "true"]).code, 0);
-    env.run(&["stop", "-t", "0", "c"]).ok();
-    assert_ne!(env.run(&["exec", "c", "true"]).code, 0);
+    env.run(&["stop", "-t", "0", "box"]).ok();
+    assert_ne!(env.run(&["exec", "box", "true"]).code, 0);
 }
 
 #[test]
@@ -58,7 +59,10 @@ fn variables_user_and_directory_are_those_asked_for() {
     let file = env.file("variables", "B=file\nA=file\n");
     for exec in EXEC {
         let ask = |flags: &[&str], script: &str| {
-            env.out(&words(exec, &[flags, &["c", "sh", "-c", script]].concat()))
+            env.out(&words(
+                exec,
+                &[flags, &["box", "sh", "-c", script]].concat(),
+            ))
         };
         for flag in ["-e", "--env"] {
             assert_eq!(ask(&[flag, "A=flag"], "echo $A"), "flag");
@@ -80,10 +84,10 @@ fn input_is_read_only_with_interactive() {
     idle(&env, &[]);
     for exec in EXEC {
         for flag in ["-i", "--interactive"] {
-            let read = env.command(&words(exec, &[flag, "c", "cat"]));
+            let read = env.command(&words(exec, &[flag, "box", "cat"]));
             assert_eq!(read.input("typed").run().ok().out(), "typed");
         }
-        let read = env.command(&words(exec, &["c", "cat"]));
+        let read = env.command(&words(exec, &["box", "cat"]));
         assert_eq!(read.input("typed").run().ok().out(), "");
     }
 }
@@ -93,7 +97,7 @@ fn both_streams_come_back_apart() {
     let env = shared_env!();
     idle(&env, &[]);
     let run = env
-        .run(&["exec", "c", "sh", "-c", "echo out; echo err >&2"])
+        .run(&["exec", "box", "sh", "-c", "echo out; echo err >&2"])
         .ok();
     assert_eq!(
         (run.stdout.as_str(), run.stderr.as_str()),
@@ -108,13 +112,16 @@ fn detached_program_goes_on_without_its_client() {
     for exec in EXEC {
         for flag in ["-d", "--detach"] {
             let script = "echo here > /mark; sleep 1000";
-            assert_eq!(env.out(&words(exec, &[flag, "c", "sh", "-c", script])), "");
+            assert_eq!(
+                env.out(&words(exec, &[flag, "box", "sh", "-c", script])),
+                ""
+            );
             eventually("the mark", || {
-                env.run(&["exec", "c", "rm", "/mark"]).code == 0
+                env.run(&["exec", "box", "rm", "/mark"]).code == 0
             });
         }
     }
-    let sleeping = env.out(&["exec", "c", "sh", "-c", "ps | grep -c '[s]leep 1000$'"]);
+    let sleeping = env.out(&["exec", "box", "sh", "-c", "ps | grep -c '[s]leep 1000$'"]);
     assert_eq!(sleeping, "5", "the container's own and four more");
 }
 
@@ -122,7 +129,7 @@ fn detached_program_goes_on_without_its_client() {
 fn program_survives_its_client_and_dies_with_the_container() {
     let env = test_env!();
     idle(&env, &[]);
-    let mut client = env.spawn(&["exec", "c", "sh", "-c", "echo ready; sleep 4711"]);
+    let mut client = env.spawn(&["exec", "box", "sh", "-c", "echo ready; sleep 4711"]);
     client.until("ready");
     client.signal(Signal::SIGKILL);
     client.wait();
@@ -131,7 +138,7 @@ fn program_survives_its_client_and_dies_with_the_container() {
         processes.iter().any(|one| one.contains("sleep 4711"))
     };
     assert!(sleeps());
-    env.run(&["rm", "-f", "c"]).ok();
+    env.run(&["rm", "-f", "box"]).ok();
     eventually("the program's end", || !sleeps());
 }
 
@@ -139,9 +146,9 @@ fn program_survives_its_client_and_dies_with_the_container() {
 fn end_of_the_container_ends_the_client_with_the_code_of_a_kill() {
     let env = shared_env!();
     idle(&env, &[]);
-    let mut client = env.spawn(&["exec", "c", "sh", "-c", "echo ready; sleep 1000"]);
+    let mut client = env.spawn(&["exec", "box", "sh", "-c", "echo ready; sleep 1000"]);
     client.until("ready");
-    env.run(&["kill", "c"]).ok();
+    env.run(&["kill", "box"]).ok();
     assert_eq!(client.wait().code, 137);
 }
 
@@ -153,7 +160,7 @@ fn terminal_is_the_containers_own_and_of_the_callers_size() {
         for flags in [&["-it"][..], &["-i", "-t"], &["--interactive", "--tty"]] {
             let rest = [
                 flags,
-                &["c", "sh", "-c", "tty; stty size; echo $TERM; exit 7"],
+                &["box", "sh", "-c", "tty; stty size; echo $TERM; exit 7"],
             ]
             .concat();
             let mut terminal = env.terminal(&words(exec, &rest));
@@ -170,7 +177,7 @@ fn resize_and_ctrl_c_reach_the_program() {
     let env = test_env!();
     idle(&env, &[]);
     let script = "trap 'stty size' WINCH; trap 'echo interrupted; exit 9' INT; echo ready; while :; do sleep 0.05; done";
-    let mut terminal = env.terminal(&["exec", "-it", "c", "sh", "-c", script]);
+    let mut terminal = env.terminal(&["exec", "-it", "box", "sh", "-c", script]);
     terminal.expect("ready");
     terminal.resize(50, 132);
     terminal.expect("50 132");
@@ -190,7 +197,7 @@ fn detach_keys_leave_the_program_running() {
                 "-it",
                 "--detach-keys",
                 "ctrl-a,x",
-                "c",
+                "box",
                 "sh",
                 "-c",
                 "echo ready; sleep 4712",
@@ -201,7 +208,7 @@ fn detach_keys_leave_the_program_running() {
         terminal.wait();
         let processes = env.processes();
         assert!(processes.iter().any(|one| one.contains("sleep 4712")));
-        env.run(&["exec", "c", "sh", "-c", "pkill -f '[s]leep 4712'"])
+        env.run(&["exec", "box", "sh", "-c", "pkill -f '[s]leep 4712'"])
             .ok();
     }
 }
@@ -212,11 +219,11 @@ fn privileges_are_the_containers_unless_all_are_asked_for() {
     idle(&env, &["--cap-drop", "CHOWN"]);
     let status = |flags: &[&str], field: &str| {
         let script = format!("sed -n 's/^{field}:\t//p' /proc/self/status");
-        env.out(&[&["exec"], flags, &["c", "sh", "-c", &script]].concat())
+        env.out(&[&["exec"], flags, &["box", "sh", "-c", &script]].concat())
     };
     let of_init = |field: &str| {
         let script = format!("sed -n 's/^{field}:\t//p' /proc/1/status");
-        env.out(&["exec", "c", "sh", "-c", &script])
+        env.out(&["exec", "box", "sh", "-c", &script])
     };
     for field in [
         "CapInh",
@@ -232,7 +239,7 @@ fn privileges_are_the_containers_unless_all_are_asked_for() {
     assert_eq!(status(&["-u", "33"], "CapEff"), "0000000000000000");
     for exec in EXEC {
         let script = "sed -n 's/^CapEff:\t//p' /proc/self/status";
-        let held = env.out(&words(exec, &["--privileged", "c", "sh", "-c", script]));
+        let held = env.out(&words(exec, &["--privileged", "box", "sh", "-c", script]));
         assert!(held.ends_with("ffffffffff"), "{held}");
     }
 }
@@ -242,7 +249,7 @@ fn no_descriptor_but_the_three_streams_enters() {
     let env = test_env!();
     idle(&env, &[]);
     for flags in [&[][..], &["-i"]] {
-        let list = env.out(&[&["exec"], flags, &["c", "ls", "/proc/self/fd"]].concat());
+        let list = env.out(&[&["exec"], flags, &["box", "ls", "/proc/self/fd"]].concat());
         // 3 is that of `ls` itself.
         assert_eq!(list, "0\n1\n2\n3");
     }
@@ -257,7 +264,7 @@ fn long_arguments_and_variables_arrive() {
         "exec",
         "-e",
         &format!("LONG={long}"),
-        "c",
+        "box",
         "sh",
         "-c",
         "echo ${#LONG} ${#1}",
@@ -273,7 +280,7 @@ fn output_is_whole_when_the_exit_is_known() {
     idle(&env, &[]);
     for _ in 0..count(25, 500) {
         let run = env
-            .run(&["exec", "c", "head", "-c", "500000", "/dev/zero"])
+            .run(&["exec", "box", "head", "-c", "500000", "/dev/zero"])
             .ok();
         assert_eq!(run.stdout.len(), 500_000);
     }
@@ -287,7 +294,7 @@ fn many_at_once_keep_their_outputs_apart() {
         .map(|number| {
             let script =
                 format!("for i in 1 2 3; do echo {number}; sleep 0.01; done; exit {number}");
-            env.spawn(&["exec", "c", "sh", "-c", &script])
+            env.spawn(&["exec", "box", "sh", "-c", &script])
         })
         .collect();
     for (number, client) in (0..).zip(clients) {
@@ -302,13 +309,13 @@ fn hostile_files_make_only_the_client_wait() {
     let env = test_env!();
     idle(&env, &[]);
     let script = "rm -f /etc/passwd; mkfifo /etc/passwd";
-    env.run(&["exec", "c", "sh", "-c", script]).ok();
-    env.run(&["exec", "-u", "someone", "c", "true"])
+    env.run(&["exec", "box", "sh", "-c", script]).ok();
+    env.run(&["exec", "-u", "someone", "box", "true"])
         .fails(125, "no regular file");
-    env.run(&["exec", "c", "true"])
+    env.run(&["exec", "box", "true"])
         .fails(125, "no regular file");
     assert_eq!(
-        env.out(&["inspect", "--format", "{{.State.Status}}", "c"]),
+        env.out(&["inspect", "--format", "{{.State.Status}}", "box"]),
         "running"
     );
 }
