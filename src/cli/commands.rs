@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::{
     attach, container_cleanup, container_clone, container_exists, container_prune, create, doctor,
     events, exec, generate, images, import, info, inspect, kill, load, logs, port, ps, pull,
-    rename, rm, rmi, run, start, stop, tag, version, wait,
+    rename, rm, rmi, run, start, stats, stop, tag, top, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -134,6 +134,10 @@ pub enum ContainerVerb {
     Logs(logs::Args),
     /// Wait until containers stop, then print their exit codes
     Wait(wait::Args),
+    /// Show the processes of a container
+    Top(top::Args),
+    /// Show what running containers use
+    Stats(stats::Args),
     /// Give a container another name
     Rename(rename::Args),
     /// Show which ports of the host lead into a container
@@ -276,6 +280,8 @@ impl ContainerVerb {
             ContainerVerb::Rm(args) => rm::run(args, invocation),
             ContainerVerb::Logs(args) => logs::run(args, invocation),
             ContainerVerb::Wait(args) => wait::run(args, invocation),
+            ContainerVerb::Top(args) => top::run(args, invocation),
+            ContainerVerb::Stats(args) => stats::run(args, invocation),
             ContainerVerb::Rename(args) => rename::run(args, invocation),
             ContainerVerb::Port(args) => port::run(args, invocation),
         }
