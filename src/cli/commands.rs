@@ -7,8 +7,9 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use super::Invocation;
 use super::error::CliError;
 use super::{
-    attach, create, doctor, events, exec, generate, images, import, info, inspect, kill, load,
-    logs, pause, ps, pull, restart, rm, rmi, run, start, stop, tag, unpause, update, version, wait,
+    attach, container_cleanup, container_clone, container_exists, container_prune, create, doctor,
+    events, exec, generate, images, import, info, inspect, kill, load, logs, pause, port, ps, pull,
+    rename, restart, rm, rmi, run, start, stats, stop, tag, top, unpause, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -141,6 +142,14 @@ pub enum ContainerVerb {
     Logs(logs::Args),
     /// Wait until containers stop, then print their exit codes
     Wait(wait::Args),
+    /// Show the processes of a container
+    Top(top::Args),
+    /// Show what running containers use
+    Stats(stats::Args),
+    /// Give a container another name
+    Rename(rename::Args),
+    /// Show which ports of the host lead into a container
+    Port(port::Args),
 }
 
 // Spelt alike with and without `image`.
@@ -168,6 +177,14 @@ pub enum ContainerGroup {
     Ls(ps::Args),
     /// Show everything about containers
     Inspect(inspect::ContainerArgs),
+    /// Remove all containers that do not run
+    Prune(container_prune::Args),
+    /// Say by the exit code whether a container exists
+    Exists(container_exists::Args),
+    /// Make another container with the same settings
+    Clone(container_clone::Args),
+    /// Take away what a killed monitor left
+    Cleanup(container_cleanup::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -228,6 +245,18 @@ impl Command {
             Command::ContainerGroup {
                 verb: ContainerGroup::Inspect(args),
             } => inspect::run(args.into(), invocation),
+            Command::ContainerGroup {
+                verb: ContainerGroup::Prune(args),
+            } => container_prune::run(args, invocation),
+            Command::ContainerGroup {
+                verb: ContainerGroup::Exists(args),
+            } => container_exists::run(args, invocation),
+            Command::ContainerGroup {
+                verb: ContainerGroup::Clone(args),
+            } => container_clone::run(args, invocation),
+            Command::ContainerGroup {
+                verb: ContainerGroup::Cleanup(args),
+            } => container_cleanup::run(args, invocation),
             Command::ImageGroup {
                 verb: ImageGroup::Inspect(args),
             } => inspect::run(args.into(), invocation),
@@ -263,6 +292,10 @@ impl ContainerVerb {
             ContainerVerb::Rm(args) => rm::run(args, invocation),
             ContainerVerb::Logs(args) => logs::run(args, invocation),
             ContainerVerb::Wait(args) => wait::run(args, invocation),
+            ContainerVerb::Top(args) => top::run(args, invocation),
+            ContainerVerb::Stats(args) => stats::run(args, invocation),
+            ContainerVerb::Rename(args) => rename::run(args, invocation),
+            ContainerVerb::Port(args) => port::run(args, invocation),
         }
     }
 }

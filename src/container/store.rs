@@ -10,7 +10,7 @@ use super::config::ContainerConfig;
 use super::event::Event;
 use super::event_log::EventLog;
 use super::id::ContainerId;
-use super::name::ContainerName;
+use super::name::{ContainerName, ContainerNameError};
 use super::record::Record;
 use super::settings::Settings;
 use super::state::LockedRecord;
@@ -144,6 +144,12 @@ impl Containers {
         locked.last().is_none().then_some(locked)
     }
 
+    /// Whether whoever makes the container is about to start it.
+    pub fn is_being_made(&self, record: &Record) -> bool {
+        let directory = File::open(&record.directory);
+        directory.is_ok_and(|directory| !lock::try_hold_alone(&directory).unwrap_or(true))
+    }
+
     /// A symlink appears whole or not at all, and never over another. One whose container is gone is replaced.
     fn claim(&self, name: &ContainerName, id: &ContainerId) -> Result<(), ContainerError> {
         let link = self.names.join(name.as_str());
@@ -175,6 +181,17 @@ impl Containers {
         let names = (0..).map(|attempt| ContainerName::invent(id, attempt));
         let mut free = names.filter(|name| self.owner_of(name).is_none());
         free.next().expect("there are endless names")
+    }
+
+    /// `wanted`, or where that is taken with the first number behind it that is not.
+    pub fn free_name(&self, wanted: &str) -> Result<ContainerName, ContainerNameError> {
+        let mut name: ContainerName = wanted.parse()?;
+        let mut number = 0;
+        while self.owner_of(&name).is_some() {
+            number += 1;
+            name = format!("{wanted}{number}").parse()?;
+        }
+        Ok(name)
     }
 
     fn owner_of(&self, name: &ContainerName) -> Option<Record> {

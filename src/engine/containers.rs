@@ -201,7 +201,7 @@ impl Engine {
 }
 
 /// Apparent bytes of all regular files and links below a directory, as docker counts; a hard-linked file once.
-fn tree_size(directory: &Path) -> u64 {
+pub(super) fn tree_size(directory: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let mut seen = std::collections::HashSet::new();
     let mut waiting = vec![directory.to_owned()];

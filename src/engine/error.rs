@@ -82,6 +82,8 @@ pub enum EngineError {
         "cannot remove container \"{name}\": container is running: stop the container before removing or force remove"
     )]
     RemoveRunning { name: String },
+    #[error("container {name} is running, refusing to clean up")]
+    CleanUpRunning { name: String },
     #[error("container {name} has no terminal")]
     NoTerminal { name: String },
     #[error("the monitor of container {name} ended; everything in the container with it")]

@@ -8,7 +8,7 @@ use super::request::Signal;
 use super::session::Session;
 use super::stop::own_signal;
 use super::{Engine, EngineError};
-use crate::container::{Event, Record, Status};
+use crate::container::{ContainerConfig, Event, Record, Status};
 use crate::monitor::{Connection, Reply, Request};
 use crate::sys::pidfd;
 use crate::sys::poll::{Interest, PollSet};
@@ -26,12 +26,13 @@ impl Engine {
         if !record.status().is_ok_and(|status| status.is_running()) {
             return Err(EngineError::NotRunning { name });
         }
-        let ends = signal == Signal::KILL || signal == own_signal(&self.config_of(record)?);
-        if ends {
-            return self.end(record, &name, signal);
+        // Read first: a container that removes itself with its end takes it along.
+        let config = self.config_of(record)?;
+        if signal == Signal::KILL || signal == own_signal(&config) {
+            return self.end(record, &config, &name, signal);
         }
         self.send(record, &name, &Request::Signal(signal.number()))?;
-        self.emit_kill(record, &name, signal);
+        self.emit_kill(&config, &name, signal);
         Ok(())
     }
 
@@ -39,6 +40,7 @@ impl Engine {
     pub(super) fn end(
         &self,
         record: &Record,
+        config: &ContainerConfig,
         name: &str,
         signal: Signal,
     ) -> Result<(), EngineError> {
@@ -50,8 +52,13 @@ impl Engine {
             }
             other => other?,
         }
-        self.emit_kill(record, name, signal);
+        self.emit_kill(config, name, signal);
         Ok(())
+    }
+
+    fn emit_kill(&self, config: &ContainerConfig, name: &str, signal: Signal) {
+        let event = Event::container(config, name, "kill");
+        self.emit(&event.with("signal", signal.number().to_string()));
     }
 
     /// Asks the monitor for something that is answered by `Done`.
@@ -81,13 +88,6 @@ impl Engine {
             _ => Err(EngineError::NotRunning {
                 name: name.to_owned(),
             }),
-        }
-    }
-
-    fn emit_kill(&self, record: &Record, name: &str, signal: Signal) {
-        if let Ok(config) = record.config() {
-            let event = Event::container(&config, name, "kill");
-            self.emit(&event.with("signal", signal.number().to_string()));
         }
     }
 

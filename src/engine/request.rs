@@ -2,6 +2,7 @@
 //! Never opens the store, never prints; whether an image or container exists is for the verbs to find out.
 
 mod attach;
+mod condition;
 mod create;
 mod environment;
 mod event;
@@ -16,13 +17,14 @@ mod time;
 mod ulimit;
 
 pub use attach::{AttachError, Stream};
+pub use condition::{Condition, ConditionError};
 pub use create::{
     CreateRequest, NetworkMode, PullPolicy, RunRequest, UnknownNetwork, UnknownPull,
     capability_name,
 };
 pub use environment::{EnvError, Variable, parse_env_file, parse_variable};
 pub use event::{EventFilters, EventsRequest};
-pub use filter::{FilterError, ImageFilters, LabelFilter, PsFilters, Status};
+pub use filter::{FilterError, ImageFilters, LabelFilter, PruneFilters, PsFilters, Status};
 pub use label::{Label, LabelError};
 pub use mount::{
     BindOptions, Mount, MountError, MountKind, Propagation, TmpfsOptions, duplicate_target,
@@ -105,6 +107,12 @@ pub struct AttachRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitRequest {
     pub names: Vec<String>,
+    /// Any of them; none: docker's, that it does not run.
+    pub conditions: Vec<Condition>,
+    /// How often at least a condition is looked at.
+    pub interval: std::time::Duration,
+    /// A name that does not exist is no error.
+    pub ignore: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

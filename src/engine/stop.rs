@@ -77,7 +77,12 @@ impl Engine {
                     place += 1;
                     continue;
                 }
-                match self.end(&stopping.record, &stopping.name, Signal::KILL) {
+                match self.end(
+                    &stopping.record,
+                    &stopping.config,
+                    &stopping.name,
+                    Signal::KILL,
+                ) {
                     // Its end is still to be heard of.
                     Ok(()) | Err(EngineError::NotRunning { .. }) => place += 1,
                     Err(error) => done(waiting.remove(place).index, Err(error)),
@@ -110,7 +115,7 @@ impl Engine {
         if connection.request(&Request::Wait).is_err() {
             return Ok(None);
         }
-        match self.end(&record, &name, plan.signal()) {
+        match self.end(&record, &config, &name, plan.signal()) {
             Err(EngineError::NotRunning { .. }) => return Ok(None),
             other => other?,
         }

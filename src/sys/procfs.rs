@@ -153,6 +153,78 @@ pub fn id_map(pid: i32, map: &str) -> Vec<[u32; 3]> {
     text.lines().filter_map(numbers).collect()
 }
 
+/// Bytes in one page of memory.
+pub fn page_size() -> u64 {
+    rustix::param::page_size() as u64
+}
+
+/// What `Stat` counts processor time and starts in.
+pub fn ticks_per_second() -> f64 {
+    rustix::param::clock_ticks_per_second() as f64
+}
+
+/// Seconds since boot.
+pub fn uptime() -> io::Result<f64> {
+    let text = fs::read_to_string("/proc/uptime")?;
+    let first = text.split(' ').next().and_then(|text| text.parse().ok());
+    first.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// Bytes of memory of the host.
+pub fn total_memory() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    line.and_then(kilobytes)
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// `  1234 kB`
+fn kilobytes(text: &str) -> Option<u64> {
+    let number = text.trim().strip_suffix("kB")?.trim();
+    Some(number.parse::<u64>().ok()? * 1024)
+}
+
+/// Bytes of memory of a process, what it shares with others by its share (`smaps_rollup`); None where that may not be known.
+pub fn proportional_memory(pid: i32) -> Option<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    line.and_then(kilobytes)
+}
+
+/// Bytes that a process has read from disks and written to them; None where that may not be known.
+pub fn disk_bytes(pid: i32) -> Option<(u64, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/io")).ok()?;
+    let field = |key: &str| {
+        let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+        line.trim().parse().ok()
+    };
+    Some((field("read_bytes:")?, field("write_bytes:")?))
+}
+
+/// Bytes received and sent over the interfaces of a process's network namespace, the loopback left out.
+pub fn network_bytes(pid: i32) -> Option<(u64, u64)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/net/dev")).ok()?;
+    Some(sum_interfaces(&text))
+}
+
+fn sum_interfaces(text: &str) -> (u64, u64) {
+    let mut sum = (0, 0);
+    for line in text.lines() {
+        let Some((name, numbers)) = line.split_once(':').filter(|(name, _)| name.trim() != "lo")
+        else {
+            continue;
+        };
+        let mut numbers = numbers.split_ascii_whitespace();
+        let mut bytes = |place| numbers.nth(place).and_then(|n| n.parse::<u64>().ok());
+        let (Some(received), Some(sent)) = (bytes(0), bytes(7)) else {
+            tracing::debug!(name, "an interface without its numbers");
+            continue;
+        };
+        sum = (sum.0 + received, sum.1 + sent);
+    }
+    sum
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -175,6 +247,12 @@ mod tests {
         assert_eq!(stat(own).unwrap().pid, own);
         assert!(pids().contains(&own));
         assert_eq!(status(own).unwrap().numbers("Uid").len(), 4);
+    }
+
+    #[test]
+    fn interfaces_are_added_up_without_the_loopback() {
+        let text = "Inter-|   Receive\n face |bytes packets errs\n    lo: 5 1 0 0 0 0 0 0 5 1 0 0 0 0 0 0\n  eth0: 700 2 0 0 0 0 0 0 90 1 0 0 0 0 0 0\n  tap0:1 2 0 0 0 0 0 0 3 1 0 0 0 0 0 0\n";
+        assert_eq!(sum_interfaces(text), (701, 93));
     }
 
     fn deaf(fields: &str, signal: i32) -> bool {

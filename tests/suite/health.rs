@@ -257,7 +257,7 @@ fn update_changes_the_check_of_a_running_container() {
 fn health_is_told_as_an_event() {
     let env = test_env!();
     start(&env, &["--health-cmd", CHECK, "--health-retries", "1"]);
-    eventually("good health", || health(&env) == "healthy");
+    assert_eq!(env.out(&["wait", "--condition", "healthy", "box"]), "-1");
     let events = env.out(&[
         "events",
         "--since",
