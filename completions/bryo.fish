@@ -31,13 +31,23 @@ complete -c bryo -n "__fish_bryo_needs_command" -s v -l version -d 'Print the ve
 complete -c bryo -n "__fish_bryo_needs_command" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "run" -d 'Make and start a container from an image'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "create" -d 'Make a container from an image without starting it'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "attach" -d 'Take part in the streams of a running container'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "exec" -d 'Execute a program in a running container'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "start" -d 'Start stopped containers'
-complete -c bryo -n "__fish_bryo_needs_command" -f -a "stop" -d 'Stop running containers'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "stop" -d 'How a program is asked to end, for `stop` and `restart`'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "restart" -d 'How a program is asked to end, for `stop` and `restart`'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "pause" -d 'Freeze all processes of running containers'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "unpause" -d 'Let the processes of paused containers go on'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "update" -d 'Change the settings of containers, also of running ones'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "kill" -d 'Send a signal to running containers'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "rm" -d 'Remove containers'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "remove" -d 'Remove containers'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "logs" -d 'Show what a container wrote'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "top" -d 'Show the processes of a container'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "stats" -d 'Show what running containers use'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "rename" -d 'Give a container another name'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "port" -d 'Show which ports of the host lead into a container'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "ps" -d 'List containers'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "images" -d 'List images'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "rmi" -d 'Remove one or more images'
@@ -45,6 +55,7 @@ complete -c bryo -n "__fish_bryo_needs_command" -f -a "pull" -d 'Download an ima
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "load" -d 'Load images from an archive that `save` made'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "import" -d 'Make an image from a root filesystem\'s archive'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "tag" -d 'Give an image another name'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "events" -d 'Show what happens to containers, images, volumes and networks'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "inspect" -d 'Show everything about containers or images'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "info" -d 'Show what this host gives and which settings are in force'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "version" -d 'Show versions'
@@ -55,31 +66,39 @@ complete -c bryo -n "__fish_bryo_needs_command" -f -a "system" -d 'Manage bryo'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "generate" -d 'Write completions and man pages'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l name -d 'Name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s h -l hostname -d 'Host name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s l -l label -d 'Set a label (KEY=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l cidfile -d 'Write the container\'s id to a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l env-file -d 'Read variables from a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s w -l workdir -d 'Working directory inside the container' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l entrypoint -d 'Program to start instead of the image\'s entrypoint' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -s h -l hostname -d 'Host name of the container' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -s l -l label -d 'Set a label (KEY=VALUE)' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l stop-signal -d 'Signal that stops the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l restart -d 'Start it again when it ends: no, on-failure[:N], always, unless-stopped' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s v -l volume -d 'Bind a directory or file (SOURCE:TARGET[:OPTIONS])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l mount -d 'Attach a mount (type=bind|tmpfs,source=...,target=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l pull -d 'When to ask the registry: always, missing, never' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l cidfile -d 'Write the container\'s id to a file' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l stop-signal -d 'Signal that stops the container' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l shm-size -d 'Size of /dev/shm' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l network -l net -d 'Network of the container: none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-interval -d 'Time between two checks (30s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-start-period -d 'Time after the start in which failures do not count (0s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-start-interval -d 'Time between two checks while it lasts (5s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-timeout -d 'Time that one check may take (30s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-on-failure -d 'What follows from bad health: none, kill, restart, stop' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l cap-add -d 'Add a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l cap-drop -d 'Drop a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l shm-size -d 'Size of /dev/shm' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l platform -d 'Platform of the image (os/arch[/variant])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l network -l net -d 'Network of the container: none, host, pasta' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l detach-keys -d 'Keys that leave the container running' -r
@@ -87,49 +106,74 @@ complete -c bryo -n "__fish_bryo_using_subcommand run" -l sig-proxy -d 'Forward 
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l init -d 'Start an init that forwards signals and reaps processes'
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l read-only -d 'Make the container\'s root filesystem read-only'
-complete -c bryo -n "__fish_bryo_using_subcommand run" -s q -l quiet -d 'Show no progress of a pull'
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s t -l tty -d 'Give the program a terminal'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s i -l interactive -d 'Keep standard input open'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l rm -d 'Remove the container when it ends'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l read-only -d 'Make the container\'s root filesystem read-only'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l no-healthcheck -d 'Do not check the health, whatever the image says'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s q -l quiet -d 'Show no progress of a pull'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s d -l detach -d 'Run in the background and print the container\'s id'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l name -d 'Name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s h -l hostname -d 'Host name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s l -l label -d 'Set a label (KEY=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l cidfile -d 'Write the container\'s id to a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l env-file -d 'Read variables from a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s w -l workdir -d 'Working directory inside the container' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l entrypoint -d 'Program to start instead of the image\'s entrypoint' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -s h -l hostname -d 'Host name of the container' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -s l -l label -d 'Set a label (KEY=VALUE)' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l stop-signal -d 'Signal that stops the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l restart -d 'Start it again when it ends: no, on-failure[:N], always, unless-stopped' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s v -l volume -d 'Bind a directory or file (SOURCE:TARGET[:OPTIONS])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l mount -d 'Attach a mount (type=bind|tmpfs,source=...,target=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l pull -d 'When to ask the registry: always, missing, never' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l cidfile -d 'Write the container\'s id to a file' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l stop-signal -d 'Signal that stops the container' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l shm-size -d 'Size of /dev/shm' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l network -l net -d 'Network of the container: none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-interval -d 'Time between two checks (30s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-start-period -d 'Time after the start in which failures do not count (0s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-start-interval -d 'Time between two checks while it lasts (5s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-timeout -d 'Time that one check may take (30s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-on-failure -d 'What follows from bad health: none, kill, restart, stop' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l cap-add -d 'Add a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l cap-drop -d 'Drop a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l shm-size -d 'Size of /dev/shm' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l platform -d 'Platform of the image (os/arch[/variant])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l network -l net -d 'Network of the container: none, host, pasta' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l init -d 'Start an init that forwards signals and reaps processes'
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l read-only -d 'Make the container\'s root filesystem read-only'
-complete -c bryo -n "__fish_bryo_using_subcommand create" -s q -l quiet -d 'Show no progress of a pull'
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s t -l tty -d 'Give the program a terminal'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s i -l interactive -d 'Keep standard input open'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l rm -d 'Remove the container when it ends'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l read-only -d 'Make the container\'s root filesystem read-only'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l no-healthcheck -d 'Do not check the health, whatever the image says'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s q -l quiet -d 'Show no progress of a pull'
+complete -c bryo -n "__fish_bryo_using_subcommand attach" -l detach-keys -d 'Keys that leave the container running' -r
+complete -c bryo -n "__fish_bryo_using_subcommand attach" -l sig-proxy -d 'Forward signals to the program' -r -f -a "true\t''
+false\t''"
+complete -c bryo -n "__fish_bryo_using_subcommand attach" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand attach" -l no-stdin -d 'Do not attach standard input'
+complete -c bryo -n "__fish_bryo_using_subcommand exec" -l detach-keys -d 'Keys that leave the program running' -r
+complete -c bryo -n "__fish_bryo_using_subcommand exec" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand exec" -l env-file -d 'Read variables from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand exec" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand exec" -s w -l workdir -d 'Working directory inside the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand exec" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand exec" -s d -l detach -d 'Run in the background'
+complete -c bryo -n "__fish_bryo_using_subcommand exec" -s i -l interactive -d 'Keep standard input open'
+complete -c bryo -n "__fish_bryo_using_subcommand exec" -l privileged -d 'Give the program all capabilities that a container can have'
+complete -c bryo -n "__fish_bryo_using_subcommand exec" -s t -l tty -d 'Give the program a terminal'
 complete -c bryo -n "__fish_bryo_using_subcommand start" -l detach-keys -d 'Keys that leave the container running' -r
 complete -c bryo -n "__fish_bryo_using_subcommand start" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand start" -s a -l attach -d 'Show the output and forward signals'
@@ -137,6 +181,21 @@ complete -c bryo -n "__fish_bryo_using_subcommand start" -s i -l interactive -d 
 complete -c bryo -n "__fish_bryo_using_subcommand stop" -s s -l signal -d 'Signal to send' -r
 complete -c bryo -n "__fish_bryo_using_subcommand stop" -s t -l timeout -l time -d 'Seconds to wait before killing it (-1: for ever)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand stop" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand restart" -s s -l signal -d 'Signal to send' -r
+complete -c bryo -n "__fish_bryo_using_subcommand restart" -s t -l timeout -l time -d 'Seconds to wait before killing it (-1: for ever)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand restart" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand pause" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand unpause" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l restart -d 'Start it again when it ends: no, on-failure[:N], always, unless-stopped' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-interval -d 'Time between two checks (30s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-start-period -d 'Time after the start in which failures do not count (0s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-start-interval -d 'Time between two checks while it lasts (5s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-timeout -d 'Time that one check may take (30s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-on-failure -d 'What follows from bad health: none, kill, restart, stop' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l no-healthcheck -d 'Do not check the health, whatever the image says'
 complete -c bryo -n "__fish_bryo_using_subcommand kill" -s s -l signal -d 'Signal to send' -r
 complete -c bryo -n "__fish_bryo_using_subcommand kill" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand rm" -l help -d 'Print help'
@@ -149,7 +208,18 @@ complete -c bryo -n "__fish_bryo_using_subcommand logs" -l until -d 'Show what c
 complete -c bryo -n "__fish_bryo_using_subcommand logs" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand logs" -s f -l follow -d 'Go on while the container writes'
 complete -c bryo -n "__fish_bryo_using_subcommand logs" -s t -l timestamps -d 'Begin each line with its time'
+complete -c bryo -n "__fish_bryo_using_subcommand wait" -l condition -d 'Wait for this instead: created, running, stopped (may be given several times)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand wait" -s i -l interval -d 'Look at the condition at least so often (250ms, or 250 for as many milliseconds)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand wait" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand wait" -l ignore -d 'Say -1 of a container that does not exist'
+complete -c bryo -n "__fish_bryo_using_subcommand top" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand stats" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand stats" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand stats" -s a -l all -d 'Show those that do not run, too'
+complete -c bryo -n "__fish_bryo_using_subcommand stats" -l no-stream -d 'Show one measurement and end'
+complete -c bryo -n "__fish_bryo_using_subcommand stats" -l no-trunc -d 'Show whole ids'
+complete -c bryo -n "__fish_bryo_using_subcommand rename" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand port" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand ps" -s f -l filter -d 'Show only what fits: id, name, label, status, exited, ancestor, before, since, volume, network, publish, expose' -r
 complete -c bryo -n "__fish_bryo_using_subcommand ps" -l format -d '`table`, `json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand ps" -s n -l last -d 'Show the last so many made, whatever their state' -r
@@ -178,6 +248,13 @@ complete -c bryo -n "__fish_bryo_using_subcommand load" -s q -l quiet -d 'Show n
 complete -c bryo -n "__fish_bryo_using_subcommand import" -s m -l message -d 'Say something about the image' -r
 complete -c bryo -n "__fish_bryo_using_subcommand import" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand tag" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand events" -s f -l filter -d 'Show only what fits: type, event, container, image, volume, network, label, scope' -r
+complete -c bryo -n "__fish_bryo_using_subcommand events" -l format -d '`json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand events" -l since -d 'Show what came after a moment (2024-01-31T15:04:05Z) or in the last while (42m)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand events" -l until -d 'End at a moment' -r
+complete -c bryo -n "__fish_bryo_using_subcommand events" -l stream -d 'Go on when all that has happened is shown (`--stream=false` ends then)' -r -f -a "true\t''
+false\t''"
+complete -c bryo -n "__fish_bryo_using_subcommand events" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand inspect" -s f -l format -d '`json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand inspect" -l type -d 'Look only for one kind: container, image' -r
 complete -c bryo -n "__fish_bryo_using_subcommand inspect" -l help -d 'Print help'
@@ -188,47 +265,69 @@ complete -c bryo -n "__fish_bryo_using_subcommand version" -s f -l format -d '`j
 complete -c bryo -n "__fish_bryo_using_subcommand version" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand doctor" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand doctor" -l json -d 'Print the findings as JSON'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "run" -d 'Make and start a container from an image'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "create" -d 'Make a container from an image without starting it'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "start" -d 'Start stopped containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "stop" -d 'Stop running containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "kill" -d 'Send a signal to running containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "rm" -d 'Remove containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "remove" -d 'Remove containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "logs" -d 'Show what a container wrote'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "ls" -d 'List containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "ps" -d 'List containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "list" -d 'List containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "inspect" -d 'Show everything about containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create start stop kill rm remove logs wait ls ps list inspect help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "run" -d 'Make and start a container from an image'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "create" -d 'Make a container from an image without starting it'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "attach" -d 'Take part in the streams of a running container'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "exec" -d 'Execute a program in a running container'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "start" -d 'Start stopped containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "stop" -d 'How a program is asked to end, for `stop` and `restart`'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "restart" -d 'How a program is asked to end, for `stop` and `restart`'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "pause" -d 'Freeze all processes of running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "unpause" -d 'Let the processes of paused containers go on'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "update" -d 'Change the settings of containers, also of running ones'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "kill" -d 'Send a signal to running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "rm" -d 'Remove containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "remove" -d 'Remove containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "logs" -d 'Show what a container wrote'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "top" -d 'Show the processes of a container'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "stats" -d 'Show what running containers use'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "rename" -d 'Give a container another name'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "port" -d 'Show which ports of the host lead into a container'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "ls" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "ps" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "list" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "inspect" -d 'Show everything about containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "prune" -d 'Remove all containers that do not run'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "exists" -d 'Say by the exit code whether a container exists'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "clone" -d 'Make another container with the same settings'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "cleanup" -d 'Take away what a killed monitor left'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l name -d 'Name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s h -l hostname -d 'Host name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s l -l label -d 'Set a label (KEY=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cidfile -d 'Write the container\'s id to a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l env-file -d 'Read variables from a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s w -l workdir -d 'Working directory inside the container' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l entrypoint -d 'Program to start instead of the image\'s entrypoint' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s h -l hostname -d 'Host name of the container' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s l -l label -d 'Set a label (KEY=VALUE)' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l stop-signal -d 'Signal that stops the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l restart -d 'Start it again when it ends: no, on-failure[:N], always, unless-stopped' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s v -l volume -d 'Bind a directory or file (SOURCE:TARGET[:OPTIONS])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l mount -d 'Attach a mount (type=bind|tmpfs,source=...,target=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l pull -d 'When to ask the registry: always, missing, never' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cidfile -d 'Write the container\'s id to a file' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l stop-signal -d 'Signal that stops the container' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l shm-size -d 'Size of /dev/shm' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l network -l net -d 'Network of the container: none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-interval -d 'Time between two checks (30s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-start-period -d 'Time after the start in which failures do not count (0s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-start-interval -d 'Time between two checks while it lasts (5s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-timeout -d 'Time that one check may take (30s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-on-failure -d 'What follows from bad health: none, kill, restart, stop' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cap-add -d 'Add a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cap-drop -d 'Drop a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l shm-size -d 'Size of /dev/shm' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l platform -d 'Platform of the image (os/arch[/variant])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l network -l net -d 'Network of the container: none, host, pasta' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l detach-keys -d 'Keys that leave the container running' -r
@@ -236,49 +335,74 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l init -d 'Start an init that forwards signals and reaps processes'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l read-only -d 'Make the container\'s root filesystem read-only'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s q -l quiet -d 'Show no progress of a pull'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s t -l tty -d 'Give the program a terminal'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s i -l interactive -d 'Keep standard input open'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l rm -d 'Remove the container when it ends'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l read-only -d 'Make the container\'s root filesystem read-only'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l no-healthcheck -d 'Do not check the health, whatever the image says'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s q -l quiet -d 'Show no progress of a pull'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s d -l detach -d 'Run in the background and print the container\'s id'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l name -d 'Name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s h -l hostname -d 'Host name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s l -l label -d 'Set a label (KEY=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cidfile -d 'Write the container\'s id to a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l env-file -d 'Read variables from a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s w -l workdir -d 'Working directory inside the container' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l entrypoint -d 'Program to start instead of the image\'s entrypoint' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s h -l hostname -d 'Host name of the container' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s l -l label -d 'Set a label (KEY=VALUE)' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l stop-signal -d 'Signal that stops the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l restart -d 'Start it again when it ends: no, on-failure[:N], always, unless-stopped' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s v -l volume -d 'Bind a directory or file (SOURCE:TARGET[:OPTIONS])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l mount -d 'Attach a mount (type=bind|tmpfs,source=...,target=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l pull -d 'When to ask the registry: always, missing, never' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cidfile -d 'Write the container\'s id to a file' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l stop-signal -d 'Signal that stops the container' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l shm-size -d 'Size of /dev/shm' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l network -l net -d 'Network of the container: none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-interval -d 'Time between two checks (30s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-start-period -d 'Time after the start in which failures do not count (0s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-start-interval -d 'Time between two checks while it lasts (5s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-timeout -d 'Time that one check may take (30s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-on-failure -d 'What follows from bad health: none, kill, restart, stop' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cap-add -d 'Add a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cap-drop -d 'Drop a capability' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l shm-size -d 'Size of /dev/shm' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l platform -d 'Platform of the image (os/arch[/variant])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l network -l net -d 'Network of the container: none, host, pasta' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l init -d 'Start an init that forwards signals and reaps processes'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l read-only -d 'Make the container\'s root filesystem read-only'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Show no progress of a pull'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s t -l tty -d 'Give the program a terminal'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s i -l interactive -d 'Keep standard input open'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l rm -d 'Remove the container when it ends'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l read-only -d 'Make the container\'s root filesystem read-only'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l no-healthcheck -d 'Do not check the health, whatever the image says'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Show no progress of a pull'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from attach" -l detach-keys -d 'Keys that leave the container running' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from attach" -l sig-proxy -d 'Forward signals to the program' -r -f -a "true\t''
+false\t''"
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from attach" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from attach" -l no-stdin -d 'Do not attach standard input'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -l detach-keys -d 'Keys that leave the program running' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -l env-file -d 'Read variables from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -s w -l workdir -d 'Working directory inside the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -s d -l detach -d 'Run in the background'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -s i -l interactive -d 'Keep standard input open'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -l privileged -d 'Give the program all capabilities that a container can have'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -s t -l tty -d 'Give the program a terminal'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -l detach-keys -d 'Keys that leave the container running' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -s a -l attach -d 'Show the output and forward signals'
@@ -286,6 +410,21 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from stop" -s s -l signal -d 'Signal to send' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from stop" -s t -l timeout -l time -d 'Seconds to wait before killing it (-1: for ever)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from stop" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from restart" -s s -l signal -d 'Signal to send' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from restart" -s t -l timeout -l time -d 'Seconds to wait before killing it (-1: for ever)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from restart" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from pause" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from unpause" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l restart -d 'Start it again when it ends: no, on-failure[:N], always, unless-stopped' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-interval -d 'Time between two checks (30s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-start-period -d 'Time after the start in which failures do not count (0s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-start-interval -d 'Time between two checks while it lasts (5s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-timeout -d 'Time that one check may take (30s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-on-failure -d 'What follows from bad health: none, kill, restart, stop' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l no-healthcheck -d 'Do not check the health, whatever the image says'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from kill" -s s -l signal -d 'Signal to send' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from kill" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from rm" -l help -d 'Print help'
@@ -298,7 +437,18 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -s f -l follow -d 'Go on while the container writes'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -s t -l timestamps -d 'Begin each line with its time'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from wait" -l condition -d 'Wait for this instead: created, running, stopped (may be given several times)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from wait" -s i -l interval -d 'Look at the condition at least so often (250ms, or 250 for as many milliseconds)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from wait" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from wait" -l ignore -d 'Say -1 of a container that does not exist'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from top" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from stats" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from stats" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from stats" -s a -l all -d 'Show those that do not run, too'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from stats" -l no-stream -d 'Show one measurement and end'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from stats" -l no-trunc -d 'Show whole ids'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from rename" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from port" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Show only what fits: id, name, label, status, exited, ancestor, before, since, volume, network, publish, expose' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ls" -l format -d '`table`, `json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from ls" -s n -l last -d 'Show the last so many made, whatever their state' -r
@@ -329,16 +479,42 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from inspect" -s f -l format -d '`json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from inspect" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from inspect" -s s -l size -d 'Show sizes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from prune" -l filter -d 'Remove only what fits: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from prune" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from prune" -s f -l force -d 'Do not ask'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exists" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from clone" -l name -d 'Its name' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from clone" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from clone" -l destroy -d 'Remove the other one'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from clone" -s f -l force -d 'With --destroy: although it runs'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from clone" -l run -d 'Start it'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from cleanup" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from cleanup" -s a -l all -d 'Clean up all that do not run'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from cleanup" -l rm -d 'Remove them, too'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "run" -d 'Make and start a container from an image'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a container from an image without starting it'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "attach" -d 'Take part in the streams of a running container'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "exec" -d 'Execute a program in a running container'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "start" -d 'Start stopped containers'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "stop" -d 'Stop running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "restart" -d 'Stop containers and start them again'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "pause" -d 'Freeze all processes of running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "unpause" -d 'Let the processes of paused containers go on'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "update" -d 'Change the settings of containers, also of running ones'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "kill" -d 'Send a signal to running containers'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove containers'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "logs" -d 'Show what a container wrote'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "top" -d 'Show the processes of a container'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "stats" -d 'Show what running containers use'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "rename" -d 'Give a container another name'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "port" -d 'Show which ports of the host lead into a container'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "ls" -d 'List containers'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "inspect" -d 'Show everything about containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Remove all containers that do not run'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "exists" -d 'Say by the exit code whether a container exists'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "clone" -d 'Make another container with the same settings'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "cleanup" -d 'Take away what a killed monitor left'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull load import tag ls list rm remove inspect help" -f -a "pull" -d 'Download an image from a registry'
@@ -389,35 +565,55 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove one or more images'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "inspect" -d 'Show everything about images'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from info help" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from info help" -f -a "info" -d 'Show what this host gives and which settings are in force'
-complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from info help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info help" -f -a "events" -d 'Show what happens to containers, images, volumes and networks'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info help" -f -a "info" -d 'Show what this host gives and which settings are in force'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from events" -s f -l filter -d 'Show only what fits: type, event, container, image, volume, network, label, scope' -r
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from events" -l format -d '`json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from events" -l since -d 'Show what came after a moment (2024-01-31T15:04:05Z) or in the last while (42m)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from events" -l until -d 'End at a moment' -r
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from events" -l stream -d 'Go on when all that has happened is shown (`--stream=false` ends then)' -r -f -a "true\t''
+false\t''"
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from events" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from info" -s f -l format -d '`json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from info" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "events" -d 'Show what happens to containers, images, volumes and networks'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "info" -d 'Show what this host gives and which settings are in force'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand generate" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "run" -d 'Make and start a container from an image'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "create" -d 'Make a container from an image without starting it'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "start" -d 'Start stopped containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "stop" -d 'Stop running containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "kill" -d 'Send a signal to running containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "rm" -d 'Remove containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "logs" -d 'Show what a container wrote'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "ps" -d 'List containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "images" -d 'List images'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "rmi" -d 'Remove one or more images'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "pull" -d 'Download an image from a registry'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "load" -d 'Load images from an archive that `save` made'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "import" -d 'Make an image from a root filesystem\'s archive'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "tag" -d 'Give an image another name'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "inspect" -d 'Show everything about containers or images'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "info" -d 'Show what this host gives and which settings are in force'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "version" -d 'Show versions'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "doctor" -d 'Check the host and say what is missing and how to cure it'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "container" -d 'Manage containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "image" -d 'Manage images'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "system" -d 'Manage bryo'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "generate" -d 'Write completions and man pages'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create start stop kill rm logs wait ps images rmi pull load import tag inspect info version doctor container image system generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "run" -d 'Make and start a container from an image'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "create" -d 'Make a container from an image without starting it'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "attach" -d 'Take part in the streams of a running container'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "exec" -d 'Execute a program in a running container'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "start" -d 'Start stopped containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "stop" -d 'Stop running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "restart" -d 'Stop containers and start them again'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "pause" -d 'Freeze all processes of running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "unpause" -d 'Let the processes of paused containers go on'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "update" -d 'Change the settings of containers, also of running ones'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "kill" -d 'Send a signal to running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "rm" -d 'Remove containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "logs" -d 'Show what a container wrote'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "top" -d 'Show the processes of a container'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "stats" -d 'Show what running containers use'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "rename" -d 'Give a container another name'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "port" -d 'Show which ports of the host lead into a container'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "ps" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "images" -d 'List images'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "rmi" -d 'Remove one or more images'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "pull" -d 'Download an image from a registry'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "load" -d 'Load images from an archive that `save` made'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "import" -d 'Make an image from a root filesystem\'s archive'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "tag" -d 'Give an image another name'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "events" -d 'Show what happens to containers, images, volumes and networks'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "inspect" -d 'Show everything about containers or images'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "info" -d 'Show what this host gives and which settings are in force'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "version" -d 'Show versions'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "doctor" -d 'Check the host and say what is missing and how to cure it'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "container" -d 'Manage containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "image" -d 'Manage images'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "system" -d 'Manage bryo'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "generate" -d 'Write completions and man pages'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
