@@ -8,6 +8,7 @@ use clap::Args;
 
 use super::error::CliError;
 use super::ui::Ui;
+use crate::container::{LogDriver, LogDriverError};
 use crate::engine::request::{
     CreateRequest, Label, Mount, NetworkMode, SeccompChoice, SecurityOption, Size, Sysctl, Ulimit,
     Variable, capability_name, duplicate_target, parse_env_file, parse_variable,
@@ -107,6 +108,12 @@ pub struct ContainerFlags {
     /// Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])
     #[arg(short, long, value_name = "PORT")]
     publish: Vec<String>,
+    /// Where the output is kept: json-file, k8s-file, journald, none, passthrough
+    #[arg(long, value_name = "DRIVER")]
+    log_driver: Option<String>,
+    /// Option of the log driver (NAME=VALUE: max-size, max-file, path, tag, labels, env, ...)
+    #[arg(long, value_name = "OPTION")]
+    log_opt: Vec<String>,
     /// Give the program a terminal
     #[arg(short, long)]
     tty: bool,
@@ -214,6 +221,8 @@ impl ContainerFlags {
             platform: self.platform,
             network,
             ports: ports(&self.publish)?,
+            log_driver: log_driver(self.log_driver.as_deref())?,
+            log_options: log_options(&self.log_opt, &directory)?,
             tty: self.tty,
             interactive: self.interactive,
             auto_remove: self.rm,
@@ -333,6 +342,27 @@ fn ports(flags: &[String]) -> Result<Vec<String>, CliError> {
         Err(error) => Err(CliError::usage(error.to_string())),
     };
     flags.iter().map(canonical).collect()
+}
+
+/// docker takes an empty name for the default.
+fn log_driver(text: Option<&str>) -> Result<Option<LogDriver>, CliError> {
+    let named = text.filter(|text| !text.is_empty());
+    let driver = named.map(str::parse).transpose();
+    driver.map_err(|error: LogDriverError| CliError::usage(error.to_string()))
+}
+
+/// The last of a name counts. A path is the client's, whose directory the monitor does not know.
+fn log_options(flags: &[String], directory: &Path) -> Result<BTreeMap<String, String>, CliError> {
+    let mut options = BTreeMap::new();
+    for text in flags {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        let value = match name {
+            "path" => directory.join(value).to_string_lossy().into_owned(),
+            _ => value.to_owned(),
+        };
+        options.insert(name.to_owned(), value);
+    }
+    Ok(options)
 }
 
 fn sysctls(flags: &[String]) -> Result<BTreeMap<String, String>, CliError> {

@@ -3,6 +3,7 @@
 mod config;
 mod exit;
 mod id;
+mod log;
 mod name;
 mod record;
 mod settings;
@@ -12,6 +13,9 @@ mod store;
 pub use config::{ContainerConfig, HostConfig, MountConfig, ProcessConfig, UlimitConfig};
 pub use exit::ExitRecord;
 pub use id::{ContainerId, ContainerIdError};
+pub use log::{
+    LogAttributes, LogDriver, LogDriverError, LogOptionError, LogOptions, LogSettings, LogSource,
+};
 pub use name::{ContainerName, ContainerNameError};
 pub use record::{Record, Status};
 pub use settings::{RestartPolicy, RestartPolicyError, Settings};

@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::log::LogSettings;
+
 const FILE: &str = "settings.json";
 
 /// The contents of `settings.json`; a container without that file has the defaults.
@@ -16,6 +18,7 @@ const FILE: &str = "settings.json";
 #[serde(default)]
 pub struct Settings {
     pub restart: RestartPolicy,
+    pub log: LogSettings,
 }
 
 /// When an ended container is started again by its own monitor.

@@ -10,6 +10,7 @@ use super::config::ContainerConfig;
 use super::id::ContainerId;
 use super::name::ContainerName;
 use super::record::Record;
+use super::settings::Settings;
 use super::state::LockedRecord;
 use crate::paths::{Paths, PathsError};
 use crate::sys::fs::sync_directory;
@@ -83,6 +84,7 @@ impl Containers {
     pub fn create(
         &self,
         config: &ContainerConfig,
+        settings: &Settings,
         name: &ContainerName,
         durable: bool,
     ) -> Result<(Record, CreatorLock), ContainerError> {
@@ -93,7 +95,7 @@ impl Containers {
         };
         let directory = self.containers.join(id.as_str());
         let temporary = self.trash.join(format!("new-{id}"));
-        let written = write_record(&temporary, config, durable);
+        let written = write_record(&temporary, config, settings, durable);
         // Held until it has its own name: an unlocked directory in the trash is rubbish.
         let written = written.and_then(|lock| fs::rename(&temporary, &directory).map(|()| lock));
         let lock = match written {
@@ -300,7 +302,12 @@ impl Containers {
 }
 
 /// Gives the directory, locked.
-fn write_record(directory: &Path, config: &ContainerConfig, durable: bool) -> io::Result<File> {
+fn write_record(
+    directory: &Path,
+    config: &ContainerConfig,
+    settings: &Settings,
+    durable: bool,
+) -> io::Result<File> {
     let mut private = DirBuilder::new();
     private.mode(0o700);
     // Until it is locked it looks like rubbish: a sweep may hold it, or it may be gone again.
@@ -328,6 +335,9 @@ fn write_record(directory: &Path, config: &ContainerConfig, durable: bool) -> io
     let text = serde_json::to_vec_pretty(config).map_err(io::Error::other)?;
     fs::write(directory.join("config.json"), &text)?;
     File::create(directory.join("state"))?;
+    if *settings != Settings::default() {
+        settings.write(directory)?;
+    }
     if durable {
         File::open(directory.join("config.json"))?.sync_all()?;
         sync_directory(&locked)?;
@@ -383,8 +393,10 @@ mod tests {
     fn a_name_is_claimed_once_and_free_after_removal() {
         let (_scratch, containers) = store("names");
         let name: ContainerName = "web".parse().unwrap();
-        let (first, _) = containers.create(&config(), &name, true).unwrap();
-        let refused = containers.create(&config(), &name, true);
+        let (first, _) = containers
+            .create(&config(), &Settings::default(), &name, true)
+            .unwrap();
+        let refused = containers.create(&config(), &Settings::default(), &name, true);
         assert!(matches!(refused, Err(ContainerError::NameTaken { .. })));
         assert_eq!(
             containers.all().unwrap(),
@@ -395,14 +407,21 @@ mod tests {
         assert_eq!(containers.find(first.id.short()).unwrap(), first);
         containers.discard(&first, "web").unwrap();
         assert!(containers.find("web").is_err());
-        containers.create(&config(), &name, false).unwrap();
+        containers
+            .create(&config(), &Settings::default(), &name, false)
+            .unwrap();
     }
 
     #[test]
     fn status_follows_the_lock() {
         let (_scratch, containers) = store("status");
         let (record, creator) = containers
-            .create(&config(), &"a1".parse().unwrap(), false)
+            .create(
+                &config(),
+                &Settings::default(),
+                &"a1".parse().unwrap(),
+                false,
+            )
             .unwrap();
         assert!(containers.is_abandoned(&record).is_none());
         drop(creator);

@@ -13,10 +13,10 @@ use super::request::{
     Stream, TmpfsOptions, Variable,
 };
 use super::{Engine, EngineError};
-use crate::config::NetworkDefault;
+use crate::config::{Config, NetworkDefault};
 use crate::container::{
-    ContainerConfig, ContainerId, ContainerName, CreatorLock, HostConfig, MountConfig,
-    ProcessConfig, Record, UlimitConfig,
+    ContainerConfig, ContainerId, ContainerName, CreatorLock, HostConfig, LogDriver, LogSettings,
+    MountConfig, ProcessConfig, Record, Settings, UlimitConfig,
 };
 use crate::image::{Image, ImageError, is_builtin};
 
@@ -44,6 +44,10 @@ impl Engine {
         config.host.starts_at_once = starts_at_once;
         let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
         config.name = name.to_string();
+        let settings = Settings {
+            log: log_settings(request, &self.config)?,
+            ..Settings::default()
+        };
         let cidfile = request.cidfile.as_deref().map(CidFile::claim).transpose()?;
         let store = self.images()?;
         // From here to the record nobody may collect the image's layers.
@@ -55,7 +59,7 @@ impl Engine {
             .into());
         }
         let durable = !request.auto_remove;
-        let created = self.containers.create(&config, &name, durable)?;
+        let created = self.containers.create(&config, &settings, &name, durable)?;
         if let Some(cidfile) = cidfile {
             cidfile.fill(&config.id)?;
         }
@@ -282,6 +286,31 @@ fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConf
         }
     }
     Ok(host)
+}
+
+/// What was said, else what the configuration says. What bryo does anyway is not written down, so that a container without
+/// flags needs no settings of its own.
+fn log_settings(request: &CreateRequest, config: &Config) -> Result<LogSettings, EngineError> {
+    let mut log = LogSettings {
+        driver: request.log_driver.unwrap_or(config.log_driver.into()),
+        options: request.log_options.clone(),
+    };
+    if log.driver == LogDriver::Passthrough && request.tty {
+        return Err(EngineError::PassthroughTerminal);
+    }
+    if log.driver.has_file() {
+        let built_in = Config::default();
+        if config.log_max_size != built_in.log_max_size {
+            let size = config.log_max_size.to_string();
+            log.options.entry("max-size".to_owned()).or_insert(size);
+        }
+        if config.log_max_file != built_in.log_max_file {
+            let files = config.log_max_file.0.to_string();
+            log.options.entry("max-file".to_owned()).or_insert(files);
+        }
+    }
+    log.options()?;
+    Ok(log)
 }
 
 /// What was said, else what the configuration says; the embedded image needs nothing.

@@ -22,7 +22,7 @@ mod worker;
 pub use containers::{ContainerSummary, SizeOf};
 pub use error::EngineError;
 pub use info::EngineFacts;
-pub use logs::LogLine;
+pub use logs::{LogEvent, LogLabel};
 pub use session::{Foreground, Outcome, Session};
 pub use start::StartOptions;
 pub use storage::StorageChoice;

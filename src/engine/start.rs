@@ -48,6 +48,7 @@ impl Engine {
             directory: record.directory.clone(),
             launch: prepared.launch,
             network: self.network(config, prepared.dns_forward)?,
+            log: self.log_orders(record, config, &name)?,
             open_stdin: config.process.open_stdin,
             auto_remove: config.host.auto_remove,
             terminal_size: options.terminal_size,

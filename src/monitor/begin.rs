@@ -7,6 +7,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
 use super::output::Output;
+use super::passthrough::PassedStreams;
 use super::protocol::{StartFailure, Stream};
 use super::supervise::{Orders, failure};
 use crate::runtime::doctor::{self, Check};
@@ -31,9 +32,9 @@ pub struct Running {
 
 /// Starts the program; where the kernel turns out not to stack the layers, once more with fuse-overlayfs, if that is wanted
 /// and there.
-pub fn start(orders: &Orders) -> Result<Running, StartFailure> {
+pub fn start(orders: &Orders, passed: Option<PassedStreams>) -> Result<Running, StartFailure> {
     let rootfs = &orders.launch.rootfs;
-    match attempt(orders, rootfs.driver) {
+    match attempt(orders, rootfs.driver, passed.as_ref()) {
         Err(StartFailure::Setup(error))
             if rootfs.may_fall_back
                 && rootfs.driver == Driver::Overlay
@@ -43,7 +44,7 @@ pub fn start(orders: &Orders) -> Result<Running, StartFailure> {
             tracing::warn!(%error, "start once more, with fuse-overlayfs");
             // The network helper of the first attempt holds the ports.
             process::end_all_others();
-            let running = attempt(orders, Driver::FuseOverlayfs)?;
+            let running = attempt(orders, Driver::FuseOverlayfs, passed.as_ref())?;
             remember(orders, &error);
             Ok(running)
         }
@@ -62,7 +63,11 @@ fn remember(orders: &Orders, error: &SetupError) {
     }
 }
 
-fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
+fn attempt(
+    orders: &Orders,
+    driver: Driver,
+    passed: Option<&PassedStreams>,
+) -> Result<Running, StartFailure> {
     let spec = orders.launch.spec.process().as_ref();
     let program = spec.and_then(|process| process.args().as_ref()?.first().cloned());
     let program = program.unwrap_or_default();
@@ -78,10 +83,13 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
             (Some(mounted.tree), mounted.daemon)
         }
     };
-    let (streams, input, outputs) = if has_terminal {
-        (Streams::Terminal, None, Vec::new())
-    } else {
-        pipes(orders.open_stdin).map_err(failure("make pipes"))?
+    let (streams, input, outputs) = match passed {
+        _ if has_terminal => (Streams::Terminal, None, Vec::new()),
+        Some(passed) => {
+            let streams = passed.streams().map_err(failure("pass the streams on"))?;
+            (streams, None, Vec::new())
+        }
+        None => pipes(orders.open_stdin).map_err(failure("make pipes"))?,
     };
     let (init, filter, master) = become_ready(orders, root, streams)?;
     let mut running = Running {

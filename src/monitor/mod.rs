@@ -7,11 +7,12 @@ mod input;
 mod log;
 mod network;
 mod output;
+mod passthrough;
 mod protocol;
 mod supervise;
 mod watch;
 
-pub use log::{LogEntry, LogReader};
+pub use log::{JOURNAL_SOCKET, LogEntry, LogOrders, LogReader, Reach};
 pub use network::{NetworkOrders, PublishedPort};
 pub use protocol::{
     Attach, CHUNK, Connection, FromMonitor, Reply, Request, StartFailure, Stream, VERSION,

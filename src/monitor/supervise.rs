@@ -13,11 +13,12 @@ use super::begin::{self, Running};
 use super::client::Client;
 use super::finish::abandon;
 use super::input::Input;
-use super::log::LogWriter;
+use super::log::{LogOrders, LogWriter};
 use super::network::NetworkOrders;
 use super::output::Output;
+use super::passthrough::PassedStreams;
 use super::protocol::{Attach, Reply, StartFailure};
-use crate::container::{ContainerId, LockedRecord, RunState};
+use crate::container::{ContainerId, LockedRecord, LogDriver, RunState};
 use crate::paths::Paths;
 use crate::runtime::cgroup;
 use crate::runtime::execute::{Init, Launch};
@@ -35,6 +36,7 @@ pub struct Orders {
     pub launch: Launch,
     /// What connects the container's network; None: nothing does, or it is the host's.
     pub network: Option<NetworkOrders>,
+    pub log: LogOrders,
     /// Keep the program's standard input open.
     pub open_stdin: bool,
     pub auto_remove: bool,
@@ -56,6 +58,15 @@ pub struct Birth {
 /// (when it is killed, the kernel ends everything below it), and ends.
 pub fn run(orders: Orders, birth: Birth) -> i32 {
     let _ = rustix::process::setsid();
+    // Its streams are still the client's.
+    let passed = match orders.log.driver {
+        LogDriver::Passthrough => PassedStreams::own().map(Some),
+        _ => Ok(None),
+    };
+    let passed = match passed {
+        Ok(passed) => passed,
+        Err(error) => return refuse(birth.client, "pass the streams on", &error),
+    };
     let detached = process::detach_standard_streams()
         .and_then(|()| namespace::leave(CloneFlags::CLONE_NEWPID));
     if let Err(error) = detached {
@@ -67,7 +78,7 @@ pub fn run(orders: Orders, birth: Birth) -> i32 {
             birth.gate.wait();
             0
         }
-        Ok(Forked::Child) => supervise(orders, birth),
+        Ok(Forked::Child) => supervise(orders, birth, passed),
         Err(error) => refuse(birth.client, "fork the monitor", &error),
     }
 }
@@ -81,12 +92,12 @@ fn refuse(client: OwnedFd, operation: &str, error: &io::Error) -> i32 {
     125
 }
 
-fn supervise(orders: Orders, birth: Birth) -> i32 {
+fn supervise(orders: Orders, birth: Birth, passed: Option<PassedStreams>) -> i32 {
     role::set(&format!("monitor {}", orders.name));
     let _ = rustix::process::chdir("/");
     tracing::debug!(id = %orders.id, "begin");
     let mut client = Client::new(birth.client);
-    let begun = Monitor::begin(orders, birth.gate);
+    let begun = Monitor::begin(orders, birth.gate, passed);
     let (mut monitor, started) = match begun {
         Ok(begun) => begun,
         Err(failure) => {
@@ -138,7 +149,11 @@ pub(super) fn failure(operation: &str) -> impl Fn(io::Error) -> StartFailure {
 }
 
 impl Monitor {
-    fn begin(orders: Orders, gate: Gate) -> Result<(Monitor, Started), StartFailure> {
+    fn begin(
+        orders: Orders,
+        gate: Gate,
+        passed: Option<PassedStreams>,
+    ) -> Result<(Monitor, Started), StartFailure> {
         let locked = LockedRecord::acquire(&orders.directory)
             .map_err(failure("lock the container's record"))?;
         let locked = locked.ok_or_else(|| StartFailure::Running {
@@ -158,7 +173,7 @@ impl Monitor {
         locked
             .write(&state)
             .map_err(failure("write the run state"))?;
-        let (listener, log, running) = Monitor::set_out(&orders, monitor, gate)
+        let (listener, log, running) = Monitor::set_out(&orders, monitor, gate, passed)
             .inspect_err(|error| abandon(&orders, &locked, &state, error))?;
         let Running {
             init,
@@ -197,11 +212,11 @@ impl Monitor {
         orders: &Orders,
         monitor: ProcessName,
         gate: Gate,
+        passed: Option<PassedStreams>,
     ) -> Result<(OwnedFd, LogWriter, Running), StartFailure> {
         let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));
         let listener = listener.map_err(failure("listen on the monitor's socket"))?;
-        let log =
-            LogWriter::open(&orders.directory.join("log")).map_err(failure("open the log"))?;
+        let log = LogWriter::open(&orders.log).map_err(failure("open the log"))?;
         if let Some(cgroup) = &orders.launch.cgroup {
             cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
         }
@@ -215,6 +230,6 @@ impl Monitor {
         if founder {
             home::record(&orders.paths, monitor).map_err(failure("record the home namespace"))?;
         }
-        Ok((listener, log, begin::start(orders)?))
+        Ok((listener, log, begin::start(orders, passed)?))
     }
 }

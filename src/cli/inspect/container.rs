@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::cli::status;
-use crate::container::{ContainerConfig, HostConfig, MountConfig, Status};
+use crate::container::{ContainerConfig, HostConfig, LogSettings, MountConfig, Status};
 use crate::engine::ContainerSummary;
 use crate::net::ports::PortSpec;
 
@@ -23,6 +23,7 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
     let directory = &container.record.directory;
     let file = |name: &str| directory.join(name).to_string_lossy().into_owned();
     let mut arguments = config.arguments().into_iter();
+    let log = container.record.settings().unwrap_or_default().log;
     let mut document = json!({
         "Id": container.record.id.as_str(),
         "Created": config.created,
@@ -33,7 +34,7 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
         "ResolvConfPath": file("resolv.conf"),
         "HostnamePath": file("hostname"),
         "HostsPath": file("hosts"),
-        "LogPath": container.record.log().to_string_lossy(),
+        "LogPath": log_path(container, &log),
         "Name": format!("/{}", container.name),
         "RestartCount": 0,
         "Driver": driver(container),
@@ -42,7 +43,7 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": null,
-        "HostConfig": host_config(config),
+        "HostConfig": host_config(config, &log),
         "GraphDriver": graph_driver(container, place),
         "Mounts": config.host.mounts.iter().map(mount_point).collect::<Vec<_>>(),
         "Config": program(config),
@@ -92,7 +93,15 @@ fn state(container: &ContainerSummary) -> Value {
     })
 }
 
-fn host_config(config: &ContainerConfig) -> Value {
+/// Empty where there is no file, as in docker.
+fn log_path(container: &ContainerSummary, log: &LogSettings) -> String {
+    match log.driver.has_file() {
+        true => container.record.log(log).to_string_lossy().into_owned(),
+        false => String::new(),
+    }
+}
+
+fn host_config(config: &ContainerConfig, log: &LogSettings) -> Value {
     let host = &config.host;
     let binds: Vec<String> = host
         .mounts
@@ -115,7 +124,7 @@ fn host_config(config: &ContainerConfig) -> Value {
     json!({
         "Binds": if binds.is_empty() { Value::Null } else { binds.into() },
         "ContainerIDFile": "",
-        "LogConfig": {"Type": "json-file", "Config": {}},
+        "LogConfig": {"Type": log.driver.name(), "Config": log.options},
         "NetworkMode": host.network,
         "PortBindings": bindings(host),
         "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
