@@ -30,6 +30,7 @@ mod isolation;
 mod lifecycle;
 mod load;
 mod logs;
+mod logs_drivers;
 mod mounts;
 mod network_pasta;
 mod packaging;
