@@ -15,6 +15,7 @@ use super::entry::{LogEntry, Scratch, is_own_time, own_time};
 use crate::container::LogAttributes;
 
 const BEGIN: &[u8] = b"{\"log\":\"";
+const NEWLINE: &[u8] = b"\\n";
 const RAW: &[u8] = b",\"raw\":\"";
 const ATTRS: &[u8] = b",\"attrs\":";
 const TIME: &[u8] = b",\"time\":\"";
@@ -30,7 +31,9 @@ fn stream_member(stream: Stream) -> &'static [u8] {
 pub(super) struct JsonLines {
     /// `,"attrs":{…}`, or nothing.
     attributes: Vec<u8>,
-    /// From the attributes to the end of the line.
+    /// What follows the text of a whole line, for each stream.
+    whole: [Vec<u8>; 2],
+    /// From the attributes on.
     tail: Vec<u8>,
 }
 
@@ -49,6 +52,7 @@ impl JsonLines {
         }
         JsonLines {
             attributes: text,
+            whole: Default::default(),
             tail: Vec::new(),
         }
     }
@@ -60,11 +64,25 @@ impl JsonLines {
         self.tail.extend_from_slice(TIME);
         self.tail.extend_from_slice(time.as_bytes());
         self.tail.extend_from_slice(b"\"}\n");
+        for stream in [Stream::Stdout, Stream::Stderr] {
+            let whole = &mut self.whole[stream as usize];
+            whole.clear();
+            for part in [NEWLINE, stream_member(stream), &self.tail] {
+                whole.extend_from_slice(part);
+            }
+        }
     }
 
     pub fn write(&self, batch: &mut Vec<u8>, stream: Stream, text: &[u8], ends: bool) {
         batch.reserve(text.len() + self.tail.len() + 64);
         batch.extend_from_slice(BEGIN);
+        // Nearly every line, and so what a flood of output costs.
+        if is_plain(text) {
+            let whole = &self.whole[stream as usize];
+            batch.extend_from_slice(text);
+            batch.extend_from_slice(if ends { whole } else { &whole[NEWLINE.len()..] });
+            return;
+        }
         let binary = std::str::from_utf8(text).is_err();
         if binary {
             for chunk in text.utf8_chunks() {
@@ -77,7 +95,7 @@ impl JsonLines {
             escape(batch, text);
         }
         if ends {
-            batch.extend_from_slice(b"\\n");
+            batch.extend_from_slice(NEWLINE);
         }
         batch.extend_from_slice(stream_member(stream));
         if binary {
@@ -89,10 +107,12 @@ impl JsonLines {
     }
 }
 
+/// Appends valid UTF-8 as the inside of a JSON string.
 fn escape(batch: &mut Vec<u8>, text: &[u8]) {
     let mut rest = text;
     loop {
-        let plain = plain_length(rest);
+        let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
+        let plain = rest.iter().position(special).unwrap_or(rest.len());
         batch.extend_from_slice(&rest[..plain]);
         let Some(byte) = rest.get(plain) else { return };
         match byte {
@@ -112,31 +132,25 @@ fn escape(batch: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-const EACH: u64 = 0x0101_0101_0101_0101;
-
-/// How many bytes at the beginning stand in a JSON string as they are. Eight at a time: this is where a flood of output
-/// spends its time.
-fn plain_length(text: &[u8]) -> usize {
-    let mut at = 0;
-    let mut words = text.chunks_exact(8);
-    for word in &mut words {
-        let word = u64::from_le_bytes(word.try_into().expect("chunks of eight bytes"));
-        let special = special(word);
-        if special != 0 {
-            return at + (special.trailing_zeros() / 8) as usize;
-        }
-        at += 8;
-    }
-    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..=0x1f);
-    let rest = words.remainder();
-    at + rest.iter().position(is_special).unwrap_or(rest.len())
+/// Whether the byte stands in a JSON string as it is, whatever stands around it: no control character, no part of a longer
+/// character, no quote and no backslash.
+fn stands_alone(byte: u8) -> bool {
+    (byte.wrapping_sub(0x20) < 0x60) & (byte != b'"') & (byte != b'\\')
 }
 
-/// The top bit of the first byte that is a control character, a quote or a backslash; bytes after it may be wrong.
-fn special(word: u64) -> u64 {
-    let below = |word: u64, bound: u64| word.wrapping_sub(EACH * bound) & !word & (EACH * 0x80);
-    let is = |byte: u8| below(word ^ (EACH * u64::from(byte)), 1);
-    below(word, 0x20) | is(b'"') | is(b'\\')
+/// Whether the text needs neither escapes nor a look at its encoding. By blocks, which the compiler turns into vector
+/// instructions; the last one overlaps the one before.
+fn is_plain(text: &[u8]) -> bool {
+    const BLOCK: usize = 16;
+    let plain = |block: &[u8]| {
+        block
+            .iter()
+            .fold(true, |all, byte| all & stands_alone(*byte))
+    };
+    match text.last_chunk::<BLOCK>() {
+        Some(last) => text.chunks_exact(BLOCK).all(plain) && plain(last),
+        None => plain(text),
+    }
 }
 
 /// Reads an entry; a line of our own shape without a JSON parser.

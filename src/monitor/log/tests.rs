@@ -177,6 +177,36 @@ fn rotation_keeps_the_newest_and_a_follower_sees_all() {
 }
 
 #[test]
+fn a_rotation_that_was_cut_loses_and_doubles_nothing() {
+    let scratch = Scratch::new("cut");
+    let mut orders = scratch.orders(LogDriver::JsonFile);
+    orders.max_size = Some(1000);
+    let numbered =
+        |from: u32, to: u32| -> Vec<String> { (from..to).map(|n| n.to_string()).collect() };
+    let write = |orders: &LogOrders, from, to| {
+        let mut writer = LogWriter::open(orders).unwrap();
+        for line in numbered(from, to) {
+            writer
+                .take(Stream::Stdout, format!("{line}\n").as_bytes())
+                .unwrap();
+        }
+    };
+    write(&orders, 0, 20);
+    // Killed once the old one has both names, before the next has its own.
+    let first = scratch.0.join("log.1");
+    std::fs::rename(&first, scratch.0.join("log.2")).unwrap();
+    std::fs::hard_link(&orders.path, &first).unwrap();
+    std::fs::write(scratch.0.join("log.new"), "").unwrap();
+    assert_eq!(texts(&read(&orders.path, None)), numbered(0, 20));
+    write(&orders, 20, 40);
+    let kept = texts(&read(&orders.path, None));
+    assert!(
+        kept.len() > 20 && numbered(0, 40).ends_with(&kept),
+        "{kept:?}"
+    );
+}
+
+#[test]
 fn a_tail_counts_lines_not_parts() {
     let scratch = Scratch::new("tail");
     let orders = scratch.orders(LogDriver::JsonFile);
