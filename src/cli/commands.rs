@@ -7,8 +7,8 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use super::Invocation;
 use super::error::CliError;
 use super::{
-    create, doctor, generate, images, import, info, inspect, kill, load, logs, ps, pull, rm, rmi,
-    run, start, stop, tag, version, wait,
+    attach, create, doctor, events, exec, generate, images, import, info, inspect, kill, load,
+    logs, pause, ps, pull, restart, rm, rmi, run, start, stop, tag, unpause, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -63,6 +63,8 @@ pub enum Command {
     Rmi(rmi::Args),
     #[command(flatten)]
     Image(ImageVerb),
+    /// Show what happens to containers, images, volumes and networks
+    Events(events::Args),
     /// Show everything about containers or images
     Inspect(inspect::Args),
     /// Show what this host gives and which settings are in force
@@ -114,10 +116,22 @@ pub enum ContainerVerb {
     Run(run::Args),
     /// Make a container from an image without starting it
     Create(create::Args),
+    /// Take part in the streams of a running container
+    Attach(attach::Args),
+    /// Execute a program in a running container
+    Exec(exec::Args),
     /// Start stopped containers
     Start(start::Args),
     /// Stop running containers
     Stop(stop::Args),
+    /// Stop containers and start them again
+    Restart(restart::Args),
+    /// Freeze all processes of running containers
+    Pause(pause::Args),
+    /// Let the processes of paused containers go on
+    Unpause(unpause::Args),
+    /// Change the settings of containers, also of running ones
+    Update(update::Args),
     /// Send a signal to running containers
     Kill(kill::Args),
     /// Remove containers
@@ -174,6 +188,8 @@ pub enum ImageGroup {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum SystemGroup {
+    /// Show what happens to containers, images, volumes and networks
+    Events(events::Args),
     /// Show what this host gives and which settings are in force
     Info(info::Args),
 }
@@ -219,6 +235,10 @@ impl Command {
             | Command::SystemGroup {
                 verb: SystemGroup::Info(args),
             } => info::run(args, invocation),
+            Command::Events(args)
+            | Command::SystemGroup {
+                verb: SystemGroup::Events(args),
+            } => events::run(args, invocation),
             Command::Version(args) => version::run(args, invocation),
             Command::Doctor(args) => doctor::run(args, invocation),
             Command::Generate(args) => generate::run(args, invocation),
@@ -231,8 +251,14 @@ impl ContainerVerb {
         match self {
             ContainerVerb::Run(args) => run::run(args, invocation),
             ContainerVerb::Create(args) => create::run(args, invocation),
+            ContainerVerb::Attach(args) => attach::run(args, invocation),
+            ContainerVerb::Exec(args) => exec::run(args, invocation),
             ContainerVerb::Start(args) => start::run(args, invocation),
             ContainerVerb::Stop(args) => stop::run(args, invocation),
+            ContainerVerb::Restart(args) => restart::run(args, invocation),
+            ContainerVerb::Pause(args) => pause::run(args, invocation),
+            ContainerVerb::Unpause(args) => unpause::run(args, invocation),
+            ContainerVerb::Update(args) => update::run(args, invocation),
             ContainerVerb::Kill(args) => kill::run(args, invocation),
             ContainerVerb::Rm(args) => rm::run(args, invocation),
             ContainerVerb::Logs(args) => logs::run(args, invocation),

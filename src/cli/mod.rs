@@ -1,5 +1,6 @@
 //! Words in, words out: flags, tables, `--format`, progress, hints and exit codes. Never syscalls or file formats.
 
+mod attach;
 mod attachment;
 mod commands;
 mod container_flags;
@@ -14,6 +15,8 @@ pub mod units;
 
 mod create;
 mod doctor;
+mod events;
+mod exec;
 mod generate;
 mod images;
 mod import;
@@ -22,8 +25,10 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod pause;
 mod ps;
 mod pull;
+mod restart;
 mod rm;
 mod rmi;
 mod run;
@@ -31,6 +36,8 @@ mod start;
 mod stop;
 mod tag;
 mod trace;
+mod unpause;
+mod update;
 mod version;
 mod wait;
 

@@ -13,6 +13,8 @@ pub fn state(status: &Status) -> &'static str {
     match status {
         Status::Created => "created",
         Status::Running(_) => "running",
+        Status::Paused(_) => "paused",
+        Status::Restarting(..) => "restarting",
         Status::Exited(_) | Status::Killed(_) => "exited",
     }
 }
@@ -23,6 +25,13 @@ pub fn status(status: &Status, now: Timestamp) -> String {
     match status {
         Status::Created => "Created".to_owned(),
         Status::Running(run) => format!("Up {}", units::elapsed(moment(&run.started), now)),
+        Status::Paused(run) => {
+            format!("Up {} (Paused)", units::elapsed(moment(&run.started), now))
+        }
+        Status::Restarting(_, exit) => {
+            let ago = units::ago(moment(&exit.finished), now);
+            format!("Restarting ({}) {ago}", exit.code)
+        }
         Status::Exited(exit) => {
             let ago = units::ago(moment(&exit.finished), now);
             format!("Exited ({}) {ago}", exit.code)

@@ -1,6 +1,8 @@
-//! Container records on disk: id, name, config, status, lock. Never starts or signals a process.
+//! Container records on disk: id, name, config, status, lock; and the log of events. Never starts or signals a process.
 
 mod config;
+mod event;
+mod event_log;
 mod exit;
 mod id;
 mod log;
@@ -11,6 +13,8 @@ mod state;
 mod store;
 
 pub use config::{ContainerConfig, HostConfig, MountConfig, ProcessConfig, UlimitConfig};
+pub use event::{Event, EventKind};
+pub use event_log::{EventLog, EventReader, EventWatch};
 pub use exit::ExitRecord;
 pub use id::{ContainerId, ContainerIdError};
 pub use log::{
@@ -18,6 +22,6 @@ pub use log::{
 };
 pub use name::{ContainerName, ContainerNameError};
 pub use record::{Record, Status};
-pub use settings::{RestartPolicy, RestartPolicyError, Settings};
+pub use settings::{RestartPolicy, RestartPolicyError, Settings, SettingsChange};
 pub use state::{LockedRecord, RunState};
 pub use store::{ContainerError, Containers, CreatorLock, Rubbish};

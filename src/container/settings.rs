@@ -19,6 +19,16 @@ const FILE: &str = "settings.json";
 pub struct Settings {
     pub restart: RestartPolicy,
     pub log: LogSettings,
+    /// The user ended it: `unless-stopped` does not start it again at the next boot.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
+}
+
+/// What is to be different; nothing is said of the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SettingsChange {
+    pub restart: Option<RestartPolicy>,
 }
 
 /// When an ended container is started again by its own monitor.
@@ -56,6 +66,12 @@ impl Settings {
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
             Err(error) => Err(error),
+        }
+    }
+
+    pub fn change(&mut self, change: &SettingsChange) {
+        if let Some(restart) = change.restart {
+            self.restart = restart;
         }
     }
 
@@ -100,6 +116,15 @@ impl FromStr for RestartPolicy {
 }
 
 impl RestartPolicy {
+    /// Whether a program that ended by itself with `code`, after so many starts by this policy, is started again.
+    pub fn wants(self, code: i32, restarts: u32) -> bool {
+        match self {
+            RestartPolicy::No => false,
+            RestartPolicy::OnFailure { most } => code != 0 && (most == 0 || restarts < most),
+            RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
+        }
+    }
+
     /// Docker's word, without the count.
     pub fn name(self) -> &'static str {
         match self {

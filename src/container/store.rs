@@ -7,13 +7,15 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::config::ContainerConfig;
+use super::event::Event;
+use super::event_log::EventLog;
 use super::id::ContainerId;
 use super::name::ContainerName;
 use super::record::Record;
 use super::settings::Settings;
 use super::state::LockedRecord;
 use crate::paths::{Paths, PathsError};
-use crate::sys::fs::sync_directory;
+use crate::sys::fs::{open_directory, rename_new, sync_directory};
 use crate::sys::lock;
 
 /// The container half of the store.
@@ -22,6 +24,7 @@ pub struct Containers {
     containers: PathBuf,
     names: PathBuf,
     trash: PathBuf,
+    events: EventLog,
 }
 
 /// A directory that nobody has locked, now locked by whoever is about to delete it.
@@ -52,6 +55,10 @@ pub enum ContainerError {
         "Conflict. The container name \"/{name}\" is already in use by container \"{owner}\". You have to remove (or rename) that container to be able to reuse that name."
     )]
     NameTaken { name: String, owner: String },
+    #[error("Renaming a container with the same name as its current name")]
+    SameName,
+    #[error("container {name} was renamed or removed by another command meanwhile")]
+    Renamed { name: String },
     #[error("write the record of container {id}: {source}")]
     Write { id: ContainerId, source: io::Error },
     #[error("read the record of container {id}: {source}")]
@@ -68,6 +75,7 @@ impl Containers {
             containers: paths.containers(),
             names: paths.names(),
             trash: paths.data.join("trash"),
+            events: EventLog::new(paths),
         }
     }
 
@@ -115,6 +123,8 @@ impl Containers {
                 .and_then(|()| sync(&self.names))
                 .map_err(failed)?;
         }
+        self.events
+            .append(&Event::container(config, name.as_str(), "create"));
         let record = Record {
             id: id.clone(),
             directory,
@@ -255,31 +265,117 @@ impl Containers {
 
     /// The name of one container, first looked for where it was created; the id's short form if it has lost it.
     pub fn name_of(&self, record: &Record) -> String {
+        let created = record.config().map(|config| config.name);
+        self.name_after(record, &created.unwrap_or_default())
+    }
+
+    /// The same, first looked for at the name it had when it was last seen.
+    pub fn name_after(&self, record: &Record, seen: &str) -> String {
         let id = &record.id;
-        let created = record.config().map(|config| config.name).ok();
+        let seen = Some(seen.to_owned());
         let owns = |name: &String| {
             let name = name.parse().ok();
             name.and_then(|name: ContainerName| self.owner_of(&name))
                 .is_some_and(|owner| owner.id == *id)
         };
-        let found = created.filter(owns);
+        let found = seen.filter(owns);
         found
             .or_else(|| self.names().remove(id))
             .unwrap_or_else(|| id.short().to_owned())
     }
 
+    /// Gives a container another name: it never has none, and never two. Of two that rename it at once one is refused.
+    pub fn rename(&self, record: &Record, new: &ContainerName) -> Result<(), ContainerError> {
+        let id = &record.id;
+        let failed = |source| ContainerError::Write {
+            id: id.clone(),
+            source,
+        };
+        let old = self.name_of(record);
+        if old == new.as_str() {
+            return Err(ContainerError::SameName);
+        }
+        self.move_name(&old, new, id)?;
+        if !self.owns(new.as_str(), id) {
+            // The old name was given to another container since it was looked up: it gets it back.
+            let directory = open_directory(&self.names).map_err(failed)?;
+            let back = rename_new(directory, new.as_str().as_bytes(), old.as_bytes());
+            back.map_err(failed)?;
+            return Err(ContainerError::Renamed { name: old });
+        }
+        File::open(&self.names)
+            .and_then(sync_directory)
+            .map_err(failed)?;
+        if let Ok(config) = record.config() {
+            let event = Event::container(&config, new.as_str(), "rename");
+            self.events
+                .append(&event.with("oldName", format!("/{old}")));
+        }
+        Ok(())
+    }
+
+    /// One rename that replaces nothing, but a name whose container is gone.
+    fn move_name(
+        &self,
+        old: &str,
+        new: &ContainerName,
+        id: &ContainerId,
+    ) -> Result<(), ContainerError> {
+        let failed = |source| ContainerError::Write {
+            id: id.clone(),
+            source,
+        };
+        let directory = open_directory(&self.names).map_err(failed)?;
+        loop {
+            match rename_new(&directory, old.as_bytes(), new.as_str().as_bytes()) {
+                Ok(true) => return Ok(()),
+                Ok(false) => match self.owner_of(new) {
+                    Some(owner) => {
+                        return Err(ContainerError::NameTaken {
+                            name: new.to_string(),
+                            owner: owner.id.to_string(),
+                        });
+                    }
+                    None => drop(fs::remove_file(self.names.join(new.as_str()))),
+                },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(ContainerError::Renamed {
+                        name: old.to_owned(),
+                    });
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Whether the name stands for this container.
+    fn owns(&self, name: &str, id: &ContainerId) -> bool {
+        let target = fs::read_link(self.names.join(name));
+        target.is_ok_and(|target| target == Path::new(id.as_str()))
+    }
+
     /// Takes a container out of sight: its directory and name are gone at once; what remains in the trash is deleted by
-    /// whoever has the rights over its files. Gives that directory.
+    /// whoever has the rights over its files. Gives that directory. `name` is where its name is looked for first.
     pub fn discard(&self, record: &Record, name: &str) -> Result<PathBuf, ContainerError> {
         let failed = |source| ContainerError::Remove {
             id: record.id.clone(),
             source,
         };
+        let config = record.config();
         let rubbish = self.trash.join(record.id.as_str());
         fs::rename(&record.directory, &rubbish).map_err(failed)?;
-        let link = self.names.join(name);
-        if fs::read_link(&link).is_ok_and(|target| target == Path::new(record.id.as_str())) {
-            fs::remove_file(&link).map_err(failed)?;
+        // A monitor knows the name of its start; the container may have been renamed since.
+        let name = match self.owns(name, &record.id) {
+            true => Some(name.to_owned()),
+            false => self.names().remove(&record.id),
+        };
+        if let Some(name) = &name {
+            fs::remove_file(self.names.join(name)).map_err(failed)?;
+        }
+        if let Ok(config) = config {
+            let name = name.as_deref().unwrap_or_else(|| record.id.short());
+            self.events
+                .append(&Event::container(&config, name, "destroy"));
         }
         Ok(rubbish)
     }
@@ -369,6 +465,7 @@ mod tests {
             containers: at("containers"),
             names: at("names"),
             trash: at("trash"),
+            events: EventLog::at(at("events")),
         };
         containers.prepare().unwrap();
         (Scratch(root), containers)
@@ -413,6 +510,70 @@ mod tests {
     }
 
     #[test]
+    fn a_name_is_moved_whole_and_never_over_another() {
+        let (_scratch, containers) = store("rename");
+        let name = |text: &str| text.parse::<ContainerName>().unwrap();
+        let (web, _) = containers
+            .create(&config(), &Settings::default(), &name("web"), false)
+            .unwrap();
+        let (shop, _) = containers
+            .create(&config(), &Settings::default(), &name("shop"), false)
+            .unwrap();
+        let taken = containers.rename(&web, &name("shop"));
+        assert!(
+            matches!(taken, Err(ContainerError::NameTaken { owner, .. }) if owner == shop.id.as_str())
+        );
+        assert!(matches!(
+            containers.rename(&web, &name("web")),
+            Err(ContainerError::SameName)
+        ));
+        containers.rename(&web, &name("front")).unwrap();
+        assert_eq!(containers.name_of(&web), "front");
+        assert!(containers.find("web").is_err());
+        // A monitor only knows the name of its start.
+        containers.discard(&web, "web").unwrap();
+        assert!(containers.find("front").is_err());
+        // A link that leads nowhere is no name.
+        std::os::unix::fs::symlink(web.id.as_str(), containers.names.join("stale")).unwrap();
+        containers.rename(&shop, &name("stale")).unwrap();
+        assert_eq!(containers.find("stale").unwrap(), shop);
+        let mut log = containers.events.read().unwrap();
+        let actions: Vec<String> = std::iter::from_fn(|| log.next_event().unwrap())
+            .map(|event| format!("{} {}", event.action, event.attributes["name"]))
+            .collect();
+        let expected = [
+            "create web",
+            "create shop",
+            "rename front",
+            "destroy front",
+            "rename stale",
+        ];
+        assert_eq!(actions, expected);
+    }
+
+    #[test]
+    fn of_two_that_rename_at_once_one_is_refused() {
+        let (_scratch, containers) = store("renames");
+        let name = |text: String| text.parse::<ContainerName>().unwrap();
+        for round in 0..50 {
+            let first = name(format!("round{round}"));
+            let (record, _) = containers
+                .create(&config(), &Settings::default(), &first, false)
+                .unwrap();
+            let to = |side: &str| containers.rename(&record, &name(format!("{side}{round}")));
+            let (left, right) = std::thread::scope(|scope| {
+                let left = scope.spawn(|| to("left"));
+                (to("right"), left.join().unwrap())
+            });
+            // Both may succeed one after the other; then the name went from one to the other.
+            let names: Vec<String> = containers.names().into_values().collect();
+            assert_eq!(names.len(), 1, "{names:?}");
+            assert!(left.is_ok() || right.is_ok(), "{left:?} {right:?}");
+            containers.discard(&record, &names[0]).unwrap();
+        }
+    }
+
+    #[test]
     fn status_follows_the_lock() {
         let (_scratch, containers) = store("status");
         let (record, creator) = containers
@@ -432,8 +593,7 @@ mod tests {
             monitor: ProcessName { pid: 1, start: 1 },
             init: 2,
             started: String::new(),
-            driver: String::new(),
-            code: None,
+            ..RunState::default()
         };
         let locked = LockedRecord::acquire(&record.directory)
             .unwrap()

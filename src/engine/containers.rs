@@ -7,7 +7,7 @@ use jiff::Timestamp;
 
 use super::request::{PsRequest, Status as StatusWord};
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, ContainerId, Record, Status};
+use crate::container::{ContainerConfig, ContainerId, Record, Settings, Status};
 use crate::monitor::PublishedPort;
 
 /// Bytes of a container.
@@ -25,6 +25,7 @@ pub struct ContainerSummary {
     pub record: Record,
     pub name: String,
     pub config: ContainerConfig,
+    pub settings: Settings,
     pub status: Status,
     /// The host's ports that lead into it now.
     pub ports: Vec<PublishedPort>,
@@ -38,6 +39,8 @@ impl ContainerSummary {
         match self.status {
             Status::Created => StatusWord::Created,
             Status::Running(_) => StatusWord::Running,
+            Status::Paused(_) => StatusWord::Paused,
+            Status::Restarting(..) => StatusWord::Restarting,
             Status::Exited(_) | Status::Killed(_) => StatusWord::Exited,
         }
     }
@@ -47,7 +50,9 @@ impl ContainerSummary {
         match &self.status {
             Status::Exited(exit) => Some(exit.code),
             Status::Killed(_) => Some(137),
-            Status::Created | Status::Running(_) => None,
+            Status::Created | Status::Running(_) | Status::Paused(_) | Status::Restarting(..) => {
+                None
+            }
         }
     }
 
@@ -85,7 +90,14 @@ impl Engine {
             true => PublishedPort::read(&record.directory),
             false => Vec::new(),
         };
+        let settings = record.settings();
+        let settings = settings.map_err(|source| EngineError::File {
+            operation: "read",
+            path: record.path("settings.json"),
+            source,
+        })?;
         Ok(ContainerSummary {
+            settings,
             ports,
             record,
             name,

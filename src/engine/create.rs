@@ -44,10 +44,7 @@ impl Engine {
         config.host.starts_at_once = starts_at_once;
         let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
         config.name = name.to_string();
-        let settings = Settings {
-            log: log_settings(request, &self.config)?,
-            ..Settings::default()
-        };
+        let settings = settings(request, &self.config)?;
         let cidfile = request.cidfile.as_deref().map(CidFile::claim).transpose()?;
         let store = self.images()?;
         // From here to the record nobody may collect the image's layers.
@@ -132,6 +129,14 @@ fn container_config(
         host: host_config(request, network)?,
         name: String::new(),
         id,
+    })
+}
+
+fn settings(request: &CreateRequest, config: &Config) -> Result<Settings, EngineError> {
+    Ok(Settings {
+        restart: request.restart,
+        log: log_settings(request, config)?,
+        ..Settings::default()
     })
 }
 

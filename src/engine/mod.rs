@@ -1,12 +1,16 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
 mod containers;
+mod control;
 mod create;
 mod diagnose;
 mod error;
+mod events;
+mod exec;
 mod filter;
 pub mod images;
 mod info;
+mod kill;
 mod launch;
 mod logs;
 mod obtain;
@@ -25,6 +29,7 @@ pub use info::EngineFacts;
 pub use logs::{LogEvent, LogLabel};
 pub use session::{Foreground, Outcome, Session};
 pub use start::StartOptions;
+pub use stop::Stopped;
 pub use storage::StorageChoice;
 pub use worker::RoleFailure;
 

@@ -4,6 +4,7 @@
 mod attach;
 mod create;
 mod environment;
+mod event;
 mod filter;
 mod label;
 mod mount;
@@ -20,6 +21,7 @@ pub use create::{
     capability_name,
 };
 pub use environment::{EnvError, Variable, parse_env_file, parse_variable};
+pub use event::{EventFilters, EventsRequest};
 pub use filter::{FilterError, ImageFilters, LabelFilter, PsFilters, Status};
 pub use label::{Label, LabelError};
 pub use mount::{
@@ -36,6 +38,8 @@ use std::path::PathBuf;
 
 use crate::config::DetachKeys;
 use crate::image::Reference;
+use crate::monitor::Attach;
+use crate::runtime::enter::ProgramChoice;
 
 /// `start`: the named containers again, with what was written into them so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,14 +63,6 @@ pub enum StopTimeout {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StopRequest {
-    pub names: Vec<String>,
-    /// None: the container's own stop signal, else SIGTERM.
-    pub signal: Option<Signal>,
-    pub timeout: StopTimeout,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KillRequest {
     pub names: Vec<String>,
     pub signal: Signal,
@@ -87,6 +83,22 @@ pub struct LogsRequest {
     pub tail: Option<u64>,
     pub since: Option<Moment>,
     pub until: Option<Moment>,
+}
+
+/// `exec`: one more program in a running container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecRequest {
+    pub program: ProgramChoice,
+    /// Nothing: it runs in the background.
+    pub attach: Attach,
+    /// Rows and columns of the client's terminal.
+    pub terminal_size: Option<(u16, u16)>,
+}
+
+/// `attach`: the streams of a running container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttachRequest {
+    pub attach: Attach,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use super::session::Session;
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, Record, Status};
+use crate::container::{ContainerConfig, Event, Record, Status};
 use crate::monitor::{self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure};
 use crate::net::pasta;
 use crate::net::route::HostRoutes;
@@ -38,6 +38,10 @@ impl Engine {
     ) -> Result<Session, EngineError> {
         self.wait_for_last_monitor(record, &name)?;
         tracing::debug!(name, network = config.host.network, "prepare the launch");
+        let settings = record.settings();
+        let settings =
+            settings.map_err(EngineError::file("read", &record.path("settings.json")))?;
+        let log = self.log_orders(record, config, &settings.log, &name)?;
         let prepared = self.prepare(record, config)?;
         let (ours, theirs) = socket::pair().map_err(EngineError::system("make a socket pair"))?;
         socket::set_nonblocking(theirs.as_fd()).map_err(EngineError::system("prepare a socket"))?;
@@ -48,9 +52,12 @@ impl Engine {
             directory: record.directory.clone(),
             launch: prepared.launch,
             network: self.network(config, prepared.dns_forward)?,
-            log: self.log_orders(record, config, &name)?,
+            log,
+            passed: None,
             open_stdin: config.process.open_stdin,
             auto_remove: config.host.auto_remove,
+            settings,
+            identity: Event::container(config, &name, ""),
             terminal_size: options.terminal_size,
             attach: options.attach,
             wait: options.wait,

@@ -1,29 +1,23 @@
 //! From nothing to a running program: root filesystem, streams, init, network. Knows no client and no record.
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
-use super::output::Output;
-use super::passthrough::PassedStreams;
-use super::protocol::{StartFailure, Stream};
+use super::protocol::StartFailure;
+use super::stdio::Stdio;
 use super::supervise::{Orders, failure};
 use crate::runtime::doctor::{self, Check};
 use crate::runtime::execute::{Init, SetupError, Streams};
 use crate::runtime::fuse;
 use crate::runtime::rootfs::{Driver, Fallback};
 use crate::runtime::seccomp::Program;
-use crate::sys::{process, socket, terminal};
+use crate::sys::process;
 
 /// A container whose program runs, as the monitor holds it.
 pub struct Running {
     pub init: Init,
-    /// The terminal's master.
-    pub terminal: Option<OwnedFd>,
-    pub input: Option<OwnedFd>,
-    pub outputs: Vec<Output>,
+    pub stdio: Stdio,
     /// What stacks its layers.
     pub driver: Driver,
     /// fuse-overlayfs.
@@ -32,9 +26,9 @@ pub struct Running {
 
 /// Starts the program; where the kernel turns out not to stack the layers, once more with fuse-overlayfs, if that is wanted
 /// and there.
-pub fn start(orders: &Orders, passed: Option<PassedStreams>) -> Result<Running, StartFailure> {
+pub fn start(orders: &Orders) -> Result<Running, StartFailure> {
     let rootfs = &orders.launch.rootfs;
-    match attempt(orders, rootfs.driver, passed.as_ref()) {
+    match attempt(orders, rootfs.driver) {
         Err(StartFailure::Setup(error))
             if rootfs.may_fall_back
                 && rootfs.driver == Driver::Overlay
@@ -44,7 +38,7 @@ pub fn start(orders: &Orders, passed: Option<PassedStreams>) -> Result<Running, 
             tracing::warn!(%error, "start once more, with fuse-overlayfs");
             // The network helper of the first attempt holds the ports.
             process::end_all_others();
-            let running = attempt(orders, Driver::FuseOverlayfs, passed.as_ref())?;
+            let running = attempt(orders, Driver::FuseOverlayfs)?;
             remember(orders, &error);
             Ok(running)
         }
@@ -63,11 +57,7 @@ fn remember(orders: &Orders, error: &SetupError) {
     }
 }
 
-fn attempt(
-    orders: &Orders,
-    driver: Driver,
-    passed: Option<&PassedStreams>,
-) -> Result<Running, StartFailure> {
+fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
     let spec = orders.launch.spec.process().as_ref();
     let program = spec.and_then(|process| process.args().as_ref()?.first().cloned());
     let program = program.unwrap_or_default();
@@ -83,27 +73,24 @@ fn attempt(
             (Some(mounted.tree), mounted.daemon)
         }
     };
-    let (streams, input, outputs) = match passed {
-        _ if has_terminal => (Streams::Terminal, None, Vec::new()),
+    let (streams, stdio) = match &orders.passed {
+        _ if has_terminal => (Streams::Terminal, Stdio::nothing()),
         Some(passed) => {
             let streams = passed.streams().map_err(failure("pass the streams on"))?;
-            (streams, None, Vec::new())
+            (streams, Stdio::nothing())
         }
-        None => pipes(orders.open_stdin).map_err(failure("make pipes"))?,
+        None => Stdio::pipes(orders.open_stdin).map_err(failure("make pipes"))?,
     };
     let (init, filter, master) = become_ready(orders, root, streams)?;
     let mut running = Running {
         init,
-        terminal: None,
-        input,
-        outputs,
+        stdio,
         driver,
         daemon,
     };
     if has_terminal {
         let master = master.ok_or(StartFailure::Setup(SetupError::Ended { code: -1 }))?;
-        running
-            .use_terminal(master, orders.terminal_size)
+        running.stdio = Stdio::terminal(master, orders.terminal_size)
             .map_err(failure("prepare the terminal"))?;
     }
     running
@@ -111,19 +98,6 @@ fn attempt(
         .execute(&program, filter.as_ref())
         .map_err(StartFailure::Setup)?;
     Ok(running)
-}
-
-impl Running {
-    fn use_terminal(&mut self, master: OwnedFd, size: Option<(u16, u16)>) -> io::Result<()> {
-        socket::set_nonblocking(master.as_fd())?;
-        if let Some(size) = size {
-            let _ = terminal::set_size(master.as_fd(), size);
-        }
-        self.input = Some(master.try_clone()?);
-        self.outputs = vec![Output::new(Stream::Stdout, master.try_clone()?)];
-        self.terminal = Some(master);
-        Ok(())
-    }
 }
 
 /// The network helper starts, and the system call filter is compiled, while init sets the root up.
@@ -148,34 +122,4 @@ fn become_ready(
         helper.finish(&orders.directory)?;
     }
     Ok((init, filter, master))
-}
-
-/// The program's ends, the input's and the outputs' ends of ours, which do not block.
-fn pipes(open_stdin: bool) -> io::Result<(Streams, Option<OwnedFd>, Vec<Output>)> {
-    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from);
-    let (stdin, input) = match open_stdin {
-        true => pipe().map(|(read, write)| (Some(read), Some(write)))?,
-        false => (None, None),
-    };
-    let (out_source, stdout) = pipe()?;
-    let (err_source, stderr) = pipe()?;
-    for end in [Some(&out_source), Some(&err_source), input.as_ref()]
-        .into_iter()
-        .flatten()
-    {
-        socket::set_nonblocking(end.as_fd())?;
-    }
-    let outputs = vec![
-        Output::new(Stream::Stdout, out_source),
-        Output::new(Stream::Stderr, err_source),
-    ];
-    Ok((
-        Streams::Pipes {
-            stdin,
-            stdout,
-            stderr,
-        },
-        input,
-        outputs,
-    ))
 }

@@ -2,19 +2,25 @@
 
 mod begin;
 mod client;
+mod exec;
 mod finish;
 mod input;
+mod life;
 mod log;
 mod network;
 mod output;
 mod passthrough;
 mod protocol;
+mod requests;
+mod stdio;
 mod supervise;
+mod tell;
 mod watch;
 
 pub use log::{JOURNAL_SOCKET, LogEntry, LogOrders, LogReader, Reach};
 pub use network::{NetworkOrders, PublishedPort};
 pub use protocol::{
-    Attach, CHUNK, Connection, FromMonitor, Reply, Request, StartFailure, Stream, VERSION,
+    Attach, CHUNK, Connection, ExecOrders, FromMonitor, Reply, Request, StartFailure, Stream,
+    VERSION,
 };
 pub use supervise::{Birth, Orders, run};

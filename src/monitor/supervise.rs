@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::sched::CloneFlags;
@@ -11,20 +12,22 @@ use rustix::process::Pid;
 
 use super::begin::{self, Running};
 use super::client::Client;
+use super::exec::Exec;
 use super::finish::abandon;
-use super::input::Input;
+use super::life::Wish;
 use super::log::{LogOrders, LogWriter};
 use super::network::NetworkOrders;
-use super::output::Output;
 use super::passthrough::PassedStreams;
-use super::protocol::{Attach, Reply, StartFailure};
-use crate::container::{ContainerId, LockedRecord, LogDriver, RunState};
+use super::protocol::{Attach, Reply, StartFailure, VERSION};
+use super::stdio::Stdio;
+use crate::container::{ContainerId, Event, LockedRecord, LogDriver, RunState, Settings};
 use crate::paths::Paths;
 use crate::runtime::cgroup;
 use crate::runtime::execute::{Init, Launch};
 use crate::runtime::home::{self, Gate};
 use crate::sys::process::{self, Forked, ProcessName};
 use crate::sys::signal::Signals;
+use crate::sys::timer::{Alarm, Moment};
 use crate::sys::{namespace, role, socket};
 
 /// What the monitor is told when it is born.
@@ -37,9 +40,15 @@ pub struct Orders {
     /// What connects the container's network; None: nothing does, or it is the host's.
     pub network: Option<NetworkOrders>,
     pub log: LogOrders,
+    /// The client's streams, where the program gets them itself; the monitor takes them when it is born.
+    pub passed: Option<PassedStreams>,
     /// Keep the program's standard input open.
     pub open_stdin: bool,
     pub auto_remove: bool,
+    /// What may change later.
+    pub settings: Settings,
+    /// What its events have in common.
+    pub identity: Event,
     /// The size of the client's terminal.
     pub terminal_size: Option<(u16, u16)>,
     /// What the client that starts it wants.
@@ -56,17 +65,15 @@ pub struct Birth {
 
 /// Runs in the role that entered the home namespace: leaves the session, forks the monitor into a pid namespace of its own
 /// (when it is killed, the kernel ends everything below it), and ends.
-pub fn run(orders: Orders, birth: Birth) -> i32 {
+pub fn run(mut orders: Orders, birth: Birth) -> i32 {
     let _ = rustix::process::setsid();
-    // Its streams are still the client's.
-    let passed = match orders.log.driver {
-        LogDriver::Passthrough => PassedStreams::own().map(Some),
-        _ => Ok(None),
-    };
-    let passed = match passed {
-        Ok(passed) => passed,
-        Err(error) => return refuse(birth.client, "pass the streams on", &error),
-    };
+    if orders.log.driver == LogDriver::Passthrough {
+        // These are the client's still.
+        match PassedStreams::own() {
+            Ok(passed) => orders.passed = Some(passed),
+            Err(error) => return refuse(birth.client, "pass the streams on", &error),
+        }
+    }
     let detached = process::detach_standard_streams()
         .and_then(|()| namespace::leave(CloneFlags::CLONE_NEWPID));
     if let Err(error) = detached {
@@ -78,7 +85,7 @@ pub fn run(orders: Orders, birth: Birth) -> i32 {
             birth.gate.wait();
             0
         }
-        Ok(Forked::Child) => supervise(orders, birth, passed),
+        Ok(Forked::Child) => supervise(orders, birth),
         Err(error) => refuse(birth.client, "fork the monitor", &error),
     }
 }
@@ -92,13 +99,13 @@ fn refuse(client: OwnedFd, operation: &str, error: &io::Error) -> i32 {
     125
 }
 
-fn supervise(orders: Orders, birth: Birth, passed: Option<PassedStreams>) -> i32 {
+fn supervise(orders: Orders, birth: Birth) -> i32 {
     role::set(&format!("monitor {}", orders.name));
     let _ = rustix::process::chdir("/");
     tracing::debug!(id = %orders.id, "begin");
     let mut client = Client::new(birth.client);
-    let begun = Monitor::begin(orders, birth.gate, passed);
-    let (mut monitor, started) = match begun {
+    let begun = Monitor::begin(orders, birth.gate);
+    let mut monitor = match begun {
         Ok(begun) => begun,
         Err(failure) => {
             client.reply(&Reply::Failed(failure));
@@ -111,15 +118,10 @@ fn supervise(orders: Orders, birth: Birth, passed: Option<PassedStreams>) -> i32
     client.reply(&Reply::Started);
     monitor.clients.push(client);
     process::trim_memory();
-    let code = monitor.watch(started);
+    let code = monitor.live();
     tracing::debug!(code, "the program ended");
     monitor.end(code);
     0
-}
-
-/// What begin hands to the loop: the sources of output.
-pub(super) struct Started {
-    pub outputs: Vec<Output>,
 }
 
 pub(super) struct Monitor {
@@ -127,17 +129,37 @@ pub(super) struct Monitor {
     pub locked: Option<LockedRecord>,
     pub state: RunState,
     pub init: Init,
+    /// Of the container's own program.
+    pub stdio: Stdio,
     /// Serves the root filesystem, if the kernel does not.
     pub daemon: Option<Pid>,
     /// What ended the container before its program did.
     pub failure: Option<&'static str>,
-    pub input: Input,
-    /// The terminal's master, for its size.
-    pub terminal: Option<OwnedFd>,
+    /// The program's exit code, once it has ended.
+    pub code: Option<i32>,
+    pub settings: Settings,
+    /// What is to follow the program's end.
+    pub wish: Wish,
+    /// When the program began.
+    pub begun: Moment,
+    /// Before the last start again.
+    pub pause: Duration,
+    /// Between two runs.
+    pub resting: bool,
+    /// The last start failed: its end is recorded.
+    pub start_failed: bool,
+    /// Made when it is first set.
+    pub alarm: Option<Alarm>,
+    /// Programs executed beside it.
+    pub execs: Vec<Exec>,
+    /// How many there have been.
+    pub exec_number: u64,
     pub clients: Vec<Client>,
     pub listener: OwnedFd,
     pub signals: Signals,
     pub log: LogWriter,
+    /// What the loop reads into.
+    pub buffer: Vec<u8>,
 }
 
 pub(super) fn failure(operation: &str) -> impl Fn(io::Error) -> StartFailure {
@@ -149,11 +171,7 @@ pub(super) fn failure(operation: &str) -> impl Fn(io::Error) -> StartFailure {
 }
 
 impl Monitor {
-    fn begin(
-        orders: Orders,
-        gate: Gate,
-        passed: Option<PassedStreams>,
-    ) -> Result<(Monitor, Started), StartFailure> {
+    fn begin(orders: Orders, gate: Gate) -> Result<Monitor, StartFailure> {
         let locked = LockedRecord::acquire(&orders.directory)
             .map_err(failure("lock the container's record"))?;
         let locked = locked.ok_or_else(|| StartFailure::Running {
@@ -165,46 +183,54 @@ impl Monitor {
         let state = RunState {
             run,
             monitor,
-            init: 0,
-            started: String::new(),
-            driver: String::new(),
-            code: None,
+            protocol: VERSION,
+            ..RunState::default()
         };
         locked
             .write(&state)
             .map_err(failure("write the run state"))?;
-        let (listener, log, running) = Monitor::set_out(&orders, monitor, gate, passed)
+        let (listener, log, running) = Monitor::set_out(&orders, monitor, gate)
             .inspect_err(|error| abandon(&orders, &locked, &state, error))?;
         let Running {
             init,
-            terminal,
-            input,
-            outputs,
+            stdio,
             driver,
             daemon,
         } = running;
         let mut monitor = Monitor {
-            input: Input::new(input),
+            stdio,
             daemon,
             failure: None,
+            code: None,
+            settings: orders.settings.clone(),
+            wish: Wish::default(),
+            begun: Moment::now(),
+            pause: Duration::ZERO,
+            resting: false,
+            start_failed: false,
+            alarm: None,
+            execs: Vec::new(),
+            exec_number: 0,
             locked: Some(locked),
             clients: Vec::new(),
             orders,
             state,
             init,
-            terminal,
             listener,
             signals,
             log,
+            buffer: Vec::new(),
         };
         monitor.state.init = monitor.init.host_pid;
         monitor.state.driver = driver.name().to_owned();
         monitor.state.started = Timestamp::now().to_string();
-        let locked = monitor.locked.as_ref().expect("set above");
-        locked
-            .write(&monitor.state)
-            .map_err(failure("write the run state"))?;
-        Ok((monitor, Started { outputs }))
+        monitor.write_state();
+        monitor.unmark_stopped();
+        if monitor.orders.attach != Attach::default() {
+            monitor.emit("attach", &[]);
+        }
+        monitor.emit("start", &[]);
+        Ok(monitor)
     }
 
     /// Everything that can fail once the record says that there is a monitor.
@@ -212,7 +238,6 @@ impl Monitor {
         orders: &Orders,
         monitor: ProcessName,
         gate: Gate,
-        passed: Option<PassedStreams>,
     ) -> Result<(OwnedFd, LogWriter, Running), StartFailure> {
         let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));
         let listener = listener.map_err(failure("listen on the monitor's socket"))?;
@@ -230,6 +255,6 @@ impl Monitor {
         if founder {
             home::record(&orders.paths, monitor).map_err(failure("record the home namespace"))?;
         }
-        Ok((listener, log, begin::start(orders, passed)?))
+        Ok((listener, log, begin::start(orders)?))
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::cli::status;
-use crate::container::{ContainerConfig, HostConfig, LogSettings, MountConfig, Status};
+use crate::container::{ContainerConfig, HostConfig, MountConfig, RestartPolicy, Settings, Status};
 use crate::engine::ContainerSummary;
 use crate::net::ports::PortSpec;
 
@@ -23,7 +23,6 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
     let directory = &container.record.directory;
     let file = |name: &str| directory.join(name).to_string_lossy().into_owned();
     let mut arguments = config.arguments().into_iter();
-    let log = container.record.settings().unwrap_or_default().log;
     let mut document = json!({
         "Id": container.record.id.as_str(),
         "Created": config.created,
@@ -34,16 +33,16 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
         "ResolvConfPath": file("resolv.conf"),
         "HostnamePath": file("hostname"),
         "HostsPath": file("hosts"),
-        "LogPath": log_path(container, &log),
+        "LogPath": log_path(container),
         "Name": format!("/{}", container.name),
-        "RestartCount": 0,
+        "RestartCount": container.record.last_run().map_or(0, |run| run.restarts),
         "Driver": driver(container),
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": null,
-        "HostConfig": host_config(config, &log),
+        "HostConfig": host_config(config, &container.settings),
         "GraphDriver": graph_driver(container, place),
         "Mounts": config.host.mounts.iter().map(mount_point).collect::<Vec<_>>(),
         "Config": program(config),
@@ -62,7 +61,16 @@ fn state(container: &ContainerSummary) -> Value {
     let begun = last.map_or_else(|| NEVER.to_owned(), |run| run.started);
     let (pid, code, error, started, finished) = match status {
         Status::Created => (0, 0, "", NEVER, NEVER),
-        Status::Running(run) => (run.init, 0, "", run.started.as_str(), NEVER),
+        Status::Running(run) | Status::Paused(run) => {
+            (run.init, 0, "", run.started.as_str(), NEVER)
+        }
+        Status::Restarting(run, exit) => (
+            0,
+            exit.code,
+            exit.error.as_str(),
+            run.started.as_str(),
+            exit.finished.as_str(),
+        ),
         Status::Exited(exit) => (
             0,
             exit.code,
@@ -81,8 +89,8 @@ fn state(container: &ContainerSummary) -> Value {
     json!({
         "Status": status::state(status),
         "Running": status.is_running(),
-        "Paused": false,
-        "Restarting": false,
+        "Paused": matches!(status, Status::Paused(_)),
+        "Restarting": matches!(status, Status::Restarting(..)),
         "OOMKilled": false,
         "Dead": false,
         "Pid": pid,
@@ -94,14 +102,23 @@ fn state(container: &ContainerSummary) -> Value {
 }
 
 /// Empty where there is no file, as in docker.
-fn log_path(container: &ContainerSummary, log: &LogSettings) -> String {
+fn log_path(container: &ContainerSummary) -> String {
+    let log = &container.settings.log;
     match log.driver.has_file() {
         true => container.record.log(log).to_string_lossy().into_owned(),
         false => String::new(),
     }
 }
 
-fn host_config(config: &ContainerConfig, log: &LogSettings) -> Value {
+fn restart_policy(policy: RestartPolicy) -> Value {
+    let most = match policy {
+        RestartPolicy::OnFailure { most } => most,
+        _ => 0,
+    };
+    json!({"Name": policy.name(), "MaximumRetryCount": most})
+}
+
+fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
     let host = &config.host;
     let binds: Vec<String> = host
         .mounts
@@ -124,10 +141,10 @@ fn host_config(config: &ContainerConfig, log: &LogSettings) -> Value {
     json!({
         "Binds": if binds.is_empty() { Value::Null } else { binds.into() },
         "ContainerIDFile": "",
-        "LogConfig": {"Type": log.driver.name(), "Config": log.options},
+        "LogConfig": {"Type": settings.log.driver.name(), "Config": settings.log.options},
         "NetworkMode": host.network,
         "PortBindings": bindings(host),
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": restart_policy(settings.restart),
         "AutoRemove": host.auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": null,

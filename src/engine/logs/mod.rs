@@ -14,7 +14,7 @@ use self::journal::JournalReader;
 use self::watch::Watch;
 use super::request::LogsRequest;
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, LogDriver, LogSource, Record, Status};
+use crate::container::{ContainerConfig, LogDriver, LogSettings, LogSource, Record};
 use crate::monitor::{JOURNAL_SOCKET, LogEntry, LogOrders, LogReader, Reach};
 
 /// Whose line it is.
@@ -114,13 +114,9 @@ impl Engine {
         &self,
         record: &Record,
         config: &ContainerConfig,
+        log: &LogSettings,
         name: &str,
     ) -> Result<LogOrders, EngineError> {
-        let settings = record.settings().map_err(EngineError::file(
-            "read the settings of the container in",
-            &record.directory,
-        ))?;
-        let log = settings.log;
         let options = log.options()?;
         let streams_on_terminal = || {
             let (stdin, stdout) = (std::io::stdin(), std::io::stdout());
@@ -138,7 +134,7 @@ impl Engine {
         }
         Ok(LogOrders {
             driver: log.driver,
-            path: record.log(&log),
+            path: record.log(log),
             max_size: options.max_size,
             max_file: options.max_file,
             attributes: options.attributes(LogSource { config, name }),
@@ -174,7 +170,7 @@ impl Source {
         show: &mut Show<'_>,
     ) -> Result<ControlFlow<()>, EngineError> {
         // Asked before the last read: what was written before the end is then read for sure.
-        let running = follow && matches!(self.record.status(), Ok(Status::Running(_)));
+        let running = follow && self.record.status().is_ok_and(|status| status.is_running());
         let label = LogLabel {
             number: self.number,
             id: self.record.id.as_str(),

@@ -8,7 +8,6 @@ use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::{Reading, Source};
-use crate::container::Status;
 use crate::engine::EngineError;
 use crate::sys::poll::{Interest, PollSet};
 
@@ -57,10 +56,8 @@ impl Watch {
     /// A monitor that is killed changes no file: its end is waited for too.
     pub fn wait(&self, sources: &[Source], limit: Option<Duration>) -> Result<(), EngineError> {
         let monitors = sources.iter().filter(|source| !source.ended).map(|source| {
-            let Ok(Status::Running(run)) = source.record.status() else {
-                return None;
-            };
-            run.monitor.open().ok().flatten()
+            let status = source.record.status().ok()?;
+            status.live()?.monitor.open().ok().flatten()
         });
         let monitors: Vec<_> = monitors.collect();
         // Ended since the last look.

@@ -70,13 +70,13 @@ pub enum FilterError {
     },
 }
 
-fn split(text: &str) -> Result<(String, &str), FilterError> {
+pub(super) fn split(text: &str) -> Result<(String, &str), FilterError> {
     let (key, value) = text.split_once('=').ok_or(FilterError::Form)?;
     Ok((key.trim().to_ascii_lowercase(), value.trim()))
 }
 
 impl LabelFilter {
-    fn parse(text: &str) -> LabelFilter {
+    pub(super) fn parse(text: &str) -> LabelFilter {
         match text.split_once('=') {
             Some((key, value)) => LabelFilter {
                 key: key.to_owned(),
