@@ -9,6 +9,7 @@ use super::error::CliError;
 use super::ui::Ui;
 use crate::engine::request::CreateRequest;
 
+mod health;
 mod identity;
 mod logging;
 mod network;
@@ -16,6 +17,7 @@ mod process;
 mod security;
 mod storage;
 
+pub use health::HealthFlags;
 pub use process::{environment, restart_policy};
 
 #[derive(Args, Debug)]
@@ -34,6 +36,8 @@ pub struct ContainerFlags {
     network: network::NetworkFlags,
     #[command(flatten)]
     logging: logging::LoggingFlags,
+    #[command(flatten)]
+    health: HealthFlags,
     #[command(flatten)]
     security: security::SecurityFlags,
 
@@ -76,6 +80,7 @@ impl ContainerFlags {
             pull: value("--pull", &self.pull)?,
             quiet_pull: self.quiet,
             platform: self.platform,
+            health: self.health.parse()?,
             ..CreateRequest::default()
         };
         self.identity.apply(&mut request)?;

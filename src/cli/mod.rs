@@ -75,7 +75,10 @@ impl Invocation {
         let config = self.settings(&paths)?;
         let log_file = config.log_file.as_deref();
         trace::start(&config.log_level, log_file).map_err(|error| CliError::failed(&error))?;
-        Ok(Engine::new(paths, config).with_docker_directory(self.global.config.clone()))
+        let ui = Ui::from_environment();
+        Ok(Engine::new(paths, config)
+            .with_docker_directory(self.global.config.clone())
+            .with_warnings(move |text| ui.warning(text)))
     }
 
     /// Files, environment, flags: each over the one before.

@@ -1,7 +1,7 @@
 //! `update`.
 
 use super::Invocation;
-use super::container_flags::restart_policy;
+use super::container_flags::{HealthFlags, restart_policy};
 use super::error::CliError;
 use crate::container::SettingsChange;
 
@@ -12,12 +12,15 @@ pub struct Args {
     /// Start it again when it ends: no, on-failure[:N], always, unless-stopped
     #[arg(long, value_name = "POLICY")]
     restart: Option<String>,
+    #[command(flatten)]
+    health: HealthFlags,
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let restart = args.restart.as_deref();
     let change = SettingsChange {
         restart: restart.map(restart_policy).transpose()?,
+        health: args.health.parse()?,
     };
     if change == SettingsChange::default() {
         return Err(CliError::usage(

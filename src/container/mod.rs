@@ -4,6 +4,7 @@ mod config;
 mod event;
 mod event_log;
 mod exit;
+mod health;
 mod id;
 mod log;
 mod name;
@@ -16,6 +17,9 @@ pub use config::{ContainerConfig, HostConfig, MountConfig, ProcessConfig, Ulimit
 pub use event::{Event, EventKind};
 pub use event_log::{EventLog, EventReader, EventWatch};
 pub use exit::ExitRecord;
+pub use health::{
+    Health, HealthAction, HealthActionError, HealthCheck, HealthResult, HealthStatus,
+};
 pub use id::{ContainerId, ContainerIdError};
 pub use log::{
     LogAttributes, LogDriver, LogDriverError, LogOptionError, LogOptions, LogSettings, LogSource,

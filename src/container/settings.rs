@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::health::HealthCheck;
 use super::log::LogSettings;
 
 const FILE: &str = "settings.json";
@@ -19,6 +20,9 @@ const FILE: &str = "settings.json";
 pub struct Settings {
     pub restart: RestartPolicy,
     pub log: LogSettings,
+    /// None: neither image nor flags say anything of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
     /// The user ended it: `unless-stopped` does not start it again at the next boot.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
@@ -29,6 +33,8 @@ pub struct Settings {
 #[serde(default)]
 pub struct SettingsChange {
     pub restart: Option<RestartPolicy>,
+    /// What it says goes over what is there.
+    pub health: Option<HealthCheck>,
 }
 
 /// When an ended container is started again by its own monitor.
@@ -72,6 +78,10 @@ impl Settings {
     pub fn change(&mut self, change: &SettingsChange) {
         if let Some(restart) = change.restart {
             self.restart = restart;
+        }
+        if let Some(health) = &change.health {
+            let before = self.health.take().unwrap_or_default();
+            self.health = Some(before.with(health));
         }
     }
 

@@ -7,7 +7,9 @@ use jiff::Timestamp;
 
 use super::request::{PsRequest, Status as StatusWord};
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, ContainerId, Record, Settings, Status};
+use crate::container::{
+    ContainerConfig, ContainerId, Health, HealthCheck, Record, Settings, Status,
+};
 use crate::monitor::PublishedPort;
 
 /// Bytes of a container.
@@ -26,6 +28,8 @@ pub struct ContainerSummary {
     pub name: String,
     pub config: ContainerConfig,
     pub settings: Settings,
+    /// What the checks of the present or last run have said; None: it was not checked.
+    pub health: Option<Health>,
     pub status: Status,
     /// The host's ports that lead into it now.
     pub ports: Vec<PublishedPort>,
@@ -53,6 +57,14 @@ impl ContainerSummary {
             Status::Created | Status::Running(_) | Status::Paused(_) | Status::Restarting(..) => {
                 None
             }
+        }
+    }
+
+    /// Docker's word for its health.
+    pub fn health_word(&self) -> &'static str {
+        match &self.health {
+            Some(health) if self.status.is_running() => health.status.name(),
+            _ => "none",
         }
     }
 
@@ -96,8 +108,12 @@ impl Engine {
             path: record.path("settings.json"),
             source,
         })?;
+        let checked = settings.health.as_ref().and_then(HealthCheck::program);
+        let run = checked.and_then(|_| record.last_run());
+        let health = run.and_then(|run| Health::read(&record.directory, run.run));
         Ok(ContainerSummary {
             settings,
+            health,
             ports,
             record,
             name,

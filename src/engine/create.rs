@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use oci_spec::image::ImageConfiguration;
@@ -15,10 +16,10 @@ use super::request::{
 use super::{Engine, EngineError};
 use crate::config::{Config, NetworkDefault};
 use crate::container::{
-    ContainerConfig, ContainerId, ContainerName, CreatorLock, HostConfig, LogDriver, LogSettings,
-    MountConfig, ProcessConfig, Record, Settings, UlimitConfig,
+    ContainerConfig, ContainerId, ContainerName, CreatorLock, HealthCheck, HostConfig, LogDriver,
+    LogSettings, MountConfig, ProcessConfig, Record, Settings, UlimitConfig,
 };
-use crate::image::{Image, ImageError, is_builtin};
+use crate::image::{Healthcheck, Image, ImageError, is_builtin};
 
 /// Docker's /dev/shm.
 const SHM_SIZE: u64 = 64 << 20;
@@ -44,7 +45,7 @@ impl Engine {
         config.host.starts_at_once = starts_at_once;
         let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
         config.name = name.to_string();
-        let settings = settings(request, &self.config)?;
+        let settings = settings(request, image, &self.config)?;
         let cidfile = request.cidfile.as_deref().map(CidFile::claim).transpose()?;
         let store = self.images()?;
         // From here to the record nobody may collect the image's layers.
@@ -132,12 +133,35 @@ fn container_config(
     })
 }
 
-fn settings(request: &CreateRequest, config: &Config) -> Result<Settings, EngineError> {
+fn settings(
+    request: &CreateRequest,
+    image: &Image,
+    config: &Config,
+) -> Result<Settings, EngineError> {
+    let of_image = image.healthcheck.as_ref().map(health_check);
+    let health = match (of_image, &request.health) {
+        (Some(of_image), Some(flags)) => Some(of_image.with(flags)),
+        (of_image, flags) => of_image.or_else(|| flags.clone()),
+    };
     Ok(Settings {
         restart: request.restart,
         log: log_settings(request, config)?,
+        health,
         ..Settings::default()
     })
+}
+
+fn health_check(of_image: &Healthcheck) -> HealthCheck {
+    let time = |nanoseconds: u64| (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds));
+    HealthCheck {
+        test: of_image.test.clone(),
+        interval: time(of_image.interval),
+        timeout: time(of_image.timeout),
+        start_period: time(of_image.start_period),
+        start_interval: time(of_image.start_interval),
+        retries: Some(of_image.retries),
+        on_failure: None,
+    }
 }
 
 fn hostname(request: &CreateRequest, id: &ContainerId, network: NetworkMode) -> String {

@@ -35,10 +35,11 @@ pub use worker::RoleFailure;
 
 pub use crate::monitor::PublishedPort;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use crate::config::Config;
-use crate::container::{Containers, Status};
+use crate::container::Containers;
 use crate::image::Store;
 use crate::paths::Paths;
 use crate::runtime::home::Home;
@@ -51,6 +52,10 @@ pub struct Engine {
     /// Where docker's `config.json` with registry credentials is, if not where docker has it.
     docker_directory: Option<PathBuf>,
     containers: Containers,
+    /// Told what the user should know although the verb goes on.
+    warn: Box<dyn Fn(&str)>,
+    /// Something is said once.
+    has_warned: Cell<bool>,
 }
 
 impl Engine {
@@ -61,6 +66,16 @@ impl Engine {
             config,
             docker_directory: None,
             containers,
+            warn: Box::new(|_| {}),
+            has_warned: Cell::new(false),
+        }
+    }
+
+    /// With somebody who listens to warnings.
+    pub fn with_warnings(self, warn: impl Fn(&str) + 'static) -> Engine {
+        Engine {
+            warn: Box::new(warn),
+            ..self
         }
     }
 
@@ -91,9 +106,9 @@ impl Engine {
     /// Asked only where the record of the home namespace was lost.
     fn living_monitors(&self) -> Vec<ProcessName> {
         let records = self.containers.all().unwrap_or_default();
-        let running = records.iter().filter_map(|record| match record.status() {
-            Ok(Status::Running(state)) => Some(state.monitor),
-            _ => None,
+        let running = records.iter().filter_map(|record| {
+            let status = record.status().ok()?;
+            status.live().map(|state| state.monitor)
         });
         running.collect()
     }

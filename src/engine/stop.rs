@@ -177,7 +177,7 @@ pub(super) fn own_signal(config: &ContainerConfig) -> Signal {
 }
 
 /// None: for ever.
-fn grace(config: &ContainerConfig, timeout: StopTimeout) -> Option<Duration> {
+pub(super) fn grace(config: &ContainerConfig, timeout: StopTimeout) -> Option<Duration> {
     match timeout {
         StopTimeout::Seconds(seconds) => Some(Duration::from_secs(u64::from(seconds))),
         StopTimeout::Forever => None,

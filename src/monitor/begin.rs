@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::process::Pid;
 
+use super::fault;
 use super::protocol::StartFailure;
 use super::stdio::Stdio;
 use super::supervise::{Orders, failure};
@@ -93,10 +94,12 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
         running.stdio = Stdio::terminal(master, orders.terminal_size)
             .map_err(failure("prepare the terminal"))?;
     }
+    fault::step("ready");
     running
         .init
         .execute(&program, filter.as_ref())
         .map_err(StartFailure::Setup)?;
+    fault::step("executed");
     Ok(running)
 }
 
@@ -107,6 +110,7 @@ fn become_ready(
     streams: Streams,
 ) -> Result<(Init, Option<Program>, Option<OwnedFd>), StartFailure> {
     let init = Init::spawn(&orders.launch, root, streams).map_err(StartFailure::Setup)?;
+    fault::step("cloned");
     let helper = match (&orders.network, &init.network_namespace) {
         (Some(network), Some(namespace)) => Some(network.begin(namespace.as_fd())?),
         _ => None,

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::fault;
 use super::protocol::StartFailure;
 use super::supervise::{Monitor, Orders};
 use crate::container::{Containers, ExitRecord, LockedRecord, Record, RunState};
@@ -20,6 +21,7 @@ impl Monitor {
     /// The exit becomes visible, then known to the clients; only then the kernel's teardown of the namespaces begins.
     pub(super) fn end(mut self, code: i32) {
         let code = self.code_of_end(code);
+        fault::step("ended");
         let _ = self.log.finish();
         // Whoever reads them waits for their end.
         self.orders.passed = None;
@@ -31,6 +33,7 @@ impl Monitor {
         if discarded.is_none() {
             self.record_end(code);
         }
+        fault::step("exit recorded");
         if !self.state.restarting && !self.start_failed {
             self.emit_die(code);
         }
@@ -39,6 +42,7 @@ impl Monitor {
         }
         self.clients.iter_mut().for_each(|client| client.end(code));
         let _ = std::fs::remove_file(self.orders.paths.monitor_socket(self.orders.id.as_str()));
+        fault::step("exit told");
         self.linger();
         // Closing the namespaces unmounts the root, which may take a while: nobody waits for it.
         self.init.mount_namespace = None;
@@ -49,6 +53,7 @@ impl Monitor {
         if let Some(rubbish) = discarded {
             let _ = remove_path(&rubbish);
         }
+        fault::step("torn down");
         // The lock goes last: whoever sees it free may use the directory.
         drop(self.locked.take());
     }

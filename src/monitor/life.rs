@@ -92,6 +92,8 @@ impl Monitor {
             client.end(code);
         }
         self.stdio = Stdio::nothing();
+        self.checks = None;
+        self.kill_at = None;
     }
 
     /// Serves clients until it is time; `false` if a user does not want the container any more.
@@ -145,6 +147,7 @@ impl Monitor {
         self.state.started = Timestamp::now().to_string();
         self.begun = Moment::now();
         self.write_state();
+        self.begin_checks();
         self.emit("start", &[]);
         self.tell_restarters(&Reply::Started);
         Ok(())

@@ -3,7 +3,9 @@
 mod begin;
 mod client;
 mod exec;
+mod fault;
 mod finish;
+mod health;
 mod input;
 mod life;
 mod log;

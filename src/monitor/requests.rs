@@ -103,7 +103,7 @@ impl Monitor {
         }
     }
 
-    fn signal(&mut self, number: i32) -> Result<(), String> {
+    pub(super) fn signal(&mut self, number: i32) -> Result<(), String> {
         if self.resting {
             return Err("container is restarting: no program runs now".to_owned());
         }
@@ -171,6 +171,9 @@ impl Monitor {
     fn update(&mut self, change: &SettingsChange) -> Result<(), String> {
         self.settings.change(change);
         self.write_settings()?;
+        if change.health.is_some() && !self.resting {
+            self.renew_checks();
+        }
         self.emit("update", &[]);
         Ok(())
     }

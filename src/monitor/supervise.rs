@@ -13,7 +13,9 @@ use rustix::process::Pid;
 use super::begin::{self, Running};
 use super::client::Client;
 use super::exec::Exec;
+use super::fault;
 use super::finish::abandon;
+use super::health::Checks;
 use super::life::Wish;
 use super::log::{LogOrders, LogWriter};
 use super::network::NetworkOrders;
@@ -47,6 +49,9 @@ pub struct Orders {
     pub auto_remove: bool,
     /// What may change later.
     pub settings: Settings,
+    /// How bad health ends the program, and how long it has for that; None: for ever.
+    pub stop_signal: i32,
+    pub stop_grace: Option<Duration>,
     /// What its events have in common.
     pub identity: Event,
     /// The size of the client's terminal.
@@ -103,6 +108,7 @@ fn supervise(orders: Orders, birth: Birth) -> i32 {
     role::set(&format!("monitor {}", orders.name));
     let _ = rustix::process::chdir("/");
     tracing::debug!(id = %orders.id, "begin");
+    fault::step("begin");
     let mut client = Client::new(birth.client);
     let begun = Monitor::begin(orders, birth.gate);
     let mut monitor = match begun {
@@ -115,7 +121,9 @@ fn supervise(orders: Orders, birth: Birth) -> i32 {
     client.attach = monitor.orders.attach;
     client.waits = monitor.orders.wait;
     tracing::debug!(pid = monitor.init.host_pid, "the program runs");
+    fault::step("running");
     client.reply(&Reply::Started);
+    fault::step("told");
     monitor.clients.push(client);
     process::trim_memory();
     let code = monitor.live();
@@ -144,6 +152,10 @@ pub(super) struct Monitor {
     pub begun: Moment,
     /// Before the last start again.
     pub pause: Duration,
+    /// Of the container's health, if that is checked.
+    pub checks: Option<Checks>,
+    /// When the program is killed that was asked to end.
+    pub kill_at: Option<Moment>,
     /// Between two runs.
     pub resting: bool,
     /// The last start failed: its end is recorded.
@@ -177,6 +189,7 @@ impl Monitor {
         let locked = locked.ok_or_else(|| StartFailure::Running {
             name: orders.name.clone(),
         })?;
+        fault::step("locked");
         let signals = Signals::watch(&[Signal::SIGCHLD]).map_err(failure("watch for children"))?;
         let run = locked.last().map_or(1, |last| last.run + 1);
         let monitor = ProcessName::own().map_err(failure("read the monitor's own pid"))?;
@@ -189,6 +202,7 @@ impl Monitor {
         locked
             .write(&state)
             .map_err(failure("write the run state"))?;
+        fault::step("recorded");
         let (listener, log, running) = Monitor::set_out(&orders, monitor, gate)
             .inspect_err(|error| abandon(&orders, &locked, &state, error))?;
         let Running {
@@ -206,6 +220,8 @@ impl Monitor {
             wish: Wish::default(),
             begun: Moment::now(),
             pause: Duration::ZERO,
+            checks: None,
+            kill_at: None,
             resting: false,
             start_failed: false,
             alarm: None,
@@ -226,6 +242,7 @@ impl Monitor {
         monitor.state.started = Timestamp::now().to_string();
         monitor.write_state();
         monitor.unmark_stopped();
+        monitor.begin_checks();
         if monitor.orders.attach != Attach::default() {
             monitor.emit("attach", &[]);
         }
@@ -245,6 +262,7 @@ impl Monitor {
         if let Some(cgroup) = &orders.launch.cgroup {
             cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
         }
+        fault::step("listening");
         let founder = gate.is_new();
         if !gate.wait() {
             let gone = io::Error::from(io::ErrorKind::BrokenPipe);

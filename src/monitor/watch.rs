@@ -48,6 +48,9 @@ impl Monitor {
     pub(super) fn turn(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
         buffer.resize(socket::MESSAGE_MAX, 0);
+        if self.checks.is_some() || self.kill_at.is_some() {
+            self.tend();
+        }
         for token in self.wait() {
             self.act(token, &mut buffer);
         }
@@ -61,7 +64,11 @@ impl Monitor {
             Token::Child => self.reap(),
             Token::Listener => self.accept(),
             // Whoever set the alarm looks at the clock.
-            Token::Alarm => {}
+            Token::Alarm => {
+                if let Some(alarm) = &mut self.alarm {
+                    alarm.silence();
+                }
+            }
             Token::Output(target, index) => {
                 let _ = self.copy_output(target, index, buffer);
             }
@@ -183,9 +190,11 @@ impl Monitor {
             return false;
         };
         let bytes = &buffer[..length];
-        if target == Target::Program {
+        match (target, &mut self.checks) {
             // A full disk must not stop the program; what could not be logged is lost from the log alone.
-            let _ = self.log.take(stream, bytes);
+            (Target::Program, _) => drop(self.log.take(stream, bytes)),
+            (Target::Exec(number), Some(checks)) => checks.take_output(number, bytes),
+            (Target::Exec(_), None) => {}
         }
         for client in &mut self.clients {
             if client.target == target {
@@ -203,13 +212,13 @@ impl Monitor {
         let reply = match exec.advance() {
             Change::Nothing => return,
             Change::Started => Reply::Started,
-            Change::Failed(failure) => Reply::Failed(failure),
+            Change::Failed(failure) => {
+                self.execs.retain(|exec| exec.number != number);
+                self.end_check(number, -1, &failure.to_string());
+                Reply::Failed(failure)
+            }
         };
-        let failed = reply != Reply::Started;
         self.tell(Target::Exec(number), &reply);
-        if failed {
-            self.execs.retain(|exec| exec.number != number);
-        }
     }
 
     fn tell(&mut self, target: Target, reply: &Reply) {
@@ -225,30 +234,40 @@ impl Monitor {
         let mut at = 0;
         while at < self.execs.len() {
             let exec = &self.execs[at];
-            let target = Target::Exec(exec.number);
+            let number = exec.number;
             if let Some(failure) = exec.died() {
                 tracing::debug!(id = exec.id, "an executed program died in its setup");
-                self.tell(target, &Reply::Failed(failure));
+                self.end_check(number, -1, &failure.to_string());
+                self.tell(Target::Exec(number), &Reply::Failed(failure));
             } else if let Some(code) = exec.code() {
-                tracing::debug!(id = exec.id, code, "an executed program ended");
-                for index in 0..exec.stdio.outputs.len() {
-                    while self.copy_output(target, index, buffer) {}
-                }
-                let id = self.execs[at].id.clone();
-                self.emit(
-                    "exec_die",
-                    &[("execID", id), ("exitCode", code.to_string())],
-                );
-                let clients = self.clients.iter_mut();
-                clients
-                    .filter(|client| client.target == target)
-                    .for_each(|client| client.end(code));
+                self.end_exec(at, code, buffer);
             } else {
                 at += 1;
                 continue;
             }
             self.execs.remove(at);
         }
+    }
+
+    fn end_exec(&mut self, at: usize, code: i32, buffer: &mut [u8]) {
+        let exec = &self.execs[at];
+        let (id, target) = (exec.id.clone(), Target::Exec(exec.number));
+        tracing::debug!(id, code, "an executed program ended");
+        for index in 0..exec.stdio.outputs.len() {
+            while self.copy_output(target, index, buffer) {}
+        }
+        self.end_check(self.execs[at].number, code, "");
+        // A check of the health has none: it is told of by what follows from it.
+        if !id.is_empty() {
+            self.emit(
+                "exec_die",
+                &[("execID", id), ("exitCode", code.to_string())],
+            );
+        }
+        let clients = self.clients.iter_mut();
+        clients
+            .filter(|client| client.target == target)
+            .for_each(|client| client.end(code));
     }
 
     /// Clients that have left: the input that only they could give ends with them.

@@ -48,6 +48,14 @@ impl Alarm {
         })
     }
 
+    /// Reads no more until it is set again.
+    pub fn silence(&mut self) {
+        // One that has not come yet, after all, has nothing to read and stays set.
+        if rustix::io::read(&self.fd, &mut [0u8; 8]).is_ok() {
+            self.set = None;
+        }
+    }
+
     /// Reads from `moment` on; a new moment replaces an old one.
     pub fn set(&mut self, moment: Moment) -> io::Result<()> {
         if self.set == Some(moment) {
@@ -96,8 +104,11 @@ mod tests {
         alarm.set(Moment::now().after(hour)).expect("it can be set");
         assert!(!is_due(&alarm, Duration::ZERO));
         let begun = Moment::now();
+        alarm.silence();
         alarm.set(begun).expect("it can be set");
         assert!(is_due(&alarm, hour));
+        alarm.silence();
+        assert!(!is_due(&alarm, Duration::ZERO));
         assert!(begun.has_come() && !begun.after(hour).has_come());
     }
 }

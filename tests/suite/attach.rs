@@ -8,8 +8,6 @@ use rustix::termios::LocalModes;
 use crate::env::{TestEnv, shared_env, test_env};
 use crate::spellings::words;
 
-const ATTACH: [&str; 2] = ["attach", "container attach"];
-
 fn start(env: &TestEnv, flags: &[&str], script: &str) {
     env.busybox();
     let first = ["run", "-d", "--network", "none", "--name", "box"];
@@ -25,7 +23,7 @@ fn output_and_exit_code_reach_every_client() {
         &["-i"],
         "while ! read -t 1 x; do echo tick; done; echo got $x; exit 5",
     );
-    let mut quiet: Vec<_> = ATTACH
+    let mut quiet: Vec<_> = ["attach", "container attach"]
         .iter()
         .map(|attach| env.spawn(&words(attach, &["--no-stdin", "box"])))
         .collect();
@@ -77,7 +75,7 @@ fn signals_are_forwarded_unless_that_is_switched_off() {
     let env = test_env!();
     let script = "trap 'echo caught' USR1; while :; do echo tick; sleep 0.1; done";
     start(&env, &[], script);
-    for attach in ATTACH {
+    for attach in ["attach", "container attach"] {
         let mut client = env.spawn(&words(attach, &["box"]));
         client.until("tick");
         client.signal(Signal::SIGUSR1);
@@ -95,7 +93,7 @@ fn signals_are_forwarded_unless_that_is_switched_off() {
 fn terminal_is_shared_and_left_by_the_detach_keys() {
     let env = test_env!();
     start(&env, &["-it"], "while read x; do echo got $x; done");
-    for attach in ATTACH {
+    for attach in ["attach", "container attach"] {
         let mut one = env.terminal(&words(attach, &["box"]));
         let mut two = env.terminal(&words(attach, &["--detach-keys", "ctrl-b,q", "box"]));
         one.types("first\n");

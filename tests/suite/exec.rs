@@ -6,8 +6,6 @@ use crate::env::{TestEnv, count, shared_env, test_env};
 use crate::process::eventually;
 use crate::spellings::words;
 
-const EXEC: [&str; 2] = ["exec", "container exec"];
-
 /// A busybox container in the background that does nothing.
 fn idle(env: &TestEnv, flags: &[&str]) {
     env.busybox();
@@ -20,7 +18,7 @@ fn idle(env: &TestEnv, flags: &[&str]) {
 fn program_has_the_containers_namespaces_root_and_variables() {
     let env = shared_env!();
     idle(&env, &["-e", "COLOUR=green", "-w", "/tmp"]);
-    for exec in EXEC {
+    for exec in ["exec", "container exec"] {
         let say =
             "hostname; pwd; echo $COLOUR; ls /proc | grep -c '^1$'; readlink /proc/self/ns/pid";
         let said = env.out(&words(exec, &["box", "sh", "-c", say]));
@@ -57,7 +55,7 @@ fn variables_user_and_directory_are_those_asked_for() {
     let env = shared_env!();
     idle(&env, &["-e", "A=container"]);
     let file = env.file("variables", "B=file\nA=file\n");
-    for exec in EXEC {
+    for exec in ["exec", "container exec"] {
         let ask = |flags: &[&str], script: &str| {
             env.out(&words(
                 exec,
@@ -82,7 +80,7 @@ fn variables_user_and_directory_are_those_asked_for() {
 fn input_is_read_only_with_interactive() {
     let env = shared_env!();
     idle(&env, &[]);
-    for exec in EXEC {
+    for exec in ["exec", "container exec"] {
         for flag in ["-i", "--interactive"] {
             let read = env.command(&words(exec, &[flag, "box", "cat"]));
             assert_eq!(read.input("typed").run().ok().out(), "typed");
@@ -109,7 +107,7 @@ fn both_streams_come_back_apart() {
 fn detached_program_goes_on_without_its_client() {
     let env = shared_env!();
     idle(&env, &[]);
-    for exec in EXEC {
+    for exec in ["exec", "container exec"] {
         for flag in ["-d", "--detach"] {
             let script = "echo here > /mark; sleep 1000";
             assert_eq!(
@@ -156,7 +154,7 @@ fn end_of_the_container_ends_the_client_with_the_code_of_a_kill() {
 fn terminal_is_the_containers_own_and_of_the_callers_size() {
     let env = test_env!();
     idle(&env, &[]);
-    for exec in EXEC {
+    for exec in ["exec", "container exec"] {
         for flags in [&["-it"][..], &["-i", "-t"], &["--interactive", "--tty"]] {
             let rest = [
                 flags,
@@ -190,7 +188,7 @@ fn resize_and_ctrl_c_reach_the_program() {
 fn detach_keys_leave_the_program_running() {
     let env = test_env!();
     idle(&env, &[]);
-    for (exec, seconds) in EXEC.into_iter().zip(["4712", "4713"]) {
+    for (exec, seconds) in [("exec", "4712"), ("container exec", "4713")] {
         let script = format!("echo ready; sleep {seconds}");
         let flags = ["-it", "--detach-keys", "ctrl-a,x", "box"];
         let mut terminal =
@@ -231,7 +229,7 @@ fn privileges_are_the_containers_unless_all_are_asked_for() {
         assert_eq!(status(&[], field), of_init(field), "{field}");
     }
     assert_eq!(status(&["-u", "33"], "CapEff"), "0000000000000000");
-    for exec in EXEC {
+    for exec in ["exec", "container exec"] {
         let script = "sed -n 's/^CapEff:\t//p' /proc/self/status";
         let held = env.out(&words(exec, &["--privileged", "box", "sh", "-c", script]));
         assert!(held.ends_with("ffffffffff"), "{held}");

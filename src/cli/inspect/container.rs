@@ -1,11 +1,15 @@
 //! A container as docker's `inspect` shows it: the same keys, in the same order.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use crate::cli::status;
-use crate::container::{ContainerConfig, HostConfig, MountConfig, RestartPolicy, Settings, Status};
+use crate::container::{
+    ContainerConfig, Health, HealthCheck, HealthResult, HostConfig, MountConfig, RestartPolicy,
+    Settings, Status,
+};
 use crate::engine::ContainerSummary;
 use crate::net::ports::PortSpec;
 
@@ -45,7 +49,7 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
         "HostConfig": host_config(config, &container.settings),
         "GraphDriver": graph_driver(container, place),
         "Mounts": config.host.mounts.iter().map(mount_point).collect::<Vec<_>>(),
-        "Config": program(config),
+        "Config": program(config, &container.settings),
         "NetworkSettings": network(container),
     });
     if let (Some(size), Some(map)) = (container.size, document.as_object_mut()) {
@@ -86,7 +90,7 @@ fn state(container: &ContainerSummary) -> Value {
             NEVER,
         ),
     };
-    json!({
+    let mut state = json!({
         "Status": status::state(status),
         "Running": status.is_running(),
         "Paused": matches!(status, Status::Paused(_)),
@@ -98,6 +102,39 @@ fn state(container: &ContainerSummary) -> Value {
         "Error": error,
         "StartedAt": started,
         "FinishedAt": finished,
+    });
+    if let (Some(health), Some(map)) = (&container.health, state.as_object_mut()) {
+        map.insert("Health".to_owned(), self::health(health));
+    }
+    state
+}
+
+fn health(health: &Health) -> Value {
+    let result = |one: &HealthResult| {
+        json!({
+            "Start": one.start,
+            "End": one.end,
+            "ExitCode": one.code,
+            "Output": one.output,
+        })
+    };
+    json!({
+        "Status": health.status.name(),
+        "FailingStreak": health.failing_streak,
+        "Log": health.results.iter().map(result).collect::<Vec<_>>(),
+    })
+}
+
+/// As docker writes it, in nanoseconds.
+fn health_check(check: &HealthCheck) -> Value {
+    let nanoseconds = |time: Option<Duration>| time.map_or(0, |time| time.as_nanos() as u64);
+    json!({
+        "Test": check.test,
+        "Interval": nanoseconds(check.interval),
+        "Timeout": nanoseconds(check.timeout),
+        "StartPeriod": nanoseconds(check.start_period),
+        "StartInterval": nanoseconds(check.start_interval),
+        "Retries": check.retries.unwrap_or(0),
     })
 }
 
@@ -262,13 +299,13 @@ fn graph_driver(container: &ContainerSummary, place: &Place<'_>) -> Value {
     })
 }
 
-fn program(config: &ContainerConfig) -> Value {
+fn program(config: &ContainerConfig, settings: &Settings) -> Value {
     let process = &config.process;
     let attached = |stream: &str| process.attached.iter().any(|known| known == stream);
     let set = |list: &[String]| -> Map<String, Value> {
         list.iter().map(|key| (key.clone(), json!({}))).collect()
     };
-    json!({
+    let mut program = json!({
         "Hostname": config.hostname,
         "Domainname": "",
         "User": process.user,
@@ -289,7 +326,11 @@ fn program(config: &ContainerConfig) -> Value {
         "Labels": config.labels,
         "StopSignal": process.stop_signal,
         "StopTimeout": process.stop_timeout,
-    })
+    });
+    if let (Some(check), Some(map)) = (&settings.health, program.as_object_mut()) {
+        map.insert("Healthcheck".to_owned(), health_check(check));
+    }
+    program
 }
 
 /// What was asked for: `{"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}`.

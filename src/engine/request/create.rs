@@ -14,7 +14,7 @@ use super::security::SecurityOption;
 use super::signal::Signal;
 use super::ulimit::Ulimit;
 use crate::config::DetachKeys;
-use crate::container::{LogDriver, RestartPolicy};
+use crate::container::{HealthCheck, LogDriver, RestartPolicy};
 
 /// When `create` and `run` ask the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,6 +171,8 @@ pub struct CreateRequest {
     pub tty: bool,
     /// Keep the standard input open.
     pub interactive: bool,
+    /// Over what the image says.
+    pub health: Option<HealthCheck>,
     /// Never with `auto_remove`.
     pub restart: RestartPolicy,
     /// Remove it when it ends (`--rm`).
