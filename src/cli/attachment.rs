@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use super::error::{CliError, Kind};
 use crate::config::DetachKeys;
+use crate::container::LogDriver;
 use crate::engine::request::{RunRequest, Stream};
 use crate::engine::{Foreground, Outcome, Session, StartOptions};
 use crate::monitor::Attach;
@@ -30,8 +31,15 @@ impl Attachment {
             Some(streams) => streams.contains(&stream),
             None => otherwise,
         };
+        // The program reads it itself then, and writes where bryo does not see it.
+        let passthrough = create.log_driver == Some(LogDriver::Passthrough);
+        if passthrough && create.attach.is_some() && !request.detach {
+            return Err(CliError::usage(
+                "cannot specify --attach with --log-driver=passthrough",
+            ));
+        }
         let attachment = Attachment {
-            stdin: wants(Stream::Stdin, create.interactive),
+            stdin: wants(Stream::Stdin, create.interactive) && !passthrough,
             stdout: wants(Stream::Stdout, true),
             stderr: wants(Stream::Stderr, true),
             tty: create.tty,

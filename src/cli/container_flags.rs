@@ -11,6 +11,7 @@ use crate::engine::request::CreateRequest;
 
 mod health;
 mod identity;
+mod logging;
 mod network;
 mod process;
 mod security;
@@ -33,6 +34,8 @@ pub struct ContainerFlags {
     storage: storage::StorageFlags,
     #[command(flatten)]
     network: network::NetworkFlags,
+    #[command(flatten)]
+    logging: logging::LoggingFlags,
     #[command(flatten)]
     health: HealthFlags,
     #[command(flatten)]
@@ -84,6 +87,7 @@ impl ContainerFlags {
         self.process.apply(&mut request)?;
         self.storage.apply(&mut request)?;
         self.network.apply(&mut request, ui)?;
+        self.logging.apply(&mut request)?;
         self.security.apply(&mut request)?;
         Ok(request)
     }

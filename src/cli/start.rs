@@ -5,6 +5,7 @@ use super::attachment::Attachment;
 use super::container_flags::value;
 use super::error::CliError;
 use super::error::Kind;
+use crate::container::LogDriver;
 use crate::engine::EngineError;
 use crate::engine::request::StartRequest;
 
@@ -56,8 +57,10 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let failed = |error: EngineError| CliError::engine(Kind::Failed, &error);
     let name = request.names.first().map_or("", String::as_str);
     let container = engine.container(name, false).map_err(failed)?;
+    let settings = container.record.settings().unwrap_or_default();
+    let passthrough = settings.log.driver == LogDriver::Passthrough;
     let attachment = Attachment {
-        stdin: request.interactive && container.config.process.open_stdin,
+        stdin: request.interactive && container.config.process.open_stdin && !passthrough,
         stdout: true,
         stderr: true,
         tty: container.config.process.tty,

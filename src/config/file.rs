@@ -82,7 +82,7 @@ impl Config {
                 self.read_table(place, &section, as_table(place, &name, value)?)?;
             } else {
                 let known = KEYS.iter().map(|known| known.name);
-                let sections = [REGISTRIES, "network", "storage"];
+                let sections = [REGISTRIES, "log", "network", "storage"];
                 let nearest = nearest(&name, known.chain(sections)).to_owned();
                 let fault = Fault::UnknownKey { key: name, nearest };
                 return Err(place.error(key.span(), fault));

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, Fault};
 pub use values::{
-    DetachKeys, LogFilter, NetworkDefault, RegistryHost, StorageDriver, UnknownDetachKeys,
+    DetachKeys, LogDriverDefault, LogFiles, LogFilter, LogSize, NetworkDefault, RegistryHost,
+    StorageDriver, UnknownDetachKeys, UnknownValue,
 };
 
 use crate::paths::Paths;
@@ -120,6 +121,12 @@ settings! {
     log_file: Option<PathBuf> = "log-file", "BRYO_LOG_FILE", "";
     /// Keys that leave an attached container running: letters and `ctrl-KEY`, separated by commas.
     detach_keys: DetachKeys = "detach-keys", "BRYO_DETACH_KEYS", "ctrl-p,ctrl-q";
+    /// Where the output of a container is kept that is not told with `--log-driver`.
+    log_driver: LogDriverDefault = "log.driver", "BRYO_LOG_DRIVER", "json-file";
+    /// How large one file of a log grows, without `--log-opt max-size`.
+    log_max_size: LogSize = "log.max-size", "BRYO_LOG_MAX_SIZE", "10MiB";
+    /// How many files a log has at most, without `--log-opt max-file`.
+    log_max_file: LogFiles = "log.max-file", "BRYO_LOG_MAX_FILE", "3";
     /// The network of a container that names none.
     network_default: NetworkDefault = "network.default", "BRYO_NETWORK", "pasta";
     /// What stacks the layers: the kernel's overlay, `fuse-overlayfs`, or the first where it works and else the second.

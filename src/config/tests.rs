@@ -162,6 +162,20 @@ fn detach_keys_are_dockers() {
 }
 
 #[test]
+fn log_sizes_are_decimal_unless_they_say_binary() {
+    let bytes = |text: &str| text.parse::<LogSize>().ok().map(|size| size.bytes);
+    assert_eq!(bytes("10m"), Some(Some(10_000_000)));
+    assert_eq!(bytes("2G"), Some(Some(2_000_000_000)));
+    assert_eq!(bytes("1.5 kB"), Some(Some(1500)));
+    assert_eq!(bytes("10MiB"), Some(Some(10 << 20)));
+    assert_eq!(bytes("100"), Some(Some(100)));
+    assert_eq!(bytes("-1"), Some(None));
+    for wrong in ["", "0", "m", "-2", "1x", "1.2.3m", "1mm"] {
+        assert_eq!(bytes(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
 fn locations_are_hosts() {
     for right in [
         "localhost",

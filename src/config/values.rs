@@ -56,6 +56,114 @@ choice! {
     }
 }
 
+choice! {
+    /// Where a container's output is kept that names no place.
+    LogDriverDefault, "json-file, k8s-file, journald or none" {
+        /// Docker's format in files of the container.
+        JsonFile = "json-file",
+        /// Kubernetes' format in files of the container.
+        K8sFile = "k8s-file",
+        /// The host's journal.
+        Journald = "journald",
+        /// Nowhere.
+        None = "none",
+    }
+}
+
+/// How large one file of a log grows: docker's decimal units (`10m` is 10,000,000), or binary ones (`10MiB`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogSize {
+    /// None: without a limit.
+    pub bytes: Option<u64>,
+    text: String,
+}
+
+impl std::fmt::Display for LogSize {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl Setting for LogSize {
+    const VALUES: &'static str = "a size such as 10m or 10MiB, or -1 for no limit";
+
+    fn parse(text: &str) -> Option<LogSize> {
+        let bytes = match text {
+            "-1" => None,
+            _ => Some(parse_size(text)?),
+        };
+        Some(LogSize {
+            bytes,
+            text: text.to_owned(),
+        })
+    }
+
+    fn text(&self) -> String {
+        self.text.clone()
+    }
+}
+
+/// `10m`, `1.5 GB`, `10MiB`; nothing below one byte.
+fn parse_size(text: &str) -> Option<u64> {
+    let lower = text.to_ascii_lowercase();
+    let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.');
+    let (digits, unit) = lower.split_at(end.unwrap_or(lower.len()));
+    let unit = unit.strip_prefix(' ').unwrap_or(unit);
+    let unit = unit.strip_suffix('b').unwrap_or(unit);
+    let (letter, base) = match unit.strip_suffix('i') {
+        Some(letter) => (letter, 1024f64),
+        None => (unit, 1000f64),
+    };
+    let power = ["", "k", "m", "g", "t", "p"]
+        .iter()
+        .position(|u| *u == letter)?;
+    let bytes = digits.parse::<f64>().ok()? * base.powi(power as i32);
+    (1.0..i64::MAX as f64)
+        .contains(&bytes)
+        .then_some(bytes as u64)
+}
+
+/// How many files a log has at most, the one being written included.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogFiles(pub u32);
+
+impl Setting for LogFiles {
+    const VALUES: &'static str = "a number from 1";
+
+    fn parse(text: &str) -> Option<LogFiles> {
+        text.parse().ok().filter(|files| *files > 0).map(LogFiles)
+    }
+
+    fn text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// A value that is none of those its setting can have.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{text:?} is not {expected}")]
+pub struct UnknownValue {
+    text: String,
+    expected: &'static str,
+}
+
+macro_rules! from_text {
+    ($($type:ty),+) => {$(
+        impl FromStr for $type {
+            type Err = UnknownValue;
+
+            fn from_str(text: &str) -> Result<$type, UnknownValue> {
+                <$type as Setting>::parse(text).ok_or_else(|| UnknownValue {
+                    text: text.to_owned(),
+                    expected: <$type as Setting>::VALUES,
+                })
+            }
+        }
+    )+};
+}
+
+from_text!(LogSize, LogFiles);
+
 /// What to trace, as `cli::trace` understands it; kept as it was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);

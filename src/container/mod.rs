@@ -6,6 +6,7 @@ mod event_log;
 mod exit;
 mod health;
 mod id;
+mod log;
 mod name;
 mod record;
 mod settings;
@@ -20,6 +21,9 @@ pub use health::{
     Health, HealthAction, HealthActionError, HealthCheck, HealthResult, HealthStatus,
 };
 pub use id::{ContainerId, ContainerIdError};
+pub use log::{
+    LogAttributes, LogDriver, LogDriverError, LogOptionError, LogOptions, LogSettings, LogSource,
+};
 pub use name::{ContainerName, ContainerNameError};
 pub use record::{Record, Status};
 pub use settings::{RestartPolicy, RestartPolicyError, Settings, SettingsChange};

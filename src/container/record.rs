@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::config::ContainerConfig;
 use super::exit::ExitRecord;
 use super::id::ContainerId;
+use super::log::LogSettings;
 use super::settings::Settings;
 use super::state::RunState;
 use crate::sys::lock;
@@ -121,8 +122,9 @@ impl Record {
         self.directory.join("upper")
     }
 
-    pub fn log(&self) -> PathBuf {
-        self.directory.join("log")
+    /// The file that its output is written to, for drivers that have one.
+    pub fn log(&self, settings: &LogSettings) -> PathBuf {
+        settings.file(&self.directory)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {

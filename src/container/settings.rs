@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::health::HealthCheck;
+use super::log::LogSettings;
 
 const FILE: &str = "settings.json";
 
@@ -18,6 +19,7 @@ const FILE: &str = "settings.json";
 #[serde(default)]
 pub struct Settings {
     pub restart: RestartPolicy,
+    pub log: LogSettings,
     /// None: neither image nor flags say anything of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthCheck>,

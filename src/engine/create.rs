@@ -14,10 +14,10 @@ use super::request::{
     Stream, TmpfsOptions, Variable,
 };
 use super::{Engine, EngineError};
-use crate::config::NetworkDefault;
+use crate::config::{Config, NetworkDefault};
 use crate::container::{
-    ContainerConfig, ContainerId, ContainerName, CreatorLock, HealthCheck, HostConfig, MountConfig,
-    ProcessConfig, Record, Settings, UlimitConfig,
+    ContainerConfig, ContainerId, ContainerName, CreatorLock, HealthCheck, HostConfig, LogDriver,
+    LogSettings, MountConfig, ProcessConfig, Record, Settings, UlimitConfig,
 };
 use crate::image::{Digest, Healthcheck, Image, ImageError, is_builtin};
 
@@ -45,8 +45,8 @@ impl Engine {
         config.host.starts_at_once = starts_at_once;
         let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
         config.name = name.to_string();
+        let settings = settings(request, image, &self.config)?;
         let cidfile = request.cidfile.as_deref().map(CidFile::claim).transpose()?;
-        let settings = settings(request, image);
         let created = self.record(&config, &settings, &name, &image.id)?;
         if let Some(cidfile) = cidfile {
             cidfile.fill(&config.id)?;
@@ -174,17 +174,22 @@ fn container_config(
     })
 }
 
-fn settings(request: &CreateRequest, image: &Image) -> Settings {
+fn settings(
+    request: &CreateRequest,
+    image: &Image,
+    config: &Config,
+) -> Result<Settings, EngineError> {
     let of_image = image.healthcheck.as_ref().map(health_check);
     let health = match (of_image, &request.health) {
         (Some(of_image), Some(flags)) => Some(of_image.with(flags)),
         (of_image, flags) => of_image.or_else(|| flags.clone()),
     };
-    Settings {
+    Ok(Settings {
         restart: request.restart,
+        log: log_settings(request, config)?,
         health,
         ..Settings::default()
-    }
+    })
 }
 
 fn health_check(of_image: &Healthcheck) -> HealthCheck {
@@ -351,6 +356,31 @@ fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConf
         }
     }
     Ok(host)
+}
+
+/// What was said, else what the configuration says. What bryo does anyway is not written down, so that a container without
+/// flags needs no settings of its own.
+fn log_settings(request: &CreateRequest, config: &Config) -> Result<LogSettings, EngineError> {
+    let mut log = LogSettings {
+        driver: request.log_driver.unwrap_or(config.log_driver.into()),
+        options: request.log_options.clone(),
+    };
+    if log.driver == LogDriver::Passthrough && request.tty {
+        return Err(EngineError::PassthroughTerminal);
+    }
+    if log.driver.has_file() {
+        let built_in = Config::default();
+        if config.log_max_size != built_in.log_max_size {
+            let size = config.log_max_size.to_string();
+            log.options.entry("max-size".to_owned()).or_insert(size);
+        }
+        if config.log_max_file != built_in.log_max_file {
+            let files = config.log_max_file.0.to_string();
+            log.options.entry("max-file".to_owned()).or_insert(files);
+        }
+    }
+    log.options()?;
+    Ok(log)
 }
 
 /// What was said, else what the configuration says; the embedded image needs nothing.

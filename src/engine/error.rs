@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::worker::RoleFailure;
-use crate::container::{ContainerError, ContainerNameError};
+use crate::container::{ContainerError, ContainerNameError, LogOptionError};
 use crate::image::{ImageError, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
 use crate::net::pasta::PastaError;
@@ -27,6 +27,18 @@ pub enum EngineError {
     Container(#[from] ContainerError),
     #[error(transparent)]
     ContainerName(#[from] ContainerNameError),
+    #[error(transparent)]
+    LogOption(#[from] LogOptionError),
+    #[error("the '--log-driver passthrough' option cannot be used on a TTY")]
+    PassthroughTerminal,
+    #[error("failed to initialize logging driver: journald is not enabled on this host")]
+    NoJournal,
+    #[error("configured logging driver does not support reading")]
+    UnreadableLog,
+    #[error(
+        "the logs of container {name} are in the journal, and journalctl, which reads it, {reason}"
+    )]
+    Journalctl { name: String, reason: String },
     #[error(transparent)]
     Home(#[from] HomeError),
     /// Something failed because of the host; `doctor` says the same.
@@ -131,6 +143,7 @@ impl EngineError {
             EngineError::Silent { name } | EngineError::RemoveRunning { name } => {
                 vec![format!("bryo rm -f {name}")]
             }
+            EngineError::NoJournal => vec!["use --log-driver json-file".to_owned()],
             EngineError::NoNetworkHelper { .. } => {
                 vec![
                     "install the package passt".to_owned(),

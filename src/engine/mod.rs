@@ -30,7 +30,7 @@ mod worker;
 pub use containers::{ContainerSummary, SizeOf};
 pub use error::EngineError;
 pub use info::EngineFacts;
-pub use logs::LogLine;
+pub use logs::{LogEvent, LogLabel};
 pub use processes::{ContainerProcess, Identity};
 pub use prune::Pruned;
 pub use session::{Foreground, Outcome, Session};

@@ -79,9 +79,8 @@ pub struct RemoveRequest {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogsRequest {
-    pub name: String,
+    pub names: Vec<String>,
     pub follow: bool,
-    pub timestamps: bool,
     /// The last so many lines; None: all.
     pub tail: Option<u64>,
     pub since: Option<Moment>,

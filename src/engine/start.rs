@@ -42,6 +42,10 @@ impl Engine {
     ) -> Result<Session, EngineError> {
         self.wait_for_last_monitor(record, &name)?;
         tracing::debug!(name, network = config.host.network, "prepare the launch");
+        let settings = record.settings();
+        let settings =
+            settings.map_err(EngineError::file("read", &record.path("settings.json")))?;
+        let log = self.log_orders(record, config, &settings.log, &name)?;
         let prepared = self.prepare(record, config)?;
         let (ours, theirs) = socket::pair().map_err(EngineError::system("make a socket pair"))?;
         socket::set_nonblocking(theirs.as_fd()).map_err(EngineError::system("prepare a socket"))?;
@@ -52,11 +56,11 @@ impl Engine {
             directory: record.directory.clone(),
             launch: prepared.launch,
             network: self.network(config, prepared.dns_forward)?,
+            log,
+            passed: None,
             open_stdin: config.process.open_stdin,
             auto_remove: config.host.auto_remove,
-            settings: record
-                .settings()
-                .map_err(EngineError::file("read", &record.path("settings.json")))?,
+            settings,
             stop_signal: own_signal(config).number(),
             stop_grace: grace(config, StopTimeout::Default),
             identity: Event::container(config, &name, ""),

@@ -74,10 +74,13 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
             (Some(mounted.tree), mounted.daemon)
         }
     };
-    let (streams, stdio) = if has_terminal {
-        (Streams::Terminal, Stdio::nothing())
-    } else {
-        Stdio::pipes(orders.open_stdin).map_err(failure("make pipes"))?
+    let (streams, stdio) = match &orders.passed {
+        _ if has_terminal => (Streams::Terminal, Stdio::nothing()),
+        Some(passed) => {
+            let streams = passed.streams().map_err(failure("pass the streams on"))?;
+            (streams, Stdio::nothing())
+        }
+        None => Stdio::pipes(orders.open_stdin).map_err(failure("make pipes"))?,
     };
     let (init, filter, master) = become_ready(orders, root, streams)?;
     let mut running = Running {

@@ -23,6 +23,8 @@ impl Monitor {
         let code = self.code_of_end(code);
         fault::step("ended");
         let _ = self.log.finish();
+        // Whoever reads them waits for their end.
+        self.orders.passed = None;
         let discarded = self
             .orders
             .auto_remove

@@ -11,6 +11,7 @@ mod life;
 mod log;
 mod network;
 mod output;
+mod passthrough;
 mod protocol;
 mod requests;
 mod stdio;
@@ -18,7 +19,7 @@ mod supervise;
 mod tell;
 mod watch;
 
-pub use log::{LogEntry, LogReader};
+pub use log::{JOURNAL_SOCKET, LogEntry, LogOrders, LogReader, Reach};
 pub use network::{NetworkOrders, PublishedPort};
 pub use protocol::{
     Attach, CHUNK, Connection, ExecOrders, FromMonitor, Reply, Request, StartFailure, Stream,

@@ -7,7 +7,13 @@ use super::protocol::Stream;
 pub struct Output {
     pub stream: Stream,
     source: Option<OwnedFd>,
+    /// The pipe has been given more room.
+    widened: bool,
 }
+
+/// Room for a program that floods its output: fewer turns for the same bytes. Only then, because the pages count against
+/// a limit of all of the user's pipes (pipe(7), pipe-user-pages-soft).
+const WIDE: usize = 1 << 20;
 
 /// What one read gave.
 pub enum Read {
@@ -22,6 +28,7 @@ impl Output {
         Output {
             stream,
             source: Some(source),
+            widened: false,
         }
     }
 
@@ -32,7 +39,13 @@ impl Output {
         loop {
             match rustix::io::read(source, &mut *buffer) {
                 Ok(0) => break,
-                Ok(length) => return Read::Bytes(length),
+                Ok(length) => {
+                    if length == buffer.len() && !std::mem::replace(&mut self.widened, true) {
+                        // A terminal is no pipe, and the limit may be reached: then it stays as it is.
+                        let _ = rustix::pipe::fcntl_setpipe_size(source, WIDE);
+                    }
+                    return Read::Bytes(length);
+                }
                 Err(rustix::io::Errno::AGAIN) => return Read::Nothing,
                 Err(rustix::io::Errno::INTR) => {}
                 // EIO: every program on the terminal has closed it.

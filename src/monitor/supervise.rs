@@ -17,11 +17,12 @@ use super::fault;
 use super::finish::abandon;
 use super::health::Checks;
 use super::life::Wish;
-use super::log::LogWriter;
+use super::log::{LogOrders, LogWriter};
 use super::network::NetworkOrders;
+use super::passthrough::PassedStreams;
 use super::protocol::{Attach, Reply, StartFailure, VERSION};
 use super::stdio::Stdio;
-use crate::container::{ContainerId, Event, LockedRecord, RunState, Settings};
+use crate::container::{ContainerId, Event, LockedRecord, LogDriver, RunState, Settings};
 use crate::paths::Paths;
 use crate::runtime::cgroup;
 use crate::runtime::execute::{Init, Launch};
@@ -40,6 +41,9 @@ pub struct Orders {
     pub launch: Launch,
     /// What connects the container's network; None: nothing does, or it is the host's.
     pub network: Option<NetworkOrders>,
+    pub log: LogOrders,
+    /// The client's streams, where the program gets them itself; the monitor takes them when it is born.
+    pub passed: Option<PassedStreams>,
     /// Keep the program's standard input open.
     pub open_stdin: bool,
     pub auto_remove: bool,
@@ -66,8 +70,15 @@ pub struct Birth {
 
 /// Runs in the role that entered the home namespace: leaves the session, forks the monitor into a pid namespace of its own
 /// (when it is killed, the kernel ends everything below it), and ends.
-pub fn run(orders: Orders, birth: Birth) -> i32 {
+pub fn run(mut orders: Orders, birth: Birth) -> i32 {
     let _ = rustix::process::setsid();
+    if orders.log.driver == LogDriver::Passthrough {
+        // These are the client's still.
+        match PassedStreams::own() {
+            Ok(passed) => orders.passed = Some(passed),
+            Err(error) => return refuse(birth.client, "pass the streams on", &error),
+        }
+    }
     let detached = process::detach_standard_streams()
         .and_then(|()| namespace::leave(CloneFlags::CLONE_NEWPID));
     if let Err(error) = detached {
@@ -247,8 +258,7 @@ impl Monitor {
     ) -> Result<(OwnedFd, LogWriter, Running), StartFailure> {
         let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));
         let listener = listener.map_err(failure("listen on the monitor's socket"))?;
-        let log =
-            LogWriter::open(&orders.directory.join("log")).map_err(failure("open the log"))?;
+        let log = LogWriter::open(&orders.log).map_err(failure("open the log"))?;
         if let Some(cgroup) = &orders.launch.cgroup {
             cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
         }

@@ -65,6 +65,7 @@ pub(super) fn begin_role(
             stdout,
             stderr,
         } => (stdin.as_ref(), Some(stdout), Some(stderr)),
+        Streams::Passed([stdin, stdout, stderr]) => (Some(stdin), Some(stdout), Some(stderr)),
     };
     let all = [
         Some(&inherited.socket),
@@ -186,6 +187,12 @@ fn take_streams(
                     give(stream, account).map_err(failed)?;
                     process::install_fd(stream.as_fd(), target).map_err(failed)?;
                 }
+            }
+            rustix::process::setsid().map_err(|error| failed(error.into()))?;
+        }
+        (Streams::Passed(streams), _) => {
+            for (target, stream) in (0..).zip(streams) {
+                process::install_fd(stream.as_fd(), target).map_err(failed)?;
             }
             rustix::process::setsid().map_err(|error| failed(error.into()))?;
         }

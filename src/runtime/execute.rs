@@ -59,6 +59,8 @@ pub enum Streams {
         stdout: OwnedFd,
         stderr: OwnedFd,
     },
+    /// Those of whoever starts the container: whatever they are, their owner does not change.
+    Passed([OwnedFd; 3]),
 }
 
 /// Why a container could not be set up: the step and what the kernel said. Crosses the socket from init to monitor.

@@ -34,6 +34,7 @@ mod isolation;
 mod lifecycle;
 mod load;
 mod logs;
+mod logs_drivers;
 mod monitor_death;
 mod mounts;
 mod network_pasta;

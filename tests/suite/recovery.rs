@@ -11,7 +11,7 @@ use crate::need::{Need, need};
 use crate::process::eventually;
 
 /// The processes of a test whose command line contains a text.
-fn pids(env: &TestEnv, part: &str) -> Vec<Pid> {
+pub fn pids(env: &TestEnv, part: &str) -> Vec<Pid> {
     let processes = env
         .processes()
         .into_iter()

@@ -37,7 +37,7 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
         "ResolvConfPath": file("resolv.conf"),
         "HostnamePath": file("hostname"),
         "HostsPath": file("hosts"),
-        "LogPath": container.record.log().to_string_lossy(),
+        "LogPath": log_path(container),
         "Name": format!("/{}", container.name),
         "RestartCount": container.record.last_run().map_or(0, |run| run.restarts),
         "Driver": driver(container),
@@ -138,6 +138,15 @@ fn health_check(check: &HealthCheck) -> Value {
     })
 }
 
+/// Empty where there is no file, as in docker.
+fn log_path(container: &ContainerSummary) -> String {
+    let log = &container.settings.log;
+    match log.driver.has_file() {
+        true => container.record.log(log).to_string_lossy().into_owned(),
+        false => String::new(),
+    }
+}
+
 fn restart_policy(policy: RestartPolicy) -> Value {
     let most = match policy {
         RestartPolicy::OnFailure { most } => most,
@@ -169,7 +178,7 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
     json!({
         "Binds": if binds.is_empty() { Value::Null } else { binds.into() },
         "ContainerIDFile": "",
-        "LogConfig": {"Type": "json-file", "Config": {}},
+        "LogConfig": {"Type": settings.log.driver.name(), "Config": settings.log.options},
         "NetworkMode": host.network,
         "PortBindings": bindings(host),
         "RestartPolicy": restart_policy(settings.restart),

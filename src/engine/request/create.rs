@@ -14,7 +14,7 @@ use super::security::SecurityOption;
 use super::signal::Signal;
 use super::ulimit::Ulimit;
 use crate::config::DetachKeys;
-use crate::container::{HealthCheck, RestartPolicy};
+use crate::container::{HealthCheck, LogDriver, RestartPolicy};
 
 /// When `create` and `run` ask the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,6 +164,10 @@ pub struct CreateRequest {
     pub network: NetworkMode,
     /// `net::PortSpec`s in their canonical form.
     pub ports: Vec<String>,
+    /// None: the configuration's.
+    pub log_driver: Option<LogDriver>,
+    /// `--log-opt`; what they mean is for the driver to say.
+    pub log_options: BTreeMap<String, String>,
     pub tty: bool,
     /// Keep the standard input open.
     pub interactive: bool,

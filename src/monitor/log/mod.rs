@@ -1,0 +1,144 @@
+//! The container's log: lines of the program's output, as its driver keeps them, and how they are read back. Never waits for
+//! a reader; what cannot be written is lost from the log alone.
+
+mod entry;
+mod file;
+mod journal;
+mod json;
+mod k8s;
+mod lines;
+mod reader;
+mod tail;
+
+pub use entry::LogEntry;
+pub use journal::SOCKET as JOURNAL_SOCKET;
+pub use reader::{LogReader, Reach};
+
+use std::io;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use self::file::RotatingFile;
+use self::journal::Journal;
+use self::json::JsonLines;
+use self::lines::OpenLine;
+use super::protocol::Stream;
+use crate::container::{LogAttributes, LogDriver};
+
+/// Where the log of one run goes and what its lines carry.
+#[derive(Clone, Debug)]
+pub struct LogOrders {
+    pub driver: LogDriver,
+    /// The file being written, for drivers that have one.
+    pub path: PathBuf,
+    /// Bytes of one file; None: no limit.
+    pub max_size: Option<u64>,
+    /// Files, the one being written included.
+    pub max_file: u32,
+    pub attributes: LogAttributes,
+    /// The container's full id, its name and its image's, for the journal.
+    pub id: String,
+    pub name: String,
+    pub image: String,
+}
+
+/// Takes what the program writes.
+pub struct LogWriter {
+    stdout: OpenLine,
+    stderr: OpenLine,
+    target: Target,
+}
+
+enum Target {
+    Json(RotatingFile, JsonLines),
+    K8s(RotatingFile),
+    Journal(Box<Journal>),
+    Nothing,
+}
+
+impl LogWriter {
+    pub fn open(orders: &LogOrders) -> io::Result<LogWriter> {
+        let file = || RotatingFile::open(&orders.path, orders.max_size, orders.max_file);
+        Ok(LogWriter {
+            stdout: OpenLine::default(),
+            stderr: OpenLine::default(),
+            target: match orders.driver {
+                LogDriver::JsonFile => Target::Json(file()?, JsonLines::new(&orders.attributes)),
+                LogDriver::K8sFile => Target::K8s(file()?),
+                LogDriver::Journald => Target::Journal(Box::new(Journal::open(orders)?)),
+                LogDriver::None | LogDriver::Passthrough => Target::Nothing,
+            },
+        })
+    }
+
+    /// Takes output as it comes; what is no whole line yet waits for the rest.
+    pub fn take(&mut self, stream: Stream, bytes: &[u8]) -> io::Result<()> {
+        if matches!(self.target, Target::Nothing) {
+            return Ok(());
+        }
+        let time = now();
+        self.target.begin(&time);
+        let open = match stream {
+            Stream::Stdout => &mut self.stdout,
+            Stream::Stderr => &mut self.stderr,
+        };
+        let target = &mut self.target;
+        open.split(bytes, |text, ends| target.line(stream, &time, text, ends));
+        self.target.flush()
+    }
+
+    /// Writes the unfinished last lines: the program has ended.
+    pub fn finish(&mut self) -> io::Result<()> {
+        let time = now();
+        self.target.begin(&time);
+        for (stream, open) in [
+            (Stream::Stdout, &mut self.stdout),
+            (Stream::Stderr, &mut self.stderr),
+        ] {
+            if let Some(text) = open.end() {
+                self.target.line(stream, &time, &text, false);
+            }
+        }
+        self.target.flush()
+    }
+}
+
+/// RFC 3339 in UTC with nine digits: 30 bytes that sort as time does.
+fn now() -> String {
+    format!("{:.9}", Timestamp::now())
+}
+
+impl Target {
+    fn begin(&mut self, time: &str) {
+        if let Target::Json(_, lines) = self {
+            lines.set_time(time);
+        }
+    }
+
+    fn line(&mut self, stream: Stream, time: &str, text: &[u8], ends: bool) {
+        match self {
+            Target::Json(file, lines) => {
+                lines.write(file.batch(), stream, text, ends);
+                file.line_ended();
+            }
+            Target::K8s(file) => {
+                k8s::write(file.batch(), stream, time, text, ends);
+                file.line_ended();
+            }
+            Target::Journal(journal) => journal.send(stream, time, text, ends),
+            Target::Nothing => {}
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Target::Json(file, _) | Target::K8s(file) => file.flush(),
+            Target::Journal(_) | Target::Nothing => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
