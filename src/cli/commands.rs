@@ -8,8 +8,8 @@ use super::Invocation;
 use super::error::CliError;
 use super::{
     attach, container_cleanup, container_clone, container_exists, container_prune, create, doctor,
-    events, exec, generate, images, import, info, inspect, kill, load, logs, port, ps, pull,
-    rename, rm, rmi, run, start, stats, stop, tag, top, version, wait,
+    events, exec, generate, images, import, info, inspect, kill, load, logs, pause, port, ps, pull,
+    rename, restart, rm, rmi, run, start, stats, stop, tag, top, unpause, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -125,6 +125,14 @@ pub enum ContainerVerb {
     Start(start::Args),
     /// Stop running containers
     Stop(stop::Args),
+    /// Stop containers and start them again
+    Restart(restart::Args),
+    /// Freeze all processes of running containers
+    Pause(pause::Args),
+    /// Let the processes of paused containers go on
+    Unpause(unpause::Args),
+    /// Change the settings of containers, also of running ones
+    Update(update::Args),
     /// Send a signal to running containers
     Kill(kill::Args),
     /// Remove containers
@@ -276,6 +284,10 @@ impl ContainerVerb {
             ContainerVerb::Exec(args) => exec::run(args, invocation),
             ContainerVerb::Start(args) => start::run(args, invocation),
             ContainerVerb::Stop(args) => stop::run(args, invocation),
+            ContainerVerb::Restart(args) => restart::run(args, invocation),
+            ContainerVerb::Pause(args) => pause::run(args, invocation),
+            ContainerVerb::Unpause(args) => unpause::run(args, invocation),
+            ContainerVerb::Update(args) => update::run(args, invocation),
             ContainerVerb::Kill(args) => kill::run(args, invocation),
             ContainerVerb::Rm(args) => rm::run(args, invocation),
             ContainerVerb::Logs(args) => logs::run(args, invocation),

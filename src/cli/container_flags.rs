@@ -9,13 +9,15 @@ use super::error::CliError;
 use super::ui::Ui;
 use crate::engine::request::CreateRequest;
 
+mod health;
 mod identity;
 mod network;
 mod process;
 mod security;
 mod storage;
 
-pub use process::environment;
+pub use health::HealthFlags;
+pub use process::{environment, restart_policy};
 
 #[derive(Args, Debug)]
 pub struct ContainerFlags {
@@ -31,6 +33,8 @@ pub struct ContainerFlags {
     storage: storage::StorageFlags,
     #[command(flatten)]
     network: network::NetworkFlags,
+    #[command(flatten)]
+    health: HealthFlags,
     #[command(flatten)]
     security: security::SecurityFlags,
 
@@ -73,6 +77,7 @@ impl ContainerFlags {
             pull: value("--pull", &self.pull)?,
             quiet_pull: self.quiet,
             platform: self.platform,
+            health: self.health.parse()?,
             ..CreateRequest::default()
         };
         self.identity.apply(&mut request)?;

@@ -4,6 +4,7 @@ mod config;
 mod event;
 mod event_log;
 mod exit;
+mod health;
 mod id;
 mod name;
 mod record;
@@ -15,9 +16,12 @@ pub use config::{ContainerConfig, HostConfig, MountConfig, ProcessConfig, Ulimit
 pub use event::{Event, EventKind};
 pub use event_log::{EventLog, EventReader, EventWatch};
 pub use exit::ExitRecord;
+pub use health::{
+    Health, HealthAction, HealthActionError, HealthCheck, HealthResult, HealthStatus,
+};
 pub use id::{ContainerId, ContainerIdError};
 pub use name::{ContainerName, ContainerNameError};
 pub use record::{Record, Status};
-pub use settings::{RestartPolicy, RestartPolicyError, Settings};
+pub use settings::{RestartPolicy, RestartPolicyError, Settings, SettingsChange};
 pub use state::{LockedRecord, RunState};
 pub use store::{ContainerError, Containers, CreatorLock, Rubbish};

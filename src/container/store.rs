@@ -12,6 +12,7 @@ use super::event_log::EventLog;
 use super::id::ContainerId;
 use super::name::{ContainerName, ContainerNameError};
 use super::record::Record;
+use super::settings::Settings;
 use super::state::LockedRecord;
 use crate::paths::{Paths, PathsError};
 use crate::sys::fs::{open_directory, rename_new, sync_directory};
@@ -91,6 +92,7 @@ impl Containers {
     pub fn create(
         &self,
         config: &ContainerConfig,
+        settings: &Settings,
         name: &ContainerName,
         durable: bool,
     ) -> Result<(Record, CreatorLock), ContainerError> {
@@ -101,7 +103,7 @@ impl Containers {
         };
         let directory = self.containers.join(id.as_str());
         let temporary = self.trash.join(format!("new-{id}"));
-        let written = write_record(&temporary, config, durable);
+        let written = write_record(&temporary, config, settings, durable);
         // Held until it has its own name: an unlocked directory in the trash is rubbish.
         let written = written.and_then(|lock| fs::rename(&temporary, &directory).map(|()| lock));
         let lock = match written {
@@ -280,14 +282,20 @@ impl Containers {
 
     /// The name of one container, first looked for where it was created; the id's short form if it has lost it.
     pub fn name_of(&self, record: &Record) -> String {
+        let created = record.config().map(|config| config.name);
+        self.name_after(record, &created.unwrap_or_default())
+    }
+
+    /// The same, first looked for at the name it had when it was last seen.
+    pub fn name_after(&self, record: &Record, seen: &str) -> String {
         let id = &record.id;
-        let created = record.config().map(|config| config.name).ok();
+        let seen = Some(seen.to_owned());
         let owns = |name: &String| {
             let name = name.parse().ok();
             name.and_then(|name: ContainerName| self.owner_of(&name))
                 .is_some_and(|owner| owner.id == *id)
         };
-        let found = created.filter(owns);
+        let found = seen.filter(owns);
         found
             .or_else(|| self.names().remove(id))
             .unwrap_or_else(|| id.short().to_owned())
@@ -407,7 +415,12 @@ impl Containers {
 }
 
 /// Gives the directory, locked.
-fn write_record(directory: &Path, config: &ContainerConfig, durable: bool) -> io::Result<File> {
+fn write_record(
+    directory: &Path,
+    config: &ContainerConfig,
+    settings: &Settings,
+    durable: bool,
+) -> io::Result<File> {
     let mut private = DirBuilder::new();
     private.mode(0o700);
     // Until it is locked it looks like rubbish: a sweep may hold it, or it may be gone again.
@@ -435,6 +448,9 @@ fn write_record(directory: &Path, config: &ContainerConfig, durable: bool) -> io
     let text = serde_json::to_vec_pretty(config).map_err(io::Error::other)?;
     fs::write(directory.join("config.json"), &text)?;
     File::create(directory.join("state"))?;
+    if *settings != Settings::default() {
+        settings.write(directory)?;
+    }
     if durable {
         File::open(directory.join("config.json"))?.sync_all()?;
         sync_directory(&locked)?;
@@ -491,8 +507,10 @@ mod tests {
     fn a_name_is_claimed_once_and_free_after_removal() {
         let (_scratch, containers) = store("names");
         let name: ContainerName = "web".parse().unwrap();
-        let (first, _) = containers.create(&config(), &name, true).unwrap();
-        let refused = containers.create(&config(), &name, true);
+        let (first, _) = containers
+            .create(&config(), &Settings::default(), &name, true)
+            .unwrap();
+        let refused = containers.create(&config(), &Settings::default(), &name, true);
         assert!(matches!(refused, Err(ContainerError::NameTaken { .. })));
         assert_eq!(
             containers.all().unwrap(),
@@ -503,15 +521,21 @@ mod tests {
         assert_eq!(containers.find(first.id.short()).unwrap(), first);
         containers.discard(&first, "web").unwrap();
         assert!(containers.find("web").is_err());
-        containers.create(&config(), &name, false).unwrap();
+        containers
+            .create(&config(), &Settings::default(), &name, false)
+            .unwrap();
     }
 
     #[test]
     fn a_name_is_moved_whole_and_never_over_another() {
         let (_scratch, containers) = store("rename");
         let name = |text: &str| text.parse::<ContainerName>().unwrap();
-        let (web, _) = containers.create(&config(), &name("web"), false).unwrap();
-        let (shop, _) = containers.create(&config(), &name("shop"), false).unwrap();
+        let (web, _) = containers
+            .create(&config(), &Settings::default(), &name("web"), false)
+            .unwrap();
+        let (shop, _) = containers
+            .create(&config(), &Settings::default(), &name("shop"), false)
+            .unwrap();
         let taken = containers.rename(&web, &name("shop"));
         assert!(
             matches!(taken, Err(ContainerError::NameTaken { owner, .. }) if owner == shop.id.as_str())
@@ -550,7 +574,9 @@ mod tests {
         let name = |text: String| text.parse::<ContainerName>().unwrap();
         for round in 0..50 {
             let first = name(format!("round{round}"));
-            let (record, _) = containers.create(&config(), &first, false).unwrap();
+            let (record, _) = containers
+                .create(&config(), &Settings::default(), &first, false)
+                .unwrap();
             let to = |side: &str| containers.rename(&record, &name(format!("{side}{round}")));
             let (left, right) = std::thread::scope(|scope| {
                 let left = scope.spawn(|| to("left"));
@@ -568,7 +594,12 @@ mod tests {
     fn status_follows_the_lock() {
         let (_scratch, containers) = store("status");
         let (record, creator) = containers
-            .create(&config(), &"a1".parse().unwrap(), false)
+            .create(
+                &config(),
+                &Settings::default(),
+                &"a1".parse().unwrap(),
+                false,
+            )
             .unwrap();
         assert!(containers.is_abandoned(&record).is_none());
         drop(creator);
@@ -579,8 +610,7 @@ mod tests {
             monitor: ProcessName { pid: 1, start: 1 },
             init: 2,
             started: String::new(),
-            driver: String::new(),
-            code: None,
+            ..RunState::default()
         };
         let locked = LockedRecord::acquire(&record.directory)
             .unwrap()

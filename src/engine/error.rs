@@ -72,8 +72,10 @@ pub enum EngineError {
         "cidfile {path} exists already: make sure the other container isn't running or delete it"
     )]
     CidFileExists { path: PathBuf },
-    #[error("You cannot attach to a stopped container, start it first")]
-    AttachStopped,
+    #[error("You cannot attach to a {state}")]
+    Attach { state: NotAttachable },
+    #[error("container {name} is removed when it ends: it cannot have a restart policy")]
+    RestartOfRemoved { name: String },
     #[error("container {name} is not running")]
     NotRunning { name: String },
     #[error(
@@ -98,6 +100,17 @@ pub enum EngineError {
     Monitor { name: String, message: String },
     #[error("{image} wants a network, and pasta, which connects it without root, is not installed")]
     NoNetworkHelper { image: String },
+}
+
+/// Why nobody can take part in a container's streams now, with docker's advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAttachable {
+    #[error("stopped container, start it first")]
+    Stopped,
+    #[error("paused container, unpause it first")]
+    Paused,
+    #[error("restarting container, wait until it is running")]
+    Restarting,
 }
 
 impl EngineError {

@@ -1,5 +1,6 @@
 //! `exec` and `attach`: conversations with a running container's monitor about its streams.
 
+use super::error::NotAttachable;
 use super::request::{AttachRequest, ExecRequest};
 use super::session::Session;
 use super::{Engine, EngineError};
@@ -33,8 +34,14 @@ impl Engine {
     /// Takes part in a running container's streams.
     pub fn attach(&self, record: &Record, request: &AttachRequest) -> Result<Session, EngineError> {
         let config = self.config_of(record)?;
-        if !matches!(record.status(), Ok(Status::Running(_))) {
-            return Err(EngineError::AttachStopped);
+        let refusal = match record.status() {
+            Ok(Status::Running(_)) => None,
+            Ok(Status::Paused(_)) => Some(NotAttachable::Paused),
+            Ok(Status::Restarting(..)) => Some(NotAttachable::Restarting),
+            _ => Some(NotAttachable::Stopped),
+        };
+        if let Some(state) = refusal {
+            return Err(EngineError::Attach { state });
         }
         let (mut connection, name) = self.connect_running(record)?;
         match ask(&mut connection, &Request::Attach(request.attach))? {
@@ -58,7 +65,10 @@ impl Engine {
     }
 }
 
-fn ask(connection: &mut Connection, request: &Request) -> Result<Option<Reply>, EngineError> {
+pub(super) fn ask(
+    connection: &mut Connection,
+    request: &Request,
+) -> Result<Option<Reply>, EngineError> {
     let asked = connection.request(request);
     asked.map_err(EngineError::system("ask the monitor"))?;
     // A monitor that ends meanwhile gives no answer.

@@ -3,10 +3,12 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use super::exec::unexpected;
 use super::request::Signal;
 use super::session::Session;
+use super::stop::own_signal;
 use super::{Engine, EngineError};
-use crate::container::{Event, Record, Status};
+use crate::container::{ContainerConfig, Event, Record, Status};
 use crate::monitor::{Connection, Reply, Request};
 use crate::sys::pidfd;
 use crate::sys::poll::{Interest, PollSet};
@@ -18,56 +20,78 @@ const KILL_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Engine {
-    /// Sends a signal to a running container's init.
+    /// Sends a signal to a running container's init. One that is meant to end it ends its restart policy's work, as in docker.
     pub fn kill(&self, record: &Record, signal: Signal) -> Result<(), EngineError> {
-        self.send(record, signal, Request::Signal(signal.number()))
-    }
-
-    /// The same for one that is meant to end it for good; a monitor of an older bryo starts nothing again anyway.
-    pub(super) fn kill_for_good(&self, record: &Record, signal: Signal) -> Result<(), EngineError> {
-        match self.send(record, signal, Request::Stop(signal.number())) {
-            Err(EngineError::MonitorVersion { .. }) => self.kill(record, signal),
-            other => other,
-        }
-    }
-
-    fn send(&self, record: &Record, signal: Signal, request: Request) -> Result<(), EngineError> {
         let name = self.containers.name_of(record);
         if !record.status().is_ok_and(|status| status.is_running()) {
             return Err(EngineError::NotRunning { name });
         }
-        tracing::debug!(
-            name,
-            signal = signal.number(),
-            "ask the monitor for a signal"
-        );
+        let config = self.config_of(record)?;
+        let ends = signal == Signal::KILL || signal == own_signal(&config);
+        if ends {
+            return self.end(record, &name, signal);
+        }
+        self.send(record, &name, &Request::Signal(signal.number()))?;
+        self.emit_kill(&config, &name, signal);
+        Ok(())
+    }
+
+    /// Sends a signal that is meant to be the container's end.
+    pub(super) fn end(
+        &self,
+        record: &Record,
+        name: &str,
+        signal: Signal,
+    ) -> Result<(), EngineError> {
+        let number = signal.number();
         // Read first: a container that removes itself with its end takes it along.
         let config = record.config();
-        let mut connection = self.connect(record, &name)?;
+        match self.send(record, name, &Request::Stop(number)) {
+            // One of an earlier version starts nothing again.
+            Err(EngineError::MonitorVersion { .. }) => {
+                self.send(record, name, &Request::Signal(number))?
+            }
+            other => other?,
+        }
+        if let Ok(config) = config {
+            self.emit_kill(&config, name, signal);
+        }
+        Ok(())
+    }
+
+    /// Asks the monitor for something that is answered by `Done`.
+    pub(super) fn send(
+        &self,
+        record: &Record,
+        name: &str,
+        request: &Request,
+    ) -> Result<(), EngineError> {
+        tracing::debug!(name, ?request, "ask the monitor");
+        let mut connection = self.connect(record, name)?;
         connection
-            .request(&request)
+            .request(request)
             .map_err(EngineError::system("ask the monitor"))?;
         // A monitor answers at once; one that was stopped (SIGSTOP) does not.
         if !answers_within(&connection, ANSWER_TIMEOUT)? {
-            return Err(EngineError::Silent { name });
+            return Err(EngineError::Silent {
+                name: name.to_owned(),
+            });
         }
         match connection.reply() {
-            Ok(Some(Reply::Done)) => {
-                if let Ok(config) = config {
-                    let event = Event::container(&config, &name, "kill");
-                    self.emit(&event.with("signal", signal.number().to_string()));
-                }
-                Ok(())
+            Ok(Some(Reply::Done)) => Ok(()),
+            Ok(Some(reply @ (Reply::Refused(_) | Reply::Version(_)))) => {
+                Err(unexpected(name.to_owned(), Some(reply)))
             }
-            Ok(Some(Reply::Refused(message))) => Err(EngineError::Monitor { name, message }),
-            Ok(Some(Reply::Version(theirs))) => Err(EngineError::MonitorVersion {
-                name,
-                theirs,
-                ours: crate::monitor::VERSION,
+            // It ended while we asked.
+            _ => Err(EngineError::NotRunning {
+                name: name.to_owned(),
             }),
-            // It ended while we asked: for a signal that is as good.
-            _ => Ok(()),
         }
+    }
+
+    fn emit_kill(&self, config: &ContainerConfig, name: &str, signal: Signal) {
+        let event = Event::container(config, name, "kill");
+        self.emit(&event.with("signal", signal.number().to_string()));
     }
 
     /// Waits for the exit; `false` if the time is over first. Docker's `--rm` containers may vanish meanwhile: that is an end.
@@ -104,7 +128,9 @@ impl Engine {
                 Ok(Status::Exited(exit)) => return Ok(exit.code),
                 Ok(Status::Killed(_)) => return Ok(137),
                 Ok(Status::Created) => return Ok(0),
-                Ok(Status::Running(state)) => {
+                Ok(
+                    Status::Running(state) | Status::Paused(state) | Status::Restarting(state, _),
+                ) => {
                     if let Some(code) = self.wait_running(record, &name, state.monitor)? {
                         return Ok(code);
                     }
@@ -145,7 +171,7 @@ impl Engine {
     /// Ends a container for good, whatever state its monitor is in.
     pub(super) fn end_now(&self, record: &Record) -> Result<(), EngineError> {
         let state = record.last_run();
-        match self.kill_for_good(record, Signal::KILL) {
+        match self.kill(record, Signal::KILL) {
             Ok(()) => {
                 if !self.ends_within(record, Some(KILL_TIMEOUT))? {
                     self.kill_monitor(state.as_ref())?;
@@ -174,7 +200,10 @@ impl Engine {
 }
 
 /// Whether the monitor says something before the time is over, or before a signal comes.
-fn answers(connection: &Connection, time: Option<Duration>) -> Result<bool, EngineError> {
+pub(super) fn answers(
+    connection: &Connection,
+    time: Option<Duration>,
+) -> Result<bool, EngineError> {
     let mut set = PollSet::new();
     set.add(connection.as_fd(), Interest::Read, ());
     let ready = set.wait(time);

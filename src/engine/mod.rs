@@ -1,6 +1,7 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
 mod containers;
+mod control;
 mod create;
 mod diagnose;
 mod error;

@@ -65,14 +65,6 @@ pub enum StopTimeout {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StopRequest {
-    pub names: Vec<String>,
-    /// None: the container's own stop signal, else SIGTERM.
-    pub signal: Option<Signal>,
-    pub timeout: StopTimeout,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KillRequest {
     pub names: Vec<String>,
     pub signal: Signal,

@@ -2,9 +2,11 @@
 
 use std::os::fd::AsFd;
 
+use super::request::StopTimeout;
 use super::session::Session;
+use super::stop::{grace, own_signal};
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, Record, Status};
+use crate::container::{ContainerConfig, Event, Record, Status};
 use crate::monitor::{self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure};
 use crate::net::pasta;
 use crate::net::route::HostRoutes;
@@ -50,6 +52,12 @@ impl Engine {
             network: self.network(config, prepared.dns_forward)?,
             open_stdin: config.process.open_stdin,
             auto_remove: config.host.auto_remove,
+            settings: record
+                .settings()
+                .map_err(EngineError::file("read", &record.path("settings.json")))?,
+            stop_signal: own_signal(config).number(),
+            stop_grace: grace(config, StopTimeout::Default),
+            identity: Event::container(config, &name, ""),
             terminal_size: options.terminal_size,
             attach: options.attach,
             wait: options.wait,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::request::{Signal, StopTimeout};
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, Record, Status};
+use crate::container::{ContainerConfig, Record, RunState, Status};
 use crate::monitor::{Connection, FromMonitor, Reply, Request};
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::procfs;
@@ -77,7 +77,7 @@ impl Engine {
                     place += 1;
                     continue;
                 }
-                match self.kill_for_good(&stopping.record, Signal::KILL) {
+                match self.end(&stopping.record, &stopping.name, Signal::KILL) {
                     // Its end is still to be heard of.
                     Ok(()) | Err(EngineError::NotRunning { .. }) => place += 1,
                     Err(error) => done(waiting.remove(place).index, Err(error)),
@@ -97,16 +97,11 @@ impl Engine {
     ) -> Result<Option<Stopping>, EngineError> {
         let config = self.config_of(&record)?;
         let name = self.containers.name_of(&record);
-        let state = match record.status() {
-            Ok(Status::Running(state)) => state,
-            _ => return Ok(None),
+        let status = record.status();
+        let Some(state) = status.as_ref().ok().and_then(Status::live) else {
+            return Ok(None);
         };
-        let own = config.process.stop_signal.as_deref();
-        let own = own.and_then(|text| text.parse().ok());
-        let signal = signal.or(own).unwrap_or(Signal::TERM);
-        let grace = grace(&config, timeout);
-        // Asked for ever, the program is given for ever to find a handler.
-        let deaf = grace.is_some() && !config.host.init && is_deaf(state.init, signal);
+        let plan = StopPlan::of(&config, state, signal, timeout);
         // Before the signal, so that its end cannot be missed.
         let connection = match self.connect(&record, &name) {
             Err(EngineError::NotRunning { .. }) => return Ok(None),
@@ -115,8 +110,7 @@ impl Engine {
         if connection.request(&Request::Wait).is_err() {
             return Ok(None);
         }
-        let sent = if deaf { Signal::KILL } else { signal };
-        match self.kill_for_good(&record, sent) {
+        match self.end(&record, &name, plan.signal()) {
             Err(EngineError::NotRunning { .. }) => return Ok(None),
             other => other?,
         }
@@ -126,17 +120,64 @@ impl Engine {
             config,
             name,
             connection,
-            deadline: grace.filter(|_| !deaf).map(|grace| Instant::now() + grace),
-            how: match deaf {
-                true => Stopped::Deaf(signal),
-                false => Stopped::Ended,
-            },
+            deadline: plan.grace().map(|grace| Instant::now() + grace),
+            how: plan.how(),
         }))
     }
 }
 
+/// How one container is asked to end.
+pub(super) struct StopPlan {
+    signal: Signal,
+    /// Its program has no handler for it.
+    deaf: bool,
+    grace: Option<Duration>,
+}
+
+impl StopPlan {
+    pub fn of(
+        config: &ContainerConfig,
+        state: &RunState,
+        signal: Option<Signal>,
+        timeout: StopTimeout,
+    ) -> StopPlan {
+        let signal = signal.unwrap_or_else(|| own_signal(config));
+        let grace = grace(config, timeout);
+        StopPlan {
+            // Asked for ever, the program is given for ever to find a handler.
+            deaf: grace.is_some() && !config.host.init && is_deaf(state.init, signal),
+            signal,
+            grace,
+        }
+    }
+
+    /// What is sent first.
+    pub fn signal(&self) -> Signal {
+        if self.deaf { Signal::KILL } else { self.signal }
+    }
+
+    /// Until SIGKILL; None: it is not needed, or never comes.
+    pub fn grace(&self) -> Option<Duration> {
+        self.grace.filter(|_| !self.deaf)
+    }
+
+    pub fn how(&self) -> Stopped {
+        match self.deaf {
+            true => Stopped::Deaf(self.signal),
+            false => Stopped::Ended,
+        }
+    }
+}
+
+/// The container's stop signal.
+pub(super) fn own_signal(config: &ContainerConfig) -> Signal {
+    let own = config.process.stop_signal.as_deref();
+    let own = own.and_then(|text| text.parse().ok());
+    own.unwrap_or(Signal::TERM)
+}
+
 /// None: for ever.
-fn grace(config: &ContainerConfig, timeout: StopTimeout) -> Option<Duration> {
+pub(super) fn grace(config: &ContainerConfig, timeout: StopTimeout) -> Option<Duration> {
     match timeout {
         StopTimeout::Seconds(seconds) => Some(Duration::from_secs(u64::from(seconds))),
         StopTimeout::Forever => None,

@@ -6,7 +6,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::request::{Condition, WaitRequest};
 use super::{Engine, EngineError};
-use crate::container::{Record, Status};
+use crate::container::{ContainerError, Health, HealthStatus, Record, Status};
 use crate::sys::poll::{Interest, PollSet};
 
 impl Engine {
@@ -19,21 +19,15 @@ impl Engine {
                 Ok(status) => status,
                 Err(_) => {
                     let name = record.id.short().to_owned();
-                    return Err(EngineError::Container(
-                        crate::container::ContainerError::NotFound { name },
-                    ));
+                    return Err(ContainerError::NotFound { name }.into());
                 }
             };
-            let condition = match status {
-                Status::Created => Condition::Created,
-                Status::Running(_) => Condition::Running,
-                Status::Exited(_) | Status::Killed(_) => Condition::Stopped,
-            };
-            if request.conditions.contains(&condition) {
+            let mut conditions = request.conditions.iter();
+            if conditions.any(|condition| holds(*condition, &status, record)) {
                 return Ok(match status {
                     Status::Exited(exit) => exit.code,
                     Status::Killed(_) => 137,
-                    Status::Created | Status::Running(_) => -1,
+                    _ => -1,
                 });
             }
             // The end of a monitor that is killed changes no file.
@@ -45,7 +39,27 @@ impl Engine {
     }
 }
 
-/// Wakes when the state is written in place, and when the exit record appears.
+fn holds(condition: Condition, status: &Status, record: &Record) -> bool {
+    let health = match status {
+        Status::Running(state) => Health::read(&record.directory, state.run),
+        _ => None,
+    };
+    let is = |wanted| {
+        health
+            .as_ref()
+            .is_some_and(|health| health.status == wanted)
+    };
+    match condition {
+        Condition::Created => matches!(status, Status::Created),
+        Condition::Running => matches!(status, Status::Running(_)),
+        Condition::Paused => matches!(status, Status::Paused(_)),
+        Condition::Stopped => matches!(status, Status::Exited(_) | Status::Killed(_)),
+        Condition::Healthy => is(HealthStatus::Healthy),
+        Condition::Unhealthy => is(HealthStatus::Unhealthy),
+    }
+}
+
+/// Wakes when the state is written in place, and when the records of its end and its health appear.
 fn watch(record: &Record) -> std::io::Result<Inotify> {
     let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
     let changes =

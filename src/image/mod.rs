@@ -5,6 +5,7 @@ mod commit;
 mod compression;
 mod digest;
 mod document;
+mod healthcheck;
 mod import;
 mod layer;
 mod manifest;
@@ -27,6 +28,7 @@ pub use document::{
     Document, DocumentError, MAX_DOCUMENT, descriptor_digest, diff_ids, json, media_type,
     parse_config,
 };
+pub use healthcheck::Healthcheck;
 pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, is_builtin};
 pub use layer::{LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer};
 pub use manifest::{NewConfig, manifest_of};

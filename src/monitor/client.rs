@@ -22,6 +22,8 @@ pub struct Client {
     pub attach: Attach,
     /// Wants to be told of the target's exit.
     pub waits: bool,
+    /// Wants to be told of the next start.
+    pub restarts: bool,
     /// Packets that found no room.
     backlog: VecDeque<Vec<u8>>,
     /// The peer has gone or will not read any more.
@@ -36,6 +38,7 @@ impl Client {
             target: Target::Program,
             attach: Attach::default(),
             waits: false,
+            restarts: false,
             backlog: VecDeque::new(),
             gone: false,
         }

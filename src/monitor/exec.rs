@@ -53,6 +53,11 @@ impl Exec {
         })
     }
 
+    /// In the monitor's own pid namespace, once it is cloned.
+    pub fn pid(&self) -> Option<Pid> {
+        self.pid
+    }
+
     /// What it says while it is being set up.
     pub fn entering(&self) -> Option<&Entering> {
         self.entering.as_ref()

@@ -4,7 +4,9 @@ mod begin;
 mod client;
 mod exec;
 mod finish;
+mod health;
 mod input;
+mod life;
 mod log;
 mod network;
 mod output;
@@ -12,6 +14,7 @@ mod protocol;
 mod requests;
 mod stdio;
 mod supervise;
+mod tell;
 mod watch;
 
 pub use log::{LogEntry, LogReader};

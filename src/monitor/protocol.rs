@@ -13,6 +13,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::SettingsChange;
 use crate::net::pasta::PastaError;
 use crate::runtime::enter::ProgramChoice;
 use crate::runtime::execute::SetupError;
@@ -51,6 +52,14 @@ pub enum Request {
     Exec(Box<ExecOrders>),
     /// Sends a signal that is meant to end the container for good: no policy starts it again. Since 2.
     Stop(i32),
+    /// `Done`; sends a signal, `Exited` when the program ends by whatever, then starts it again: `Started` or `Failed`. Since 2.
+    Restart(i32),
+    /// Freezes the container's processes. Since 2.
+    Pause,
+    /// Since 2.
+    Unpause,
+    /// Replaces some of the settings. Since 2.
+    Update(SettingsChange),
 }
 
 impl Request {
@@ -62,7 +71,11 @@ impl Request {
             | Request::Signal(_)
             | Request::Resize { .. }
             | Request::Exec(_) => 1,
-            Request::Stop(_) => 2,
+            Request::Stop(_)
+            | Request::Restart(_)
+            | Request::Pause
+            | Request::Unpause
+            | Request::Update(_) => 2,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::sched::CloneFlags;
@@ -13,17 +14,20 @@ use super::begin::{self, Running};
 use super::client::Client;
 use super::exec::Exec;
 use super::finish::abandon;
+use super::health::Checks;
+use super::life::Wish;
 use super::log::LogWriter;
 use super::network::NetworkOrders;
-use super::protocol::{Attach, Reply, StartFailure};
+use super::protocol::{Attach, Reply, StartFailure, VERSION};
 use super::stdio::Stdio;
-use crate::container::{ContainerId, LockedRecord, RunState};
+use crate::container::{ContainerId, Event, LockedRecord, RunState, Settings};
 use crate::paths::Paths;
 use crate::runtime::cgroup;
 use crate::runtime::execute::{Init, Launch};
 use crate::runtime::home::{self, Gate};
 use crate::sys::process::{self, Forked, ProcessName};
 use crate::sys::signal::Signals;
+use crate::sys::timer::{Alarm, Moment};
 use crate::sys::{namespace, role, socket};
 
 /// What the monitor is told when it is born.
@@ -38,6 +42,13 @@ pub struct Orders {
     /// Keep the program's standard input open.
     pub open_stdin: bool,
     pub auto_remove: bool,
+    /// What may change later.
+    pub settings: Settings,
+    /// How bad health ends the program, and how long it has for that; None: for ever.
+    pub stop_signal: i32,
+    pub stop_grace: Option<Duration>,
+    /// What its events have in common.
+    pub identity: Event,
     /// The size of the client's terminal.
     pub terminal_size: Option<(u16, u16)>,
     /// What the client that starts it wants.
@@ -100,7 +111,7 @@ fn supervise(orders: Orders, birth: Birth) -> i32 {
     client.reply(&Reply::Started);
     monitor.clients.push(client);
     process::trim_memory();
-    let code = monitor.watch();
+    let code = monitor.live();
     tracing::debug!(code, "the program ended");
     monitor.end(code);
     0
@@ -119,6 +130,23 @@ pub(super) struct Monitor {
     pub failure: Option<&'static str>,
     /// The program's exit code, once it has ended.
     pub code: Option<i32>,
+    pub settings: Settings,
+    /// What is to follow the program's end.
+    pub wish: Wish,
+    /// When the program began.
+    pub begun: Moment,
+    /// Before the last start again.
+    pub pause: Duration,
+    /// Of the container's health, if that is checked.
+    pub checks: Option<Checks>,
+    /// When the program is killed that was asked to end.
+    pub kill_at: Option<Moment>,
+    /// Between two runs.
+    pub resting: bool,
+    /// The last start failed: its end is recorded.
+    pub start_failed: bool,
+    /// Made when it is first set.
+    pub alarm: Option<Alarm>,
     /// Programs executed beside it.
     pub execs: Vec<Exec>,
     /// How many there have been.
@@ -127,6 +155,8 @@ pub(super) struct Monitor {
     pub listener: OwnedFd,
     pub signals: Signals,
     pub log: LogWriter,
+    /// What the loop reads into.
+    pub buffer: Vec<u8>,
 }
 
 pub(super) fn failure(operation: &str) -> impl Fn(io::Error) -> StartFailure {
@@ -150,10 +180,8 @@ impl Monitor {
         let state = RunState {
             run,
             monitor,
-            init: 0,
-            started: String::new(),
-            driver: String::new(),
-            code: None,
+            protocol: VERSION,
+            ..RunState::default()
         };
         locked
             .write(&state)
@@ -171,6 +199,15 @@ impl Monitor {
             daemon,
             failure: None,
             code: None,
+            settings: orders.settings.clone(),
+            wish: Wish::default(),
+            begun: Moment::now(),
+            pause: Duration::ZERO,
+            checks: None,
+            kill_at: None,
+            resting: false,
+            start_failed: false,
+            alarm: None,
             execs: Vec::new(),
             exec_number: 0,
             locked: Some(locked),
@@ -181,14 +218,18 @@ impl Monitor {
             listener,
             signals,
             log,
+            buffer: Vec::new(),
         };
         monitor.state.init = monitor.init.host_pid;
         monitor.state.driver = driver.name().to_owned();
         monitor.state.started = Timestamp::now().to_string();
-        let locked = monitor.locked.as_ref().expect("set above");
-        locked
-            .write(&monitor.state)
-            .map_err(failure("write the run state"))?;
+        monitor.write_state();
+        monitor.unmark_stopped();
+        monitor.begin_checks();
+        if monitor.orders.attach != Attach::default() {
+            monitor.emit("attach", &[]);
+        }
+        monitor.emit("start", &[]);
         Ok(monitor)
     }
 

@@ -20,6 +20,7 @@ const FAULT: i32 = 128 + libc::SIGBUS;
 enum Token {
     Child,
     Listener,
+    Alarm,
     Output(Target, usize),
     Input(Target),
     Entering(u64),
@@ -30,15 +31,12 @@ enum Token {
 impl Monitor {
     /// Until init has ended and its output is drained; gives the exit code.
     pub(super) fn watch(&mut self) -> i32 {
-        let mut buffer = vec![0; socket::MESSAGE_MAX];
         self.code = None;
+        self.start_failed = false;
         while self.code.is_none() {
-            for token in self.wait() {
-                self.act(token, &mut buffer);
-            }
-            self.end_execs(&mut buffer);
-            self.drop_gone();
+            self.turn();
         }
+        let mut buffer = vec![0; CHUNK];
         // Everything in the container is dead now, so what the pipes hold is all there will be.
         for index in 0..self.stdio.outputs.len() {
             while self.copy_output(Target::Program, index, &mut buffer) {}
@@ -46,10 +44,31 @@ impl Monitor {
         self.code.unwrap_or(255)
     }
 
+    /// Waits for what is next and does it.
+    pub(super) fn turn(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(socket::MESSAGE_MAX, 0);
+        if self.checks.is_some() || self.kill_at.is_some() {
+            self.tend();
+        }
+        for token in self.wait() {
+            self.act(token, &mut buffer);
+        }
+        self.end_execs(&mut buffer);
+        self.drop_gone();
+        self.buffer = buffer;
+    }
+
     fn act(&mut self, token: Token, buffer: &mut [u8]) {
         match token {
             Token::Child => self.reap(),
             Token::Listener => self.accept(),
+            // Whoever set the alarm looks at the clock.
+            Token::Alarm => {
+                if let Some(alarm) = &mut self.alarm {
+                    alarm.silence();
+                }
+            }
             Token::Output(target, index) => {
                 let _ = self.copy_output(target, index, buffer);
             }
@@ -68,12 +87,18 @@ impl Monitor {
         let mut set = PollSet::new();
         set.add(self.signals.as_fd(), Interest::Read, Token::Child);
         set.add(self.listener.as_fd(), Interest::Read, Token::Listener);
+        if let Some(alarm) = &self.alarm {
+            set.add(alarm.as_fd(), Interest::Read, Token::Alarm);
+        }
         self.add_streams(&mut set, Target::Program, &self.stdio);
         for exec in &self.execs {
-            self.add_streams(&mut set, Target::Exec(exec.number), &exec.stdio);
-            if let Some(entering) = exec.entering() {
-                let token = Token::Entering(exec.number);
-                set.add(entering.source(), Interest::Read, token);
+            // Its client hears of the start before it hears of output.
+            match exec.entering() {
+                Some(entering) => {
+                    let token = Token::Entering(exec.number);
+                    set.add(entering.source(), Interest::Read, token);
+                }
+                None => self.add_streams(&mut set, Target::Exec(exec.number), &exec.stdio),
             }
         }
         for (index, client) in self.clients.iter().enumerate() {
@@ -165,9 +190,11 @@ impl Monitor {
             return false;
         };
         let bytes = &buffer[..length];
-        if target == Target::Program {
+        match (target, &mut self.checks) {
             // A full disk must not stop the program; what could not be logged is lost from the log alone.
-            let _ = self.log.take(stream, bytes);
+            (Target::Program, _) => drop(self.log.take(stream, bytes)),
+            (Target::Exec(number), Some(checks)) => checks.take_output(number, bytes),
+            (Target::Exec(_), None) => {}
         }
         for client in &mut self.clients {
             if client.target == target {
@@ -185,13 +212,13 @@ impl Monitor {
         let reply = match exec.advance() {
             Change::Nothing => return,
             Change::Started => Reply::Started,
-            Change::Failed(failure) => Reply::Failed(failure),
+            Change::Failed(failure) => {
+                self.execs.retain(|exec| exec.number != number);
+                self.end_check(number, -1, &failure.to_string());
+                Reply::Failed(failure)
+            }
         };
-        let failed = reply != Reply::Started;
         self.tell(Target::Exec(number), &reply);
-        if failed {
-            self.execs.retain(|exec| exec.number != number);
-        }
     }
 
     fn tell(&mut self, target: Target, reply: &Reply) {
@@ -207,25 +234,40 @@ impl Monitor {
         let mut at = 0;
         while at < self.execs.len() {
             let exec = &self.execs[at];
-            let target = Target::Exec(exec.number);
+            let number = exec.number;
             if let Some(failure) = exec.died() {
                 tracing::debug!(id = exec.id, "an executed program died in its setup");
-                self.tell(target, &Reply::Failed(failure));
+                self.end_check(number, -1, &failure.to_string());
+                self.tell(Target::Exec(number), &Reply::Failed(failure));
             } else if let Some(code) = exec.code() {
-                tracing::debug!(id = exec.id, code, "an executed program ended");
-                for index in 0..exec.stdio.outputs.len() {
-                    while self.copy_output(target, index, buffer) {}
-                }
-                let clients = self.clients.iter_mut();
-                clients
-                    .filter(|client| client.target == target)
-                    .for_each(|client| client.end(code));
+                self.end_exec(at, code, buffer);
             } else {
                 at += 1;
                 continue;
             }
             self.execs.remove(at);
         }
+    }
+
+    fn end_exec(&mut self, at: usize, code: i32, buffer: &mut [u8]) {
+        let exec = &self.execs[at];
+        let (id, target) = (exec.id.clone(), Target::Exec(exec.number));
+        tracing::debug!(id, code, "an executed program ended");
+        for index in 0..exec.stdio.outputs.len() {
+            while self.copy_output(target, index, buffer) {}
+        }
+        self.end_check(self.execs[at].number, code, "");
+        // A check of the health has none: it is told of by what follows from it.
+        if !id.is_empty() {
+            self.emit(
+                "exec_die",
+                &[("execID", id), ("exitCode", code.to_string())],
+            );
+        }
+        let clients = self.clients.iter_mut();
+        clients
+            .filter(|client| client.target == target)
+            .for_each(|client| client.end(code));
     }
 
     /// Clients that have left: the input that only they could give ends with them.

@@ -16,4 +16,5 @@ pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod terminal;
+pub mod timer;
 pub mod xattr;

@@ -226,7 +226,7 @@ fn pointers(strings: &[std::ffi::CString]) -> Vec<*const libc::c_char> {
 }
 
 /// A process as the host's procfs names it: pid and start time (clock ticks since boot) together never repeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ProcessName {
     pub pid: i32,
     pub start: u64,

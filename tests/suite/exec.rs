@@ -190,26 +190,20 @@ fn resize_and_ctrl_c_reach_the_program() {
 fn detach_keys_leave_the_program_running() {
     let env = test_env!();
     idle(&env, &[]);
-    for exec in EXEC {
-        let mut terminal = env.terminal(&words(
-            exec,
-            &[
-                "-it",
-                "--detach-keys",
-                "ctrl-a,x",
-                "box",
-                "sh",
-                "-c",
-                "echo ready; sleep 4712",
-            ],
-        ));
+    for (exec, seconds) in EXEC.into_iter().zip(["4712", "4713"]) {
+        let script = format!("echo ready; sleep {seconds}");
+        let flags = ["-it", "--detach-keys", "ctrl-a,x", "box"];
+        let mut terminal =
+            env.terminal(&words(exec, &[&flags[..], &["sh", "-c", &script]].concat()));
         terminal.expect("ready");
         terminal.types("\x01x");
         terminal.wait();
         let processes = env.processes();
-        assert!(processes.iter().any(|one| one.contains("sleep 4712")));
-        env.run(&["exec", "box", "sh", "-c", "pkill -f '[s]leep 4712'"])
-            .ok();
+        assert!(
+            processes
+                .iter()
+                .any(|one| one.contains(&format!("sleep {seconds}")))
+        );
     }
 }
 

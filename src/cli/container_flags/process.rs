@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::{read, value};
 use crate::cli::error::CliError;
+use crate::container::RestartPolicy;
 use crate::engine::request::{CreateRequest, Variable, parse_env_file, parse_variable};
 
 #[derive(clap::Args, Debug)]
@@ -38,6 +39,9 @@ pub struct ProcessFlags {
     /// Seconds between that signal and SIGKILL
     #[arg(long, value_name = "SECONDS", allow_hyphen_values = true)]
     stop_timeout: Option<String>,
+    /// Start it again when it ends: no, on-failure[:N], always, unless-stopped
+    #[arg(long, value_name = "POLICY", default_value = "no")]
+    restart: String,
     /// Remove the container when it ends
     #[arg(long)]
     rm: bool,
@@ -55,6 +59,12 @@ impl ProcessFlags {
         request.tty = self.tty;
         request.interactive = self.interactive;
         request.auto_remove = self.rm;
+        request.restart = restart_policy(&self.restart)?;
+        if self.rm && request.restart != RestartPolicy::No {
+            return Err(CliError::usage(
+                "conflicting options: cannot specify both --restart and --rm",
+            ));
+        }
         request.attach = match self.attach.as_slice() {
             [] => None,
             streams => Some(
@@ -72,6 +82,12 @@ impl ProcessFlags {
             .transpose()?;
         Ok(())
     }
+}
+
+/// docker's words for what is none.
+pub fn restart_policy(text: &str) -> Result<RestartPolicy, CliError> {
+    let parsed = text.parse::<RestartPolicy>();
+    parsed.map_err(|error| CliError::usage(error.to_string()))
 }
 
 fn host(name: &str) -> Option<String> {

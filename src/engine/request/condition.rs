@@ -7,13 +7,19 @@ use std::str::FromStr;
 pub enum Condition {
     Created,
     Running,
+    Paused,
     /// Ended, in whichever way.
     Stopped,
+    /// It runs, and its checks say so.
+    Healthy,
+    Unhealthy,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ConditionError {
-    #[error("unknown condition; use one of configured, created, running, exited, stopped")]
+    #[error(
+        "unknown condition; use one of configured, created, running, paused, exited, stopped, healthy, unhealthy"
+    )]
     Unknown,
 }
 
@@ -25,6 +31,9 @@ impl FromStr for Condition {
             // Podman tells more steps of its making apart.
             "configured" | "created" | "initialized" => Ok(Condition::Created),
             "running" => Ok(Condition::Running),
+            "paused" => Ok(Condition::Paused),
+            "healthy" => Ok(Condition::Healthy),
+            "unhealthy" => Ok(Condition::Unhealthy),
             "exited" | "stopped" => Ok(Condition::Stopped),
             _ => Err(ConditionError::Unknown),
         }
