@@ -13,7 +13,7 @@ use crate::engine::request::{WaitRequest, parse_go_duration};
 pub struct Args {
     #[arg(required = true, value_name = "CONTAINER")]
     names: Vec<String>,
-    /// Wait for this instead: created, running, stopped (may be given several times)
+    /// Wait for this instead: created, running, paused, stopped, healthy, unhealthy (may be given several times)
     #[arg(long, value_name = "CONDITION")]
     condition: Vec<String>,
     /// Look at the condition at least so often (250ms, or 250 for as many milliseconds)

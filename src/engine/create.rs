@@ -78,9 +78,12 @@ impl Engine {
         config.name = name.to_string();
         config.created = Timestamp::now().to_string();
         config.host.starts_at_once = false;
-        let settings = record.settings();
         let path = record.path("settings.json");
-        let settings = settings.map_err(EngineError::file("read", &path))?;
+        let settings = record.settings();
+        let settings = Settings {
+            stopped: false,
+            ..settings.map_err(EngineError::file("read", &path))?
+        };
         let (clone, _made) = self.record(&config, &settings, &name, &image)?;
         Ok((clone, config.name))
     }

@@ -89,7 +89,7 @@ impl Engine {
 
     pub(super) fn run_of(&self, record: &Record) -> Result<RunState, EngineError> {
         match record.status() {
-            Ok(Status::Running(state)) => Ok(state),
+            Ok(Status::Running(state) | Status::Paused(state)) => Ok(state),
             _ => Err(EngineError::NotRunning {
                 name: self.containers.name_of(record),
             }),

@@ -6,7 +6,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::request::{Condition, WaitRequest};
 use super::{Engine, EngineError};
-use crate::container::{Health, HealthStatus, Record, Status};
+use crate::container::{ContainerError, Health, HealthStatus, Record, Status};
 use crate::sys::poll::{Interest, PollSet};
 
 impl Engine {
@@ -19,15 +19,11 @@ impl Engine {
                 Ok(status) => status,
                 Err(_) => {
                     let name = record.id.short().to_owned();
-                    return Err(EngineError::Container(
-                        crate::container::ContainerError::NotFound { name },
-                    ));
+                    return Err(ContainerError::NotFound { name }.into());
                 }
             };
-            if conditions(record, &status)
-                .iter()
-                .any(|found| request.conditions.contains(found))
-            {
+            let mut conditions = request.conditions.iter();
+            if conditions.any(|condition| holds(*condition, &status, record)) {
                 return Ok(match status {
                     Status::Exited(exit) => exit.code,
                     Status::Killed(_) => 137,
@@ -43,25 +39,27 @@ impl Engine {
     }
 }
 
-/// What is true of a container now.
-fn conditions(record: &Record, status: &Status) -> Vec<Condition> {
-    let state = match status {
-        Status::Created => return vec![Condition::Created],
-        Status::Exited(_) | Status::Killed(_) => return vec![Condition::Stopped],
-        Status::Paused(_) => return vec![Condition::Paused],
-        Status::Restarting(..) => return Vec::new(),
-        Status::Running(state) => state,
+fn holds(condition: Condition, status: &Status, record: &Record) -> bool {
+    let health = match status {
+        Status::Running(state) => Health::read(&record.directory, state.run),
+        _ => None,
     };
-    let health = Health::read(&record.directory, state.run).map(|health| health.status);
-    let health = match health {
-        Some(HealthStatus::Healthy) => Some(Condition::Healthy),
-        Some(HealthStatus::Unhealthy) => Some(Condition::Unhealthy),
-        Some(HealthStatus::Starting) | None => None,
+    let is = |wanted| {
+        health
+            .as_ref()
+            .is_some_and(|health| health.status == wanted)
     };
-    [Condition::Running].into_iter().chain(health).collect()
+    match condition {
+        Condition::Created => matches!(status, Status::Created),
+        Condition::Running => matches!(status, Status::Running(_)),
+        Condition::Paused => matches!(status, Status::Paused(_)),
+        Condition::Stopped => matches!(status, Status::Exited(_) | Status::Killed(_)),
+        Condition::Healthy => is(HealthStatus::Healthy),
+        Condition::Unhealthy => is(HealthStatus::Unhealthy),
+    }
 }
 
-/// Wakes when the state is written in place, and when the exit record appears.
+/// Wakes when the state is written in place, and when the records of its end and its health appear.
 fn watch(record: &Record) -> std::io::Result<Inotify> {
     let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
     let changes =

@@ -37,9 +37,6 @@ impl Monitor {
         if !self.state.restarting && !self.start_failed {
             self.emit_die(code);
         }
-        if discarded.is_some() {
-            self.emit("destroy", &[]);
-        }
         self.clients.iter_mut().for_each(|client| client.end(code));
         let _ = std::fs::remove_file(self.orders.paths.monitor_socket(self.orders.id.as_str()));
         fault::step("exit told");

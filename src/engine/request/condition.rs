@@ -8,17 +8,17 @@ pub enum Condition {
     Created,
     Running,
     Paused,
-    /// Running, and its checks say so.
-    Healthy,
-    Unhealthy,
     /// Ended, in whichever way.
     Stopped,
+    /// It runs, and its checks say so.
+    Healthy,
+    Unhealthy,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ConditionError {
     #[error(
-        "unknown condition; use one of configured, created, running, paused, healthy, unhealthy, exited, stopped"
+        "unknown condition; use one of configured, created, running, paused, exited, stopped, healthy, unhealthy"
     )]
     Unknown,
 }
