@@ -54,6 +54,7 @@ impl Engine {
             network: self.network(config, prepared.dns_forward)?,
             open_stdin: config.process.open_stdin,
             auto_remove: config.host.auto_remove,
+            anonymous_volumes: config.anonymous_volumes(),
             settings: record
                 .settings()
                 .map_err(EngineError::file("read", &record.path("settings.json")))?,
@@ -126,6 +127,9 @@ impl Engine {
             // It never ran, so every file in it is the user's own.
             let _ = crate::sys::fs::remove_path(&rubbish);
             self.forget_socket(&record.id);
+            for volume in self.release_volumes(config) {
+                let _ = crate::sys::fs::remove_path(&volume);
+            }
         }
     }
 
