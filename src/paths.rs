@@ -71,6 +71,14 @@ impl Paths {
         self.data.join("images")
     }
 
+    pub fn volumes(&self) -> PathBuf {
+        self.data.join("volumes")
+    }
+
+    pub fn secrets(&self) -> PathBuf {
+        self.data.join("secrets")
+    }
+
     pub fn layers(&self) -> PathBuf {
         self.data.join("layers")
     }

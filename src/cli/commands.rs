@@ -6,6 +6,8 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use super::Invocation;
 use super::error::CliError;
+use super::secret::SecretGroup;
+use super::volume::VolumeGroup;
 use super::{
     attach, container_cleanup, container_clone, container_exists, container_prune, create, doctor,
     events, exec, generate, images, import, info, inspect, kill, load, logs, pause, port, ps, pull,
@@ -66,7 +68,7 @@ pub enum Command {
     Image(ImageVerb),
     /// Show what happens to containers, images, volumes and networks
     Events(events::Args),
-    /// Show everything about containers or images
+    /// Show everything about containers, images, volumes or secrets
     Inspect(inspect::Args),
     /// Show what this host gives and which settings are in force
     Info(info::Args),
@@ -93,6 +95,26 @@ pub enum Command {
     ImageGroup {
         #[command(subcommand)]
         verb: ImageGroup,
+    },
+    /// Manage volumes
+    #[command(
+        name = "volume",
+        subcommand_required = true,
+        arg_required_else_help = true
+    )]
+    VolumeGroup {
+        #[command(subcommand)]
+        verb: VolumeGroup,
+    },
+    /// Manage secrets
+    #[command(
+        name = "secret",
+        subcommand_required = true,
+        arg_required_else_help = true
+    )]
+    SecretGroup {
+        #[command(subcommand)]
+        verb: SecretGroup,
     },
     /// Manage bryo
     #[command(
@@ -268,6 +290,8 @@ impl Command {
             | Command::SystemGroup {
                 verb: SystemGroup::Events(args),
             } => events::run(args, invocation),
+            Command::VolumeGroup { verb } => verb.run(invocation),
+            Command::SecretGroup { verb } => verb.run(invocation),
             Command::Version(args) => version::run(args, invocation),
             Command::Doctor(args) => doctor::run(args, invocation),
             Command::Generate(args) => generate::run(args, invocation),

@@ -40,7 +40,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         let record = engine.find(name)?;
         engine.clean_up(&record)?;
         if args.rm {
-            engine.remove(&record, false)?;
+            engine.remove(&record, false, false)?;
         }
         Ok(Some(name.to_owned()))
     });

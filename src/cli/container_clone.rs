@@ -31,7 +31,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let cloned = engine.find(&args.source).and_then(|record| {
         let (clone, _) = engine.clone_container(&record, name)?;
         if args.destroy {
-            engine.remove(&record, args.force)?;
+            engine.remove(&record, args.force, false)?;
             engine.empty_trash()?;
         }
         if args.run {

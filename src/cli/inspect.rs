@@ -2,6 +2,8 @@
 
 mod container;
 mod image;
+mod secret;
+mod volume;
 
 use serde::Serialize;
 use serde_json::Value;
@@ -10,7 +12,7 @@ use super::Invocation;
 use super::error::CliError;
 use super::error::Kind;
 use super::template::{Scope, Template};
-use crate::container::ContainerError;
+use crate::container::{ContainerError, SecretError, VolumeError};
 use crate::engine::request::{InspectRequest, ObjectKind};
 use crate::engine::{Engine, EngineError};
 use crate::image::ImageError;
@@ -25,9 +27,12 @@ pub struct Args {
     /// Show sizes of containers
     #[arg(short, long)]
     size: bool,
-    /// Look only for one kind: container, image
+    /// Look only for one kind: container, image, volume, secret
     #[arg(long = "type", value_name = "KIND")]
     kind: Option<String>,
+    /// Show what a secret holds.
+    #[arg(skip)]
+    values: bool,
 }
 
 #[derive(clap::Args, Debug)]
@@ -54,34 +59,42 @@ pub struct ImageArgs {
 impl From<ContainerArgs> for Args {
     fn from(args: ContainerArgs) -> Args {
         Args {
-            names: args.names,
-            format: args.format,
             size: args.size,
-            kind: Some("container".to_owned()),
+            ..Args::of_kind("container", args.names, args.format)
         }
     }
 }
 
 impl From<ImageArgs> for Args {
     fn from(args: ImageArgs) -> Args {
-        Args {
-            names: args.names,
-            format: args.format,
-            size: false,
-            kind: Some("image".to_owned()),
-        }
+        Args::of_kind("image", args.names, args.format)
     }
 }
 
 impl Args {
+    /// Of the verb of one kind.
+    pub fn of_kind(kind: &str, names: Vec<String>, format: Option<String>) -> Args {
+        Args {
+            names,
+            format,
+            size: false,
+            kind: Some(kind.to_owned()),
+            values: false,
+        }
+    }
+
+    pub fn with_values(self, values: bool) -> Args {
+        Args { values, ..self }
+    }
+
     fn request(&self) -> Result<InspectRequest, CliError> {
         let kind = match self.kind.as_deref() {
             None | Some("") => None,
             Some("container") => Some(ObjectKind::Container),
             Some("image") => Some(ObjectKind::Image),
-            Some(later @ ("network" | "volume" | "secret")) => {
-                return Err(CliError::not_yet(&format!("inspect --type {later}")));
-            }
+            Some("volume") => Some(ObjectKind::Volume),
+            Some("secret") => Some(ObjectKind::Secret),
+            Some("network") => return Err(CliError::not_yet("inspect --type network")),
             Some(other) => {
                 return Err(CliError::usage(format!("unknown type: {other:?}")));
             }
@@ -106,7 +119,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let mut documents = Vec::new();
     let mut failures = Vec::new();
     for name in &request.names {
-        match find(&engine, name, &request) {
+        match find(&engine, name, &request, args.values) {
             Ok(document) => documents.push(document),
             Err(error) => failures.push(error),
         }
@@ -126,31 +139,66 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     }
 }
 
-/// Containers first, then images, unless one kind was asked for.
-fn find(engine: &Engine, name: &str, request: &InspectRequest) -> Result<Value, CliError> {
-    let failed = |error: EngineError| CliError::engine(Kind::Failed, &error);
-    if request.kind != Some(ObjectKind::Image) {
-        match engine.container(name, request.size) {
-            Ok(found) => {
-                let layers = &engine.paths.layers();
-                return Ok(container::document(&found, &container::Place { layers }));
-            }
-            Err(EngineError::Container(ContainerError::NotFound { .. }))
-                if request.kind.is_none() => {}
-            Err(error) => return Err(failed(error)),
+/// Containers first, then images, volumes, secrets, unless one kind was asked for.
+fn find(
+    engine: &Engine,
+    name: &str,
+    request: &InspectRequest,
+    values: bool,
+) -> Result<Value, CliError> {
+    let kinds = match request.kind {
+        Some(kind) => vec![kind],
+        None => vec![
+            ObjectKind::Container,
+            ObjectKind::Image,
+            ObjectKind::Volume,
+            ObjectKind::Secret,
+        ],
+    };
+    for kind in kinds {
+        match document(engine, kind, name, request.size, values) {
+            Err(error) if request.kind.is_none() && is_unknown(&error) => {}
+            other => return other.map_err(|error| CliError::engine(Kind::Failed, &error)),
         }
     }
-    match engine.inspect_image(name) {
-        Ok(found) => Ok(image::document(&found)),
-        Err(EngineError::Image(error))
-            if request.kind.is_none() && matches!(*error, ImageError::Unknown { .. }) =>
-        {
-            Err(CliError::new(
-                Kind::Failed,
-                format!("No such object: {name}"),
-            ))
+    Err(CliError::new(
+        Kind::Failed,
+        format!("No such object: {name}"),
+    ))
+}
+
+fn document(
+    engine: &Engine,
+    kind: ObjectKind,
+    name: &str,
+    size: bool,
+    values: bool,
+) -> Result<Value, EngineError> {
+    match kind {
+        ObjectKind::Container => {
+            let found = engine.container(name, size)?;
+            let (layers, volumes) = (&engine.paths.layers(), &engine.paths.volumes());
+            let place = container::Place { layers, volumes };
+            Ok(container::document(&found, &place))
         }
-        Err(error) => Err(failed(error)),
+        ObjectKind::Image => engine
+            .inspect_image(name)
+            .map(|found| image::document(&found)),
+        ObjectKind::Volume => engine.volume(name).map(|found| volume::document(&found)),
+        ObjectKind::Secret => {
+            let (secret, value) = engine.secret(name)?;
+            Ok(secret::document(&secret, Some(&value).filter(|_| values)))
+        }
+    }
+}
+
+fn is_unknown(error: &EngineError) -> bool {
+    match error {
+        EngineError::Container(ContainerError::NotFound { .. })
+        | EngineError::Volume(VolumeError::NotFound { .. })
+        | EngineError::Secret(SecretError::NotFound { .. }) => true,
+        EngineError::Image(error) => matches!(**error, ImageError::Unknown { .. }),
+        _ => false,
     }
 }
 

@@ -39,6 +39,7 @@ mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod secret;
 mod start;
 mod stats;
 mod stop;
@@ -48,6 +49,7 @@ mod trace;
 mod unpause;
 mod update;
 mod version;
+mod volume;
 mod wait;
 
 use std::ffi::OsString;

@@ -14,12 +14,16 @@ pub struct Args {
     /// Kill running containers first
     #[arg(short, long)]
     force: bool,
+    /// Remove their anonymous volumes too
+    #[arg(short, long)]
+    volumes: bool,
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = RemoveRequest {
         names: args.names,
         force: args.force,
+        volumes: args.volumes,
     };
     let engine = invocation.engine()?;
     let ended = invocation.each(&request.names, |name| {
@@ -33,7 +37,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
             }
             found => found?,
         };
-        engine.remove(&record, request.force)?;
+        engine.remove(&record, request.force, request.volumes)?;
         Ok(Some(name.to_owned()))
     });
     let emptied = engine.empty_trash();

@@ -89,11 +89,19 @@ pub fn row(container: &ContainerSummary, whole: bool, now: Timestamp, zone: &Tim
         .host
         .mounts
         .iter()
-        .filter(|mount| !mount.source.is_empty())
-        .map(|mount| shortened(&mount.source, if whole { usize::MAX } else { 15 }))
+        .filter_map(|mount| match &mount.volume {
+            Some(volume) => Some(&volume.name),
+            None => Some(&mount.source).filter(|source| !source.is_empty()),
+        })
+        .map(|name| shortened(name, if whole { usize::MAX } else { 15 }))
         .collect();
+    let volumes = config
+        .host
+        .mounts
+        .iter()
+        .filter(|mount| mount.volume.is_some());
     row.set("Mounts", mounts.join(","));
-    row.set("LocalVolumes", "0");
+    row.set("LocalVolumes", volumes.count().to_string());
     row.set("Networks", config.host.network.as_str());
     row.set("Platform", "");
     row.labels = config

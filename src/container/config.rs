@@ -46,7 +46,7 @@ pub struct ProcessConfig {
     pub stop_timeout: Option<i32>,
     /// `80/tcp`, from the image.
     pub exposed_ports: Vec<String>,
-    /// Paths the image declares as volumes; they live in the container's layer.
+    /// Paths at which the image, or `-v PATH`, wants a volume of the container's own.
     pub volumes: Vec<String>,
 }
 
@@ -58,6 +58,11 @@ pub struct HostConfig {
     /// Published ports in their canonical form, `127.0.0.1:8080:80/tcp`.
     pub ports: Vec<String>,
     pub mounts: Vec<MountConfig>,
+    /// `container[:ro|rw]`, as asked for; their mounts are among `mounts`.
+    #[serde(default)]
+    pub volumes_from: Vec<String>,
+    #[serde(default)]
+    pub secrets: Vec<SecretConfig>,
     pub read_only_root: bool,
     pub cap_add: Vec<String>,
     pub cap_drop: Vec<String>,
@@ -77,14 +82,53 @@ pub struct HostConfig {
 }
 
 /// One mount in the words of the OCI runtime specification.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MountConfig {
-    /// `bind` or `tmpfs`.
+    /// `bind`, `tmpfs` or `volume`.
     pub kind: String,
-    /// Absolute, empty for a tmpfs.
+    /// Absolute, empty for a tmpfs and a volume.
     pub source: String,
     pub target: String,
     pub options: Vec<String>,
+    /// Give everything in it to the container's user at every start (`U`).
+    #[serde(default)]
+    pub chown: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume: Option<VolumeUse>,
+}
+
+/// Which volume a mount is of, and how it is used.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeUse {
+    pub name: String,
+    /// Made for this container; goes with it where it is asked for.
+    pub anonymous: bool,
+    /// Fill it with what the image has at the target, if it is empty.
+    pub copy: bool,
+    /// The directory or file in it that is mounted; empty: all of it.
+    pub subpath: String,
+}
+
+/// One secret, read again at every start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SecretConfig {
+    pub name: String,
+    pub place: SecretPlace,
+}
+
+/// Where a container finds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SecretPlace {
+    /// A file on a tmpfs, at an absolute path.
+    File {
+        target: String,
+        uid: u32,
+        gid: u32,
+        mode: u32,
+    },
+    Variable {
+        name: String,
+    },
 }
 
 /// One resource limit: docker's name (`nofile`) and values; `u64::MAX` is no limit.
@@ -103,6 +147,14 @@ impl ContainerConfig {
             .iter()
             .chain(&self.process.command)
             .cloned()
+            .collect()
+    }
+
+    /// The volumes that were made for this container alone.
+    pub fn anonymous_volumes(&self) -> Vec<String> {
+        let used = self.host.mounts.iter().filter_map(|m| m.volume.as_ref());
+        used.filter(|volume| volume.anonymous)
+            .map(|volume| volume.name.clone())
             .collect()
     }
 }

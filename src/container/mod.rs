@@ -9,11 +9,16 @@ mod id;
 mod log;
 mod name;
 mod record;
+mod secret;
 mod settings;
 mod state;
 mod store;
+mod volume;
 
-pub use config::{ContainerConfig, HostConfig, MountConfig, ProcessConfig, UlimitConfig};
+pub use config::{
+    ContainerConfig, HostConfig, MountConfig, ProcessConfig, SecretConfig, SecretPlace,
+    UlimitConfig, VolumeUse,
+};
 pub use event::{Event, EventKind};
 pub use event_log::{EventLog, EventReader, EventWatch};
 pub use exit::ExitRecord;
@@ -26,6 +31,11 @@ pub use log::{
 };
 pub use name::{ContainerName, ContainerNameError};
 pub use record::{Record, Status};
+pub use secret::{Secret, SecretError, SecretName, SecretNameError, SecretValue, Secrets};
 pub use settings::{RestartPolicy, RestartPolicyError, Settings, SettingsChange};
 pub use state::{LockedRecord, RunState};
 pub use store::{ContainerError, Containers, CreatorLock, Rubbish};
+pub use volume::{
+    ANONYMOUS_LABEL, Volume, VolumeConfig, VolumeError, VolumeName, VolumeNameError, VolumeUsers,
+    Volumes,
+};

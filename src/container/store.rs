@@ -414,17 +414,12 @@ impl Containers {
     }
 }
 
-/// Gives the directory, locked.
-fn write_record(
-    directory: &Path,
-    config: &ContainerConfig,
-    settings: &Settings,
-    durable: bool,
-) -> io::Result<File> {
+/// Makes a private directory in the trash and gives it, locked: until it has another name it is its maker's.
+pub(super) fn make_locked(directory: &Path) -> io::Result<File> {
     let mut private = DirBuilder::new();
     private.mode(0o700);
     // Until it is locked it looks like rubbish: a sweep may hold it, or it may be gone again.
-    let locked = loop {
+    loop {
         match private.create(directory) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
@@ -432,14 +427,26 @@ fn write_record(
         match File::open(directory) {
             Ok(made) => {
                 if lock::try_hold_alone(&made)? && rustix::fs::fstat(&made)?.st_nlink > 0 {
-                    break made;
+                    return Ok(made);
                 }
                 std::thread::yield_now();
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-    };
+    }
+}
+
+/// Gives the directory, locked.
+fn write_record(
+    directory: &Path,
+    config: &ContainerConfig,
+    settings: &Settings,
+    durable: bool,
+) -> io::Result<File> {
+    let locked = make_locked(directory)?;
+    let mut private = DirBuilder::new();
+    private.mode(0o700);
     for name in ["work", "merged", "upper"] {
         private.create(directory.join(name))?;
     }

@@ -180,6 +180,7 @@ impl Engine {
         let abandoned = self.containers.is_abandoned(&summary.record);
         abandoned.is_some_and(|_locked| {
             let discarded = self.containers.discard(&summary.record, &summary.name);
+            self.release_volumes(&summary.config);
             discarded.is_ok()
         })
     }

@@ -10,14 +10,13 @@ use jiff::Timestamp;
 use oci_spec::image::ImageConfiguration;
 
 use super::request::{
-    BindOptions, CreateRequest, Mount, MountKind, NetworkMode, SeccompChoice, SecurityOption,
-    Stream, TmpfsOptions, Variable,
+    CreateRequest, MountKind, NetworkMode, SeccompChoice, SecurityOption, Stream, Variable,
 };
 use super::{Engine, EngineError};
 use crate::config::{Config, NetworkDefault};
 use crate::container::{
     ContainerConfig, ContainerId, ContainerName, CreatorLock, HealthCheck, HostConfig, LogDriver,
-    LogSettings, MountConfig, ProcessConfig, Record, Settings, UlimitConfig,
+    LogSettings, ProcessConfig, Record, Settings, UlimitConfig,
 };
 use crate::image::{Digest, Healthcheck, Image, ImageError, is_builtin};
 
@@ -41,13 +40,26 @@ impl Engine {
         self.containers.prepare()?;
         let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
         let network = network(request.network, self.config.network_default, &image.config);
+        self.check_secrets(&request.secrets)?;
+        let defaults = ImageDefaults::of(&image.config);
+        let mut mounts = self.mounts(request, &defaults.volumes)?;
+        let configs = std::mem::take(&mut mounts.configs);
         let mut config = container_config(request, image, id, network)?;
+        config.host.mounts = configs;
         config.host.starts_at_once = starts_at_once;
         let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
         config.name = name.to_string();
         let settings = settings(request, image, &self.config)?;
         let cidfile = request.cidfile.as_deref().map(CidFile::claim).transpose()?;
         let created = self.record(&config, &settings, &name, &image.id)?;
+        // The record comes first: a volume that no record names would be nobody's after a crash. What is missing is made
+        // when the container starts.
+        for (volume, new) in &mounts.volumes {
+            if let Err(error) = self.volumes.create(volume, new, !request.auto_remove) {
+                self.containers.discard(&created.0, &config.name)?;
+                return Err(error.into());
+            }
+        }
         if let Some(cidfile) = cidfile {
             cidfile.fill(&config.id)?;
         }
@@ -60,6 +72,7 @@ impl Engine {
         record: &Record,
         name: Option<&str>,
     ) -> Result<(Record, String), EngineError> {
+        let _using = self.volumes.lock_shared()?;
         let mut config = self.config_of(record)?;
         let image = config.image_id.parse().map_err(|_| ImageError::Unknown {
             text: config.image.clone(),
@@ -275,8 +288,19 @@ fn process_config(request: &CreateRequest, image: ImageDefaults) -> ProcessConfi
             .or(image.stop_signal),
         stop_timeout: request.stop_timeout,
         exposed_ports: image.exposed_ports,
-        volumes: image.volumes,
+        volumes: volume_paths(image.volumes, request),
     }
+}
+
+/// What the image declares, and what `-v PATH` adds to it.
+fn volume_paths(mut paths: Vec<String>, request: &CreateRequest) -> Vec<String> {
+    for mount in &request.mounts {
+        let unnamed = matches!(&mount.kind, MountKind::Volume(volume) if volume.name.is_none());
+        if unnamed && !paths.contains(&mount.target) {
+            paths.push(mount.target.clone());
+        }
+    }
+    paths
 }
 
 /// Docker's: without `-a` the output, and the input where it is kept open.
@@ -328,11 +352,12 @@ fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConf
     let mut host = HostConfig {
         network: network.to_string(),
         ports: request.ports.clone(),
-        mounts: request
-            .mounts
+        volumes_from: request
+            .volumes_from
             .iter()
-            .map(mount_config)
-            .collect::<Result<_, _>>()?,
+            .map(|from| from.text.clone())
+            .collect(),
+        secrets: request.secrets.clone(),
         read_only_root: request.read_only,
         cap_add: request.cap_add.clone(),
         cap_drop: request.cap_drop.clone(),
@@ -400,48 +425,6 @@ fn network(asked: NetworkMode, default: NetworkDefault, image: &ImageConfigurati
 fn read_profile(path: &str) -> Result<String, EngineError> {
     let path = std::path::Path::new(path);
     fs::read_to_string(path).map_err(EngineError::file("read the seccomp profile", path))
-}
-
-fn mount_config(mount: &Mount) -> Result<MountConfig, EngineError> {
-    let mut config = match &mount.kind {
-        MountKind::Bind(bind) => bind_config(bind)?,
-        MountKind::Tmpfs(tmpfs) => tmpfs_config(tmpfs),
-    };
-    config.target.clone_from(&mount.target);
-    if mount.read_only {
-        config.options.push("ro".to_owned());
-    }
-    Ok(config)
-}
-
-fn bind_config(bind: &BindOptions) -> Result<MountConfig, EngineError> {
-    let exists = fs::symlink_metadata(&bind.source).is_ok();
-    if !exists && bind.create_source {
-        fs::create_dir_all(&bind.source)
-            .map_err(EngineError::file("make the directory", &bind.source))?;
-    } else if !exists {
-        return Err(EngineError::NoBindSource {
-            path: bind.source.clone(),
-        });
-    }
-    Ok(MountConfig {
-        kind: "bind".to_owned(),
-        source: bind.source.to_string_lossy().into_owned(),
-        target: String::new(),
-        options: vec!["rbind".to_owned(), bind.propagation.name().to_owned()],
-    })
-}
-
-fn tmpfs_config(tmpfs: &TmpfsOptions) -> MountConfig {
-    let mut options = tmpfs.flags.clone();
-    options.extend(tmpfs.size.map(|size| format!("size={size}")));
-    options.extend(tmpfs.mode.map(|mode| format!("mode={mode:o}")));
-    MountConfig {
-        kind: "tmpfs".to_owned(),
-        source: String::new(),
-        target: String::new(),
-        options,
-    }
 }
 
 #[cfg(test)]

@@ -3,8 +3,12 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::request::VolumeOptionError;
 use super::worker::RoleFailure;
-use crate::container::{ContainerError, ContainerNameError, LogOptionError};
+use crate::container::{
+    ContainerError, ContainerNameError, LogOptionError, SecretError, SecretNameError, VolumeError,
+    VolumeNameError,
+};
 use crate::image::{ImageError, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
 use crate::net::pasta::PastaError;
@@ -39,6 +43,31 @@ pub enum EngineError {
         "the logs of container {name} are in the journal, and journalctl, which reads it, {reason}"
     )]
     Journalctl { name: String, reason: String },
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
+    #[error(transparent)]
+    VolumeName(#[from] VolumeNameError),
+    #[error(transparent)]
+    VolumeOption(#[from] VolumeOptionError),
+    #[error("the image declares a volume at {path:?}, which is its root directory")]
+    ImageVolume { path: String },
+    #[error("error looking up volume plugin {driver}: plugin {driver:?} not found")]
+    VolumeDriver { driver: String },
+    #[error("remove {name}: volume is in use - [{}]", users.join(", "))]
+    VolumeInUse { name: String, users: Vec<String> },
+    #[error("volume {name} is kept by its options, not in the store: nothing to {operation}")]
+    VolumeElsewhere {
+        name: String,
+        operation: &'static str,
+    },
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error(transparent)]
+    SecretName(#[from] SecretNameError),
+    #[error("secret {name} is in use by the following containers: {}", users.join(", "))]
+    SecretInUse { name: String, users: Vec<String> },
+    #[error("secret {name}: a variable can hold neither a NUL byte nor what is no UTF-8")]
+    SecretVariable { name: String },
     #[error(transparent)]
     Home(#[from] HomeError),
     /// Something failed because of the host; `doctor` says the same.

@@ -3,6 +3,7 @@
 use super::containers::ContainerSummary;
 use super::request::{Label, PsFilters, PsRequest, Status};
 use super::{Engine, EngineError};
+use crate::container::MountConfig;
 use crate::image::Image;
 
 impl PsFilters {
@@ -84,6 +85,13 @@ fn matches_record(filters: &PsFilters, summary: &ContainerSummary) -> bool {
         && any(&filters.health, &|health| health == summary.health_word())
 }
 
+fn is_of(mount: &MountConfig, volume: &str) -> bool {
+    mount
+        .volume
+        .as_ref()
+        .is_some_and(|used| used.name == volume)
+}
+
 fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {
     let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| {
         wanted.is_empty() || wanted.iter().any(|text| test(text))
@@ -101,7 +109,7 @@ fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {
     let volume = |text: &str| {
         host.mounts
             .iter()
-            .any(|mount| mount.target == text || mount.source == text)
+            .any(|mount| mount.target == text || mount.source == text || is_of(mount, text))
     };
     let port = |text: &str| {
         text.split_once('/')

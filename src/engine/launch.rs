@@ -32,12 +32,16 @@ impl Engine {
     ) -> Result<Prepared, EngineError> {
         let single_id = self.with_home(|home| home.has_single_id());
         let dns_forward = write_network_files(record, config)?;
+        let (mounts, binds) = self.launch_mounts(record, config)?;
+        let (secrets, variables) = self.launch_secrets(config)?;
         let mut parameters = parameters(config, single_id)?;
+        parameters.env.extend(variables);
+        parameters.mounts = mounts.iter().map(mount).collect();
         parameters.mounts.extend(network_file_mounts(record));
         let spec = spec::spec(&parameters)?;
-        let volumes: Vec<PathBuf> = config.process.volumes.iter().map(PathBuf::from).collect();
+        let extras = plan::Extras { binds, secrets };
         let launch = Launch {
-            steps: plan::plan(&spec, &volumes)?,
+            steps: plan::plan(&spec, &extras)?,
             fake_chown: single_id,
             rootfs: self.rootfs(record, config),
             init: config.host.init,
@@ -95,7 +99,6 @@ fn parameters(
         hostname: config.hostname.clone(),
         terminal: process.tty,
         read_only_root: host.read_only_root,
-        mounts: host.mounts.iter().map(mount).collect(),
         cap_add: host.cap_add.clone(),
         cap_drop: host.cap_drop.clone(),
         known_capabilities: CapabilitySet::up_to(crate::sys::capability::last()),
@@ -182,6 +185,7 @@ fn network_file_mounts(record: &Record) -> impl Iterator<Item = Mount> {
             source: record.path(name).to_string_lossy().into_owned(),
             target: format!("/etc/{name}"),
             options: vec!["rbind".to_owned(), "rprivate".to_owned()],
+            ..MountConfig::default()
         })
     })
 }

@@ -13,17 +13,20 @@ mod info;
 mod kill;
 mod launch;
 mod logs;
+mod mounts;
 mod obtain;
 mod processes;
 mod prune;
 pub mod pull;
 mod remove;
 pub mod request;
+mod secrets;
 mod session;
 mod start;
 mod stats;
 mod stop;
 mod storage;
+mod volumes;
 mod wait;
 mod worker;
 
@@ -38,6 +41,7 @@ pub use start::StartOptions;
 pub use stats::Sample;
 pub use stop::Stopped;
 pub use storage::StorageChoice;
+pub use volumes::{PrunedVolumes, VolumeSummary};
 pub use worker::RoleFailure;
 
 pub use crate::monitor::PublishedPort;
@@ -46,7 +50,7 @@ use std::cell::Cell;
 use std::path::PathBuf;
 
 use crate::config::Config;
-use crate::container::Containers;
+use crate::container::{Containers, Secrets, Volumes};
 use crate::image::Store;
 use crate::paths::Paths;
 use crate::runtime::home::Home;
@@ -63,16 +67,22 @@ pub struct Engine {
     warn: Box<dyn Fn(&str)>,
     /// Something is said once.
     has_warned: Cell<bool>,
+    volumes: Volumes,
+    secrets: Secrets,
 }
 
 impl Engine {
     pub fn new(paths: Paths, config: Config) -> Engine {
         let containers = Containers::new(&paths);
+        let volumes = Volumes::new(&paths);
+        let secrets = Secrets::new(&paths);
         Engine {
             paths,
             config,
             docker_directory: None,
             containers,
+            volumes,
+            secrets,
             warn: Box::new(|_| {}),
             has_warned: Cell::new(false),
         }

@@ -28,7 +28,7 @@ impl Engine {
         })?;
         let mut pruned = Pruned::default();
         for (record, size) in chosen.into_iter().zip(sizes) {
-            match self.remove(&record, false) {
+            match self.remove(&record, false, false) {
                 Ok(()) => {
                     pruned.ids.push(record.id);
                     pruned.reclaimed += size;

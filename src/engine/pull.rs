@@ -178,6 +178,7 @@ impl<'a> StoreSink<'a> {
                 limits: Limits::default(),
                 // Layers unpack at the same time, each behind two threads of its own: the processors are busy.
                 writers: 0,
+                plain: false,
             },
             unpacked: Mutex::new(Vec::new()),
         }

@@ -7,8 +7,11 @@ use crate::image::{LayerDir, Use};
 use crate::sys::fs::remove_path;
 
 impl Engine {
-    /// Removes a container; a running one only with `force`. Its files go with `empty_trash`.
-    pub fn remove(&self, record: &Record, force: bool) -> Result<(), EngineError> {
+    /// Removes a container; a running one only with `force`; with its anonymous `volumes`, if it is not one that takes
+    /// them along anyway. Its files go with `empty_trash`.
+    pub fn remove(&self, record: &Record, force: bool, volumes: bool) -> Result<(), EngineError> {
+        let config = record.config().ok();
+        let config = config.filter(|config| volumes || config.host.auto_remove);
         let name = self.containers.name_of(record);
         if record.status().is_ok_and(|status| status.is_running()) {
             if !force {
@@ -29,6 +32,9 @@ impl Engine {
         tracing::debug!(name, "discard the container");
         self.containers.discard(record, &name)?;
         self.forget_socket(&record.id);
+        if let Some(config) = config {
+            self.release_volumes(&config);
+        }
         Ok(())
     }
 

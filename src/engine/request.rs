@@ -9,12 +9,14 @@ mod event;
 mod filter;
 mod label;
 mod mount;
+mod secret;
 mod security;
 mod signal;
 mod size;
 mod sysctl;
 mod time;
 mod ulimit;
+mod volume;
 
 pub use attach::{AttachError, Stream};
 pub use condition::{Condition, ConditionError};
@@ -27,14 +29,19 @@ pub use event::{EventFilters, EventsRequest};
 pub use filter::{FilterError, ImageFilters, LabelFilter, PruneFilters, PsFilters, Status};
 pub use label::{Label, LabelError};
 pub use mount::{
-    BindOptions, Mount, MountError, MountKind, Propagation, TmpfsOptions, duplicate_target,
+    BindOptions, Mount, MountError, MountKind, Propagation, TmpfsOptions, VolumeOptions, clean,
+    duplicate_target,
 };
+pub use secret::{CreateSecretRequest, SecretFilters, SecretFlagError, parse_secret};
 pub use security::{SeccompChoice, SecurityError, SecurityOption};
 pub use signal::{Signal, SignalError};
 pub use size::{Size, SizeError};
 pub use sysctl::{Sysctl, SysctlError};
 pub use time::{Moment, MomentError, parse_go_duration};
 pub use ulimit::{Limit, Resource, Ulimit, UlimitError};
+pub use volume::{
+    Backing, CreateVolumeRequest, VolumeFilters, VolumeOptionError, VolumesFrom, VolumesFromError,
+};
 
 use std::path::PathBuf;
 
@@ -75,6 +82,8 @@ pub struct RemoveRequest {
     pub names: Vec<String>,
     /// Kill a running one first; a name that does not exist is no error.
     pub force: bool,
+    /// Its anonymous volumes too.
+    pub volumes: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -130,12 +139,14 @@ pub struct PsRequest {
 pub enum ObjectKind {
     Container,
     Image,
+    Volume,
+    Secret,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InspectRequest {
     pub names: Vec<String>,
-    /// None: containers first, then images.
+    /// None: containers first, then images, volumes, secrets.
     pub kind: Option<ObjectKind>,
     pub size: bool,
 }

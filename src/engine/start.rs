@@ -60,6 +60,7 @@ impl Engine {
             passed: None,
             open_stdin: config.process.open_stdin,
             auto_remove: config.host.auto_remove,
+            anonymous_volumes: config.anonymous_volumes(),
             settings,
             stop_signal: own_signal(config).number(),
             stop_grace: grace(config, StopTimeout::Default),
@@ -130,6 +131,9 @@ impl Engine {
             // It never ran, so every file in it is the user's own.
             let _ = crate::sys::fs::remove_path(&rubbish);
             self.forget_socket(&record.id);
+            for volume in self.release_volumes(config) {
+                let _ = crate::sys::fs::remove_path(&volume);
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod import;
 mod layer;
 mod manifest;
 mod names;
+mod pack;
 mod platform;
 mod reference;
 mod remove;
@@ -33,13 +34,14 @@ pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, 
 pub use layer::{LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer};
 pub use manifest::{NewConfig, manifest_of};
 pub use names::{NameEntry, Names, NamesError};
+pub use pack::{PackError, pack};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
 pub use remove::{RemoveImageError, Removed, Use, Users};
 pub use resolve::{Image, ImageError, NamedBy, find};
 pub use store::{Store, StoreError};
 pub use tar::{Entry, EntryKind, Limits, TarError, TarReader, TarWriter};
-pub use unpack::{UnpackError, UnpackOptions, unpack};
+pub use unpack::{UnpackError, UnpackOptions, unpack, unpack_into};
 pub use verify::{VerifyError, VerifyingReader};
 
 #[cfg(test)]

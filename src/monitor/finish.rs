@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::fault;
 use super::protocol::StartFailure;
 use super::supervise::{Monitor, Orders};
-use crate::container::{Containers, ExitRecord, LockedRecord, Record, RunState};
+use crate::container::{Containers, ExitRecord, LockedRecord, Record, RunState, Volumes};
 use crate::runtime::cgroup;
 use crate::sys::fs::remove_path;
 use crate::sys::poll::{Interest, PollSet};
@@ -47,7 +47,7 @@ impl Monitor {
         if let Some(cgroup) = &self.orders.launch.cgroup {
             let _ = cgroup::remove(cgroup);
         }
-        if let Some(rubbish) = discarded {
+        for rubbish in discarded.into_iter().flatten() {
             let _ = remove_path(&rubbish);
         }
         fault::step("torn down");
@@ -118,19 +118,22 @@ pub(super) fn abandon(
     if let Some(cgroup) = &orders.launch.cgroup {
         let _ = cgroup::remove(cgroup);
     }
-    if orders.auto_remove
-        && let Some(rubbish) = discard(orders)
-    {
-        let _ = remove_path(&rubbish);
+    if orders.auto_remove {
+        for rubbish in discard(orders).into_iter().flatten() {
+            let _ = remove_path(&rubbish);
+        }
     }
 }
 
-fn discard(orders: &Orders) -> Option<PathBuf> {
+/// The container and its anonymous volumes go out of sight; what is left of them is given.
+fn discard(orders: &Orders) -> Option<Vec<PathBuf>> {
     let record = Record {
         id: orders.id.clone(),
         directory: orders.directory.clone(),
     };
-    Containers::new(&orders.paths)
-        .discard(&record, &orders.name)
-        .ok()
+    let containers = Containers::new(&orders.paths);
+    let mut rubbish = vec![containers.discard(&record, &orders.name).ok()?];
+    let volumes = Volumes::new(&orders.paths);
+    rubbish.extend(volumes.release(&orders.anonymous_volumes, &containers));
+    Some(rubbish)
 }

@@ -54,6 +54,8 @@ pub struct Orders {
     pub stop_grace: Option<Duration>,
     /// What its events have in common.
     pub identity: Event,
+    /// They go with a container that is removed when it ends.
+    pub anonymous_volumes: Vec<String>,
     /// The size of the client's terminal.
     pub terminal_size: Option<(u16, u16)>,
     /// What the client that starts it wants.

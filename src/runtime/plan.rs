@@ -7,6 +7,8 @@ use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
 use rustix::mount::MountPropagationFlags;
 
 use super::defaults::{DEVICE_LINKS, DEVICES};
+use super::fill::Filling;
+use super::secrets::SecretFile;
 use crate::sys::mount::Attributes;
 
 /// One step of the setup, in the words of what is then true.
@@ -18,6 +20,11 @@ pub enum SetupStep {
     /// What is mounted here from now on stays here.
     IsolatedMounts,
     Root,
+    /// Before anything is mounted over the image's own files.
+    Fill {
+        target: PathBuf,
+        volume: Filling,
+    },
     FileSystem(FileSystemMount),
     Bind(BindMount),
     /// Device nodes cannot be made in a user namespace: the host's are bound.
@@ -28,8 +35,9 @@ pub enum SetupStep {
     },
     /// A pseudo-terminal of the container's own devpts, also at /dev/console.
     Terminal,
-    /// Made where it is missing: the working directory, and what the image calls volumes.
+    /// Made where it is missing: the working directory.
     Directory(PathBuf),
+    Secrets(Vec<SecretFile>),
     Masked(PathBuf),
     ReadOnly(PathBuf),
     ReadOnlyRoot,
@@ -60,6 +68,26 @@ pub struct BindMount {
     pub target: PathBuf,
     pub attributes: Attributes,
     pub propagation: Option<MountPropagationFlags>,
+    /// Only this below the source, which others may be changing: resolved inside it; empty: all of it.
+    pub subpath: PathBuf,
+    /// Give everything in it to the program's user.
+    pub chown: bool,
+}
+
+/// What the specification has no words for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Extras {
+    pub binds: Vec<BindExtras>,
+    pub secrets: Vec<SecretFile>,
+}
+
+/// More about the bind at `target`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BindExtras {
+    pub target: PathBuf,
+    pub fill: Option<Filling>,
+    pub subpath: PathBuf,
+    pub chown: bool,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -72,8 +100,8 @@ pub enum PlanError {
     RelativeTarget { target: PathBuf },
 }
 
-/// The steps for `spec`, in an order that the kernel accepts; `directories` shall exist in the root.
-pub fn plan(spec: &Spec, directories: &[PathBuf]) -> Result<Vec<SetupStep>, PlanError> {
+/// The steps for `spec`, in an order that the kernel accepts.
+pub fn plan(spec: &Spec, extras: &Extras) -> Result<Vec<SetupStep>, PlanError> {
     let mut steps = vec![SetupStep::CgroupNamespace];
     if has_namespace(spec, LinuxNamespaceType::Network) {
         steps.push(SetupStep::Loopback);
@@ -82,8 +110,19 @@ pub fn plan(spec: &Spec, directories: &[PathBuf]) -> Result<Vec<SetupStep>, Plan
         steps.push(SetupStep::Hostname(name.clone()));
     }
     steps.extend([SetupStep::IsolatedMounts, SetupStep::Root]);
+    steps.extend(extras.binds.iter().filter_map(|bind| {
+        Some(SetupStep::Fill {
+            target: bind.target.clone(),
+            volume: bind.fill.clone()?,
+        })
+    }));
     for mount in spec.mounts().iter().flatten() {
-        let step = mount_step(mount)?;
+        let mut step = mount_step(mount)?;
+        let more = |extra: &&BindExtras| extra.target == *mount.destination();
+        if let (SetupStep::Bind(bind), Some(extra)) = (&mut step, extras.binds.iter().find(more)) {
+            bind.subpath.clone_from(&extra.subpath);
+            bind.chown = extra.chown;
+        }
         // A directory of the host at /dev is the user's: nothing is made in it.
         let own = matches!(step, SetupStep::FileSystem(_));
         steps.push(step);
@@ -99,7 +138,9 @@ pub fn plan(spec: &Spec, directories: &[PathBuf]) -> Result<Vec<SetupStep>, Plan
     if let Some(process) = process {
         steps.push(SetupStep::Directory(process.cwd().clone()));
     }
-    steps.extend(directories.iter().cloned().map(SetupStep::Directory));
+    if !extras.secrets.is_empty() {
+        steps.push(SetupStep::Secrets(extras.secrets.clone()));
+    }
     let linux = spec.linux().as_ref();
     let paths = |list: Option<&Option<Vec<String>>>| list.cloned().flatten().unwrap_or_default();
     let masked = paths(linux.map(|linux| linux.masked_paths()));
@@ -174,6 +215,8 @@ fn mount_step(mount: &Mount) -> Result<SetupStep, PlanError> {
             target,
             attributes,
             propagation,
+            subpath: PathBuf::new(),
+            chown: false,
         }));
     }
     let kind = if kind == "cgroup" {
@@ -264,7 +307,7 @@ mod tests {
                 .mounts(mounts)
                 .build()
                 .expect("complete"),
-            &[],
+            &Extras::default(),
         )
         .expect("valid");
         let at = |wanted: &SetupStep| {
@@ -285,15 +328,46 @@ mod tests {
                 ..Attributes::default()
             },
             propagation: None,
+            subpath: PathBuf::new(),
+            chown: false,
         });
         assert!(at(&SetupStep::Root) < at(&bind) && at(&bind) < at(&SetupStep::Pivot));
+    }
+
+    #[test]
+    fn volumes_are_filled_before_anything_covers_the_image() {
+        let mounts = vec![
+            mount("/a", "bind", "/srv", &["rbind"]),
+            mount("/a/b", "bind", "/volume", &["rbind"]),
+        ];
+        let spec = SpecBuilder::default().mounts(mounts).build();
+        let extras = Extras {
+            binds: vec![BindExtras {
+                target: "/a/b".into(),
+                fill: Some(Filling {
+                    directory: "/volume".into(),
+                    durable: true,
+                }),
+                subpath: "sub".into(),
+                chown: true,
+            }],
+            secrets: Vec::new(),
+        };
+        let steps = plan(&spec.expect("complete"), &extras).expect("valid");
+        let at = |wanted: fn(&SetupStep) -> bool| steps.iter().position(wanted);
+        assert!(
+            at(|step| matches!(step, SetupStep::Fill { .. }))
+                < at(|step| matches!(step, SetupStep::Bind(_)))
+        );
+        let bound = |step: &SetupStep| matches!(step, SetupStep::Bind(bind) if bind.chown && bind.subpath == Path::new("sub"));
+        assert_eq!(steps.iter().filter(|step| bound(step)).count(), 1);
     }
 
     #[test]
     fn no_device_is_made_in_a_directory_of_the_host() {
         let mounts = vec![mount("/dev", "bind", "/srv", &["rbind"])];
         let spec = SpecBuilder::default().mounts(mounts).build();
-        let steps = plan(&spec.expect("complete"), &[]).expect("valid");
+        let steps = plan(&spec.expect("complete"), &Extras::default()).expect("valid");
         let made =
             |step: &SetupStep| matches!(step, SetupStep::Device(_) | SetupStep::Symlink { .. });
         assert!(!steps.iter().any(made), "{steps:?}");
@@ -302,7 +376,8 @@ mod tests {
     #[test]
     fn an_unknown_mount_option_is_an_error() {
         let spec = SpecBuilder::default().mounts(vec![mount("/x", "tmpfs", "tmpfs", &["bogus"])]);
-        let error = plan(&spec.build().expect("complete"), &[]).expect_err("bogus is no option");
+        let spec = spec.build().expect("complete");
+        let error = plan(&spec, &Extras::default()).expect_err("bogus is no option");
         assert!(matches!(error, PlanError::UnknownOption { .. }));
     }
 }

@@ -1,15 +1,18 @@
 //! The executor of a plan: each step by descriptors inside the new root, so that nothing an image contains is followed out.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
 use rustix::fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC};
 
 use super::execute::{Launch, SetupError};
+use super::fill::Filling;
 use super::plan::{BindMount, FileSystemMount, SetupStep};
 use super::rootfs::{TargetKind, engine_directory, make_directories, mount_target};
+use super::{secrets, user};
+use crate::sys::copy::{Owners, own_tree};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::{namespace, network, terminal};
@@ -41,12 +44,16 @@ impl<'a> Setup<'a> {
             SetupStep::Hostname(name) => nix::unistd::sethostname(name).map_err(io::Error::from),
             SetupStep::IsolatedMounts => mount::isolate_propagation(),
             SetupStep::Root => return self.mount_root(),
+            SetupStep::Fill { target, volume } => self.fill(target, volume),
             SetupStep::FileSystem(file_system) => self.mount_file_system(file_system),
             SetupStep::Bind(bind) => self.bind(bind),
             SetupStep::Device(name) => self.device(name),
             SetupStep::Symlink { target, link } => self.link(link, target),
             SetupStep::Terminal => self.open_terminal(),
             SetupStep::Directory(path) => make_directories(self.root(), path).map(drop),
+            SetupStep::Secrets(files) => {
+                secrets::mount(self.root(), &self.launch.rootfs.work, files, self.owners())
+            }
             SetupStep::Masked(path) => self.mask(path),
             SetupStep::ReadOnly(path) => self.make_read_only(path),
             SetupStep::ReadOnlyRoot => self.make_root_read_only(),
@@ -94,6 +101,14 @@ impl<'a> Setup<'a> {
             OFlags::PATH | OFlags::CLOEXEC,
             Mode::empty(),
         )?;
+        let source = match wanted.subpath.as_os_str().as_encoded_bytes() {
+            [] => source,
+            // Another container may be putting links in the place of directories: never out of the source.
+            below => open_in_root(&source, below, OFlags::PATH, Mode::empty(), Links::InRoot)?,
+        };
+        if wanted.chown {
+            self.give_to_user(source.as_fd())?;
+        }
         let is_directory =
             FileType::from_raw_mode(rustix::fs::fstat(&source)?.st_mode) == FileType::Directory;
         let tree = mount::clone_tree(source.as_fd(), Path::new(""))?;
@@ -118,6 +133,41 @@ impl<'a> Setup<'a> {
         // By descriptor of what was just mounted, never by a path that a container could have changed.
         let place = PathBuf::from(format!("/proc/self/fd/{}", tree.as_raw_fd()));
         mount::set_propagation(&place, propagation)
+    }
+
+    /// From what the image has at `target`; where it has no directory, nothing is to be done.
+    fn fill(&self, target: &Path, volume: &Filling) -> io::Result<()> {
+        let path = target.as_os_str().as_encoded_bytes();
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        match open_in_root(self.root(), path, flags, Mode::empty(), Links::InRoot) {
+            Ok(source) => volume.fill(source.as_fd(), self.owners()),
+            Err(error)
+                if matches!(
+                    error.raw_os_error(),
+                    Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)
+                ) =>
+            {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn owners(&self) -> Owners {
+        match self.launch.fake_chown {
+            true => Owners::Single,
+            false => Owners::Kept,
+        }
+    }
+
+    fn give_to_user(&self, source: BorrowedFd<'_>) -> io::Result<()> {
+        if self.owners() == Owners::Single {
+            return Ok(());
+        }
+        let process = self.launch.process().map_err(io::Error::other)?;
+        let wanted = process.user().username().clone().unwrap_or_default();
+        let account = user::resolve(self.root(), &wanted).map_err(io::Error::other)?;
+        Ok(own_tree(source, account.uid, account.gid)?)
     }
 
     fn device(&self, path: &str) -> io::Result<()> {
@@ -262,20 +312,26 @@ fn describe(step: &SetupStep) -> String {
         SetupStep::Hostname(name) => format!("set the hostname {name}"),
         SetupStep::IsolatedMounts => "isolate the mount namespace".to_owned(),
         SetupStep::Root => "mount the root filesystem".to_owned(),
+        SetupStep::Fill { target, .. } => {
+            format!("fill the volume at {}", target.display())
+        }
         SetupStep::FileSystem(mount) => {
             format!("mount {} at {}", mount.kind, mount.target.display())
         }
-        SetupStep::Bind(bind) => format!(
-            "mount {} at {}",
-            bind.source.display(),
-            bind.target.display()
-        ),
+        SetupStep::Bind(bind) => {
+            let (source, target) = (bind.source.display(), bind.target.display());
+            match bind.subpath.as_os_str().is_empty() {
+                true => format!("mount {source} at {target}"),
+                false => format!("mount {} of {source} at {target}", bind.subpath.display()),
+            }
+        }
         SetupStep::Device(name) => format!("provide {name}"),
         SetupStep::Symlink { link, .. } => format!("make the link {link}"),
         SetupStep::Terminal => "open a terminal".to_owned(),
         SetupStep::Directory(path) => {
             format!("make the directory {}", path.display())
         }
+        SetupStep::Secrets(_) => "mount the secrets".to_owned(),
         SetupStep::Masked(path) => format!("mask {}", path.display()),
         SetupStep::ReadOnly(path) => format!("make {} read-only", path.display()),
         SetupStep::ReadOnlyRoot => "make the root read-only".to_owned(),

@@ -98,11 +98,25 @@ pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
 /// Replaces `path` by a file with these bytes so that a reader, or the next boot, sees the old content or the new:
 /// temporary name → fsync → rename → fsync the directory (`store/visible-after-rename`).
 pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    place_file(path, bytes, RenameFlags::empty())
+}
+
+/// The same where there is no file of this name; `false` if there is one.
+pub fn create_file(path: &Path, bytes: &[u8]) -> io::Result<bool> {
+    match place_file(path, bytes, RenameFlags::NOREPLACE) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn place_file(path: &Path, bytes: &[u8], flags: RenameFlags) -> io::Result<()> {
     let (directory, name) = split(path)?;
     let (temporary, mut file) = temporary_file(&directory, name)?;
     let written = file.write_all(bytes).and_then(|()| file.sync_all());
     let renamed = written.and_then(|()| {
-        rustix::fs::renameat(&directory, &temporary, &directory, name).map_err(io::Error::from)
+        rustix::fs::renameat_with(&directory, &temporary, &directory, name, flags)
+            .map_err(io::Error::from)
     });
     if let Err(error) = renamed {
         // The first failure is the one to report; a leftover temporary name is swept later.
@@ -110,6 +124,24 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return Err(error);
     }
     sync_directory(&directory)
+}
+
+/// Removes the temporary files in a directory whose writers are gone.
+pub fn sweep_temporary_files(directory: &Path) -> io::Result<()> {
+    let directory = open_directory(directory)?;
+    for (name, _) in list_directory(&directory)? {
+        if !name.starts_with(TEMPORARY_FILE.as_bytes()) {
+            continue;
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let Ok(file) = rustix::fs::openat(&directory, &name[..], flags, Mode::empty()) else {
+            continue;
+        };
+        if lock::try_hold_alone(&file)? {
+            let _ = rustix::fs::unlinkat(&directory, &name[..], AtFlags::empty());
+        }
+    }
+    Ok(())
 }
 
 fn split(path: &Path) -> io::Result<(OwnedFd, &OsStr)> {

@@ -71,6 +71,11 @@ pub fn try_share(fd: impl AsFd) -> io::Result<bool> {
     flock(fd, Mode::Shared, false)
 }
 
+/// The same, waiting for other holders.
+pub fn hold_alone(fd: impl AsFd) -> io::Result<()> {
+    flock(fd, Mode::Exclusive, true).map(drop)
+}
+
 fn flock(fd: impl AsFd, mode: Mode, wait: bool) -> io::Result<bool> {
     let operation = match (mode, wait) {
         (Mode::Shared, true) => FlockOperation::LockShared,

@@ -1,6 +1,7 @@
 //! The kernel: clone, pidfds, mounts, openat2, locks, sockets, poll, terminals. The only `unsafe`; never bryo's words or policy.
 
 pub mod capability;
+pub mod copy;
 pub mod fs;
 pub mod keyring;
 pub mod lock;

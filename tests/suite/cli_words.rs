@@ -66,7 +66,13 @@ fn no_command_shows_help() {
 
 #[test]
 fn groups_show_their_commands() {
-    for (group, verb) in [("container", "run"), ("image", "pull"), ("system", "info")] {
+    for (group, verb) in [
+        ("container", "run"),
+        ("image", "pull"),
+        ("volume", "create"),
+        ("secret", "create"),
+        ("system", "info"),
+    ] {
         let ended = bryo(&[group]);
         assert_eq!(ended.code, Some(0));
         assert!(
@@ -178,8 +184,8 @@ fn values_are_refused_in_docker_s_words() {
             "Duplicate mount point: /b",
         ),
         (
-            &["-v", "data:/b"],
-            "named volumes are not yet supported by bryo ('data:/b'); bind a directory by its path instead",
+            &["-v", "data:/b:rshared"],
+            "invalid volume specification: 'data:/b:rshared': invalid mode: rshared",
         ),
         (
             &["--security-opt", "foo=bar"],

@@ -4,14 +4,23 @@ use std::path::{Path, PathBuf};
 
 use super::value;
 use crate::cli::error::CliError;
-use crate::engine::request::{CreateRequest, Mount, Size, duplicate_target};
+use crate::engine::request::{CreateRequest, Mount, Size, duplicate_target, parse_secret};
 
 #[derive(clap::Args, Debug)]
 pub struct StorageFlags {
-    /// Bind a directory or file (SOURCE:TARGET[:OPTIONS])
+    /// Mount a volume, a directory or a file ([SOURCE:]TARGET[:OPTIONS])
     #[arg(short, long, value_name = "VOLUME")]
     volume: Vec<String>,
-    /// Attach a mount (type=bind|tmpfs,source=...,target=...)
+    /// Driver of the volumes that are made: only `local` exists
+    #[arg(long, value_name = "DRIVER")]
+    volume_driver: Option<String>,
+    /// Mount what other containers mount (CONTAINER[:ro])
+    #[arg(long, value_name = "CONTAINER")]
+    volumes_from: Vec<String>,
+    /// Hand in a secret (SECRET[,type=mount|env][,target=...][,uid=...][,gid=...][,mode=...])
+    #[arg(long, value_name = "SECRET")]
+    secret: Vec<String>,
+    /// Attach a mount (type=volume|bind|tmpfs,source=...,target=...)
     #[arg(long, value_name = "MOUNT")]
     mount: Vec<String>,
     /// Mount a tmpfs (TARGET[:OPTIONS])
@@ -29,6 +38,15 @@ impl StorageFlags {
     pub fn apply(self, request: &mut CreateRequest) -> Result<(), CliError> {
         let directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         request.mounts = mounts(&self.volume, &self.mount, &self.tmpfs, &directory)?;
+        request.volume_driver = self.volume_driver;
+        for text in &self.volumes_from {
+            request.volumes_from.push(value("--volumes-from", text)?);
+        }
+        for text in &self.secret {
+            let secret = parse_secret(text);
+            let secret = secret.map_err(|error| CliError::argument("--secret", text, &error))?;
+            request.secrets.push(secret);
+        }
         request.read_only = self.read_only;
         request.shm_size = shm_size(self.shm_size.as_deref())?;
         Ok(())

@@ -20,6 +20,8 @@ const NEVER: &str = "0001-01-01T00:00:00Z";
 pub struct Place<'a> {
     /// `…/layers`.
     pub layers: &'a Path,
+    /// `…/volumes`.
+    pub volumes: &'a Path,
 }
 
 pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
@@ -48,7 +50,7 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
         "ExecIDs": null,
         "HostConfig": host_config(config, &container.settings),
         "GraphDriver": graph_driver(container, place),
-        "Mounts": config.host.mounts.iter().map(mount_point).collect::<Vec<_>>(),
+        "Mounts": config.host.mounts.iter().map(|mount| mount_point(mount, place)).collect::<Vec<_>>(),
         "Config": program(config, &container.settings),
         "NetworkSettings": network(container),
     });
@@ -157,12 +159,7 @@ fn restart_policy(policy: RestartPolicy) -> Value {
 
 fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
     let host = &config.host;
-    let binds: Vec<String> = host
-        .mounts
-        .iter()
-        .filter(|m| m.kind == "bind")
-        .map(bind)
-        .collect();
+    let binds: Vec<String> = host.mounts.iter().filter_map(bind).collect();
     let tmpfs: Map<String, Value> = host
         .mounts
         .iter()
@@ -184,7 +181,7 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         "RestartPolicy": restart_policy(settings.restart),
         "AutoRemove": host.auto_remove,
         "VolumeDriver": "",
-        "VolumesFrom": null,
+        "VolumesFrom": list_or_null(&host.volumes_from),
         "CapAdd": list_or_null(&host.cap_add),
         "CapDrop": list_or_null(&host.cap_drop),
         "CgroupnsMode": "private",
@@ -240,12 +237,31 @@ fn is_read_only(mount: &MountConfig) -> bool {
     mount.options.iter().any(|option| option == "ro")
 }
 
-fn bind(mount: &MountConfig) -> String {
+/// As `-v` says it; an anonymous volume is said by `Config.Volumes`.
+fn bind(mount: &MountConfig) -> Option<String> {
+    let source = match (&mount.volume, mount.kind.as_str()) {
+        (Some(volume), _) if volume.anonymous => return None,
+        (Some(volume), _) => &volume.name,
+        (None, "bind") => &mount.source,
+        _ => return None,
+    };
     let mode = if is_read_only(mount) { ":ro" } else { "" };
-    format!("{}:{}{mode}", mount.source, mount.target)
+    Some(format!("{source}:{}{mode}", mount.target))
 }
 
-fn mount_point(mount: &MountConfig) -> Value {
+fn mount_point(mount: &MountConfig, place: &Place<'_>) -> Value {
+    if let Some(volume) = &mount.volume {
+        return json!({
+            "Type": "volume",
+            "Name": volume.name,
+            "Source": place.volumes.join(&volume.name).join("data").to_string_lossy(),
+            "Destination": mount.target,
+            "Driver": "local",
+            "Mode": if is_read_only(mount) { "ro" } else { "" },
+            "RW": !is_read_only(mount),
+            "Propagation": "",
+        });
+    }
     const PROPAGATIONS: [&str; 6] = [
         "private", "rprivate", "shared", "rshared", "slave", "rslave",
     ];

@@ -13,8 +13,9 @@ use super::mount::Mount;
 use super::security::SecurityOption;
 use super::signal::Signal;
 use super::ulimit::Ulimit;
+use super::volume::VolumesFrom;
 use crate::config::DetachKeys;
-use crate::container::{HealthCheck, LogDriver, RestartPolicy};
+use crate::container::{HealthCheck, LogDriver, RestartPolicy, SecretConfig};
 
 /// When `create` and `run` ask the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,8 +140,12 @@ pub struct CreateRequest {
     pub hostname: Option<String>,
     pub labels: BTreeMap<String, String>,
     pub init: bool,
-    /// Binds and tmpfs, in the order given; no target occurs twice.
+    /// Binds, volumes and tmpfs, in the order given; no target occurs twice.
     pub mounts: Vec<Mount>,
+    pub volumes_from: Vec<VolumesFrom>,
+    /// Of volumes that `-v` makes; only `local` exists.
+    pub volume_driver: Option<String>,
+    pub secrets: Vec<SecretConfig>,
     pub read_only: bool,
     pub pull: PullPolicy,
     /// No progress of a pull (`-q`).

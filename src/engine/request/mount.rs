@@ -4,6 +4,9 @@ mod long;
 mod short;
 mod tmpfs;
 
+pub(super) use tmpfs::options as tmpfs_options;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -14,12 +17,29 @@ pub struct Mount {
     pub kind: MountKind,
     pub target: String,
     pub read_only: bool,
+    /// Give everything in it to the container's user (`U`).
+    pub chown: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MountKind {
     Bind(BindOptions),
     Tmpfs(TmpfsOptions),
+    Volume(VolumeOptions),
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeOptions {
+    /// None: an anonymous one.
+    pub name: Option<String>,
+    /// Not filled with what the image has there.
+    pub no_copy: bool,
+    /// Relative, without `..`; empty: all of it.
+    pub subpath: String,
+    /// Those of the volume, if it has to be made.
+    pub labels: BTreeMap<String, String>,
+    pub driver: Option<String>,
+    pub options: BTreeMap<String, String>,
 }
 
 /// Mounts below the source come along, and are read-only where it is: of a tree that another user namespace mounted the
@@ -68,10 +88,14 @@ pub enum MountError {
     RelativeTarget { spec: String, target: String },
     #[error("invalid volume specification: '{spec}': destination can't be '/'")]
     RootTarget { spec: String },
+    #[error("invalid volume subpath {subpath:?}: not a relative path inside the volume")]
+    Subpath { subpath: String },
     #[error(
-        "{what} are not yet supported by bryo ('{spec}'); bind a directory by its path instead"
+        "an anonymous volume has no name to find a subpath in: source is required with volume-subpath"
     )]
-    Volumes { what: &'static str, spec: String },
+    AnonymousSubpath,
+    #[error("mount type {kind}: {reason}")]
+    KindRefused { kind: String, reason: &'static str },
     #[error("mount {spec}: {reason}")]
     Path { spec: String, reason: &'static str },
     #[error("invalid field '{field}' must be a key=value pair")]
@@ -88,8 +112,6 @@ pub enum MountError {
     NoSource,
     #[error("cannot mix '{option}' options with mount type '{kind}'")]
     Mixed { option: String, kind: &'static str },
-    #[error("mount type {kind} is not yet supported by bryo")]
-    KindLater { kind: String },
     #[error("mount option {key} is not yet supported by bryo")]
     OptionLater { key: String },
     #[error(
@@ -118,6 +140,16 @@ impl Mount {
     /// `--tmpfs target[:options]`.
     pub fn from_tmpfs_flag(spec: &str) -> Result<Mount, MountError> {
         tmpfs::parse(spec)
+    }
+}
+
+impl TmpfsOptions {
+    /// In the words of mount(8).
+    pub fn mount_options(&self) -> Vec<String> {
+        let mut options = self.flags.clone();
+        options.extend(self.size.map(|size| format!("size={size}")));
+        options.extend(self.mode.map(|mode| format!("mode={mode:o}")));
+        options
     }
 }
 
@@ -159,7 +191,7 @@ pub fn duplicate_target(mounts: &[Mount]) -> Result<(), MountError> {
 }
 
 /// Lexical: `/a/./b/../c/` is `/a/c`, as docker cleans targets before it looks at them.
-fn clean(path: &str) -> String {
+pub fn clean(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
         match part {

@@ -8,6 +8,7 @@ mod whiteout;
 mod writers;
 
 use std::io::{self, Read};
+use std::os::fd::BorrowedFd;
 
 use sha2::{Digest as _, Sha256};
 
@@ -24,6 +25,8 @@ pub struct UnpackOptions {
     /// Threads that write small files beside the one that reads the archive; 0 where threads are not allowed or other
     /// layers use the processors already.
     pub writers: usize,
+    /// No layer but files that are nobody's: names that stand for whiteouts are names like others.
+    pub plain: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -78,10 +81,19 @@ pub fn unpack(
     layer: &TempLayer,
     options: &UnpackOptions,
 ) -> Result<LayerReport, UnpackError> {
+    unpack_into(reader, layer.root(), options)
+}
+
+/// The same into any directory, over what is there. What was unpacked before an error stays.
+pub fn unpack_into(
+    reader: impl Read,
+    root: BorrowedFd<'_>,
+    options: &UnpackOptions,
+) -> Result<LayerReport, UnpackError> {
     let mut archive = TarReader::new(HashingReader::new(reader), options.limits);
     let mut report = std::thread::scope(|scope| {
         let writers = writers::Writers::start(scope, options)?;
-        let mut tree = tree::Tree::new(layer.root(), options, writers)?;
+        let mut tree = tree::Tree::new(root, options, writers)?;
         while let Some(entry) = archive.next_entry()? {
             tree.add(entry, &mut archive)?;
         }

@@ -24,6 +24,7 @@ pub(super) struct Tree<'a, 'scope> {
     directories: Directories<'a>,
     root: BorrowedFd<'a>,
     limits: Limits,
+    plain: bool,
     applier: Arc<Applier>,
     writers: Writers<'scope>,
     whiteouts: Whiteouts,
@@ -43,6 +44,7 @@ impl<'a, 'scope> Tree<'a, 'scope> {
             directories: Directories::new(root, &options.limits)?,
             root,
             limits: options.limits,
+            plain: options.plain,
             applier: writers.applier(),
             writers,
             whiteouts: Whiteouts::default(),
@@ -59,7 +61,11 @@ impl<'a, 'scope> Tree<'a, 'scope> {
     ) -> Result<(), UnpackError> {
         self.entries += 1;
         let path = normalise(&entry.path, &self.limits)?;
-        match marker(&path)? {
+        let marked = match self.plain {
+            true => Marker::None,
+            false => marker(&path)?,
+        };
+        match marked {
             Marker::None => {}
             Marker::Skipped => return Ok(()),
             found => {

@@ -1,10 +1,11 @@
 //! `--mount key=value,…`: one line of CSV, so that a path with a comma can be quoted.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::{
-    BindOptions, Mount, MountError, MountKind, Propagation, TmpfsOptions, absolute, checked_target,
-    tmpfs,
+    BindOptions, Mount, MountError, MountKind, Propagation, TmpfsOptions, VolumeOptions, absolute,
+    checked_target, tmpfs,
 };
 use crate::engine::request::security::parse_bool;
 
@@ -21,6 +22,8 @@ struct Fields {
     create_source: Option<bool>,
     tmpfs_size: Option<u64>,
     tmpfs_mode: Option<u32>,
+    volume: VolumeOptions,
+    chown: bool,
     /// The first option of each kind of mount, for the message when it is mixed with another.
     bind_option: Option<String>,
     tmpfs_option: Option<String>,
@@ -36,8 +39,13 @@ pub fn parse(spec: &str, directory: &Path) -> Result<Mount, MountError> {
     match kind {
         "bind" | "tmpfs" | "volume" => {}
         "image" | "npipe" | "cluster" => {
-            return Err(MountError::KindLater {
+            return Err(MountError::KindRefused {
                 kind: kind.to_owned(),
+                reason: match kind {
+                    "image" => "not yet supported by bryo",
+                    "npipe" => "named pipes exist on Windows only",
+                    _ => "cluster volumes need a swarm, and bryo has none",
+                },
             });
         }
         _ => {
@@ -52,17 +60,13 @@ pub fn parse(spec: &str, directory: &Path) -> Result<Mount, MountError> {
     let kind = match kind {
         "bind" => MountKind::Bind(bind(&fields, directory)?),
         "tmpfs" => MountKind::Tmpfs(tmpfs(&fields)?),
-        _ => {
-            return Err(MountError::Volumes {
-                what: "volumes",
-                spec: spec.to_owned(),
-            });
-        }
+        _ => MountKind::Volume(volume(&fields)?),
     };
     Ok(Mount {
         kind,
         target,
         read_only,
+        chown: fields.chown,
     })
 }
 
@@ -73,7 +77,13 @@ fn set(fields: &mut Fields, field: &str) -> Result<(), MountError> {
     };
     let flag = matches!(
         key.as_str(),
-        "readonly" | "ro" | "volume-nocopy" | "bind-nonrecursive" | "bind-create-src"
+        "readonly"
+            | "ro"
+            | "volume-nocopy"
+            | "bind-nonrecursive"
+            | "bind-create-src"
+            | "u"
+            | "chown"
     );
     let text = match value {
         Some(value) => value,
@@ -116,7 +126,13 @@ fn set(fields: &mut Fields, field: &str) -> Result<(), MountError> {
         "bind-create-src" => fields.create_source = Some(parse_bool(text).ok_or_else(wrong)?),
         "tmpfs-size" => fields.tmpfs_size = Some(tmpfs::size(text).ok_or_else(wrong)?),
         "tmpfs-mode" => fields.tmpfs_mode = Some(tmpfs::mode(text).ok_or_else(wrong)?),
-        "volume-nocopy" | "volume-label" | "volume-driver" | "volume-opt" | "volume-subpath" => {}
+        // podman's
+        "u" | "chown" => fields.chown = parse_bool(text).ok_or_else(wrong)?,
+        "volume-nocopy" => fields.volume.no_copy = parse_bool(text).ok_or_else(wrong)?,
+        "volume-label" => insert(&mut fields.volume.labels, text),
+        "volume-driver" => fields.volume.driver = Some(text.to_owned()),
+        "volume-opt" => insert(&mut fields.volume.options, text),
+        "volume-subpath" => fields.volume.subpath = subpath(text)?,
         "image-subpath" => {
             return Err(MountError::OptionLater { key });
         }
@@ -186,6 +202,35 @@ fn tmpfs(fields: &Fields) -> Result<TmpfsOptions, MountError> {
         mode: fields.tmpfs_mode,
         ..tmpfs::defaults()
     })
+}
+
+fn volume(fields: &Fields) -> Result<VolumeOptions, MountError> {
+    not_mixed("volume", [&fields.bind_option, &fields.tmpfs_option])?;
+    let name = fields.source.clone().filter(|name| !name.is_empty());
+    if name.is_none() && !fields.volume.subpath.is_empty() {
+        return Err(MountError::AnonymousSubpath);
+    }
+    Ok(VolumeOptions {
+        name,
+        ..fields.volume.clone()
+    })
+}
+
+/// `key=value`, or a key with nothing.
+fn insert(map: &mut BTreeMap<String, String>, text: &str) {
+    let (key, value) = text.split_once('=').unwrap_or((text, ""));
+    map.insert(key.to_owned(), value.to_owned());
+}
+
+/// Inside the volume by its text already; what links in the volume make of it is the kernel's to bound.
+fn subpath(text: &str) -> Result<String, MountError> {
+    let outside = text.starts_with('/') || text.split('/').any(|part| part == "..");
+    match outside || text.contains('\0') {
+        true => Err(MountError::Subpath {
+            subpath: text.replace('\0', "?"),
+        }),
+        false => Ok(text.to_owned()),
+    }
 }
 
 /// A field that begins with a quote ends with one; a doubled quote inside stands for itself (RFC 4180).
@@ -268,6 +313,34 @@ mod tests {
     }
 
     #[test]
+    fn volumes_are_the_default_and_have_options() {
+        let spec = "source=a,target=/b,volume-nocopy,volume-label=x=y=z,volume-label=w,\
+                    volume-driver=local,volume-opt=type=tmpfs,volume-subpath=c/d,ro,U=true";
+        let mount = parsed(spec).unwrap();
+        assert!(mount.read_only && mount.chown);
+        let MountKind::Volume(volume) = mount.kind else {
+            panic!("no volume");
+        };
+        let pairs = |pairs: &[(&str, &str)]| {
+            let owned = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+            pairs.iter().map(owned).collect::<BTreeMap<_, _>>()
+        };
+        let expected = VolumeOptions {
+            name: Some("a".to_owned()),
+            no_copy: true,
+            subpath: "c/d".to_owned(),
+            labels: pairs(&[("x", "y=z"), ("w", "")]),
+            driver: Some("local".to_owned()),
+            options: pairs(&[("type", "tmpfs")]),
+        };
+        assert_eq!(volume, expected);
+        let MountKind::Volume(anonymous) = parsed("target=/b").unwrap().kind else {
+            panic!("no volume");
+        };
+        assert_eq!(anonymous, VolumeOptions::default());
+    }
+
+    #[test]
     fn errors_are_docker_s() {
         for (spec, message) in [
             ("type=bind,x", "invalid field 'x' must be a key=value pair"),
@@ -298,16 +371,23 @@ mod tests {
             ),
             (
                 "type=image,source=a,target=/b",
-                "mount type image is not yet supported by bryo",
+                "mount type image: not yet supported by bryo",
+            ),
+            (
+                "type=npipe,source=a,target=/b",
+                "mount type npipe: named pipes exist on Windows only",
+            ),
+            (
+                "type=volume,source=a,target=/b,bind-propagation=shared",
+                "cannot mix 'bind-*' options with mount type 'volume'",
+            ),
+            (
+                "source=a,target=/b,volume-subpath=../c",
+                "invalid volume subpath \"../c\": not a relative path inside the volume",
             ),
         ] {
             assert_eq!(parsed(spec).unwrap_err(), message, "{spec}");
         }
-        assert!(
-            parsed("source=a,target=/b")
-                .unwrap_err()
-                .starts_with("volumes are not yet")
-        );
         assert!(
             parsed("type=bind,source=/a,target=b")
                 .unwrap_err()

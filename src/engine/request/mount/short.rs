@@ -1,9 +1,10 @@
-//! `-v source:target[:options]`.
+//! `-v [source:]target[:options]`.
 
 use std::path::Path;
 
 use super::{
-    BindOptions, Mount, MountError, MountKind, Propagation, absolute, checked_target, is_path,
+    BindOptions, Mount, MountError, MountKind, Propagation, VolumeOptions, absolute,
+    checked_target, is_path,
 };
 
 pub fn parse(spec: &str, directory: &Path) -> Result<Mount, MountError> {
@@ -13,8 +14,7 @@ pub fn parse(spec: &str, directory: &Path) -> Result<Mount, MountError> {
     let parts: Vec<&str> = spec.split(':').collect();
     let (source, target, options) = match parts[..] {
         [only] if !only.is_empty() => {
-            checked_target(spec, only)?;
-            return Err(volumes("anonymous volumes", spec));
+            return Ok(volume(None, checked_target(spec, only)?));
         }
         [source, target] => (source, target, ""),
         [source, target, options] => (source, target, options),
@@ -33,26 +33,32 @@ pub fn parse(spec: &str, directory: &Path) -> Result<Mount, MountError> {
     if source.contains('\0') {
         return Err(invalid());
     }
-    if !is_path(source) {
-        return Err(volumes("named volumes", spec));
-    }
-    let mut mount = Mount {
-        kind: MountKind::Bind(BindOptions {
-            source: absolute(source, directory),
-            create_source: true,
-            propagation: Propagation::default(),
-        }),
-        target,
-        read_only: false,
+    let mut mount = match is_path(source) {
+        true => Mount {
+            kind: MountKind::Bind(BindOptions {
+                source: absolute(source, directory),
+                create_source: true,
+                propagation: Propagation::default(),
+            }),
+            target,
+            read_only: false,
+            chown: false,
+        },
+        false => volume(Some(source.to_owned()), target),
     };
     apply(spec, options, &mut mount)?;
     Ok(mount)
 }
 
-fn volumes(what: &'static str, spec: &str) -> MountError {
-    MountError::Volumes {
-        what,
-        spec: spec.to_owned(),
+fn volume(name: Option<String>, target: String) -> Mount {
+    Mount {
+        kind: MountKind::Volume(VolumeOptions {
+            name,
+            ..VolumeOptions::default()
+        }),
+        target,
+        read_only: false,
+        chown: false,
     }
 }
 
@@ -69,6 +75,7 @@ fn apply(spec: &str, options: &str, mount: &mut Mount) -> Result<(), MountError>
             "z" | "Z" => "label",
             "consistent" | "cached" | "delegated" | "default" => "consistency",
             "nocopy" => "copy",
+            "U" => "owner",
             _ => "propagation",
         };
         if seen.contains(&kind) {
@@ -77,11 +84,15 @@ fn apply(spec: &str, options: &str, mount: &mut Mount) -> Result<(), MountError>
         seen.push(kind);
         match (option, &mut mount.kind) {
             ("ro", _) => mount.read_only = true,
+            ("U", _) => mount.chown = true,
+            ("nocopy", MountKind::Volume(volume)) => volume.no_copy = true,
             // only volumes are filled from the image
             ("nocopy", _) => return Err(bad()),
             (_, MountKind::Bind(bind)) if kind == "propagation" => {
                 bind.propagation = Propagation::parse(option).ok_or_else(bad)?;
             }
+            // what is mounted in a volume is nobody's but the container's
+            _ if kind == "propagation" => return Err(bad()),
             _ => {}
         }
     }
@@ -122,17 +133,22 @@ mod tests {
     }
 
     #[test]
-    fn volumes_are_answered_not_yet() {
-        assert!(
-            parsed("name:/b")
-                .unwrap_err()
-                .starts_with("named volumes are not yet")
-        );
-        assert!(
-            parsed("/b")
-                .unwrap_err()
-                .starts_with("anonymous volumes are not yet")
-        );
+    fn names_become_volumes() {
+        let volume = |spec: &str| {
+            let mount = parsed(spec).unwrap();
+            let MountKind::Volume(volume) = mount.kind else {
+                panic!("{spec} is no volume");
+            };
+            (volume.name, volume.no_copy, mount.read_only, mount.chown)
+        };
+        assert_eq!(volume("/b"), (None, false, false, false));
+        let name = || Some("name".to_owned());
+        assert_eq!(volume("name:/b"), (name(), false, false, false));
+        assert_eq!(volume("name:/b:z"), (name(), false, false, false));
+        assert_eq!(volume("name:/b:ro,nocopy,U"), (name(), true, true, true));
+        for bad in ["name:/b:rshared", "name:/b:nocopy,nocopy", "/a:/b:nocopy"] {
+            assert!(parsed(bad).unwrap_err().contains("invalid mode"), "{bad}");
+        }
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub fn parse(spec: &str) -> Result<Mount, MountError> {
     let mut mount = Mount {
         target: checked_target(spec, target)?,
         read_only: false,
+        chown: false,
         kind: MountKind::Tmpfs(empty()),
     };
     let MountKind::Tmpfs(tmpfs) = &mut mount.kind else {
@@ -51,6 +52,15 @@ pub fn defaults() -> TmpfsOptions {
         flags: DEFAULTS.map(str::to_owned).to_vec(),
         ..empty()
     }
+}
+
+/// `o` of a volume of type tmpfs, where nothing is added.
+pub fn options(text: &str) -> Result<TmpfsOptions, MountError> {
+    let mut tmpfs = empty();
+    for option in text.split(',').filter(|option| !option.is_empty()) {
+        add(&mut tmpfs, option)?;
+    }
+    Ok(tmpfs)
 }
 
 fn empty() -> TmpfsOptions {
@@ -110,7 +120,7 @@ mod tests {
         let mount = parse(spec).unwrap();
         match mount.kind {
             MountKind::Tmpfs(options) => (mount.read_only, options),
-            MountKind::Bind(_) => panic!("{spec} is no tmpfs"),
+            _ => panic!("{spec} is no tmpfs"),
         }
     }
 
