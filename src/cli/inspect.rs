@@ -2,6 +2,7 @@
 
 mod container;
 mod image;
+mod limits;
 
 use serde::Serialize;
 use serde_json::Value;

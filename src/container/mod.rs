@@ -6,6 +6,7 @@ mod event_log;
 mod exit;
 mod health;
 mod id;
+mod limits;
 mod name;
 mod record;
 mod settings;
@@ -20,6 +21,7 @@ pub use health::{
     Health, HealthAction, HealthActionError, HealthCheck, HealthResult, HealthStatus,
 };
 pub use id::{ContainerId, ContainerIdError};
+pub use limits::{DeviceLimit, Limits};
 pub use name::{ContainerName, ContainerNameError};
 pub use record::{Record, Status};
 pub use settings::{RestartPolicy, RestartPolicyError, Settings, SettingsChange};

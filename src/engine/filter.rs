@@ -30,6 +30,7 @@ impl Engine {
         let ancestors = self.ancestors(filters)?;
         let keep = |summary: &ContainerSummary| {
             matches_record(filters, summary)
+                && matches_settings(filters, summary)
                 && matches_config(filters, summary)
                 && before
                     .as_ref()
@@ -82,6 +83,16 @@ fn matches_record(filters: &PsFilters, summary: &ContainerSummary) -> bool {
                 .exit_code()
                 .is_some_and(|code| filters.exited.contains(&code)))
         && any(&filters.health, &|health| health == summary.health_word())
+}
+
+fn matches_settings(filters: &PsFilters, summary: &ContainerSummary) -> bool {
+    let settings = &summary.settings;
+    let policy = settings.restart.name();
+    let policies = &filters.restart_policy;
+    (policies.is_empty() || policies.iter().any(|wanted| wanted == policy))
+        && filters
+            .should_start_on_boot
+            .is_none_or(|wanted| wanted == settings.starts_on_boot())
 }
 
 fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {

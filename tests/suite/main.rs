@@ -11,6 +11,7 @@ mod spellings;
 mod terminal;
 
 mod attach;
+mod boot;
 mod cli_generated;
 mod cli_program;
 mod cli_rows;
@@ -23,6 +24,7 @@ mod exec;
 mod flags_containers;
 mod flags_images;
 mod flags_inside;
+mod flags_limits;
 mod flags_outside;
 mod flags_program;
 mod health;

@@ -14,7 +14,7 @@ use super::security::SecurityOption;
 use super::signal::Signal;
 use super::ulimit::Ulimit;
 use crate::config::DetachKeys;
-use crate::container::{HealthCheck, RestartPolicy};
+use crate::container::{HealthCheck, Limits, RestartPolicy};
 
 /// When `create` and `run` ask the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -157,6 +157,7 @@ pub struct CreateRequest {
     pub sysctls: BTreeMap<String, String>,
     /// One per resource: the last counts.
     pub ulimits: Vec<Ulimit>,
+    pub limits: Limits,
     /// Bytes; None: docker's 64 MiB.
     pub shm_size: Option<u64>,
     /// `linux/arm64/v8`; None: the host's.
