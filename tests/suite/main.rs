@@ -36,6 +36,7 @@ mod isolation;
 mod lifecycle;
 mod load;
 mod logs;
+mod machine;
 mod monitor_death;
 mod mounts;
 mod network_pasta;
