@@ -48,8 +48,11 @@ impl Paths {
     pub fn from_environment() -> Result<Paths, PathsError> {
         let base = directories::BaseDirs::new().ok_or(PathsError::NoHome)?;
         let data = base.data_dir().join("bryo");
-        let (runtime, runtime_fallback) =
-            runtime_directory(std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from));
+        let (runtime, runtime_fallback) = runtime_directory(
+            std::env::var_os("XDG_RUNTIME_DIR")
+                .map(PathBuf::from)
+                .or_else(usual_runtime),
+        );
         Ok(Paths {
             cache: base.cache_dir().join("bryo"),
             config: base.config_dir().join("bryo"),
@@ -91,6 +94,11 @@ impl Paths {
     /// Records which process holds the home namespace.
     pub fn home_record(&self) -> PathBuf {
         self.runtime.join("home")
+    }
+
+    /// Held by whoever makes the scope in which all containers are.
+    pub fn cgroup_lock(&self) -> PathBuf {
+        self.runtime.join("cgroup.lock")
     }
 
     /// Remembers that the kernel's overlay can't be used here.
@@ -142,6 +150,12 @@ fn runtime_directory(named: Option<PathBuf>) -> (PathBuf, Option<RuntimeFallback
         PathBuf::from(format!("/tmp/bryo-{}", our_uid())),
         Some(reason),
     )
+}
+
+/// Where a login session's is, and that of a user who lingers: cron and su set no variable for it.
+fn usual_runtime() -> Option<PathBuf> {
+    let path = PathBuf::from(format!("/run/user/{}", our_uid()));
+    (owner_of(&path) == Some(our_uid())).then_some(path)
 }
 
 fn owner_of(path: &Path) -> Option<u32> {

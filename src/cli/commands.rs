@@ -9,9 +9,10 @@ use super::error::CliError;
 use super::secret::SecretGroup;
 use super::volume::VolumeGroup;
 use super::{
-    attach, container_cleanup, container_clone, container_exists, container_prune, create, doctor,
-    events, exec, generate, images, import, info, inspect, kill, load, logs, pause, port, ps, pull,
-    rename, restart, rm, rmi, run, start, stats, stop, tag, top, unpause, update, version, wait,
+    attach, boot, container_cleanup, container_clone, container_exists, container_prune, create,
+    doctor, events, exec, generate, images, import, info, inspect, kill, load, logs, pause, port,
+    ps, pull, rename, restart, rm, rmi, run, start, stats, stop, tag, top, unpause, update,
+    version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -76,6 +77,12 @@ pub enum Command {
     Version(version::Args),
     /// Check the host and say what is missing and how to cure it
     Doctor(doctor::Args),
+    /// Have containers started when the host has booted
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Boot {
+        #[command(subcommand)]
+        verb: boot::Verb,
+    },
     /// Manage containers
     #[command(
         name = "container",
@@ -294,6 +301,7 @@ impl Command {
             Command::SecretGroup { verb } => verb.run(invocation),
             Command::Version(args) => version::run(args, invocation),
             Command::Doctor(args) => doctor::run(args, invocation),
+            Command::Boot { verb } => boot::run(verb, invocation),
             Command::Generate(args) => generate::run(args, invocation),
         }
     }

@@ -6,6 +6,7 @@ use std::str::FromStr;
 use clap::Args;
 
 use super::error::CliError;
+use super::limit_flags::{DeviceLimitFlags, ResourceFlags};
 use super::ui::Ui;
 use crate::engine::request::CreateRequest;
 
@@ -40,6 +41,10 @@ pub struct ContainerFlags {
     health: HealthFlags,
     #[command(flatten)]
     security: security::SecurityFlags,
+    #[command(flatten)]
+    resources: ResourceFlags,
+    #[command(flatten)]
+    device_limits: DeviceLimitFlags,
 
     /// When to ask the registry: always, missing, never
     #[arg(long, value_name = "WHEN", default_value = "missing")]
@@ -89,6 +94,8 @@ impl ContainerFlags {
         self.network.apply(&mut request, ui)?;
         self.logging.apply(&mut request)?;
         self.security.apply(&mut request)?;
+        request.limits = self.resources.limits()?;
+        self.device_limits.add_to(&mut request.limits)?;
         Ok(request)
     }
 }

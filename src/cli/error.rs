@@ -67,6 +67,7 @@ impl CliError {
         let kind = match (error.exit_code(), kind) {
             (126, Kind::Engine) => Kind::NotExecutable,
             (127, Kind::Engine) => Kind::ProgramNotFound,
+            _ if error.is_refusal() => Kind::Unsupported,
             (code @ 129..=192, _) => Kind::Interrupted((code - 128) as u8),
             (_, kind) => kind,
         };

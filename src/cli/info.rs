@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::Invocation;
 use super::error::{CliError, Kind};
 use crate::engine::EngineFacts;
+use crate::runtime::cgroup::Place;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -47,9 +48,18 @@ fn document(facts: &EngineFacts) -> Value {
         "CacheDir": facts.cache,
         "RuntimeDir": facts.runtime,
         "RuntimeDirReason": facts.runtime_fallback,
+        "CgroupDriver": facts.cgroup.as_ref().map_or("none", Place::driver),
         "CgroupVersion": if facts.cgroup.is_ok() { "2" } else { "" },
-        "CgroupParent": facts.cgroup.as_ref().ok(),
-        "CgroupReason": facts.cgroup.as_ref().err().map(ToString::to_string),
+        "CgroupParent": facts.cgroup.as_ref().ok().map(Place::directory),
+        "CgroupReason": cgroup(facts),
+        "CgroupControllers": facts.controllers,
+        "MemoryLimit": facts.has_controller("memory"),
+        "SwapLimit": facts.has_controller("memory"),
+        "CpuCfsPeriod": facts.has_controller("cpu"),
+        "CpuCfsQuota": facts.has_controller("cpu"),
+        "CPUShares": facts.has_controller("cpu"),
+        "CPUSet": facts.has_controller("cpuset"),
+        "PidsLimit": facts.has_controller("pids"),
         "Ids": facts.ids,
         "Pasta": facts.pasta,
         "KernelVersion": kernel,
@@ -62,11 +72,20 @@ fn document(facts: &EngineFacts) -> Value {
     })
 }
 
+/// The choice and its reason.
+fn cgroup(facts: &EngineFacts) -> String {
+    match &facts.cgroup {
+        Ok(place) => place.to_string(),
+        Err(reason) => format!("containers get no cgroups: {reason}"),
+    }
+}
+
 fn text(facts: &EngineFacts) -> String {
     let stopped = facts.containers - facts.running;
-    let cgroup = match &facts.cgroup {
-        Ok(path) => path.display().to_string(),
-        Err(reason) => format!("none for containers: {reason}"),
+    let cgroup = cgroup(facts);
+    let limits = match facts.controllers.as_slice() {
+        [] => "none".to_owned(),
+        controllers => controllers.join(" "),
     };
     let ids = match facts.ids {
         1 => {
@@ -83,7 +102,7 @@ fn text(facts: &EngineFacts) -> String {
         runtime = format!("{runtime} ({reason})");
     }
     let mut text = format!(
-        "Containers: {} ({} running, {stopped} stopped)\nImages: {}\nStore: {}\nCache: {}\nRuntime directory: {runtime}\nStorage driver: {} ({})\nCgroup: {cgroup}\nIds: {ids}\npasta: {pasta}\nSettings:\n",
+        "Containers: {} ({} running, {stopped} stopped)\nImages: {}\nStore: {}\nCache: {}\nRuntime directory: {runtime}\nStorage driver: {} ({})\nCgroup: {cgroup}\nLimits: {limits}\nIds: {ids}\npasta: {pasta}\nSettings:\n",
         facts.containers,
         facts.running,
         facts.images,

@@ -2,6 +2,7 @@
 
 mod container;
 mod image;
+mod limits;
 mod secret;
 mod volume;
 

@@ -5,6 +5,7 @@ mod attachment;
 mod commands;
 mod container_flags;
 pub mod error;
+mod limit_flags;
 mod progress;
 mod refusal;
 mod status;
@@ -13,6 +14,7 @@ pub mod template;
 pub mod ui;
 pub mod units;
 
+mod boot;
 mod confirm;
 mod container_cleanup;
 mod container_clone;

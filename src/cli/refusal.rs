@@ -247,12 +247,14 @@ fn missing(path: &[String]) -> CliError {
     let found = path
         .iter()
         .try_fold(&tree, |place, word| place.find_subcommand(word));
-    let wanted: Vec<&clap::Arg> = found.map_or(Vec::new(), |command| {
-        command
-            .get_positionals()
-            .filter(|arg| arg.is_required_set())
-            .collect()
-    });
+    let all: Vec<&clap::Arg> =
+        found.map_or(Vec::new(), |command| command.get_positionals().collect());
+    let required = all.iter().copied().filter(|arg| arg.is_required_set());
+    let wanted: Vec<&clap::Arg> = match required.collect::<Vec<_>>() {
+        // Required unless a flag stands for it.
+        required if required.is_empty() => all,
+        required => required,
+    };
     let several = |arg: &&clap::Arg| arg.get_num_args().is_some_and(|n| n.max_values() > 1);
     let least = if wanted.iter().any(several) {
         "at least "

@@ -7,12 +7,18 @@ use super::error::CliError;
 use super::error::Kind;
 use crate::container::LogDriver;
 use crate::engine::EngineError;
-use crate::engine::request::StartRequest;
+use crate::engine::request::{PsFilters, StartRequest};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    #[arg(required = true, value_name = "CONTAINER")]
+    #[arg(required_unless_present_any = ["all", "filter"], value_name = "CONTAINER")]
     names: Vec<String>,
+    /// Start all containers that do not run
+    #[arg(long, conflicts_with = "names")]
+    all: bool,
+    /// Start those of them that fit (restart-policy=always, should-start-on-boot=true, and what ps takes)
+    #[arg(short, long, value_name = "FILTER", conflicts_with = "names")]
+    filter: Vec<String>,
     /// Show the output and forward signals
     #[arg(short, long)]
     attach: bool,
@@ -25,10 +31,20 @@ pub struct Args {
 }
 
 impl Args {
+    /// Which containers are meant, unless they are named.
+    fn filters(&self) -> Result<Option<PsFilters>, CliError> {
+        let mut filters = PsFilters::default();
+        for text in &self.filter {
+            let added = filters.add(text);
+            added.map_err(|error| CliError::argument("-f, --filter", text, &error))?;
+        }
+        Ok((self.all || !self.filter.is_empty()).then_some(filters))
+    }
+
     fn request(self) -> Result<StartRequest, CliError> {
         let detach_keys = self.detach_keys.as_deref();
         let attach = self.attach || self.interactive;
-        if attach && self.names.len() > 1 {
+        if attach && self.names.len() != 1 {
             return Err(CliError::usage(
                 "you cannot start and attach multiple containers at once",
             ));
@@ -46,8 +62,13 @@ impl Args {
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let request = args.request()?;
+    let filters = args.filters()?;
+    let mut request = args.request()?;
     let engine = invocation.engine()?;
+    if let Some(filters) = filters {
+        let stopped = engine.stopped(filters);
+        request.names = stopped.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    }
     if !request.attach {
         return invocation.each(&request.names, |name| {
             engine.start(&engine.find(name)?, Default::default())?;

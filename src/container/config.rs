@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::id::ContainerId;
+use super::limits::Limits;
 
 /// `config.json` of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,9 @@ pub struct HostConfig {
     pub open_system_paths: bool,
     pub sysctls: BTreeMap<String, String>,
     pub ulimits: Vec<UlimitConfig>,
+    /// As it was made; `Settings::limits` has the later ones.
+    #[serde(default)]
+    pub limits: Limits,
     pub shm_size: u64,
     pub init: bool,
     pub auto_remove: bool,

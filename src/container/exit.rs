@@ -14,4 +14,7 @@ pub struct ExitRecord {
     pub finished: String,
     /// Why it did not start; empty if it did.
     pub error: String,
+    /// The kernel ended a process of it because it had used up its memory.
+    #[serde(default)]
+    pub oom_killed: bool,
 }

@@ -6,6 +6,7 @@ mod event_log;
 mod exit;
 mod health;
 mod id;
+mod limits;
 mod log;
 mod name;
 mod record;
@@ -26,6 +27,7 @@ pub use health::{
     Health, HealthAction, HealthActionError, HealthCheck, HealthResult, HealthStatus,
 };
 pub use id::{ContainerId, ContainerIdError};
+pub use limits::{DeviceLimit, Limits};
 pub use log::{
     LogAttributes, LogDriver, LogDriverError, LogOptionError, LogOptions, LogSettings, LogSource,
 };

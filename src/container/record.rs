@@ -93,6 +93,7 @@ impl Record {
                 code: state.code?,
                 finished: self.last_write(),
                 error: "the disk had no room for the exit record".to_owned(),
+                oom_killed: false,
             })
         };
         self.read_exit(state).or_else(in_place)

@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::health::HealthCheck;
+use super::limits::Limits;
 use super::log::LogSettings;
 
 const FILE: &str = "settings.json";
@@ -26,6 +27,9 @@ pub struct Settings {
     /// The user ended it: `unless-stopped` does not start it again at the next boot.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
+    /// Instead of those that it was made with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Limits>,
 }
 
 /// What is to be different; nothing is said of the rest.
@@ -72,6 +76,15 @@ impl Settings {
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Whether it is to run once the host has booted.
+    pub fn starts_on_boot(&self) -> bool {
+        match self.restart {
+            RestartPolicy::Always => true,
+            RestartPolicy::UnlessStopped => !self.stopped,
+            RestartPolicy::No | RestartPolicy::OnFailure { .. } => false,
         }
     }
 

@@ -639,6 +639,7 @@ mod tests {
             code: 3,
             finished: String::new(),
             error: String::new(),
+            oom_killed: false,
         };
         Record::write_exit(&record.directory, &exit, true).unwrap();
         assert_eq!(record.status().unwrap(), Status::Exited(exit));

@@ -37,6 +37,7 @@ impl Engine {
             .map(str::parse::<ContainerName>)
             .transpose()?;
         tracing::debug!(image = request.image, id = %image.id, "create a container");
+        self.limits(&request.limits)?;
         self.containers.prepare()?;
         let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
         let network = network(request.network, self.config.network_default, &image.config);
@@ -364,6 +365,7 @@ fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConf
         privileged: request.privileged,
         sysctls: request.sysctls.clone(),
         ulimits: ulimits.collect(),
+        limits: request.limits.clone(),
         shm_size: request.shm_size.unwrap_or(SHM_SIZE),
         init: request.init,
         auto_remove: request.auto_remove,

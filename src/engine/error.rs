@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::request::VolumeOptionError;
+use super::boot::BootError;
+use super::request::{LimitsError, VolumeOptionError};
 use super::worker::RoleFailure;
 use crate::container::{
     ContainerError, ContainerNameError, LogOptionError, SecretError, SecretNameError, VolumeError,
@@ -13,8 +14,10 @@ use crate::image::{ImageError, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
 use crate::net::pasta::PastaError;
 use crate::net::ports::PortSpecError;
+use crate::runtime::cgroup::NoCgroup;
 use crate::runtime::doctor::Finding;
 use crate::runtime::home::HomeError;
+use crate::runtime::limits::LimitError;
 use crate::runtime::plan::PlanError;
 use crate::runtime::seccomp::SeccompError;
 use crate::runtime::spec::SpecError;
@@ -82,6 +85,29 @@ pub enum EngineError {
     Plan(#[from] PlanError),
     #[error(transparent)]
     Seccomp(#[from] SeccompError),
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    #[error(transparent)]
+    Limits(#[from] LimitsError),
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+    #[error("{flag}: {reason}")]
+    NoLimits {
+        flag: &'static str,
+        reason: NoCgroup,
+    },
+    #[error(
+        "range of CPUs is from 0.01 to {processors}.00, as there are only {processors} CPUs available"
+    )]
+    FewProcessors { processors: usize },
+    #[error("Requested {what} are not available - requested {requested}, available: {available}")]
+    NotInSet {
+        what: &'static str,
+        requested: String,
+        available: String,
+    },
+    #[error("{flag}: {path} is no block device")]
+    NoBlockDevice { flag: &'static str, path: String },
     #[error(transparent)]
     PortSpec(#[from] PortSpecError),
     #[error(transparent)]
@@ -168,7 +194,9 @@ impl EngineError {
                 .cloned()
                 .chain(["bryo doctor".to_owned()])
                 .collect(),
-            EngineError::Home(_) => vec!["bryo doctor".to_owned()],
+            EngineError::Home(_) | EngineError::Limit(_) | EngineError::NoLimits { .. } => {
+                vec!["bryo doctor".to_owned()]
+            }
             EngineError::Silent { name } | EngineError::RemoveRunning { name } => {
                 vec![format!("bryo rm -f {name}")]
             }
@@ -181,6 +209,11 @@ impl EngineError {
             }
             _ => Vec::new(),
         }
+    }
+
+    /// This host can't do what was asked for, whatever else is wrong.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, EngineError::Limit(_) | EngineError::NoLimits { .. })
     }
 
     /// Docker's exit code of `run`, `create` and `start`.

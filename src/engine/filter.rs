@@ -31,6 +31,7 @@ impl Engine {
         let ancestors = self.ancestors(filters)?;
         let keep = |summary: &ContainerSummary| {
             matches_record(filters, summary)
+                && matches_settings(filters, summary)
                 && matches_config(filters, summary)
                 && before
                     .as_ref()
@@ -90,6 +91,16 @@ fn is_of(mount: &MountConfig, volume: &str) -> bool {
         .volume
         .as_ref()
         .is_some_and(|used| used.name == volume)
+}
+
+fn matches_settings(filters: &PsFilters, summary: &ContainerSummary) -> bool {
+    let settings = &summary.settings;
+    let policy = settings.restart.name();
+    let policies = &filters.restart_policy;
+    (policies.is_empty() || policies.iter().any(|wanted| wanted == policy))
+        && filters
+            .should_start_on_boot
+            .is_none_or(|wanted| wanted == settings.starts_on_boot())
 }
 
 fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {

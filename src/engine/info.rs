@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use super::{Engine, EngineError, StorageChoice};
 use crate::config::Entry;
 use crate::container::Status;
-use crate::runtime::cgroup::{self, NoCgroup};
+use crate::runtime::cgroup::{NoCgroup, Place};
 use crate::runtime::home::Subids;
 
 /// Facts, with the reason where something is missing.
@@ -20,8 +20,10 @@ pub struct EngineFacts {
     pub runtime: PathBuf,
     /// Why `runtime` is not below `$XDG_RUNTIME_DIR`.
     pub runtime_fallback: Option<String>,
-    /// The cgroup below which containers get their own, or why they get none.
-    pub cgroup: Result<PathBuf, NoCgroup>,
+    /// Where containers get cgroups of their own, or why they get none.
+    pub cgroup: Result<Place, NoCgroup>,
+    /// What can be limited in those cgroups.
+    pub controllers: Vec<String>,
     /// How many ids containers have; 1 without subordinate ids.
     pub ids: u32,
     pub pasta: Option<PathBuf>,
@@ -29,6 +31,12 @@ pub struct EngineFacts {
     pub storage: StorageChoice,
     /// Every setting in force and where it comes from.
     pub settings: Vec<Entry>,
+}
+
+impl EngineFacts {
+    pub fn has_controller(&self, name: &str) -> bool {
+        self.controllers.iter().any(|have| have == name)
+    }
 }
 
 impl Engine {
@@ -40,6 +48,9 @@ impl Engine {
         let mut images: Vec<_> = rows.entries.iter().map(|entry| &entry.id).collect();
         images.sort();
         images.dedup();
+        let cgroup = Place::find();
+        let controllers = cgroup.as_ref().map(Place::controllers);
+        let controllers = controllers.unwrap_or_default();
         Ok(EngineFacts {
             running: records.iter().filter(runs).count(),
             containers: records.len(),
@@ -52,7 +63,8 @@ impl Engine {
                 .runtime_fallback
                 .as_ref()
                 .map(ToString::to_string),
-            cgroup: cgroup::delegated(),
+            cgroup,
+            controllers: controllers.split_whitespace().map(str::to_owned).collect(),
             ids: Subids::find().map_or(1, |ids| ids.users.len()),
             pasta: crate::net::pasta::find(),
             storage: self.storage_driver(),

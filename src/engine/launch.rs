@@ -11,16 +11,18 @@ use crate::net::hosts::{self, HostsFile};
 use crate::net::resolver::{self, Overrides, Reach};
 use crate::net::route::HostRoutes;
 use crate::runtime::capability::CapabilitySet;
+use crate::runtime::cgroup::{Place, Wanted};
 use crate::runtime::execute::Launch;
+use crate::runtime::plan;
 use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, NetworkChoice, SeccompChoice};
-use crate::runtime::{cgroup, plan};
 
 /// A launch, and whether its name service needs pasta's help.
 pub struct Prepared {
     pub launch: Launch,
     pub dns_forward: bool,
+    pub cgroup: Wanted,
 }
 
 impl Engine {
@@ -45,9 +47,7 @@ impl Engine {
             fake_chown: single_id,
             rootfs: self.rootfs(record, config),
             init: config.host.init,
-            cgroup: cgroup::delegated()
-                .ok()
-                .map(|parent| cgroup::path_of(&parent, record.id.as_str())),
+            cgroup: None,
             spec,
         };
         // The built-in profile compiles; the user's may not, and is better refused before there is a monitor.
@@ -55,8 +55,20 @@ impl Engine {
             launch.filter()?;
         }
         Ok(Prepared {
+            cgroup: self.cgroup(record, config)?,
             launch,
             dns_forward,
+        })
+    }
+
+    fn cgroup(&self, record: &Record, config: &ContainerConfig) -> Result<Wanted, EngineError> {
+        let path = record.path("settings.json");
+        let settings = record.settings();
+        let settings = settings.map_err(EngineError::file("read", &path))?;
+        Ok(Wanted {
+            place: Place::find(),
+            failure: None,
+            limits: self.limits(settings.limits.as_ref().unwrap_or(&config.host.limits))?,
         })
     }
 

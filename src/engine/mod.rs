@@ -1,5 +1,6 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
+pub mod boot;
 mod containers;
 mod control;
 mod create;
@@ -12,6 +13,7 @@ pub mod images;
 mod info;
 mod kill;
 mod launch;
+mod limits;
 mod logs;
 mod mounts;
 mod obtain;

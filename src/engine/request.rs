@@ -8,6 +8,7 @@ mod environment;
 mod event;
 mod filter;
 mod label;
+mod limits;
 mod mount;
 mod secret;
 mod security;
@@ -28,6 +29,10 @@ pub use environment::{EnvError, Variable, parse_env_file, parse_variable};
 pub use event::{EventFilters, EventsRequest};
 pub use filter::{FilterError, ImageFilters, LabelFilter, PruneFilters, PsFilters, Status};
 pub use label::{Label, LabelError};
+pub use limits::{
+    Cpus, LimitsError, SwapSize, check_limits, device_operations, device_rate, device_weight,
+    parse_set, whole_number,
+};
 pub use mount::{
     BindOptions, Mount, MountError, MountKind, Propagation, TmpfsOptions, VolumeOptions, clean,
     duplicate_target,

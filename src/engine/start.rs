@@ -2,7 +2,8 @@
 
 use std::os::fd::AsFd;
 
-use super::request::StopTimeout;
+use super::containers::ContainerSummary;
+use super::request::{PsFilters, PsRequest, StopTimeout};
 use super::session::Session;
 use super::stop::{grace, own_signal};
 use super::{Engine, EngineError};
@@ -55,6 +56,7 @@ impl Engine {
             name: name.clone(),
             directory: record.directory.clone(),
             launch: prepared.launch,
+            cgroup: prepared.cgroup,
             network: self.network(config, prepared.dns_forward)?,
             log,
             passed: None,
@@ -202,6 +204,30 @@ impl Engine {
                 "container {name} is run by a newer bryo (protocol {theirs}, this one speaks {VERSION})"
             ));
         }
+    }
+
+    /// The names of those containers that fit and do not run, the oldest first: what others need was usually made before them.
+    pub fn stopped(&self, filters: PsFilters) -> Result<Vec<String>, EngineError> {
+        let found = self.fitting(filters)?;
+        let stopped = found.filter(|summary| !summary.status.is_running());
+        Ok(stopped.map(|summary| summary.name).collect())
+    }
+
+    /// The names of all that fit, in the same order.
+    pub(super) fn names(&self, filters: PsFilters) -> Result<Vec<String>, EngineError> {
+        Ok(self.fitting(filters)?.map(|summary| summary.name).collect())
+    }
+
+    fn fitting(
+        &self,
+        filters: PsFilters,
+    ) -> Result<impl Iterator<Item = ContainerSummary>, EngineError> {
+        let request = PsRequest {
+            all: true,
+            filters,
+            ..PsRequest::default()
+        };
+        Ok(self.list(&request)?.into_iter().rev())
     }
 
     /// A conversation with the monitor of a running container.

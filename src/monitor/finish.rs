@@ -55,6 +55,18 @@ impl Monitor {
         drop(self.locked.take());
     }
 
+    /// Whether memory ran out in this run; the kernel counts all runs together. Asked once a run.
+    pub(super) fn was_oom_killed(&mut self) -> bool {
+        let cgroup = self.orders.launch.cgroup.as_deref();
+        let kills = cgroup.map_or(0, cgroup::oom_kills);
+        let is_new = kills > self.oom_kills;
+        self.oom_kills = kills;
+        if is_new {
+            self.emit("oom", &[]);
+        }
+        is_new
+    }
+
     /// Without its root the program may have died of a page it could not load any more: the reason is what counts.
     pub(super) fn code_of_end(&self, code: i32) -> i32 {
         if self.failure.is_some() { 137 } else { code }
@@ -74,6 +86,7 @@ impl Monitor {
             code,
             finished: Timestamp::now().to_string(),
             error: self.failure.unwrap_or_default().to_owned(),
+            oom_killed: self.was_oom_killed(),
         };
         self.record_exit(&exit);
     }
@@ -111,6 +124,7 @@ pub(super) fn abandon(
         code: error.exit_code(),
         finished: Timestamp::now().to_string(),
         error: error.to_string(),
+        oom_killed: false,
     };
     let _ = locked.write(state);
     let _ = Record::write_exit(&orders.directory, &exit, !orders.auto_remove);

@@ -84,6 +84,7 @@ impl Monitor {
                 code,
                 finished: Timestamp::now().to_string(),
                 error: error.to_owned(),
+                oom_killed: self.was_oom_killed(),
             };
             self.record_exit(&exit);
             self.emit_die(code);
@@ -155,13 +156,16 @@ impl Monitor {
 
     /// Linux compares the kill count of the cgroup it clones from with that of the one it clones into (seen on 6.18): in a
     /// cgroup that `cgroup.kill` was written to, whatever is cloned is killed at once.
-    fn renew_cgroup(&self) -> Result<(), StartFailure> {
+    fn renew_cgroup(&mut self) -> Result<(), StartFailure> {
         let Some(cgroup) = &self.orders.launch.cgroup else {
             return Ok(());
         };
         // One that is still busy is used again.
         let _ = cgroup::remove(cgroup);
-        cgroup::create(cgroup).map_err(failure("make the container's cgroup"))
+        let renewed = self.orders.cgroup.make_at(cgroup);
+        self.oom_kills = cgroup::oom_kills(cgroup);
+        renewed
+            .map_err(|error| failure("renew the container's cgroup")(std::io::Error::other(error)))
     }
 
     /// A start that failed ends its run as a program would.
@@ -172,6 +176,7 @@ impl Monitor {
             code,
             finished: Timestamp::now().to_string(),
             error: failure.to_string(),
+            oom_killed: false,
         };
         self.record_exit(&exit);
         self.start_failed = true;

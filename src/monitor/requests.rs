@@ -156,7 +156,7 @@ impl Monitor {
             return Err(format!("container is {word} paused"));
         }
         let Some(cgroup) = &self.orders.launch.cgroup else {
-            let why = cgroup::delegated().err();
+            let why = self.orders.cgroup.why_none();
             let why = why.map_or(String::new(), |why| format!(": {why}"));
             return Err(format!("container has no cgroup that could be frozen{why}"));
         };

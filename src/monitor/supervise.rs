@@ -1,12 +1,11 @@
 //! The monitor's life: become PID 1 of its own pid namespace, start the container, watch it (`watch`), end (`finish`).
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 use rustix::process::Pid;
 
@@ -24,13 +23,13 @@ use super::protocol::{Attach, Reply, StartFailure, VERSION};
 use super::stdio::Stdio;
 use crate::container::{ContainerId, Event, LockedRecord, LogDriver, RunState, Settings};
 use crate::paths::Paths;
-use crate::runtime::cgroup;
+use crate::runtime::cgroup::Wanted;
 use crate::runtime::execute::{Init, Launch};
 use crate::runtime::home::{self, Gate};
-use crate::sys::process::{self, Forked, ProcessName};
+use crate::sys::process::{self, ProcessName};
 use crate::sys::signal::Signals;
 use crate::sys::timer::{Alarm, Moment};
-use crate::sys::{namespace, role, socket};
+use crate::sys::{role, socket};
 
 /// What the monitor is told when it is born.
 pub struct Orders {
@@ -39,6 +38,7 @@ pub struct Orders {
     pub name: String,
     pub directory: PathBuf,
     pub launch: Launch,
+    pub cgroup: Wanted,
     /// What connects the container's network; None: nothing does, or it is the host's.
     pub network: Option<NetworkOrders>,
     pub log: LogOrders,
@@ -64,6 +64,27 @@ pub struct Orders {
     pub wait: bool,
 }
 
+impl Orders {
+    /// Where the user's systemd does not help, the container runs without a cgroup of its own, unless it has limits.
+    fn make_cgroup(&mut self) -> Result<(), StartFailure> {
+        let made = self
+            .cgroup
+            .make(self.id.as_str(), &self.paths.cgroup_lock());
+        self.launch.cgroup = match made {
+            Err(error) if self.cgroup.limits.is_empty() => {
+                tracing::warn!(%error, "the container has no cgroup of its own");
+                self.cgroup.failure = Some(error.to_string());
+                None
+            }
+            made => made.map_err(|error| StartFailure::Monitor {
+                operation: "limit the container".to_owned(),
+                message: error.to_string(),
+            })?,
+        };
+        Ok(())
+    }
+}
+
 /// How the monitor comes into the world: the socket of the client that starts it, and the gate of its user namespace.
 pub struct Birth {
     pub client: OwnedFd,
@@ -81,20 +102,31 @@ pub fn run(mut orders: Orders, birth: Birth) -> i32 {
             Err(error) => return refuse(birth.client, "pass the streams on", &error),
         }
     }
-    let detached = process::detach_standard_streams()
-        .and_then(|()| namespace::leave(CloneFlags::CLONE_NEWPID));
-    if let Err(error) = detached {
+    if let Err(error) = process::detach_standard_streams() {
         return refuse(birth.client, "leave the session", &error);
     }
-    match process::fork() {
-        Ok(Forked::Parent(_)) => {
+    match clone_monitor(&orders.cgroup) {
+        Ok(Some(_)) => {
             // The id map is written through this process, and once it has ended its files below /proc belong to root.
             birth.gate.wait();
             0
         }
-        Ok(Forked::Child) => supervise(orders, birth),
-        Err(error) => refuse(birth.client, "fork the monitor", &error),
+        Ok(None) => supervise(orders, birth),
+        Err(error) => refuse(birth.client, "clone the monitor", &error),
     }
+}
+
+/// As PID 1 of a pid namespace, and straight into the cgroup of the monitors where that is possible. Both in one call: a namespace
+/// made before would be spent with the first attempt.
+fn clone_monitor(cgroup: &Wanted) -> io::Result<Option<process::Cloned>> {
+    let flags = libc::CLONE_NEWPID as u64;
+    if let Some(directory) = cgroup.birthplace() {
+        match process::clone3(flags, Some(directory.as_fd())) {
+            Err(error) => tracing::debug!(%error, "the monitor has to be moved"),
+            cloned => return cloned,
+        }
+    }
+    process::clone3(flags, None)
 }
 
 fn refuse(client: OwnedFd, operation: &str, error: &io::Error) -> i32 {
@@ -148,6 +180,8 @@ pub(super) struct Monitor {
     /// The program's exit code, once it has ended.
     pub code: Option<i32>,
     pub settings: Settings,
+    /// Processes in it that were ended for want of memory, in the runs before this one.
+    pub oom_kills: u64,
     /// What is to follow the program's end.
     pub wish: Wish,
     /// When the program began.
@@ -185,7 +219,7 @@ pub(super) fn failure(operation: &str) -> impl Fn(io::Error) -> StartFailure {
 }
 
 impl Monitor {
-    fn begin(orders: Orders, gate: Gate) -> Result<Monitor, StartFailure> {
+    fn begin(mut orders: Orders, gate: Gate) -> Result<Monitor, StartFailure> {
         let locked = LockedRecord::acquire(&orders.directory)
             .map_err(failure("lock the container's record"))?;
         let locked = locked.ok_or_else(|| StartFailure::Running {
@@ -205,7 +239,7 @@ impl Monitor {
             .write(&state)
             .map_err(failure("write the run state"))?;
         fault::step("recorded");
-        let (listener, log, running) = Monitor::set_out(&orders, monitor, gate)
+        let (listener, log, running) = Monitor::set_out(&mut orders, monitor, gate)
             .inspect_err(|error| abandon(&orders, &locked, &state, error))?;
         let Running {
             init,
@@ -219,6 +253,7 @@ impl Monitor {
             failure: None,
             code: None,
             settings: orders.settings.clone(),
+            oom_kills: 0,
             wish: Wish::default(),
             begun: Moment::now(),
             pause: Duration::ZERO,
@@ -254,16 +289,14 @@ impl Monitor {
 
     /// Everything that can fail once the record says that there is a monitor.
     fn set_out(
-        orders: &Orders,
+        orders: &mut Orders,
         monitor: ProcessName,
         gate: Gate,
     ) -> Result<(OwnedFd, LogWriter, Running), StartFailure> {
         let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));
         let listener = listener.map_err(failure("listen on the monitor's socket"))?;
         let log = LogWriter::open(&orders.log).map_err(failure("open the log"))?;
-        if let Some(cgroup) = &orders.launch.cgroup {
-            cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
-        }
+        orders.make_cgroup()?;
         fault::step("listening");
         let founder = gate.is_new();
         if !gate.wait() {

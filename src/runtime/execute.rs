@@ -32,7 +32,7 @@ pub struct Launch {
     pub fake_chown: bool,
     /// Run the program below bryo's own reaper.
     pub init: bool,
-    /// The directory of the container's own cgroup.
+    /// The directory of that cgroup, once its monitor has made it.
     pub cgroup: Option<PathBuf>,
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
+use super::limits;
 use crate::cli::status;
 use crate::container::{
     ContainerConfig, Health, HealthCheck, HealthResult, HostConfig, MountConfig, RestartPolicy,
@@ -65,6 +66,10 @@ fn state(container: &ContainerSummary) -> Value {
     let status = &container.status;
     let last = container.record.last_run();
     let begun = last.map_or_else(|| NEVER.to_owned(), |run| run.started);
+    let oom_killed = match status {
+        Status::Exited(exit) | Status::Restarting(_, exit) => exit.oom_killed,
+        _ => false,
+    };
     let (pid, code, error, started, finished) = match status {
         Status::Created => (0, 0, "", NEVER, NEVER),
         Status::Running(run) | Status::Paused(run) => {
@@ -97,7 +102,7 @@ fn state(container: &ContainerSummary) -> Value {
         "Running": status.is_running(),
         "Paused": matches!(status, Status::Paused(_)),
         "Restarting": matches!(status, Status::Restarting(..)),
-        "OOMKilled": false,
+        "OOMKilled": oom_killed,
         "Dead": false,
         "Pid": pid,
         "ExitCode": code,
@@ -172,7 +177,7 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         .iter()
         .map(|one| json!({"Name": one.name, "Hard": limit(one.hard), "Soft": limit(one.soft)}))
         .collect();
-    json!({
+    let mut document = json!({
         "Binds": if binds.is_empty() { Value::Null } else { binds.into() },
         "ContainerIDFile": "",
         "LogConfig": {"Type": settings.log.driver.name(), "Config": settings.log.options},
@@ -207,7 +212,12 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         "Isolation": "",
         "Init": host.init,
         "Ulimits": ulimits,
-    })
+    });
+    if let Some(map) = document.as_object_mut() {
+        let changed = settings.limits.as_ref();
+        map.extend(limits::document(changed.unwrap_or(&host.limits)));
+    }
+    document
 }
 
 fn list_or_null(list: &[String]) -> Value {

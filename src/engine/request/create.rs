@@ -15,7 +15,7 @@ use super::signal::Signal;
 use super::ulimit::Ulimit;
 use super::volume::VolumesFrom;
 use crate::config::DetachKeys;
-use crate::container::{HealthCheck, LogDriver, RestartPolicy, SecretConfig};
+use crate::container::{HealthCheck, Limits, LogDriver, RestartPolicy, SecretConfig};
 
 /// When `create` and `run` ask the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -162,6 +162,7 @@ pub struct CreateRequest {
     pub sysctls: BTreeMap<String, String>,
     /// One per resource: the last counts.
     pub ulimits: Vec<Ulimit>,
+    pub limits: Limits,
     /// Bytes; None: docker's 64 MiB.
     pub shm_size: Option<u64>,
     /// `linux/arm64/v8`; None: the host's.

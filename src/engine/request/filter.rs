@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::label::Label;
 use super::time::Moment;
+use crate::container::RestartPolicy;
 
 /// What a container is doing, as `ps` counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +41,10 @@ pub struct PsFilters {
     pub publish: Vec<String>,
     pub expose: Vec<String>,
     pub health: Vec<String>,
+    /// Names of restart policies.
+    pub restart_policy: Vec<String>,
+    /// Those that are to run after the host has booted, or those that are not.
+    pub should_start_on_boot: Option<bool>,
 }
 
 /// `key` (any value) or `key=value`.
@@ -157,6 +162,15 @@ impl PsFilters {
             "publish" => self.publish.push(owned),
             "expose" => self.expose.push(owned),
             "health" => self.health.push(owned),
+            "restart-policy" => {
+                let policy = value.parse::<RestartPolicy>();
+                let policy = policy.map_err(|_| wrong("no restart policy"))?;
+                self.restart_policy.push(policy.name().to_owned());
+            }
+            "should-start-on-boot" => {
+                let on = super::security::parse_bool(&value.to_ascii_lowercase());
+                self.should_start_on_boot = Some(on.ok_or_else(|| wrong("true or false"))?);
+            }
             _ => return Err(FilterError::Key { key }),
         }
         Ok(())

@@ -1,32 +1,30 @@
 //! What the login session gives: a delegated cgroup, a runtime directory, life after logout.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{Check, Finding, find_program, read};
+use super::{Check, Finding, find_program};
 use crate::paths::{Paths, RuntimeFallback};
-use crate::runtime::cgroup::{self, NoCgroup};
+use crate::runtime::cgroup::{NoCgroup, Place};
 
 /// The controllers that limits and statistics need.
 const CONTROLLERS: &[&str] = &["cpu", "memory", "pids"];
 
 pub(super) fn cgroup() -> Finding {
-    let delegated = cgroup::delegated();
-    let controllers = match &delegated {
-        Ok(directory) => read(directory.join("cgroup.controllers")).unwrap_or_default(),
-        Err(_) => String::new(),
-    };
-    judge_cgroup(delegated, &controllers, has_systemd())
+    let place = Place::find();
+    let controllers = place.as_ref().map(Place::controllers);
+    let controllers = controllers.unwrap_or_default();
+    judge_cgroup(place, &controllers, has_systemd())
 }
 
 pub(super) fn judge_cgroup(
-    delegated: Result<PathBuf, NoCgroup>,
+    place: Result<Place, NoCgroup>,
     controllers: &str,
     systemd: bool,
 ) -> Finding {
     let check = Check::Cgroup;
     let meaning = "limits of memory and cpu, pause and stats don't work; everything else does";
-    let directory = match delegated {
-        Ok(directory) => directory,
+    let place = match place {
+        Ok(place) => place,
         Err(reason) => {
             let finding = Finding::limited(check, reason.to_string(), meaning);
             return match (reason, systemd) {
@@ -36,9 +34,8 @@ pub(super) fn judge_cgroup(
                 (NoCgroup::NotMounted, false) => {
                     finding.cured_by("sudo mount -t cgroup2 none /sys/fs/cgroup")
                 }
-                (NoCgroup::NotDelegated, true) => {
-                    finding.cured_by("systemd-run --user --scope -p Delegate=yes bash")
-                }
+                // The user's own systemd does not run; that of a user who lingers does.
+                (NoCgroup::NotDelegated, true) => finding.cured_by("loginctl enable-linger"),
                 (NoCgroup::NotDelegated, false) => finding,
             };
         }
@@ -49,15 +46,11 @@ pub(super) fn judge_cgroup(
         .copied()
         .collect();
     if missing.is_empty() {
-        return Finding::fine(check, format!("{} is delegated", directory.display()));
+        return Finding::fine(check, place.to_string());
     }
     let finding = Finding::limited(
         check,
-        format!(
-            "{} is delegated without {}",
-            directory.display(),
-            missing.join(", ")
-        ),
+        format!("{place}, without {}", missing.join(", ")),
         "limits of these don't work; everything else does",
     );
     if !systemd {

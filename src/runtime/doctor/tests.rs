@@ -7,7 +7,7 @@ use super::kernel::Limits;
 use super::probe::{Outcome, Step};
 use super::*;
 use crate::paths::RuntimeFallback;
-use crate::runtime::cgroup::NoCgroup;
+use crate::runtime::cgroup::{NoCgroup, Place};
 use crate::runtime::idmap::SubidRange;
 
 fn failed(step: Step, errno: i32) -> Outcome {
@@ -169,7 +169,7 @@ fn file_systems_of_the_store_are_told() {
 
 #[test]
 fn cgroup_is_judged_by_its_controllers() {
-    let directory = || Ok(PathBuf::from("/sys/fs/cgroup/x"));
+    let directory = || Ok(Place::Tree("/sys/fs/cgroup/x".into()));
     assert_eq!(
         session::judge_cgroup(directory(), "cpu io memory pids", true).state,
         State::Fine
@@ -177,10 +177,10 @@ fn cgroup_is_judged_by_its_controllers() {
     let finding = session::judge_cgroup(directory(), "pids", true);
     assert_eq!(
         finding.found,
-        "/sys/fs/cgroup/x is delegated without cpu, memory"
+        "containers get cgroups in /sys/fs/cgroup/x, which is the user's, without cpu, memory"
     );
     let finding = session::judge_cgroup(Err(NoCgroup::NotDelegated), "", true);
-    assert!(finding.cure[0].starts_with("systemd-run"));
+    assert!(finding.cure[0].starts_with("loginctl"));
 }
 
 #[test]

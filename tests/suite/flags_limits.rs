@@ -1,0 +1,175 @@
+//! The flags that limit what a container may use, in every spelling: in force where the host delegates the controller, which an
+//! emulated machine does (`machine`), and refused in one line where it does not. Never a container that runs without its limit.
+
+use crate::env::{TestEnv, test_env};
+use crate::spellings::{WAYS, Way};
+
+/// The controllers that containers can have here, by `info`.
+fn controllers(env: &TestEnv) -> Vec<String> {
+    let facts = env.out(&["info", "--format", "{{json .CgroupControllers}}"]);
+    serde_json::from_str(&facts).expect("it is a list")
+}
+
+/// The files of the container's cgroup have these contents, or `flag` is refused.
+#[track_caller]
+fn in_force_or_refused(
+    env: &TestEnv,
+    way: Way,
+    flags: &[&str],
+    flag: &str,
+    files: &[(&str, &str)],
+) {
+    let (file, _) = files[0];
+    let controller = file.split('.').next().expect("it has one");
+    let script = files
+        .iter()
+        .map(|(file, _)| format!("cat /sys/fs/cgroup/{file};"));
+    let script: String = script.collect();
+    let words = [flags, &["busybox", "sh", "-c", &script]].concat();
+    let ended = way.run(env, &words);
+    if controllers(env).iter().any(|have| have == controller) {
+        let values: Vec<&str> = files.iter().map(|(_, value)| *value).collect();
+        assert_eq!(ended.ok().out(), values.join("\n"), "{way:?} {flags:?}");
+        return;
+    }
+    let line = ended.code(125).stderr;
+    assert!(
+        line.starts_with(&format!("Error: {flag}: ")),
+        "{way:?} {flags:?}: {line}"
+    );
+    assert!(
+        line.contains("delegated") || line.contains("cgroup"),
+        "{way:?}: {line}"
+    );
+    assert_eq!(env.containers(), Vec::<String>::new(), "{way:?} {flags:?}");
+}
+
+#[test]
+fn memory_limits_are_in_force_or_refused() {
+    let env = test_env!();
+    env.busybox();
+    for way in WAYS {
+        let check = |flags: &[&str], flag, files: &[(&str, &str)]| {
+            in_force_or_refused(&env, way, flags, flag, files);
+        };
+        let files = [("memory.max", "67108864"), ("memory.swap.max", "67108864")];
+        check(&["-m", "64m"], "--memory", &files);
+        check(&["--memory", "64m"], "--memory", &files);
+        let files = [("memory.max", "67108864"), ("memory.swap.max", "0")];
+        check(&["--memory=64m", "--memory-swap=64m"], "--memory", &files);
+        let files = [("memory.low", "33554432")];
+        check(
+            &["--memory-reservation", "32m"],
+            "--memory-reservation",
+            &files,
+        );
+    }
+}
+
+#[test]
+fn cpu_limits_are_in_force_or_refused() {
+    let env = test_env!();
+    env.busybox();
+    for way in WAYS {
+        let check = |flags: &[&str], flag, file, value| {
+            in_force_or_refused(&env, way, flags, flag, &[(file, value)]);
+        };
+        check(&["--cpus", "0.5"], "--cpus", "cpu.max", "50000 100000");
+        check(
+            &["--cpu-quota", "50000"],
+            "--cpu-quota",
+            "cpu.max",
+            "50000 100000",
+        );
+        let both = ["--cpu-period", "20000", "--cpu-quota", "10000"];
+        check(&both, "--cpu-quota", "cpu.max", "10000 20000");
+        check(&["-c", "2048"], "--cpu-shares", "cpu.weight", "174");
+        check(&["--cpu-shares", "2"], "--cpu-shares", "cpu.weight", "1");
+    }
+}
+
+#[test]
+fn cpusets_are_in_force_or_refused() {
+    let env = test_env!();
+    env.busybox();
+    let flags = ["--cpuset-cpus", "0", "--cpuset-mems", "0"];
+    let files = [("cpuset.cpus", "0"), ("cpuset.mems", "0")];
+    for way in WAYS {
+        in_force_or_refused(&env, way, &flags, "--cpuset-cpus", &files);
+    }
+}
+
+#[test]
+fn pids_limit_is_in_force_or_refused() {
+    let env = test_env!();
+    env.busybox();
+    for way in WAYS {
+        let flags = ["--pids-limit", "20"];
+        in_force_or_refused(&env, way, &flags, "--pids-limit", &[("pids.max", "20")]);
+        // No limit needs no controller.
+        let unlimited = way.out(&env, &["--pids-limit", "-1", "busybox", "echo", "ran"]);
+        assert_eq!(unlimited, "ran", "{way:?}");
+    }
+}
+
+#[test]
+fn block_device_limits_are_in_force_or_refused() {
+    let env = test_env!();
+    env.busybox();
+    for way in WAYS {
+        for flags in [
+            ["--blkio-weight-device", "/dev/null:500"],
+            ["--device-read-bps", "/dev/null:1mb"],
+            ["--device-write-bps", "/dev/null:1mb"],
+            ["--device-read-iops", "/dev/null:100"],
+            ["--device-write-iops", "/dev/null:100"],
+        ] {
+            let ended = way.run(&env, &[&flags[..], &["busybox", "true"]].concat());
+            assert_ne!(ended.code, 0, "{way:?} {flags:?}");
+            let expected = format!("Error: {}: /dev/null is no block device\n", flags[0]);
+            assert_eq!(ended.stderr, expected, "{way:?} {flags:?}");
+        }
+        if !controllers(&env).contains(&"io".to_owned()) {
+            // What it is where it can be depends on the scheduler; the values are tested where they are translated.
+            let flags = ["--blkio-weight", "500"];
+            in_force_or_refused(&env, way, &flags, "--blkio-weight", &[("io.weight", "")]);
+        }
+    }
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_dockers_errors() {
+    let env = test_env!();
+    env.busybox();
+    for (flags, words) in [
+        (
+            ["-m", "4m", "--cpus", "1"],
+            "Minimum memory limit allowed is 6MB",
+        ),
+        (
+            ["--cpus", "1", "--cpu-quota", "1000"],
+            "Conflicting options: Nano CPUs and CPU Quota cannot both be set",
+        ),
+        (
+            ["-m", "8m", "--memory-swap", "7m"],
+            "Minimum memoryswap limit should be larger than memory limit, see usage",
+        ),
+        (
+            ["--cpus", "x", "-m", "8m"],
+            "invalid argument \"x\" for \"--cpus\" flag: failed to parse x as a rational number",
+        ),
+        (
+            ["--pids-limit", "x", "-m", "8m"],
+            "invalid argument \"x\" for \"--pids-limit\" flag: strconv.ParseInt: parsing \"x\": invalid syntax",
+        ),
+    ] {
+        let ended = env.run(&[&["run", "--rm"], &flags[..], &["busybox", "true"]].concat());
+        let line = ended.code(125).stderr.clone();
+        assert_eq!(
+            line.lines().next(),
+            Some(format!("Error: {words}").as_str()),
+            "{flags:?}"
+        );
+    }
+    assert_eq!(env.containers(), Vec::<String>::new());
+}
