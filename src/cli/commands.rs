@@ -7,8 +7,8 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use super::Invocation;
 use super::error::CliError;
 use super::{
-    create, doctor, generate, images, import, info, inspect, kill, load, logs, ps, pull, rm, rmi,
-    run, start, stop, tag, version, wait,
+    commit, cp, create, diff, doctor, export, generate, images, import, info, inspect, kill, load,
+    logs, mount, ps, pull, rm, rmi, run, start, stop, tag, unshare, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -69,6 +69,8 @@ pub enum Command {
     Info(info::Args),
     /// Show versions
     Version(version::Args),
+    /// Run a command in the user namespace of all containers
+    Unshare(unshare::Args),
     /// Check the host and say what is missing and how to cure it
     Doctor(doctor::Args),
     /// Manage containers
@@ -125,6 +127,16 @@ pub enum ContainerVerb {
     Rm(rm::Args),
     /// Show what a container wrote
     Logs(logs::Args),
+    /// Copy files between a container and the host
+    Cp(cp::Args),
+    /// Show what a container changed in its files
+    Diff(diff::Args),
+    /// Write a container's root filesystem as a tar archive
+    Export(export::Args),
+    /// Make an image of what a container has become
+    Commit(commit::Args),
+    /// Run a command where a container's root is mounted
+    Mount(mount::Args),
     /// Wait until containers stop, then print their exit codes
     Wait(wait::Args),
 }
@@ -220,6 +232,7 @@ impl Command {
                 verb: SystemGroup::Info(args),
             } => info::run(args, invocation),
             Command::Version(args) => version::run(args, invocation),
+            Command::Unshare(args) => unshare::run(args, invocation),
             Command::Doctor(args) => doctor::run(args, invocation),
             Command::Generate(args) => generate::run(args, invocation),
         }
@@ -236,6 +249,11 @@ impl ContainerVerb {
             ContainerVerb::Kill(args) => kill::run(args, invocation),
             ContainerVerb::Rm(args) => rm::run(args, invocation),
             ContainerVerb::Logs(args) => logs::run(args, invocation),
+            ContainerVerb::Cp(args) => cp::run(args, invocation),
+            ContainerVerb::Diff(args) => diff::run(args, invocation),
+            ContainerVerb::Export(args) => export::run(args, invocation),
+            ContainerVerb::Commit(args) => commit::run(args, invocation),
+            ContainerVerb::Mount(args) => mount::run(args, invocation),
             ContainerVerb::Wait(args) => wait::run(args, invocation),
         }
     }

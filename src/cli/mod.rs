@@ -12,8 +12,12 @@ pub mod template;
 pub mod ui;
 pub mod units;
 
+mod commit;
+mod cp;
 mod create;
+mod diff;
 mod doctor;
+mod export;
 mod generate;
 mod images;
 mod import;
@@ -22,6 +26,7 @@ mod inspect;
 mod kill;
 mod load;
 mod logs;
+mod mount;
 mod ps;
 mod pull;
 mod rm;
@@ -31,6 +36,7 @@ mod start;
 mod stop;
 mod tag;
 mod trace;
+mod unshare;
 mod version;
 mod wait;
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder};
+use oci_spec::runtime::{Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, SpecBuilder};
 
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig};
@@ -12,6 +12,7 @@ use crate::net::resolver::{self, Overrides, Reach};
 use crate::net::route::HostRoutes;
 use crate::runtime::capability::CapabilitySet;
 use crate::runtime::execute::Launch;
+use crate::runtime::plan::{BindMount, SetupStep};
 use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, NetworkChoice, SeccompChoice};
@@ -56,7 +57,34 @@ impl Engine {
         })
     }
 
-    fn rootfs(&self, record: &Record, config: &ContainerConfig) -> Rootfs {
+    /// What is bound below the root of a container that does not run: its binds and volumes, and its own /etc files.
+    pub(super) fn binds_at_rest(
+        &self,
+        record: &Record,
+        config: &ContainerConfig,
+    ) -> Result<Vec<BindMount>, EngineError> {
+        let binds = config
+            .host
+            .mounts
+            .iter()
+            .filter(|mount| mount.kind == "bind");
+        let mut mounts: Vec<Mount> = binds.map(mount).collect();
+        // One that never ran has none of these yet.
+        if record.path(NETWORK_FILES[0]).exists() {
+            mounts.extend(network_file_mounts(record));
+        }
+        let spec = SpecBuilder::default().mounts(mounts).build();
+        let spec = spec.expect("a specification has no required field");
+        let binds = plan::plan(&spec, &[])?
+            .into_iter()
+            .filter_map(|step| match step {
+                SetupStep::Bind(bind) => Some(bind),
+                _ => None,
+            });
+        Ok(binds.collect())
+    }
+
+    pub(super) fn rootfs(&self, record: &Record, config: &ContainerConfig) -> Rootfs {
         let layers = self.paths.layers();
         let mut choice = self.storage_choice();
         // fuse-overlayfs leaves marks in the upper directory that the kernel does not know: who has begun goes on.

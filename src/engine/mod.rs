@@ -4,6 +4,7 @@ mod containers;
 mod create;
 mod diagnose;
 mod error;
+mod files;
 mod filter;
 pub mod images;
 mod info;
@@ -21,6 +22,7 @@ mod worker;
 
 pub use containers::{ContainerSummary, SizeOf};
 pub use error::EngineError;
+pub use files::{Committed, Copied};
 pub use info::EngineFacts;
 pub use logs::LogLine;
 pub use session::{Foreground, Outcome, Session};

@@ -2,8 +2,12 @@
 //! Never opens the store, never prints; whether an image or container exists is for the verbs to find out.
 
 mod attach;
+mod change;
+mod commit;
+mod copy;
 mod create;
 mod environment;
+mod expand;
 mod filter;
 mod label;
 mod mount;
@@ -15,6 +19,9 @@ mod time;
 mod ulimit;
 
 pub use attach::{AttachError, Stream};
+pub use change::{ChangeError, ConfigChange};
+pub use commit::{CommitRequest, PauseChoice};
+pub use copy::{CopyEnd, CopyError, CopyRequest, CopyWay};
 pub use create::{
     CreateRequest, NetworkMode, PullPolicy, RunRequest, UnknownNetwork, UnknownPull,
     capability_name,

@@ -1,7 +1,7 @@
 //! The executor of a plan: each step by descriptors inside the new root, so that nothing an image contains is followed out.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::sched::CloneFlags;
@@ -42,7 +42,7 @@ impl<'a> Setup<'a> {
             SetupStep::IsolatedMounts => mount::isolate_propagation(),
             SetupStep::Root => return self.mount_root(),
             SetupStep::FileSystem(file_system) => self.mount_file_system(file_system),
-            SetupStep::Bind(bind) => self.bind(bind),
+            SetupStep::Bind(wanted) => bind(self.root(), wanted),
             SetupStep::Device(name) => self.device(name),
             SetupStep::Symlink { target, link } => self.link(link, target),
             SetupStep::Terminal => self.open_terminal(),
@@ -56,7 +56,7 @@ impl<'a> Setup<'a> {
         done.map_err(|error| SetupError::step(describe(step), &error))
     }
 
-    pub fn root(&self) -> std::os::fd::BorrowedFd<'_> {
+    pub fn root(&self) -> BorrowedFd<'_> {
         self.mounted
             .as_ref()
             .expect("the plan mounts the root before anything below it")
@@ -86,38 +86,6 @@ impl<'a> Setup<'a> {
             Err(error) if wanted.optional && error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
             Err(error) => Err(error),
         }
-    }
-
-    fn bind(&self, wanted: &BindMount) -> io::Result<()> {
-        let source = rustix::fs::open(
-            &wanted.source,
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        let is_directory =
-            FileType::from_raw_mode(rustix::fs::fstat(&source)?.st_mode) == FileType::Directory;
-        let tree = mount::clone_tree(source.as_fd(), Path::new(""))?;
-        if wanted.attributes != Attributes::default() {
-            mount::set_attributes(tree.as_fd(), wanted.attributes)?;
-        }
-        let kind = if is_directory {
-            TargetKind::Directory
-        } else {
-            TargetKind::File
-        };
-        let target = mount_target(self.root(), &wanted.target, kind)?;
-        // A mount over a file of procfs could make the kernel's answers lies (CVE-2025-52881): not unless asked for by name.
-        let asked = wanted.target.starts_with("/proc");
-        if !asked && rustix::fs::fstatfs(&target)?.f_type == PROC_SUPER_MAGIC {
-            return Err(io::Error::other("a symlink in the image leads into /proc"));
-        }
-        mount::attach(tree.as_fd(), target.as_fd())?;
-        let Some(propagation) = wanted.propagation else {
-            return Ok(());
-        };
-        // By descriptor of what was just mounted, never by a path that a container could have changed.
-        let place = PathBuf::from(format!("/proc/self/fd/{}", tree.as_raw_fd()));
-        mount::set_propagation(&place, propagation)
     }
 
     fn device(&self, path: &str) -> io::Result<()> {
@@ -253,6 +221,39 @@ impl<'a> Setup<'a> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Binds a directory or file of the host below `root`.
+pub(super) fn bind(root: BorrowedFd<'_>, wanted: &BindMount) -> io::Result<()> {
+    let source = rustix::fs::open(
+        &wanted.source,
+        OFlags::PATH | OFlags::CLOEXEC,
+        Mode::empty(),
+    )?;
+    let is_directory =
+        FileType::from_raw_mode(rustix::fs::fstat(&source)?.st_mode) == FileType::Directory;
+    let tree = mount::clone_tree(source.as_fd(), Path::new(""))?;
+    if wanted.attributes != Attributes::default() {
+        mount::set_attributes(tree.as_fd(), wanted.attributes)?;
+    }
+    let kind = if is_directory {
+        TargetKind::Directory
+    } else {
+        TargetKind::File
+    };
+    let target = mount_target(root, &wanted.target, kind)?;
+    // A mount over a file of procfs could make the kernel's answers lies (CVE-2025-52881): not unless asked for by name.
+    let asked = wanted.target.starts_with("/proc");
+    if !asked && rustix::fs::fstatfs(&target)?.f_type == PROC_SUPER_MAGIC {
+        return Err(io::Error::other("a symlink in the image leads into /proc"));
+    }
+    mount::attach(tree.as_fd(), target.as_fd())?;
+    let Some(propagation) = wanted.propagation else {
+        return Ok(());
+    };
+    // By descriptor of what was just mounted, never by a path that a container could have changed.
+    let place = PathBuf::from(format!("/proc/self/fd/{}", tree.as_raw_fd()));
+    mount::set_propagation(&place, propagation)
 }
 
 fn describe(step: &SetupStep) -> String {

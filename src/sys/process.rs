@@ -255,6 +255,16 @@ impl ProcessName {
         }
     }
 
+    /// The pid of its parent (field 4 of proc_pid_stat(5)).
+    pub fn parent(&self) -> io::Result<i32> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        let field = stat.rsplit_once(')').and_then(|(_, rest)| {
+            let mut fields = rest.split(' ');
+            fields.nth(2)?.parse().ok()
+        });
+        field.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected /proc/PID/stat"))
+    }
+
     fn read(path: &str) -> io::Result<ProcessName> {
         let stat = std::fs::read_to_string(path)?;
         parse_stat(&stat)

@@ -4,11 +4,13 @@
 mod header;
 mod pax;
 mod reader;
+mod stream;
 mod write;
 
 use std::io;
 
 pub use reader::{Limits, TarReader};
+pub use stream::TarStream;
 pub use write::TarWriter;
 
 /// What an entry is.
