@@ -58,6 +58,14 @@ struct Seen {
     visible: bool,
 }
 
+/// Where the walk is.
+#[derive(Clone, Copy, Default)]
+struct Depth {
+    levels: usize,
+    /// Below a directory that took another's place.
+    opaque: bool,
+}
+
 struct Walk<'a> {
     layers: &'a Layers<'a>,
     /// The mount points and all directories above them.
@@ -84,7 +92,7 @@ impl Layers<'_> {
             made,
             changes: Changes::default(),
         };
-        walk.directory(&upper, &below, &LayerPath(Vec::new()), 0)?;
+        walk.directory(&upper, &below, &LayerPath(Vec::new()), Depth::default())?;
         walk.changes.list.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(walk.changes)
     }
@@ -96,9 +104,9 @@ impl Walk<'_> {
         upper: &OwnedFd,
         below: &Merged,
         path: &LayerPath,
-        depth: usize,
+        depth: Depth,
     ) -> io::Result<Seen> {
-        if depth > Limits::default().depth {
+        if depth.levels > Limits::default().depth {
             return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
         }
         let mut seen = Seen::default();
@@ -165,7 +173,7 @@ impl Walk<'_> {
         stat: &Stat,
         below: Option<&Below>,
         path: &LayerPath,
-        depth: usize,
+        depth: Depth,
     ) -> io::Result<bool> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = match rustix::fs::openat(parent, name, flags, Mode::empty()) {
@@ -174,14 +182,15 @@ impl Walk<'_> {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(false),
             Err(errno) => return Err(errno.into()),
         };
-        let opaque = is_opaque(fd.as_fd())?;
-        let nothing = Merged::new();
-        let merged = match below {
-            Some(below) if !opaque => &below.directories,
-            _ => &nothing,
+        // Nothing of what lies below is seen through it, in whatever depth.
+        let depth = Depth {
+            levels: depth.levels + 1,
+            opaque: depth.opaque || is_opaque(fd.as_fd())?,
         };
+        let nothing = Merged::new();
+        let merged = below.map_or(&nothing, |below| &below.directories);
         let before = self.changes.list.len();
-        let seen = self.directory(&fd, merged, path, depth + 1)?;
+        let seen = self.directory(&fd, merged, path, depth)?;
         let Some(below) = below else {
             if self.made.contains(path) && !seen.visible {
                 return Ok(true);
@@ -190,7 +199,7 @@ impl Walk<'_> {
             return Ok(false);
         };
         let was_directory = FileType::from_raw_mode(below.stat.st_mode) == FileType::Directory;
-        if opaque && was_directory {
+        if depth.opaque && was_directory {
             self.replaced(&fd, &below.directories, path)?;
         }
         let differs = !same_attributes(stat, &below.stat);

@@ -45,7 +45,8 @@ pub fn enter(rootfs: &Rootfs, binds: &[BindMount]) -> Result<(), SetupError> {
     mount::pivot(root.as_fd()).map_err(failed("change to the container's root"))
 }
 
-/// The same without going in: the root is mounted at its place, in the caller's mount namespace only. Not with fuse-overlayfs.
+/// The same without going in: the root is mounted in the caller's mount namespace only, and becomes its working directory. Not
+/// with fuse-overlayfs.
 pub fn show(rootfs: &Rootfs, binds: &[BindMount]) -> Result<(), SetupError> {
     let root = mount_all(rootfs, binds)?;
     let attributes = mount::Attributes {
@@ -54,7 +55,9 @@ pub fn show(rootfs: &Rootfs, binds: &[BindMount]) -> Result<(), SetupError> {
         ..mount::Attributes::default()
     };
     mount::set_attributes(root.as_fd(), attributes)
-        .map_err(|error| SetupError::step("take rights from the mount", &error))
+        .map_err(|error| SetupError::step("take rights from the mount", &error))?;
+    rustix::process::fchdir(root)
+        .map_err(|error| SetupError::step("enter the container's root", &error.into()))
 }
 
 fn mount_all(rootfs: &Rootfs, binds: &[BindMount]) -> Result<OwnedFd, SetupError> {

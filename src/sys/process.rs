@@ -182,6 +182,20 @@ pub fn only_child() -> Option<Pid> {
     Pid::from_raw(line.split_whitespace().next_back()?.parse().ok()?)
 }
 
+/// As many open descriptors as this user may have: a walk through many layers at once holds one for each.
+pub fn allow_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // With fewer it still works for most.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+}
+
 /// Gives freed memory back to the kernel: a role forked from the cli would otherwise carry the parser's garbage.
 pub fn trim_memory() {
     #[cfg(target_env = "gnu")]

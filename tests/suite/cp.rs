@@ -430,7 +430,7 @@ fn cp_against_swapped_directories_stays_inside() {
     let outside = canary.to_str().expect("test paths are UTF-8");
     // The same path exists inside, so that a followed link finds something there, too.
     let script = format!(
-        "mkdir -p {outside} /a /b/deep; echo inside > {outside}/file; echo inside > /a/file; ln -s {outside} /l; \
+        "mkdir -p {outside} /a /b/t/deep; echo x > /b/t/planted; echo inside > {outside}/file; echo inside > /a/file; ln -s {outside} /l; \
          mkdir -p /shared/t; ln -s {outside} /shared/l; echo ready; \
          while true; do mv /a /x; mv /l /a; mv /a /l; mv /x /a; \
          mv /shared/t /shared/x; mv /shared/l /shared/t; mv /shared/t /shared/l; mv /shared/x /shared/t; done"
@@ -467,8 +467,8 @@ fn cp_against_swapped_directories_stays_inside() {
             arrived += 1;
             assert_eq!(read(&out), "inside\n");
         }
-        // The destination on the host is swapped, too.
-        let _ = env.run(&["cp", "-q", "flip:/b", &home(&env, "shared/t/.")]);
+        // What is written to on the host is swapped, too.
+        let _ = env.run(&["cp", "-q", "flip:/b/.", &home(&env, "shared")]);
         assert_eq!(crate::env::names(&canary), ["file"]);
         assert_eq!(read(canary.join("file")), "SECRET");
     }

@@ -43,7 +43,7 @@ fn unshare_reaches_files_of_containers() {
 
 #[test]
 fn mount_shows_a_root_to_a_command() {
-    let env = test_env!();
+    let mut env = test_env!();
     env.busybox();
     let script = "echo inside > /marker; chown 1000 /marker; echo ready; exec sleep 1000";
     let run = [
@@ -80,6 +80,9 @@ fn mount_shows_a_root_to_a_command() {
         let got = std::fs::read_to_string(env.path("home/got"));
         assert_eq!(got.expect("it was copied"), "written\n");
     }
+    env.set("BRYO_TEST_OLD_OVERLAY", "1");
+    let looked = env.run(&["mount", "ended", "cat", "marker"]).ok();
+    assert_eq!(looked.stdout, "inside\n");
     // Nothing stays mounted, and the container starts again.
     env.run(&["start", "ended"]).ok();
     env.run(&["mount", "nobody"])

@@ -14,7 +14,7 @@ use super::door::{Door, failure};
 use crate::container::{ContainerConfig, ContainerError};
 use crate::image::{Derivation, Digest, Layers, StoreError, derive, json as parse};
 use crate::runtime::freeze::Frozen;
-use crate::sys::signal;
+use crate::sys::{process, signal};
 
 /// An image that was made of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,6 +45,7 @@ impl Engine {
         let entrance = self.entrance(&record, &config, false)?;
         tracing::debug!(name = request.container, "commit");
         self.in_home("worker", || {
+            process::allow_descriptors();
             let ignored = signal::ignore_broken_pipes();
             ignored.map_err(|source| {
                 failure(&EngineError::System {

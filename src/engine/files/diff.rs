@@ -9,6 +9,7 @@ use super::door::failure;
 use crate::container::{ContainerConfig, Record};
 use crate::image::{ChangeKind, LayerPath, Layers};
 use crate::runtime::rootfs::{Driver, clean};
+use crate::sys::process;
 
 /// Made at every start, on whatever lies there; docker keeps them in a layer of their own.
 const ENGINE_MADE: [&str; 6] = [
@@ -27,12 +28,14 @@ impl Engine {
         let config = self.config_of(&record)?;
         let mut mount_points = engine_made();
         let targets = config.host.mounts.iter().map(|mount| &mount.target);
+        let targets = targets.chain(&config.process.volumes);
         for target in targets {
             let path = clean(target.as_ref());
             let path = path.strip_prefix("/").expect("clean paths are absolute");
             mount_points.insert(LayerPath(path.as_os_str().as_encoded_bytes().to_vec()));
         }
         self.in_home("worker", || {
+            process::allow_descriptors();
             let rootfs = self.rootfs(&record, &config);
             let layers = Layers {
                 upper: &rootfs.upper,

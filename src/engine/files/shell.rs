@@ -60,8 +60,6 @@ impl Engine {
                     }
                 }
             };
-            let moved = rustix::process::chdir(&place);
-            moved.map_err(|error| said("enter the container's root")(error.into()))?;
             Ok(kept)
         })
     }
@@ -198,6 +196,7 @@ fn attach(tree: OwnedFd, place: &Path) -> Result<(), RoleFailure> {
     let place = crate::sys::fs::open_directory(place).map_err(said("open the mount point"))?;
     mount::set_attributes(tree.as_fd(), attributes)
         .and_then(|()| mount::attach(tree.as_fd(), place.as_fd()))
+        .and_then(|()| Ok(rustix::process::fchdir(&tree)?))
         .map_err(said("mount the container's root"))
 }
 
