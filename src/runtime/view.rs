@@ -15,6 +15,14 @@ use super::rootfs::{Driver, Rootfs};
 use super::steps;
 use crate::sys::{mount, namespace};
 
+/// What a container that does not run consists of.
+pub struct Rest {
+    pub rootfs: Rootfs,
+    pub binds: Vec<BindMount>,
+    /// The root itself, not what is bound below it.
+    pub read_only: bool,
+}
+
 /// Makes what the container's processes must not see of this one invisible, before they could.
 fn hide() -> io::Result<()> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).map_err(io::Error::from)
@@ -35,20 +43,20 @@ pub fn join(init: BorrowedFd<'_>, pid: i32) -> io::Result<()> {
     rustix::process::chdir("/").map_err(io::Error::from)
 }
 
-/// Mounts the root of a container that does not run, with its binds and volumes, in a mount namespace of the caller's own, and
+/// Mounts the root of a container that does not run with its binds and volumes, in a mount namespace of the caller's own, and
 /// makes it the caller's root. Whoever calls holds the container's record. Lives in the home namespace with one thread; with
 /// fuse-overlayfs it is PID 1 of a pid namespace.
-pub fn enter(rootfs: &Rootfs, binds: &[BindMount]) -> Result<(), SetupError> {
+pub fn enter(rest: &Rest) -> Result<(), SetupError> {
     let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
-    let root = mount_all(rootfs, binds)?;
+    let root = mount_all(rest)?;
     hide().map_err(failed("make the role undumpable"))?;
     mount::pivot(root.as_fd()).map_err(failed("change to the container's root"))
 }
 
 /// The same without going in: the root is mounted in the caller's mount namespace only, and becomes its working directory. Not
 /// with fuse-overlayfs.
-pub fn show(rootfs: &Rootfs, binds: &[BindMount]) -> Result<(), SetupError> {
-    let root = mount_all(rootfs, binds)?;
+pub fn show(rest: &Rest) -> Result<(), SetupError> {
+    let root = mount_all(rest)?;
     let attributes = mount::Attributes {
         no_suid: true,
         no_dev: true,
@@ -60,9 +68,9 @@ pub fn show(rootfs: &Rootfs, binds: &[BindMount]) -> Result<(), SetupError> {
         .map_err(|error| SetupError::step("enter the container's root", &error.into()))
 }
 
-fn mount_all(rootfs: &Rootfs, binds: &[BindMount]) -> Result<OwnedFd, SetupError> {
-    let root = mount_apart(rootfs)?;
-    for wanted in binds {
+fn mount_all(rest: &Rest) -> Result<OwnedFd, SetupError> {
+    let root = mount_apart(&rest.rootfs)?;
+    for wanted in &rest.binds {
         let bound = steps::bind(root.as_fd(), wanted);
         bound.map_err(|error| {
             let step = format!(
@@ -72,6 +80,14 @@ fn mount_all(rootfs: &Rootfs, binds: &[BindMount]) -> Result<OwnedFd, SetupError
             );
             SetupError::step(step, &error)
         })?;
+    }
+    if rest.read_only {
+        let read_only = mount::Attributes {
+            read_only: true,
+            ..mount::Attributes::default()
+        };
+        mount::set_attributes_here(root.as_fd(), read_only)
+            .map_err(|error| SetupError::step("make the root read-only", &error))?;
     }
     Ok(root)
 }

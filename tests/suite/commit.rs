@@ -182,7 +182,7 @@ fn commit_pause_stops_the_container_meanwhile() {
     let env = test_env!();
     env.busybox();
     // The first file and the last differ by one at most, unless it goes on while the big one between them is read.
-    let script = "dd if=/dev/zero of=/big bs=1M count=64; i=0; echo ready; while true; do i=$((i+1)); echo $i > /a; echo $i > /zz; done";
+    let script = "dd if=/dev/zero of=/big bs=1M count=16; i=0; echo ready; while true; do i=$((i+1)); echo $i > /a; echo $i > /zz; done";
     env.run(&[
         "run",
         "-d",

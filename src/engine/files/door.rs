@@ -13,9 +13,8 @@ use serde::de::DeserializeOwned;
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use crate::container::{ContainerConfig, LockedRecord, Record, RunState, Status};
-use crate::runtime::plan::BindMount;
-use crate::runtime::rootfs::{Driver, Rootfs};
-use crate::runtime::view;
+use crate::runtime::rootfs::Driver;
+use crate::runtime::view::{self, Rest};
 use crate::sys::process::{self, Forked, ProcessName};
 use crate::sys::{namespace, pidfd};
 
@@ -26,8 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Entrance {
     record: Record,
     name: String,
-    pub rootfs: Rootfs,
-    pub binds: Vec<BindMount>,
+    pub rest: Rest,
 }
 
 /// The way in, open: the container can't be started meanwhile, or runs.
@@ -51,8 +49,11 @@ impl Engine {
         Ok(Entrance {
             name: self.containers.name_of(record),
             record: record.clone(),
-            rootfs: self.rootfs(record, config),
-            binds,
+            rest: Rest {
+                rootfs: self.rootfs(record, config),
+                binds,
+                read_only: config.host.read_only_root,
+            },
         })
     }
 }
@@ -105,7 +106,7 @@ impl Entrance {
                 job()
             }
             Door::AtRest { locked } => {
-                let ended = if self.rootfs.driver == Driver::FuseOverlayfs {
+                let ended = if self.rest.rootfs.driver == Driver::FuseOverlayfs {
                     in_pid_namespace(|| self.mounted(job))
                 } else {
                     self.mounted(job)
@@ -117,7 +118,7 @@ impl Entrance {
     }
 
     fn mounted<T>(&self, job: impl FnOnce() -> Result<T, RoleFailure>) -> Result<T, RoleFailure> {
-        let entered = view::enter(&self.rootfs, &self.binds);
+        let entered = view::enter(&self.rest);
         entered.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
         job()
     }

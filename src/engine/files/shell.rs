@@ -201,10 +201,10 @@ fn attach(tree: OwnedFd, place: &Path) -> Result<(), RoleFailure> {
 }
 
 fn show_at_rest(entrance: &Entrance) -> Result<(), RoleFailure> {
-    if entrance.rootfs.driver == Driver::FuseOverlayfs {
+    if entrance.rest.rootfs.driver == Driver::FuseOverlayfs {
         return Err(failure(&EngineError::FuseAtRest));
     }
-    let shown = view::show(&entrance.rootfs, &entrance.binds);
+    let shown = view::show(&entrance.rest);
     shown.map_err(|error| RoleFailure::of(&error, Vec::new()))
 }
 
