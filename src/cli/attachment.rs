@@ -39,10 +39,15 @@ impl Attachment {
             detach_keys: request.detach_keys.clone(),
         };
         if attachment.stdin && attachment.tty && !std::io::stdin().is_terminal() {
-            return Err(CliError::new(Kind::Failed, "the input device is not a TTY")
-                .hint("leave -t away where the input is no terminal"));
+            return Err(Attachment::no_terminal());
         }
         Ok(attachment)
+    }
+
+    /// docker's words for `-it` in a pipe.
+    pub fn no_terminal() -> CliError {
+        CliError::new(Kind::Failed, "the input device is not a TTY")
+            .hint("leave -t away where the input is no terminal")
     }
 
     pub fn options(&self) -> StartOptions {

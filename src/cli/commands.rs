@@ -7,8 +7,10 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use super::Invocation;
 use super::error::CliError;
 use super::{
-    commit, cp, create, diff, doctor, export, generate, images, import, info, inspect, kill, load,
-    logs, mount, ps, pull, rm, rmi, run, start, stop, tag, unshare, version, wait,
+    attach, commit, container_cleanup, container_clone, container_exists, container_prune, cp,
+    create, diff, doctor, events, exec, export, generate, images, import, info, inspect, kill,
+    load, logs, mount, pause, port, ps, pull, rename, restart, rm, rmi, run, start, stats, stop,
+    tag, top, unpause, unshare, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -63,6 +65,8 @@ pub enum Command {
     Rmi(rmi::Args),
     #[command(flatten)]
     Image(ImageVerb),
+    /// Show what happens to containers, images, volumes and networks
+    Events(events::Args),
     /// Show everything about containers or images
     Inspect(inspect::Args),
     /// Show what this host gives and which settings are in force
@@ -116,10 +120,22 @@ pub enum ContainerVerb {
     Run(run::Args),
     /// Make a container from an image without starting it
     Create(create::Args),
+    /// Take part in the streams of a running container
+    Attach(attach::Args),
+    /// Execute a program in a running container
+    Exec(exec::Args),
     /// Start stopped containers
     Start(start::Args),
     /// Stop running containers
     Stop(stop::Args),
+    /// Stop containers and start them again
+    Restart(restart::Args),
+    /// Freeze all processes of running containers
+    Pause(pause::Args),
+    /// Let the processes of paused containers go on
+    Unpause(unpause::Args),
+    /// Change the settings of containers, also of running ones
+    Update(update::Args),
     /// Send a signal to running containers
     Kill(kill::Args),
     /// Remove containers
@@ -139,6 +155,14 @@ pub enum ContainerVerb {
     Mount(mount::Args),
     /// Wait until containers stop, then print their exit codes
     Wait(wait::Args),
+    /// Show the processes of a container
+    Top(top::Args),
+    /// Show what running containers use
+    Stats(stats::Args),
+    /// Give a container another name
+    Rename(rename::Args),
+    /// Show which ports of the host lead into a container
+    Port(port::Args),
 }
 
 // Spelt alike with and without `image`.
@@ -166,6 +190,14 @@ pub enum ContainerGroup {
     Ls(ps::Args),
     /// Show everything about containers
     Inspect(inspect::ContainerArgs),
+    /// Remove all containers that do not run
+    Prune(container_prune::Args),
+    /// Say by the exit code whether a container exists
+    Exists(container_exists::Args),
+    /// Make another container with the same settings
+    Clone(container_clone::Args),
+    /// Take away what a killed monitor left
+    Cleanup(container_cleanup::Args),
 }
 
 #[derive(Debug, Subcommand)]
@@ -186,6 +218,8 @@ pub enum ImageGroup {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum SystemGroup {
+    /// Show what happens to containers, images, volumes and networks
+    Events(events::Args),
     /// Show what this host gives and which settings are in force
     Info(info::Args),
 }
@@ -224,6 +258,18 @@ impl Command {
             Command::ContainerGroup {
                 verb: ContainerGroup::Inspect(args),
             } => inspect::run(args.into(), invocation),
+            Command::ContainerGroup {
+                verb: ContainerGroup::Prune(args),
+            } => container_prune::run(args, invocation),
+            Command::ContainerGroup {
+                verb: ContainerGroup::Exists(args),
+            } => container_exists::run(args, invocation),
+            Command::ContainerGroup {
+                verb: ContainerGroup::Clone(args),
+            } => container_clone::run(args, invocation),
+            Command::ContainerGroup {
+                verb: ContainerGroup::Cleanup(args),
+            } => container_cleanup::run(args, invocation),
             Command::ImageGroup {
                 verb: ImageGroup::Inspect(args),
             } => inspect::run(args.into(), invocation),
@@ -231,6 +277,10 @@ impl Command {
             | Command::SystemGroup {
                 verb: SystemGroup::Info(args),
             } => info::run(args, invocation),
+            Command::Events(args)
+            | Command::SystemGroup {
+                verb: SystemGroup::Events(args),
+            } => events::run(args, invocation),
             Command::Version(args) => version::run(args, invocation),
             Command::Unshare(args) => unshare::run(args, invocation),
             Command::Doctor(args) => doctor::run(args, invocation),
@@ -244,8 +294,14 @@ impl ContainerVerb {
         match self {
             ContainerVerb::Run(args) => run::run(args, invocation),
             ContainerVerb::Create(args) => create::run(args, invocation),
+            ContainerVerb::Attach(args) => attach::run(args, invocation),
+            ContainerVerb::Exec(args) => exec::run(args, invocation),
             ContainerVerb::Start(args) => start::run(args, invocation),
             ContainerVerb::Stop(args) => stop::run(args, invocation),
+            ContainerVerb::Restart(args) => restart::run(args, invocation),
+            ContainerVerb::Pause(args) => pause::run(args, invocation),
+            ContainerVerb::Unpause(args) => unpause::run(args, invocation),
+            ContainerVerb::Update(args) => update::run(args, invocation),
             ContainerVerb::Kill(args) => kill::run(args, invocation),
             ContainerVerb::Rm(args) => rm::run(args, invocation),
             ContainerVerb::Logs(args) => logs::run(args, invocation),
@@ -255,6 +311,10 @@ impl ContainerVerb {
             ContainerVerb::Commit(args) => commit::run(args, invocation),
             ContainerVerb::Mount(args) => mount::run(args, invocation),
             ContainerVerb::Wait(args) => wait::run(args, invocation),
+            ContainerVerb::Top(args) => top::run(args, invocation),
+            ContainerVerb::Stats(args) => stats::run(args, invocation),
+            ContainerVerb::Rename(args) => rename::run(args, invocation),
+            ContainerVerb::Port(args) => port::run(args, invocation),
         }
     }
 }

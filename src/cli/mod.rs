@@ -1,5 +1,6 @@
 //! Words in, words out: flags, tables, `--format`, progress, hints and exit codes. Never syscalls or file formats.
 
+mod attach;
 mod attachment;
 mod commands;
 mod container_flags;
@@ -13,10 +14,17 @@ pub mod ui;
 pub mod units;
 
 mod commit;
+mod confirm;
+mod container_cleanup;
+mod container_clone;
+mod container_exists;
+mod container_prune;
 mod cp;
 mod create;
 mod diff;
 mod doctor;
+mod events;
+mod exec;
 mod export;
 mod generate;
 mod images;
@@ -27,16 +35,24 @@ mod kill;
 mod load;
 mod logs;
 mod mount;
+mod pause;
+mod port;
 mod ps;
 mod pull;
+mod rename;
+mod restart;
 mod rm;
 mod rmi;
 mod run;
 mod start;
+mod stats;
 mod stop;
 mod tag;
+mod top;
 mod trace;
+mod unpause;
 mod unshare;
+mod update;
 mod version;
 mod wait;
 
@@ -74,7 +90,10 @@ impl Invocation {
         let config = self.settings(&paths)?;
         let log_file = config.log_file.as_deref();
         trace::start(&config.log_level, log_file).map_err(|error| CliError::failed(&error))?;
-        Ok(Engine::new(paths, config).with_docker_directory(self.global.config.clone()))
+        let ui = Ui::from_environment();
+        Ok(Engine::new(paths, config)
+            .with_docker_directory(self.global.config.clone())
+            .with_warnings(move |text| ui.warning(text)))
     }
 
     /// Files, environment, flags: each over the one before.

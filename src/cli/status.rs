@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::table::Row;
 use super::units;
-use crate::container::{ContainerConfig, Status};
+use crate::container::{ContainerConfig, Health, HealthStatus, Status};
 use crate::engine::{ContainerSummary, PublishedPort};
 
 /// `created`, `running`, `exited`.
@@ -13,16 +13,33 @@ pub fn state(status: &Status) -> &'static str {
     match status {
         Status::Created => "created",
         Status::Running(_) => "running",
+        Status::Paused(_) => "paused",
+        Status::Restarting(..) => "restarting",
         Status::Exited(_) | Status::Killed(_) => "exited",
     }
 }
 
-/// `Up 2 hours`, `Exited (0) 3 minutes ago`.
-pub fn status(status: &Status, now: Timestamp) -> String {
+/// `Up 2 hours (healthy)`, `Exited (0) 3 minutes ago`.
+pub fn status(status: &Status, health: Option<&Health>, now: Timestamp) -> String {
     let moment = |text: &str| text.parse::<Timestamp>().unwrap_or(now);
     match status {
         Status::Created => "Created".to_owned(),
-        Status::Running(run) => format!("Up {}", units::elapsed(moment(&run.started), now)),
+        Status::Running(run) => {
+            let health = match health.map(|health| health.status) {
+                Some(HealthStatus::Starting) => " (health: starting)",
+                Some(HealthStatus::Healthy) => " (healthy)",
+                Some(HealthStatus::Unhealthy) => " (unhealthy)",
+                None => "",
+            };
+            format!("Up {}{health}", units::elapsed(moment(&run.started), now))
+        }
+        Status::Paused(run) => {
+            format!("Up {} (Paused)", units::elapsed(moment(&run.started), now))
+        }
+        Status::Restarting(_, exit) => {
+            let ago = units::ago(moment(&exit.finished), now);
+            format!("Restarting ({}) {ago}", exit.code)
+        }
         Status::Exited(exit) => {
             let ago = units::ago(moment(&exit.finished), now);
             format!("Exited ({}) {ago}", exit.code)
@@ -50,7 +67,8 @@ pub fn row(container: &ContainerSummary, whole: bool, now: Timestamp, zone: &Tim
     row.set("CreatedAt", units::created_at(created, zone));
     row.set("RunningFor", units::ago(created, now));
     row.set("State", state(&container.status));
-    row.set("Status", status(&container.status, now));
+    let shown = status(&container.status, container.health.as_ref(), now);
+    row.set("Status", shown);
     row.set("Ports", ports(container));
     row.set("Names", container.name.as_str());
     let size = container.size.map_or(String::new(), |size| {
@@ -156,7 +174,10 @@ mod tests {
 
     #[test]
     fn a_created_container_is_created() {
-        assert_eq!(status(&Status::Created, Timestamp::UNIX_EPOCH), "Created");
+        assert_eq!(
+            status(&Status::Created, None, Timestamp::UNIX_EPOCH),
+            "Created"
+        );
         assert_eq!(state(&Status::Created), "created");
     }
 }

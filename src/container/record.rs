@@ -24,14 +24,29 @@ pub struct Record {
 pub enum Status {
     Created,
     Running(RunState),
+    /// Running, but frozen.
+    Paused(RunState),
+    /// Ended like this, and about to be started again by its own monitor.
+    Restarting(RunState, ExitRecord),
     Exited(ExitRecord),
     /// The monitor was killed, and with it everything in the container.
     Killed(RunState),
 }
 
 impl Status {
+    /// Whether a monitor is at work: docker's `State.Running`.
     pub fn is_running(&self) -> bool {
-        matches!(self, Status::Running(_))
+        self.live().is_some()
+    }
+
+    /// What the living monitor has written.
+    pub fn live(&self) -> Option<&RunState> {
+        match self {
+            Status::Running(state) | Status::Paused(state) | Status::Restarting(state, _) => {
+                Some(state)
+            }
+            Status::Created | Status::Exited(_) | Status::Killed(_) => None,
+        }
     }
 }
 
@@ -54,12 +69,14 @@ impl Record {
         let Some(state) = RunState::read(&file) else {
             return Ok(Status::Created);
         };
-        // Between the exit record and its own end a monitor still holds the lock.
-        match (self.exit_of(&state), held) {
-            (Some(exit), _) => Ok(Status::Exited(exit)),
-            (None, true) => Ok(Status::Running(state)),
-            (None, false) => Ok(Status::Killed(state)),
-        }
+        Ok(match (self.exit_of(&state), held) {
+            (Some(exit), true) if state.restarting => Status::Restarting(state, exit),
+            // Between the exit record and its own end a monitor still holds the lock.
+            (Some(exit), _) => Status::Exited(exit),
+            (None, true) if state.paused => Status::Paused(state),
+            (None, true) => Status::Running(state),
+            (None, false) => Status::Killed(state),
+        })
     }
 
     /// Whether a monitor holds the record; the cheapest question, for `ps` without `-a`.

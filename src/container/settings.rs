@@ -9,6 +9,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::health::HealthCheck;
+
 const FILE: &str = "settings.json";
 
 /// The contents of `settings.json`; a container without that file has the defaults.
@@ -16,6 +18,21 @@ const FILE: &str = "settings.json";
 #[serde(default)]
 pub struct Settings {
     pub restart: RestartPolicy,
+    /// None: neither image nor flags say anything of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthCheck>,
+    /// The user ended it: `unless-stopped` does not start it again at the next boot.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub stopped: bool,
+}
+
+/// What is to be different; nothing is said of the rest.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SettingsChange {
+    pub restart: Option<RestartPolicy>,
+    /// What it says goes over what is there.
+    pub health: Option<HealthCheck>,
 }
 
 /// When an ended container is started again by its own monitor.
@@ -53,6 +70,16 @@ impl Settings {
                 .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
             Err(error) => Err(error),
+        }
+    }
+
+    pub fn change(&mut self, change: &SettingsChange) {
+        if let Some(restart) = change.restart {
+            self.restart = restart;
+        }
+        if let Some(health) = &change.health {
+            let before = self.health.take().unwrap_or_default();
+            self.health = Some(before.with(health));
         }
     }
 
@@ -97,6 +124,15 @@ impl FromStr for RestartPolicy {
 }
 
 impl RestartPolicy {
+    /// Whether a program that ended by itself with `code`, after so many starts by this policy, is started again.
+    pub fn wants(self, code: i32, restarts: u32) -> bool {
+        match self {
+            RestartPolicy::No => false,
+            RestartPolicy::OnFailure { most } => code != 0 && (most == 0 || restarts < most),
+            RestartPolicy::Always | RestartPolicy::UnlessStopped => true,
+        }
+    }
+
     /// Docker's word, without the count.
     pub fn name(self) -> &'static str {
         match self {

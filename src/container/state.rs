@@ -13,7 +13,7 @@ use crate::sys::process::ProcessName;
 
 /// The contents of `state`, overwritten in place in one write, so that it needs neither truncation nor a rename (which
 /// would lose the lock).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunState {
     /// Counts the starts of this container, from 1.
     pub run: u64,
@@ -25,6 +25,18 @@ pub struct RunState {
     /// What stacks the layers: `overlay` or `fuse-overlayfs`.
     #[serde(default)]
     pub driver: String,
+    /// Its processes are frozen.
+    #[serde(default)]
+    pub paused: bool,
+    /// The run has ended, and the monitor will start the program again.
+    #[serde(default)]
+    pub restarting: bool,
+    /// How often a policy has started the program again since a user did.
+    #[serde(default)]
+    pub restarts: u32,
+    /// The protocol that the monitor speaks; 0: one from before this was written.
+    #[serde(default)]
+    pub protocol: u32,
     /// The exit code, where the disk had no room for an exit record: this file is overwritten in place.
     #[serde(default)]
     pub code: Option<i32>,

@@ -7,12 +7,15 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::config::ContainerConfig;
+use super::event::Event;
+use super::event_log::EventLog;
 use super::id::ContainerId;
-use super::name::ContainerName;
+use super::name::{ContainerName, ContainerNameError};
 use super::record::Record;
+use super::settings::Settings;
 use super::state::LockedRecord;
 use crate::paths::{Paths, PathsError};
-use crate::sys::fs::sync_directory;
+use crate::sys::fs::{open_directory, rename_new, sync_directory};
 use crate::sys::lock;
 
 /// The container half of the store.
@@ -21,6 +24,7 @@ pub struct Containers {
     containers: PathBuf,
     names: PathBuf,
     trash: PathBuf,
+    events: EventLog,
 }
 
 /// A directory that nobody has locked, now locked by whoever is about to delete it.
@@ -51,6 +55,10 @@ pub enum ContainerError {
         "Conflict. The container name \"/{name}\" is already in use by container \"{owner}\". You have to remove (or rename) that container to be able to reuse that name."
     )]
     NameTaken { name: String, owner: String },
+    #[error("Renaming a container with the same name as its current name")]
+    SameName,
+    #[error("container {name} was renamed or removed by another command meanwhile")]
+    Renamed { name: String },
     #[error("write the record of container {id}: {source}")]
     Write { id: ContainerId, source: io::Error },
     #[error("read the record of container {id}: {source}")]
@@ -67,6 +75,7 @@ impl Containers {
             containers: paths.containers(),
             names: paths.names(),
             trash: paths.data.join("trash"),
+            events: EventLog::new(paths),
         }
     }
 
@@ -83,6 +92,7 @@ impl Containers {
     pub fn create(
         &self,
         config: &ContainerConfig,
+        settings: &Settings,
         name: &ContainerName,
         durable: bool,
     ) -> Result<(Record, CreatorLock), ContainerError> {
@@ -93,7 +103,7 @@ impl Containers {
         };
         let directory = self.containers.join(id.as_str());
         let temporary = self.trash.join(format!("new-{id}"));
-        let written = write_record(&temporary, config, durable);
+        let written = write_record(&temporary, config, settings, durable);
         // Held until it has its own name: an unlocked directory in the trash is rubbish.
         let written = written.and_then(|lock| fs::rename(&temporary, &directory).map(|()| lock));
         let lock = match written {
@@ -113,6 +123,8 @@ impl Containers {
                 .and_then(|()| sync(&self.names))
                 .map_err(failed)?;
         }
+        self.events
+            .append(&Event::container(config, name.as_str(), "create"));
         let record = Record {
             id: id.clone(),
             directory,
@@ -130,6 +142,12 @@ impl Containers {
         }
         let locked = LockedRecord::acquire(&record.directory).ok()??;
         locked.last().is_none().then_some(locked)
+    }
+
+    /// Whether whoever makes the container is about to start it.
+    pub fn is_being_made(&self, record: &Record) -> bool {
+        let directory = File::open(&record.directory);
+        directory.is_ok_and(|directory| !lock::try_hold_alone(&directory).unwrap_or(true))
     }
 
     /// A symlink appears whole or not at all, and never over another. One whose container is gone is replaced.
@@ -163,6 +181,17 @@ impl Containers {
         let names = (0..).map(|attempt| ContainerName::invent(id, attempt));
         let mut free = names.filter(|name| self.owner_of(name).is_none());
         free.next().expect("there are endless names")
+    }
+
+    /// `wanted`, or where that is taken with the first number behind it that is not.
+    pub fn free_name(&self, wanted: &str) -> Result<ContainerName, ContainerNameError> {
+        let mut name: ContainerName = wanted.parse()?;
+        let mut number = 0;
+        while self.owner_of(&name).is_some() {
+            number += 1;
+            name = format!("{wanted}{number}").parse()?;
+        }
+        Ok(name)
     }
 
     fn owner_of(&self, name: &ContainerName) -> Option<Record> {
@@ -253,31 +282,117 @@ impl Containers {
 
     /// The name of one container, first looked for where it was created; the id's short form if it has lost it.
     pub fn name_of(&self, record: &Record) -> String {
+        let created = record.config().map(|config| config.name);
+        self.name_after(record, &created.unwrap_or_default())
+    }
+
+    /// The same, first looked for at the name it had when it was last seen.
+    pub fn name_after(&self, record: &Record, seen: &str) -> String {
         let id = &record.id;
-        let created = record.config().map(|config| config.name).ok();
+        let seen = Some(seen.to_owned());
         let owns = |name: &String| {
             let name = name.parse().ok();
             name.and_then(|name: ContainerName| self.owner_of(&name))
                 .is_some_and(|owner| owner.id == *id)
         };
-        let found = created.filter(owns);
+        let found = seen.filter(owns);
         found
             .or_else(|| self.names().remove(id))
             .unwrap_or_else(|| id.short().to_owned())
     }
 
+    /// Gives a container another name: it never has none, and never two. Of two that rename it at once one is refused.
+    pub fn rename(&self, record: &Record, new: &ContainerName) -> Result<(), ContainerError> {
+        let id = &record.id;
+        let failed = |source| ContainerError::Write {
+            id: id.clone(),
+            source,
+        };
+        let old = self.name_of(record);
+        if old == new.as_str() {
+            return Err(ContainerError::SameName);
+        }
+        self.move_name(&old, new, id)?;
+        if !self.owns(new.as_str(), id) {
+            // The old name was given to another container since it was looked up: it gets it back.
+            let directory = open_directory(&self.names).map_err(failed)?;
+            let back = rename_new(directory, new.as_str().as_bytes(), old.as_bytes());
+            back.map_err(failed)?;
+            return Err(ContainerError::Renamed { name: old });
+        }
+        File::open(&self.names)
+            .and_then(sync_directory)
+            .map_err(failed)?;
+        if let Ok(config) = record.config() {
+            let event = Event::container(&config, new.as_str(), "rename");
+            self.events
+                .append(&event.with("oldName", format!("/{old}")));
+        }
+        Ok(())
+    }
+
+    /// One rename that replaces nothing, but a name whose container is gone.
+    fn move_name(
+        &self,
+        old: &str,
+        new: &ContainerName,
+        id: &ContainerId,
+    ) -> Result<(), ContainerError> {
+        let failed = |source| ContainerError::Write {
+            id: id.clone(),
+            source,
+        };
+        let directory = open_directory(&self.names).map_err(failed)?;
+        loop {
+            match rename_new(&directory, old.as_bytes(), new.as_str().as_bytes()) {
+                Ok(true) => return Ok(()),
+                Ok(false) => match self.owner_of(new) {
+                    Some(owner) => {
+                        return Err(ContainerError::NameTaken {
+                            name: new.to_string(),
+                            owner: owner.id.to_string(),
+                        });
+                    }
+                    None => drop(fs::remove_file(self.names.join(new.as_str()))),
+                },
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    return Err(ContainerError::Renamed {
+                        name: old.to_owned(),
+                    });
+                }
+                Err(error) => return Err(failed(error)),
+            }
+        }
+    }
+
+    /// Whether the name stands for this container.
+    fn owns(&self, name: &str, id: &ContainerId) -> bool {
+        let target = fs::read_link(self.names.join(name));
+        target.is_ok_and(|target| target == Path::new(id.as_str()))
+    }
+
     /// Takes a container out of sight: its directory and name are gone at once; what remains in the trash is deleted by
-    /// whoever has the rights over its files. Gives that directory.
+    /// whoever has the rights over its files. Gives that directory. `name` is where its name is looked for first.
     pub fn discard(&self, record: &Record, name: &str) -> Result<PathBuf, ContainerError> {
         let failed = |source| ContainerError::Remove {
             id: record.id.clone(),
             source,
         };
+        let config = record.config();
         let rubbish = self.trash.join(record.id.as_str());
         fs::rename(&record.directory, &rubbish).map_err(failed)?;
-        let link = self.names.join(name);
-        if fs::read_link(&link).is_ok_and(|target| target == Path::new(record.id.as_str())) {
-            fs::remove_file(&link).map_err(failed)?;
+        // A monitor knows the name of its start; the container may have been renamed since.
+        let name = match self.owns(name, &record.id) {
+            true => Some(name.to_owned()),
+            false => self.names().remove(&record.id),
+        };
+        if let Some(name) = &name {
+            fs::remove_file(self.names.join(name)).map_err(failed)?;
+        }
+        if let Ok(config) = config {
+            let name = name.as_deref().unwrap_or_else(|| record.id.short());
+            self.events
+                .append(&Event::container(&config, name, "destroy"));
         }
         Ok(rubbish)
     }
@@ -300,7 +415,12 @@ impl Containers {
 }
 
 /// Gives the directory, locked.
-fn write_record(directory: &Path, config: &ContainerConfig, durable: bool) -> io::Result<File> {
+fn write_record(
+    directory: &Path,
+    config: &ContainerConfig,
+    settings: &Settings,
+    durable: bool,
+) -> io::Result<File> {
     let mut private = DirBuilder::new();
     private.mode(0o700);
     // Until it is locked it looks like rubbish: a sweep may hold it, or it may be gone again.
@@ -328,6 +448,9 @@ fn write_record(directory: &Path, config: &ContainerConfig, durable: bool) -> io
     let text = serde_json::to_vec_pretty(config).map_err(io::Error::other)?;
     fs::write(directory.join("config.json"), &text)?;
     File::create(directory.join("state"))?;
+    if *settings != Settings::default() {
+        settings.write(directory)?;
+    }
     if durable {
         File::open(directory.join("config.json"))?.sync_all()?;
         sync_directory(&locked)?;
@@ -359,6 +482,7 @@ mod tests {
             containers: at("containers"),
             names: at("names"),
             trash: at("trash"),
+            events: EventLog::at(at("events")),
         };
         containers.prepare().unwrap();
         (Scratch(root), containers)
@@ -383,8 +507,10 @@ mod tests {
     fn a_name_is_claimed_once_and_free_after_removal() {
         let (_scratch, containers) = store("names");
         let name: ContainerName = "web".parse().unwrap();
-        let (first, _) = containers.create(&config(), &name, true).unwrap();
-        let refused = containers.create(&config(), &name, true);
+        let (first, _) = containers
+            .create(&config(), &Settings::default(), &name, true)
+            .unwrap();
+        let refused = containers.create(&config(), &Settings::default(), &name, true);
         assert!(matches!(refused, Err(ContainerError::NameTaken { .. })));
         assert_eq!(
             containers.all().unwrap(),
@@ -395,14 +521,85 @@ mod tests {
         assert_eq!(containers.find(first.id.short()).unwrap(), first);
         containers.discard(&first, "web").unwrap();
         assert!(containers.find("web").is_err());
-        containers.create(&config(), &name, false).unwrap();
+        containers
+            .create(&config(), &Settings::default(), &name, false)
+            .unwrap();
+    }
+
+    #[test]
+    fn a_name_is_moved_whole_and_never_over_another() {
+        let (_scratch, containers) = store("rename");
+        let name = |text: &str| text.parse::<ContainerName>().unwrap();
+        let (web, _) = containers
+            .create(&config(), &Settings::default(), &name("web"), false)
+            .unwrap();
+        let (shop, _) = containers
+            .create(&config(), &Settings::default(), &name("shop"), false)
+            .unwrap();
+        let taken = containers.rename(&web, &name("shop"));
+        assert!(
+            matches!(taken, Err(ContainerError::NameTaken { owner, .. }) if owner == shop.id.as_str())
+        );
+        assert!(matches!(
+            containers.rename(&web, &name("web")),
+            Err(ContainerError::SameName)
+        ));
+        containers.rename(&web, &name("front")).unwrap();
+        assert_eq!(containers.name_of(&web), "front");
+        assert!(containers.find("web").is_err());
+        // A monitor only knows the name of its start.
+        containers.discard(&web, "web").unwrap();
+        assert!(containers.find("front").is_err());
+        // A link that leads nowhere is no name.
+        std::os::unix::fs::symlink(web.id.as_str(), containers.names.join("stale")).unwrap();
+        containers.rename(&shop, &name("stale")).unwrap();
+        assert_eq!(containers.find("stale").unwrap(), shop);
+        let mut log = containers.events.read().unwrap();
+        let actions: Vec<String> = std::iter::from_fn(|| log.next_event().unwrap())
+            .map(|event| format!("{} {}", event.action, event.attributes["name"]))
+            .collect();
+        let expected = [
+            "create web",
+            "create shop",
+            "rename front",
+            "destroy front",
+            "rename stale",
+        ];
+        assert_eq!(actions, expected);
+    }
+
+    #[test]
+    fn of_two_that_rename_at_once_one_is_refused() {
+        let (_scratch, containers) = store("renames");
+        let name = |text: String| text.parse::<ContainerName>().unwrap();
+        for round in 0..50 {
+            let first = name(format!("round{round}"));
+            let (record, _) = containers
+                .create(&config(), &Settings::default(), &first, false)
+                .unwrap();
+            let to = |side: &str| containers.rename(&record, &name(format!("{side}{round}")));
+            let (left, right) = std::thread::scope(|scope| {
+                let left = scope.spawn(|| to("left"));
+                (to("right"), left.join().unwrap())
+            });
+            // Both may succeed one after the other; then the name went from one to the other.
+            let names: Vec<String> = containers.names().into_values().collect();
+            assert_eq!(names.len(), 1, "{names:?}");
+            assert!(left.is_ok() || right.is_ok(), "{left:?} {right:?}");
+            containers.discard(&record, &names[0]).unwrap();
+        }
     }
 
     #[test]
     fn status_follows_the_lock() {
         let (_scratch, containers) = store("status");
         let (record, creator) = containers
-            .create(&config(), &"a1".parse().unwrap(), false)
+            .create(
+                &config(),
+                &Settings::default(),
+                &"a1".parse().unwrap(),
+                false,
+            )
             .unwrap();
         assert!(containers.is_abandoned(&record).is_none());
         drop(creator);
@@ -413,8 +610,7 @@ mod tests {
             monitor: ProcessName { pid: 1, start: 1 },
             init: 2,
             started: String::new(),
-            driver: String::new(),
-            code: None,
+            ..RunState::default()
         };
         let locked = LockedRecord::acquire(&record.directory)
             .unwrap()

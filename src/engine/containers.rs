@@ -7,7 +7,9 @@ use jiff::Timestamp;
 
 use super::request::{PsRequest, Status as StatusWord};
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, ContainerId, Record, Status};
+use crate::container::{
+    ContainerConfig, ContainerId, Health, HealthCheck, Record, Settings, Status,
+};
 use crate::monitor::PublishedPort;
 
 /// Bytes of a container.
@@ -25,6 +27,9 @@ pub struct ContainerSummary {
     pub record: Record,
     pub name: String,
     pub config: ContainerConfig,
+    pub settings: Settings,
+    /// What the checks of the present or last run have said; None: it was not checked.
+    pub health: Option<Health>,
     pub status: Status,
     /// The host's ports that lead into it now.
     pub ports: Vec<PublishedPort>,
@@ -38,6 +43,8 @@ impl ContainerSummary {
         match self.status {
             Status::Created => StatusWord::Created,
             Status::Running(_) => StatusWord::Running,
+            Status::Paused(_) => StatusWord::Paused,
+            Status::Restarting(..) => StatusWord::Restarting,
             Status::Exited(_) | Status::Killed(_) => StatusWord::Exited,
         }
     }
@@ -47,7 +54,17 @@ impl ContainerSummary {
         match &self.status {
             Status::Exited(exit) => Some(exit.code),
             Status::Killed(_) => Some(137),
-            Status::Created | Status::Running(_) => None,
+            Status::Created | Status::Running(_) | Status::Paused(_) | Status::Restarting(..) => {
+                None
+            }
+        }
+    }
+
+    /// Docker's word for its health.
+    pub fn health_word(&self) -> &'static str {
+        match &self.health {
+            Some(health) if self.status.is_running() => health.status.name(),
+            _ => "none",
         }
     }
 
@@ -85,7 +102,18 @@ impl Engine {
             true => PublishedPort::read(&record.directory),
             false => Vec::new(),
         };
+        let settings = record.settings();
+        let settings = settings.map_err(|source| EngineError::File {
+            operation: "read",
+            path: record.path("settings.json"),
+            source,
+        })?;
+        let checked = settings.health.as_ref().and_then(HealthCheck::program);
+        let run = checked.and_then(|_| record.last_run());
+        let health = run.and_then(|run| Health::read(&record.directory, run.run));
         Ok(ContainerSummary {
+            settings,
+            health,
             ports,
             record,
             name,
@@ -173,7 +201,7 @@ impl Engine {
 }
 
 /// Apparent bytes of all regular files and links below a directory, as docker counts; a hard-linked file once.
-fn tree_size(directory: &Path) -> u64 {
+pub(super) fn tree_size(directory: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let mut seen = std::collections::HashSet::new();
     let mut waiting = vec![directory.to_owned()];

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use oci_spec::image::ImageConfiguration;
@@ -15,10 +16,10 @@ use super::request::{
 use super::{Engine, EngineError};
 use crate::config::NetworkDefault;
 use crate::container::{
-    ContainerConfig, ContainerId, ContainerName, CreatorLock, HostConfig, MountConfig,
-    ProcessConfig, Record, UlimitConfig,
+    ContainerConfig, ContainerId, ContainerName, CreatorLock, HealthCheck, HostConfig, MountConfig,
+    ProcessConfig, Record, Settings, UlimitConfig,
 };
-use crate::image::{Image, ImageError, is_builtin};
+use crate::image::{Digest, Healthcheck, Image, ImageError, is_builtin};
 
 /// Docker's /dev/shm.
 const SHM_SIZE: u64 = 64 << 20;
@@ -45,21 +46,63 @@ impl Engine {
         let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
         config.name = name.to_string();
         let cidfile = request.cidfile.as_deref().map(CidFile::claim).transpose()?;
-        let store = self.images()?;
-        // From here to the record nobody may collect the image's layers.
-        let _using = store.lock_shared()?;
-        if store.names()?.of_image(&image.id).next().is_none() {
-            return Err(ImageError::Unknown {
-                text: request.image.clone(),
-            }
-            .into());
-        }
-        let durable = !request.auto_remove;
-        let created = self.containers.create(&config, &name, durable)?;
+        let settings = settings(request, image);
+        let created = self.record(&config, &settings, &name, &image.id)?;
         if let Some(cidfile) = cidfile {
             cidfile.fill(&config.id)?;
         }
         Ok(created)
+    }
+
+    /// Another container of the same image and with the same settings; what was written into the first stays there.
+    pub fn clone_container(
+        &self,
+        record: &Record,
+        name: Option<&str>,
+    ) -> Result<(Record, String), EngineError> {
+        let mut config = self.config_of(record)?;
+        let image = config.image_id.parse().map_err(|_| ImageError::Unknown {
+            text: config.image.clone(),
+        })?;
+        let name = match name {
+            Some(name) => name.parse()?,
+            None => self
+                .containers
+                .free_name(&format!("{}-clone", self.containers.name_of(record)))?,
+        };
+        let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
+        if config.hostname == config.id.short() {
+            config.hostname = id.short().to_owned();
+        }
+        config.id = id;
+        config.name = name.to_string();
+        config.created = Timestamp::now().to_string();
+        config.host.starts_at_once = false;
+        let settings = record.settings();
+        let path = record.path("settings.json");
+        let settings = settings.map_err(EngineError::file("read", &path))?;
+        let (clone, _made) = self.record(&config, &settings, &name, &image)?;
+        Ok((clone, config.name))
+    }
+
+    /// From before the record is written to after it nobody may collect the image's layers.
+    fn record(
+        &self,
+        config: &ContainerConfig,
+        settings: &Settings,
+        name: &ContainerName,
+        image: &Digest,
+    ) -> Result<(Record, CreatorLock), EngineError> {
+        let store = self.images()?;
+        let _using = store.lock_shared()?;
+        if store.names()?.of_image(image).next().is_none() {
+            return Err(ImageError::Unknown {
+                text: config.image.clone(),
+            }
+            .into());
+        }
+        let durable = !config.host.auto_remove;
+        Ok(self.containers.create(config, settings, name, durable)?)
     }
 }
 
@@ -129,6 +172,32 @@ fn container_config(
         name: String::new(),
         id,
     })
+}
+
+fn settings(request: &CreateRequest, image: &Image) -> Settings {
+    let of_image = image.healthcheck.as_ref().map(health_check);
+    let health = match (of_image, &request.health) {
+        (Some(of_image), Some(flags)) => Some(of_image.with(flags)),
+        (of_image, flags) => of_image.or_else(|| flags.clone()),
+    };
+    Settings {
+        restart: request.restart,
+        health,
+        ..Settings::default()
+    }
+}
+
+fn health_check(of_image: &Healthcheck) -> HealthCheck {
+    let time = |nanoseconds: u64| (nanoseconds > 0).then(|| Duration::from_nanos(nanoseconds));
+    HealthCheck {
+        test: of_image.test.clone(),
+        interval: time(of_image.interval),
+        timeout: time(of_image.timeout),
+        start_period: time(of_image.start_period),
+        start_interval: time(of_image.start_interval),
+        retries: Some(of_image.retries),
+        on_failure: None,
+    }
 }
 
 fn hostname(request: &CreateRequest, id: &ContainerId, network: NetworkMode) -> String {

@@ -80,12 +80,18 @@ pub enum EngineError {
     Command { failure: RoleFailure, code: i32 },
     #[error("the root of a stopped container whose layers fuse-overlayfs stacks can't be shown")]
     FuseAtRest,
+    #[error("You cannot attach to a {state}")]
+    Attach { state: NotAttachable },
+    #[error("container {name} is removed when it ends: it cannot have a restart policy")]
+    RestartOfRemoved { name: String },
     #[error("container {name} is not running")]
     NotRunning { name: String },
     #[error(
         "cannot remove container \"{name}\": container is running: stop the container before removing or force remove"
     )]
     RemoveRunning { name: String },
+    #[error("container {name} is running, refusing to clean up")]
+    CleanUpRunning { name: String },
     #[error("container {name} has no terminal")]
     NoTerminal { name: String },
     #[error("the monitor of container {name} ended; everything in the container with it")]
@@ -102,6 +108,17 @@ pub enum EngineError {
     Monitor { name: String, message: String },
     #[error("{image} wants a network, and pasta, which connects it without root, is not installed")]
     NoNetworkHelper { image: String },
+}
+
+/// Why nobody can take part in a container's streams now, with docker's advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAttachable {
+    #[error("stopped container, start it first")]
+    Stopped,
+    #[error("paused container, unpause it first")]
+    Paused,
+    #[error("restarting container, wait until it is running")]
+    Restarting,
 }
 
 impl EngineError {

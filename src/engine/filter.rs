@@ -81,7 +81,7 @@ fn matches_record(filters: &PsFilters, summary: &ContainerSummary) -> bool {
             || summary
                 .exit_code()
                 .is_some_and(|code| filters.exited.contains(&code)))
-        && any(&filters.health, &|health| health == "none")
+        && any(&filters.health, &|health| health == summary.health_word())
 }
 
 fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {

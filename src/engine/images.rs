@@ -13,6 +13,7 @@ pub use list::ImageRow;
 use super::request::{ImportRequest, Input, ListImagesRequest, LoadRequest, TagRequest};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
+use crate::container::Event;
 use crate::image::{
     self, ArchiveError, ImportOptions, Imported, LoadOptions, Loaded, Platform, Reference, Removed,
     Store, UnpackOptions,
@@ -37,7 +38,13 @@ impl Engine {
 
     /// Gives an image one more name.
     pub fn tag_image(&self, request: &TagRequest) -> Result<(), EngineError> {
-        Ok(self.images()?.tag(&request.source, &request.target)?)
+        let store = self.images()?;
+        store.tag(&request.source, &request.target)?;
+        if let Ok(image) = store.resolve_reference(&request.target) {
+            let name = request.target.familiar();
+            self.emit(&Event::image(image.id.as_str(), &name, "tag"));
+        }
+        Ok(())
     }
 
     /// Removes one name or image of a request; the caller goes through its images and goes on after a failure.
@@ -47,26 +54,45 @@ impl Engine {
             self.image_uses()
                 .map_err(|error| Box::<dyn Error + Send + Sync>::from(error.to_string()))
         };
-        self.in_home("worker", || {
+        let image = store.resolve(text).ok();
+        let removed: Vec<Removed> = self.in_home("worker", || {
             store
                 .remove(text, force, &users)
                 .map_err(|error| RoleFailure::of(&error, remove_hints(&error, text)))
-        })
+        })?;
+        for what in &removed {
+            self.emit(&match (what, &image) {
+                (Removed::Untagged(name), Some(image)) => {
+                    Event::image(image.id.as_str(), &name.familiar(), "untag")
+                }
+                (Removed::Untagged(name), None) => {
+                    Event::image(name.familiar(), &name.familiar(), "untag")
+                }
+                (Removed::Deleted(id), _) => Event::image(id.as_str(), id.as_str(), "delete"),
+            });
+        }
+        Ok(removed)
     }
 
     /// Loads the images of an archive.
     pub fn load_images(&self, request: &LoadRequest) -> Result<Vec<Loaded>, EngineError> {
         let store = self.images()?;
-        self.in_home("worker", || {
+        let loaded: Vec<Loaded> = self.in_home("worker", || {
             let (file, source) = open(&request.input)?;
             load_job(&store, file, &source, Platform::host())
-        })
+        })?;
+        for image in &loaded {
+            let name = image.names.first().map(Reference::familiar);
+            let name = name.unwrap_or_else(|| image.id.to_string());
+            self.emit(&Event::image(image.id.as_str(), &name, "load"));
+        }
+        Ok(loaded)
     }
 
     /// Makes an image of a root filesystem.
     pub fn import_image(&self, request: &ImportRequest) -> Result<Imported, EngineError> {
         let store = self.images()?;
-        self.in_home("worker", || {
+        let imported: Imported = self.in_home("worker", || {
             let (file, source) = open(&request.input)?;
             let options = ImportOptions {
                 source,
@@ -76,7 +102,11 @@ impl Engine {
                 unpack: unpack_options(),
             };
             import_job(&store, file, request.reference.as_ref(), &options)
-        })
+        })?;
+        let name = request.reference.as_ref().map(Reference::familiar);
+        let name = name.unwrap_or_else(|| imported.id.to_string());
+        self.emit(&Event::image(imported.id.as_str(), &name, "import"));
+        Ok(imported)
     }
 
     /// Removes what interrupted commands left in the image store; asks for the home namespace only if there is something.

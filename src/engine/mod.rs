@@ -1,23 +1,31 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
 mod containers;
+mod control;
 mod create;
 mod diagnose;
 mod error;
+mod events;
+mod exec;
 mod files;
 mod filter;
 pub mod images;
 mod info;
+mod kill;
 mod launch;
 mod logs;
 mod obtain;
+mod processes;
+mod prune;
 pub mod pull;
 mod remove;
 pub mod request;
 mod session;
 mod start;
+mod stats;
 mod stop;
 mod storage;
+mod wait;
 mod worker;
 
 pub use containers::{ContainerSummary, SizeOf};
@@ -25,17 +33,22 @@ pub use error::EngineError;
 pub use files::{Committed, Copied};
 pub use info::EngineFacts;
 pub use logs::LogLine;
+pub use processes::{ContainerProcess, Identity};
+pub use prune::Pruned;
 pub use session::{Foreground, Outcome, Session};
 pub use start::StartOptions;
+pub use stats::Sample;
+pub use stop::Stopped;
 pub use storage::StorageChoice;
 pub use worker::RoleFailure;
 
 pub use crate::monitor::PublishedPort;
 
+use std::cell::Cell;
 use std::path::PathBuf;
 
 use crate::config::Config;
-use crate::container::{Containers, Status};
+use crate::container::Containers;
 use crate::image::Store;
 use crate::paths::Paths;
 use crate::runtime::home::Home;
@@ -48,6 +61,10 @@ pub struct Engine {
     /// Where docker's `config.json` with registry credentials is, if not where docker has it.
     docker_directory: Option<PathBuf>,
     containers: Containers,
+    /// Told what the user should know although the verb goes on.
+    warn: Box<dyn Fn(&str)>,
+    /// Something is said once.
+    has_warned: Cell<bool>,
 }
 
 impl Engine {
@@ -58,6 +75,16 @@ impl Engine {
             config,
             docker_directory: None,
             containers,
+            warn: Box::new(|_| {}),
+            has_warned: Cell::new(false),
+        }
+    }
+
+    /// With somebody who listens to warnings.
+    pub fn with_warnings(self, warn: impl Fn(&str) + 'static) -> Engine {
+        Engine {
+            warn: Box::new(warn),
+            ..self
         }
     }
 
@@ -88,9 +115,9 @@ impl Engine {
     /// Asked only where the record of the home namespace was lost.
     fn living_monitors(&self) -> Vec<ProcessName> {
         let records = self.containers.all().unwrap_or_default();
-        let running = records.iter().filter_map(|record| match record.status() {
-            Ok(Status::Running(state)) => Some(state.monitor),
-            _ => None,
+        let running = records.iter().filter_map(|record| {
+            let status = record.status().ok()?;
+            status.live().map(|state| state.monitor)
         });
         running.collect()
     }

@@ -4,6 +4,7 @@ use super::pull::{self, PullOutcome, PullRequest};
 use super::request::{CreateRequest, PullPolicy};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
+use crate::container::Event;
 use crate::image::{Image, ImageError, Platform, Reference, install_builtin};
 use crate::registry::{Progress, RegistryConfig, RegistryError};
 use crate::runtime::embedded::HELLO;
@@ -82,7 +83,7 @@ impl Engine {
     ) -> Result<PullOutcome, EngineError> {
         let store = self.images()?;
         let config = self.registry_config();
-        self.in_home("transfer", || {
+        let outcome: PullOutcome = self.in_home("transfer", || {
             let single_id = home::is_single_id();
             let request = PullRequest {
                 reference: reference.clone(),
@@ -105,7 +106,10 @@ impl Engine {
                 }
                 pulled => pulled.map_err(|error| RoleFailure::of(&error, error.hints())),
             }
-        })
+        })?;
+        let name = reference.familiar();
+        self.emit(&Event::image(name.as_str(), &name, "pull"));
+        Ok(outcome)
     }
 
     /// What the configuration and docker's own files say of registries.

@@ -4,9 +4,11 @@
 mod attach;
 mod change;
 mod commit;
+mod condition;
 mod copy;
 mod create;
 mod environment;
+mod event;
 mod expand;
 mod filter;
 mod label;
@@ -21,13 +23,15 @@ mod ulimit;
 pub use attach::{AttachError, Stream};
 pub use change::{ChangeError, ConfigChange};
 pub use commit::{CommitRequest, PauseChoice};
+pub use condition::{Condition, ConditionError};
 pub use copy::{CopyEnd, CopyError, CopyRequest, CopyWay};
 pub use create::{
     CreateRequest, NetworkMode, PullPolicy, RunRequest, UnknownNetwork, UnknownPull,
     capability_name,
 };
 pub use environment::{EnvError, Variable, parse_env_file, parse_variable};
-pub use filter::{FilterError, ImageFilters, LabelFilter, PsFilters, Status};
+pub use event::{EventFilters, EventsRequest};
+pub use filter::{FilterError, ImageFilters, LabelFilter, PruneFilters, PsFilters, Status};
 pub use label::{Label, LabelError};
 pub use mount::{
     BindOptions, Mount, MountError, MountKind, Propagation, TmpfsOptions, duplicate_target,
@@ -43,6 +47,8 @@ use std::path::PathBuf;
 
 use crate::config::DetachKeys;
 use crate::image::Reference;
+use crate::monitor::Attach;
+use crate::runtime::enter::ProgramChoice;
 
 /// `start`: the named containers again, with what was written into them so far.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,14 +69,6 @@ pub enum StopTimeout {
     Default,
     Seconds(u32),
     Forever,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StopRequest {
-    pub names: Vec<String>,
-    /// None: the container's own stop signal, else SIGTERM.
-    pub signal: Option<Signal>,
-    pub timeout: StopTimeout,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,9 +95,31 @@ pub struct LogsRequest {
     pub until: Option<Moment>,
 }
 
+/// `exec`: one more program in a running container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExecRequest {
+    pub program: ProgramChoice,
+    /// Nothing: it runs in the background.
+    pub attach: Attach,
+    /// Rows and columns of the client's terminal.
+    pub terminal_size: Option<(u16, u16)>,
+}
+
+/// `attach`: the streams of a running container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttachRequest {
+    pub attach: Attach,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitRequest {
     pub names: Vec<String>,
+    /// Any of them; none: docker's, that it does not run.
+    pub conditions: Vec<Condition>,
+    /// How often at least a condition is looked at.
+    pub interval: std::time::Duration,
+    /// A name that does not exist is no error.
+    pub ignore: bool,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

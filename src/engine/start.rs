@@ -2,10 +2,14 @@
 
 use std::os::fd::AsFd;
 
+use super::request::StopTimeout;
 use super::session::Session;
+use super::stop::{grace, own_signal};
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, Record, Status};
-use crate::monitor::{self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure};
+use crate::container::{ContainerConfig, Event, Record, Status};
+use crate::monitor::{
+    self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure, VERSION,
+};
 use crate::net::pasta;
 use crate::net::route::HostRoutes;
 use crate::sys::{pidfd, socket};
@@ -50,6 +54,12 @@ impl Engine {
             network: self.network(config, prepared.dns_forward)?,
             open_stdin: config.process.open_stdin,
             auto_remove: config.host.auto_remove,
+            settings: record
+                .settings()
+                .map_err(EngineError::file("read", &record.path("settings.json")))?,
+            stop_signal: own_signal(config).number(),
+            stop_grace: grace(config, StopTimeout::Default),
+            identity: Event::container(config, &name, ""),
             terminal_size: options.terminal_size,
             attach: options.attach,
             wait: options.wait,
@@ -176,8 +186,19 @@ impl Engine {
         }
     }
 
+    /// What is asked of it is understood, but it may do more than this program knows.
+    fn warn_of_newer(&self, record: &Record, name: &str) {
+        let theirs = record.last_run().map_or(0, |state| state.protocol);
+        if theirs > VERSION && !self.has_warned.replace(true) {
+            (self.warn)(&format!(
+                "container {name} is run by a newer bryo (protocol {theirs}, this one speaks {VERSION})"
+            ));
+        }
+    }
+
     /// A conversation with the monitor of a running container.
     pub(super) fn connect(&self, record: &Record, name: &str) -> Result<Connection, EngineError> {
+        self.warn_of_newer(record, name);
         let path = self.paths.monitor_socket(record.id.as_str());
         Connection::open(&path).map_err(|source| match source.kind() {
             std::io::ErrorKind::NotFound | std::io::ErrorKind::ConnectionRefused => {

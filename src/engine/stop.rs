@@ -1,214 +1,230 @@
-//! `stop`, `kill` and `wait`: signals through the monitor, ends seen through its pidfd.
+//! `stop`: many containers are asked to end at the same time, and each is killed when its own time is over.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::request::{Signal, StopTimeout};
-use super::session::Session;
 use super::{Engine, EngineError};
-use crate::container::{Record, Status};
-use crate::monitor::{Connection, Reply, Request};
-use crate::sys::pidfd;
+use crate::container::{ContainerConfig, Record, RunState, Status};
+use crate::monitor::{Connection, FromMonitor, Reply, Request};
 use crate::sys::poll::{Interest, PollSet};
+use crate::sys::procfs;
 
 /// Docker's grace before SIGKILL.
-const STOP_TIMEOUT: i32 = 10;
+const STOP_TIMEOUT: u64 = 10;
 
-/// How long a monitor may take to answer.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
+/// How a container came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// It did not run, or ended in its time, or was killed after it.
+    Ended,
+    /// Its program could not receive this signal, so it was killed at once.
+    Deaf(Signal),
+}
+
+/// One container that has been asked to end.
+struct Stopping {
+    index: usize,
+    record: Record,
+    config: ContainerConfig,
+    name: String,
+    /// Has asked to be told of the end.
+    connection: Connection,
+    /// When it is killed; None: never, or it has been.
+    deadline: Option<Instant>,
+    how: Stopped,
+}
 
 impl Engine {
-    /// Sends a signal to a running container's init.
-    pub fn kill(&self, record: &Record, signal: Signal) -> Result<(), EngineError> {
-        let name = self.containers.name_of(record);
-        if !record.status().is_ok_and(|status| status.is_running()) {
-            return Err(EngineError::NotRunning { name });
-        }
-        tracing::debug!(
-            name,
-            signal = signal.number(),
-            "ask the monitor for a signal"
-        );
-        let mut connection = self.connect(record, &name)?;
-        connection
-            .request(&Request::Signal(signal.number()))
-            .map_err(EngineError::system("ask the monitor"))?;
-        // A monitor answers at once; one that was stopped (SIGSTOP) does not.
-        if !answers_within(&connection, ANSWER_TIMEOUT)? {
-            return Err(EngineError::Silent { name });
-        }
-        match connection.reply() {
-            Ok(Some(Reply::Done)) => Ok(()),
-            Ok(Some(Reply::Refused(message))) => Err(EngineError::Monitor { name, message }),
-            Ok(Some(Reply::Version(theirs))) => Err(EngineError::MonitorVersion {
-                name,
-                theirs,
-                ours: crate::monitor::VERSION,
-            }),
-            // It ended while we asked: for a signal that is as good.
-            _ => Ok(()),
-        }
-    }
-
-    /// Asks the program to end, and ends it when it does not. A container that does not run is none of its business.
+    /// Asks a container's program to end, and ends it when it does not. One that does not run is none of its business.
     pub fn stop(
         &self,
         record: &Record,
         signal: Option<Signal>,
         timeout: StopTimeout,
-    ) -> Result<(), EngineError> {
-        let config = self.config_of(record)?;
-        let own = config
-            .process
-            .stop_signal
-            .as_deref()
-            .and_then(|text| text.parse().ok());
-        let signal = signal.or(own).unwrap_or(Signal::TERM);
-        let grace = match timeout {
-            StopTimeout::Default => match config.process.stop_timeout.unwrap_or(STOP_TIMEOUT) {
-                seconds if seconds < 0 => None,
-                seconds => Some(Duration::from_secs(seconds as u64)),
-            },
-            StopTimeout::Seconds(seconds) => Some(Duration::from_secs(u64::from(seconds))),
-            StopTimeout::Forever => None,
-        };
-        match self.kill(record, signal) {
-            Err(EngineError::NotRunning { .. }) => return Ok(()),
-            other => other?,
-        }
-        if self.ends_within(record, grace)? {
-            return Ok(());
-        }
-        match self.kill(record, Signal::KILL) {
-            Err(EngineError::NotRunning { .. }) => Ok(()),
-            other => other
-                .and_then(|()| self.ends_within(record, None))
-                .map(drop),
-        }
+    ) -> Result<Stopped, EngineError> {
+        let mut ended = Ok(Stopped::Ended);
+        self.stop_all(vec![record.clone()], signal, timeout, |_, how| ended = how)?;
+        ended
     }
 
-    /// Waits for the exit; `false` if the time is over first. Docker's `--rm` containers may vanish meanwhile: that is an end.
-    fn ends_within(&self, record: &Record, grace: Option<Duration>) -> Result<bool, EngineError> {
-        let name = self.containers.name_of(record);
-        let mut connection = match self.connect(record, &name) {
-            Err(EngineError::NotRunning { .. }) => return Ok(true),
-            other => other?,
-        };
-        if connection.request(&Request::Wait).is_err() {
-            return Ok(true);
-        }
-        let deadline = grace.map(|grace| Instant::now() + grace);
-        loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if !answers(&connection, left)? {
-                if left.is_some_and(|left| left.is_zero()) {
-                    return Ok(false);
-                }
-                continue;
-            }
-            match connection.reply() {
-                Ok(Some(Reply::Exited(_)) | None) | Err(_) => return Ok(true),
-                Ok(Some(_)) => {}
-            }
-        }
-    }
-
-    /// Waits until the container does not run any more: its exit code.
-    pub fn wait(&self, record: &Record) -> Result<i32, EngineError> {
-        let name = self.containers.name_of(record);
-        loop {
-            match record.status() {
-                Ok(Status::Exited(exit)) => return Ok(exit.code),
-                Ok(Status::Killed(_)) => return Ok(137),
-                Ok(Status::Created) => return Ok(0),
-                Ok(Status::Running(state)) => {
-                    if let Some(code) = self.wait_running(record, &name, state.monitor)? {
-                        return Ok(code);
-                    }
-                }
-                // Removed with its end, by a monitor that has told nobody: there is no code any more.
-                Err(_) => return Err(EngineError::NotRunning { name }),
-            }
-        }
-    }
-
-    fn wait_running(
+    /// The same for many at once: `done` is told of each, by its place in the list, as it ends.
+    pub fn stop_all(
         &self,
-        record: &Record,
-        name: &str,
-        monitor: crate::sys::process::ProcessName,
-    ) -> Result<Option<i32>, EngineError> {
-        if let Ok(connection) = self.connect(record, name)
-            && connection.request(&Request::Wait).is_ok()
-        {
-            let session = Session {
-                connection,
-                name: name.to_owned(),
-                tty: false,
-            };
-            return Ok(session.wait().ok());
+        records: Vec<Record>,
+        signal: Option<Signal>,
+        timeout: StopTimeout,
+        mut done: impl FnMut(usize, Result<Stopped, EngineError>),
+    ) -> Result<(), EngineError> {
+        let mut waiting = Vec::new();
+        for (index, record) in records.into_iter().enumerate() {
+            match self.ask_to_end(index, record, signal, timeout) {
+                Ok(Some(stopping)) => waiting.push(stopping),
+                Ok(None) => done(index, Ok(Stopped::Ended)),
+                Err(error) => done(index, Err(error)),
+            }
         }
-        // A monitor that does not answer: its end is seen through the kernel.
-        let failed = |source| EngineError::System {
-            operation: "wait for the monitor",
-            source,
-        };
-        if let Some(pidfd) = monitor.open().map_err(failed)? {
-            pidfd::wait_end(pidfd.as_fd()).map_err(failed)?;
-        }
-        Ok(None)
-    }
-
-    /// Ends a container for good, whatever state its monitor is in.
-    pub(super) fn end_now(&self, record: &Record) -> Result<(), EngineError> {
-        let state = record.last_run();
-        match self.kill(record, Signal::KILL) {
-            Ok(()) => {
-                if !self.ends_within(record, Some(Duration::from_secs(STOP_TIMEOUT as u64)))? {
-                    self.kill_monitor(state.as_ref())?;
+        while !waiting.is_empty() {
+            for place in next_ends(&mut waiting)?.into_iter().rev() {
+                let ended = waiting.remove(place);
+                self.emit_container(&ended.config, &ended.name, "stop");
+                done(ended.index, Ok(ended.how));
+            }
+            let now = Instant::now();
+            let mut place = 0;
+            while let Some(stopping) = waiting.get_mut(place) {
+                if stopping.deadline.take_if(|end| *end <= now).is_none() {
+                    place += 1;
+                    continue;
+                }
+                match self.end(
+                    &stopping.record,
+                    &stopping.config,
+                    &stopping.name,
+                    Signal::KILL,
+                ) {
+                    // Its end is still to be heard of.
+                    Ok(()) | Err(EngineError::NotRunning { .. }) => place += 1,
+                    Err(error) => done(waiting.remove(place).index, Err(error)),
                 }
             }
-            Err(EngineError::NotRunning { .. }) if !record.is_held().unwrap_or(false) => {}
-            Err(_) => self.kill_monitor(state.as_ref())?,
-        }
-        let name = self.containers.name_of(record);
-        self.wait_for_last_monitor(record, &name)
-    }
-
-    /// The kernel ends everything below a monitor with it: its pid namespace.
-    fn kill_monitor(&self, state: Option<&crate::container::RunState>) -> Result<(), EngineError> {
-        let failed = |source| EngineError::System {
-            operation: "kill the monitor",
-            source,
-        };
-        let Some(state) = state else { return Ok(()) };
-        if let Some(monitor) = state.monitor.open().map_err(failed)? {
-            pidfd::kill_hard(monitor.as_fd()).map_err(failed)?;
-            pidfd::wait_end(monitor.as_fd()).map_err(failed)?;
         }
         Ok(())
     }
-}
 
-/// Whether the monitor says something before the time is over, or before a signal comes.
-fn answers(connection: &Connection, time: Option<Duration>) -> Result<bool, EngineError> {
-    let mut set = PollSet::new();
-    set.add(connection.as_fd(), Interest::Read, ());
-    let ready = set.wait(time);
-    Ok(!ready
-        .map_err(EngineError::system("wait for the monitor"))?
-        .is_empty())
-}
-
-fn answers_within(connection: &Connection, time: Duration) -> Result<bool, EngineError> {
-    let deadline = Instant::now() + time;
-    loop {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if answers(connection, Some(left))? {
-            return Ok(true);
+    /// `None`: it does not run.
+    fn ask_to_end(
+        &self,
+        index: usize,
+        record: Record,
+        signal: Option<Signal>,
+        timeout: StopTimeout,
+    ) -> Result<Option<Stopping>, EngineError> {
+        let config = self.config_of(&record)?;
+        let name = self.containers.name_of(&record);
+        let status = record.status();
+        let Some(state) = status.as_ref().ok().and_then(Status::live) else {
+            return Ok(None);
+        };
+        let plan = StopPlan::of(&config, state, signal, timeout);
+        // Before the signal, so that its end cannot be missed.
+        let connection = match self.connect(&record, &name) {
+            Err(EngineError::NotRunning { .. }) => return Ok(None),
+            other => other?,
+        };
+        if connection.request(&Request::Wait).is_err() {
+            return Ok(None);
         }
-        if left.is_zero() {
-            return Ok(false);
+        match self.end(&record, &config, &name, plan.signal()) {
+            Err(EngineError::NotRunning { .. }) => return Ok(None),
+            other => other?,
+        }
+        Ok(Some(Stopping {
+            index,
+            record,
+            config,
+            name,
+            connection,
+            deadline: plan.grace().map(|grace| Instant::now() + grace),
+            how: plan.how(),
+        }))
+    }
+}
+
+/// How one container is asked to end.
+pub(super) struct StopPlan {
+    signal: Signal,
+    /// Its program has no handler for it.
+    deaf: bool,
+    grace: Option<Duration>,
+}
+
+impl StopPlan {
+    pub fn of(
+        config: &ContainerConfig,
+        state: &RunState,
+        signal: Option<Signal>,
+        timeout: StopTimeout,
+    ) -> StopPlan {
+        let signal = signal.unwrap_or_else(|| own_signal(config));
+        let grace = grace(config, timeout);
+        StopPlan {
+            // Asked for ever, the program is given for ever to find a handler.
+            deaf: grace.is_some() && !config.host.init && is_deaf(state.init, signal),
+            signal,
+            grace,
         }
     }
+
+    /// What is sent first.
+    pub fn signal(&self) -> Signal {
+        if self.deaf { Signal::KILL } else { self.signal }
+    }
+
+    /// Until SIGKILL; None: it is not needed, or never comes.
+    pub fn grace(&self) -> Option<Duration> {
+        self.grace.filter(|_| !self.deaf)
+    }
+
+    pub fn how(&self) -> Stopped {
+        match self.deaf {
+            true => Stopped::Deaf(self.signal),
+            false => Stopped::Ended,
+        }
+    }
+}
+
+/// The container's stop signal.
+pub(super) fn own_signal(config: &ContainerConfig) -> Signal {
+    let own = config.process.stop_signal.as_deref();
+    let own = own.and_then(|text| text.parse().ok());
+    own.unwrap_or(Signal::TERM)
+}
+
+/// None: for ever.
+pub(super) fn grace(config: &ContainerConfig, timeout: StopTimeout) -> Option<Duration> {
+    match timeout {
+        StopTimeout::Seconds(seconds) => Some(Duration::from_secs(u64::from(seconds))),
+        StopTimeout::Forever => None,
+        StopTimeout::Default => {
+            let seconds = config.process.stop_timeout.map(u64::try_from);
+            // Negative is for ever.
+            seconds
+                .unwrap_or(Ok(STOP_TIMEOUT))
+                .ok()
+                .map(Duration::from_secs)
+        }
+    }
+}
+
+/// A reaper (`--init`) passes on what it gets, so it is not asked.
+fn is_deaf(init: i32, signal: Signal) -> bool {
+    procfs::status(init).is_ok_and(|status| status.is_deaf_to(signal.number()))
+}
+
+/// Waits for ends until the first deadline; the places of those that have ended, in order.
+fn next_ends(waiting: &mut [Stopping]) -> Result<Vec<usize>, EngineError> {
+    let first = waiting
+        .iter()
+        .filter_map(|stopping| stopping.deadline)
+        .min();
+    let mut set = PollSet::new();
+    for (place, stopping) in waiting.iter().enumerate() {
+        set.add(stopping.connection.as_fd(), Interest::Read, place);
+    }
+    let left = first.map(|first| first.saturating_duration_since(Instant::now()));
+    let ready = set.wait(left);
+    let ready = ready.map_err(EngineError::system("wait for the monitors"))?;
+    Ok(ready
+        .into_iter()
+        .filter(|place| has_ended(&mut waiting[*place].connection))
+        .collect())
+}
+
+/// A container that removes itself with its end closes without a word.
+fn has_ended(connection: &mut Connection) -> bool {
+    matches!(
+        connection.receive(),
+        Ok(FromMonitor::Reply(Reply::Exited(_)) | FromMonitor::Closed) | Err(_)
+    )
 }

@@ -8,6 +8,7 @@ mod derive;
 mod digest;
 mod document;
 mod extract;
+mod healthcheck;
 mod import;
 mod layer;
 mod manifest;
@@ -34,6 +35,7 @@ pub use document::{
     parse_config,
 };
 pub use extract::{Destination, ExtractError, ExtractOptions, There, extract};
+pub use healthcheck::Healthcheck;
 pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, is_builtin};
 pub use layer::{LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer};
 pub use manifest::{NewConfig, manifest_of};

@@ -4,6 +4,7 @@ use oci_spec::image::ImageConfiguration;
 
 use super::digest::Digest;
 use super::document::parse_config;
+use super::healthcheck::Healthcheck;
 use super::layer::LayerDir;
 use super::names::{NameEntry, Names};
 use super::reference::{Reference, ReferenceError};
@@ -18,6 +19,8 @@ pub struct Image {
     /// `repository:tag` names and `repository@digest` names.
     pub names: Vec<Reference>,
     pub config: ImageConfiguration,
+    /// Docker's own addition to the configuration.
+    pub healthcheck: Option<Healthcheck>,
     /// Bytes of the unpacked layers.
     pub size: u64,
     /// RFC 3339, as the config has it.
@@ -85,12 +88,14 @@ impl Store {
     fn image(&self, names: &Names, id: &Digest) -> Result<Image, StoreError> {
         let entries: Vec<&NameEntry> = names.of_image(id).collect();
         let first = entries.first().expect("the caller found an entry");
-        let config = parse_config(&format!("config of image {id}"), &self.read_blob(id)?)?;
+        let blob = self.read_blob(id)?;
+        let config = parse_config(&format!("config of image {id}"), &blob)?;
         Ok(Image {
             id: id.clone(),
             manifest: first.manifest.clone(),
             names: entries.iter().filter_map(|e| e.reference.clone()).collect(),
             config,
+            healthcheck: Healthcheck::parse(&blob),
             size: first.size,
             created: first.created.clone(),
             layers: self.read_stack(id)?.layers,

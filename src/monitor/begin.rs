@@ -1,28 +1,24 @@
 //! From nothing to a running program: root filesystem, streams, init, network. Knows no client and no record.
 
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
-use super::output::Output;
-use super::protocol::{StartFailure, Stream};
+use super::fault;
+use super::protocol::StartFailure;
+use super::stdio::Stdio;
 use super::supervise::{Orders, failure};
 use crate::runtime::doctor::{self, Check};
 use crate::runtime::execute::{Init, SetupError, Streams};
 use crate::runtime::fuse;
 use crate::runtime::rootfs::{Driver, Fallback};
 use crate::runtime::seccomp::Program;
-use crate::sys::{process, socket, terminal};
+use crate::sys::process;
 
 /// A container whose program runs, as the monitor holds it.
 pub struct Running {
     pub init: Init,
-    /// The terminal's master.
-    pub terminal: Option<OwnedFd>,
-    pub input: Option<OwnedFd>,
-    pub outputs: Vec<Output>,
+    pub stdio: Stdio,
     /// What stacks its layers.
     pub driver: Driver,
     /// fuse-overlayfs.
@@ -78,44 +74,30 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
             (Some(mounted.tree), mounted.daemon)
         }
     };
-    let (streams, input, outputs) = if has_terminal {
-        (Streams::Terminal, None, Vec::new())
+    let (streams, stdio) = if has_terminal {
+        (Streams::Terminal, Stdio::nothing())
     } else {
-        pipes(orders.open_stdin).map_err(failure("make pipes"))?
+        Stdio::pipes(orders.open_stdin).map_err(failure("make pipes"))?
     };
     let (init, filter, master) = become_ready(orders, root, streams)?;
     let mut running = Running {
         init,
-        terminal: None,
-        input,
-        outputs,
+        stdio,
         driver,
         daemon,
     };
     if has_terminal {
         let master = master.ok_or(StartFailure::Setup(SetupError::Ended { code: -1 }))?;
-        running
-            .use_terminal(master, orders.terminal_size)
+        running.stdio = Stdio::terminal(master, orders.terminal_size)
             .map_err(failure("prepare the terminal"))?;
     }
+    fault::step("ready");
     running
         .init
         .execute(&program, filter.as_ref())
         .map_err(StartFailure::Setup)?;
+    fault::step("executed");
     Ok(running)
-}
-
-impl Running {
-    fn use_terminal(&mut self, master: OwnedFd, size: Option<(u16, u16)>) -> io::Result<()> {
-        socket::set_nonblocking(master.as_fd())?;
-        if let Some(size) = size {
-            let _ = terminal::set_size(master.as_fd(), size);
-        }
-        self.input = Some(master.try_clone()?);
-        self.outputs = vec![Output::new(Stream::Stdout, master.try_clone()?)];
-        self.terminal = Some(master);
-        Ok(())
-    }
 }
 
 /// The network helper starts, and the system call filter is compiled, while init sets the root up.
@@ -125,6 +107,7 @@ fn become_ready(
     streams: Streams,
 ) -> Result<(Init, Option<Program>, Option<OwnedFd>), StartFailure> {
     let init = Init::spawn(&orders.launch, root, streams).map_err(StartFailure::Setup)?;
+    fault::step("cloned");
     let helper = match (&orders.network, &init.network_namespace) {
         (Some(network), Some(namespace)) => Some(network.begin(namespace.as_fd())?),
         _ => None,
@@ -140,34 +123,4 @@ fn become_ready(
         helper.finish(&orders.directory)?;
     }
     Ok((init, filter, master))
-}
-
-/// The program's ends, the input's and the outputs' ends of ours, which do not block.
-fn pipes(open_stdin: bool) -> io::Result<(Streams, Option<OwnedFd>, Vec<Output>)> {
-    let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from);
-    let (stdin, input) = match open_stdin {
-        true => pipe().map(|(read, write)| (Some(read), Some(write)))?,
-        false => (None, None),
-    };
-    let (out_source, stdout) = pipe()?;
-    let (err_source, stderr) = pipe()?;
-    for end in [Some(&out_source), Some(&err_source), input.as_ref()]
-        .into_iter()
-        .flatten()
-    {
-        socket::set_nonblocking(end.as_fd())?;
-    }
-    let outputs = vec![
-        Output::new(Stream::Stdout, out_source),
-        Output::new(Stream::Stderr, err_source),
-    ];
-    Ok((
-        Streams::Pipes {
-            stdin,
-            stdout,
-            stderr,
-        },
-        input,
-        outputs,
-    ))
 }

@@ -7,11 +7,23 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use super::protocol::{Attach, Reply, Stream, output_packet, reply_packet};
 use crate::sys::socket;
 
+/// Whose streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The container's own program.
+    Program,
+    /// One that was executed in it, by the monitor's number.
+    Exec(u64),
+}
+
 pub struct Client {
     socket: OwnedFd,
+    pub target: Target,
     pub attach: Attach,
-    /// Wants to be told of the exit.
+    /// Wants to be told of the target's exit.
     pub waits: bool,
+    /// Wants to be told of the next start.
+    pub restarts: bool,
     /// Packets that found no room.
     backlog: VecDeque<Vec<u8>>,
     /// The peer has gone or will not read any more.
@@ -23,8 +35,10 @@ impl Client {
     pub fn new(socket: OwnedFd) -> Client {
         Client {
             socket,
+            target: Target::Program,
             attach: Attach::default(),
             waits: false,
+            restarts: false,
             backlog: VecDeque::new(),
             gone: false,
         }
@@ -41,6 +55,14 @@ impl Client {
         };
         if wanted {
             self.send(output_packet(stream, bytes));
+        }
+    }
+
+    /// The target has ended: its code, and no more of its streams.
+    pub fn end(&mut self, code: i32) {
+        self.attach = Attach::default();
+        if std::mem::take(&mut self.waits) {
+            self.reply(&Reply::Exited(code));
         }
     }
 

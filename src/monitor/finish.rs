@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-use super::protocol::{Reply, StartFailure};
+use super::fault;
+use super::protocol::StartFailure;
 use super::supervise::{Monitor, Orders};
 use crate::container::{Containers, ExitRecord, LockedRecord, Record, RunState};
 use crate::runtime::cgroup;
@@ -19,27 +20,27 @@ const LINGER: Duration = Duration::from_secs(30);
 impl Monitor {
     /// The exit becomes visible, then known to the clients; only then the kernel's teardown of the namespaces begins.
     pub(super) fn end(mut self, code: i32) {
-        // Without its root the program may have died of a page it could not load any more: the reason is what counts.
-        let code = if self.failure.is_some() { 137 } else { code };
+        let code = self.code_of_end(code);
+        fault::step("ended");
         let _ = self.log.finish();
-        let exit = ExitRecord {
-            run: self.state.run,
-            code,
-            finished: Timestamp::now().to_string(),
-            error: self.failure.unwrap_or_default().to_owned(),
-        };
         let discarded = self
             .orders
             .auto_remove
             .then(|| discard(&self.orders))
             .flatten();
         if discarded.is_none() {
-            self.record_exit(&exit);
+            self.record_end(code);
         }
-        for client in self.clients.iter_mut().filter(|client| client.waits) {
-            client.reply(&Reply::Exited(code));
+        fault::step("exit recorded");
+        if !self.state.restarting && !self.start_failed {
+            self.emit_die(code);
         }
+        if discarded.is_some() {
+            self.emit("destroy", &[]);
+        }
+        self.clients.iter_mut().for_each(|client| client.end(code));
         let _ = std::fs::remove_file(self.orders.paths.monitor_socket(self.orders.id.as_str()));
+        fault::step("exit told");
         self.linger();
         // Closing the namespaces unmounts the root, which may take a while: nobody waits for it.
         self.init.mount_namespace = None;
@@ -50,18 +51,32 @@ impl Monitor {
         if let Some(rubbish) = discarded {
             let _ = remove_path(&rubbish);
         }
+        fault::step("torn down");
         // The lock goes last: whoever sees it free may use the directory.
         drop(self.locked.take());
     }
 
-    /// Where the disk is full, the code at least fits into the state, which has its place already.
-    fn record_exit(&mut self, exit: &ExitRecord) {
-        let durable = !self.orders.auto_remove;
-        let written = Record::write_exit(&self.orders.directory, exit, durable);
-        if let (Err(_), Some(locked)) = (written, &self.locked) {
-            self.state.code = Some(exit.code);
-            let _ = locked.write(&self.state);
+    /// Without its root the program may have died of a page it could not load any more: the reason is what counts.
+    pub(super) fn code_of_end(&self, code: i32) -> i32 {
+        if self.failure.is_some() { 137 } else { code }
+    }
+
+    /// A run that was about to be followed by another has its record already.
+    fn record_end(&mut self, code: i32) {
+        if self.state.restarting {
+            self.state.restarting = false;
+            return self.write_state();
         }
+        if self.start_failed {
+            return;
+        }
+        let exit = ExitRecord {
+            run: self.state.run,
+            code,
+            finished: Timestamp::now().to_string(),
+            error: self.failure.unwrap_or_default().to_owned(),
+        };
+        self.record_exit(&exit);
     }
 
     /// Sends what clients have not read yet.

@@ -2,18 +2,26 @@
 
 mod begin;
 mod client;
+mod exec;
+mod fault;
 mod finish;
+mod health;
 mod input;
+mod life;
 mod log;
 mod network;
 mod output;
 mod protocol;
+mod requests;
+mod stdio;
 mod supervise;
+mod tell;
 mod watch;
 
 pub use log::{LogEntry, LogReader};
 pub use network::{NetworkOrders, PublishedPort};
 pub use protocol::{
-    Attach, CHUNK, Connection, FromMonitor, Reply, Request, StartFailure, Stream, VERSION,
+    Attach, CHUNK, Connection, ExecOrders, FromMonitor, Reply, Request, StartFailure, Stream,
+    VERSION,
 };
 pub use supervise::{Birth, Orders, run};

@@ -1,19 +1,31 @@
 //! What a client and a monitor say to each other: one enum per direction, a message a packet.
 //!
-//! The first byte is the kind: `j` a JSON request or reply, `i` input, `c` end of input, `o` and `e` output of the program.
+//! The first byte is the kind: `j` a JSON request or reply, `J` a JSON request in the file that comes along (too long for a
+//! packet), `i` input, `c` end of input, `o` and `e` output of the program.
+//!
+//! A request carries the version that first had it, so that monitors and clients of neighbouring versions understand each other
+//! in everything that both know; a monitor that does not know a version says which it speaks.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::container::SettingsChange;
 use crate::net::pasta::PastaError;
+use crate::runtime::enter::ProgramChoice;
 use crate::runtime::execute::SetupError;
 use crate::sys::socket::{self, MESSAGE_MAX, Received};
 
-/// Spoken by this program. Every request carries it; a monitor that does not know it says so.
-pub const VERSION: u32 = 1;
+/// Spoken by this program. The feature `previous-protocol` makes a program whose monitors know no more than the version before,
+/// for the test that this one gets on with them.
+pub const VERSION: u32 = if cfg!(feature = "previous-protocol") {
+    1
+} else {
+    2
+};
 
 /// The most payload of one packet.
 pub const CHUNK: usize = 64 * 1024;
@@ -28,14 +40,56 @@ pub struct Attach {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
-    /// Streams until the container ends, and then `Exited`.
+    /// `Done`, then streams until the container ends, and then `Exited`.
     Attach(Attach),
     /// `Exited`, when it does.
     Wait,
     /// Sends a signal to the container's init.
     Signal(i32),
-    /// The size of the container's terminal.
+    /// The size of the terminal this client is attached to.
     Resize { rows: u16, columns: u16 },
+    /// `Started` when the program runs, its streams, then `Exited`; or `Failed`.
+    Exec(Box<ExecOrders>),
+    /// Sends a signal that is meant to end the container for good: no policy starts it again. Since 2.
+    Stop(i32),
+    /// `Done`; sends a signal, `Exited` when the program ends by whatever, then starts it again: `Started` or `Failed`. Since 2.
+    Restart(i32),
+    /// Freezes the container's processes. Since 2.
+    Pause,
+    /// Since 2.
+    Unpause,
+    /// Replaces some of the settings. Since 2.
+    Update(SettingsChange),
+}
+
+impl Request {
+    /// The version of the protocol that first had it.
+    fn since(&self) -> u32 {
+        match self {
+            Request::Attach(_)
+            | Request::Wait
+            | Request::Signal(_)
+            | Request::Resize { .. }
+            | Request::Exec(_) => 1,
+            Request::Stop(_)
+            | Request::Restart(_)
+            | Request::Pause
+            | Request::Unpause
+            | Request::Update(_) => 2,
+        }
+    }
+}
+
+/// One more program for a running container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecOrders {
+    /// 64 hex digits.
+    pub id: String,
+    pub program: ProgramChoice,
+    /// What this client wants of its streams; nothing: the program's are empty and nobody keeps what it writes.
+    pub attach: Attach,
+    /// Rows and columns of the client's terminal.
+    pub terminal_size: Option<(u16, u16)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,16 +167,45 @@ pub enum FromMonitor<'a> {
     Nothing,
 }
 
-pub(super) fn parse_request(packet: &[u8]) -> FromClient<'_> {
-    match packet.split_first() {
-        Some((b'i', bytes)) => FromClient::Input(bytes),
-        Some((b'c', _)) => FromClient::InputEnd,
-        Some((b'j', text)) => match serde_json::from_slice::<Envelope>(text) {
-            Ok(envelope) if envelope.version == VERSION => FromClient::Request(envelope.request),
-            _ => FromClient::Unknown,
+/// `file` came with the packet.
+pub(super) fn parse_request<'a>(packet: &'a [u8], file: Option<OwnedFd>) -> FromClient<'a> {
+    let request = |text: &[u8]| match serde_json::from_slice::<Envelope>(text) {
+        Ok(envelope) if envelope.version <= VERSION => FromClient::Request(envelope.request),
+        _ => FromClient::Unknown,
+    };
+    match (packet.split_first(), file) {
+        (Some((b'i', bytes)), _) => FromClient::Input(bytes),
+        (Some((b'c', _)), _) => FromClient::InputEnd,
+        (Some((b'j', text)), _) => request(text),
+        (Some((b'J', _)), Some(file)) => match read_long(file) {
+            Ok(text) => request(&text),
+            Err(_) => FromClient::Unknown,
         },
         _ => FromClient::Unknown,
     }
+}
+
+/// Longer ones than the kernel takes as a program's arguments are nonsense.
+const LONG_MAX: u64 = 4 << 20;
+
+fn read_long(file: OwnedFd) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    // Only a file in memory: another could make the monitor wait.
+    if rustix::fs::fcntl_get_seals(&file).is_err() {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    let mut file = File::from(file).take(LONG_MAX);
+    file.read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// A request too long for a packet, in a file of its own.
+fn long_file(text: &[u8]) -> io::Result<OwnedFd> {
+    let memory = rustix::fs::memfd_create("request", rustix::fs::MemfdFlags::CLOEXEC)?;
+    let mut file = File::from(memory);
+    file.write_all(text)?;
+    file.rewind()?;
+    Ok(file.into())
 }
 
 /// A reply as a packet.
@@ -166,11 +249,17 @@ impl Connection {
 
     pub fn request(&self, request: &Request) -> io::Result<()> {
         let envelope = Envelope {
-            version: VERSION,
+            version: request.since(),
             request: request.clone(),
         };
         let text = serde_json::to_vec(&envelope).map_err(io::Error::other)?;
-        socket::send(self.socket.as_fd(), &[b"j", &text], &[]).map(drop)
+        let sent = if text.len() < CHUNK {
+            socket::send(self.socket.as_fd(), &[b"j", &text], &[])
+        } else {
+            let file = long_file(&text)?;
+            socket::send(self.socket.as_fd(), &[b"J"], &[file.as_fd()])
+        };
+        sent.map(drop)
     }
 
     /// Bytes for the program's standard input, at most `CHUNK`; `false` if the monitor has no room for them now. Never waits:
@@ -229,17 +318,45 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_request_of_another_version_is_not_carried_out() {
+    fn a_request_of_a_later_version_is_not_carried_out() {
         let packet = |version| format!("j{{\"version\":{version},\"request\":\"Wait\"}}");
+        for known in 1..=VERSION {
+            assert_eq!(
+                parse_request(packet(known).as_bytes(), None),
+                FromClient::Request(Request::Wait)
+            );
+        }
         assert_eq!(
-            parse_request(packet(VERSION).as_bytes()),
-            FromClient::Request(Request::Wait)
-        );
-        assert_eq!(
-            parse_request(packet(VERSION + 1).as_bytes()),
+            parse_request(packet(VERSION + 1).as_bytes(), None),
             FromClient::Unknown
         );
-        assert_eq!(parse_request(b"i\x00\xff"), FromClient::Input(b"\x00\xff"));
-        assert_eq!(parse_request(b""), FromClient::Unknown);
+        assert_eq!(
+            parse_request(b"i\x00\xff", None),
+            FromClient::Input(b"\x00\xff")
+        );
+        assert_eq!(parse_request(b"", None), FromClient::Unknown);
+        assert_eq!(parse_request(b"J", None), FromClient::Unknown);
+    }
+
+    #[test]
+    fn a_long_request_travels_in_a_file() {
+        let (ours, theirs) = socket::pair().expect("sockets can be made");
+        let orders = ExecOrders {
+            id: "x".repeat(3 * CHUNK),
+            program: ProgramChoice::default(),
+            attach: Attach::default(),
+            terminal_size: None,
+        };
+        let request = Request::Exec(Box::new(orders));
+        Connection::over(ours)
+            .request(&request)
+            .expect("it is sent");
+        let mut buffer = vec![0; MESSAGE_MAX];
+        let received = socket::receive(theirs.as_fd(), &mut buffer).expect("it arrives");
+        let Received::Message(length, mut fds) = received else {
+            panic!("no message");
+        };
+        let parsed = parse_request(&buffer[..length], fds.pop());
+        assert_eq!(parsed, FromClient::Request(request));
     }
 }

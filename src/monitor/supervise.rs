@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use nix::sched::CloneFlags;
@@ -11,19 +12,23 @@ use rustix::process::Pid;
 
 use super::begin::{self, Running};
 use super::client::Client;
+use super::exec::Exec;
+use super::fault;
 use super::finish::abandon;
-use super::input::Input;
+use super::health::Checks;
+use super::life::Wish;
 use super::log::LogWriter;
 use super::network::NetworkOrders;
-use super::output::Output;
-use super::protocol::{Attach, Reply, StartFailure};
-use crate::container::{ContainerId, LockedRecord, RunState};
+use super::protocol::{Attach, Reply, StartFailure, VERSION};
+use super::stdio::Stdio;
+use crate::container::{ContainerId, Event, LockedRecord, RunState, Settings};
 use crate::paths::Paths;
 use crate::runtime::cgroup;
 use crate::runtime::execute::{Init, Launch};
 use crate::runtime::home::{self, Gate};
 use crate::sys::process::{self, Forked, ProcessName};
 use crate::sys::signal::Signals;
+use crate::sys::timer::{Alarm, Moment};
 use crate::sys::{namespace, role, socket};
 
 /// What the monitor is told when it is born.
@@ -38,6 +43,13 @@ pub struct Orders {
     /// Keep the program's standard input open.
     pub open_stdin: bool,
     pub auto_remove: bool,
+    /// What may change later.
+    pub settings: Settings,
+    /// How bad health ends the program, and how long it has for that; None: for ever.
+    pub stop_signal: i32,
+    pub stop_grace: Option<Duration>,
+    /// What its events have in common.
+    pub identity: Event,
     /// The size of the client's terminal.
     pub terminal_size: Option<(u16, u16)>,
     /// What the client that starts it wants.
@@ -85,9 +97,10 @@ fn supervise(orders: Orders, birth: Birth) -> i32 {
     role::set(&format!("monitor {}", orders.name));
     let _ = rustix::process::chdir("/");
     tracing::debug!(id = %orders.id, "begin");
+    fault::step("begin");
     let mut client = Client::new(birth.client);
     let begun = Monitor::begin(orders, birth.gate);
-    let (mut monitor, started) = match begun {
+    let mut monitor = match begun {
         Ok(begun) => begun,
         Err(failure) => {
             client.reply(&Reply::Failed(failure));
@@ -97,18 +110,15 @@ fn supervise(orders: Orders, birth: Birth) -> i32 {
     client.attach = monitor.orders.attach;
     client.waits = monitor.orders.wait;
     tracing::debug!(pid = monitor.init.host_pid, "the program runs");
+    fault::step("running");
     client.reply(&Reply::Started);
+    fault::step("told");
     monitor.clients.push(client);
     process::trim_memory();
-    let code = monitor.watch(started);
+    let code = monitor.live();
     tracing::debug!(code, "the program ended");
     monitor.end(code);
     0
-}
-
-/// What begin hands to the loop: the sources of output.
-pub(super) struct Started {
-    pub outputs: Vec<Output>,
 }
 
 pub(super) struct Monitor {
@@ -116,17 +126,41 @@ pub(super) struct Monitor {
     pub locked: Option<LockedRecord>,
     pub state: RunState,
     pub init: Init,
+    /// Of the container's own program.
+    pub stdio: Stdio,
     /// Serves the root filesystem, if the kernel does not.
     pub daemon: Option<Pid>,
     /// What ended the container before its program did.
     pub failure: Option<&'static str>,
-    pub input: Input,
-    /// The terminal's master, for its size.
-    pub terminal: Option<OwnedFd>,
+    /// The program's exit code, once it has ended.
+    pub code: Option<i32>,
+    pub settings: Settings,
+    /// What is to follow the program's end.
+    pub wish: Wish,
+    /// When the program began.
+    pub begun: Moment,
+    /// Before the last start again.
+    pub pause: Duration,
+    /// Of the container's health, if that is checked.
+    pub checks: Option<Checks>,
+    /// When the program is killed that was asked to end.
+    pub kill_at: Option<Moment>,
+    /// Between two runs.
+    pub resting: bool,
+    /// The last start failed: its end is recorded.
+    pub start_failed: bool,
+    /// Made when it is first set.
+    pub alarm: Option<Alarm>,
+    /// Programs executed beside it.
+    pub execs: Vec<Exec>,
+    /// How many there have been.
+    pub exec_number: u64,
     pub clients: Vec<Client>,
     pub listener: OwnedFd,
     pub signals: Signals,
     pub log: LogWriter,
+    /// What the loop reads into.
+    pub buffer: Vec<u8>,
 }
 
 pub(super) fn failure(operation: &str) -> impl Fn(io::Error) -> StartFailure {
@@ -138,58 +172,71 @@ pub(super) fn failure(operation: &str) -> impl Fn(io::Error) -> StartFailure {
 }
 
 impl Monitor {
-    fn begin(orders: Orders, gate: Gate) -> Result<(Monitor, Started), StartFailure> {
+    fn begin(orders: Orders, gate: Gate) -> Result<Monitor, StartFailure> {
         let locked = LockedRecord::acquire(&orders.directory)
             .map_err(failure("lock the container's record"))?;
         let locked = locked.ok_or_else(|| StartFailure::Running {
             name: orders.name.clone(),
         })?;
+        fault::step("locked");
         let signals = Signals::watch(&[Signal::SIGCHLD]).map_err(failure("watch for children"))?;
         let run = locked.last().map_or(1, |last| last.run + 1);
         let monitor = ProcessName::own().map_err(failure("read the monitor's own pid"))?;
         let state = RunState {
             run,
             monitor,
-            init: 0,
-            started: String::new(),
-            driver: String::new(),
-            code: None,
+            protocol: VERSION,
+            ..RunState::default()
         };
         locked
             .write(&state)
             .map_err(failure("write the run state"))?;
+        fault::step("recorded");
         let (listener, log, running) = Monitor::set_out(&orders, monitor, gate)
             .inspect_err(|error| abandon(&orders, &locked, &state, error))?;
         let Running {
             init,
-            terminal,
-            input,
-            outputs,
+            stdio,
             driver,
             daemon,
         } = running;
         let mut monitor = Monitor {
-            input: Input::new(input),
+            stdio,
             daemon,
             failure: None,
+            code: None,
+            settings: orders.settings.clone(),
+            wish: Wish::default(),
+            begun: Moment::now(),
+            pause: Duration::ZERO,
+            checks: None,
+            kill_at: None,
+            resting: false,
+            start_failed: false,
+            alarm: None,
+            execs: Vec::new(),
+            exec_number: 0,
             locked: Some(locked),
             clients: Vec::new(),
             orders,
             state,
             init,
-            terminal,
             listener,
             signals,
             log,
+            buffer: Vec::new(),
         };
         monitor.state.init = monitor.init.host_pid;
         monitor.state.driver = driver.name().to_owned();
         monitor.state.started = Timestamp::now().to_string();
-        let locked = monitor.locked.as_ref().expect("set above");
-        locked
-            .write(&monitor.state)
-            .map_err(failure("write the run state"))?;
-        Ok((monitor, Started { outputs }))
+        monitor.write_state();
+        monitor.unmark_stopped();
+        monitor.begin_checks();
+        if monitor.orders.attach != Attach::default() {
+            monitor.emit("attach", &[]);
+        }
+        monitor.emit("start", &[]);
+        Ok(monitor)
     }
 
     /// Everything that can fail once the record says that there is a monitor.
@@ -205,6 +252,7 @@ impl Monitor {
         if let Some(cgroup) = &orders.launch.cgroup {
             cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
         }
+        fault::step("listening");
         let founder = gate.is_new();
         if !gate.wait() {
             let gone = io::Error::from(io::ErrorKind::BrokenPipe);

@@ -1,15 +1,16 @@
-//! The monitor's poll loop: output to log and clients, input to the program, requests, the children's ends.
+//! The monitor's poll loop: output to log and clients, input to the programs, the children's ends. What clients ask for is
+//! `requests`.
 
-use std::io;
 use std::os::fd::AsFd;
 
-use super::client::Client;
+use super::client::{Client, Target};
+use super::exec::Change;
 use super::output::{Output, Read};
-use super::protocol::{CHUNK, FromClient, Reply, Request, VERSION, parse_request};
-use super::supervise::{Monitor, Started};
-use crate::runtime::cgroup;
+use super::protocol::{CHUNK, Reply, Stream};
+use super::stdio::Stdio;
+use super::supervise::Monitor;
 use crate::sys::poll::{Interest, PollSet};
-use crate::sys::{pidfd, socket, terminal};
+use crate::sys::{pidfd, socket};
 
 /// The code of a program that could not load a page of its own file (SIGBUS).
 const FAULT: i32 = 128 + libc::SIGBUS;
@@ -19,60 +20,96 @@ const FAULT: i32 = 128 + libc::SIGBUS;
 enum Token {
     Child,
     Listener,
-    Output(usize),
-    Input,
+    Alarm,
+    Output(Target, usize),
+    Input(Target),
+    Entering(u64),
     Client(usize),
     Backlog(usize),
 }
 
 impl Monitor {
     /// Until init has ended and its output is drained; gives the exit code.
-    pub(super) fn watch(&mut self, mut started: Started) -> i32 {
-        let mut buffer = vec![0; socket::MESSAGE_MAX];
-        let mut code = None;
-        while code.is_none() {
-            for token in self.wait(&started.outputs) {
-                match token {
-                    Token::Child => code = self.reap().or(code),
-                    Token::Listener => self.accept(),
-                    Token::Output(index) => {
-                        let _ = self.copy_output(&mut started.outputs[index], &mut buffer);
-                    }
-                    Token::Input => self.input.flush(),
-                    Token::Client(index) => self.serve(index, &mut buffer),
-                    Token::Backlog(index) => self.clients[index].flush(),
-                }
-            }
-            self.clients.retain(|client| !client.is_gone());
+    pub(super) fn watch(&mut self) -> i32 {
+        self.code = None;
+        self.start_failed = false;
+        while self.code.is_none() {
+            self.turn();
         }
+        let mut buffer = vec![0; CHUNK];
         // Everything in the container is dead now, so what the pipes hold is all there will be.
-        for output in &mut started.outputs {
-            while self.copy_output(output, &mut buffer) {}
+        for index in 0..self.stdio.outputs.len() {
+            while self.copy_output(Target::Program, index, &mut buffer) {}
         }
-        code.unwrap_or(255)
+        self.code.unwrap_or(255)
     }
 
-    fn wait(&self, outputs: &[Output]) -> Vec<Token> {
+    /// Waits for what is next and does it.
+    pub(super) fn turn(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        buffer.resize(socket::MESSAGE_MAX, 0);
+        if self.checks.is_some() || self.kill_at.is_some() {
+            self.tend();
+        }
+        for token in self.wait() {
+            self.act(token, &mut buffer);
+        }
+        self.end_execs(&mut buffer);
+        self.drop_gone();
+        self.buffer = buffer;
+    }
+
+    fn act(&mut self, token: Token, buffer: &mut [u8]) {
+        match token {
+            Token::Child => self.reap(),
+            Token::Listener => self.accept(),
+            // Whoever set the alarm looks at the clock.
+            Token::Alarm => {
+                if let Some(alarm) = &mut self.alarm {
+                    alarm.silence();
+                }
+            }
+            Token::Output(target, index) => {
+                let _ = self.copy_output(target, index, buffer);
+            }
+            Token::Input(target) => {
+                if let Some(stdio) = self.stdio_of(target) {
+                    stdio.input.flush();
+                }
+            }
+            Token::Entering(number) => self.advance(number),
+            Token::Client(index) => self.serve(index, buffer),
+            Token::Backlog(index) => self.clients[index].flush(),
+        }
+    }
+
+    fn wait(&self) -> Vec<Token> {
         let mut set = PollSet::new();
         set.add(self.signals.as_fd(), Interest::Read, Token::Child);
         set.add(self.listener.as_fd(), Interest::Read, Token::Listener);
-        // A client that does not keep up holds the program back: its output is never cut.
-        if !self.clients.iter().any(Client::is_behind) {
-            for (index, output) in outputs.iter().enumerate() {
-                if let Some(source) = output.source() {
-                    set.add(source, Interest::Read, Token::Output(index));
+        if let Some(alarm) = &self.alarm {
+            set.add(alarm.as_fd(), Interest::Read, Token::Alarm);
+        }
+        self.add_streams(&mut set, Target::Program, &self.stdio);
+        for exec in &self.execs {
+            // Its client hears of the start before it hears of output.
+            match exec.entering() {
+                Some(entering) => {
+                    let token = Token::Entering(exec.number);
+                    set.add(entering.source(), Interest::Read, token);
                 }
+                None => self.add_streams(&mut set, Target::Exec(exec.number), &exec.stdio),
             }
         }
-        if let Some(target) = self.input.pending() {
-            set.add(target, Interest::Write, Token::Input);
-        }
-        let reading = if self.input.is_full() {
-            Interest::Hangup
-        } else {
-            Interest::Read
-        };
         for (index, client) in self.clients.iter().enumerate() {
+            let full = self
+                .streams_of(client.target)
+                .is_some_and(|stdio| stdio.input.is_full());
+            let reading = if full {
+                Interest::Hangup
+            } else {
+                Interest::Read
+            };
             set.add(client.as_fd(), reading, Token::Client(index));
             if client.is_behind() {
                 set.add(client.as_fd(), Interest::Write, Token::Backlog(index));
@@ -81,20 +118,61 @@ impl Monitor {
         set.wait(None).unwrap_or_default()
     }
 
-    /// Reaps all that has ended: init, whose code it gives, and orphans of the roles around it.
-    fn reap(&mut self) -> Option<i32> {
+    fn add_streams<'a>(&'a self, set: &mut PollSet<'a, Token>, target: Target, stdio: &'a Stdio) {
+        let behind = |client: &Client| client.target == target && client.is_behind();
+        // A client that does not keep up holds the program back: its output is never cut.
+        if !self.clients.iter().any(behind) {
+            for (index, output) in stdio.outputs.iter().enumerate() {
+                if let Some(source) = output.source() {
+                    set.add(source, Interest::Read, Token::Output(target, index));
+                }
+            }
+        }
+        if let Some(pending) = stdio.input.pending() {
+            set.add(pending, Interest::Write, Token::Input(target));
+        }
+    }
+
+    fn streams_of(&self, target: Target) -> Option<&Stdio> {
+        match target {
+            Target::Program => Some(&self.stdio),
+            Target::Exec(number) => self
+                .execs
+                .iter()
+                .find(|exec| exec.number == number)
+                .map(|exec| &exec.stdio),
+        }
+    }
+
+    pub(super) fn stdio_of(&mut self, target: Target) -> Option<&mut Stdio> {
+        match target {
+            Target::Program => Some(&mut self.stdio),
+            Target::Exec(number) => self
+                .execs
+                .iter_mut()
+                .find(|exec| exec.number == number)
+                .map(|exec| &mut exec.stdio),
+        }
+    }
+
+    /// Reaps all that has ended: init, executed programs, and orphans of the roles around them.
+    fn reap(&mut self) {
         while let Ok(Some(_)) = self.signals.next() {}
-        let mut code = None;
+        // What was said before an end counts, and the pid of a clone is among it.
+        let numbers: Vec<u64> = self.execs.iter().map(|exec| exec.number).collect();
+        numbers.into_iter().for_each(|number| self.advance(number));
         while let Some((pid, ended)) = pidfd::reap_any() {
             if pid == self.init.pid {
-                code = Some(ended);
-            } else if self.daemon == Some(pid) && code.is_none_or(|code| code == FAULT) {
+                self.code = Some(ended);
+            } else if self.daemon == Some(pid) && self.code.is_none_or(|code| code == FAULT) {
                 // Nothing in the container can be opened any more; it may have died of that already.
                 self.failure = Some("fuse-overlayfs ended, and the root filesystem with it");
                 let _ = pidfd::kill_hard(self.init.pidfd.as_fd());
             }
+            for exec in &mut self.execs {
+                exec.reaped(pid, ended);
+            }
         }
-        code
     }
 
     fn accept(&mut self) {
@@ -104,71 +182,125 @@ impl Monitor {
     }
 
     /// Copies one read's worth to the log and the clients; `false` when there is no more for now.
-    fn copy_output(&mut self, output: &mut Output, buffer: &mut [u8]) -> bool {
-        let Read::Bytes(length) = output.read(&mut buffer[..CHUNK]) else {
+    fn copy_output(&mut self, target: Target, index: usize, buffer: &mut [u8]) -> bool {
+        let Some(stdio) = self.stdio_of(target) else {
+            return false;
+        };
+        let Some((stream, length)) = read(&mut stdio.outputs[index], buffer) else {
             return false;
         };
         let bytes = &buffer[..length];
-        // A full disk must not stop the program; what could not be logged is lost from the log alone.
-        let _ = self.log.take(output.stream, bytes);
+        match (target, &mut self.checks) {
+            // A full disk must not stop the program; what could not be logged is lost from the log alone.
+            (Target::Program, _) => drop(self.log.take(stream, bytes)),
+            (Target::Exec(number), Some(checks)) => checks.take_output(number, bytes),
+            (Target::Exec(_), None) => {}
+        }
         for client in &mut self.clients {
-            client.output(output.stream, bytes);
+            if client.target == target {
+                client.output(stream, bytes);
+            }
         }
         true
     }
 
-    fn serve(&mut self, index: usize, buffer: &mut [u8]) {
-        let client = &mut self.clients[index];
-        let length = match client.receive(buffer) {
-            Ok(socket::Received::Message(length, _)) => length,
-            Ok(socket::Received::Empty) => return,
-            Ok(socket::Received::Closed) | Err(_) => return client.give_up(),
+    /// Goes on with the setup of an executed program.
+    fn advance(&mut self, number: u64) {
+        let Some(exec) = self.execs.iter_mut().find(|exec| exec.number == number) else {
+            return;
         };
-        match parse_request(&buffer[..length]) {
-            FromClient::Input(bytes) if client.attach.stdin => self.input.push(bytes),
-            FromClient::InputEnd if client.attach.stdin => {
-                if self.terminal.is_none() {
-                    self.input.end();
-                }
+        let reply = match exec.advance() {
+            Change::Nothing => return,
+            Change::Started => Reply::Started,
+            Change::Failed(failure) => {
+                self.execs.retain(|exec| exec.number != number);
+                self.end_check(number, -1, &failure.to_string());
+                Reply::Failed(failure)
             }
-            FromClient::Request(request) => self.answer(index, &request),
-            FromClient::Input(_) | FromClient::InputEnd => {
-                client.reply(&Reply::Refused("stdin is not attached".into()))
+        };
+        self.tell(Target::Exec(number), &reply);
+    }
+
+    fn tell(&mut self, target: Target, reply: &Reply) {
+        for client in &mut self.clients {
+            if client.target == target {
+                client.reply(reply);
             }
-            FromClient::Unknown => client.reply(&Reply::Version(VERSION)),
         }
     }
 
-    fn answer(&mut self, index: usize, request: &Request) {
-        let done = match request {
-            Request::Attach(attach) => {
-                self.clients[index].attach = *attach;
-                self.clients[index].waits = true;
-                Ok(())
+    /// The executed programs that have ended: what their pipes hold, then their codes.
+    fn end_execs(&mut self, buffer: &mut [u8]) {
+        let mut at = 0;
+        while at < self.execs.len() {
+            let exec = &self.execs[at];
+            let number = exec.number;
+            if let Some(failure) = exec.died() {
+                tracing::debug!(id = exec.id, "an executed program died in its setup");
+                self.end_check(number, -1, &failure.to_string());
+                self.tell(Target::Exec(number), &Reply::Failed(failure));
+            } else if let Some(code) = exec.code() {
+                self.end_exec(at, code, buffer);
+            } else {
+                at += 1;
+                continue;
             }
-            Request::Wait => {
-                self.clients[index].waits = true;
-                return;
-            }
-            Request::Signal(number) => self.signal(*number),
-            Request::Resize { rows, columns } => match &self.terminal {
-                Some(terminal) => terminal::set_size(terminal.as_fd(), (*rows, *columns)),
-                None => Ok(()),
-            },
-        };
-        let reply = match done {
-            Ok(()) => Reply::Done,
-            Err(error) => Reply::Refused(error.to_string()),
-        };
-        self.clients[index].reply(&reply);
+            self.execs.remove(at);
+        }
     }
 
-    fn signal(&self, number: i32) -> io::Result<()> {
-        if number == libc::SIGKILL
-            && let Some(cgroup) = &self.orders.launch.cgroup
+    fn end_exec(&mut self, at: usize, code: i32, buffer: &mut [u8]) {
+        let exec = &self.execs[at];
+        let (id, target) = (exec.id.clone(), Target::Exec(exec.number));
+        tracing::debug!(id, code, "an executed program ended");
+        for index in 0..exec.stdio.outputs.len() {
+            while self.copy_output(target, index, buffer) {}
+        }
+        self.end_check(self.execs[at].number, code, "");
+        // A check of the health has none: it is told of by what follows from it.
+        if !id.is_empty() {
+            self.emit(
+                "exec_die",
+                &[("execID", id), ("exitCode", code.to_string())],
+            );
+        }
+        let clients = self.clients.iter_mut();
+        clients
+            .filter(|client| client.target == target)
+            .for_each(|client| client.end(code));
+    }
+
+    /// Clients that have left: the input that only they could give ends with them.
+    fn drop_gone(&mut self) {
+        let mut at = 0;
+        while at < self.clients.len() {
+            if !self.clients[at].is_gone() {
+                at += 1;
+                continue;
+            }
+            let client = self.clients.remove(at);
+            if client.attach.stdin {
+                self.end_input(client.target);
+            }
+        }
+    }
+
+    /// Docker's rule: the program's own input ends with the client that began it, if that one was attached to it.
+    pub(super) fn end_input(&mut self, target: Target) {
+        let keeps = target == Target::Program && !self.orders.attach.stdin;
+        if let Some(stdio) = self.stdio_of(target)
+            && stdio.terminal.is_none()
+            && !keeps
         {
-            cgroup::kill(cgroup);
+            stdio.input.end();
         }
-        pidfd::kill(self.init.pidfd.as_fd(), number)
+    }
+}
+
+/// The stream and how much of it is in the buffer now.
+fn read(output: &mut Output, buffer: &mut [u8]) -> Option<(Stream, usize)> {
+    match output.read(&mut buffer[..CHUNK]) {
+        Read::Bytes(length) => Some((output.stream, length)),
+        Read::Nothing | Read::End => None,
     }
 }

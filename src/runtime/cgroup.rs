@@ -1,10 +1,14 @@
 //! The container's cgroup: a child of the one the command runs in, where that is delegated to the user (cgroups(7)).
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read, Seek};
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, StatFs};
+
+use crate::sys::poll::{Interest, PollSet};
 
 /// statfs(2)
 const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
@@ -61,6 +65,34 @@ pub fn create(directory: &Path) -> io::Result<()> {
 pub fn kill(directory: &Path) {
     // An older kernel has no such file; the caller ends the processes by other means too.
     let _ = fs::write(directory.join("cgroup.kill"), "1");
+}
+
+/// How long the kernel may take to stop every task: one that waits for a disk has to come back first.
+const FREEZE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Freezes everything in the cgroup, or lets it go on (`cgroup.freeze`, Linux 5.2). All of it or nothing: where a task cannot
+/// be stopped in time, none stays so.
+pub fn freeze(directory: &Path, on: bool) -> io::Result<()> {
+    let write = |on: bool| fs::write(directory.join("cgroup.freeze"), if on { "1" } else { "0" });
+    write(on)?;
+    let mut events = File::open(directory.join("cgroup.events"))?;
+    let deadline = Instant::now() + FREEZE_TIMEOUT;
+    loop {
+        let mut text = String::new();
+        events.rewind()?;
+        events.read_to_string(&mut text)?;
+        if text.lines().any(|line| line == "frozen 1") == on {
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            let _ = write(!on);
+            return Err(io::Error::from(io::ErrorKind::TimedOut));
+        }
+        let mut set = PollSet::new();
+        set.add(events.as_fd(), Interest::Exceptional, ());
+        set.wait(Some(left))?;
+    }
 }
 
 /// Removes the cgroup; it may be busy for an instant after its last process ended.

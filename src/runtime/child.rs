@@ -3,7 +3,7 @@
 //! Runs in a fork of the monitor inside the new namespaces, non-dumpable, with no descriptor but those it was given.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Uid};
@@ -39,11 +39,27 @@ fn become_program(
     launch: &Launch,
     inherited: &Inherited,
 ) -> Result<std::convert::Infallible, SetupError> {
-    let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
     role::set("init");
+    begin_role(inherited, &[])?;
+    leave_keyring(launch)?;
+    expect(inherited, b'm');
+    hide()?;
+    let mut setup = Setup::new(launch, inherited.root.as_ref());
+    for step in &launch.steps {
+        setup.execute(step)?;
+    }
+    finish(launch, setup.root(), setup.terminal.as_ref(), inherited)
+}
+
+/// What every role that becomes a program does first: nothing of the monitor is left but what it was given and `more`.
+pub(super) fn begin_role(
+    inherited: &Inherited,
+    more: &[Option<&OwnedFd>],
+) -> Result<(), SetupError> {
+    let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
     signal::reset_all().map_err(failed("reset signals"))?;
     let (stdin, stdout, stderr) = match &inherited.streams {
-        Streams::Terminal => (None, None, None),
+        Streams::Terminal | Streams::Nothing => (None, None, None),
         Streams::Pipes {
             stdin,
             stdout,
@@ -60,27 +76,35 @@ fn become_program(
         stderr,
     ];
     let mut kept = keep_list(&all);
+    kept.extend(keep_list(more));
     // Closes with the exec of the stub.
     kept.extend(role::trace_fd());
     process::close_all_except(&kept).map_err(failed("close inherited descriptors"))?;
     rustix::process::umask(Mode::from_raw_mode(0o022));
-    leave_keyring(launch)?;
-    expect(inherited, b'm')?;
-    // Only now: a process that is not dumpable cannot have its maps written.
-    let hidden = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
-    hidden.map_err(|error| SetupError::step("make init undumpable", &error.into()))?;
+    Ok(())
+}
 
-    let mut setup = Setup::new(launch, inherited.root.as_ref());
-    for step in &launch.steps {
-        setup.execute(step)?;
-    }
-    let account = account(launch, &setup)?;
-    let program = program::find(launch, setup.root(), &account)?;
-    let master = setup.terminal.as_ref().map(|(master, _)| master);
+/// Only once the id map is written: a process that is not dumpable cannot have it written.
+pub(super) fn hide() -> Result<(), SetupError> {
+    let hidden = rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable);
+    hidden.map_err(|error| SetupError::step("hide the role from the container", &error.into()))
+}
+
+/// From a root that stands to the program: who it runs as, what it is, the monitor's last word, streams, privileges.
+pub(super) fn finish(
+    launch: &Launch,
+    root: BorrowedFd<'_>,
+    terminal: Option<&(OwnedFd, OwnedFd)>,
+    inherited: &Inherited,
+) -> Result<std::convert::Infallible, SetupError> {
+    let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
+    let account = account(launch, root)?;
+    let program = program::find(launch, root, &account)?;
+    let master = terminal.map(|(master, _)| master);
     let ready = socket::send(inherited.socket.as_fd(), &[b"r"], &keep_list(&[master]));
     ready.map_err(failed("report to the monitor"))?;
     let filter = receive_filter(inherited);
-    take_streams(&setup, inherited, &account)?;
+    take_streams(terminal, inherited, &account)?;
     privileges::limit_resources(launch)?;
     privileges::drop_privileges(launch, filter.as_ref(), &account)?;
     let arguments = program.arguments(launch, &account)?;
@@ -90,7 +114,7 @@ fn become_program(
 
 /// The user's session keyring may hold secrets. Users have a quota of keyrings (200); beyond it, as on kernels without keys,
 /// the filter, which refuses keyctl(2), has to do.
-fn leave_keyring(launch: &Launch) -> Result<(), SetupError> {
+pub(super) fn leave_keyring(launch: &Launch) -> Result<(), SetupError> {
     match keyring::leave_session() {
         Err(error)
             if !seccomp::confines(&launch.spec) && error.raw_os_error() != Some(libc::ENOSYS) =>
@@ -119,35 +143,35 @@ fn receive_filter(inherited: &Inherited) -> Option<Program> {
 }
 
 /// Waits for the monitor's word; anything else means that it has given up, and then nobody waits for an answer.
-fn expect(inherited: &Inherited, word: u8) -> Result<(), SetupError> {
+pub(super) fn expect(inherited: &Inherited, word: u8) {
     let mut buffer = [0; 16];
     match socket::receive(inherited.socket.as_fd(), &mut buffer) {
-        Ok(Received::Message(1, _)) if buffer[0] == word => Ok(()),
+        Ok(Received::Message(1, _)) if buffer[0] == word => {}
         _ => process::exit_now(125),
     }
 }
 
 /// Who the program runs as, by the image's own files.
-fn account(launch: &Launch, setup: &Setup<'_>) -> Result<Account, SetupError> {
+fn account(launch: &Launch, root: BorrowedFd<'_>) -> Result<Account, SetupError> {
     let wanted = launch
         .process()?
         .user()
         .username()
         .clone()
         .unwrap_or_default();
-    user::resolve(setup.root(), &wanted).map_err(|error| SetupError::User {
+    user::resolve(root, &wanted).map_err(|error| SetupError::User {
         message: error.to_string(),
     })
 }
 
 /// They are given to the program's user, as docker does: else `/dev/stdout` can't be opened by it.
 fn take_streams(
-    setup: &Setup<'_>,
+    terminal: Option<&(OwnedFd, OwnedFd)>,
     inherited: &Inherited,
     account: &Account,
 ) -> Result<(), SetupError> {
     let failed = |error: io::Error| SetupError::step("install the standard streams", &error);
-    match (&inherited.streams, &setup.terminal) {
+    match (&inherited.streams, terminal) {
         (
             Streams::Pipes {
                 stdin,
@@ -171,6 +195,10 @@ fn take_streams(
                 process::install_fd(slave.as_fd(), target).map_err(failed)?;
             }
             terminal::take_control(slave.as_fd()).map_err(failed)?;
+        }
+        // Those of the monitor, which are /dev/null.
+        (Streams::Nothing, _) => {
+            rustix::process::setsid().map_err(|error| failed(error.into()))?;
         }
         (Streams::Terminal, None) => {
             return Err(failed(io::Error::other("no terminal was opened")));

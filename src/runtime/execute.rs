@@ -53,6 +53,7 @@ impl Launch {
 /// What the program gets as descriptors 0 to 2. With a terminal they come from the container's own devpts.
 pub enum Streams {
     Terminal,
+    Nothing,
     Pipes {
         stdin: Option<OwnedFd>,
         stdout: OwnedFd,
@@ -234,12 +235,12 @@ impl Init {
     }
 }
 
-fn decode(error: &[u8]) -> SetupError {
+pub(super) fn decode(error: &[u8]) -> SetupError {
     serde_json::from_slice(error).unwrap_or(SetupError::Ended { code: -1 })
 }
 
 /// The words for what the stub's execve said. A missing file that was found before is a missing interpreter.
-fn execve_error(program: &str, errno: i32) -> SetupError {
+pub(super) fn execve_error(program: &str, errno: i32) -> SetupError {
     let program = program.to_owned();
     let message = io::Error::from_raw_os_error(errno);
     match errno {
@@ -289,7 +290,7 @@ fn write_maps(host_pid: i32, users: &IdMap, groups: &IdMap) -> Result<(), SetupE
 }
 
 /// A sealed copy in memory: neither the binary on disk nor its pages can be reached through `/proc/PID/exe`.
-fn stub_program() -> io::Result<OwnedFd> {
+pub(super) fn stub_program() -> io::Result<OwnedFd> {
     use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
     let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
     let memory = memfd_create("stub", flags)?;
@@ -304,7 +305,7 @@ fn stub_program() -> io::Result<OwnedFd> {
     Ok(memory)
 }
 
-fn open_directory(path: &Path) -> io::Result<OwnedFd> {
+pub(super) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     let flags =
         rustix::fs::OFlags::PATH | rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::CLOEXEC;
     rustix::fs::open(path, flags, rustix::fs::Mode::empty()).map_err(io::Error::from)

@@ -7,6 +7,7 @@ mod child;
 pub mod defaults;
 pub mod doctor;
 pub mod embedded;
+pub mod enter;
 pub mod execute;
 pub mod freeze;
 pub mod fuse;

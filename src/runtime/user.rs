@@ -1,5 +1,6 @@
 //! Who the program runs as: `user[:group]` looked up in the image's own passwd and group files, as docker does.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::BorrowedFd;
@@ -10,6 +11,9 @@ use crate::sys::fs::{Links, open_in_root};
 
 /// Larger account files are refused: they come from the image, and an honest one is a few kilobytes (CVE-2026-47262).
 const ACCOUNT_FILE_MAX: u64 = 4 << 20;
+
+/// Longer names than this (useradd's own limit) are shown as numbers.
+const NAME_MAX: usize = 32;
 
 /// Ids as the kernel takes them, and the home directory that belongs to them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +46,34 @@ pub fn resolve(root: BorrowedFd<'_>, wanted: &str) -> Result<Account, UserError>
     let passwd = read_account_file(root, "/etc/passwd")?;
     let group = read_account_file(root, "/etc/group")?;
     resolve_in(&passwd, &group, wanted)
+}
+
+/// What the account files of an image call its ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct AccountNames {
+    pub users: BTreeMap<u32, String>,
+    pub groups: BTreeMap<u32, String>,
+}
+
+/// All names below `root`, of an id that has several the first. A file that cannot be read has none.
+pub fn names(root: BorrowedFd<'_>) -> AccountNames {
+    let passwd = read_account_file(root, "/etc/passwd").unwrap_or_default();
+    let group = read_account_file(root, "/etc/group").unwrap_or_default();
+    let mut names = AccountNames::default();
+    for entry in passwd.lines().filter_map(PasswdEntry::parse) {
+        add_name(&mut names.users, entry.uid, entry.name);
+    }
+    for entry in group.lines().filter_map(GroupEntry::parse) {
+        add_name(&mut names.groups, entry.gid, entry.name);
+    }
+    names
+}
+
+/// Names are an image's own words: one that could move a cursor is none.
+fn add_name(names: &mut BTreeMap<u32, String>, id: u32, name: &str) {
+    if name.len() <= NAME_MAX && !name.contains(char::is_control) {
+        names.entry(id).or_insert_with(|| name.to_owned());
+    }
 }
 
 /// Opened without blocking, so that a FIFO cannot hold us, and read only if it is a regular file of bounded size.

@@ -66,6 +66,11 @@ pub fn try_hold_alone(fd: impl AsFd) -> io::Result<bool> {
     flock(fd, Mode::Exclusive, false)
 }
 
+/// The same beside others that share it.
+pub fn try_share(fd: impl AsFd) -> io::Result<bool> {
+    flock(fd, Mode::Shared, false)
+}
+
 fn flock(fd: impl AsFd, mode: Mode, wait: bool) -> io::Result<bool> {
     let operation = match (mode, wait) {
         (Mode::Shared, true) => FlockOperation::LockShared,

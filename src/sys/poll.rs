@@ -11,6 +11,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 pub enum Interest {
     Read,
     Write,
+    /// A file of the kernel has changed (`POLLPRI`).
+    Exceptional,
     /// Neither: only that the peer has gone.
     Hangup,
 }
@@ -33,6 +35,7 @@ impl<'fd, Token: Copy> PollSet<'fd, Token> {
         let flags = match interest {
             Interest::Read => PollFlags::IN,
             Interest::Write => PollFlags::OUT,
+            Interest::Exceptional => PollFlags::PRI,
             Interest::Hangup => PollFlags::empty(),
         };
         self.fds.push(PollFd::from_borrowed_fd(fd, flags));

@@ -34,14 +34,18 @@ pub fn fork() -> io::Result<Forked> {
 }
 
 /// clone3(2) in the manner of fork, with namespace `flags` (CLONE_NEW*) and, where given, straight into a cgroup2 directory.
-/// `None` in the child.
+/// With CLONE_PARENT the child is the caller's sibling: its parent reaps it. `None` in the child.
 pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Option<Cloned>> {
     refuse_threads()?;
     let mut pidfd: RawFd = -1;
     let mut args = CloneArgs {
         flags: flags | libc::CLONE_PIDFD as u64,
         pidfd: std::ptr::from_mut(&mut pidfd) as u64,
-        exit_signal: libc::SIGCHLD as u64,
+        // A sibling takes over the caller's own; the kernel refuses to be told another.
+        exit_signal: match flags & libc::CLONE_PARENT as u64 {
+            0 => libc::SIGCHLD as u64,
+            _ => 0,
+        },
         ..CloneArgs::default()
     };
     if let Some(cgroup) = cgroup {
@@ -236,7 +240,7 @@ fn pointers(strings: &[std::ffi::CString]) -> Vec<*const libc::c_char> {
 }
 
 /// A process as the host's procfs names it: pid and start time (clock ticks since boot) together never repeat.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ProcessName {
     pub pid: i32,
     pub start: u64,

@@ -261,6 +261,14 @@ impl Background {
         }
     }
 
+    /// Whether it has written a text by now; does not wait for it.
+    pub fn has_written(&mut self, part: &str) -> bool {
+        while let Ok(piece) = self.output.try_recv() {
+            self.take(piece);
+        }
+        self.has(part)
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().expect("it is a child").is_none()
     }

@@ -1,11 +1,15 @@
 //! A container as docker's `inspect` shows it: the same keys, in the same order.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use crate::cli::status;
-use crate::container::{ContainerConfig, HostConfig, MountConfig, Status};
+use crate::container::{
+    ContainerConfig, Health, HealthCheck, HealthResult, HostConfig, MountConfig, RestartPolicy,
+    Settings, Status,
+};
 use crate::engine::ContainerSummary;
 use crate::net::ports::PortSpec;
 
@@ -35,17 +39,17 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
         "HostsPath": file("hosts"),
         "LogPath": container.record.log().to_string_lossy(),
         "Name": format!("/{}", container.name),
-        "RestartCount": 0,
+        "RestartCount": container.record.last_run().map_or(0, |run| run.restarts),
         "Driver": driver(container),
         "Platform": "linux",
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": null,
-        "HostConfig": host_config(config),
+        "HostConfig": host_config(config, &container.settings),
         "GraphDriver": graph_driver(container, place),
         "Mounts": config.host.mounts.iter().map(mount_point).collect::<Vec<_>>(),
-        "Config": program(config),
+        "Config": program(config, &container.settings),
         "NetworkSettings": network(container),
     });
     if let (Some(size), Some(map)) = (container.size, document.as_object_mut()) {
@@ -61,7 +65,16 @@ fn state(container: &ContainerSummary) -> Value {
     let begun = last.map_or_else(|| NEVER.to_owned(), |run| run.started);
     let (pid, code, error, started, finished) = match status {
         Status::Created => (0, 0, "", NEVER, NEVER),
-        Status::Running(run) => (run.init, 0, "", run.started.as_str(), NEVER),
+        Status::Running(run) | Status::Paused(run) => {
+            (run.init, 0, "", run.started.as_str(), NEVER)
+        }
+        Status::Restarting(run, exit) => (
+            0,
+            exit.code,
+            exit.error.as_str(),
+            run.started.as_str(),
+            exit.finished.as_str(),
+        ),
         Status::Exited(exit) => (
             0,
             exit.code,
@@ -77,11 +90,11 @@ fn state(container: &ContainerSummary) -> Value {
             NEVER,
         ),
     };
-    json!({
+    let mut state = json!({
         "Status": status::state(status),
         "Running": status.is_running(),
-        "Paused": false,
-        "Restarting": false,
+        "Paused": matches!(status, Status::Paused(_)),
+        "Restarting": matches!(status, Status::Restarting(..)),
         "OOMKilled": false,
         "Dead": false,
         "Pid": pid,
@@ -89,10 +102,51 @@ fn state(container: &ContainerSummary) -> Value {
         "Error": error,
         "StartedAt": started,
         "FinishedAt": finished,
+    });
+    if let (Some(health), Some(map)) = (&container.health, state.as_object_mut()) {
+        map.insert("Health".to_owned(), self::health(health));
+    }
+    state
+}
+
+fn health(health: &Health) -> Value {
+    let result = |one: &HealthResult| {
+        json!({
+            "Start": one.start,
+            "End": one.end,
+            "ExitCode": one.code,
+            "Output": one.output,
+        })
+    };
+    json!({
+        "Status": health.status.name(),
+        "FailingStreak": health.failing_streak,
+        "Log": health.results.iter().map(result).collect::<Vec<_>>(),
     })
 }
 
-fn host_config(config: &ContainerConfig) -> Value {
+/// As docker writes it, in nanoseconds.
+fn health_check(check: &HealthCheck) -> Value {
+    let nanoseconds = |time: Option<Duration>| time.map_or(0, |time| time.as_nanos() as u64);
+    json!({
+        "Test": check.test,
+        "Interval": nanoseconds(check.interval),
+        "Timeout": nanoseconds(check.timeout),
+        "StartPeriod": nanoseconds(check.start_period),
+        "StartInterval": nanoseconds(check.start_interval),
+        "Retries": check.retries.unwrap_or(0),
+    })
+}
+
+fn restart_policy(policy: RestartPolicy) -> Value {
+    let most = match policy {
+        RestartPolicy::OnFailure { most } => most,
+        _ => 0,
+    };
+    json!({"Name": policy.name(), "MaximumRetryCount": most})
+}
+
+fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
     let host = &config.host;
     let binds: Vec<String> = host
         .mounts
@@ -118,7 +172,7 @@ fn host_config(config: &ContainerConfig) -> Value {
         "LogConfig": {"Type": "json-file", "Config": {}},
         "NetworkMode": host.network,
         "PortBindings": bindings(host),
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": restart_policy(settings.restart),
         "AutoRemove": host.auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": null,
@@ -236,13 +290,13 @@ fn graph_driver(container: &ContainerSummary, place: &Place<'_>) -> Value {
     })
 }
 
-fn program(config: &ContainerConfig) -> Value {
+fn program(config: &ContainerConfig, settings: &Settings) -> Value {
     let process = &config.process;
     let attached = |stream: &str| process.attached.iter().any(|known| known == stream);
     let set = |list: &[String]| -> Map<String, Value> {
         list.iter().map(|key| (key.clone(), json!({}))).collect()
     };
-    json!({
+    let mut program = json!({
         "Hostname": config.hostname,
         "Domainname": "",
         "User": process.user,
@@ -263,7 +317,11 @@ fn program(config: &ContainerConfig) -> Value {
         "Labels": config.labels,
         "StopSignal": process.stop_signal,
         "StopTimeout": process.stop_timeout,
-    })
+    });
+    if let (Some(check), Some(map)) = (&settings.health, program.as_object_mut()) {
+        map.insert("Healthcheck".to_owned(), health_check(check));
+    }
+    program
 }
 
 /// What was asked for: `{"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}`.

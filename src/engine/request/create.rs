@@ -14,6 +14,7 @@ use super::security::SecurityOption;
 use super::signal::Signal;
 use super::ulimit::Ulimit;
 use crate::config::DetachKeys;
+use crate::container::{HealthCheck, RestartPolicy};
 
 /// When `create` and `run` ask the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +167,10 @@ pub struct CreateRequest {
     pub tty: bool,
     /// Keep the standard input open.
     pub interactive: bool,
+    /// Over what the image says.
+    pub health: Option<HealthCheck>,
+    /// Never with `auto_remove`.
+    pub restart: RestartPolicy,
     /// Remove it when it ends (`--rm`).
     pub auto_remove: bool,
     /// `-a`: only these streams; None: all that make sense.

@@ -1,8 +1,11 @@
-//! `--filter` of `ps` and `images`, typed. Different keys must all hold; of one key's values any (of labels: all).
+//! `--filter` of `ps`, `images` and `container prune`, typed. Different keys must all hold; of one key's values any (of labels: all).
+
+use std::collections::BTreeMap;
 
 use regex::Regex;
 
 use super::label::Label;
+use super::time::Moment;
 
 /// What a container is doing, as `ps` counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +49,16 @@ pub struct LabelFilter {
     pub value: Option<String>,
 }
 
+/// Which of the containers that do not run `container prune` removes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PruneFilters {
+    /// Made before.
+    pub until: Option<Moment>,
+    pub labels: Vec<LabelFilter>,
+    /// `label!=`: none of these.
+    pub without_labels: Vec<LabelFilter>,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageFilters {
     pub dangling: Option<bool>,
@@ -70,13 +83,13 @@ pub enum FilterError {
     },
 }
 
-fn split(text: &str) -> Result<(String, &str), FilterError> {
+pub(super) fn split(text: &str) -> Result<(String, &str), FilterError> {
     let (key, value) = text.split_once('=').ok_or(FilterError::Form)?;
     Ok((key.trim().to_ascii_lowercase(), value.trim()))
 }
 
 impl LabelFilter {
-    fn parse(text: &str) -> LabelFilter {
+    pub(super) fn parse(text: &str) -> LabelFilter {
         match text.split_once('=') {
             Some((key, value)) => LabelFilter {
                 key: key.to_owned(),
@@ -161,6 +174,44 @@ impl PsFilters {
     }
 }
 
+impl PruneFilters {
+    /// Adds one `key=value`; a duration is counted back from `now`.
+    pub fn add(&mut self, text: &str, now: jiff::Timestamp) -> Result<(), FilterError> {
+        let (key, value) = split(text)?;
+        match key.as_str() {
+            "until" => {
+                let moment = Moment::parse("until", value, now);
+                self.until = Some(moment.map_err(|_| FilterError::Value {
+                    key,
+                    value: value.to_owned(),
+                    expected: "a duration (10m), a date (2024-01-31T15:04:05) or a Unix time",
+                })?);
+            }
+            "label" => self.labels.push(LabelFilter::parse(value)),
+            "label!" => self.without_labels.push(LabelFilter::parse(value)),
+            _ => return Err(FilterError::Key { key }),
+        }
+        Ok(())
+    }
+
+    /// Whether something made then, with these labels, is to go.
+    pub fn matches(
+        &self,
+        created: Option<jiff::Timestamp>,
+        labels: &BTreeMap<String, String>,
+    ) -> bool {
+        let has = |wanted: &LabelFilter| {
+            labels
+                .get(&wanted.key)
+                .is_some_and(|value| wanted.value.as_ref().is_none_or(|wanted| wanted == value))
+        };
+        self.until
+            .is_none_or(|until| created.is_some_and(|created| created < until.0))
+            && self.labels.iter().all(has)
+            && !self.without_labels.iter().any(has)
+    }
+}
+
 impl ImageFilters {
     pub fn add(&mut self, text: &str) -> Result<(), FilterError> {
         let (key, value) = split(text)?;
@@ -227,6 +278,28 @@ mod tests {
         assert!(filters.labels[0].matches(&label("a=b")));
         assert!(!filters.labels[0].matches(&label("a=c")));
         assert!(filters.labels[1].matches(&label("c=anything")));
+    }
+
+    #[test]
+    fn what_is_pruned_is_old_and_has_the_labels() {
+        let at = |second| jiff::Timestamp::from_second(second).unwrap();
+        let labels = BTreeMap::from([("tier".to_owned(), "front".to_owned())]);
+        let goes = |filters: &[&str]| {
+            let mut all = PruneFilters::default();
+            for text in filters {
+                all.add(text, at(1000)).unwrap();
+            }
+            all.matches(Some(at(900)), &labels)
+        };
+        assert!(goes(&[]));
+        assert!(goes(&["until=1m"]));
+        assert!(!goes(&["until=2m"]));
+        assert!(goes(&["label=tier", "label=tier=front"]));
+        assert!(!goes(&["label=tier=back"]));
+        assert!(goes(&["label!=tier=back", "label!=other"]));
+        assert!(!goes(&["label!=tier"]));
+        let refused = PruneFilters::default().add("until=soon", at(0));
+        assert!(refused.is_err());
     }
 
     #[test]

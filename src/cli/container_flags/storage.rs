@@ -1,0 +1,67 @@
+//! What the container sees of files: mounts, and how its root may be written. Never looks at a source.
+
+use std::path::{Path, PathBuf};
+
+use super::value;
+use crate::cli::error::CliError;
+use crate::engine::request::{CreateRequest, Mount, Size, duplicate_target};
+
+#[derive(clap::Args, Debug)]
+pub struct StorageFlags {
+    /// Bind a directory or file (SOURCE:TARGET[:OPTIONS])
+    #[arg(short, long, value_name = "VOLUME")]
+    volume: Vec<String>,
+    /// Attach a mount (type=bind|tmpfs,source=...,target=...)
+    #[arg(long, value_name = "MOUNT")]
+    mount: Vec<String>,
+    /// Mount a tmpfs (TARGET[:OPTIONS])
+    #[arg(long, value_name = "TMPFS")]
+    tmpfs: Vec<String>,
+    /// Make the container's root filesystem read-only
+    #[arg(long)]
+    read_only: bool,
+    /// Size of /dev/shm
+    #[arg(long, value_name = "BYTES")]
+    shm_size: Option<String>,
+}
+
+impl StorageFlags {
+    pub fn apply(self, request: &mut CreateRequest) -> Result<(), CliError> {
+        let directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
+        request.mounts = mounts(&self.volume, &self.mount, &self.tmpfs, &directory)?;
+        request.read_only = self.read_only;
+        request.shm_size = shm_size(self.shm_size.as_deref())?;
+        Ok(())
+    }
+}
+
+fn mounts(
+    volumes: &[String],
+    long: &[String],
+    tmpfs: &[String],
+    directory: &Path,
+) -> Result<Vec<Mount>, CliError> {
+    let mut mounts = Vec::new();
+    for text in volumes {
+        let mount = Mount::from_volume_flag(text, directory);
+        mounts.push(mount.map_err(|error| CliError::usage(error.to_string()))?);
+    }
+    for text in long {
+        let mount = Mount::from_mount_flag(text, directory);
+        mounts.push(mount.map_err(|error| CliError::argument("--mount", text, &error))?);
+    }
+    for text in tmpfs {
+        let mount = Mount::from_tmpfs_flag(text);
+        mounts.push(mount.map_err(|error| CliError::argument("--tmpfs", text, &error))?);
+    }
+    duplicate_target(&mounts).map_err(|error| CliError::usage(error.to_string()))?;
+    Ok(mounts)
+}
+
+fn shm_size(text: Option<&str>) -> Result<Option<u64>, CliError> {
+    let size = text
+        .map(|text| value::<Size>("--shm-size", text))
+        .transpose()?;
+    // docker takes 0 for its own default
+    Ok(size.map(|size| size.0).filter(|bytes| *bytes > 0))
+}

@@ -1,0 +1,45 @@
+//! `container prune`.
+
+use super::Invocation;
+use super::error::{CliError, Kind};
+use super::units;
+use crate::engine::request::PruneFilters;
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Remove only what fits: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE]
+    #[arg(long, value_name = "FILTER")]
+    filter: Vec<String>,
+    /// Do not ask
+    #[arg(short, long)]
+    force: bool,
+}
+
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let mut filters = PruneFilters::default();
+    let now = jiff::Timestamp::now();
+    for text in &args.filter {
+        let added = filters.add(text, now);
+        added.map_err(|error| CliError::argument("--filter", text, &error))?;
+    }
+    let engine = invocation.engine()?;
+    let warning = "WARNING! This will remove all stopped containers.";
+    if !args.force && !invocation.confirmed(warning)? {
+        invocation.ui.note("container prune has been cancelled");
+        return Ok(0);
+    }
+    let pruned = engine.prune_containers(&filters);
+    let pruned = pruned.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    if !pruned.ids.is_empty() {
+        invocation.ui.line("Deleted Containers:")?;
+        for id in &pruned.ids {
+            invocation.ui.line(id.as_str())?;
+        }
+        invocation.ui.line("")?;
+    }
+    let size = units::size(pruned.reclaimed);
+    invocation
+        .ui
+        .line(&format!("Total reclaimed space: {size}"))?;
+    Ok(0)
+}

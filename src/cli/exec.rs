@@ -1,0 +1,120 @@
+//! `exec`.
+
+use std::io::IsTerminal;
+use std::os::fd::AsFd;
+use std::path::PathBuf;
+
+use super::Invocation;
+use super::attachment::Attachment;
+use super::container_flags::{environment, value};
+use super::error::{CliError, Kind};
+use crate::engine::EngineError;
+use crate::engine::request::ExecRequest;
+use crate::monitor::Attach;
+use crate::runtime::enter::ProgramChoice;
+use crate::sys::terminal;
+
+#[derive(clap::Args, Debug)]
+#[command(override_usage = "bryo exec [OPTIONS] CONTAINER COMMAND [ARG...]")]
+pub struct Args {
+    /// Container, then the program and its arguments (everything after CONTAINER belongs to them)
+    #[arg(required = true, num_args = 2.., trailing_var_arg = true, value_names = ["CONTAINER", "COMMAND"])]
+    words: Vec<String>,
+    /// Run in the background
+    #[arg(short, long)]
+    detach: bool,
+    /// Keys that leave the program running
+    #[arg(long, value_name = "KEYS")]
+    detach_keys: Option<String>,
+    /// Set a variable (KEY=VALUE), or hand on the host's (KEY)
+    #[arg(short, long, value_name = "VARIABLE", allow_hyphen_values = true)]
+    env: Vec<String>,
+    /// Read variables from a file
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Keep standard input open
+    #[arg(short, long)]
+    interactive: bool,
+    /// Give the program all capabilities that a container can have
+    #[arg(long)]
+    privileged: bool,
+    /// Give the program a terminal
+    #[arg(short, long)]
+    tty: bool,
+    /// User and group, names or numbers (USER[:GROUP])
+    #[arg(short, long)]
+    user: Option<String>,
+    /// Working directory inside the container
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+}
+
+impl Args {
+    /// The container's name and what to execute in it.
+    fn request(&self) -> Result<(String, ExecRequest), CliError> {
+        let mut words = self.words.iter().cloned();
+        let name = words.next().unwrap_or_default();
+        let changes = environment(&self.env_file, &self.env)?;
+        // a variable that is to be handed on but is not set brings nothing in
+        let env = changes
+            .into_iter()
+            .filter_map(|one| Some(format!("{}={}", one.name, one.value?)));
+        let program = ProgramChoice {
+            args: words.collect(),
+            env: env.collect(),
+            cwd: self.workdir.clone(),
+            user: self.user.clone(),
+            terminal: self.tty,
+            privileged: self.privileged,
+        };
+        let attach = Attach {
+            stdin: self.interactive && !self.detach,
+            stdout: !self.detach,
+            stderr: !self.detach,
+        };
+        let size = terminal::size(std::io::stdout().as_fd());
+        let request = ExecRequest {
+            program,
+            attach,
+            terminal_size: size.filter(|_| self.tty && !self.detach),
+        };
+        Ok((name, request))
+    }
+}
+
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let (name, request) = args.request()?;
+    if request.attach.stdin && args.tty && !std::io::stdin().is_terminal() {
+        return Err(Attachment::no_terminal());
+    }
+    let detach_keys = args.detach_keys.as_deref();
+    let attachment = Attachment {
+        stdin: request.attach.stdin,
+        stdout: request.attach.stdout,
+        stderr: request.attach.stderr,
+        tty: args.tty,
+        // docker's exec leaves the program to itself when it is ended
+        signal_proxy: false,
+        detach_keys: detach_keys
+            .map(|keys| value("--detach-keys", keys))
+            .transpose()?,
+    };
+    let engine = invocation.engine()?;
+    let record = engine.find(&name).map_err(|error| failed(&error))?;
+    let session = engine
+        .exec(&record, &request)
+        .map_err(|error| failed(&error))?;
+    if args.detach {
+        return Ok(0);
+    }
+    attachment.follow(session, &engine.config.detach_keys)
+}
+
+/// A program that could not be executed has docker's codes for that; anything else is an ordinary failure.
+fn failed(error: &EngineError) -> CliError {
+    let kind = match error {
+        EngineError::Start(_) => Kind::Engine,
+        _ => Kind::Failed,
+    };
+    CliError::engine(kind, error)
+}

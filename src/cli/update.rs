@@ -1,0 +1,35 @@
+//! `update`.
+
+use super::Invocation;
+use super::container_flags::{HealthFlags, restart_policy};
+use super::error::CliError;
+use crate::container::SettingsChange;
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    #[arg(required = true, value_name = "CONTAINER")]
+    names: Vec<String>,
+    /// Start it again when it ends: no, on-failure[:N], always, unless-stopped
+    #[arg(long, value_name = "POLICY")]
+    restart: Option<String>,
+    #[command(flatten)]
+    health: HealthFlags,
+}
+
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let restart = args.restart.as_deref();
+    let change = SettingsChange {
+        restart: restart.map(restart_policy).transpose()?,
+        health: args.health.parse()?,
+    };
+    if change == SettingsChange::default() {
+        return Err(CliError::usage(
+            "you must provide one or more flags when using this command",
+        ));
+    }
+    let engine = invocation.engine()?;
+    invocation.each(&args.names, |name| {
+        engine.update(&engine.find(name)?, &change)?;
+        Ok(Some(name.to_owned()))
+    })
+}

@@ -1,0 +1,143 @@
+//! `restart`, `pause`, `unpause` and `update`: what a living monitor does to its container, and what is done without one.
+
+use std::time::{Duration, Instant};
+
+use super::exec::{ask, unexpected};
+use super::kill::answers;
+use super::request::{Signal, StopTimeout};
+use super::start::StartOptions;
+use super::stop::{StopPlan, Stopped};
+use super::{Engine, EngineError};
+use crate::container::{LockedRecord, Record, SettingsChange, Status};
+use crate::monitor::{Connection, Reply, Request};
+
+impl Engine {
+    /// Ends the program as `stop` does and starts it again; starts one that does not run.
+    pub fn restart(
+        &self,
+        record: &Record,
+        signal: Option<Signal>,
+        timeout: StopTimeout,
+    ) -> Result<Stopped, EngineError> {
+        let config = self.config_of(record)?;
+        let name = self.containers.name_of(record);
+        let status = record.status();
+        let how = match status.as_ref().ok().and_then(Status::live) {
+            Some(state) => {
+                let plan = StopPlan::of(&config, state, signal, timeout);
+                if !self.restart_running(record, &name, &plan)? {
+                    self.stop(record, signal, timeout)?;
+                    self.start(record, StartOptions::default())?;
+                }
+                plan.how()
+            }
+            None => {
+                self.start(record, StartOptions::default())?;
+                Stopped::Ended
+            }
+        };
+        self.emit_container(&config, &name, "restart");
+        Ok(how)
+    }
+
+    /// `false`: its monitor is of an earlier version and can't.
+    fn restart_running(
+        &self,
+        record: &Record,
+        name: &str,
+        plan: &StopPlan,
+    ) -> Result<bool, EngineError> {
+        let mut connection = self.connect(record, name)?;
+        let number = plan.signal().number();
+        match ask(&mut connection, &Request::Restart(number))? {
+            Some(Reply::Done) => {}
+            Some(Reply::Version(_)) => return Ok(false),
+            other => return Err(unexpected(name.to_owned(), other)),
+        }
+        let deadline = plan.grace().map(|grace| Instant::now() + grace);
+        if !exits_before(&mut connection, deadline)? {
+            self.send(record, name, &Request::Signal(Signal::KILL.number()))?;
+        }
+        loop {
+            match connection.reply() {
+                Ok(Some(Reply::Started)) => return Ok(true),
+                Ok(Some(Reply::Failed(failure))) => return Err(self.explain_start(failure)),
+                Ok(Some(_)) => {}
+                // Somebody else has stopped or removed it.
+                _ => {
+                    return Err(EngineError::NotRunning {
+                        name: name.to_owned(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Freezes a running container.
+    pub fn pause(&self, record: &Record) -> Result<(), EngineError> {
+        self.control(record, &Request::Pause)
+    }
+
+    pub fn unpause(&self, record: &Record) -> Result<(), EngineError> {
+        self.control(record, &Request::Unpause)
+    }
+
+    fn control(&self, record: &Record, request: &Request) -> Result<(), EngineError> {
+        let name = self.containers.name_of(record);
+        if !record.status().is_ok_and(|status| status.is_running()) {
+            return Err(EngineError::NotRunning { name });
+        }
+        self.send(record, &name, request)
+    }
+
+    /// Changes what may change of a container: through its monitor if it has one, else in its record.
+    pub fn update(&self, record: &Record, change: &SettingsChange) -> Result<(), EngineError> {
+        let config = self.config_of(record)?;
+        let name = self.containers.name_of(record);
+        if config.host.auto_remove && change.restart.is_some_and(|policy| policy.name() != "no") {
+            return Err(EngineError::RestartOfRemoved { name });
+        }
+        loop {
+            let running = record.status().is_ok_and(|status| status.is_running());
+            if running {
+                match self.send(record, &name, &Request::Update(change.clone())) {
+                    // It has ended since.
+                    Err(EngineError::NotRunning { .. }) => {}
+                    other => return other,
+                }
+            }
+            self.wait_for_last_monitor(record, &name)?;
+            let locked = LockedRecord::acquire(&record.directory);
+            let locked = locked.map_err(EngineError::system("lock the container's record"))?;
+            // Started meanwhile: its monitor is to be asked.
+            let Some(_locked) = locked else { continue };
+            let path = record.path("settings.json");
+            let mut settings = record
+                .settings()
+                .map_err(EngineError::file("read", &path))?;
+            settings.change(change);
+            let written = settings.write(&record.directory);
+            written.map_err(EngineError::file("write", &path))?;
+            self.emit_container(&config, &name, "update");
+            return Ok(());
+        }
+    }
+}
+
+/// Whether the program's end comes first.
+fn exits_before(
+    connection: &mut Connection,
+    deadline: Option<Instant>,
+) -> Result<bool, EngineError> {
+    loop {
+        let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
+        if answers(connection, left)? {
+            match connection.reply() {
+                Ok(Some(Reply::Exited(_)) | None) | Err(_) => return Ok(true),
+                Ok(Some(_)) => {}
+            }
+        } else if left.is_some_and(|left: Duration| left.is_zero()) {
+            return Ok(false);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! `container prune`, `container cleanup`: what is left of containers that do not run.
+
+use super::containers::tree_size;
+use super::request::PruneFilters;
+use super::{Engine, EngineError};
+use crate::container::{ContainerId, Event, EventKind, Record};
+
+/// What a prune removed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    pub ids: Vec<ContainerId>,
+    /// Bytes of their own layers.
+    pub reclaimed: u64,
+}
+
+impl Engine {
+    /// Removes the containers that do not run and fit. One that is started or removed meanwhile is passed over.
+    pub fn prune_containers(&self, filters: &PruneFilters) -> Result<Pruned, EngineError> {
+        let mut chosen: Vec<Record> = self.containers.all()?;
+        chosen.retain(|record| self.may_go(record, filters));
+        if chosen.is_empty() {
+            return Ok(Pruned::default());
+        }
+        // Subordinate ids may have closed their directories to the user.
+        let layers: Vec<_> = chosen.iter().map(Record::upper).collect();
+        let sizes: Vec<u64> = self.in_home("worker", || {
+            Ok(layers.iter().map(|path| tree_size(path)).collect())
+        })?;
+        let mut pruned = Pruned::default();
+        for (record, size) in chosen.into_iter().zip(sizes) {
+            match self.remove(&record, false) {
+                Ok(()) => {
+                    pruned.ids.push(record.id);
+                    pruned.reclaimed += size;
+                }
+                Err(EngineError::RemoveRunning { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.empty_trash()?;
+        let event = Event::new(EventKind::Container, "", "prune");
+        self.emit(&event.with("reclaimed", pruned.reclaimed.to_string()));
+        Ok(pruned)
+    }
+
+    fn may_go(&self, record: &Record, filters: &PruneFilters) -> bool {
+        let stopped = record.status().is_ok_and(|status| !status.is_running());
+        // One that `run` has made and not started yet is on its way.
+        stopped
+            && !self.containers.is_being_made(record)
+            && record
+                .config()
+                .is_ok_and(|config| filters.matches(config.created.parse().ok(), &config.labels))
+    }
+
+    /// Waits until nothing of the last run is left, and takes away what a killed monitor could not.
+    pub fn clean_up(&self, record: &Record) -> Result<(), EngineError> {
+        let name = self.containers.name_of(record);
+        if record.status().is_ok_and(|status| status.is_running()) {
+            return Err(EngineError::CleanUpRunning { name });
+        }
+        self.wait_for_last_monitor(record, &name)?;
+        self.forget_socket(&record.id);
+        Ok(())
+    }
+
+    /// Gives a container another name.
+    pub fn rename(&self, record: &Record, name: &str) -> Result<(), EngineError> {
+        Ok(self.containers.rename(record, &name.parse()?)?)
+    }
+}

@@ -1,0 +1,114 @@
+//! The programs that were executed in the container beside its own: begun, watched and ended by the monitor.
+
+use rustix::process::Pid;
+
+use super::protocol::{Attach, ExecOrders, StartFailure};
+use super::stdio::Stdio;
+use crate::runtime::enter::{Entering, Progress};
+use crate::runtime::execute::{Init, Launch, SetupError, Streams};
+
+/// One of them.
+pub struct Exec {
+    /// The monitor's own number for it.
+    pub number: u64,
+    pub id: String,
+    pub stdio: Stdio,
+    entering: Option<Entering>,
+    pid: Option<Pid>,
+    terminal_size: Option<(u16, u16)>,
+    code: Option<i32>,
+}
+
+/// What became of one since it was last asked.
+pub enum Change {
+    Nothing,
+    Started,
+    Failed(StartFailure),
+}
+
+impl Exec {
+    /// On its way into the container of `init`.
+    pub fn begin(
+        number: u64,
+        orders: &ExecOrders,
+        init: &Init,
+        launch: &Launch,
+    ) -> Result<Exec, StartFailure> {
+        let (streams, stdio) = if orders.program.terminal {
+            (Streams::Terminal, Stdio::nothing())
+        } else if orders.attach == Attach::default() {
+            (Streams::Nothing, Stdio::nothing())
+        } else {
+            Stdio::pipes(orders.attach.stdin).map_err(super::supervise::failure("make pipes"))?
+        };
+        let entering = Entering::begin(init, launch, &orders.program, streams);
+        Ok(Exec {
+            number,
+            id: orders.id.clone(),
+            stdio,
+            entering: Some(entering.map_err(StartFailure::Setup)?),
+            pid: None,
+            terminal_size: orders.terminal_size,
+            code: None,
+        })
+    }
+
+    /// In the monitor's own pid namespace, once it is cloned.
+    pub fn pid(&self) -> Option<Pid> {
+        self.pid
+    }
+
+    /// What it says while it is being set up.
+    pub fn entering(&self) -> Option<&Entering> {
+        self.entering.as_ref()
+    }
+
+    /// Goes on with its setup; never waits.
+    pub fn advance(&mut self) -> Change {
+        let Some(entering) = &mut self.entering else {
+            return Change::Nothing;
+        };
+        let progress = entering.advance();
+        self.pid = entering.pid;
+        match progress {
+            Progress::Pending => Change::Nothing,
+            Progress::Failed(error) => {
+                self.entering = None;
+                Change::Failed(StartFailure::Setup(error))
+            }
+            Progress::Running => {
+                let terminal = entering.terminal.take();
+                self.entering = None;
+                match terminal.map(|master| Stdio::terminal(master, self.terminal_size)) {
+                    Some(Ok(stdio)) => self.stdio = stdio,
+                    Some(Err(error)) => {
+                        let error = super::supervise::failure("prepare the terminal")(error);
+                        return Change::Failed(error);
+                    }
+                    None => {}
+                }
+                Change::Started
+            }
+        }
+    }
+
+    /// A child of the monitor has ended. What this one said before is read (`advance`) before it is asked.
+    pub fn reaped(&mut self, pid: Pid, code: i32) {
+        let helper = self.entering.as_ref().map(|entering| entering.helper);
+        // A helper that ends before it has cloned has failed, with or without a word.
+        if self.pid == Some(pid) || (helper == Some(pid) && self.pid.is_none()) {
+            self.code = Some(code);
+        }
+    }
+
+    /// The exit code, once its program has run and ended.
+    pub fn code(&self) -> Option<i32> {
+        self.code.filter(|_| self.entering.is_none())
+    }
+
+    /// It ended while it was being set up, and has said all that it will.
+    pub fn died(&self) -> Option<StartFailure> {
+        let code = self.code.filter(|_| self.entering.is_some())?;
+        Some(StartFailure::Setup(SetupError::Ended { code }))
+    }
+}

@@ -1,0 +1,207 @@
+//! How often a monitor runs its program: once, or again on request or by policy, with docker's pauses in between.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::begin::{self, Running};
+use super::protocol::{Reply, StartFailure};
+use super::stdio::Stdio;
+use super::supervise::{Monitor, failure};
+use crate::container::{ExitRecord, Record};
+use crate::runtime::cgroup;
+use crate::sys::process;
+use crate::sys::timer::{Alarm, Moment};
+
+/// Before the first start again; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// A program that has lived so long is no failing one: the pauses begin anew.
+const LONG_LIFE: Duration = Duration::from_secs(10);
+
+/// What a user wants once the program has ended; without one the policy decides.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wish {
+    #[default]
+    Nothing,
+    /// That is all.
+    End,
+    /// Once more, at once.
+    Again,
+}
+
+impl Monitor {
+    /// Until the program has ended for good; gives its last exit code, which is recorded already if it was about to be started again.
+    pub(super) fn live(&mut self) -> i32 {
+        let mut code = self.watch();
+        while let Some(pause) = self.pause_before_next(code) {
+            self.record_pause(code);
+            if !self.rest(pause) {
+                return code;
+            }
+            code = match self.start_again() {
+                Ok(()) => self.watch(),
+                Err(failure) => self.record_failure(failure),
+            };
+        }
+        code
+    }
+
+    /// None: it ends here.
+    fn pause_before_next(&mut self, code: i32) -> Option<Duration> {
+        match std::mem::take(&mut self.wish) {
+            Wish::End => return None,
+            Wish::Again => {
+                self.state.restarts = 0;
+                return Some(Duration::ZERO);
+            }
+            Wish::Nothing => {}
+        }
+        if !self.settings.restart.wants(code, self.state.restarts) {
+            return None;
+        }
+        self.pause = match self.pause {
+            _ if self.begun.elapsed() >= LONG_LIFE => FIRST_PAUSE,
+            Duration::ZERO => FIRST_PAUSE,
+            pause => (pause * 2).min(LONGEST_PAUSE),
+        };
+        self.state.restarts += 1;
+        Some(self.pause)
+    }
+
+    /// The end of one run of several is visible and known to whoever waits for it.
+    fn record_pause(&mut self, code: i32) {
+        let code = self.code_of_end(code);
+        let _ = self.log.finish();
+        let error = self.failure.take().unwrap_or_default();
+        let recorded = self.start_failed;
+        // First the state: an exit record alone would say that the container has ended.
+        self.state.restarting = true;
+        self.write_state();
+        if !recorded {
+            let exit = ExitRecord {
+                run: self.state.run,
+                code,
+                finished: Timestamp::now().to_string(),
+                error: error.to_owned(),
+            };
+            self.record_exit(&exit);
+            self.emit_die(code);
+        }
+        for client in &mut self.clients {
+            client.end(code);
+        }
+        self.stdio = Stdio::nothing();
+        self.checks = None;
+        self.kill_at = None;
+    }
+
+    /// Serves clients until it is time; `false` if a user does not want the container any more.
+    fn rest(&mut self, pause: Duration) -> bool {
+        let end = Moment::now().after(pause);
+        self.resting = true;
+        while !end.has_come() && self.wish == Wish::Nothing {
+            if self.set_alarm(end).is_err() {
+                break;
+            }
+            self.turn();
+        }
+        self.resting = false;
+        self.wish != Wish::End
+    }
+
+    pub(super) fn set_alarm(&mut self, moment: Moment) -> std::io::Result<()> {
+        if self.alarm.is_none() {
+            self.alarm = Some(Alarm::new()?);
+        }
+        self.alarm.as_mut().expect("made above").set(moment)
+    }
+
+    /// The namespaces, the network helper and the root of the last run go first.
+    fn start_again(&mut self) -> Result<(), StartFailure> {
+        self.wish = Wish::Nothing;
+        self.init.mount_namespace = None;
+        self.init.network_namespace = None;
+        if let Some(daemon) = self.daemon.take() {
+            let _ = rustix::process::kill_process(daemon, rustix::process::Signal::KILL);
+        }
+        process::end_all_others();
+        self.renew_cgroup()?;
+        self.state.run += 1;
+        self.state.restarting = false;
+        self.state.paused = false;
+        self.state.init = 0;
+        self.state.started.clear();
+        self.write_state();
+        let Running {
+            init,
+            stdio,
+            driver,
+            daemon,
+        } = begin::start(&self.orders)?;
+        self.init = init;
+        self.stdio = stdio;
+        self.daemon = daemon;
+        self.state.init = self.init.host_pid;
+        driver.name().clone_into(&mut self.state.driver);
+        self.state.started = Timestamp::now().to_string();
+        self.begun = Moment::now();
+        self.write_state();
+        self.begin_checks();
+        self.emit("start", &[]);
+        self.tell_restarters(&Reply::Started);
+        Ok(())
+    }
+
+    /// Linux compares the kill count of the cgroup it clones from with that of the one it clones into (seen on 6.18): in a
+    /// cgroup that `cgroup.kill` was written to, whatever is cloned is killed at once.
+    fn renew_cgroup(&self) -> Result<(), StartFailure> {
+        let Some(cgroup) = &self.orders.launch.cgroup else {
+            return Ok(());
+        };
+        // One that is still busy is used again.
+        let _ = cgroup::remove(cgroup);
+        cgroup::create(cgroup).map_err(failure("make the container's cgroup"))
+    }
+
+    /// A start that failed ends its run as a program would.
+    fn record_failure(&mut self, failure: StartFailure) -> i32 {
+        let code = failure.exit_code();
+        let exit = ExitRecord {
+            run: self.state.run,
+            code,
+            finished: Timestamp::now().to_string(),
+            error: failure.to_string(),
+        };
+        self.record_exit(&exit);
+        self.start_failed = true;
+        self.tell_restarters(&Reply::Failed(failure));
+        code
+    }
+
+    fn tell_restarters(&mut self, reply: &Reply) {
+        for client in &mut self.clients {
+            if std::mem::take(&mut client.restarts) {
+                client.reply(reply);
+            }
+        }
+    }
+
+    /// What the record says is not worth failing for: the lock decides whether the container runs.
+    pub(super) fn write_state(&self) {
+        if let Some(locked) = &self.locked
+            && let Err(error) = locked.write(&self.state)
+        {
+            tracing::warn!(%error, "the run state is not written");
+        }
+    }
+
+    /// Where the disk is full, the code at least fits into the state, which has its place already.
+    pub(super) fn record_exit(&mut self, exit: &ExitRecord) {
+        let durable = !self.orders.auto_remove;
+        if Record::write_exit(&self.orders.directory, exit, durable).is_err() {
+            self.state.code = Some(exit.code);
+            self.write_state();
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! What clients ask of the monitor, and what it does about it.
+
+use std::os::fd::AsFd;
+
+use super::client::Target;
+use super::exec::Exec;
+use super::life::Wish;
+use super::protocol::{Attach, ExecOrders, FromClient, Reply, Request, VERSION, parse_request};
+use super::supervise::Monitor;
+use crate::container::{RestartPolicy, SettingsChange};
+use crate::runtime::cgroup;
+use crate::sys::{pidfd, socket};
+
+impl Monitor {
+    /// One packet of one client.
+    pub(super) fn serve(&mut self, index: usize, buffer: &mut [u8]) {
+        let client = &mut self.clients[index];
+        let (length, mut fds) = match client.receive(buffer) {
+            Ok(socket::Received::Message(length, fds)) => (length, fds),
+            Ok(socket::Received::Empty) => return,
+            Ok(socket::Received::Closed) | Err(_) => return client.give_up(),
+        };
+        let target = client.target;
+        match parse_request(&buffer[..length], fds.pop()) {
+            FromClient::Input(bytes) if client.attach.stdin => {
+                if let Some(stdio) = self.stdio_of(target) {
+                    stdio.input.push(bytes);
+                }
+            }
+            FromClient::InputEnd if client.attach.stdin => self.end_input(target),
+            FromClient::Request(request) => self.answer(index, request),
+            // What is still on its way to a program that has ended.
+            FromClient::Input(_) | FromClient::InputEnd => {}
+            FromClient::Unknown => client.reply(&Reply::Version(VERSION)),
+        }
+    }
+
+    fn answer(&mut self, index: usize, request: Request) {
+        let done = match request {
+            Request::Attach(attach) => {
+                self.attach(index, Target::Program, attach);
+                self.emit("attach", &[]);
+                Ok(())
+            }
+            Request::Wait => {
+                self.clients[index].waits = true;
+                return;
+            }
+            Request::Exec(orders) => return self.exec(index, &orders),
+            Request::Signal(number) => self.signal(number),
+            Request::Stop(number) => self.stop(number),
+            Request::Restart(number) => self.restart(index, number),
+            Request::Pause => self.freeze(true),
+            Request::Unpause => self.freeze(false),
+            Request::Update(change) => self.update(&change),
+            Request::Resize { rows, columns } => self.resize(index, (rows, columns)),
+        };
+        let reply = match done {
+            Ok(()) => Reply::Done,
+            Err(refusal) => Reply::Refused(refusal),
+        };
+        self.clients[index].reply(&reply);
+    }
+
+    fn resize(&mut self, index: usize, size: (u16, u16)) -> Result<(), String> {
+        let target = self.clients[index].target;
+        let done = self.stdio_of(target).map(|stdio| stdio.resize(size));
+        let (height, width) = (size.0.to_string(), size.1.to_string());
+        if target == Target::Program && self.stdio.terminal.is_some() {
+            self.emit("resize", &[("height", height), ("width", width)]);
+        }
+        done.unwrap_or(Ok(())).map_err(|error| error.to_string())
+    }
+
+    fn attach(&mut self, index: usize, target: Target, attach: Attach) {
+        let client = &mut self.clients[index];
+        client.target = target;
+        client.attach = attach;
+        client.waits = true;
+    }
+
+    fn exec(&mut self, index: usize, orders: &ExecOrders) {
+        let refusal = if self.resting {
+            Some("container is restarting, wait until it runs")
+        } else if self.state.paused {
+            Some("container is paused, unpause it before exec")
+        } else {
+            None
+        };
+        if let Some(refusal) = refusal {
+            return self.clients[index].reply(&Reply::Refused(refusal.to_owned()));
+        }
+        self.emit_exec("exec_create", orders);
+        self.exec_number += 1;
+        let number = self.exec_number;
+        match Exec::begin(number, orders, &self.init, &self.orders.launch) {
+            Ok(exec) => {
+                self.emit_exec("exec_start", orders);
+                self.execs.push(exec);
+                self.attach(index, Target::Exec(number), orders.attach);
+            }
+            Err(failure) => self.clients[index].reply(&Reply::Failed(failure)),
+        }
+    }
+
+    pub(super) fn signal(&mut self, number: i32) -> Result<(), String> {
+        if self.resting {
+            return Err("container is restarting: no program runs now".to_owned());
+        }
+        if number == libc::SIGKILL
+            && let Some(cgroup) = &self.orders.launch.cgroup
+        {
+            cgroup::kill(cgroup);
+        }
+        pidfd::kill(self.init.pidfd.as_fd(), number).map_err(|error| error.to_string())?;
+        // What is frozen would get it only then.
+        match self.state.paused {
+            true => self.freeze(false),
+            false => Ok(()),
+        }
+    }
+
+    /// A signal that is meant to be the end.
+    fn stop(&mut self, number: i32) -> Result<(), String> {
+        self.wish = Wish::End;
+        if self.settings.restart != RestartPolicy::No && !self.settings.stopped {
+            self.settings.stopped = true;
+            self.write_settings()?;
+        }
+        match self.resting {
+            true => Ok(()),
+            false => self.signal(number),
+        }
+    }
+
+    fn restart(&mut self, index: usize, number: i32) -> Result<(), String> {
+        if self.wish == Wish::End {
+            return Err("container is being stopped".to_owned());
+        }
+        self.wish = Wish::Again;
+        let client = &mut self.clients[index];
+        client.restarts = true;
+        client.waits = !self.resting;
+        match self.resting {
+            true => Ok(()),
+            false => self.signal(number),
+        }
+    }
+
+    fn freeze(&mut self, on: bool) -> Result<(), String> {
+        if self.resting {
+            return Err("container is restarting".to_owned());
+        }
+        if self.state.paused == on {
+            let word = if on { "already" } else { "not" };
+            return Err(format!("container is {word} paused"));
+        }
+        let Some(cgroup) = &self.orders.launch.cgroup else {
+            let why = cgroup::delegated().err();
+            let why = why.map_or(String::new(), |why| format!(": {why}"));
+            return Err(format!("container has no cgroup that could be frozen{why}"));
+        };
+        let done = cgroup::freeze(cgroup, on);
+        done.map_err(|error| format!("freeze the container's cgroup: {error}"))?;
+        self.state.paused = on;
+        self.write_state();
+        self.emit(if on { "pause" } else { "unpause" }, &[]);
+        Ok(())
+    }
+
+    fn update(&mut self, change: &SettingsChange) -> Result<(), String> {
+        self.settings.change(change);
+        self.write_settings()?;
+        if change.health.is_some() && !self.resting {
+            self.renew_checks();
+        }
+        self.emit("update", &[]);
+        Ok(())
+    }
+
+    /// It was started by a user, or by what starts containers at boot.
+    pub(super) fn unmark_stopped(&mut self) {
+        if std::mem::take(&mut self.settings.stopped) {
+            // At worst it is not started again by itself.
+            let _ = self.write_settings();
+        }
+    }
+
+    fn write_settings(&self) -> Result<(), String> {
+        let written = self.settings.write(&self.orders.directory);
+        written.map_err(|error| format!("write the container's settings: {error}"))
+    }
+}

@@ -1,0 +1,39 @@
+//! What the monitor adds to the event log.
+
+use super::protocol::ExecOrders;
+use super::supervise::Monitor;
+use crate::container::{Containers, Event, EventLog, Record};
+
+impl Monitor {
+    pub(super) fn emit(&self, action: &str, attributes: &[(&str, String)]) {
+        let template = &self.orders.identity;
+        let mut event = Event::new(template.kind, template.id.clone(), action);
+        event.attributes.clone_from(&template.attributes);
+        event = event.with("name", self.present_name());
+        for (key, value) in attributes {
+            event = event.with(key, value.clone());
+        }
+        EventLog::new(&self.orders.paths).append(&event);
+    }
+
+    pub(super) fn emit_die(&self, code: i32) {
+        self.emit("die", &[("exitCode", code.to_string())]);
+    }
+
+    pub(super) fn emit_exec(&self, action: &str, orders: &ExecOrders) {
+        let words = orders.program.args.join(" ");
+        self.emit(
+            &format!("{action}: {words}"),
+            &[("execID", orders.id.clone())],
+        );
+    }
+
+    /// It may have been renamed.
+    fn present_name(&self) -> String {
+        let record = Record {
+            id: self.orders.id.clone(),
+            directory: self.orders.directory.clone(),
+        };
+        Containers::new(&self.orders.paths).name_after(&record, &self.orders.name)
+    }
+}
