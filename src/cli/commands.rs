@@ -9,10 +9,10 @@ use super::error::CliError;
 use super::secret::SecretGroup;
 use super::volume::VolumeGroup;
 use super::{
-    attach, boot, container_cleanup, container_clone, container_exists, container_prune, create,
-    doctor, events, exec, generate, images, import, info, inspect, kill, load, logs, pause, port,
-    ps, pull, rename, restart, rm, rmi, run, start, stats, stop, tag, top, unpause, update,
-    version, wait,
+    attach, boot, commit, container_cleanup, container_clone, container_exists, container_prune,
+    cp, create, diff, doctor, events, exec, export, generate, images, import, info, inspect, kill,
+    load, logs, mount, pause, port, ps, pull, rename, restart, rm, rmi, run, start, stats, stop,
+    tag, top, unpause, unshare, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -75,6 +75,8 @@ pub enum Command {
     Info(info::Args),
     /// Show versions
     Version(version::Args),
+    /// Run a command in the user namespace of all containers
+    Unshare(unshare::Args),
     /// Check the host and say what is missing and how to cure it
     Doctor(doctor::Args),
     /// Have containers started when the host has booted
@@ -169,6 +171,16 @@ pub enum ContainerVerb {
     Rm(rm::Args),
     /// Show what a container wrote
     Logs(logs::Args),
+    /// Copy files between a container and the host
+    Cp(cp::Args),
+    /// Show what a container changed in its files
+    Diff(diff::Args),
+    /// Write a container's root filesystem as a tar archive
+    Export(export::Args),
+    /// Make an image of what a container has become
+    Commit(commit::Args),
+    /// Run a command where a container's root is mounted
+    Mount(mount::Args),
     /// Wait until containers stop, then print their exit codes
     Wait(wait::Args),
     /// Show the processes of a container
@@ -300,6 +312,7 @@ impl Command {
             Command::VolumeGroup { verb } => verb.run(invocation),
             Command::SecretGroup { verb } => verb.run(invocation),
             Command::Version(args) => version::run(args, invocation),
+            Command::Unshare(args) => unshare::run(args, invocation),
             Command::Doctor(args) => doctor::run(args, invocation),
             Command::Boot { verb } => boot::run(verb, invocation),
             Command::Generate(args) => generate::run(args, invocation),
@@ -323,6 +336,11 @@ impl ContainerVerb {
             ContainerVerb::Kill(args) => kill::run(args, invocation),
             ContainerVerb::Rm(args) => rm::run(args, invocation),
             ContainerVerb::Logs(args) => logs::run(args, invocation),
+            ContainerVerb::Cp(args) => cp::run(args, invocation),
+            ContainerVerb::Diff(args) => diff::run(args, invocation),
+            ContainerVerb::Export(args) => export::run(args, invocation),
+            ContainerVerb::Commit(args) => commit::run(args, invocation),
+            ContainerVerb::Mount(args) => mount::run(args, invocation),
             ContainerVerb::Wait(args) => wait::run(args, invocation),
             ContainerVerb::Top(args) => top::run(args, invocation),
             ContainerVerb::Stats(args) => stats::run(args, invocation),

@@ -139,6 +139,14 @@ pub enum EngineError {
         "cidfile {path} exists already: make sure the other container isn't running or delete it"
     )]
     CidFileExists { path: PathBuf },
+    #[error("read the changes of container {name}: {source}")]
+    Changes { name: String, source: io::Error },
+    #[error("invalid output path: {path:?}: {reason}")]
+    Output { path: PathBuf, reason: String },
+    #[error("{failure}")]
+    Command { failure: RoleFailure, code: i32 },
+    #[error("the root of a stopped container whose layers fuse-overlayfs stacks can't be shown")]
+    FuseAtRest,
     #[error("You cannot attach to a {state}")]
     Attach { state: NotAttachable },
     #[error("container {name} is removed when it ends: it cannot have a restart policy")]
@@ -220,6 +228,7 @@ impl EngineError {
     pub fn exit_code(&self) -> i32 {
         match self {
             EngineError::Start(failure) => failure.exit_code(),
+            EngineError::Command { code, .. } => *code,
             EngineError::Interrupted { signal } => 128 + signal,
             _ => 125,
         }

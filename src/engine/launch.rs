@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder};
+use oci_spec::runtime::{Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, SpecBuilder};
 
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig};
@@ -13,7 +13,7 @@ use crate::net::route::HostRoutes;
 use crate::runtime::capability::CapabilitySet;
 use crate::runtime::cgroup::{Place, Wanted};
 use crate::runtime::execute::Launch;
-use crate::runtime::plan;
+use crate::runtime::plan::{self, BindExtras, BindMount, SetupStep};
 use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, NetworkChoice, SeccompChoice};
@@ -72,7 +72,41 @@ impl Engine {
         })
     }
 
-    fn rootfs(&self, record: &Record, config: &ContainerConfig) -> Rootfs {
+    /// What is bound below the root of a container that does not run: its binds and volumes, and its own /etc files.
+    pub(super) fn binds_at_rest(
+        &self,
+        record: &Record,
+        config: &ContainerConfig,
+    ) -> Result<Vec<BindMount>, EngineError> {
+        let (mounts, extras) = self.launch_mounts(record, config)?;
+        let binds = mounts.iter().filter(|mount| mount.kind == "bind");
+        let mut mounts: Vec<Mount> = binds.map(mount).collect();
+        // One that never ran has none of these yet.
+        if record.path(NETWORK_FILES[0]).exists() {
+            mounts.extend(network_file_mounts(record));
+        }
+        // Filling and giving away are for a start.
+        let binds = extras.into_iter().map(|extra| BindExtras {
+            fill: None,
+            chown: false,
+            ..extra
+        });
+        let extras = plan::Extras {
+            binds: binds.collect(),
+            ..plan::Extras::default()
+        };
+        let spec = SpecBuilder::default().mounts(mounts).build();
+        let spec = spec.expect("a specification has no required field");
+        let binds = plan::plan(&spec, &extras)?
+            .into_iter()
+            .filter_map(|step| match step {
+                SetupStep::Bind(bind) => Some(bind),
+                _ => None,
+            });
+        Ok(binds.collect())
+    }
+
+    pub(super) fn rootfs(&self, record: &Record, config: &ContainerConfig) -> Rootfs {
         let layers = self.paths.layers();
         let mut choice = self.storage_choice();
         // fuse-overlayfs leaves marks in the upper directory that the kernel does not know: who has begun goes on.

@@ -8,6 +8,7 @@ mod diagnose;
 mod error;
 mod events;
 mod exec;
+mod files;
 mod filter;
 pub mod images;
 mod info;
@@ -34,6 +35,7 @@ mod worker;
 
 pub use containers::{ContainerSummary, SizeOf};
 pub use error::EngineError;
+pub use files::{Committed, Copied};
 pub use info::EngineFacts;
 pub use logs::{LogEvent, LogLabel};
 pub use processes::{ContainerProcess, Identity};

@@ -2,10 +2,14 @@
 //! Never opens the store, never prints; whether an image or container exists is for the verbs to find out.
 
 mod attach;
+mod change;
+mod commit;
 mod condition;
+mod copy;
 mod create;
 mod environment;
 mod event;
+mod expand;
 mod filter;
 mod label;
 mod limits;
@@ -20,7 +24,10 @@ mod ulimit;
 mod volume;
 
 pub use attach::{AttachError, Stream};
+pub use change::{ChangeError, ConfigChange};
+pub use commit::{CommitRequest, PauseChoice};
 pub use condition::{Condition, ConditionError};
+pub use copy::{CopyEnd, CopyError, CopyRequest, CopyWay};
 pub use create::{
     CreateRequest, NetworkMode, PullPolicy, RunRequest, UnknownNetwork, UnknownPull,
     capability_name,

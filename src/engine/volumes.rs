@@ -3,7 +3,7 @@
 mod archive;
 
 use std::fs;
-use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use super::containers::tree_size;
@@ -232,7 +232,7 @@ impl VolumeFilters {
 }
 
 /// The directory as the home namespace opens it.
-fn open(path: &std::path::Path) -> Result<impl AsFd + use<>, RoleFailure> {
+fn open(path: &std::path::Path) -> Result<OwnedFd, RoleFailure> {
     let opened = fs::canonicalize(path).and_then(|path| open_directory(&path));
     opened.map_err(|error| RoleFailure {
         message: format!("open {}: {error}", path.display()),

@@ -1,10 +1,13 @@
 //! Images: references, digests, manifests, the content store, layers (tar to directory). Never opens a connection.
 
 mod archive;
+mod changes;
 mod commit;
 mod compression;
+mod derive;
 mod digest;
 mod document;
+mod extract;
 mod healthcheck;
 mod import;
 mod layer;
@@ -23,24 +26,27 @@ mod variant;
 mod verify;
 
 pub use archive::{ArchiveError, LoadOptions, Loaded, load};
+pub use changes::{ChangeKind, Changes, Layers};
 pub use compression::{Compression, CompressionError, Decompressed};
+pub use derive::{Derivation, DeriveError, derive};
 pub use digest::{Digest, DigestError};
 pub use document::{
     Document, DocumentError, MAX_DOCUMENT, descriptor_digest, diff_ids, json, media_type,
     parse_config,
 };
+pub use extract::{Destination, ExtractError, ExtractOptions, There, extract};
 pub use healthcheck::Healthcheck;
 pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, is_builtin};
 pub use layer::{LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer};
 pub use manifest::{NewConfig, manifest_of};
 pub use names::{NameEntry, Names, NamesError};
-pub use pack::{PackError, pack};
+pub use pack::{PackError, Packer, Tree};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
 pub use remove::{RemoveImageError, Removed, Use, Users};
 pub use resolve::{Image, ImageError, NamedBy, find};
 pub use store::{Store, StoreError};
-pub use tar::{Entry, EntryKind, Limits, TarError, TarReader, TarWriter};
+pub use tar::{Entry, EntryKind, Limits, TarError, TarReader, TarStream, TarWriter};
 pub use unpack::{UnpackError, UnpackOptions, unpack, unpack_into};
 pub use verify::{VerifyError, VerifyingReader};
 

@@ -1,232 +1,443 @@
-//! A directory as a tar: everything below it by descriptors, nothing followed (`fs/in-root`). Others may change it
-//! meanwhile: what is gone when its turn comes is left out.
+//! A directory tree as a tar stream: `cp`, `export` and, from a container's own layer, `commit`. Every step is taken from an
+//! open directory and follows no symlink, so that whoever changes the tree meanwhile changes what is read, never where.
 
-use std::collections::HashMap;
-use std::fs::File;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::layer::LayerPath;
-use super::tar::{Entry, EntryKind, TarStream};
-use crate::sys::fs::list_directory;
+use super::settle::is_whiteout;
+use super::tar::{Entry, EntryKind, Limits, TarStream};
+use crate::sys::fs;
 use crate::sys::xattr;
-
-/// One descriptor stays open for each level.
-const DEPTH_MAX: usize = 512;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
+    #[error("{operation} {path}: {source}")]
+    Io {
+        operation: &'static str,
+        path: LayerPath,
+        source: io::Error,
+    },
     #[error("write the archive: {source}")]
     Write { source: io::Error },
-    #[error("read {path}: {source}")]
-    Read { path: LayerPath, source: io::Error },
-    #[error("{path}: deeper than {DEPTH_MAX} directories")]
-    Depth { path: LayerPath },
+    #[error("{path}: deeper than {limit} directories, or its name is too long")]
+    Depth { path: LayerPath, limit: usize },
 }
 
-/// Names and values.
-type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+impl PackError {
+    /// Whoever reads the archive has stopped: what it says about that counts.
+    pub fn is_closed(&self) -> bool {
+        matches!(self, PackError::Write { source } if source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    fn io<'p, E: Into<io::Error>>(
+        operation: &'static str,
+        path: &'p [u8],
+    ) -> impl FnOnce(E) -> PackError + use<'p, E> {
+        move |source| PackError::Io {
+            operation,
+            path: LayerPath(path.to_vec()),
+            source: source.into(),
+        }
+    }
+}
+
+/// What kind of tree it is.
+#[derive(Clone, Copy, Debug)]
+pub enum Tree<'a> {
+    /// As it is seen; pseudo file systems (`/proc`, `/sys`) appear empty.
+    Plain {
+        /// Owners as they are, or everything root's.
+        keep_owners: bool,
+    },
+    /// An overlay's upper directory as a layer: whiteouts and opaque directories in the words of the image specification.
+    Layer {
+        /// What is no part of it.
+        hidden: &'a HashSet<LayerPath>,
+        /// `.wh.` files are fuse-overlayfs' whiteouts and stand for themselves; elsewhere a program made them.
+        marker_files: bool,
+    },
+}
+
+/// Writes trees into one archive.
+pub struct Packer<'a, W> {
+    stream: TarStream<W>,
+    tree: Tree<'a>,
+    /// Where a file with several names was written first.
+    links: HashMap<(u64, u64), Vec<u8>>,
+    warnings: Vec<String>,
+    buffer: Vec<u8>,
+}
 
 struct Level {
-    directory: OwnedFd,
-    entries: Vec<Vec<u8>>,
+    fd: OwnedFd,
+    names: std::vec::IntoIter<Vec<u8>>,
+    /// Of the archive, with a slash at the end, or empty.
     path: Vec<u8>,
 }
 
-struct Packer<W> {
-    tar: TarStream<W>,
-    /// The first path of a file with several, by device and inode.
-    linked: HashMap<(u64, u64), Vec<u8>>,
-}
+/// Warnings beyond these are not collected: a tree may hold millions of reasons.
+const MAX_WARNINGS: usize = 16;
 
-/// Writes the directory and all that is in it but sockets; names in order, so that the same tree gives the same archive.
-pub fn pack(top: BorrowedFd<'_>, out: impl Write) -> Result<(), PackError> {
-    let mut packer = Packer {
-        tar: TarStream::new(out),
-        linked: HashMap::new(),
-    };
-    let directory = open_directory(top, b".").map_err(read(b""))?;
-    packer.directory(&directory, b"./")?;
-    let mut stack = vec![Level {
-        entries: sorted(&directory, b"")?,
-        directory,
-        path: Vec::new(),
-    }];
-    while let Some(level) = stack.last_mut() {
-        let Some(name) = level.entries.pop() else {
-            stack.pop();
-            continue;
-        };
-        let path = match level.path.is_empty() {
-            true => name.clone(),
-            false => [&level.path[..], b"/", &name].concat(),
-        };
-        let depth = stack.len();
-        let level = &stack[depth - 1];
-        match packer.entry(level, &name, &path)? {
-            Some(_) if depth >= DEPTH_MAX => {
-                return Err(PackError::Depth {
-                    path: LayerPath(path),
-                });
-            }
-            Some(below) => stack.push(below),
-            None => {}
+const OPAQUE: &[u8] = b"user.overlay.opaque";
+const FUSE_OPAQUE: &[u8] = b"user.fuseoverlayfs.opaque";
+
+impl<'a, W: Write> Packer<'a, W> {
+    pub fn new(out: W, tree: Tree<'a>) -> Packer<'a, W> {
+        Packer {
+            stream: TarStream::new(out),
+            tree,
+            links: HashMap::new(),
+            warnings: Vec::new(),
+            buffer: vec![0; 128 * 1024],
         }
     }
-    let finished = packer.tar.finish();
-    finished.map(drop).map_err(write)
-}
 
-impl<W: Write> Packer<W> {
-    /// Writes one entry; a directory is given back to be walked.
-    fn entry(
+    /// Writes what `name` in `parent` is, with everything below it, as `path` of the archive.
+    pub fn add(
         &mut self,
-        level: &Level,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<(), PackError> {
+        match self.object(parent, name, path)? {
+            Some(level) => self.walk(level),
+            None => Ok(()),
+        }
+    }
+
+    /// Writes everything in a directory, which itself is `path` of the archive; an empty path leaves it out.
+    pub fn add_directory(&mut self, fd: OwnedFd, path: &[u8]) -> Result<(), PackError> {
+        let level = if path.is_empty() {
+            Level {
+                names: names(&fd, path)?,
+                fd,
+                path: Vec::new(),
+            }
+        } else {
+            self.directory(fd, path)?
+        };
+        self.walk(level)
+    }
+
+    /// Writes what was opened already as `path` of the archive; `false` if it is neither a directory nor a file.
+    pub fn add_open(&mut self, fd: OwnedFd, path: &[u8]) -> Result<bool, PackError> {
+        let stat = rustix::fs::fstat(&fd).map_err(PackError::io("look at", path))?;
+        match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => self.add_directory(fd, path).map(|()| true),
+            FileType::RegularFile => self.file(&fd, path).map(|()| true),
+            _ => Ok(false),
+        }
+    }
+
+    /// Ends the archive: its size and what could not be kept.
+    pub fn finish(self) -> Result<(u64, Vec<String>), PackError> {
+        let ended = self.stream.finish();
+        let size = ended.map_err(|source| PackError::Write { source })?;
+        Ok((size, self.warnings))
+    }
+
+    fn walk(&mut self, top: Level) -> Result<(), PackError> {
+        let limits = Limits::default();
+        let mut stack = vec![top];
+        while let Some(level) = stack.last_mut() {
+            let Some(name) = level.names.next() else {
+                stack.pop();
+                continue;
+            };
+            let path = [&level.path[..], &name].concat();
+            if path.len() as u64 > limits.path || stack.len() > limits.depth {
+                return Err(PackError::Depth {
+                    path: LayerPath(path),
+                    limit: limits.depth,
+                });
+            }
+            let fd = stack[stack.len() - 1].fd.as_fd();
+            let below = match self.tree {
+                Tree::Plain { .. } => self.object(fd, &name, &path)?,
+                Tree::Layer {
+                    hidden,
+                    marker_files,
+                } => {
+                    if hidden.contains(&LayerPath(path.clone())) {
+                        continue;
+                    }
+                    if name.starts_with(b".wh.") && !marker_files {
+                        self.warn("a name that would delete files of the image", &path);
+                        continue;
+                    }
+                    self.object(fd, &name, &path)?
+                }
+            };
+            stack.extend(below);
+        }
+        Ok(())
+    }
+
+    /// Writes one entry; for a directory gives what is in it. What vanished or became something else meanwhile is left out.
+    fn object(
+        &mut self,
+        parent: BorrowedFd<'_>,
         name: &[u8],
         path: &[u8],
     ) -> Result<Option<Level>, PackError> {
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        let stat = match rustix::fs::statat(&level.directory, name, flags) {
-            Err(Errno::NOENT) => return Ok(None),
-            other => other.map_err(read(path))?,
-        };
+        let found = fs::stat_at(parent, name).map_err(PackError::io("look at", path))?;
+        let Some(stat) = found else { return Ok(None) };
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::Directory => {
-                let directory = match open_directory(level.directory.as_fd(), name) {
-                    Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
-                    other => other.map_err(read(path))?,
-                };
-                self.directory(&directory, &[path, b"/"].concat())?;
-                Ok(Some(Level {
-                    entries: sorted(&directory, path)?,
-                    directory,
-                    path: path.to_vec(),
-                }))
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
+                match open(parent, name, flags, path)? {
+                    Some(fd) => self.directory(fd, path).map(Some),
+                    None => Ok(None),
+                }
             }
-            FileType::RegularFile => self.file(level, name, path).map(|()| None),
-            FileType::Symlink => {
-                let link = match rustix::fs::readlinkat(&level.directory, name, Vec::new()) {
-                    Err(Errno::NOENT | Errno::INVAL) => return Ok(None),
-                    other => other.map_err(read(path))?,
-                };
-                self.special(path, &stat, EntryKind::Symlink, link.into_bytes())?;
+            FileType::RegularFile => {
+                // Whatever takes its place in this moment: no waiting for a FIFO, no terminal of ours.
+                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+                if let Some(fd) = open(parent, name, flags, path)? {
+                    self.file(&fd, path)?;
+                }
                 Ok(None)
             }
+            FileType::Symlink => match rustix::fs::readlinkat(parent, name, Vec::new()) {
+                Ok(link) => {
+                    let mut entry = self.described(&stat, path, EntryKind::Symlink);
+                    entry.link = link.into_bytes();
+                    self.write(&entry).map(|()| None)
+                }
+                Err(Errno::NOENT | Errno::INVAL) => Ok(None),
+                Err(errno) => Err(PackError::io("read the link", path)(errno)),
+            },
+            FileType::CharacterDevice if is_whiteout(&stat) => self.whiteout(path),
+            FileType::CharacterDevice => self.device(&stat, path, EntryKind::CharDevice),
+            FileType::BlockDevice => self.device(&stat, path, EntryKind::BlockDevice),
             FileType::Fifo => {
-                self.special(path, &stat, EntryKind::Fifo, Vec::new())?;
-                Ok(None)
+                let entry = self.described(&stat, path, EntryKind::Fifo);
+                self.write(&entry).map(|()| None)
             }
+            // A socket is nothing without its process; docker leaves it out too.
             _ => Ok(None),
         }
     }
 
-    fn directory(&mut self, directory: &OwnedFd, path: &[u8]) -> Result<(), PackError> {
-        let stat = rustix::fs::fstat(directory).map_err(read(path))?;
-        let mut entry = entry(path, &stat, EntryKind::Directory);
-        entry.xattrs = xattrs(directory, path)?;
-        self.tar.entry(&entry).map_err(write)
+    fn directory(&mut self, fd: OwnedFd, path: &[u8]) -> Result<Level, PackError> {
+        let stat = rustix::fs::fstat(&fd).map_err(PackError::io("look at", path))?;
+        let mut entry = self.described(&stat, path, EntryKind::Directory);
+        let xattrs = attributes(&fd).map_err(PackError::io("read the attributes of", path))?;
+        entry.xattrs = self.kept(&xattrs);
+        self.write(&entry)?;
+        let mut prefix = path.to_vec();
+        if !prefix.ends_with(b"/") {
+            prefix.push(b'/');
+        }
+        let is_layer = matches!(self.tree, Tree::Layer { .. });
+        let opaque = |(name, value): &(Vec<u8>, Vec<u8>)| {
+            value == b"y" && (name == OPAQUE || name == FUSE_OPAQUE)
+        };
+        if is_layer && xattrs.iter().any(opaque) {
+            let path = [&prefix[..], b".wh..wh..opq"].concat();
+            let marker = self.described(&stat, &path, EntryKind::File);
+            self.write(&Entry {
+                mode: 0o600,
+                ..marker
+            })?;
+        }
+        let pseudo = !is_layer && fs::is_pseudo(&fd);
+        let names = match pseudo {
+            true => Vec::new().into_iter(),
+            false => names(&fd, path)?,
+        };
+        Ok(Level {
+            fd,
+            names,
+            path: prefix,
+        })
     }
 
-    fn file(&mut self, level: &Level, name: &[u8], path: &[u8]) -> Result<(), PackError> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let file = match rustix::fs::openat(&level.directory, name, flags, Mode::empty()) {
-            Err(Errno::NOENT | Errno::LOOP | Errno::NXIO) => return Ok(()),
-            other => other.map_err(read(path))?,
-        };
-        let stat = rustix::fs::fstat(&file).map_err(read(path))?;
+    fn file(&mut self, fd: &OwnedFd, path: &[u8]) -> Result<(), PackError> {
+        let stat = rustix::fs::fstat(fd).map_err(PackError::io("look at", path))?;
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(());
         }
+        let mut entry = self.described(&stat, path, EntryKind::File);
         if stat.st_nlink > 1 {
             let key = (stat.st_dev, stat.st_ino);
-            if let Some(first) = self.linked.get(&key).cloned() {
-                return self.special(path, &stat, EntryKind::HardLink, first);
+            if let Some(first) = self.links.get(&key) {
+                entry.kind = EntryKind::HardLink;
+                entry.link.clone_from(first);
+                return self.write(&entry);
             }
-            self.linked.insert(key, path.to_vec());
+            self.links.insert(key, path.to_vec());
         }
-        let mut entry = entry(path, &stat, EntryKind::File);
-        entry.size = stat.st_size.try_into().unwrap_or(0);
-        entry.xattrs = xattrs(&file, path)?;
-        self.tar.entry(&entry).map_err(write)?;
-        let content = self.tar.content(File::from(file), entry.size);
-        content.map_err(write)
+        let xattrs = attributes(fd).map_err(PackError::io("read the attributes of", path))?;
+        entry.xattrs = self.kept(&xattrs);
+        entry.size = u64::try_from(stat.st_size).unwrap_or(0);
+        self.write(&entry)?;
+        self.content(fd, entry.size, path)
     }
 
-    fn special(
+    /// Exactly `size` bytes, whatever the file has become: the header is written already.
+    fn content(&mut self, fd: &OwnedFd, size: u64, path: &[u8]) -> Result<(), PackError> {
+        let failed = |source| PackError::Write { source };
+        let mut left = size;
+        while left > 0 {
+            let wanted = left.min(self.buffer.len() as u64) as usize;
+            let read = match rustix::io::read(fd, &mut self.buffer[..wanted]) {
+                Ok(0) => break,
+                Ok(read) => read,
+                Err(Errno::INTR) => continue,
+                Err(errno) => return Err(PackError::io("read", path)(errno)),
+            };
+            let bytes = &self.buffer[..read];
+            self.stream.content(bytes).map_err(failed)?;
+            left -= read as u64;
+        }
+        if left > 0 {
+            self.warn(
+                "a file that shrank while it was read, filled with zeroes",
+                path,
+            );
+        }
+        while left > 0 {
+            let count = left.min(self.buffer.len() as u64) as usize;
+            self.stream.content(&vec![0; count]).map_err(failed)?;
+            left -= count as u64;
+        }
+        self.stream.pad().map_err(failed)
+    }
+
+    fn device(
         &mut self,
-        path: &[u8],
         stat: &Stat,
+        path: &[u8],
         kind: EntryKind,
-        link: Vec<u8>,
-    ) -> Result<(), PackError> {
-        let entry = Entry {
-            link,
-            ..entry(path, stat, kind)
-        };
-        self.tar.entry(&entry).map_err(write)
+    ) -> Result<Option<Level>, PackError> {
+        let mut entry = self.described(stat, path, kind);
+        entry.device = (
+            rustix::fs::major(stat.st_rdev),
+            rustix::fs::minor(stat.st_rdev),
+        );
+        self.write(&entry).map(|()| None)
     }
-}
 
-fn entry(path: &[u8], stat: &Stat, kind: EntryKind) -> Entry {
-    Entry {
-        path: path.to_vec(),
-        link: Vec::new(),
-        kind,
-        mode: stat.st_mode & 0o7777,
-        uid: u64::from(stat.st_uid),
-        gid: u64::from(stat.st_gid),
-        mtime: (stat.st_mtime, stat.st_mtime_nsec.try_into().unwrap_or(0)),
-        size: 0,
-        device: (0, 0),
-        xattrs: Vec::new(),
+    /// In a plain tree it is overlayfs' and deletes nothing that anybody sees.
+    fn whiteout(&mut self, path: &[u8]) -> Result<Option<Level>, PackError> {
+        if matches!(self.tree, Tree::Layer { .. }) {
+            let place = LayerPath(path.to_vec());
+            let mut marker = place.parent().unwrap_or(LayerPath(Vec::new())).0;
+            if !marker.is_empty() {
+                marker.push(b'/');
+            }
+            marker.extend_from_slice(b".wh.");
+            marker.extend_from_slice(place.name());
+            self.write(&Entry {
+                path: marker,
+                link: Vec::new(),
+                kind: EntryKind::File,
+                mode: 0o600,
+                uid: 0,
+                gid: 0,
+                mtime: (0, 0),
+                size: 0,
+                device: (0, 0),
+                xattrs: Vec::new(),
+            })?;
+        }
+        Ok(None)
     }
-}
 
-/// Those that unpacking may set again.
-fn xattrs(fd: &OwnedFd, path: &[u8]) -> Result<Xattrs, PackError> {
-    let failed = |source| PackError::Read {
-        path: LayerPath(path.to_vec()),
-        source,
-    };
-    let mut found = Vec::new();
-    for name in xattr::list(fd).map_err(failed)? {
-        let kept = name.starts_with(b"user.")
-            || name == b"security.capability"
-            || name.starts_with(b"system.posix_acl_");
-        if let Some(value) = xattr::get(fd, &name).map_err(failed)?.filter(|_| kept) {
-            found.push((name, value));
+    fn described(&self, stat: &Stat, path: &[u8], kind: EntryKind) -> Entry {
+        let keep = !matches!(self.tree, Tree::Plain { keep_owners: false });
+        let owner = |id: u32| if keep { u64::from(id) } else { 0 };
+        Entry {
+            path: path.to_vec(),
+            link: Vec::new(),
+            kind,
+            mode: stat.st_mode & 0o7777,
+            uid: owner(stat.st_uid),
+            gid: owner(stat.st_gid),
+            mtime: (stat.st_mtime, 0),
+            size: 0,
+            device: (0, 0),
+            xattrs: Vec::new(),
         }
     }
-    Ok(found)
-}
 
-/// The last one first, to be taken from the end.
-fn sorted(directory: &OwnedFd, path: &[u8]) -> Result<Vec<Vec<u8>>, PackError> {
-    let entries = list_directory(directory).map_err(|source| PackError::Read {
-        path: LayerPath(path.to_vec()),
-        source,
-    })?;
-    let mut names: Vec<Vec<u8>> = entries.into_iter().map(|(name, _)| name).collect();
-    names.sort_by(|a, b| b.cmp(a));
-    Ok(names)
-}
+    /// File capabilities and the user's own attributes. Of a layer overlayfs' marks stay behind, and what a container called
+    /// so (escaped below, `overlayfs.rst`) gets its name back.
+    fn kept(&self, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let is_layer = matches!(self.tree, Tree::Layer { .. });
+        let kept = xattrs.iter().filter_map(|(name, value)| {
+            let escaped = name.strip_prefix(b"user.overlay.overlay.");
+            let name = match escaped {
+                Some(rest) if is_layer => [b"user.overlay.", rest].concat(),
+                _ if is_layer && is_mark(name) => return None,
+                _ => name.clone(),
+            };
+            Some((name, value.clone()))
+        });
+        kept.collect()
+    }
 
-fn open_directory(directory: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    rustix::fs::openat(directory, name, flags, Mode::empty())
-}
+    fn write(&mut self, entry: &Entry) -> Result<(), PackError> {
+        let written = self.stream.entry(entry);
+        written.map_err(|source| PackError::Write { source })
+    }
 
-fn read(path: &[u8]) -> impl FnOnce(Errno) -> PackError {
-    let path = LayerPath(path.to_vec());
-    move |errno| PackError::Read {
-        path,
-        source: errno.into(),
+    fn warn(&mut self, what: &str, path: &[u8]) {
+        if self.warnings.len() < MAX_WARNINGS {
+            let path = LayerPath(path.to_vec());
+            self.warnings.push(format!("{path}: {what}"));
+        }
     }
 }
 
-fn write(source: io::Error) -> PackError {
-    PackError::Write { source }
+fn is_mark(name: &[u8]) -> bool {
+    [
+        &b"user.overlay."[..],
+        b"user.fuseoverlayfs.",
+        b"user.containers.",
+    ]
+    .iter()
+    .any(|prefix| name.starts_with(prefix))
+}
+
+/// `None` where it went away or became something else since it was looked at.
+fn open(
+    parent: BorrowedFd<'_>,
+    name: &[u8],
+    flags: OFlags,
+    path: &[u8],
+) -> Result<Option<OwnedFd>, PackError> {
+    match rustix::fs::openat(parent, name, flags | OFlags::CLOEXEC, Mode::empty()) {
+        Ok(fd) => Ok(Some(fd)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => Ok(None),
+        Err(errno) => Err(PackError::io("open", path)(errno)),
+    }
+}
+
+/// In the order of their bytes, as docker writes them.
+fn names(fd: &OwnedFd, path: &[u8]) -> Result<std::vec::IntoIter<Vec<u8>>, PackError> {
+    let listed = fs::list_directory(fd).map_err(PackError::io("list", path))?;
+    let mut names: Vec<Vec<u8>> = listed.into_iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    Ok(names.into_iter())
+}
+
+/// The attributes that images carry, with their values.
+fn attributes(fd: &OwnedFd) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+    let mut names = xattr::list(fd)?;
+    names.retain(|name| name.starts_with(b"user.") || name == b"security.capability");
+    names.sort_unstable();
+    let mut all = Vec::new();
+    for name in names {
+        if let Some(value) = xattr::get(fd, &name)? {
+            all.push((name, value));
+        }
+    }
+    Ok(all)
 }

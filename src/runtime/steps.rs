@@ -46,7 +46,7 @@ impl<'a> Setup<'a> {
             SetupStep::Root => return self.mount_root(),
             SetupStep::Fill { target, volume } => self.fill(target, volume),
             SetupStep::FileSystem(file_system) => self.mount_file_system(file_system),
-            SetupStep::Bind(bind) => self.bind(bind),
+            SetupStep::Bind(wanted) => self.bind(wanted),
             SetupStep::Device(name) => self.device(name),
             SetupStep::Symlink { target, link } => self.link(link, target),
             SetupStep::Terminal => self.open_terminal(),
@@ -63,7 +63,7 @@ impl<'a> Setup<'a> {
         done.map_err(|error| SetupError::step(describe(step), &error))
     }
 
-    pub fn root(&self) -> std::os::fd::BorrowedFd<'_> {
+    pub fn root(&self) -> BorrowedFd<'_> {
         self.mounted
             .as_ref()
             .expect("the plan mounts the root before anything below it")
@@ -96,43 +96,10 @@ impl<'a> Setup<'a> {
     }
 
     fn bind(&self, wanted: &BindMount) -> io::Result<()> {
-        let source = rustix::fs::open(
-            &wanted.source,
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
-        let source = match wanted.subpath.as_os_str().as_encoded_bytes() {
-            [] => source,
-            // Another container may be putting links in the place of directories: never out of the source.
-            below => open_in_root(&source, below, OFlags::PATH, Mode::empty(), Links::InRoot)?,
-        };
         if wanted.chown {
-            self.give_to_user(source.as_fd())?;
+            self.give_to_user(open_source(wanted)?.as_fd())?;
         }
-        let is_directory =
-            FileType::from_raw_mode(rustix::fs::fstat(&source)?.st_mode) == FileType::Directory;
-        let tree = mount::clone_tree(source.as_fd(), Path::new(""))?;
-        if wanted.attributes != Attributes::default() {
-            mount::set_attributes(tree.as_fd(), wanted.attributes)?;
-        }
-        let kind = if is_directory {
-            TargetKind::Directory
-        } else {
-            TargetKind::File
-        };
-        let target = mount_target(self.root(), &wanted.target, kind)?;
-        // A mount over a file of procfs could make the kernel's answers lies (CVE-2025-52881): not unless asked for by name.
-        let asked = wanted.target.starts_with("/proc");
-        if !asked && rustix::fs::fstatfs(&target)?.f_type == PROC_SUPER_MAGIC {
-            return Err(io::Error::other("a symlink in the image leads into /proc"));
-        }
-        mount::attach(tree.as_fd(), target.as_fd())?;
-        let Some(propagation) = wanted.propagation else {
-            return Ok(());
-        };
-        // By descriptor of what was just mounted, never by a path that a container could have changed.
-        let place = PathBuf::from(format!("/proc/self/fd/{}", tree.as_raw_fd()));
-        mount::set_propagation(&place, propagation)
+        bind(self.root(), wanted)
     }
 
     /// From what the image has at `target`; where it has no directory, nothing is to be done.
@@ -303,6 +270,45 @@ impl<'a> Setup<'a> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What is bound. Another container may be putting links in the place of directories: never out of the source.
+fn open_source(wanted: &BindMount) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let source = rustix::fs::open(&wanted.source, flags, Mode::empty())?;
+    match wanted.subpath.as_os_str().as_encoded_bytes() {
+        [] => Ok(source),
+        below => open_in_root(&source, below, OFlags::PATH, Mode::empty(), Links::InRoot),
+    }
+}
+
+/// Binds a directory or file of the host below `root`.
+pub(super) fn bind(root: BorrowedFd<'_>, wanted: &BindMount) -> io::Result<()> {
+    let source = open_source(wanted)?;
+    let is_directory =
+        FileType::from_raw_mode(rustix::fs::fstat(&source)?.st_mode) == FileType::Directory;
+    let tree = mount::clone_tree(source.as_fd(), Path::new(""))?;
+    if wanted.attributes != Attributes::default() {
+        mount::set_attributes(tree.as_fd(), wanted.attributes)?;
+    }
+    let kind = if is_directory {
+        TargetKind::Directory
+    } else {
+        TargetKind::File
+    };
+    let target = mount_target(root, &wanted.target, kind)?;
+    // A mount over a file of procfs could make the kernel's answers lies (CVE-2025-52881): not unless asked for by name.
+    let asked = wanted.target.starts_with("/proc");
+    if !asked && rustix::fs::fstatfs(&target)?.f_type == PROC_SUPER_MAGIC {
+        return Err(io::Error::other("a symlink in the image leads into /proc"));
+    }
+    mount::attach(tree.as_fd(), target.as_fd())?;
+    let Some(propagation) = wanted.propagation else {
+        return Ok(());
+    };
+    // By descriptor of what was just mounted, never by a path that a container could have changed.
+    let place = PathBuf::from(format!("/proc/self/fd/{}", tree.as_raw_fd()));
+    mount::set_propagation(&place, propagation)
 }
 
 fn describe(step: &SetupStep) -> String {

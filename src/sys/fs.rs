@@ -74,6 +74,13 @@ pub fn stat_at(directory: impl AsFd, name: &[u8]) -> io::Result<Option<Stat>> {
     }
 }
 
+/// Whether the directory belongs to a file system that the kernel makes up (linux/magic.h: proc, sysfs, cgroup2, devpts,
+/// mqueue): what is in it are no files to be copied.
+pub fn is_pseudo(fd: impl AsFd) -> bool {
+    const PSEUDO: [u64; 5] = [0x9fa0, 0x6265_6572, 0x6367_7270, 0x1cd1, 0x1980_0202];
+    rustix::fs::fstatfs(fd).is_ok_and(|stat| PSEUDO.contains(&(stat.f_type as u64)))
+}
+
 /// Reads a whole file; one that is larger than `limit` bytes is an error, never truncated.
 pub fn read_bounded(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;

@@ -99,6 +99,14 @@ pub fn clone_tree(dir: BorrowedFd<'_>, path: &Path) -> io::Result<OwnedFd> {
     rustix::mount::open_tree(dir, path, flags).map_err(io::Error::from)
 }
 
+/// A copy, mounted nowhere yet, of the one mount that `top` is the top of: without what is mounted below it.
+pub fn clone_mount(top: BorrowedFd<'_>) -> io::Result<OwnedFd> {
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE
+        | OpenTreeFlags::OPEN_TREE_CLOEXEC
+        | OpenTreeFlags::AT_EMPTY_PATH;
+    rustix::mount::open_tree(top, "", flags).map_err(io::Error::from)
+}
+
 /// Attaches a mount to the directory or file that `target` was opened on (O_PATH), following nothing.
 pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;

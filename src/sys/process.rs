@@ -186,6 +186,20 @@ pub fn only_child() -> Option<Pid> {
     Pid::from_raw(line.split_whitespace().next_back()?.parse().ok()?)
 }
 
+/// As many open descriptors as this user may have: a walk through many layers at once holds one for each.
+pub fn allow_descriptors() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    // With fewer it still works for most.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+}
+
 /// Gives freed memory back to the kernel: a role forked from the cli would otherwise carry the parser's garbage.
 pub fn trim_memory() {
     #[cfg(target_env = "gnu")]
@@ -257,6 +271,16 @@ impl ProcessName {
             Ok(now) if now == *self => Ok(Some(fd)),
             _ => Ok(None),
         }
+    }
+
+    /// The pid of its parent (field 4 of proc_pid_stat(5)).
+    pub fn parent(&self) -> io::Result<i32> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        let field = stat.rsplit_once(')').and_then(|(_, rest)| {
+            let mut fields = rest.split(' ');
+            fields.nth(2)?.parse().ok()
+        });
+        field.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected /proc/PID/stat"))
     }
 
     fn read(path: &str) -> io::Result<ProcessName> {

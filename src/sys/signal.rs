@@ -52,6 +52,13 @@ pub fn reset_all() -> io::Result<()> {
     Ok(())
 }
 
+/// A pipe whose reader has gone gives EPIPE, so that its writer can say what it knows.
+pub fn ignore_broken_pipes() -> io::Result<()> {
+    // SAFETY: ignoring a signal runs no code of ours.
+    unsafe { nix::sys::signal::signal(Signal::SIGPIPE, nix::sys::signal::SigHandler::SigIgn) }?;
+    Ok(())
+}
+
 /// By the system call itself: the C library refuses 32 and 33, which it uses within its own programs, but a caller may have
 /// left them ignored. The kernel's sigaction is a handler, flags, a restorer and a mask of 64 bits; zero is the default.
 fn default_disposition(number: i32) {

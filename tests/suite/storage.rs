@@ -302,3 +302,46 @@ fn overlay_alone_is_obeyed() {
     assert_eq!(run.code, 125, "{run:?}");
     assert!(run.stderr.contains("mount the root filesystem"), "{run:?}");
 }
+
+/// Files of a stopped container, by every verb that has to mount its root or read its layer for that.
+fn assert_files_at_rest(env: &TestEnv) {
+    env.busybox();
+    let script = "echo x > /new; rm /etc/group; rm -r /home; mkdir /home; chown 1000:50 /new";
+    let run = ["run", "--name", "rests", "--network", "none", "busybox"];
+    env.run(&[&run[..], &["sh", "-c", script]].concat()).ok();
+    let file = env.file("file", "copied in");
+    env.run(&["cp", &file, "rests:/etc/group"]).ok();
+    env.run(&["cp", "rests:/etc/group", "back"]).ok();
+    let back = fs::read_to_string(env.path("home/back"));
+    assert_eq!(back.expect("it was copied"), "copied in");
+    let diff = env.out(&["diff", "rests"]);
+    let mut lines: Vec<&str> = diff.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(
+        lines,
+        ["A /new", "C /etc", "C /etc/group", "C /home", "D /home/app"]
+    );
+    env.run(&["commit", "rests", "made"]).ok();
+    let look = "cat /etc/group; stat -c ' %u:%g' /new; ls /home";
+    let made = [&RUN[..], &["made", "sh", "-c", look]].concat();
+    assert_eq!(env.out(&made), "copied in 1000:50");
+    env.run(&["export", "-o", "out.tar", "rests"]).ok();
+    let listed = env.other("tar", &["-tf", "out.tar"]).run().ok();
+    assert!(listed.lines().contains(&"etc/group"), "{listed:?}");
+    env.run(&["start", "rests"]).ok();
+    assert_eq!(env.out(&["wait", "rests"]), "0");
+}
+
+#[test]
+fn files_of_a_stopped_container_on_kernels_without_lowerdir_plus() {
+    let mut env = test_env!();
+    env.set("BRYO_TEST_OLD_OVERLAY", "1");
+    assert_files_at_rest(&env);
+}
+
+#[test]
+fn files_of_a_stopped_container_on_fuse_overlayfs() {
+    need!(Need::Program("fuse-overlayfs"), Need::Device("/dev/fuse"));
+    let env = fuse_env!();
+    assert_files_at_rest(&env);
+}

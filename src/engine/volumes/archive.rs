@@ -10,7 +10,7 @@ use super::super::request::Input;
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use super::open;
-use crate::image::{Decompressed, UnpackOptions, pack, unpack_into};
+use crate::image::{Decompressed, Packer, Tree, UnpackOptions, unpack_into};
 
 impl Engine {
     /// Writes the tar to a file, or to the standard output.
@@ -24,8 +24,12 @@ impl Engine {
                 None => duplicate(io::stdout()),
             };
             let file = file.map_err(|error| failed("write", output.as_ref(), &error))?;
-            let packed = pack(directory.as_fd(), BufWriter::new(file));
-            packed.map_err(|error| RoleFailure::of(&error, Vec::new()))
+            let mut packer = Packer::new(BufWriter::new(file), Tree::Plain { keep_owners: true });
+            let packed = packer.add_directory(directory, b".");
+            let packed = packed.and_then(|()| packer.finish());
+            packed
+                .map(drop)
+                .map_err(|error| RoleFailure::of(&error, Vec::new()))
         })
     }
 

@@ -1,0 +1,13 @@
+//! The files of containers: `cp`, `diff`, `export`, `commit`, and looking into a root that is mounted nowhere else.
+
+mod commit;
+mod copy;
+mod diff;
+mod door;
+mod export;
+mod place;
+mod shell;
+mod side;
+
+pub use commit::Committed;
+pub use copy::Copied;

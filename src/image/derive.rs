@@ -1,0 +1,179 @@
+//! A new image on top of another: `commit`. One more layer from a container's own, the config with what was changed. Runs in
+//! the home namespace, with threads.
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::path::Path;
+
+use rustix::pipe::{PipeFlags, pipe_with};
+use serde_json::{Map, Value, json};
+
+use super::digest::Digest;
+use super::document::{self, media_type};
+use super::import::Imported;
+use super::layer::{LayerPath, LayerReport};
+use super::manifest::manifest_of;
+use super::pack::{PackError, Packer, Tree};
+use super::reference::Reference;
+use super::store::{Store, StoreError};
+use super::unpack::{UnpackError, UnpackOptions, unpack};
+use crate::sys::fs;
+
+#[derive(Debug, thiserror::Error)]
+pub enum DeriveError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("read the container's layer: {source}")]
+    Open { source: std::io::Error },
+    #[error("read the container's layer: {0}")]
+    Pack(#[from] PackError),
+    #[error("store the container's layer: {0}")]
+    Unpack(#[from] UnpackError),
+}
+
+/// What the image adds to the one it is made from.
+#[derive(Debug)]
+pub struct Derivation<'a> {
+    pub parent: &'a Digest,
+    /// An overlay's upper directory.
+    pub upper: &'a Path,
+    /// What of it is no part of the layer.
+    pub hidden: &'a HashSet<LayerPath>,
+    pub marker_files: bool,
+    pub author: Option<String>,
+    pub comment: Option<String>,
+    /// The command of the container, as the history shows it.
+    pub created_by: String,
+    /// Replaces the parent's, `Config` of the image specification with docker's additions.
+    pub config: Map<String, Value>,
+    pub unpack: UnpackOptions,
+}
+
+/// Makes the image.
+pub fn derive(
+    store: &Store,
+    derivation: &Derivation<'_>,
+    name: Option<&Reference>,
+) -> Result<Imported, DeriveError> {
+    store.sweep()?;
+    let _lease = store.lease()?;
+    let mut warnings = Vec::new();
+    let report = store_layer(store, derivation, &mut warnings)?;
+    let subject = format!("config of image {}", derivation.parent);
+    let bytes = store.read_blob(derivation.parent)?;
+    let parent = document::parse_config(&subject, &bytes).map_err(StoreError::from)?;
+    let mut diff_ids = document::diff_ids(&subject, &parent).map_err(StoreError::from)?;
+    diff_ids.extend(report.as_ref().map(|report| report.diff_id.clone()));
+    let mut layers = Vec::new();
+    for diff_id in &diff_ids {
+        layers.push((diff_id.clone(), store.layer_report(diff_id)?.tar_size));
+    }
+    let document: Value = document::json(&subject, &bytes).map_err(StoreError::from)?;
+    let config = configuration(document, derivation, &diff_ids, report.is_none());
+    let manifest = manifest_of(&config, &layers);
+    let names: Vec<Reference> = name.cloned().into_iter().collect();
+    let id = store.commit_image(
+        &manifest,
+        media_type::OCI_MANIFEST,
+        &config,
+        &diff_ids,
+        &names,
+    )?;
+    if let Some(report) = report {
+        warnings.extend(report.warnings);
+    }
+    Ok(Imported { id, warnings })
+}
+
+/// The layer on its way from one directory into another: written as a tar by one thread, unpacked like every other one. None
+/// where the container has changed nothing.
+fn store_layer(
+    store: &Store,
+    derivation: &Derivation<'_>,
+    warnings: &mut Vec<String>,
+) -> Result<Option<LayerReport>, DeriveError> {
+    let failed = |source| DeriveError::Open { source };
+    let upper = fs::open_directory(derivation.upper).map_err(failed)?;
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+    let tree = Tree::Layer {
+        hidden: derivation.hidden,
+        marker_files: derivation.marker_files,
+    };
+    let layer = store.begin_layer()?;
+    let (packed, unpacked) = std::thread::scope(|scope| {
+        let packing = scope.spawn(move || {
+            let writer = std::io::BufWriter::with_capacity(64 * 1024, File::from(writer));
+            let mut packer = Packer::new(writer, tree);
+            packer.add_directory(upper, b"")?;
+            packer.finish()
+        });
+        let unpacked = unpack(File::from(reader), &layer, &derivation.unpack);
+        let packed = packing.join().expect("a panic ends the process");
+        (packed, unpacked)
+    });
+    match packed {
+        // What stopped the reader is the reason.
+        Err(error) if error.is_closed() => {}
+        packed => warnings.extend(packed?.1),
+    }
+    let report = unpacked?;
+    if report.entries == 0 {
+        return Ok(None);
+    }
+    store.commit_layer(layer, &report)?;
+    Ok(Some(report))
+}
+
+fn configuration(
+    mut document: Value,
+    derivation: &Derivation<'_>,
+    diff_ids: &[Digest],
+    empty_layer: bool,
+) -> Vec<u8> {
+    let created = jiff::Timestamp::now().to_string();
+    let mut entry = Map::new();
+    let mut say = |key: &str, value: Option<&str>| {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            entry.insert(key.to_owned(), value.into());
+        }
+    };
+    say("created", Some(&created));
+    say("created_by", Some(&derivation.created_by));
+    say("author", derivation.author.as_deref());
+    say("comment", derivation.comment.as_deref());
+    if empty_layer {
+        entry.insert("empty_layer".to_owned(), true.into());
+    }
+    let object = document.as_object_mut().expect("it was parsed as a config");
+    // Of the container that the parent was made from, and of the parent's maker.
+    for key in [
+        "container",
+        "container_config",
+        "author",
+        "comment",
+        "id",
+        "parent",
+    ] {
+        object.remove(key);
+    }
+    if let Some(author) = &derivation.author {
+        object.insert("author".to_owned(), author.as_str().into());
+    }
+    object.insert("created".to_owned(), created.into());
+    object.insert(
+        "config".to_owned(),
+        Value::Object(derivation.config.clone()),
+    );
+    let ids: Vec<&str> = diff_ids.iter().map(Digest::as_str).collect();
+    object.insert(
+        "rootfs".to_owned(),
+        json!({ "type": "layers", "diff_ids": ids }),
+    );
+    let mut history = match object.remove("history") {
+        Some(Value::Array(history)) => history,
+        _ => Vec::new(),
+    };
+    history.push(Value::Object(entry));
+    object.insert("history".to_owned(), Value::Array(history));
+    serde_json::to_vec(&document).expect("plain data always serialises")
+}
