@@ -23,7 +23,8 @@ pub enum Answer {
 pub fn answer(error: &clap::Error, words: Vec<OsString>) -> Result<Answer, CliError> {
     let context = |kind| match error.get(kind) {
         Some(ContextValue::String(text)) => Some(text.clone()),
-        Some(ContextValue::Strings(texts)) => texts.first().cloned(),
+        // the parser's suggestions come with the likeliest last
+        Some(ContextValue::Strings(texts)) => texts.last().cloned(),
         Some(ContextValue::StyledStr(text)) => Some(text.to_string()),
         _ => None,
     };

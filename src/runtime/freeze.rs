@@ -5,11 +5,11 @@ use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
+use super::cgroup;
 use crate::sys::process::{self, Forked};
 use crate::sys::{pidfd, role, signal};
 
@@ -21,9 +21,6 @@ pub enum FreezeError {
     #[error("freeze {path}: {source}")]
     Freeze { path: PathBuf, source: io::Error },
 }
-
-/// How often the kernel is asked whether everything stands still.
-const ATTEMPTS: u32 = 500;
 
 /// A container whose processes stand still.
 pub struct Frozen {
@@ -53,15 +50,8 @@ impl Frozen {
             thaw: Some((holds, child)),
         };
         // What fails from here on is undone with the guard.
-        fs::write(&switch, "1").map_err(failed)?;
-        for _ in 0..ATTEMPTS {
-            let events = fs::read_to_string(directory.join("cgroup.events")).map_err(failed)?;
-            if events.lines().any(|line| line == "frozen 1") {
-                return Ok(frozen);
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        Err(failed(io::ErrorKind::TimedOut.into()))
+        cgroup::freeze(&directory, true).map_err(failed)?;
+        Ok(frozen)
     }
 }
 
