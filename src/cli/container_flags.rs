@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use super::error::CliError;
+use super::error::{CliError, Kind};
 use super::ui::Ui;
 use crate::engine::request::CreateRequest;
 
@@ -47,6 +47,15 @@ pub struct ContainerFlags {
     /// Platform of the image (os/arch[/variant])
     #[arg(long)]
     platform: Option<String>,
+    /// Remove the container that has the name already
+    #[arg(long)]
+    replace: bool,
+    /// OCI runtime (only `bryo`, which is its own)
+    #[arg(long, value_name = "RUNTIME")]
+    runtime: Option<String>,
+    /// Prepare the container for systemd (only `false`)
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", value_name = "WHEN")]
+    systemd: Option<String>,
     /// Isolation technology (only `default` exists on Linux)
     #[arg(long, hide = true)]
     isolation: Option<String>,
@@ -70,6 +79,17 @@ impl ContainerFlags {
                 "invalid isolation {other:?}: only \"default\" exists on Linux"
             )));
         }
+        if let Some(other) = self.runtime.as_deref().filter(|name| *name != "bryo") {
+            return Err(CliError::usage(format!(
+                "unknown or invalid runtime name: {other}: bryo is its own runtime, and no other can be chosen"
+            )));
+        }
+        if self.systemd.as_deref().is_some_and(|when| when != "false") {
+            return Err(CliError::new(
+                Kind::Unsupported,
+                "--systemd: bryo prepares no container for systemd; --tmpfs and --stop-signal can",
+            ));
+        }
         let mut words = self.words.into_iter();
         let mut request = CreateRequest {
             image: words.next().unwrap_or_default(),
@@ -78,6 +98,7 @@ impl ContainerFlags {
             quiet_pull: self.quiet,
             platform: self.platform,
             health: self.health.parse()?,
+            replace: self.replace,
             ..CreateRequest::default()
         };
         self.identity.apply(&mut request)?;

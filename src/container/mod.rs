@@ -12,7 +12,9 @@ mod settings;
 mod state;
 mod store;
 
-pub use config::{ContainerConfig, HostConfig, MountConfig, ProcessConfig, UlimitConfig};
+pub use config::{
+    ContainerConfig, GroupConfig, HostConfig, MountConfig, NameConfig, ProcessConfig, UlimitConfig,
+};
 pub use event::{Event, EventKind};
 pub use event_log::{EventLog, EventReader, EventWatch};
 pub use exit::ExitRecord;

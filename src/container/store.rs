@@ -150,7 +150,7 @@ impl Containers {
         loop {
             match std::os::unix::fs::symlink(id.as_str(), &link) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    match self.owner_of(name) {
+                    match self.named(name) {
                         Some(owner) => {
                             return Err(ContainerError::NameTaken {
                                 name: name.to_string(),
@@ -173,11 +173,12 @@ impl Containers {
     /// Claims an invented name that is free.
     pub fn invent_name(&self, id: &ContainerId) -> ContainerName {
         let names = (0..).map(|attempt| ContainerName::invent(id, attempt));
-        let mut free = names.filter(|name| self.owner_of(name).is_none());
+        let mut free = names.filter(|name| self.named(name).is_none());
         free.next().expect("there are endless names")
     }
 
-    fn owner_of(&self, name: &ContainerName) -> Option<Record> {
+    /// The container that has exactly this name.
+    pub fn named(&self, name: &ContainerName) -> Option<Record> {
         let target = fs::read_link(self.names.join(name.as_str())).ok()?;
         let id: ContainerId = target.to_str()?.parse().ok()?;
         self.by_id(id)
@@ -199,7 +200,7 @@ impl Containers {
         if let Some(record) = text
             .parse()
             .ok()
-            .and_then(|name: ContainerName| self.owner_of(&name))
+            .and_then(|name: ContainerName| self.named(&name))
         {
             return Ok(record);
         }
@@ -275,7 +276,7 @@ impl Containers {
         let seen = Some(seen.to_owned());
         let owns = |name: &String| {
             let name = name.parse().ok();
-            name.and_then(|name: ContainerName| self.owner_of(&name))
+            name.and_then(|name: ContainerName| self.named(&name))
                 .is_some_and(|owner| owner.id == *id)
         };
         let found = seen.filter(owns);
@@ -329,7 +330,7 @@ impl Containers {
         loop {
             match rename_new(&directory, old.as_bytes(), new.as_str().as_bytes()) {
                 Ok(true) => return Ok(()),
-                Ok(false) => match self.owner_of(new) {
+                Ok(false) => match self.named(new) {
                     Some(owner) => {
                         return Err(ContainerError::NameTaken {
                             name: new.to_string(),
@@ -480,6 +481,7 @@ mod tests {
             image_id: "y".to_owned(),
             layers: Vec::new(),
             hostname: String::new(),
+            domainname: String::new(),
             labels: Default::default(),
             process: Default::default(),
             host: Default::default(),

@@ -11,15 +11,18 @@ use oci_spec::image::ImageConfiguration;
 
 use super::request::{
     BindOptions, CreateRequest, Mount, MountKind, NetworkMode, SeccompChoice, SecurityOption,
-    Stream, TmpfsOptions, Variable,
+    Stream, TmpfsOptions,
 };
 use super::{Engine, EngineError};
+
 use crate::config::NetworkDefault;
 use crate::container::{
     ContainerConfig, ContainerId, ContainerName, CreatorLock, HealthCheck, HostConfig, MountConfig,
     ProcessConfig, Record, Settings, UlimitConfig,
 };
 use crate::image::{Healthcheck, Image, ImageError, is_builtin};
+
+mod environment;
 
 /// Docker's /dev/shm.
 const SHM_SIZE: u64 = 64 << 20;
@@ -39,9 +42,19 @@ impl Engine {
             .transpose()?;
         tracing::debug!(image = request.image, id = %image.id, "create a container");
         self.containers.prepare()?;
+        if let (true, Some(name)) = (request.replace, &name)
+            && let Some(record) = self.containers.named(name)
+        {
+            self.remove(&record, true)?;
+            self.empty_trash()?;
+        }
+        if let Some(zone) = &request.timezone {
+            super::launch::zone_file(zone)?;
+        }
         let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
         let network = network(request.network, self.config.network_default, &image.config);
-        let mut config = container_config(request, image, id, network)?;
+        let proxies = environment::docker_proxies(self.docker_config().as_deref())?;
+        let mut config = container_config(request, image, id, network, &proxies)?;
         config.host.starts_at_once = starts_at_once;
         let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
         config.name = name.to_string();
@@ -112,6 +125,7 @@ fn container_config(
     image: &Image,
     id: ContainerId,
     network: NetworkMode,
+    proxies: &[(String, String)],
 ) -> Result<ContainerConfig, EngineError> {
     let defaults = ImageDefaults::of(&image.config);
     let mut labels = defaults.labels.clone();
@@ -126,8 +140,9 @@ fn container_config(
             .map(|layer| layer.as_str().to_owned())
             .collect(),
         hostname: hostname(request, &id, network),
+        domainname: request.domainname.clone().unwrap_or_default(),
         labels: labels.into_iter().collect(),
-        process: process_config(request, defaults),
+        process: process_config(request, defaults, proxies),
         host: host_config(request, network)?,
         name: String::new(),
         id,
@@ -205,17 +220,28 @@ impl ImageDefaults {
 }
 
 /// Docker's rule: another entrypoint drops the image's command.
-fn process_config(request: &CreateRequest, image: ImageDefaults) -> ProcessConfig {
+fn process_config(
+    request: &CreateRequest,
+    image: ImageDefaults,
+    proxies: &[(String, String)],
+) -> ProcessConfig {
     let replaced = request.entrypoint.is_some();
     let command = match request.command.is_empty() {
         true if replaced => Vec::new(),
         true => image.command,
         false => request.command.clone(),
     };
+    let (env, unset_env) = environment::environment(&image.env, request, proxies);
+    let mut exposed_ports = image.exposed_ports;
+    for port in &request.expose {
+        if !exposed_ports.contains(port) {
+            exposed_ports.push(port.clone());
+        }
+    }
     ProcessConfig {
         entrypoint: request.entrypoint.clone().unwrap_or(image.entrypoint),
         command,
-        env: environment(image.env, &request.env),
+        env,
         user: request.user.clone().unwrap_or(image.user),
         working_dir: request.workdir.clone().unwrap_or(image.working_dir),
         tty: request.tty,
@@ -226,8 +252,10 @@ fn process_config(request: &CreateRequest, image: ImageDefaults) -> ProcessConfi
             .map(|signal| signal.to_string())
             .or(image.stop_signal),
         stop_timeout: request.stop_timeout,
-        exposed_ports: image.exposed_ports,
+        exposed_ports,
         volumes: image.volumes,
+        umask: request.umask,
+        unset_env,
     }
 }
 
@@ -241,33 +269,6 @@ fn attached(request: &CreateRequest) -> Vec<String> {
             .collect()
     });
     streams.iter().map(ToString::to_string).collect()
-}
-
-/// The image's variables with the flags' changes; entries of the image that are no assignment bring nothing in
-/// (CVE-2026-57231).
-fn environment(image: Vec<String>, changes: &[Variable]) -> Vec<String> {
-    let mut variables: Vec<(String, String)> = Vec::new();
-    let mut set = |name: &str, value: Option<&str>| {
-        let at = variables.iter().position(|(known, _)| known == name);
-        match (at, value) {
-            (Some(at), Some(value)) => variables[at].1 = value.to_owned(),
-            (Some(at), None) => drop(variables.remove(at)),
-            (None, Some(value)) => variables.push((name.to_owned(), value.to_owned())),
-            (None, None) => {}
-        }
-    };
-    for entry in &image {
-        if let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) {
-            set(name, Some(value));
-        }
-    }
-    for change in changes {
-        set(&change.name, change.value.as_deref());
-    }
-    variables
-        .into_iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect()
 }
 
 fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConfig, EngineError> {
@@ -294,6 +295,12 @@ fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConf
         shm_size: request.shm_size.unwrap_or(SHM_SIZE),
         init: request.init,
         auto_remove: request.auto_remove,
+        annotations: request.annotations.clone(),
+        groups: request.groups.clone(),
+        names: request.names.clone(),
+        publish_all: request.publish_all,
+        oom_score_adj: request.oom_score_adj,
+        timezone: request.timezone.clone(),
         ..HostConfig::default()
     };
     for option in &request.security {
@@ -368,30 +375,5 @@ fn tmpfs_config(tmpfs: &TmpfsOptions) -> MountConfig {
         source: String::new(),
         target: String::new(),
         options,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn image_variables_without_a_value_bring_nothing_in() {
-        let image = ["SECRET", "SEC*", "*", "=x", "A=1", "B=2"]
-            .map(str::to_owned)
-            .to_vec();
-        let change = |name: &str, value: Option<&str>| Variable {
-            name: name.into(),
-            value: value.map(str::to_owned),
-        };
-        let env = environment(
-            image,
-            &[
-                change("A", Some("3")),
-                change("B", None),
-                change("C", Some("")),
-            ],
-        );
-        assert_eq!(env, ["A=3", "C="]);
     }
 }

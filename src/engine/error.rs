@@ -7,6 +7,7 @@ use super::worker::RoleFailure;
 use crate::container::{ContainerError, ContainerNameError};
 use crate::image::{ImageError, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
+use crate::net::hosts::ExtraHostError;
 use crate::net::pasta::PastaError;
 use crate::net::ports::PortSpecError;
 use crate::runtime::doctor::Finding;
@@ -96,6 +97,10 @@ pub enum EngineError {
     Silent { name: String },
     #[error("the monitor of container {name}: {message}")]
     Monitor { name: String, message: String },
+    #[error("unknown time zone {zone}: the host has no such file below /usr/share/zoneinfo")]
+    UnknownTimezone { zone: String },
+    #[error(transparent)]
+    ExtraHost(#[from] ExtraHostError),
     #[error("{image} wants a network, and pasta, which connects it without root, is not installed")]
     NoNetworkHelper { image: String },
 }

@@ -7,7 +7,7 @@ use oci_spec::runtime::{Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder};
 
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig};
-use crate::net::hosts::{self, HostsFile};
+use crate::net::hosts::{self, ExtraHost, HostsFile};
 use crate::net::resolver::{self, Overrides, Reach};
 use crate::net::route::HostRoutes;
 use crate::runtime::capability::CapabilitySet;
@@ -15,7 +15,7 @@ use crate::runtime::execute::Launch;
 use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, NetworkChoice, SeccompChoice};
-use crate::runtime::{cgroup, plan};
+use crate::runtime::{cgroup, defaults, plan};
 
 /// A launch, and whether its name service needs pasta's help.
 pub struct Prepared {
@@ -34,6 +34,8 @@ impl Engine {
         let dns_forward = write_network_files(record, config)?;
         let mut parameters = parameters(config, single_id)?;
         parameters.mounts.extend(network_file_mounts(record));
+        let zone = config.host.timezone.as_deref();
+        parameters.mounts.extend(zone.map(timezone).transpose()?);
         let spec = spec::spec(&parameters)?;
         let volumes: Vec<PathBuf> = config.process.volumes.iter().map(PathBuf::from).collect();
         let launch = Launch {
@@ -41,6 +43,8 @@ impl Engine {
             fake_chown: single_id,
             rootfs: self.rootfs(record, config),
             init: config.host.init,
+            added_groups: config.host.groups.add.clone(),
+            keep_groups: config.host.groups.keep,
             cgroup: cgroup::delegated()
                 .ok()
                 .map(|parent| cgroup::path_of(&parent, record.id.as_str())),
@@ -93,6 +97,7 @@ fn parameters(
         cwd: PathBuf::from(&process.working_dir),
         user: process.user.clone(),
         hostname: config.hostname.clone(),
+        domainname: Some(config.domainname.clone()).filter(|name| !name.is_empty()),
         terminal: process.tty,
         read_only_root: host.read_only_root,
         mounts: host.mounts.iter().map(mount).collect(),
@@ -105,6 +110,10 @@ fn parameters(
         sysctls: host.sysctls.clone().into_iter().collect(),
         rlimits: host.ulimits.iter().map(rlimit).collect(),
         shm_size: host.shm_size,
+        oom_score_adj: host.oom_score_adj,
+        umask: process.umask.unwrap_or(defaults::UMASK),
+        unset_env: process.unset_env.clone(),
+        annotations: host.annotations.clone().into_iter().collect(),
         network: if host.network == "host" {
             NetworkChoice::Host
         } else {
@@ -186,19 +195,53 @@ fn network_file_mounts(record: &Record) -> impl Iterator<Item = Mount> {
     })
 }
 
+const ZONES: &str = "/usr/share/zoneinfo";
+
+/// The host's file of a time zone, over the image's `/etc/localtime`.
+fn timezone(zone: &str) -> Result<Mount, EngineError> {
+    Ok(mount(&MountConfig {
+        kind: "bind".to_owned(),
+        source: zone_file(zone)?.to_string_lossy().into_owned(),
+        target: "/etc/localtime".to_owned(),
+        options: ["rbind", "rprivate", "ro"].map(str::to_owned).to_vec(),
+    }))
+}
+
+/// `local` is the host's own; else the name is one below the host's directory, whatever it looks like.
+pub(super) fn zone_file(zone: &str) -> Result<PathBuf, EngineError> {
+    let unknown = || EngineError::UnknownTimezone {
+        zone: zone.to_owned(),
+    };
+    let file = match zone {
+        "local" => fs::canonicalize("/etc/localtime"),
+        zone => fs::canonicalize(Path::new(ZONES).join(zone)),
+    };
+    let file = file.map_err(|_| unknown())?;
+    let known = zone == "local" || file.starts_with(ZONES);
+    (known && file.is_file())
+        .then_some(file)
+        .ok_or_else(unknown)
+}
+
 /// Gives whether pasta must forward name queries.
 fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool, EngineError> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let network = config.host.network.as_str();
+    let names = &config.host.names;
     let own = match network {
         "pasta" => Some((crate::net::pasta::address(), config.hostname.as_str())),
         _ => None,
     };
     let host_file = (network == "host").then(|| read("/etc/hosts"));
+    let extra = names.extra_hosts.iter().map(|text| text.parse());
+    let extra = extra.collect::<Result<Vec<ExtraHost>, _>>()?;
     let hosts = HostsFile {
         host_file: host_file.as_deref(),
-        extra: &[],
-        host_gateway: None,
+        extra: &extra,
+        host_gateway: match extra.as_slice() {
+            [] => None,
+            _ => HostRoutes::host_address(),
+        },
         own,
     };
     let reach = match network {
@@ -211,7 +254,12 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
             }
         }
     };
-    let resolver = resolver::resolver(&read("/etc/resolv.conf"), &Overrides::default(), reach);
+    let overrides = Overrides {
+        servers: names.servers.clone(),
+        search: names.search.clone(),
+        options: names.options.clone(),
+    };
+    let resolver = resolver::resolver(&read("/etc/resolv.conf"), &overrides, reach);
     let texts = [
         hosts.text(),
         hosts::hostname_text(&config.hostname),

@@ -42,6 +42,7 @@ use crate::config::Config;
 use crate::container::Containers;
 use crate::image::Store;
 use crate::paths::Paths;
+use crate::registry::RegistryConfig;
 use crate::runtime::home::Home;
 use crate::sys::process::ProcessName;
 
@@ -84,6 +85,14 @@ impl Engine {
         Engine {
             docker_directory: directory,
             ..self
+        }
+    }
+
+    /// Docker's `config.json`.
+    fn docker_config(&self) -> Option<PathBuf> {
+        match &self.docker_directory {
+            Some(directory) => Some(directory.join("config.json")),
+            None => RegistryConfig::docker_config_from_environment(),
         }
     }
 

@@ -17,8 +17,8 @@ mod ulimit;
 
 pub use attach::{AttachError, Stream};
 pub use create::{
-    CreateRequest, NetworkMode, PullPolicy, RunRequest, UnknownNetwork, UnknownPull,
-    capability_name,
+    CreateRequest, EnvironmentSources, NetworkMode, PullPolicy, RunRequest, UnknownNetwork,
+    UnknownPull, capability_name,
 };
 pub use environment::{EnvError, Variable, parse_env_file, parse_variable};
 pub use event::{EventFilters, EventsRequest};

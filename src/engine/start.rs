@@ -11,6 +11,7 @@ use crate::monitor::{
     self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure, VERSION,
 };
 use crate::net::pasta;
+use crate::net::ports::{self, ExposedPorts, PortSpec};
 use crate::net::route::HostRoutes;
 use crate::sys::{pidfd, socket};
 
@@ -99,18 +100,20 @@ impl Engine {
         if config.host.network != "pasta" {
             return Ok(None);
         }
+        let ports = config.host.ports.iter().map(|text| text.parse());
+        let mut ports = ports.collect::<Result<Vec<PortSpec>, _>>()?;
+        if config.host.publish_all {
+            let exposed = config.process.exposed_ports.iter().map(|text| text.parse());
+            let exposed = exposed.collect::<Result<Vec<ExposedPorts>, _>>()?;
+            ports.extend(ports::publish_all(&exposed, &ports));
+        }
         let missing = || EngineError::NoNetworkHelper {
             image: config.image.clone(),
         };
         let binary = pasta::find().ok_or_else(missing)?;
         Ok(Some(NetworkOrders {
             features: pasta::probe(&binary, &self.paths.cache)?,
-            ports: config
-                .host
-                .ports
-                .iter()
-                .map(|text| text.parse())
-                .collect::<Result<_, _>>()?,
+            ports,
             routes: HostRoutes::read(),
             dns_forward,
             binary,

@@ -108,6 +108,9 @@ pub(super) fn finish(
     privileges::limit_resources(launch)?;
     privileges::drop_privileges(launch, filter.as_ref(), &account)?;
     let arguments = program.arguments(launch, &account)?;
+    if let Some(mask) = launch.process()?.user().umask() {
+        rustix::process::umask(Mode::from_raw_mode(mask));
+    }
     let error = process::execute(inherited.stub.as_fd(), &arguments.args, &arguments.env);
     Err(SetupError::step("execute the stub", &error))
 }
@@ -159,7 +162,9 @@ fn account(launch: &Launch, root: BorrowedFd<'_>) -> Result<Account, SetupError>
         .username()
         .clone()
         .unwrap_or_default();
-    user::resolve(root, &wanted).map_err(|error| SetupError::User {
+    let account = user::resolve(root, &wanted)
+        .and_then(|account| user::add_groups(root, account, &launch.added_groups));
+    account.map_err(|error| SetupError::User {
         message: error.to_string(),
     })
 }

@@ -30,6 +30,10 @@ pub struct Launch {
     pub rootfs: Rootfs,
     /// The id map has only one id: changing an owner succeeds without effect.
     pub fake_chown: bool,
+    /// Groups beside the user's own, by the image's names or as numbers.
+    pub added_groups: Vec<String>,
+    /// Keep the groups of the user who starts it instead of taking the image's.
+    pub keep_groups: bool,
     /// Run the program below bryo's own reaper.
     pub init: bool,
     /// The directory of the container's own cgroup.
@@ -172,6 +176,7 @@ impl Init {
         let host_pid =
             pidfd::host_pid(cloned.pidfd.as_fd()).map_err(failed("find the init's pid"))?;
         write_maps(host_pid, &users, &groups)?;
+        write_oom_score(&launch.spec, host_pid)?;
         let open = |kind| namespace::open(host_pid, kind);
         let init = Init {
             mount_namespace: open("mnt").ok(),
@@ -287,6 +292,17 @@ fn write_maps(host_pid: i32, users: &IdMap, groups: &IdMap) -> Result<(), SetupE
         .map_err(|error| SetupError::step(format!("write the container's {file}"), &error))?;
     }
     Ok(())
+}
+
+/// Before init makes itself undumpable, which would give the file to root.
+fn write_oom_score(spec: &Spec, host_pid: i32) -> Result<(), SetupError> {
+    let score = spec.process().as_ref().and_then(|p| p.oom_score_adj());
+    let Some(score) = score else { return Ok(()) };
+    let path = format!("/proc/{host_pid}/oom_score_adj");
+    namespace::write_proc(&path, &score.to_string()).map_err(|error| {
+        let step = format!("set oom_score_adj to {score}, below the user's own");
+        SetupError::step(step, &error)
+    })
 }
 
 /// A sealed copy in memory: neither the binary on disk nor its pages can be reached through `/proc/PID/exe`.

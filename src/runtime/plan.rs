@@ -15,6 +15,7 @@ pub enum SetupStep {
     CgroupNamespace,
     Loopback,
     Hostname(String),
+    Domainname(String),
     /// What is mounted here from now on stays here.
     IsolatedMounts,
     Root,
@@ -80,6 +81,9 @@ pub fn plan(spec: &Spec, directories: &[PathBuf]) -> Result<Vec<SetupStep>, Plan
     }
     if let Some(name) = spec.hostname() {
         steps.push(SetupStep::Hostname(name.clone()));
+    }
+    if let Some(name) = spec.domainname() {
+        steps.push(SetupStep::Domainname(name.clone()));
     }
     steps.extend([SetupStep::IsolatedMounts, SetupStep::Root]);
     for mount in spec.mounts().iter().flatten() {

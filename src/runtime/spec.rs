@@ -88,6 +88,9 @@ pub struct ContainerParameters {
     /// Those of `--ulimit`; others are the user's.
     pub rlimits: Vec<PosixRlimit>,
     pub oom_score_adj: Option<i32>,
+    pub umask: u32,
+    /// Variables of every program that this one does not get, unless `env` sets them.
+    pub unset_env: Vec<String>,
     pub shm_size: u64,
     pub network: NetworkChoice,
     /// The id map has only 0: no subordinate ids on this host.
@@ -119,6 +122,8 @@ impl Default for ContainerParameters {
             sysctls: Vec::new(),
             rlimits: Vec::new(),
             oom_score_adj: None,
+            umask: defaults::UMASK,
+            unset_env: Vec::new(),
             shm_size: defaults::SHM_SIZE,
             network: NetworkChoice::Private,
             single_id: false,
@@ -181,7 +186,7 @@ fn process(parameters: &ContainerParameters) -> Result<Process, SpecError> {
     let mut user = UserBuilder::default()
         .uid(0u32)
         .gid(0u32)
-        .umask(defaults::UMASK);
+        .umask(parameters.umask);
     if !parameters.user.is_empty() {
         user = user.username(parameters.user.clone());
     }
@@ -216,6 +221,13 @@ fn environment(parameters: &ContainerParameters) -> Result<Vec<String>, SpecErro
     if parameters.terminal {
         variables.push(format!("TERM={}", defaults::TERM));
     }
+    variables.retain(|variable| {
+        let name = variable.split('=').next();
+        !parameters
+            .unset_env
+            .iter()
+            .any(|unset| Some(unset.as_str()) == name)
+    });
     for entry in &parameters.env {
         refuse_null("environment variable", entry)?;
         let Some((name, _)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) else {

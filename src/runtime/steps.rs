@@ -39,6 +39,9 @@ impl<'a> Setup<'a> {
             SetupStep::CgroupNamespace => namespace::leave(CloneFlags::CLONE_NEWCGROUP),
             SetupStep::Loopback => network::bring_up("lo"),
             SetupStep::Hostname(name) => nix::unistd::sethostname(name).map_err(io::Error::from),
+            SetupStep::Domainname(name) => {
+                rustix::system::setdomainname(name.as_bytes()).map_err(io::Error::from)
+            }
             SetupStep::IsolatedMounts => mount::isolate_propagation(),
             SetupStep::Root => return self.mount_root(),
             SetupStep::FileSystem(file_system) => self.mount_file_system(file_system),
@@ -260,6 +263,7 @@ fn describe(step: &SetupStep) -> String {
         SetupStep::CgroupNamespace => "leave the cgroup namespace".to_owned(),
         SetupStep::Loopback => "bring up the loopback interface".to_owned(),
         SetupStep::Hostname(name) => format!("set the hostname {name}"),
+        SetupStep::Domainname(name) => format!("set the domain name {name}"),
         SetupStep::IsolatedMounts => "isolate the mount namespace".to_owned(),
         SetupStep::Root => "mount the root filesystem".to_owned(),
         SetupStep::FileSystem(mount) => {

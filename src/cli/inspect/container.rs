@@ -176,20 +176,21 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         "AutoRemove": host.auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": null,
+        "Annotations": annotations(host),
         "CapAdd": list_or_null(&host.cap_add),
         "CapDrop": list_or_null(&host.cap_drop),
         "CgroupnsMode": "private",
-        "Dns": [],
-        "DnsOptions": [],
-        "DnsSearch": [],
-        "ExtraHosts": null,
-        "GroupAdd": null,
+        "Dns": host.names.servers,
+        "DnsOptions": host.names.options,
+        "DnsSearch": host.names.search,
+        "ExtraHosts": list_or_null(&host.names.extra_hosts),
+        "GroupAdd": list_or_null(&groups(host)),
         "IpcMode": "private",
         "Links": null,
-        "OomScoreAdj": 0,
+        "OomScoreAdj": host.oom_score_adj.unwrap_or(0),
         "PidMode": "",
         "Privileged": host.privileged,
-        "PublishAllPorts": false,
+        "PublishAllPorts": host.publish_all,
         "ReadonlyRootfs": host.read_only_root,
         "SecurityOpt": security(host),
         "Sysctls": host.sysctls,
@@ -202,6 +203,21 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         "Init": host.init,
         "Ulimits": ulimits,
     })
+}
+
+fn groups(host: &HostConfig) -> Vec<String> {
+    match host.groups.keep {
+        true => vec!["keep-groups".to_owned()],
+        false => host.groups.add.clone(),
+    }
+}
+
+/// docker leaves the key out where there are none; templates take a null.
+fn annotations(host: &HostConfig) -> Value {
+    match host.annotations.is_empty() {
+        true => Value::Null,
+        false => json!(host.annotations),
+    }
 }
 
 fn list_or_null(list: &[String]) -> Value {
@@ -298,7 +314,7 @@ fn program(config: &ContainerConfig, settings: &Settings) -> Value {
     };
     let mut program = json!({
         "Hostname": config.hostname,
-        "Domainname": "",
+        "Domainname": config.domainname,
         "User": process.user,
         "AttachStdin": attached("stdin"),
         "AttachStdout": attached("stdout"),

@@ -14,7 +14,7 @@ use super::security::SecurityOption;
 use super::signal::Signal;
 use super::ulimit::Ulimit;
 use crate::config::DetachKeys;
-use crate::container::{HealthCheck, RestartPolicy};
+use crate::container::{GroupConfig, HealthCheck, NameConfig, RestartPolicy};
 
 /// When `create` and `run` ask the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -120,6 +120,19 @@ pub fn capability_name(text: &str) -> String {
     }
 }
 
+/// What a container's variables begin with, before the flags' own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvironmentSources {
+    /// Every variable of the host comes first (`--env-host`).
+    pub host: bool,
+    /// Not these of the image (`--unsetenv`).
+    pub unset: Vec<String>,
+    /// None of the image (`--unsetenv-all`).
+    pub unset_all: bool,
+    /// Values with `$NAME` or `${NAME}` of what is set so far (`--env-merge`).
+    pub merge: Vec<Variable>,
+}
+
 /// `create`, and the part of `run` that makes the container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CreateRequest {
@@ -129,14 +142,23 @@ pub struct CreateRequest {
     pub command: Vec<String>,
     /// Checked by the engine (`ContainerName`); None: an invented one.
     pub name: Option<String>,
+    /// A container that has this name is removed first.
+    pub replace: bool,
     /// Files first, then `-e`, in order; the last of a name counts.
     pub env: Vec<Variable>,
+    pub environment: EnvironmentSources,
+    pub umask: Option<u32>,
+    pub timezone: Option<String>,
+    pub oom_score_adj: Option<i32>,
     pub workdir: Option<String>,
     /// `user[:group]`, names or numbers, resolved in the image's own files.
     pub user: Option<String>,
     /// None: the image's; `Some([])`: none at all (`--entrypoint ""`), which also drops the image's command.
     pub entrypoint: Option<Vec<String>>,
     pub hostname: Option<String>,
+    pub domainname: Option<String>,
+    pub annotations: BTreeMap<String, String>,
+    pub groups: GroupConfig,
     pub labels: BTreeMap<String, String>,
     pub init: bool,
     /// Binds and tmpfs, in the order given; no target occurs twice.
@@ -164,6 +186,10 @@ pub struct CreateRequest {
     pub network: NetworkMode,
     /// `net::PortSpec`s in their canonical form.
     pub ports: Vec<String>,
+    /// `net::ExposedPorts` in their canonical form.
+    pub expose: Vec<String>,
+    pub publish_all: bool,
+    pub names: NameConfig,
     pub tty: bool,
     /// Keep the standard input open.
     pub interactive: bool,
