@@ -11,6 +11,7 @@ use crate::engine::request::CreateRequest;
 
 mod health;
 mod identity;
+mod namespaces;
 mod network;
 mod process;
 mod security;
@@ -37,6 +38,8 @@ pub struct ContainerFlags {
     health: HealthFlags,
     #[command(flatten)]
     security: security::SecurityFlags,
+    #[command(flatten)]
+    namespaces: namespaces::NamespaceFlags,
 
     /// When to ask the registry: always, missing, never
     #[arg(long, value_name = "WHEN", default_value = "missing")]
@@ -106,6 +109,7 @@ impl ContainerFlags {
         self.storage.apply(&mut request)?;
         self.network.apply(&mut request, ui)?;
         self.security.apply(&mut request)?;
+        self.namespaces.apply(&mut request, ui)?;
         Ok(request)
     }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::id::ContainerId;
+use super::namespaces::Namespaces;
 
 /// `config.json` of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +64,7 @@ pub struct ProcessConfig {
 /// How the host was asked to run it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostConfig {
-    /// `none`, `host` or `pasta`.
+    /// `none`, `host`, `pasta` or `container:` and an id.
     pub network: String,
     /// Published ports in their canonical form, `127.0.0.1:8080:80/tcp`.
     pub ports: Vec<String>,
@@ -86,6 +87,8 @@ pub struct HostConfig {
     pub starts_at_once: bool,
     #[serde(default)]
     pub annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    pub namespaces: Namespaces,
     #[serde(default)]
     pub groups: GroupConfig,
     #[serde(default)]

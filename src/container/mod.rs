@@ -7,6 +7,7 @@ mod exit;
 mod health;
 mod id;
 mod name;
+mod namespaces;
 mod record;
 mod settings;
 mod state;
@@ -23,6 +24,7 @@ pub use health::{
 };
 pub use id::{ContainerId, ContainerIdError};
 pub use name::{ContainerName, ContainerNameError};
+pub use namespaces::{IpcMode, MapLine, NamespaceError, Namespaces, Sharing, UserMode};
 pub use record::{Record, Status};
 pub use settings::{RestartPolicy, RestartPolicyError, Settings, SettingsChange};
 pub use state::{LockedRecord, RunState};

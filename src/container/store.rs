@@ -594,6 +594,9 @@ mod tests {
             run: 1,
             monitor: ProcessName { pid: 1, start: 1 },
             init: 2,
+            init_start: 0,
+            shares_pids: false,
+            helpers: Vec::new(),
             started: String::new(),
             ..RunState::default()
         };

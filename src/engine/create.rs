@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use oci_spec::image::ImageConfiguration;
 
+use super::namespaces::kept_user;
 use super::request::{
     BindOptions, CreateRequest, Mount, MountKind, NetworkMode, SeccompChoice, SecurityOption,
     Stream, TmpfsOptions,
@@ -18,7 +19,7 @@ use super::{Engine, EngineError};
 use crate::config::NetworkDefault;
 use crate::container::{
     ContainerConfig, ContainerId, ContainerName, CreatorLock, HealthCheck, HostConfig, MountConfig,
-    ProcessConfig, Record, Settings, UlimitConfig,
+    ProcessConfig, Record, Settings, Sharing, UlimitConfig,
 };
 use crate::image::{Healthcheck, Image, ImageError, is_builtin};
 
@@ -52,9 +53,15 @@ impl Engine {
             super::launch::zone_file(zone)?;
         }
         let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
-        let network = network(request.network, self.config.network_default, &image.config);
+        let network = network(&request.network, self.config.network_default, &image.config);
+        let (mut namespaces, network) = self.settle_namespaces(request, network)?;
         let proxies = environment::docker_proxies(self.docker_config().as_deref())?;
-        let mut config = container_config(request, image, id, network, &proxies)?;
+        let mut config = container_config(request, image, id, &network, &proxies)?;
+        if let (None, Some(user)) = (&request.user, kept_user(&namespaces)) {
+            config.process.user = user;
+        }
+        let _ranges = self.allot_range(&mut namespaces, &config.process.user)?;
+        config.host.namespaces = namespaces;
         config.host.starts_at_once = starts_at_once;
         let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
         config.name = name.to_string();
@@ -124,7 +131,7 @@ fn container_config(
     request: &CreateRequest,
     image: &Image,
     id: ContainerId,
-    network: NetworkMode,
+    network: &NetworkMode,
     proxies: &[(String, String)],
 ) -> Result<ContainerConfig, EngineError> {
     let defaults = ImageDefaults::of(&image.config);
@@ -175,14 +182,15 @@ fn health_check(of_image: &Healthcheck) -> HealthCheck {
     }
 }
 
-fn hostname(request: &CreateRequest, id: &ContainerId, network: NetworkMode) -> String {
-    match (&request.hostname, network) {
+fn hostname(request: &CreateRequest, id: &ContainerId, network: &NetworkMode) -> String {
+    let hosts = *network == NetworkMode::Host || request.namespaces.uts == Sharing::Host;
+    match (&request.hostname, hosts) {
         (Some(name), _) => name.clone(),
-        (None, NetworkMode::Host) => rustix::system::uname()
+        (None, true) => rustix::system::uname()
             .nodename()
             .to_string_lossy()
             .into_owned(),
-        (None, _) => id.short().to_owned(),
+        (None, false) => id.short().to_owned(),
     }
 }
 
@@ -271,7 +279,7 @@ fn attached(request: &CreateRequest) -> Vec<String> {
     streams.iter().map(ToString::to_string).collect()
 }
 
-fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConfig, EngineError> {
+fn host_config(request: &CreateRequest, network: &NetworkMode) -> Result<HostConfig, EngineError> {
     let limit = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
     let ulimits = request.ulimits.iter().map(|ulimit| UlimitConfig {
         name: ulimit.resource.name().to_owned(),
@@ -321,13 +329,17 @@ fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConf
 }
 
 /// What was said, else what the configuration says; the embedded image needs nothing.
-fn network(asked: NetworkMode, default: NetworkDefault, image: &ImageConfiguration) -> NetworkMode {
+fn network(
+    asked: &NetworkMode,
+    default: NetworkDefault,
+    image: &ImageConfiguration,
+) -> NetworkMode {
     match (asked, default) {
         (NetworkMode::Default, _) if is_builtin(image) => NetworkMode::None,
         (NetworkMode::Default, NetworkDefault::Pasta) => NetworkMode::Pasta,
         (NetworkMode::Default, NetworkDefault::None) => NetworkMode::None,
         (NetworkMode::Default, NetworkDefault::Host) => NetworkMode::Host,
-        (asked, _) => asked,
+        (asked, _) => asked.clone(),
     }
 }
 

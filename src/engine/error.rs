@@ -97,6 +97,16 @@ pub enum EngineError {
     Silent { name: String },
     #[error("the monitor of container {name}: {message}")]
     Monitor { name: String, message: String },
+    #[error("{message}")]
+    Conflict { message: &'static str },
+    #[error("cannot join the namespaces of a non running container: {name}")]
+    JoinEnded { name: String },
+    #[error("non-shareable IPC (hint: use IpcMode:shareable for the donor container): {name}")]
+    IpcNotShareable { name: String },
+    #[error(
+        "--userns {mode} needs fuse-overlayfs to show the image's files under other ids: {reason}"
+    )]
+    NoShiftedIds { mode: String, reason: String },
     #[error("unknown time zone {zone}: the host has no such file below /usr/share/zoneinfo")]
     UnknownTimezone { zone: String },
     #[error(transparent)]
@@ -134,6 +144,12 @@ impl EngineError {
             EngineError::Silent { name } | EngineError::RemoveRunning { name } => {
                 vec![format!("bryo rm -f {name}")]
             }
+            EngineError::JoinEnded { name } => vec![format!("bryo start {name}")],
+            EngineError::NoShiftedIds { .. } => vec![
+                "install the package fuse-overlayfs, and load the module: sudo modprobe fuse"
+                    .to_owned(),
+                "bryo doctor".to_owned(),
+            ],
             EngineError::NoNetworkHelper { .. } => {
                 vec![
                     "install the package passt".to_owned(),

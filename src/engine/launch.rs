@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder};
 
+use super::namespaces::Settled;
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig};
 use crate::net::hosts::{self, ExtraHost, HostsFile};
@@ -14,7 +15,7 @@ use crate::runtime::capability::CapabilitySet;
 use crate::runtime::execute::Launch;
 use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::runtime::seccomp::{self, Machine};
-use crate::runtime::spec::{self, ContainerParameters, NetworkChoice, SeccompChoice};
+use crate::runtime::spec::{self, ContainerParameters, SeccompChoice};
 use crate::runtime::{cgroup, defaults, plan};
 
 /// A launch, and whether its name service needs pasta's help.
@@ -30,9 +31,18 @@ impl Engine {
         record: &Record,
         config: &ContainerConfig,
     ) -> Result<Prepared, EngineError> {
+        let settled = self.namespaces_of(config)?;
         let single_id = self.with_home(|home| home.has_single_id());
-        let dns_forward = write_network_files(record, config)?;
-        let mut parameters = parameters(config, single_id)?;
+        let lender = self.lender(config)?;
+        let dns_forward = match &lender {
+            Some((lender, _)) => borrow_network_files(record, lender).map(|()| false)?,
+            None => write_network_files(record, config)?,
+        };
+        let mut parameters = parameters(config, &settled, single_id)?;
+        if let Some((_, lender)) = lender {
+            parameters.hostname = lender.hostname;
+            parameters.domainname = Some(lender.domainname).filter(|name| !name.is_empty());
+        }
         parameters.mounts.extend(network_file_mounts(record));
         let zone = config.host.timezone.as_deref();
         parameters.mounts.extend(zone.map(timezone).transpose()?);
@@ -42,6 +52,8 @@ impl Engine {
             steps: plan::plan(&spec, &volumes)?,
             fake_chown: single_id,
             rootfs: self.rootfs(record, config),
+            user: settled.user,
+            joins: settled.joins,
             init: config.host.init,
             added_groups: config.host.groups.add.clone(),
             keep_groups: config.host.groups.keep,
@@ -58,6 +70,19 @@ impl Engine {
             launch,
             dns_forward,
         })
+    }
+
+    /// The container whose network this one has: its names are this one's, as in docker.
+    fn lender(
+        &self,
+        config: &ContainerConfig,
+    ) -> Result<Option<(Record, ContainerConfig)>, EngineError> {
+        let Some(id) = config.host.network.strip_prefix("container:") else {
+            return Ok(None);
+        };
+        let record = self.find(id)?;
+        let config = self.config_of(&record)?;
+        Ok(Some((record, config)))
     }
 
     fn rootfs(&self, record: &Record, config: &ContainerConfig) -> Rootfs {
@@ -87,6 +112,7 @@ impl Engine {
 
 fn parameters(
     config: &ContainerConfig,
+    settled: &Settled,
     single_id: bool,
 ) -> Result<ContainerParameters, EngineError> {
     let host = &config.host;
@@ -114,11 +140,7 @@ fn parameters(
         umask: process.umask.unwrap_or(defaults::UMASK),
         unset_env: process.unset_env.clone(),
         annotations: host.annotations.clone().into_iter().collect(),
-        network: if host.network == "host" {
-            NetworkChoice::Host
-        } else {
-            NetworkChoice::Private
-        },
+        places: settled.places,
         single_id,
         processors: processors(),
         ..ContainerParameters::default()
@@ -221,6 +243,16 @@ pub(super) fn zone_file(zone: &str) -> Result<PathBuf, EngineError> {
     (known && file.is_file())
         .then_some(file)
         .ok_or_else(unknown)
+}
+
+/// Copies, not the other's own: what sees those is taken for its process when it has to be ended (`runtime::sweep`).
+fn borrow_network_files(record: &Record, lender: &Record) -> Result<(), EngineError> {
+    for name in NETWORK_FILES {
+        let path = lender.path(name);
+        let text = fs::read_to_string(&path).map_err(EngineError::file("read", &path))?;
+        write_shared(&record.path(name), &text)?;
+    }
+    Ok(())
 }
 
 /// Gives whether pasta must forward name queries.

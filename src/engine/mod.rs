@@ -13,6 +13,7 @@ mod info;
 mod kill;
 mod launch;
 mod logs;
+mod namespaces;
 mod obtain;
 pub mod pull;
 mod remove;

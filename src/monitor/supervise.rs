@@ -68,8 +68,12 @@ pub struct Birth {
 /// (when it is killed, the kernel ends everything below it), and ends.
 pub fn run(orders: Orders, birth: Birth) -> i32 {
     let _ = rustix::process::setsid();
-    let detached = process::detach_standard_streams()
-        .and_then(|()| namespace::leave(CloneFlags::CLONE_NEWPID));
+    // Whoever lives in a pid namespace can't put a child into one beside or above it.
+    let own = match orders.launch.shares_pids() {
+        true => CloneFlags::empty(),
+        false => CloneFlags::CLONE_NEWPID,
+    };
+    let detached = process::detach_standard_streams().and_then(|()| namespace::leave(own));
     if let Err(error) = detached {
         return refuse(birth.client, "leave the session", &error);
     }
@@ -186,6 +190,7 @@ impl Monitor {
             run,
             monitor,
             protocol: VERSION,
+            shares_pids: orders.launch.shares_pids(),
             ..RunState::default()
         };
         locked
@@ -226,7 +231,7 @@ impl Monitor {
             log,
             buffer: Vec::new(),
         };
-        monitor.state.init = monitor.init.host_pid;
+        monitor.name_processes();
         monitor.state.driver = driver.name().to_owned();
         monitor.state.started = Timestamp::now().to_string();
         monitor.write_state();
@@ -237,6 +242,18 @@ impl Monitor {
         }
         monitor.emit("start", &[]);
         Ok(monitor)
+    }
+
+    /// Who runs now, for those who join or look for what is left.
+    pub(super) fn name_processes(&mut self) {
+        let init = self.init.host_pid;
+        self.state.init = init;
+        self.state.init_start = ProcessName::of(init).map_or(0, |init| init.start);
+        self.state.helpers = match self.state.shares_pids {
+            // There is room for few in the record, and there are no more than two.
+            true => process::children(init).into_iter().take(3).collect(),
+            false => Vec::new(),
+        };
     }
 
     /// Everything that can fail once the record says that there is a monitor.
@@ -253,6 +270,9 @@ impl Monitor {
             cgroup::create(cgroup).map_err(failure("make the container's cgroup"))?;
         }
         fault::step("listening");
+        if orders.launch.shares_pids() {
+            process::adopt_orphans().map_err(failure("adopt what its helpers leave behind"))?;
+        }
         let founder = gate.is_new();
         if !gate.wait() {
             let gone = io::Error::from(io::ErrorKind::BrokenPipe);

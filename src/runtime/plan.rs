@@ -27,6 +27,8 @@ pub enum SetupStep {
         link: &'static str,
         target: &'static str,
     },
+    /// The /dev/shm of the container whose ipc namespace is joined.
+    SharedMemory,
     /// A pseudo-terminal of the container's own devpts, also at /dev/console.
     Terminal,
     /// Made where it is missing: the working directory, and what the image calls volumes.
@@ -61,6 +63,8 @@ pub struct BindMount {
     pub target: PathBuf,
     pub attributes: Attributes,
     pub propagation: Option<MountPropagationFlags>,
+    /// In place of a file system of the engine's own: its directory must not be a symlink.
+    pub engine: bool,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -75,15 +79,18 @@ pub enum PlanError {
 
 /// The steps for `spec`, in an order that the kernel accepts; `directories` shall exist in the root.
 pub fn plan(spec: &Spec, directories: &[PathBuf]) -> Result<Vec<SetupStep>, PlanError> {
-    let mut steps = vec![SetupStep::CgroupNamespace];
+    let mut steps = Vec::new();
+    if has_namespace(spec, LinuxNamespaceType::Cgroup) {
+        steps.push(SetupStep::CgroupNamespace);
+    }
     if has_namespace(spec, LinuxNamespaceType::Network) {
         steps.push(SetupStep::Loopback);
     }
-    if let Some(name) = spec.hostname() {
-        steps.push(SetupStep::Hostname(name.clone()));
-    }
-    if let Some(name) = spec.domainname() {
-        steps.push(SetupStep::Domainname(name.clone()));
+    if has_namespace(spec, LinuxNamespaceType::Uts) {
+        let hostname = spec.hostname().iter().cloned();
+        let domainname = spec.domainname().iter().cloned();
+        steps.extend(hostname.map(SetupStep::Hostname));
+        steps.extend(domainname.map(SetupStep::Domainname));
     }
     steps.extend([SetupStep::IsolatedMounts, SetupStep::Root]);
     for mount in spec.mounts().iter().flatten() {
@@ -95,6 +102,13 @@ pub fn plan(spec: &Spec, directories: &[PathBuf]) -> Result<Vec<SetupStep>, Plan
             steps.extend(DEVICES.map(SetupStep::Device));
             steps.extend(DEVICE_LINKS.map(|(link, target)| SetupStep::Symlink { link, target }));
         }
+    }
+    let shared_memory = Path::new("/dev/shm");
+    let mounted = |mount: &Mount| mount.destination() == shared_memory;
+    if joins_namespace(spec, LinuxNamespaceType::Ipc)
+        && !spec.mounts().iter().flatten().any(mounted)
+    {
+        steps.push(SetupStep::SharedMemory);
     }
     let process = spec.process().as_ref();
     if process.is_some_and(|process| process.terminal().unwrap_or(false)) {
@@ -149,6 +163,12 @@ pub fn has_namespace(spec: &Spec, kind: LinuxNamespaceType) -> bool {
     namespaces.is_some_and(|all| all.iter().any(|ns| ns.typ() == kind && ns.path().is_none()))
 }
 
+/// Whether it gets another container's.
+fn joins_namespace(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
+    namespaces.is_some_and(|all| all.iter().any(|ns| ns.typ() == kind && ns.path().is_some()))
+}
+
 fn mount_step(mount: &Mount) -> Result<SetupStep, PlanError> {
     let target = mount.destination().clone();
     if !target.is_absolute() {
@@ -174,6 +194,9 @@ fn mount_step(mount: &Mount) -> Result<SetupStep, PlanError> {
             ..
         } = parsed;
         return Ok(SetupStep::Bind(BindMount {
+            engine: ["/proc", "/sys", "/sys/fs/cgroup"]
+                .map(Path::new)
+                .contains(&target.as_path()),
             source,
             target,
             attributes,
@@ -289,6 +312,7 @@ mod tests {
                 ..Attributes::default()
             },
             propagation: None,
+            engine: false,
         });
         assert!(at(&SetupStep::Root) < at(&bind) && at(&bind) < at(&SetupStep::Pivot));
     }

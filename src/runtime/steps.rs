@@ -1,5 +1,6 @@
 //! The executor of a plan: each step by descriptors inside the new root, so that nothing an image contains is followed out.
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -17,20 +18,49 @@ use crate::sys::{namespace, network, terminal};
 /// A container's root in the making.
 pub struct Setup<'a> {
     pub launch: &'a Launch,
-    pub given_root: Option<&'a OwnedFd>,
+    pub given: Given<'a>,
+    /// Where the root is mounted, and what the plan binds, in its order: opened before init became the container's root.
+    opened: Option<OwnedFd>,
+    sources: VecDeque<OwnedFd>,
     mounted: Option<OwnedFd>,
     /// Master and slave.
     pub terminal: Option<(OwnedFd, OwnedFd)>,
 }
 
+/// Mounts that the monitor hands over.
+#[derive(Clone, Copy, Default)]
+pub struct Given<'a> {
+    /// The root, unless init makes it.
+    pub root: Option<&'a OwnedFd>,
+    /// Another container's /dev/shm.
+    pub shared_memory: Option<&'a OwnedFd>,
+}
+
 impl<'a> Setup<'a> {
-    pub fn new(launch: &'a Launch, given_root: Option<&'a OwnedFd>) -> Setup<'a> {
+    pub fn new(launch: &'a Launch, given: Given<'a>) -> Setup<'a> {
         Setup {
             launch,
-            given_root,
+            given,
+            opened: None,
+            sources: VecDeque::new(),
             mounted: None,
             terminal: None,
         }
+    }
+
+    /// Opens what the plan finds by path on the host. For containers without the user's own id, whose root may not look into
+    /// the user's private directories.
+    pub fn open_sources(&mut self) -> Result<(), SetupError> {
+        let place = self.launch.rootfs.open_place();
+        self.opened = Some(place.map_err(|error| SetupError::root(&error))?);
+        for step in &self.launch.steps {
+            if let SetupStep::Bind(bind) = step {
+                let tree = clone_source(&bind.source);
+                let tree = tree.map_err(|error| SetupError::step(describe(step), &error))?;
+                self.sources.push_back(tree);
+            }
+        }
+        Ok(())
     }
 
     pub fn execute(&mut self, step: &SetupStep) -> Result<(), SetupError> {
@@ -48,6 +78,7 @@ impl<'a> Setup<'a> {
             SetupStep::Bind(bind) => self.bind(bind),
             SetupStep::Device(name) => self.device(name),
             SetupStep::Symlink { target, link } => self.link(link, target),
+            SetupStep::SharedMemory => self.attach_shared_memory(),
             SetupStep::Terminal => self.open_terminal(),
             SetupStep::Directory(path) => make_directories(self.root(), path).map(drop),
             SetupStep::Masked(path) => self.mask(path),
@@ -67,8 +98,8 @@ impl<'a> Setup<'a> {
     }
 
     fn mount_root(&mut self) -> Result<(), SetupError> {
-        let given = self.given_root.map(AsFd::as_fd);
-        let root = self.launch.rootfs.mount(given);
+        let given = self.given.root.map(AsFd::as_fd);
+        let root = self.launch.rootfs.mount(given, self.opened.take());
         self.mounted = Some(root.map_err(|error| SetupError::root(&error))?);
         Ok(())
     }
@@ -91,15 +122,13 @@ impl<'a> Setup<'a> {
         }
     }
 
-    fn bind(&self, wanted: &BindMount) -> io::Result<()> {
-        let source = rustix::fs::open(
-            &wanted.source,
-            OFlags::PATH | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+    fn bind(&mut self, wanted: &BindMount) -> io::Result<()> {
+        let tree = match self.sources.pop_front() {
+            Some(opened) => opened,
+            None => clone_source(&wanted.source)?,
+        };
         let is_directory =
-            FileType::from_raw_mode(rustix::fs::fstat(&source)?.st_mode) == FileType::Directory;
-        let tree = mount::clone_tree(source.as_fd(), Path::new(""))?;
+            FileType::from_raw_mode(rustix::fs::fstat(&tree)?.st_mode) == FileType::Directory;
         if wanted.attributes != Attributes::default() {
             mount::set_attributes(tree.as_fd(), wanted.attributes)?;
         }
@@ -108,7 +137,10 @@ impl<'a> Setup<'a> {
         } else {
             TargetKind::File
         };
-        let target = mount_target(self.root(), &wanted.target, kind)?;
+        let target = match wanted.engine && is_directory {
+            true => engine_directory(self.root(), &wanted.target)?,
+            false => mount_target(self.root(), &wanted.target, kind)?,
+        };
         // A mount over a file of procfs could make the kernel's answers lies (CVE-2025-52881): not unless asked for by name.
         let asked = wanted.target.starts_with("/proc");
         if !asked && rustix::fs::fstatfs(&target)?.f_type == PROC_SUPER_MAGIC {
@@ -121,6 +153,13 @@ impl<'a> Setup<'a> {
         // By descriptor of what was just mounted, never by a path that a container could have changed.
         let place = PathBuf::from(format!("/proc/self/fd/{}", tree.as_raw_fd()));
         mount::set_propagation(&place, propagation)
+    }
+
+    fn attach_shared_memory(&self) -> io::Result<()> {
+        let tree = self.given.shared_memory;
+        let tree = tree.ok_or_else(|| io::Error::other("it was not handed over"))?;
+        let target = mount_target(self.root(), Path::new("/dev/shm"), TargetKind::Directory)?;
+        mount::attach(tree.as_fd(), target.as_fd())
     }
 
     fn device(&self, path: &str) -> io::Result<()> {
@@ -258,6 +297,12 @@ impl<'a> Setup<'a> {
     }
 }
 
+/// With everything mounted below it.
+fn clone_source(path: &Path) -> io::Result<OwnedFd> {
+    let source = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+    mount::clone_tree(source.as_fd(), Path::new(""))
+}
+
 fn describe(step: &SetupStep) -> String {
     match step {
         SetupStep::CgroupNamespace => "leave the cgroup namespace".to_owned(),
@@ -276,6 +321,7 @@ fn describe(step: &SetupStep) -> String {
         ),
         SetupStep::Device(name) => format!("provide {name}"),
         SetupStep::Symlink { link, .. } => format!("make the link {link}"),
+        SetupStep::SharedMemory => "share the other container's /dev/shm".to_owned(),
         SetupStep::Terminal => "open a terminal".to_owned(),
         SetupStep::Directory(path) => {
             format!("make the directory {}", path.display())

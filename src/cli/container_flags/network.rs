@@ -51,8 +51,7 @@ impl NetworkFlags {
                 ));
             }
         };
-        if network != NetworkMode::Default
-            && network != NetworkMode::Pasta
+        if matches!(network, NetworkMode::None | NetworkMode::Host)
             && (self.publish_all || !self.publish.is_empty())
         {
             ui.warning(&format!(

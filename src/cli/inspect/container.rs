@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use crate::cli::status;
 use crate::container::{
     ContainerConfig, Health, HealthCheck, HealthResult, HostConfig, MountConfig, RestartPolicy,
-    Settings, Status,
+    Settings, Sharing, Status,
 };
 use crate::engine::ContainerSummary;
 use crate::net::ports::PortSpec;
@@ -166,6 +166,10 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         .iter()
         .map(|one| json!({"Name": one.name, "Hard": limit(one.hard), "Soft": limit(one.soft)}))
         .collect();
+    let cgroup = match host.namespaces.cgroup {
+        Sharing::Host => "host",
+        _ => "private",
+    };
     json!({
         "Binds": if binds.is_empty() { Value::Null } else { binds.into() },
         "ContainerIDFile": "",
@@ -179,24 +183,24 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         "Annotations": annotations(host),
         "CapAdd": list_or_null(&host.cap_add),
         "CapDrop": list_or_null(&host.cap_drop),
-        "CgroupnsMode": "private",
+        "CgroupnsMode": cgroup,
         "Dns": host.names.servers,
         "DnsOptions": host.names.options,
         "DnsSearch": host.names.search,
         "ExtraHosts": list_or_null(&host.names.extra_hosts),
         "GroupAdd": list_or_null(&groups(host)),
-        "IpcMode": "private",
+        "IpcMode": host.namespaces.ipc.to_string(),
         "Links": null,
         "OomScoreAdj": host.oom_score_adj.unwrap_or(0),
-        "PidMode": "",
+        "PidMode": host.namespaces.pid.to_string(),
         "Privileged": host.privileged,
         "PublishAllPorts": host.publish_all,
         "ReadonlyRootfs": host.read_only_root,
         "SecurityOpt": security(host),
         "Sysctls": host.sysctls,
         "Tmpfs": tmpfs,
-        "UTSMode": "",
-        "UsernsMode": "",
+        "UTSMode": host.namespaces.uts.to_string(),
+        "UsernsMode": host.namespaces.user.to_string(),
         "ShmSize": host.shm_size,
         "Runtime": "bryo",
         "Isolation": "",

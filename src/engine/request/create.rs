@@ -14,7 +14,7 @@ use super::security::SecurityOption;
 use super::signal::Signal;
 use super::ulimit::Ulimit;
 use crate::config::DetachKeys;
-use crate::container::{GroupConfig, HealthCheck, NameConfig, RestartPolicy};
+use crate::container::{GroupConfig, HealthCheck, NameConfig, Namespaces, RestartPolicy};
 
 /// When `create` and `run` ask the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +57,7 @@ impl fmt::Display for PullPolicy {
 }
 
 /// The container's network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkMode {
     /// Nothing was said: what the configuration says, else pasta (an embedded image: none).
     #[default]
@@ -65,6 +65,8 @@ pub enum NetworkMode {
     None,
     Host,
     Pasta,
+    /// Another container's: its name, or once the container is made its id.
+    Container(String),
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -73,8 +75,8 @@ pub enum UnknownNetwork {
         "network {name} not found: networks are not yet supported by bryo (use none, host or pasta)"
     )]
     Named { name: String },
-    #[error("joining the network of another container is not yet supported by bryo")]
-    Container,
+    #[error("invalid container format container:<name|id>")]
+    Nameless,
     #[error("network options are not yet supported by bryo: {text:?}")]
     Options { text: String },
 }
@@ -88,7 +90,10 @@ impl FromStr for NetworkMode {
             "none" => Ok(NetworkMode::None),
             "host" => Ok(NetworkMode::Host),
             "pasta" => Ok(NetworkMode::Pasta),
-            _ if text.starts_with("container:") => Err(UnknownNetwork::Container),
+            "container:" => Err(UnknownNetwork::Nameless),
+            _ if text.starts_with("container:") => Ok(NetworkMode::Container(
+                text["container:".len()..].to_owned(),
+            )),
             _ if text.contains([',', '=']) => Err(UnknownNetwork::Options {
                 text: text.to_owned(),
             }),
@@ -101,12 +106,13 @@ impl FromStr for NetworkMode {
 
 impl fmt::Display for NetworkMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NetworkMode::Default => "default",
-            NetworkMode::None => "none",
-            NetworkMode::Host => "host",
-            NetworkMode::Pasta => "pasta",
-        })
+        match self {
+            NetworkMode::Default => f.write_str("default"),
+            NetworkMode::None => f.write_str("none"),
+            NetworkMode::Host => f.write_str("host"),
+            NetworkMode::Pasta => f.write_str("pasta"),
+            NetworkMode::Container(name) => write!(f, "container:{name}"),
+        }
     }
 }
 
@@ -184,6 +190,7 @@ pub struct CreateRequest {
     /// `linux/arm64/v8`; None: the host's.
     pub platform: Option<String>,
     pub network: NetworkMode,
+    pub namespaces: Namespaces,
     /// `net::PortSpec`s in their canonical form.
     pub ports: Vec<String>,
     /// `net::ExposedPorts` in their canonical form.
