@@ -9,6 +9,7 @@ use super::error::{CliError, Kind};
 use super::ui::Ui;
 use crate::engine::request::CreateRequest;
 
+mod devices;
 mod health;
 mod identity;
 mod namespaces;
@@ -38,6 +39,8 @@ pub struct ContainerFlags {
     health: HealthFlags,
     #[command(flatten)]
     security: security::SecurityFlags,
+    #[command(flatten)]
+    devices: devices::DeviceFlags,
     #[command(flatten)]
     namespaces: namespaces::NamespaceFlags,
 
@@ -108,6 +111,7 @@ impl ContainerFlags {
         self.process.apply(&mut request)?;
         self.storage.apply(&mut request)?;
         self.network.apply(&mut request, ui)?;
+        self.devices.apply(&mut request)?;
         self.security.apply(&mut request)?;
         self.namespaces.apply(&mut request, ui)?;
         Ok(request)

@@ -90,6 +90,11 @@ pub struct HostConfig {
     #[serde(default)]
     pub namespaces: Namespaces,
     #[serde(default)]
+    pub devices: Vec<DeviceConfig>,
+    /// Of the Container Device Interface, `vendor.com/class=name`: resolved at every start.
+    #[serde(default)]
+    pub device_names: Vec<String>,
+    #[serde(default)]
     pub groups: GroupConfig,
     #[serde(default)]
     pub names: NameConfig,
@@ -101,6 +106,13 @@ pub struct HostConfig {
     /// `Europe/Paris`, or `local` for the host's.
     #[serde(default)]
     pub timezone: Option<String>,
+}
+
+/// A device node of the host, or a directory of them, and where it is in the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceConfig {
+    pub source: String,
+    pub target: String,
 }
 
 /// Groups beside those of the program's user.

@@ -14,7 +14,8 @@ mod state;
 mod store;
 
 pub use config::{
-    ContainerConfig, GroupConfig, HostConfig, MountConfig, NameConfig, ProcessConfig, UlimitConfig,
+    ContainerConfig, DeviceConfig, GroupConfig, HostConfig, MountConfig, NameConfig, ProcessConfig,
+    UlimitConfig,
 };
 pub use event::{Event, EventKind};
 pub use event_log::{EventLog, EventReader, EventWatch};

@@ -62,6 +62,7 @@ impl Engine {
         }
         let _ranges = self.allot_range(&mut namespaces, &config.process.user)?;
         config.host.namespaces = namespaces;
+        (config.host.devices, config.host.device_names) = self.settle_devices(&request.devices)?;
         config.host.starts_at_once = starts_at_once;
         let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
         config.name = name.to_string();

@@ -10,6 +10,7 @@ use crate::monitor::StartFailure;
 use crate::net::hosts::ExtraHostError;
 use crate::net::pasta::PastaError;
 use crate::net::ports::PortSpecError;
+use crate::runtime::cdi::CdiError;
 use crate::runtime::doctor::Finding;
 use crate::runtime::home::HomeError;
 use crate::runtime::plan::PlanError;
@@ -97,6 +98,10 @@ pub enum EngineError {
     Silent { name: String },
     #[error("the monitor of container {name}: {message}")]
     Monitor { name: String, message: String },
+    #[error(transparent)]
+    Cdi(#[from] CdiError),
+    #[error("error gathering device information while adding custom device \"{path}\": {source}")]
+    Device { path: String, source: io::Error },
     #[error("{message}")]
     Conflict { message: &'static str },
     #[error("cannot join the namespaces of a non running container: {name}")]
@@ -143,6 +148,9 @@ impl EngineError {
             EngineError::Home(_) => vec!["bryo doctor".to_owned()],
             EngineError::Silent { name } | EngineError::RemoveRunning { name } => {
                 vec![format!("bryo rm -f {name}")]
+            }
+            EngineError::Cdi(CdiError::Unknown { name, .. }) if name.starts_with("nvidia.com/") => {
+                vec!["nvidia-ctk cdi generate --output ~/.config/cdi/nvidia.yaml".to_owned()]
             }
             EngineError::JoinEnded { name } => vec![format!("bryo start {name}")],
             EngineError::NoShiftedIds { .. } => vec![

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder};
+use oci_spec::runtime::{
+    Hook, HookBuilder, HooksBuilder, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, Spec,
+};
 
 use super::namespaces::Settled;
 use super::{Engine, EngineError};
@@ -16,7 +18,7 @@ use crate::runtime::execute::Launch;
 use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, SeccompChoice};
-use crate::runtime::{cgroup, defaults, plan};
+use crate::runtime::{cdi, cgroup, defaults, plan};
 
 /// A launch, and whether its name service needs pasta's help.
 pub struct Prepared {
@@ -46,7 +48,14 @@ impl Engine {
         parameters.mounts.extend(network_file_mounts(record));
         let zone = config.host.timezone.as_deref();
         parameters.mounts.extend(zone.map(timezone).transpose()?);
-        let spec = spec::spec(&parameters)?;
+        let devices = self.devices(&config.host)?;
+        parameters.mounts.extend(devices.mounts.iter().map(mount));
+        parameters.env.extend(devices.env);
+        let mut spec = spec::spec(&parameters)?;
+        let hook_state = match devices.hooks.is_empty() {
+            true => String::new(),
+            false => add_hooks(&mut spec, record, &devices.hooks)?,
+        };
         let volumes: Vec<PathBuf> = config.process.volumes.iter().map(PathBuf::from).collect();
         let launch = Launch {
             steps: plan::plan(&spec, &volumes)?,
@@ -55,7 +64,8 @@ impl Engine {
             user: settled.user,
             joins: settled.joins,
             init: config.host.init,
-            added_groups: config.host.groups.add.clone(),
+            added_groups: [config.host.groups.add.clone(), devices.groups].concat(),
+            hook_state,
             keep_groups: config.host.groups.keep,
             cgroup: cgroup::delegated()
                 .ok()
@@ -215,6 +225,37 @@ fn network_file_mounts(record: &Record) -> impl Iterator<Item = Mount> {
             options: vec!["rbind".to_owned(), "rprivate".to_owned()],
         })
     })
+}
+
+/// Hooks find the root by the bundle's `config.json` (OCI runtime specification, "State"): the state they are told.
+fn add_hooks(spec: &mut Spec, record: &Record, hooks: &[cdi::Hook]) -> Result<String, EngineError> {
+    let hook = |hook: &cdi::Hook| {
+        let builder = HookBuilder::default()
+            .path(&hook.path)
+            .args(hook.args.clone())
+            .env(hook.env.clone());
+        builder.build().expect("the path is given")
+    };
+    let hooks: Vec<Hook> = hooks.iter().map(hook).collect();
+    let hooks = HooksBuilder::default().create_container(hooks).build();
+    spec.set_hooks(Some(hooks.expect("hooks have no required field")));
+    let bundle = record.path("bundle");
+    let path = bundle.join("config.json");
+    let mut described = spec.clone();
+    let root = described.root_mut().as_mut();
+    root.expect("every specification has a root")
+        .set_path(record.path("merged"));
+    let text = serde_json::to_vec(&described).map_err(|error| error.into());
+    text.and_then(|text| fs::create_dir_all(&bundle).and_then(|()| fs::write(&path, text)))
+        .map_err(EngineError::file("write", &path))?;
+    let state = serde_json::json!({
+        "ociVersion": spec.version(),
+        "id": record.id.as_str(),
+        "status": "creating",
+        "bundle": bundle,
+        "annotations": spec.annotations(),
+    });
+    Ok(state.to_string())
 }
 
 const ZONES: &str = "/usr/share/zoneinfo";

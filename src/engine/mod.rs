@@ -3,6 +3,7 @@
 mod containers;
 mod control;
 mod create;
+mod devices;
 mod diagnose;
 mod error;
 mod events;

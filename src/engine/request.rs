@@ -3,6 +3,7 @@
 
 mod attach;
 mod create;
+mod device;
 mod environment;
 mod event;
 mod filter;
@@ -20,6 +21,7 @@ pub use create::{
     CreateRequest, EnvironmentSources, NetworkMode, PullPolicy, RunRequest, UnknownNetwork,
     UnknownPull, capability_name,
 };
+pub use device::{DeviceError, DeviceRequest, parse_gpus};
 pub use environment::{EnvError, Variable, parse_env_file, parse_variable};
 pub use event::{EventFilters, EventsRequest};
 pub use filter::{FilterError, ImageFilters, LabelFilter, PsFilters, Status};

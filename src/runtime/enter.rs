@@ -320,6 +320,7 @@ fn become_program(
         joins: Vec::new(),
         added_groups: launch.added_groups.clone(),
         keep_groups: launch.keep_groups,
+        hook_state: String::new(),
         init: false,
         cgroup: None,
     };

@@ -38,6 +38,8 @@ pub struct Launch {
     pub added_groups: Vec<String>,
     /// Keep the groups of the user who starts it instead of taking the image's.
     pub keep_groups: bool,
+    /// What the specification's hooks read, in JSON.
+    pub hook_state: String,
     /// Run the program below bryo's own reaper.
     pub init: bool,
     /// The directory of the container's own cgroup.

@@ -2,6 +2,7 @@
 //! Never the store, never image names.
 
 pub mod capability;
+pub mod cdi;
 pub mod cgroup;
 mod child;
 pub mod defaults;

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
+use oci_spec::runtime::{Hook, LinuxNamespaceType, Mount, Spec};
 use rustix::mount::MountPropagationFlags;
 
 use super::defaults::{DEVICE_LINKS, DEVICES};
@@ -36,6 +36,8 @@ pub enum SetupStep {
     Masked(PathBuf),
     ReadOnly(PathBuf),
     ReadOnlyRoot,
+    /// A program of the host's that finishes the root, before it is one.
+    Hook(Hook),
     Pivot,
     Sysctl {
         key: String,
@@ -143,6 +145,9 @@ pub fn plan(spec: &Spec, directories: &[PathBuf]) -> Result<Vec<SetupStep>, Plan
             .into_iter()
             .map(|path| SetupStep::Masked(path.into())),
     );
+    let hooks = spec.hooks().as_ref();
+    let hooks = hooks.and_then(|hooks| hooks.create_container().clone());
+    steps.extend(hooks.unwrap_or_default().into_iter().map(SetupStep::Hook));
     if spec
         .root()
         .as_ref()

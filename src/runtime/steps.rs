@@ -1,11 +1,14 @@
 //! The executor of a plan: each step by descriptors inside the new root, so that nothing an image contains is followed out.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use nix::sched::CloneFlags;
+use oci_spec::runtime::Hook;
 use rustix::fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC};
 
 use super::execute::{Launch, SetupError};
@@ -84,6 +87,7 @@ impl<'a> Setup<'a> {
             SetupStep::Masked(path) => self.mask(path),
             SetupStep::ReadOnly(path) => self.make_read_only(path),
             SetupStep::ReadOnlyRoot => self.make_root_read_only(),
+            SetupStep::Hook(hook) => run_hook(hook, &self.launch.hook_state),
             SetupStep::Pivot => mount::pivot(self.root()),
             SetupStep::Sysctl { key, value } => self.write_sysctl(key, value),
         };
@@ -297,6 +301,41 @@ impl<'a> Setup<'a> {
     }
 }
 
+/// With the rights of the container's root, while the host's programs are still in sight.
+fn run_hook(hook: &Hook, state: &str) -> io::Result<()> {
+    let mut arguments = hook.args().iter().flatten();
+    let mut command = Command::new(hook.path());
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    let variables = hook.env().iter().flatten();
+    let mut child = command
+        .args(arguments)
+        .env_clear()
+        .envs(variables.filter_map(|variable| variable.split_once('=')))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        match stdin.write_all(state.as_bytes()) {
+            // It need not read it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written?,
+        }
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!(
+        "{}: {}",
+        output.status,
+        said.trim()
+    )))
+}
+
 /// With everything mounted below it.
 fn clone_source(path: &Path) -> io::Result<OwnedFd> {
     let source = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
@@ -329,6 +368,7 @@ fn describe(step: &SetupStep) -> String {
         SetupStep::Masked(path) => format!("mask {}", path.display()),
         SetupStep::ReadOnly(path) => format!("make {} read-only", path.display()),
         SetupStep::ReadOnlyRoot => "make the root read-only".to_owned(),
+        SetupStep::Hook(hook) => format!("run the device's hook {}", hook.path().display()),
         SetupStep::Pivot => "change to the new root".to_owned(),
         SetupStep::Sysctl { key, .. } => format!("set the sysctl {key}"),
     }

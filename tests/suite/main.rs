@@ -15,6 +15,7 @@ mod cli_generated;
 mod cli_program;
 mod cli_rows;
 mod cli_words;
+mod devices;
 mod doctor;
 mod environment;
 mod errors;

@@ -7,8 +7,8 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::status;
 use crate::container::{
-    ContainerConfig, Health, HealthCheck, HealthResult, HostConfig, MountConfig, RestartPolicy,
-    Settings, Sharing, Status,
+    ContainerConfig, DeviceConfig, Health, HealthCheck, HealthResult, HostConfig, MountConfig,
+    RestartPolicy, Settings, Sharing, Status,
 };
 use crate::engine::ContainerSummary;
 use crate::net::ports::PortSpec;
@@ -184,6 +184,8 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         "CapAdd": list_or_null(&host.cap_add),
         "CapDrop": list_or_null(&host.cap_drop),
         "CgroupnsMode": cgroup,
+        "Devices": devices(host),
+        "DeviceRequests": device_requests(host),
         "Dns": host.names.servers,
         "DnsOptions": host.names.options,
         "DnsSearch": host.names.search,
@@ -207,6 +209,30 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         "Init": host.init,
         "Ulimits": ulimits,
     })
+}
+
+fn devices(host: &HostConfig) -> Vec<Value> {
+    let device = |device: &DeviceConfig| {
+        json!({
+            "PathOnHost": device.source,
+            "PathInContainer": device.target,
+            "CgroupPermissions": "rwm",
+        })
+    };
+    host.devices.iter().map(device).collect()
+}
+
+fn device_requests(host: &HostConfig) -> Value {
+    match host.device_names.as_slice() {
+        [] => Value::Null,
+        names => json!([{
+            "Driver": "cdi",
+            "Count": 0,
+            "DeviceIDs": names,
+            "Capabilities": null,
+            "Options": null,
+        }]),
+    }
 }
 
 fn groups(host: &HostConfig) -> Vec<String> {

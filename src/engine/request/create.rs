@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::attach::Stream;
+use super::device::DeviceRequest;
 use super::environment::Variable;
 use super::mount::Mount;
 use super::security::SecurityOption;
@@ -191,6 +192,7 @@ pub struct CreateRequest {
     pub platform: Option<String>,
     pub network: NetworkMode,
     pub namespaces: Namespaces,
+    pub devices: Vec<DeviceRequest>,
     /// `net::PortSpec`s in their canonical form.
     pub ports: Vec<String>,
     /// `net::ExposedPorts` in their canonical form.
