@@ -91,7 +91,10 @@ impl Streams {
             return Ok(());
         };
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-        for stream in [stdin.as_ref(), Some(stdout), Some(stderr)].into_iter().flatten() {
+        for stream in [stdin.as_ref(), Some(stdout), Some(stderr)]
+            .into_iter()
+            .flatten()
+        {
             rustix::fs::fchown(stream, Some(uid), Some(gid))?;
         }
         Ok(())
@@ -186,7 +189,9 @@ impl Init {
     ) -> Result<Init, SetupError> {
         let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
         if let Some(shift) = entrance.shift() {
-            streams.give_to_root(shift).map_err(failed("hand over the standard streams"))?;
+            streams
+                .give_to_root(shift)
+                .map_err(failed("hand over the standard streams"))?;
         }
         let shared_memory = entrance.shared_memory();
         let shared_memory = shared_memory.map_err(failed("copy the other container's /dev/shm"))?;
