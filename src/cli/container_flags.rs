@@ -5,14 +5,16 @@ use std::str::FromStr;
 
 use clap::Args;
 
-use super::error::CliError;
+use super::error::{CliError, Kind};
 use super::limit_flags::{DeviceLimitFlags, ResourceFlags};
 use super::ui::Ui;
 use crate::engine::request::CreateRequest;
 
+mod devices;
 mod health;
 mod identity;
 mod logging;
+mod namespaces;
 mod network;
 mod process;
 mod security;
@@ -45,6 +47,10 @@ pub struct ContainerFlags {
     resources: ResourceFlags,
     #[command(flatten)]
     device_limits: DeviceLimitFlags,
+    #[command(flatten)]
+    devices: devices::DeviceFlags,
+    #[command(flatten)]
+    namespaces: namespaces::NamespaceFlags,
 
     /// When to ask the registry: always, missing, never
     #[arg(long, value_name = "WHEN", default_value = "missing")]
@@ -55,6 +61,15 @@ pub struct ContainerFlags {
     /// Platform of the image (os/arch[/variant])
     #[arg(long)]
     platform: Option<String>,
+    /// Remove the container that has the name already
+    #[arg(long)]
+    replace: bool,
+    /// OCI runtime (only `bryo`, which is its own)
+    #[arg(long, value_name = "RUNTIME")]
+    runtime: Option<String>,
+    /// Prepare the container for systemd (only `false`)
+    #[arg(long, hide = true, num_args = 0..=1, default_missing_value = "true", value_name = "WHEN")]
+    systemd: Option<String>,
     /// Isolation technology (only `default` exists on Linux)
     #[arg(long, hide = true)]
     isolation: Option<String>,
@@ -78,6 +93,17 @@ impl ContainerFlags {
                 "invalid isolation {other:?}: only \"default\" exists on Linux"
             )));
         }
+        if let Some(other) = self.runtime.as_deref().filter(|name| *name != "bryo") {
+            return Err(CliError::usage(format!(
+                "unknown or invalid runtime name: {other}: bryo is its own runtime, and no other can be chosen"
+            )));
+        }
+        if self.systemd.as_deref().is_some_and(|when| when != "false") {
+            return Err(CliError::new(
+                Kind::Unsupported,
+                "--systemd: bryo prepares no container for systemd; --tmpfs and --stop-signal can",
+            ));
+        }
         let mut words = self.words.into_iter();
         let mut request = CreateRequest {
             image: words.next().unwrap_or_default(),
@@ -86,6 +112,7 @@ impl ContainerFlags {
             quiet_pull: self.quiet,
             platform: self.platform,
             health: self.health.parse()?,
+            replace: self.replace,
             ..CreateRequest::default()
         };
         self.identity.apply(&mut request)?;
@@ -93,7 +120,9 @@ impl ContainerFlags {
         self.storage.apply(&mut request)?;
         self.network.apply(&mut request, ui)?;
         self.logging.apply(&mut request)?;
+        self.devices.apply(&mut request)?;
         self.security.apply(&mut request)?;
+        self.namespaces.apply(&mut request, ui)?;
         request.limits = self.resources.limits()?;
         self.device_limits.add_to(&mut request.limits)?;
         Ok(request)

@@ -1,11 +1,13 @@
 //! What a container was made as. Written once when it is created and never changed.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use super::id::ContainerId;
 use super::limits::Limits;
+use super::namespaces::Namespaces;
 
 /// `config.json` of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +25,9 @@ pub struct ContainerConfig {
     /// Directory names below `layers/`, bottom first.
     pub layers: Vec<String>,
     pub hostname: String,
+    /// Empty: the kernel's `(none)`.
+    #[serde(default)]
+    pub domainname: String,
     pub labels: BTreeMap<String, String>,
     pub process: ProcessConfig,
     pub host: HostConfig,
@@ -49,12 +54,18 @@ pub struct ProcessConfig {
     pub exposed_ports: Vec<String>,
     /// Paths at which the image, or `-v PATH`, wants a volume of the container's own.
     pub volumes: Vec<String>,
+    /// None: 0022.
+    #[serde(default)]
+    pub umask: Option<u32>,
+    /// Variables that every program gets and this one does not, unless `env` has them.
+    #[serde(default)]
+    pub unset_env: Vec<String>,
 }
 
 /// How the host was asked to run it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostConfig {
-    /// `none`, `host` or `pasta`.
+    /// `none`, `host`, `pasta` or `container:` and an id.
     pub network: String,
     /// Published ports in their canonical form, `127.0.0.1:8080:80/tcp`.
     pub ports: Vec<String>,
@@ -83,6 +94,55 @@ pub struct HostConfig {
     /// Made by `run`: if nobody is about to start it, it was abandoned.
     #[serde(default)]
     pub starts_at_once: bool,
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+    #[serde(default)]
+    pub namespaces: Namespaces,
+    #[serde(default)]
+    pub devices: Vec<DeviceConfig>,
+    /// Of the Container Device Interface, `vendor.com/class=name`: resolved at every start.
+    #[serde(default)]
+    pub device_names: Vec<String>,
+    #[serde(default)]
+    pub groups: GroupConfig,
+    #[serde(default)]
+    pub names: NameConfig,
+    /// Every exposed port gets a free one of the host's at every start.
+    #[serde(default)]
+    pub publish_all: bool,
+    #[serde(default)]
+    pub oom_score_adj: Option<i32>,
+    /// `Europe/Paris`, or `local` for the host's.
+    #[serde(default)]
+    pub timezone: Option<String>,
+}
+
+/// A device node of the host, or a directory of them, and where it is in the container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceConfig {
+    pub source: String,
+    pub target: String,
+}
+
+/// Groups beside those of the program's user.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GroupConfig {
+    /// Names, resolved in the image's own files at every start, or numbers.
+    pub add: Vec<String>,
+    /// Those of the user who starts it, which the container sees as unmapped ones.
+    pub keep: bool,
+}
+
+/// What the container's `/etc/hosts` and `/etc/resolv.conf` say beside, or instead of, the host's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct NameConfig {
+    pub servers: Vec<IpAddr>,
+    pub search: Vec<String>,
+    pub options: Vec<String>,
+    /// `name:address`.
+    pub extra_hosts: Vec<String>,
 }
 
 /// One mount in the words of the OCI runtime specification.

@@ -398,6 +398,7 @@ mod tests {
 
     fn config() -> ContainerConfig {
         ContainerConfig {
+            domainname: String::new(),
             id: "0123456789abcdef".repeat(4).parse().unwrap(),
             name: "web".to_owned(),
             created: String::new(),

@@ -9,6 +9,7 @@ mod id;
 mod limits;
 mod log;
 mod name;
+mod namespaces;
 mod record;
 mod secret;
 mod settings;
@@ -17,8 +18,8 @@ mod store;
 mod volume;
 
 pub use config::{
-    ContainerConfig, HostConfig, MountConfig, ProcessConfig, SecretConfig, SecretPlace,
-    UlimitConfig, VolumeUse,
+    ContainerConfig, DeviceConfig, GroupConfig, HostConfig, MountConfig, NameConfig, ProcessConfig,
+    SecretConfig, SecretPlace, UlimitConfig, VolumeUse,
 };
 pub use event::{Event, EventKind};
 pub use event_log::{EventLog, EventReader, EventWatch};
@@ -32,6 +33,7 @@ pub use log::{
     LogAttributes, LogDriver, LogDriverError, LogOptionError, LogOptions, LogSettings, LogSource,
 };
 pub use name::{ContainerName, ContainerNameError};
+pub use namespaces::{IpcMode, MapLine, NamespaceError, Namespaces, Sharing, UserMode};
 pub use record::{Record, Status};
 pub use secret::{Secret, SecretError, SecretName, SecretNameError, SecretValue, Secrets};
 pub use settings::{RestartPolicy, RestartPolicyError, Settings, SettingsChange};

@@ -20,6 +20,15 @@ pub struct RunState {
     pub monitor: ProcessName,
     /// The init's pid on the host; 0 until it exists.
     pub init: i32,
+    /// When that process began, in the kernel's clock ticks.
+    #[serde(default)]
+    pub init_start: u64,
+    /// The container has no pid namespace of its own, so what is in it may outlive init and monitor.
+    #[serde(default)]
+    pub shares_pids: bool,
+    /// What else the monitor started then, which would outlive it too.
+    #[serde(default)]
+    pub helpers: Vec<ProcessName>,
     /// RFC 3339, UTC, nanoseconds; empty until the program runs.
     pub started: String,
     /// What stacks the layers: `overlay` or `fuse-overlayfs`.

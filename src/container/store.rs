@@ -156,7 +156,7 @@ impl Containers {
         loop {
             match std::os::unix::fs::symlink(id.as_str(), &link) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    match self.owner_of(name) {
+                    match self.named(name) {
                         Some(owner) => {
                             return Err(ContainerError::NameTaken {
                                 name: name.to_string(),
@@ -179,7 +179,7 @@ impl Containers {
     /// Claims an invented name that is free.
     pub fn invent_name(&self, id: &ContainerId) -> ContainerName {
         let names = (0..).map(|attempt| ContainerName::invent(id, attempt));
-        let mut free = names.filter(|name| self.owner_of(name).is_none());
+        let mut free = names.filter(|name| self.named(name).is_none());
         free.next().expect("there are endless names")
     }
 
@@ -187,14 +187,15 @@ impl Containers {
     pub fn free_name(&self, wanted: &str) -> Result<ContainerName, ContainerNameError> {
         let mut name: ContainerName = wanted.parse()?;
         let mut number = 0;
-        while self.owner_of(&name).is_some() {
+        while self.named(&name).is_some() {
             number += 1;
             name = format!("{wanted}{number}").parse()?;
         }
         Ok(name)
     }
 
-    fn owner_of(&self, name: &ContainerName) -> Option<Record> {
+    /// The container that has exactly this name.
+    pub fn named(&self, name: &ContainerName) -> Option<Record> {
         let target = fs::read_link(self.names.join(name.as_str())).ok()?;
         let id: ContainerId = target.to_str()?.parse().ok()?;
         self.by_id(id)
@@ -216,7 +217,7 @@ impl Containers {
         if let Some(record) = text
             .parse()
             .ok()
-            .and_then(|name: ContainerName| self.owner_of(&name))
+            .and_then(|name: ContainerName| self.named(&name))
         {
             return Ok(record);
         }
@@ -292,7 +293,7 @@ impl Containers {
         let seen = Some(seen.to_owned());
         let owns = |name: &String| {
             let name = name.parse().ok();
-            name.and_then(|name: ContainerName| self.owner_of(&name))
+            name.and_then(|name: ContainerName| self.named(&name))
                 .is_some_and(|owner| owner.id == *id)
         };
         let found = seen.filter(owns);
@@ -346,7 +347,7 @@ impl Containers {
         loop {
             match rename_new(&directory, old.as_bytes(), new.as_str().as_bytes()) {
                 Ok(true) => return Ok(()),
-                Ok(false) => match self.owner_of(new) {
+                Ok(false) => match self.named(new) {
                     Some(owner) => {
                         return Err(ContainerError::NameTaken {
                             name: new.to_string(),
@@ -504,6 +505,7 @@ mod tests {
             image_id: "y".to_owned(),
             layers: Vec::new(),
             hostname: String::new(),
+            domainname: String::new(),
             labels: Default::default(),
             process: Default::default(),
             host: Default::default(),
@@ -616,6 +618,9 @@ mod tests {
             run: 1,
             monitor: ProcessName { pid: 1, start: 1 },
             init: 2,
+            init_start: 0,
+            shares_pids: false,
+            helpers: Vec::new(),
             started: String::new(),
             ..RunState::default()
         };

@@ -141,7 +141,10 @@ impl Engine {
             match self.summary(record, name) {
                 Ok(summary) if running_only && !summary.status.is_running() => {}
                 Ok(summary) if self.discard_abandoned(&summary) => {}
-                Ok(summary) => found.push(summary),
+                Ok(summary) => {
+                    self.end_remains(&summary.record)?;
+                    found.push(summary);
+                }
                 Err(EngineError::File { source, .. })
                     if source.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),

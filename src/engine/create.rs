@@ -9,16 +9,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 use oci_spec::image::ImageConfiguration;
 
+use super::namespaces::kept_user;
 use super::request::{
-    CreateRequest, MountKind, NetworkMode, SeccompChoice, SecurityOption, Stream, Variable,
+    CreateRequest, MountKind, NetworkMode, SeccompChoice, SecurityOption, Stream,
 };
 use super::{Engine, EngineError};
 use crate::config::{Config, NetworkDefault};
 use crate::container::{
     ContainerConfig, ContainerId, ContainerName, CreatorLock, HealthCheck, HostConfig, LogDriver,
-    LogSettings, ProcessConfig, Record, Settings, UlimitConfig,
+    LogSettings, ProcessConfig, Record, Settings, Sharing, UlimitConfig,
 };
 use crate::image::{Digest, Healthcheck, Image, ImageError, is_builtin};
+
+mod environment;
 
 /// Docker's /dev/shm.
 const SHM_SIZE: u64 = 64 << 20;
@@ -39,14 +42,31 @@ impl Engine {
         tracing::debug!(image = request.image, id = %image.id, "create a container");
         self.limits(&request.limits)?;
         self.containers.prepare()?;
+        if let (true, Some(name)) = (request.replace, &name)
+            && let Some(record) = self.containers.named(name)
+        {
+            self.remove(&record, true, true)?;
+            self.empty_trash()?;
+        }
+        if let Some(zone) = &request.timezone {
+            super::launch::zone_file(zone)?;
+        }
         let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
-        let network = network(request.network, self.config.network_default, &image.config);
         self.check_secrets(&request.secrets)?;
         let defaults = ImageDefaults::of(&image.config);
         let mut mounts = self.mounts(request, &defaults.volumes)?;
         let configs = std::mem::take(&mut mounts.configs);
-        let mut config = container_config(request, image, id, network)?;
+        let network = network(&request.network, self.config.network_default, &image.config);
+        let (mut namespaces, network) = self.settle_namespaces(request, network)?;
+        let proxies = environment::docker_proxies(self.docker_config().as_deref())?;
+        let mut config = container_config(request, image, id, &network, &proxies)?;
         config.host.mounts = configs;
+        if let (None, Some(user)) = (&request.user, kept_user(&namespaces)) {
+            config.process.user = user;
+        }
+        let _ranges = self.allot_range(&mut namespaces, &config.process.user)?;
+        config.host.namespaces = namespaces;
+        (config.host.devices, config.host.device_names) = self.settle_devices(&request.devices)?;
         config.host.starts_at_once = starts_at_once;
         let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
         config.name = name.to_string();
@@ -168,7 +188,8 @@ fn container_config(
     request: &CreateRequest,
     image: &Image,
     id: ContainerId,
-    network: NetworkMode,
+    network: &NetworkMode,
+    proxies: &[(String, String)],
 ) -> Result<ContainerConfig, EngineError> {
     let defaults = ImageDefaults::of(&image.config);
     let mut labels = defaults.labels.clone();
@@ -183,8 +204,9 @@ fn container_config(
             .map(|layer| layer.as_str().to_owned())
             .collect(),
         hostname: hostname(request, &id, network),
+        domainname: request.domainname.clone().unwrap_or_default(),
         labels: labels.into_iter().collect(),
-        process: process_config(request, defaults),
+        process: process_config(request, defaults, proxies),
         host: host_config(request, network)?,
         name: String::new(),
         id,
@@ -222,14 +244,15 @@ fn health_check(of_image: &Healthcheck) -> HealthCheck {
     }
 }
 
-fn hostname(request: &CreateRequest, id: &ContainerId, network: NetworkMode) -> String {
-    match (&request.hostname, network) {
+fn hostname(request: &CreateRequest, id: &ContainerId, network: &NetworkMode) -> String {
+    let hosts = *network == NetworkMode::Host || request.namespaces.uts == Sharing::Host;
+    match (&request.hostname, hosts) {
         (Some(name), _) => name.clone(),
-        (None, NetworkMode::Host) => rustix::system::uname()
+        (None, true) => rustix::system::uname()
             .nodename()
             .to_string_lossy()
             .into_owned(),
-        (None, _) => id.short().to_owned(),
+        (None, false) => id.short().to_owned(),
     }
 }
 
@@ -267,17 +290,28 @@ impl ImageDefaults {
 }
 
 /// Docker's rule: another entrypoint drops the image's command.
-fn process_config(request: &CreateRequest, image: ImageDefaults) -> ProcessConfig {
+fn process_config(
+    request: &CreateRequest,
+    image: ImageDefaults,
+    proxies: &[(String, String)],
+) -> ProcessConfig {
     let replaced = request.entrypoint.is_some();
     let command = match request.command.is_empty() {
         true if replaced => Vec::new(),
         true => image.command,
         false => request.command.clone(),
     };
+    let (env, unset_env) = environment::environment(&image.env, request, proxies);
+    let mut exposed_ports = image.exposed_ports;
+    for port in &request.expose {
+        if !exposed_ports.contains(port) {
+            exposed_ports.push(port.clone());
+        }
+    }
     ProcessConfig {
         entrypoint: request.entrypoint.clone().unwrap_or(image.entrypoint),
         command,
-        env: environment(image.env, &request.env),
+        env,
         user: request.user.clone().unwrap_or(image.user),
         working_dir: request.workdir.clone().unwrap_or(image.working_dir),
         tty: request.tty,
@@ -288,8 +322,10 @@ fn process_config(request: &CreateRequest, image: ImageDefaults) -> ProcessConfi
             .map(|signal| signal.to_string())
             .or(image.stop_signal),
         stop_timeout: request.stop_timeout,
-        exposed_ports: image.exposed_ports,
+        exposed_ports,
         volumes: volume_paths(image.volumes, request),
+        umask: request.umask,
+        unset_env,
     }
 }
 
@@ -316,34 +352,7 @@ fn attached(request: &CreateRequest) -> Vec<String> {
     streams.iter().map(ToString::to_string).collect()
 }
 
-/// The image's variables with the flags' changes; entries of the image that are no assignment bring nothing in
-/// (CVE-2026-57231).
-fn environment(image: Vec<String>, changes: &[Variable]) -> Vec<String> {
-    let mut variables: Vec<(String, String)> = Vec::new();
-    let mut set = |name: &str, value: Option<&str>| {
-        let at = variables.iter().position(|(known, _)| known == name);
-        match (at, value) {
-            (Some(at), Some(value)) => variables[at].1 = value.to_owned(),
-            (Some(at), None) => drop(variables.remove(at)),
-            (None, Some(value)) => variables.push((name.to_owned(), value.to_owned())),
-            (None, None) => {}
-        }
-    };
-    for entry in &image {
-        if let Some((name, value)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) {
-            set(name, Some(value));
-        }
-    }
-    for change in changes {
-        set(&change.name, change.value.as_deref());
-    }
-    variables
-        .into_iter()
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect()
-}
-
-fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConfig, EngineError> {
+fn host_config(request: &CreateRequest, network: &NetworkMode) -> Result<HostConfig, EngineError> {
     let limit = |limit: Option<u64>| limit.unwrap_or(u64::MAX);
     let ulimits = request.ulimits.iter().map(|ulimit| UlimitConfig {
         name: ulimit.resource.name().to_owned(),
@@ -369,6 +378,12 @@ fn host_config(request: &CreateRequest, network: NetworkMode) -> Result<HostConf
         shm_size: request.shm_size.unwrap_or(SHM_SIZE),
         init: request.init,
         auto_remove: request.auto_remove,
+        annotations: request.annotations.clone(),
+        groups: request.groups.clone(),
+        names: request.names.clone(),
+        publish_all: request.publish_all,
+        oom_score_adj: request.oom_score_adj,
+        timezone: request.timezone.clone(),
         ..HostConfig::default()
     };
     for option in &request.security {
@@ -414,42 +429,21 @@ fn log_settings(request: &CreateRequest, config: &Config) -> Result<LogSettings,
 }
 
 /// What was said, else what the configuration says; the embedded image needs nothing.
-fn network(asked: NetworkMode, default: NetworkDefault, image: &ImageConfiguration) -> NetworkMode {
+fn network(
+    asked: &NetworkMode,
+    default: NetworkDefault,
+    image: &ImageConfiguration,
+) -> NetworkMode {
     match (asked, default) {
         (NetworkMode::Default, _) if is_builtin(image) => NetworkMode::None,
         (NetworkMode::Default, NetworkDefault::Pasta) => NetworkMode::Pasta,
         (NetworkMode::Default, NetworkDefault::None) => NetworkMode::None,
         (NetworkMode::Default, NetworkDefault::Host) => NetworkMode::Host,
-        (asked, _) => asked,
+        (asked, _) => asked.clone(),
     }
 }
 
 fn read_profile(path: &str) -> Result<String, EngineError> {
     let path = std::path::Path::new(path);
     fs::read_to_string(path).map_err(EngineError::file("read the seccomp profile", path))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn image_variables_without_a_value_bring_nothing_in() {
-        let image = ["SECRET", "SEC*", "*", "=x", "A=1", "B=2"]
-            .map(str::to_owned)
-            .to_vec();
-        let change = |name: &str, value: Option<&str>| Variable {
-            name: name.into(),
-            value: value.map(str::to_owned),
-        };
-        let env = environment(
-            image,
-            &[
-                change("A", Some("3")),
-                change("B", None),
-                change("C", Some("")),
-            ],
-        );
-        assert_eq!(env, ["A=3", "C="]);
-    }
 }

@@ -12,8 +12,10 @@ use crate::container::{
 };
 use crate::image::{ImageError, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
+use crate::net::hosts::ExtraHostError;
 use crate::net::pasta::PastaError;
 use crate::net::ports::PortSpecError;
+use crate::runtime::cdi::CdiError;
 use crate::runtime::cgroup::NoCgroup;
 use crate::runtime::doctor::Finding;
 use crate::runtime::home::HomeError;
@@ -173,6 +175,24 @@ pub enum EngineError {
     Silent { name: String },
     #[error("the monitor of container {name}: {message}")]
     Monitor { name: String, message: String },
+    #[error(transparent)]
+    Cdi(#[from] CdiError),
+    #[error("error gathering device information while adding custom device \"{path}\": {source}")]
+    Device { path: String, source: io::Error },
+    #[error("{message}")]
+    Conflict { message: &'static str },
+    #[error("cannot join the namespaces of a non running container: {name}")]
+    JoinEnded { name: String },
+    #[error("non-shareable IPC (hint: use IpcMode:shareable for the donor container): {name}")]
+    IpcNotShareable { name: String },
+    #[error(
+        "--userns {mode} needs fuse-overlayfs to show the image's files under other ids: {reason}"
+    )]
+    NoShiftedIds { mode: String, reason: String },
+    #[error("unknown time zone {zone}: the host has no such file below /usr/share/zoneinfo")]
+    UnknownTimezone { zone: String },
+    #[error(transparent)]
+    ExtraHost(#[from] ExtraHostError),
     #[error("{image} wants a network, and pasta, which connects it without root, is not installed")]
     NoNetworkHelper { image: String },
 }
@@ -209,6 +229,15 @@ impl EngineError {
                 vec![format!("bryo rm -f {name}")]
             }
             EngineError::NoJournal => vec!["use --log-driver json-file".to_owned()],
+            EngineError::Cdi(CdiError::Unknown { name, .. }) if name.starts_with("nvidia.com/") => {
+                vec!["nvidia-ctk cdi generate --output ~/.config/cdi/nvidia.yaml".to_owned()]
+            }
+            EngineError::JoinEnded { name } => vec![format!("bryo start {name}")],
+            EngineError::NoShiftedIds { .. } => vec![
+                "install the package fuse-overlayfs, and load the module: sudo modprobe fuse"
+                    .to_owned(),
+                "bryo doctor".to_owned(),
+            ],
             EngineError::NoNetworkHelper { .. } => {
                 vec![
                     "install the package passt".to_owned(),

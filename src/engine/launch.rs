@@ -3,11 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, SpecBuilder};
+use oci_spec::runtime::{
+    Hook, HookBuilder, HooksBuilder, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, Spec,
+    SpecBuilder,
+};
 
+use super::namespaces::Settled;
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig};
-use crate::net::hosts::{self, HostsFile};
+use crate::net::hosts::{self, ExtraHost, HostsFile};
 use crate::net::resolver::{self, Overrides, Reach};
 use crate::net::route::HostRoutes;
 use crate::runtime::capability::CapabilitySet;
@@ -16,7 +20,8 @@ use crate::runtime::execute::Launch;
 use crate::runtime::plan::{self, BindExtras, BindMount, SetupStep};
 use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::runtime::seccomp::{self, Machine};
-use crate::runtime::spec::{self, ContainerParameters, NetworkChoice, SeccompChoice};
+use crate::runtime::spec::{self, ContainerParameters, SeccompChoice};
+use crate::runtime::{cdi, defaults};
 
 /// A launch, and whether its name service needs pasta's help.
 pub struct Prepared {
@@ -32,21 +37,44 @@ impl Engine {
         record: &Record,
         config: &ContainerConfig,
     ) -> Result<Prepared, EngineError> {
+        let settled = self.namespaces_of(config)?;
         let single_id = self.with_home(|home| home.has_single_id());
-        let dns_forward = write_network_files(record, config)?;
+        let lender = self.lender(config)?;
+        let dns_forward = match &lender {
+            Some((lender, _)) => borrow_network_files(record, lender).map(|()| false)?,
+            None => write_network_files(record, config)?,
+        };
         let (mounts, binds) = self.launch_mounts(record, config)?;
         let (secrets, variables) = self.launch_secrets(config)?;
-        let mut parameters = parameters(config, single_id)?;
+        let mut parameters = parameters(config, &settled, single_id)?;
         parameters.env.extend(variables);
         parameters.mounts = mounts.iter().map(mount).collect();
+        if let Some((_, lender)) = lender {
+            parameters.hostname = lender.hostname;
+            parameters.domainname = Some(lender.domainname).filter(|name| !name.is_empty());
+        }
         parameters.mounts.extend(network_file_mounts(record));
-        let spec = spec::spec(&parameters)?;
+        let zone = config.host.timezone.as_deref();
+        parameters.mounts.extend(zone.map(timezone).transpose()?);
+        let devices = self.devices(&config.host)?;
+        parameters.mounts.extend(devices.mounts.iter().map(mount));
+        parameters.env.extend(devices.env);
+        let mut spec = spec::spec(&parameters)?;
+        let hook_state = match devices.hooks.is_empty() {
+            true => String::new(),
+            false => add_hooks(&mut spec, record, &devices.hooks)?,
+        };
         let extras = plan::Extras { binds, secrets };
         let launch = Launch {
             steps: plan::plan(&spec, &extras)?,
             fake_chown: single_id,
             rootfs: self.rootfs(record, config),
+            user: settled.user,
+            joins: settled.joins,
             init: config.host.init,
+            added_groups: [config.host.groups.add.clone(), devices.groups].concat(),
+            hook_state,
+            keep_groups: config.host.groups.keep,
             cgroup: None,
             spec,
         };
@@ -106,6 +134,19 @@ impl Engine {
         Ok(binds.collect())
     }
 
+    /// The container whose network this one has: its names are this one's, as in docker.
+    fn lender(
+        &self,
+        config: &ContainerConfig,
+    ) -> Result<Option<(Record, ContainerConfig)>, EngineError> {
+        let Some(id) = config.host.network.strip_prefix("container:") else {
+            return Ok(None);
+        };
+        let record = self.find(id)?;
+        let config = self.config_of(&record)?;
+        Ok(Some((record, config)))
+    }
+
     pub(super) fn rootfs(&self, record: &Record, config: &ContainerConfig) -> Rootfs {
         let layers = self.paths.layers();
         let mut choice = self.storage_choice();
@@ -133,6 +174,7 @@ impl Engine {
 
 fn parameters(
     config: &ContainerConfig,
+    settled: &Settled,
     single_id: bool,
 ) -> Result<ContainerParameters, EngineError> {
     let host = &config.host;
@@ -143,6 +185,7 @@ fn parameters(
         cwd: PathBuf::from(&process.working_dir),
         user: process.user.clone(),
         hostname: config.hostname.clone(),
+        domainname: Some(config.domainname.clone()).filter(|name| !name.is_empty()),
         terminal: process.tty,
         read_only_root: host.read_only_root,
         cap_add: host.cap_add.clone(),
@@ -154,11 +197,11 @@ fn parameters(
         sysctls: host.sysctls.clone().into_iter().collect(),
         rlimits: host.ulimits.iter().map(rlimit).collect(),
         shm_size: host.shm_size,
-        network: if host.network == "host" {
-            NetworkChoice::Host
-        } else {
-            NetworkChoice::Private
-        },
+        oom_score_adj: host.oom_score_adj,
+        umask: process.umask.unwrap_or(defaults::UMASK),
+        unset_env: process.unset_env.clone(),
+        annotations: host.annotations.clone().into_iter().collect(),
+        places: settled.places,
         single_id,
         processors: processors(),
         ..ContainerParameters::default()
@@ -236,19 +279,95 @@ fn network_file_mounts(record: &Record) -> impl Iterator<Item = Mount> {
     })
 }
 
+/// Hooks find the root by the bundle's `config.json` (OCI runtime specification, "State"): the state they are told.
+fn add_hooks(spec: &mut Spec, record: &Record, hooks: &[cdi::Hook]) -> Result<String, EngineError> {
+    let hook = |hook: &cdi::Hook| {
+        let builder = HookBuilder::default()
+            .path(&hook.path)
+            .args(hook.args.clone())
+            .env(hook.env.clone());
+        builder.build().expect("the path is given")
+    };
+    let hooks: Vec<Hook> = hooks.iter().map(hook).collect();
+    let hooks = HooksBuilder::default().create_container(hooks).build();
+    spec.set_hooks(Some(hooks.expect("hooks have no required field")));
+    let bundle = record.path("bundle");
+    let path = bundle.join("config.json");
+    let mut described = spec.clone();
+    let root = described.root_mut().as_mut();
+    root.expect("every specification has a root")
+        .set_path(record.path("merged"));
+    let text = serde_json::to_vec(&described).map_err(|error| error.into());
+    text.and_then(|text| fs::create_dir_all(&bundle).and_then(|()| fs::write(&path, text)))
+        .map_err(EngineError::file("write", &path))?;
+    let state = serde_json::json!({
+        "ociVersion": spec.version(),
+        "id": record.id.as_str(),
+        "status": "creating",
+        "bundle": bundle,
+        "annotations": spec.annotations(),
+    });
+    Ok(state.to_string())
+}
+
+const ZONES: &str = "/usr/share/zoneinfo";
+
+/// The host's file of a time zone, over the image's `/etc/localtime`.
+fn timezone(zone: &str) -> Result<Mount, EngineError> {
+    Ok(mount(&MountConfig {
+        kind: "bind".to_owned(),
+        source: zone_file(zone)?.to_string_lossy().into_owned(),
+        target: "/etc/localtime".to_owned(),
+        options: ["rbind", "rprivate", "ro"].map(str::to_owned).to_vec(),
+        ..MountConfig::default()
+    }))
+}
+
+/// `local` is the host's own; else the name is one below the host's directory, whatever it looks like.
+pub(super) fn zone_file(zone: &str) -> Result<PathBuf, EngineError> {
+    let unknown = || EngineError::UnknownTimezone {
+        zone: zone.to_owned(),
+    };
+    let file = match zone {
+        "local" => fs::canonicalize("/etc/localtime"),
+        zone => fs::canonicalize(Path::new(ZONES).join(zone)),
+    };
+    let file = file.map_err(|_| unknown())?;
+    let known = zone == "local" || file.starts_with(ZONES);
+    (known && file.is_file())
+        .then_some(file)
+        .ok_or_else(unknown)
+}
+
+/// Copies, not the other's own: what sees those is taken for its process when it has to be ended (`runtime::sweep`).
+fn borrow_network_files(record: &Record, lender: &Record) -> Result<(), EngineError> {
+    for name in NETWORK_FILES {
+        let path = lender.path(name);
+        let text = fs::read_to_string(&path).map_err(EngineError::file("read", &path))?;
+        write_shared(&record.path(name), &text)?;
+    }
+    Ok(())
+}
+
 /// Gives whether pasta must forward name queries.
 fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool, EngineError> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let network = config.host.network.as_str();
+    let names = &config.host.names;
     let own = match network {
         "pasta" => Some((crate::net::pasta::address(), config.hostname.as_str())),
         _ => None,
     };
     let host_file = (network == "host").then(|| read("/etc/hosts"));
+    let extra = names.extra_hosts.iter().map(|text| text.parse());
+    let extra = extra.collect::<Result<Vec<ExtraHost>, _>>()?;
     let hosts = HostsFile {
         host_file: host_file.as_deref(),
-        extra: &[],
-        host_gateway: None,
+        extra: &extra,
+        host_gateway: match extra.as_slice() {
+            [] => None,
+            _ => HostRoutes::host_address(),
+        },
         own,
     };
     let reach = match network {
@@ -261,7 +380,12 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
             }
         }
     };
-    let resolver = resolver::resolver(&read("/etc/resolv.conf"), &Overrides::default(), reach);
+    let overrides = Overrides {
+        servers: names.servers.clone(),
+        search: names.search.clone(),
+        options: names.options.clone(),
+    };
+    let resolver = resolver::resolver(&read("/etc/resolv.conf"), &overrides, reach);
     let texts = [
         hosts.text(),
         hosts::hostname_text(&config.hostname),

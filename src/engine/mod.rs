@@ -4,6 +4,7 @@ pub mod boot;
 mod containers;
 mod control;
 mod create;
+mod devices;
 mod diagnose;
 mod error;
 mod events;
@@ -17,6 +18,7 @@ mod launch;
 mod limits;
 mod logs;
 mod mounts;
+mod namespaces;
 mod obtain;
 mod processes;
 mod prune;
@@ -57,6 +59,7 @@ use crate::config::Config;
 use crate::container::{Containers, Secrets, Volumes};
 use crate::image::Store;
 use crate::paths::Paths;
+use crate::registry::RegistryConfig;
 use crate::runtime::home::Home;
 use crate::sys::process::ProcessName;
 
@@ -105,6 +108,14 @@ impl Engine {
         Engine {
             docker_directory: directory,
             ..self
+        }
+    }
+
+    /// Docker's `config.json`.
+    fn docker_config(&self) -> Option<PathBuf> {
+        match &self.docker_directory {
+            Some(directory) => Some(directory.join("config.json")),
+            None => RegistryConfig::docker_config_from_environment(),
         }
     }
 

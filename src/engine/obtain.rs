@@ -114,11 +114,10 @@ impl Engine {
 
     /// What the configuration and docker's own files say of registries.
     fn registry_config(&self) -> RegistryConfig {
-        let mut registries = RegistryConfig::new(&self.config, &self.paths);
-        if let Some(directory) = &self.docker_directory {
-            registries.docker_config = Some(directory.join("config.json"));
+        RegistryConfig {
+            docker_config: self.docker_config(),
+            ..RegistryConfig::new(&self.config, &self.paths)
         }
-        registries
     }
 }
 

@@ -7,6 +7,7 @@ mod commit;
 mod condition;
 mod copy;
 mod create;
+mod device;
 mod environment;
 mod event;
 mod expand;
@@ -29,9 +30,10 @@ pub use commit::{CommitRequest, PauseChoice};
 pub use condition::{Condition, ConditionError};
 pub use copy::{CopyEnd, CopyError, CopyRequest, CopyWay};
 pub use create::{
-    CreateRequest, NetworkMode, PullPolicy, RunRequest, UnknownNetwork, UnknownPull,
-    capability_name,
+    CreateRequest, EnvironmentSources, NetworkMode, PullPolicy, RunRequest, UnknownNetwork,
+    UnknownPull, capability_name,
 };
+pub use device::{DeviceError, DeviceRequest, parse_gpus};
 pub use environment::{EnvError, Variable, parse_env_file, parse_variable};
 pub use event::{EventFilters, EventsRequest};
 pub use filter::{FilterError, ImageFilters, LabelFilter, PruneFilters, PsFilters, Status};

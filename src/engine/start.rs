@@ -12,7 +12,9 @@ use crate::monitor::{
     self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure, VERSION,
 };
 use crate::net::pasta;
+use crate::net::ports::{self, ExposedPorts, PortSpec};
 use crate::net::route::HostRoutes;
+use crate::runtime::sweep;
 use crate::sys::{pidfd, socket};
 
 /// What whoever starts a container wants to see of it.
@@ -106,18 +108,20 @@ impl Engine {
         if config.host.network != "pasta" {
             return Ok(None);
         }
+        let ports = config.host.ports.iter().map(|text| text.parse());
+        let mut ports = ports.collect::<Result<Vec<PortSpec>, _>>()?;
+        if config.host.publish_all {
+            let exposed = config.process.exposed_ports.iter().map(|text| text.parse());
+            let exposed = exposed.collect::<Result<Vec<ExposedPorts>, _>>()?;
+            ports.extend(ports::publish_all(&exposed, &ports));
+        }
         let missing = || EngineError::NoNetworkHelper {
             image: config.image.clone(),
         };
         let binary = pasta::find().ok_or_else(missing)?;
         Ok(Some(NetworkOrders {
             features: pasta::probe(&binary, &self.paths.cache)?,
-            ports: config
-                .host
-                .ports
-                .iter()
-                .map(|text| text.parse())
-                .collect::<Result<_, _>>()?,
+            ports,
             routes: HostRoutes::read(),
             dns_forward,
             binary,
@@ -188,12 +192,28 @@ impl Engine {
             source,
         };
         match monitor.open().map_err(failed)? {
-            Some(pidfd) => pidfd::wait_end(pidfd.as_fd()).map_err(failed),
-            None => {
-                tracing::debug!(name, "the last monitor is gone already");
-                Ok(())
-            }
+            Some(pidfd) => pidfd::wait_end(pidfd.as_fd()).map_err(failed)?,
+            None => tracing::debug!(name, "the last monitor is gone already"),
         }
+        self.end_remains(record)
+    }
+
+    /// What a killed monitor has left of a container that shares a pid namespace: elsewhere the kernel ends everything with it.
+    pub(super) fn end_remains(&self, record: &Record) -> Result<(), EngineError> {
+        let Ok(Status::Killed(state)) = record.status() else {
+            return Ok(());
+        };
+        let id = record.id.as_str();
+        let helpers = state.helpers.iter();
+        let mut helpers = helpers.filter_map(|helper| helper.open().ok().flatten());
+        if !state.shares_pids || (helpers.next().is_none() && !sweep::is_anything_left(id)) {
+            return Ok(());
+        }
+        self.in_home("worker", || {
+            sweep::end_all(id);
+            sweep::end(&state.helpers);
+            Ok(())
+        })
     }
 
     /// What is asked of it is understood, but it may do more than this program knows.

@@ -9,6 +9,7 @@ use super::protocol::StartFailure;
 use super::stdio::Stdio;
 use super::supervise::{Orders, failure};
 use crate::runtime::doctor::{self, Check};
+use crate::runtime::entrance::Entrance;
 use crate::runtime::execute::{Init, SetupError, Streams};
 use crate::runtime::fuse;
 use crate::runtime::rootfs::{Driver, Fallback};
@@ -63,13 +64,19 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
     let program = spec.and_then(|process| process.args().as_ref()?.first().cloned());
     let program = program.unwrap_or_default();
     let has_terminal = spec.is_some_and(|process| process.terminal().unwrap_or(false));
+    let entrance = Entrance::open(&orders.launch).map_err(StartFailure::Setup)?;
+    // Only fuse-overlayfs shows files under other ids than they have.
+    let driver = match entrance.shift() {
+        Some(_) => Driver::FuseOverlayfs,
+        None => driver,
+    };
     let (root, daemon) = match driver {
         Driver::Overlay => {
             orders.launch.rootfs.forget_volatile();
             (None, None)
         }
         Driver::FuseOverlayfs => {
-            let mounted = fuse::mount(&orders.launch.rootfs);
+            let mounted = fuse::mount(&orders.launch.rootfs, entrance.shift());
             let mounted = mounted.map_err(|error| StartFailure::Setup(SetupError::Fuse(error)))?;
             (Some(mounted.tree), mounted.daemon)
         }
@@ -82,7 +89,7 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
         }
         None => Stdio::pipes(orders.open_stdin).map_err(failure("make pipes"))?,
     };
-    let (init, filter, master) = become_ready(orders, root, streams)?;
+    let (init, filter, master) = become_ready(orders, &entrance, root, streams)?;
     let mut running = Running {
         init,
         stdio,
@@ -106,10 +113,12 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
 /// The network helper starts, and the system call filter is compiled, while init sets the root up.
 fn become_ready(
     orders: &Orders,
+    entrance: &Entrance,
     root: Option<OwnedFd>,
     streams: Streams,
 ) -> Result<(Init, Option<Program>, Option<OwnedFd>), StartFailure> {
-    let init = Init::spawn(&orders.launch, root, streams).map_err(StartFailure::Setup)?;
+    let init = Init::spawn(&orders.launch, entrance, root, streams);
+    let init = init.map_err(StartFailure::Setup)?;
     fault::step("cloned");
     let helper = match (&orders.network, &init.network_namespace) {
         (Some(network), Some(namespace)) => Some(network.begin(namespace.as_fd())?),

@@ -143,7 +143,7 @@ impl Monitor {
         self.init = init;
         self.stdio = stdio;
         self.daemon = daemon;
-        self.state.init = self.init.host_pid;
+        self.name_processes();
         driver.name().clone_into(&mut self.state.driver);
         self.state.started = Timestamp::now().to_string();
         self.begun = Moment::now();

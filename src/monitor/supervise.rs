@@ -233,6 +233,7 @@ impl Monitor {
             run,
             monitor,
             protocol: VERSION,
+            shares_pids: orders.launch.shares_pids(),
             ..RunState::default()
         };
         locked
@@ -274,7 +275,7 @@ impl Monitor {
             log,
             buffer: Vec::new(),
         };
-        monitor.state.init = monitor.init.host_pid;
+        monitor.name_processes();
         monitor.state.driver = driver.name().to_owned();
         monitor.state.started = Timestamp::now().to_string();
         monitor.write_state();
@@ -285,6 +286,18 @@ impl Monitor {
         }
         monitor.emit("start", &[]);
         Ok(monitor)
+    }
+
+    /// Who runs now, for those who join or look for what is left.
+    pub(super) fn name_processes(&mut self) {
+        let init = self.init.host_pid;
+        self.state.init = init;
+        self.state.init_start = ProcessName::of(init).map_or(0, |init| init.start);
+        self.state.helpers = match self.state.shares_pids {
+            // There is room for few in the record, and there are no more than two.
+            true => process::children(init).into_iter().take(3).collect(),
+            false => Vec::new(),
+        };
     }
 
     /// Everything that can fail once the record says that there is a monitor.
@@ -298,6 +311,9 @@ impl Monitor {
         let log = LogWriter::open(&orders.log).map_err(failure("open the log"))?;
         orders.make_cgroup()?;
         fault::step("listening");
+        if orders.launch.shares_pids() {
+            process::adopt_orphans().map_err(failure("adopt what its helpers leave behind"))?;
+        }
         let founder = gate.is_new();
         if !gate.wait() {
             let gone = io::Error::from(io::ErrorKind::BrokenPipe);

@@ -9,6 +9,7 @@ use super::output::{Output, Read};
 use super::protocol::{CHUNK, Reply, Stream};
 use super::stdio::Stdio;
 use super::supervise::Monitor;
+use crate::runtime::sweep;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::{pidfd, socket};
 
@@ -35,6 +36,10 @@ impl Monitor {
         self.start_failed = false;
         while self.code.is_none() {
             self.turn();
+        }
+        if self.state.shares_pids {
+            sweep::end_all(self.orders.id.as_str());
+            sweep::end(&self.state.helpers);
         }
         let mut buffer = vec![0; CHUNK];
         // Everything in the container is dead now, so what the pipes hold is all there will be.

@@ -5,12 +5,13 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Mode;
-use rustix::process::{DumpableBehavior, Uid};
+use rustix::process::{DumpableBehavior, Gid, Signal, Uid};
 
 use super::execute::{Launch, SetupError, Streams, keep_list};
 use super::seccomp::{self, Program};
-use super::steps::Setup;
+use super::steps::{Given, Setup};
 use super::user::{self, Account};
 use super::{privileges, program};
 use crate::sys::socket::{self, Received};
@@ -23,6 +24,8 @@ pub struct Inherited {
     pub stub: OwnedFd,
     /// The root's mount, unless init makes it.
     pub root: Option<OwnedFd>,
+    /// Another container's /dev/shm.
+    pub shared_memory: Option<OwnedFd>,
     pub streams: Streams,
 }
 
@@ -44,7 +47,15 @@ fn become_program(
     leave_keyring(launch)?;
     expect(inherited, b'm');
     hide()?;
-    let mut setup = Setup::new(launch, inherited.root.as_ref());
+    let given = Given {
+        root: inherited.root.as_ref(),
+        shared_memory: inherited.shared_memory.as_ref(),
+    };
+    let mut setup = Setup::new(launch, given);
+    if !rustix::process::geteuid().is_root() {
+        setup.open_sources()?;
+        become_root()?;
+    }
     for step in &launch.steps {
         setup.execute(step)?;
     }
@@ -72,6 +83,7 @@ pub(super) fn begin_role(
         Some(&inherited.failure),
         Some(&inherited.stub),
         inherited.root.as_ref(),
+        inherited.shared_memory.as_ref(),
         stdin,
         stdout,
         stderr,
@@ -108,9 +120,41 @@ pub(super) fn finish(
     take_streams(terminal, inherited, &account)?;
     privileges::limit_resources(launch)?;
     privileges::drop_privileges(launch, filter.as_ref(), &account)?;
+    if launch.shares_pids() {
+        die_with_monitor(inherited)?;
+    }
     let arguments = program.arguments(launch, &account)?;
+    if let Some(mask) = launch.process()?.user().umask() {
+        rustix::process::umask(Mode::from_raw_mode(mask));
+    }
     let error = process::execute(inherited.stub.as_fd(), &arguments.args, &arguments.env);
     Err(SetupError::step("execute the stub", &error))
+}
+
+/// Where the user's own id is not the container's 0, what init makes would belong to the wrong one, or to nobody.
+pub(super) fn become_root() -> Result<(), SetupError> {
+    let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+    rustix::thread::set_thread_res_gid(gid, gid, gid)
+        .and_then(|()| rustix::thread::set_thread_res_uid(uid, uid, uid))
+        .map_err(|error| SetupError::step("become the container's root", &error.into()))
+}
+
+/// Without a pid namespace that ends with its monitor, init at least gets its death signal. It is lost when the program changes its
+/// own uid or executes a setuid file: then the next command ends what is left (`sweep`). Set last, since `setresuid` clears it.
+fn die_with_monitor(inherited: &Inherited) -> Result<(), SetupError> {
+    let signal = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
+    signal
+        .map_err(|error| SetupError::step("ask for the monitor's death signal", &error.into()))?;
+    // It may have died before that.
+    let mut sockets = [PollFd::new(&inherited.socket, PollFlags::empty())];
+    let now = rustix::event::Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    match rustix::event::poll(&mut sockets, Some(&now)) {
+        Ok(0) => Ok(()),
+        _ => process::exit_now(125),
+    }
 }
 
 /// The user's session keyring may hold secrets. Users have a quota of keyrings (200); beyond it, as on kernels without keys,
@@ -160,7 +204,9 @@ fn account(launch: &Launch, root: BorrowedFd<'_>) -> Result<Account, SetupError>
         .username()
         .clone()
         .unwrap_or_default();
-    user::resolve(root, &wanted).map_err(|error| SetupError::User {
+    let account = user::resolve(root, &wanted)
+        .and_then(|account| user::add_groups(root, account, &launch.added_groups));
+    account.map_err(|error| SetupError::User {
         message: error.to_string(),
     })
 }

@@ -3,6 +3,8 @@
 
 use oci_spec::runtime::{Mount, MountBuilder};
 
+use super::spec::{Place, Places};
+
 /// Where programs are looked for when the image sets no `PATH`.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -81,8 +83,9 @@ pub fn read_only_paths() -> Vec<String> {
 /// What the default mounts depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MountChoice {
-    /// sysfs shows a network namespace, and only its owner may mount it: with the host's, the host's /sys is bound.
-    pub host_network: bool,
+    /// sysfs shows a network namespace, procfs a pid namespace, mqueue an ipc namespace, cgroup2 a cgroup namespace, and only the
+    /// owner of that one may mount it: with the host's, what the host has mounted is bound.
+    pub places: Places,
     /// /sys and the cgroup tree can be written.
     pub writable_sys: bool,
     /// The map has only id 0, so group 5 (tty) does not exist.
@@ -99,23 +102,37 @@ pub fn mounts(choice: MountChoice) -> Vec<Mount> {
     } else {
         format!("{terminals},gid=5")
     };
-    let sys = if choice.host_network {
-        mount(
-            "/sys",
-            "bind",
-            "/sys",
-            &format!("rbind,rprivate,nosuid,noexec,nodev,{sys_mode}"),
-        )
-    } else {
-        mount(
+    let places = choice.places;
+    // The host's, with everything below it.
+    let bound = |path: &str, mode: &str| {
+        let options = format!("rbind,rprivate,nosuid,noexec,nodev,{mode}");
+        mount(path, "bind", path, &options)
+    };
+    let own = |place: Place| place != Place::Host;
+    let proc = match own(places.pid) {
+        true => mount("/proc", "proc", "proc", "nosuid,noexec,nodev"),
+        false => bound("/proc", "rw"),
+    };
+    let sys = match own(places.network) {
+        true => mount(
             "/sys",
             "sysfs",
             "sysfs",
             &format!("nosuid,noexec,nodev,{sys_mode}"),
-        )
+        ),
+        false => bound("/sys", sys_mode),
     };
-    vec![
-        mount("/proc", "proc", "proc", "nosuid,noexec,nodev"),
+    let cgroup = match own(places.cgroup) {
+        true => mount(
+            "/sys/fs/cgroup",
+            "cgroup",
+            "cgroup",
+            &format!("nosuid,noexec,nodev,{sys_mode}"),
+        ),
+        false => bound("/sys/fs/cgroup", sys_mode),
+    };
+    let mut mounts = vec![
+        proc,
         mount(
             "/dev",
             "tmpfs",
@@ -124,20 +141,30 @@ pub fn mounts(choice: MountChoice) -> Vec<Mount> {
         ),
         mount("/dev/pts", "devpts", "devpts", &terminals),
         sys,
-        mount(
-            "/sys/fs/cgroup",
-            "cgroup",
-            "cgroup",
-            &format!("nosuid,noexec,nodev,{sys_mode}"),
-        ),
-        mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev"),
-        mount(
-            "/dev/shm",
-            "tmpfs",
-            "shm",
-            &format!("nosuid,noexec,nodev,mode=1777,size={}", choice.shm_size),
-        ),
-    ]
+        cgroup,
+    ];
+    mounts.extend(shared_memory(choice));
+    mounts
+}
+
+/// Message queues and /dev/shm. That of another container is not in the host's sight: the executor brings it.
+fn shared_memory(choice: MountChoice) -> Vec<Mount> {
+    let queues = mount("/dev/mqueue", "mqueue", "mqueue", "nosuid,noexec,nodev");
+    let host = |path: &str| mount(path, "bind", path, "rbind,rprivate,nosuid,noexec,nodev");
+    let size = choice.shm_size;
+    let own = || {
+        let options = format!("nosuid,noexec,nodev,mode=1777,size={size}");
+        mount("/dev/shm", "tmpfs", "shm", &options)
+    };
+    match choice.places.ipc {
+        Place::Private if choice.places.no_shared_memory => vec![queues],
+        Place::Private => vec![queues, own()],
+        Place::Of(_) => vec![queues],
+        Place::Host => {
+            let queues = choice.places.host_queues.then(|| host("/dev/mqueue"));
+            queues.into_iter().chain([host("/dev/shm")]).collect()
+        }
+    }
 }
 
 fn mount(destination: &str, kind: &str, source: &str, options: &str) -> Mount {

@@ -21,7 +21,9 @@ use super::defaults;
 use super::execute::{
     Init, Launch, SetupError, Streams, decode, execve_error, open_directory, stub_program,
 };
+use super::home;
 use super::seccomp::Program;
+use super::userns::{Maps, UserNamespace};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::process::{self, Forked};
 use crate::sys::socket::{self, Received};
@@ -124,12 +126,14 @@ impl Entering {
             socket::set_nonblocking(end.as_fd()).map_err(failed("prepare a socket"))?;
         }
         let stub = stub_program().map_err(failed("copy the stub to memory"))?;
+        give_to_root(&streams, init.host_pid).map_err(failed("hand over the standard streams"))?;
         let door = Door::to(init, launch).map_err(failed("find the container's namespaces"))?;
         let gift = Inherited {
             socket: theirs,
             failure: child_failure,
             stub,
             root: None,
+            shared_memory: None,
             streams,
         };
         let helper = match process::fork().map_err(failed("fork a process"))? {
@@ -203,6 +207,15 @@ impl Entering {
             true => Ok(()),
             false => Err(SetupError::Ended { code: -1 }),
         }
+    }
+}
+
+/// Where the user's own id means nothing in the container, the program can be given only what belongs to its root.
+fn give_to_root(streams: &Streams, init: i32) -> io::Result<()> {
+    let (maps, home) = (home::maps_of(init)?, home::maps()?);
+    match maps == home || maps == Maps::identity_of(&home) {
+        true => Ok(()),
+        false => streams.give_to_root(&maps),
     }
 }
 
@@ -303,10 +316,18 @@ fn become_program(
         steps: Vec::new(),
         rootfs: launch.rootfs.clone(),
         fake_chown: launch.fake_chown,
+        user: UserNamespace::Joined,
+        joins: Vec::new(),
+        added_groups: launch.added_groups.clone(),
+        keep_groups: launch.keep_groups,
+        hook_state: String::new(),
         init: false,
         cgroup: None,
     };
     child::leave_keyring(&launch)?;
+    if !rustix::process::geteuid().is_root() {
+        child::become_root()?;
+    }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open("/", flags, Mode::empty())
         .map_err(|error| SetupError::step("open the container's root", &error.into()))?;

@@ -10,18 +10,19 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{LinuxNamespaceType, Spec};
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Gid, Uid};
 use serde::{Deserialize, Serialize};
 
 use super::child;
 use super::embedded::STUB;
+use super::entrance::{Entrance, Join};
 use super::fuse::FuseError;
-use super::home;
-use super::idmap::IdMap;
 use super::plan::{SetupStep, has_namespace};
 use super::rootfs::Rootfs;
 use super::seccomp::{self, Machine, Program, SeccompError};
+use super::userns::{Maps, UserNamespace};
 use crate::sys::socket::{self, Received};
-use crate::sys::{namespace, pidfd, process};
+use crate::sys::{namespace, pidfd};
 
 /// Everything the setup of one container needs; made before its monitor exists.
 pub struct Launch {
@@ -30,6 +31,15 @@ pub struct Launch {
     pub rootfs: Rootfs,
     /// The id map has only one id: changing an owner succeeds without effect.
     pub fake_chown: bool,
+    pub user: UserNamespace,
+    /// Other containers whose namespaces init joins, as the specification's paths say.
+    pub joins: Vec<Join>,
+    /// Groups beside the user's own, by the image's names or as numbers.
+    pub added_groups: Vec<String>,
+    /// Keep the groups of the user who starts it instead of taking the image's.
+    pub keep_groups: bool,
+    /// What the specification's hooks read, in JSON.
+    pub hook_state: String,
     /// Run the program below bryo's own reaper.
     pub init: bool,
     /// The directory of that cgroup, once its monitor has made it.
@@ -40,6 +50,11 @@ impl Launch {
     /// The filter the specification asks for; compiled by the monitor while init sets the root up.
     pub fn filter(&self) -> Result<Option<Program>, SeccompError> {
         seccomp::program(&self.spec, Machine::host(), self.fake_chown)
+    }
+
+    /// The container has no pid namespace that ends with its init: `sweep` has to end what is left.
+    pub fn shares_pids(&self) -> bool {
+        !has_namespace(&self.spec, LinuxNamespaceType::Pid)
     }
 
     pub(super) fn process(&self) -> Result<&oci_spec::runtime::Process, SetupError> {
@@ -61,6 +76,31 @@ pub enum Streams {
     },
     /// Those of whoever starts the container: whatever they are, their owner does not change.
     Passed([OwnedFd; 3]),
+}
+
+impl Streams {
+    /// The user's own id may mean nothing in the container: init can hand on only what belongs to its root.
+    pub(super) fn give_to_root(&self, shift: &Maps) -> io::Result<()> {
+        let (
+            Some((uid, gid)),
+            Streams::Pipes {
+                stdin,
+                stdout,
+                stderr,
+            },
+        ) = (shift.root(), self)
+        else {
+            return Ok(());
+        };
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        for stream in [stdin.as_ref(), Some(stdout), Some(stderr)]
+            .into_iter()
+            .flatten()
+        {
+            rustix::fs::fchown(stream, Some(uid), Some(gid))?;
+        }
+        Ok(())
+    }
 }
 
 /// Why a container could not be set up: the step and what the kernel said. Crosses the socket from init to monitor.
@@ -145,12 +185,18 @@ impl Init {
     /// Called by the monitor.
     pub fn spawn(
         launch: &Launch,
+        entrance: &Entrance,
         root: Option<OwnedFd>,
         streams: Streams,
     ) -> Result<Init, SetupError> {
         let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
-        let (users, groups) =
-            home::own_maps().map_err(failed("read the home namespace's id map"))?;
+        if let Some(shift) = entrance.shift() {
+            streams
+                .give_to_root(shift)
+                .map_err(failed("hand over the standard streams"))?;
+        }
+        let shared_memory = entrance.shared_memory();
+        let shared_memory = shared_memory.map_err(failed("copy the other container's /dev/shm"))?;
         let (socket, child_socket) = socket::pair().map_err(failed("make a socket pair"))?;
         let (failure, child_failure) = pipe_with(PipeFlags::CLOEXEC)
             .map_err(|error| SetupError::step("make a pipe", &error.into()))?;
@@ -158,7 +204,7 @@ impl Init {
         let cgroup = launch.cgroup.as_deref().map(open_directory).transpose();
         let cgroup = cgroup.map_err(failed("open the container's cgroup"))?;
         let flags = clone_flags(&launch.spec);
-        let cloned = process::clone3(flags, cgroup.as_ref().map(AsFd::as_fd));
+        let cloned = entrance.clone_init(flags, cgroup.as_ref().map(AsFd::as_fd));
         let cloned = cloned.map_err(failed("clone the container's init into new namespaces"))?;
         let Some(cloned) = cloned else {
             let gift = child::Inherited {
@@ -166,14 +212,25 @@ impl Init {
                 failure: child_failure,
                 stub,
                 root,
+                shared_memory,
                 streams,
             };
             child::run(launch, gift)
         };
-        drop((child_socket, child_failure, stub, root, streams));
+        drop((
+            child_socket,
+            child_failure,
+            stub,
+            root,
+            shared_memory,
+            streams,
+        ));
         let host_pid =
             pidfd::host_pid(cloned.pidfd.as_fd()).map_err(failed("find the init's pid"))?;
-        write_maps(host_pid, &users, &groups)?;
+        if has_namespace(&launch.spec, LinuxNamespaceType::User) {
+            write_maps(host_pid, entrance.maps())?;
+        }
+        write_oom_score(&launch.spec, host_pid)?;
         let open = |kind| namespace::open(host_pid, kind);
         let init = Init {
             mount_namespace: open("mnt").ok(),
@@ -271,8 +328,9 @@ fn clone_flags(spec: &Spec) -> u64 {
         (LinuxNamespaceType::Ipc, libc::CLONE_NEWIPC),
         (LinuxNamespaceType::Uts, libc::CLONE_NEWUTS),
         (LinuxNamespaceType::Pid, libc::CLONE_NEWPID),
+        (LinuxNamespaceType::User, libc::CLONE_NEWUSER),
     ];
-    let always = libc::CLONE_NEWUSER | libc::CLONE_NEWNS;
+    let always = libc::CLONE_NEWNS;
     let chosen = optional
         .iter()
         .filter(|(kind, _)| has_namespace(spec, *kind));
@@ -280,15 +338,23 @@ fn clone_flags(spec: &Spec) -> u64 {
 }
 
 /// Written by the monitor, which has the rights over both namespaces, so no helper is needed.
-fn write_maps(host_pid: i32, users: &IdMap, groups: &IdMap) -> Result<(), SetupError> {
-    for (file, map) in [("uid_map", users), ("gid_map", groups)] {
-        namespace::write_proc(
-            &format!("/proc/{host_pid}/{file}"),
-            &IdMap::identity_of(map).text(),
-        )
-        .map_err(|error| SetupError::step(format!("write the container's {file}"), &error))?;
+fn write_maps(host_pid: i32, maps: &Maps) -> Result<(), SetupError> {
+    for (file, map) in [("uid_map", &maps.users), ("gid_map", &maps.groups)] {
+        namespace::write_proc(&format!("/proc/{host_pid}/{file}"), &map.text())
+            .map_err(|error| SetupError::step(format!("write the container's {file}"), &error))?;
     }
     Ok(())
+}
+
+/// Before init makes itself undumpable, which would give the file to root.
+fn write_oom_score(spec: &Spec, host_pid: i32) -> Result<(), SetupError> {
+    let score = spec.process().as_ref().and_then(|p| p.oom_score_adj());
+    let Some(score) = score else { return Ok(()) };
+    let path = format!("/proc/{host_pid}/oom_score_adj");
+    namespace::write_proc(&path, &score.to_string()).map_err(|error| {
+        let step = format!("set oom_score_adj to {score}, below the user's own");
+        SetupError::step(step, &error)
+    })
 }
 
 /// A sealed copy in memory: neither the binary on disk nor its pages can be reached through `/proc/PID/exe`.

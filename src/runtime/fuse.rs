@@ -23,7 +23,9 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::home::find_program;
+use super::idmap::IdMap;
 use super::rootfs::Rootfs;
+use super::userns::Maps;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::process::{self, Forked};
 use crate::sys::socket::{self, Received};
@@ -47,6 +49,15 @@ pub fn find() -> Option<PathBuf> {
     find_program("fuse-overlayfs")
 }
 
+/// Whether it can be used at all, without trying it.
+pub fn usable() -> Result<(), FuseError> {
+    find().ok_or(FuseError::Missing)?;
+    let device = open_device().map_err(|error| FuseError::Device {
+        message: error.to_string(),
+    });
+    device.map(drop)
+}
+
 /// It takes milliseconds where nothing is wrong.
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -57,9 +68,9 @@ pub struct Mounted {
     pub daemon: Option<Pid>,
 }
 
-/// Mounts the layers of `rootfs`. The caller has one thread, no child, lives in the home namespace as PID 1 of a pid namespace,
+/// Mounts the layers of `rootfs`, whose files are shown under the ids that `shift` gives to those of the store. The caller has one thread, no child, lives in the home namespace as PID 1 of a pid namespace,
 /// and reaps the daemon when it ends. Must be called before anything reaps children of its own accord.
-pub fn mount(rootfs: &Rootfs) -> Result<Mounted, FuseError> {
+pub fn mount(rootfs: &Rootfs, shift: Option<&Maps>) -> Result<Mounted, FuseError> {
     let binary = find().ok_or(FuseError::Missing)?;
     let failed = |operation: &'static str| {
         move |error: io::Error| FuseError::Step {
@@ -70,7 +81,7 @@ pub fn mount(rootfs: &Rootfs) -> Result<Mounted, FuseError> {
     let (ours, theirs) = socket::pair().map_err(failed("make a socket pair"))?;
     let child = match process::fork().map_err(failed("fork a role"))? {
         Forked::Parent(child) => child,
-        Forked::Child => process::exit_now(report(&binary, rootfs, theirs)),
+        Forked::Child => process::exit_now(report(&binary, rootfs, shift, theirs)),
     };
     drop(theirs);
     // fuse-overlayfs that loses its daemon in the moment of its birth waits for it for ever.
@@ -111,11 +122,11 @@ pub fn open_device() -> io::Result<OwnedFd> {
 }
 
 /// The role that makes the mount and sends it, or the reason why there is none.
-fn report(binary: &Path, rootfs: &Rootfs, socket: OwnedFd) -> i32 {
+fn report(binary: &Path, rootfs: &Rootfs, shift: Option<&Maps>, socket: OwnedFd) -> i32 {
     role::set("mount");
     let _ = process::close_all_except(&[socket.as_fd()]);
     let _ = signal::reset_all();
-    let sent = match mount_here(binary, rootfs) {
+    let sent = match mount_here(binary, rootfs, shift) {
         Ok(tree) => socket::send(socket.as_fd(), &[b"r"], &[tree.as_fd()]),
         Err(error) => {
             let text = serde_json::to_vec(&error).unwrap_or_default();
@@ -125,7 +136,7 @@ fn report(binary: &Path, rootfs: &Rootfs, socket: OwnedFd) -> i32 {
     i32::from(sent.is_err())
 }
 
-fn mount_here(binary: &Path, rootfs: &Rootfs) -> Result<OwnedFd, FuseError> {
+fn mount_here(binary: &Path, rootfs: &Rootfs, shift: Option<&Maps>) -> Result<OwnedFd, FuseError> {
     let failed = |operation: &'static str| {
         move |error: io::Error| FuseError::Step {
             operation: operation.to_owned(),
@@ -140,7 +151,11 @@ fn mount_here(binary: &Path, rootfs: &Rootfs) -> Result<OwnedFd, FuseError> {
         .map_err(failed("make a mount namespace"))?;
     let names = rootfs.short_names().map_err(failed("name the layers"))?;
     let volatile = if rootfs.volatile { ",volatile" } else { "" };
-    let options = format!("lowerdir={},upperdir=u,workdir=w{volatile}", names.lower);
+    let options = format!(
+        "lowerdir={},upperdir=u,workdir=w{volatile}{}",
+        names.lower,
+        shift.map(shifted).unwrap_or_default()
+    );
     let output = Command::new(binary)
         .args(["-o", &options, names.target])
         .env_clear()
@@ -156,6 +171,17 @@ fn mount_here(binary: &Path, rootfs: &Rootfs) -> Result<OwnedFd, FuseError> {
     rustix::mount::unmount(names.target, UnmountFlags::DETACH)
         .map_err(|error| failed("take off the first mount")(error.into()))?;
     Ok(tree)
+}
+
+/// `disk:presented:count` triples; whoever the presented ids are mapped for must be let in.
+fn shifted(maps: &Maps) -> String {
+    let triples = |map: &IdMap| {
+        let lines = map.0.iter();
+        let triples = lines.map(|line| format!("{}:{}:{}", line.inside, line.outside, line.size));
+        triples.collect::<Vec<_>>().join(":")
+    };
+    let (users, groups) = (triples(&maps.users), triples(&maps.groups));
+    format!(",allow_other,uidmapping={users},gidmapping={groups}")
 }
 
 /// The program's last words. Pure.

@@ -14,6 +14,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
 use super::idmap::{IdMap, subordinate_ids};
+use super::userns::Maps;
 use crate::paths::{Paths, PathsError};
 use crate::sys::process::{Forked, ProcessName};
 use crate::sys::{lock, namespace, pidfd, process, role};
@@ -114,8 +115,7 @@ impl Home<'_> {
     /// else as a new one will.
     pub fn has_single_id(&self) -> bool {
         match self.find() {
-            Some(found) => maps_of(&found.member.pid.to_string())
-                .is_ok_and(|(users, groups)| users.len() == 1 || groups.len() == 1),
+            Some(found) => maps_of(found.member.pid).is_ok_and(|maps| maps.is_single_id()),
             None => Subids::find().is_none(),
         }
     }
@@ -400,20 +400,28 @@ fn write_single_id(child: Pid) -> Result<(), HomeError> {
 }
 
 /// The id maps of the namespace the calling process is in: a container's map is made from them.
-pub fn own_maps() -> io::Result<(IdMap, IdMap)> {
-    maps_of("self")
+pub fn maps() -> io::Result<Maps> {
+    maps_of_path("self")
 }
 
-fn maps_of(process: &str) -> io::Result<(IdMap, IdMap)> {
+/// Those of another process's, whose outside is the caller's namespace if that is above it.
+pub fn maps_of(pid: i32) -> io::Result<Maps> {
+    maps_of_path(&pid.to_string())
+}
+
+fn maps_of_path(process: &str) -> io::Result<Maps> {
     let read = |file: &str| {
         let text = std::fs::read_to_string(format!("/proc/{process}/{file}"))?;
         IdMap::parse(&text)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected id map"))
     };
-    Ok((read("uid_map")?, read("gid_map")?))
+    Ok(Maps {
+        users: read("uid_map")?,
+        groups: read("gid_map")?,
+    })
 }
 
 /// Whether the namespace the calling process is in maps nothing but one id: then `chown` to any other must not fail.
 pub fn is_single_id() -> bool {
-    own_maps().is_ok_and(|(users, groups)| users.len() == 1 || groups.len() == 1)
+    maps().is_ok_and(|maps| maps.is_single_id())
 }

@@ -2,12 +2,14 @@
 //! Never the store, never image names.
 
 pub mod capability;
+pub mod cdi;
 pub mod cgroup;
 mod child;
 pub mod defaults;
 pub mod doctor;
 pub mod embedded;
 pub mod enter;
+pub mod entrance;
 pub mod execute;
 pub mod fill;
 pub mod freeze;
@@ -24,6 +26,8 @@ pub mod seccomp;
 pub mod secrets;
 pub mod spec;
 mod steps;
+pub mod sweep;
 pub mod systemd;
 pub mod user;
+pub mod userns;
 pub mod view;

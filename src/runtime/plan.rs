@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use oci_spec::runtime::{LinuxNamespaceType, Mount, Spec};
+use oci_spec::runtime::{Hook, LinuxNamespaceType, Mount, Spec};
 use rustix::mount::MountPropagationFlags;
 
 use super::defaults::{DEVICE_LINKS, DEVICES};
@@ -17,6 +17,7 @@ pub enum SetupStep {
     CgroupNamespace,
     Loopback,
     Hostname(String),
+    Domainname(String),
     /// What is mounted here from now on stays here.
     IsolatedMounts,
     Root,
@@ -33,6 +34,8 @@ pub enum SetupStep {
         link: &'static str,
         target: &'static str,
     },
+    /// The /dev/shm of the container whose ipc namespace is joined.
+    SharedMemory,
     /// A pseudo-terminal of the container's own devpts, also at /dev/console.
     Terminal,
     /// Made where it is missing: the working directory.
@@ -41,6 +44,8 @@ pub enum SetupStep {
     Masked(PathBuf),
     ReadOnly(PathBuf),
     ReadOnlyRoot,
+    /// A program of the host's that finishes the root, before it is one.
+    Hook(Hook),
     Pivot,
     Sysctl {
         key: String,
@@ -68,6 +73,8 @@ pub struct BindMount {
     pub target: PathBuf,
     pub attributes: Attributes,
     pub propagation: Option<MountPropagationFlags>,
+    /// In place of a file system of the engine's own: its directory must not be a symlink.
+    pub engine: bool,
     /// Only this below the source, which others may be changing: resolved inside it; empty: all of it.
     pub subpath: PathBuf,
     /// Give everything in it to the program's user.
@@ -102,12 +109,18 @@ pub enum PlanError {
 
 /// The steps for `spec`, in an order that the kernel accepts.
 pub fn plan(spec: &Spec, extras: &Extras) -> Result<Vec<SetupStep>, PlanError> {
-    let mut steps = vec![SetupStep::CgroupNamespace];
+    let mut steps = Vec::new();
+    if has_namespace(spec, LinuxNamespaceType::Cgroup) {
+        steps.push(SetupStep::CgroupNamespace);
+    }
     if has_namespace(spec, LinuxNamespaceType::Network) {
         steps.push(SetupStep::Loopback);
     }
-    if let Some(name) = spec.hostname() {
-        steps.push(SetupStep::Hostname(name.clone()));
+    if has_namespace(spec, LinuxNamespaceType::Uts) {
+        let hostname = spec.hostname().iter().cloned();
+        let domainname = spec.domainname().iter().cloned();
+        steps.extend(hostname.map(SetupStep::Hostname));
+        steps.extend(domainname.map(SetupStep::Domainname));
     }
     steps.extend([SetupStep::IsolatedMounts, SetupStep::Root]);
     steps.extend(extras.binds.iter().filter_map(|bind| {
@@ -130,6 +143,13 @@ pub fn plan(spec: &Spec, extras: &Extras) -> Result<Vec<SetupStep>, PlanError> {
             steps.extend(DEVICES.map(SetupStep::Device));
             steps.extend(DEVICE_LINKS.map(|(link, target)| SetupStep::Symlink { link, target }));
         }
+    }
+    let shared_memory = Path::new("/dev/shm");
+    let mounted = |mount: &Mount| mount.destination() == shared_memory;
+    if joins_namespace(spec, LinuxNamespaceType::Ipc)
+        && !spec.mounts().iter().flatten().any(mounted)
+    {
+        steps.push(SetupStep::SharedMemory);
     }
     let process = spec.process().as_ref();
     if process.is_some_and(|process| process.terminal().unwrap_or(false)) {
@@ -166,6 +186,9 @@ pub fn plan(spec: &Spec, extras: &Extras) -> Result<Vec<SetupStep>, PlanError> {
             .into_iter()
             .map(|path| SetupStep::Masked(path.into())),
     );
+    let hooks = spec.hooks().as_ref();
+    let hooks = hooks.and_then(|hooks| hooks.create_container().clone());
+    steps.extend(hooks.unwrap_or_default().into_iter().map(SetupStep::Hook));
     if spec
         .root()
         .as_ref()
@@ -184,6 +207,12 @@ pub fn has_namespace(spec: &Spec, kind: LinuxNamespaceType) -> bool {
         .as_ref()
         .and_then(|linux| linux.namespaces().as_ref());
     namespaces.is_some_and(|all| all.iter().any(|ns| ns.typ() == kind && ns.path().is_none()))
+}
+
+/// Whether it gets another container's.
+fn joins_namespace(spec: &Spec, kind: LinuxNamespaceType) -> bool {
+    let namespaces = spec.linux().as_ref().and_then(|l| l.namespaces().as_ref());
+    namespaces.is_some_and(|all| all.iter().any(|ns| ns.typ() == kind && ns.path().is_some()))
 }
 
 fn mount_step(mount: &Mount) -> Result<SetupStep, PlanError> {
@@ -211,6 +240,9 @@ fn mount_step(mount: &Mount) -> Result<SetupStep, PlanError> {
             ..
         } = parsed;
         return Ok(SetupStep::Bind(BindMount {
+            engine: ["/proc", "/sys", "/sys/fs/cgroup"]
+                .map(Path::new)
+                .contains(&target.as_path()),
             source,
             target,
             attributes,
@@ -330,6 +362,7 @@ mod tests {
             propagation: None,
             subpath: PathBuf::new(),
             chown: false,
+            engine: false,
         });
         assert!(at(&SetupStep::Root) < at(&bind) && at(&bind) < at(&SetupStep::Pivot));
     }

@@ -37,7 +37,7 @@ pub fn drop_privileges(
     let no_new_privileges = spec.no_new_privileges().unwrap_or(false);
     capability::limit_bounding(sets.bounding.bits()).map_err(failed("limit the bounding set"))?;
     capability::clear_ambient().map_err(failed("clear the ambient set"))?;
-    take_ids(account)?;
+    take_ids(account, launch.keep_groups)?;
     if let (Some(filter), false) = (filter, no_new_privileges) {
         seccomp::load(&filter.instructions, filter.flags)
             .map_err(failed("load the seccomp filter"))?;
@@ -59,7 +59,7 @@ pub fn drop_privileges(
 }
 
 /// Groups, then gid, then uid; the capabilities stay until they are set on purpose.
-fn take_ids(account: &Account) -> Result<(), SetupError> {
+fn take_ids(account: &Account, keep_groups: bool) -> Result<(), SetupError> {
     let failed =
         |what: String| move |error: rustix::io::Errno| SetupError::step(what, &error.into());
     let gid = Gid::from_raw(account.gid);
@@ -68,10 +68,12 @@ fn take_ids(account: &Account) -> Result<(), SetupError> {
         .iter()
         .map(|group| Gid::from_raw(*group))
         .collect();
-    match rustix::thread::set_thread_groups(&groups) {
-        // A single-id namespace denies setgroups (user_namespaces(7)); then root keeps what the user had.
-        Err(rustix::io::Errno::PERM) if super::home::is_single_id() => {}
-        other => other.map_err(failed(format!("set the groups {:?}", account.groups)))?,
+    if !keep_groups {
+        match rustix::thread::set_thread_groups(&groups) {
+            // A single-id namespace denies setgroups (user_namespaces(7)); then root keeps what the user had.
+            Err(rustix::io::Errno::PERM) if super::home::is_single_id() => {}
+            other => other.map_err(failed(format!("set the groups {:?}", account.groups)))?,
+        }
     }
     rustix::thread::set_thread_res_gid(gid, gid, gid)
         .map_err(failed(format!("set gid {}", account.gid)))?;

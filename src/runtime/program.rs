@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags};
 
+use super::defaults;
 use super::execute::{Launch, SetupError, c_strings};
 use super::rootfs::clean;
 use super::user::Account;
@@ -51,7 +52,7 @@ pub fn find(
     let path = env
         .filter_map(|variable| variable.strip_prefix("PATH="))
         .next_back()
-        .unwrap_or_default();
+        .unwrap_or(defaults::PATH);
     let file = search(&name, path, account)?;
     Ok(Program {
         file,

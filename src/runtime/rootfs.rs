@@ -83,10 +83,14 @@ pub struct Rootfs {
 
 impl Rootfs {
     /// Mounts the root and gives its top directory: `given` is a mount that fuse-overlayfs made, or the kernel's overlay is
-    /// used. Must run in the container's mount namespace, after its id map is written: before, overlayfs fails with EACCES.
-    pub fn mount(&self, given: Option<BorrowedFd<'_>>) -> io::Result<OwnedFd> {
+    /// used; `place` is where (`open_place`) if it was opened before. Must run in the container's mount namespace, after its id map is written: before, overlayfs fails with EACCES.
+    pub fn mount(
+        &self,
+        given: Option<BorrowedFd<'_>>,
+        place: Option<OwnedFd>,
+    ) -> io::Result<OwnedFd> {
         match given {
-            Some(tree) => self.attach(tree),
+            Some(tree) => self.attach(tree, place),
             None => self.mount_overlay(),
         }
     }
@@ -106,9 +110,16 @@ impl Rootfs {
         }
     }
 
-    fn attach(&self, tree: BorrowedFd<'_>) -> io::Result<OwnedFd> {
-        mount::attach(tree, open_path(&self.merged)?.as_fd())?;
+    /// The directory that the root is mounted on.
+    pub fn open_place(&self) -> io::Result<OwnedFd> {
         open_path(&self.merged)
+    }
+
+    fn attach(&self, tree: BorrowedFd<'_>, place: Option<OwnedFd>) -> io::Result<OwnedFd> {
+        let place = place.map_or_else(|| self.open_place(), Ok)?;
+        mount::attach(tree, place.as_fd())?;
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(tree, ".", flags, Mode::empty()).map_err(io::Error::from)
     }
 
     fn mount_overlay(&self) -> io::Result<OwnedFd> {
@@ -120,7 +131,7 @@ impl Rootfs {
                 volatile: self.volatile,
             };
             match mount::create_overlay(&overlay) {
-                Ok(tree) => return self.attach(tree.as_fd()),
+                Ok(tree) => return self.attach(tree.as_fd(), None),
                 // Unknown option or call: an older kernel.
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EINVAL | libc::ENOSYS)) => {
                 }

@@ -41,12 +41,32 @@ pub enum SpecError {
     Capability(#[from] UnknownCapability),
 }
 
+/// Whose namespace it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum NetworkChoice {
-    /// A network namespace of its own, whatever connects it.
+pub enum Place {
+    /// The container's own.
     #[default]
     Private,
     Host,
+    /// That of the process with this pid: another container's init.
+    Of(i32),
+}
+
+/// The container's namespaces; that of mounts is always its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Places {
+    /// `Host`: the home namespace.
+    pub user: Place,
+    /// A network of its own, whatever connects it.
+    pub network: Place,
+    pub pid: Place,
+    pub ipc: Place,
+    pub uts: Place,
+    pub cgroup: Place,
+    /// `--ipc none`: no /dev/shm.
+    pub no_shared_memory: bool,
+    /// The host has /dev/mqueue, for those who share its ipc namespace.
+    pub host_queues: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -88,8 +108,11 @@ pub struct ContainerParameters {
     /// Those of `--ulimit`; others are the user's.
     pub rlimits: Vec<PosixRlimit>,
     pub oom_score_adj: Option<i32>,
+    pub umask: u32,
+    /// Variables of every program that this one does not get, unless `env` sets them.
+    pub unset_env: Vec<String>,
     pub shm_size: u64,
-    pub network: NetworkChoice,
+    pub places: Places,
     /// The id map has only 0: no subordinate ids on this host.
     pub single_id: bool,
     /// Of the host, for the per-processor masks.
@@ -119,8 +142,10 @@ impl Default for ContainerParameters {
             sysctls: Vec::new(),
             rlimits: Vec::new(),
             oom_score_adj: None,
+            umask: defaults::UMASK,
+            unset_env: Vec::new(),
             shm_size: defaults::SHM_SIZE,
-            network: NetworkChoice::Private,
+            places: Places::default(),
             single_id: false,
             processors: 0,
             annotations: HashMap::new(),
@@ -181,7 +206,7 @@ fn process(parameters: &ContainerParameters) -> Result<Process, SpecError> {
     let mut user = UserBuilder::default()
         .uid(0u32)
         .gid(0u32)
-        .umask(defaults::UMASK);
+        .umask(parameters.umask);
     if !parameters.user.is_empty() {
         user = user.username(parameters.user.clone());
     }
@@ -216,6 +241,13 @@ fn environment(parameters: &ContainerParameters) -> Result<Vec<String>, SpecErro
     if parameters.terminal {
         variables.push(format!("TERM={}", defaults::TERM));
     }
+    variables.retain(|variable| {
+        let name = variable.split('=').next();
+        !parameters
+            .unset_env
+            .iter()
+            .any(|unset| Some(unset.as_str()) == name)
+    });
     for entry in &parameters.env {
         refuse_null("environment variable", entry)?;
         let Some((name, _)) = entry.split_once('=').filter(|(name, _)| !name.is_empty()) else {
@@ -247,7 +279,7 @@ fn refuse_null(subject: &'static str, text: &str) -> Result<(), SpecError> {
 fn linux(parameters: &ContainerParameters) -> Result<Linux, SpecError> {
     let open = parameters.privileged || parameters.open_system_paths;
     let mut linux = LinuxBuilder::default()
-        .namespaces(namespaces(parameters.network))
+        .namespaces(namespaces(parameters.places))
         .sysctl(sysctls(parameters)?)
         .masked_paths(if open {
             Vec::new()
@@ -268,25 +300,26 @@ fn linux(parameters: &ContainerParameters) -> Result<Linux, SpecError> {
     Ok(linux)
 }
 
-fn namespaces(network: NetworkChoice) -> Vec<oci_spec::runtime::LinuxNamespace> {
-    let mut kinds = vec![
-        LinuxNamespaceType::User,
-        LinuxNamespaceType::Mount,
-        LinuxNamespaceType::Pid,
-        LinuxNamespaceType::Ipc,
-        LinuxNamespaceType::Uts,
-        LinuxNamespaceType::Cgroup,
+fn namespaces(places: Places) -> Vec<oci_spec::runtime::LinuxNamespace> {
+    let kinds = [
+        (LinuxNamespaceType::User, places.user, "user"),
+        (LinuxNamespaceType::Mount, Place::Private, "mnt"),
+        (LinuxNamespaceType::Pid, places.pid, "pid"),
+        (LinuxNamespaceType::Ipc, places.ipc, "ipc"),
+        (LinuxNamespaceType::Uts, places.uts, "uts"),
+        (LinuxNamespaceType::Cgroup, places.cgroup, "cgroup"),
+        (LinuxNamespaceType::Network, places.network, "net"),
     ];
-    if network == NetworkChoice::Private {
-        kinds.push(LinuxNamespaceType::Network);
-    }
-    let new = |kind| {
-        LinuxNamespaceBuilder::default()
-            .typ(kind)
-            .build()
-            .expect("the kind is given")
-    };
-    kinds.into_iter().map(new).collect()
+    let described = kinds.into_iter().filter_map(|(kind, place, file)| {
+        let new = LinuxNamespaceBuilder::default().typ(kind);
+        let builder = match place {
+            Place::Private => new,
+            Place::Host => return None,
+            Place::Of(pid) => new.path(format!("/proc/{pid}/ns/{file}")),
+        };
+        Some(builder.build().expect("the kind is given"))
+    });
+    described.collect()
 }
 
 /// System V limits of the ipc namespace; message queues and the network's have a prefix of their own.
@@ -303,7 +336,8 @@ const IPC_SYSCTLS: [&str; 8] = [
 
 fn sysctls(parameters: &ContainerParameters) -> Result<HashMap<String, String>, SpecError> {
     let mut sysctls = HashMap::new();
-    let private = parameters.network == NetworkChoice::Private;
+    let private = parameters.places.network == Place::Private;
+    let own_ipc = parameters.places.ipc == Place::Private;
     if private {
         // As docker: a program that is not root binds port 80 of its own network.
         sysctls.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
@@ -320,12 +354,15 @@ fn sysctls(parameters: &ContainerParameters) -> Result<HashMap<String, String>, 
         if name.contains("..") || name.contains('\0') || value.contains('\0') {
             return refuse("the name is malformed");
         } else if name.starts_with("net.") && !private {
-            return refuse("net.* belongs to the host with --network host");
+            return refuse(
+                "net.* belongs to the host with --network host, or to the container whose network it is",
+            );
         }
-        let own = name.starts_with("net.")
-            || name.starts_with("fs.mqueue.")
-            || IPC_SYSCTLS.contains(&name.as_str());
-        if !own {
+        let of_ipc = name.starts_with("fs.mqueue.") || IPC_SYSCTLS.contains(&name.as_str());
+        if of_ipc && !own_ipc {
+            return refuse("it belongs to those whose ipc namespace is shared");
+        }
+        if !(of_ipc || name.starts_with("net.")) {
             return refuse("only net.*, fs.mqueue.* and the System V limits of kernel.* are");
         }
         sysctls.insert(name, value.clone());
@@ -360,7 +397,7 @@ fn mounts(parameters: &ContainerParameters) -> Result<Vec<Mount>, SpecError> {
         })
     };
     let mut mounts = defaults::mounts(MountChoice {
-        host_network: parameters.network == NetworkChoice::Host,
+        places: parameters.places,
         writable_sys: parameters.privileged,
         single_id: parameters.single_id,
         shm_size: parameters.shm_size,

@@ -141,7 +141,10 @@ fn privileged_masks_nothing_and_has_all_capabilities() {
 #[test]
 fn host_network_has_no_network_namespace_and_binds_sys() {
     let spec = spec(&ContainerParameters {
-        network: NetworkChoice::Host,
+        places: Places {
+            network: Place::Host,
+            ..Places::default()
+        },
         ..parameters()
     })
     .unwrap();
@@ -255,17 +258,20 @@ fn only_a_containers_own_sysctls_are_set() {
         let sysctls = vec![(name.to_string(), "1".to_string())];
         spec(&ContainerParameters {
             sysctls,
-            network,
+            places: Places {
+                network,
+                ..Places::default()
+            },
             ..parameters()
         })
         .is_ok()
     };
-    assert!(set("net.core.somaxconn", NetworkChoice::Private));
-    assert!(set("net/core/somaxconn", NetworkChoice::Private));
-    assert!(!set("net.core.somaxconn", NetworkChoice::Host));
-    assert!(set("kernel.shmmax", NetworkChoice::Host));
-    assert!(!set("kernel.core_pattern", NetworkChoice::Private));
-    assert!(!set("net.../kernel/core_pattern", NetworkChoice::Private));
+    assert!(set("net.core.somaxconn", Place::Private));
+    assert!(set("net/core/somaxconn", Place::Private));
+    assert!(!set("net.core.somaxconn", Place::Host));
+    assert!(set("kernel.shmmax", Place::Host));
+    assert!(!set("kernel.core_pattern", Place::Private));
+    assert!(!set("net.../kernel/core_pattern", Place::Private));
 }
 
 #[test]

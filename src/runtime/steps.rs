@@ -1,10 +1,14 @@
 //! The executor of a plan: each step by descriptors inside the new root, so that nothing an image contains is followed out.
 
-use std::io;
+use std::collections::VecDeque;
+use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use nix::sched::CloneFlags;
+use oci_spec::runtime::Hook;
 use rustix::fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC};
 
 use super::execute::{Launch, SetupError};
@@ -20,20 +24,51 @@ use crate::sys::{namespace, network, terminal};
 /// A container's root in the making.
 pub struct Setup<'a> {
     pub launch: &'a Launch,
-    pub given_root: Option<&'a OwnedFd>,
+    pub given: Given<'a>,
+    /// Where the root is mounted, and what the plan binds, in its order: opened before init became the container's root.
+    opened: Option<OwnedFd>,
+    sources: VecDeque<OwnedFd>,
     mounted: Option<OwnedFd>,
     /// Master and slave.
     pub terminal: Option<(OwnedFd, OwnedFd)>,
 }
 
+/// Mounts that the monitor hands over.
+#[derive(Clone, Copy, Default)]
+pub struct Given<'a> {
+    /// The root, unless init makes it.
+    pub root: Option<&'a OwnedFd>,
+    /// Another container's /dev/shm.
+    pub shared_memory: Option<&'a OwnedFd>,
+}
+
 impl<'a> Setup<'a> {
-    pub fn new(launch: &'a Launch, given_root: Option<&'a OwnedFd>) -> Setup<'a> {
+    pub fn new(launch: &'a Launch, given: Given<'a>) -> Setup<'a> {
         Setup {
             launch,
-            given_root,
+            given,
+            opened: None,
+            sources: VecDeque::new(),
             mounted: None,
             terminal: None,
         }
+    }
+
+    /// Opens what the plan finds by path on the host. For containers without the user's own id, whose root may not look into
+    /// the user's private directories.
+    pub fn open_sources(&mut self) -> Result<(), SetupError> {
+        let place = self.launch.rootfs.open_place();
+        self.opened = Some(place.map_err(|error| SetupError::root(&error))?);
+        for step in &self.launch.steps {
+            if let SetupStep::Bind(bind) = step {
+                let source = open_source(bind);
+                let tree =
+                    source.and_then(|source| mount::clone_tree(source.as_fd(), Path::new("")));
+                let tree = tree.map_err(|error| SetupError::step(describe(step), &error))?;
+                self.sources.push_back(tree);
+            }
+        }
+        Ok(())
     }
 
     pub fn execute(&mut self, step: &SetupStep) -> Result<(), SetupError> {
@@ -42,6 +77,9 @@ impl<'a> Setup<'a> {
             SetupStep::CgroupNamespace => namespace::leave(CloneFlags::CLONE_NEWCGROUP),
             SetupStep::Loopback => network::bring_up("lo"),
             SetupStep::Hostname(name) => nix::unistd::sethostname(name).map_err(io::Error::from),
+            SetupStep::Domainname(name) => {
+                rustix::system::setdomainname(name.as_bytes()).map_err(io::Error::from)
+            }
             SetupStep::IsolatedMounts => mount::isolate_propagation(),
             SetupStep::Root => return self.mount_root(),
             SetupStep::Fill { target, volume } => self.fill(target, volume),
@@ -49,6 +87,7 @@ impl<'a> Setup<'a> {
             SetupStep::Bind(wanted) => self.bind(wanted),
             SetupStep::Device(name) => self.device(name),
             SetupStep::Symlink { target, link } => self.link(link, target),
+            SetupStep::SharedMemory => self.attach_shared_memory(),
             SetupStep::Terminal => self.open_terminal(),
             SetupStep::Directory(path) => make_directories(self.root(), path).map(drop),
             SetupStep::Secrets(files) => {
@@ -57,6 +96,7 @@ impl<'a> Setup<'a> {
             SetupStep::Masked(path) => self.mask(path),
             SetupStep::ReadOnly(path) => self.make_read_only(path),
             SetupStep::ReadOnlyRoot => self.make_root_read_only(),
+            SetupStep::Hook(hook) => run_hook(hook, &self.launch.hook_state),
             SetupStep::Pivot => mount::pivot(self.root()),
             SetupStep::Sysctl { key, value } => self.write_sysctl(key, value),
         };
@@ -71,8 +111,8 @@ impl<'a> Setup<'a> {
     }
 
     fn mount_root(&mut self) -> Result<(), SetupError> {
-        let given = self.given_root.map(AsFd::as_fd);
-        let root = self.launch.rootfs.mount(given);
+        let given = self.given.root.map(AsFd::as_fd);
+        let root = self.launch.rootfs.mount(given, self.opened.take());
         self.mounted = Some(root.map_err(|error| SetupError::root(&error))?);
         Ok(())
     }
@@ -95,11 +135,18 @@ impl<'a> Setup<'a> {
         }
     }
 
-    fn bind(&self, wanted: &BindMount) -> io::Result<()> {
-        if wanted.chown {
-            self.give_to_user(open_source(wanted)?.as_fd())?;
-        }
-        bind(self.root(), wanted)
+    fn bind(&mut self, wanted: &BindMount) -> io::Result<()> {
+        let tree = match self.sources.pop_front() {
+            Some(opened) => opened,
+            None => {
+                let source = open_source(wanted)?;
+                if wanted.chown {
+                    self.give_to_user(source.as_fd())?;
+                }
+                mount::clone_tree(source.as_fd(), Path::new(""))?
+            }
+        };
+        attach(self.root(), &tree, wanted)
     }
 
     /// From what the image has at `target`; where it has no directory, nothing is to be done.
@@ -135,6 +182,13 @@ impl<'a> Setup<'a> {
         let wanted = process.user().username().clone().unwrap_or_default();
         let account = user::resolve(self.root(), &wanted).map_err(io::Error::other)?;
         Ok(own_tree(source, account.uid, account.gid)?)
+    }
+
+    fn attach_shared_memory(&self) -> io::Result<()> {
+        let tree = self.given.shared_memory;
+        let tree = tree.ok_or_else(|| io::Error::other("it was not handed over"))?;
+        let target = mount_target(self.root(), Path::new("/dev/shm"), TargetKind::Directory)?;
+        mount::attach(tree.as_fd(), target.as_fd())
     }
 
     fn device(&self, path: &str) -> io::Result<()> {
@@ -272,6 +326,41 @@ impl<'a> Setup<'a> {
     }
 }
 
+/// With the rights of the container's root, while the host's programs are still in sight.
+fn run_hook(hook: &Hook, state: &str) -> io::Result<()> {
+    let mut arguments = hook.args().iter().flatten();
+    let mut command = Command::new(hook.path());
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    let variables = hook.env().iter().flatten();
+    let mut child = command
+        .args(arguments)
+        .env_clear()
+        .envs(variables.filter_map(|variable| variable.split_once('=')))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        match stdin.write_all(state.as_bytes()) {
+            // It need not read it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            written => written?,
+        }
+    }
+    let output = child.wait_with_output()?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(io::Error::other(format!(
+        "{}: {}",
+        output.status,
+        said.trim()
+    )))
+}
+
 /// What is bound. Another container may be putting links in the place of directories: never out of the source.
 fn open_source(wanted: &BindMount) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -285,9 +374,14 @@ fn open_source(wanted: &BindMount) -> io::Result<OwnedFd> {
 /// Binds a directory or file of the host below `root`.
 pub(super) fn bind(root: BorrowedFd<'_>, wanted: &BindMount) -> io::Result<()> {
     let source = open_source(wanted)?;
-    let is_directory =
-        FileType::from_raw_mode(rustix::fs::fstat(&source)?.st_mode) == FileType::Directory;
     let tree = mount::clone_tree(source.as_fd(), Path::new(""))?;
+    attach(root, &tree, wanted)
+}
+
+/// Mounts what was cloned, as it is wanted.
+fn attach(root: BorrowedFd<'_>, tree: &OwnedFd, wanted: &BindMount) -> io::Result<()> {
+    let is_directory =
+        FileType::from_raw_mode(rustix::fs::fstat(tree)?.st_mode) == FileType::Directory;
     if wanted.attributes != Attributes::default() {
         mount::set_attributes(tree.as_fd(), wanted.attributes)?;
     }
@@ -296,7 +390,10 @@ pub(super) fn bind(root: BorrowedFd<'_>, wanted: &BindMount) -> io::Result<()> {
     } else {
         TargetKind::File
     };
-    let target = mount_target(root, &wanted.target, kind)?;
+    let target = match wanted.engine && is_directory {
+        true => engine_directory(root, &wanted.target)?,
+        false => mount_target(root, &wanted.target, kind)?,
+    };
     // A mount over a file of procfs could make the kernel's answers lies (CVE-2025-52881): not unless asked for by name.
     let asked = wanted.target.starts_with("/proc");
     if !asked && rustix::fs::fstatfs(&target)?.f_type == PROC_SUPER_MAGIC {
@@ -316,6 +413,7 @@ fn describe(step: &SetupStep) -> String {
         SetupStep::CgroupNamespace => "leave the cgroup namespace".to_owned(),
         SetupStep::Loopback => "bring up the loopback interface".to_owned(),
         SetupStep::Hostname(name) => format!("set the hostname {name}"),
+        SetupStep::Domainname(name) => format!("set the domain name {name}"),
         SetupStep::IsolatedMounts => "isolate the mount namespace".to_owned(),
         SetupStep::Root => "mount the root filesystem".to_owned(),
         SetupStep::Fill { target, .. } => {
@@ -333,6 +431,7 @@ fn describe(step: &SetupStep) -> String {
         }
         SetupStep::Device(name) => format!("provide {name}"),
         SetupStep::Symlink { link, .. } => format!("make the link {link}"),
+        SetupStep::SharedMemory => "share the other container's /dev/shm".to_owned(),
         SetupStep::Terminal => "open a terminal".to_owned(),
         SetupStep::Directory(path) => {
             format!("make the directory {}", path.display())
@@ -341,6 +440,7 @@ fn describe(step: &SetupStep) -> String {
         SetupStep::Masked(path) => format!("mask {}", path.display()),
         SetupStep::ReadOnly(path) => format!("make {} read-only", path.display()),
         SetupStep::ReadOnlyRoot => "make the root read-only".to_owned(),
+        SetupStep::Hook(hook) => format!("run the device's hook {}", hook.path().display()),
         SetupStep::Pivot => "change to the new root".to_owned(),
         SetupStep::Sysctl { key, .. } => format!("set the sysctl {key}"),
     }

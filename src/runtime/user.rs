@@ -76,6 +76,25 @@ fn add_name(names: &mut BTreeMap<u32, String>, id: u32, name: &str) {
     }
 }
 
+/// The account with more groups: names of the image's own file, or numbers.
+pub fn add_groups(
+    root: BorrowedFd<'_>,
+    mut account: Account,
+    names: &[String],
+) -> Result<Account, UserError> {
+    if names.is_empty() {
+        return Ok(account);
+    }
+    let file = read_account_file(root, "/etc/group")?;
+    for name in names {
+        let gid = group_id(&file, name)?;
+        if !account.groups.contains(&gid) {
+            account.groups.push(gid);
+        }
+    }
+    Ok(account)
+}
+
 /// Opened without blocking, so that a FIFO cannot hold us, and read only if it is a regular file of bounded size.
 fn read_account_file(root: BorrowedFd<'_>, path: &'static str) -> Result<String, UserError> {
     let failed = |error: std::io::Error| UserError::Read {

@@ -97,12 +97,12 @@ fn mount_apart(rootfs: &Rootfs) -> Result<OwnedFd, SetupError> {
     let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
     let given = match rootfs.driver {
         Driver::Overlay => None,
-        Driver::FuseOverlayfs => Some(fuse::mount(rootfs).map_err(SetupError::Fuse)?.tree),
+        Driver::FuseOverlayfs => Some(fuse::mount(rootfs, None).map_err(SetupError::Fuse)?.tree),
     };
     namespace::leave(CloneFlags::CLONE_NEWNS)
         .and_then(|()| mount::isolate_propagation())
         .map_err(failed("make a mount namespace"))?;
     rootfs.forget_volatile();
-    let root = rootfs.mount(given.as_ref().map(AsFd::as_fd));
+    let root = rootfs.mount(given.as_ref().map(AsFd::as_fd), None);
     root.map_err(|error| SetupError::root(&error))
 }

@@ -27,6 +27,11 @@ pub fn identity(namespace: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(rustix::fs::fstat(namespace)?.st_ino)
 }
 
+/// The same of the calling process's own.
+pub fn own_identity(kind: &str) -> io::Result<u64> {
+    Ok(rustix::fs::stat(format!("/proc/self/ns/{kind}"))?.st_ino)
+}
+
 /// Writes a file below `/proc` in one write(2), which id maps demand.
 pub fn write_proc(path: &str, text: &str) -> io::Result<()> {
     let file = rustix::fs::open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;

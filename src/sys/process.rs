@@ -155,13 +155,17 @@ pub fn detach_standard_streams() -> io::Result<()> {
     Ok(())
 }
 
-/// Ends all processes of this pid namespace but the caller, which is its PID 1 (elsewhere nothing happens), and reaps them.
+/// Ends all processes of this pid namespace but the caller, which is its PID 1, and reaps them; elsewhere the caller's children.
 pub fn end_all_others() {
-    if rustix::process::getpid() != Pid::INIT {
-        return;
+    if rustix::process::getpid() == Pid::INIT {
+        let all = nix::unistd::Pid::from_raw(-1);
+        let _ = nix::sys::signal::kill(all, nix::sys::signal::Signal::SIGKILL);
+    } else {
+        for child in children(0) {
+            let pid = nix::unistd::Pid::from_raw(child.pid);
+            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+        }
     }
-    let all = nix::unistd::Pid::from_raw(-1);
-    let _ = nix::sys::signal::kill(all, nix::sys::signal::Signal::SIGKILL);
     loop {
         match rustix::process::wait(rustix::process::WaitOptions::empty()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
@@ -170,12 +174,31 @@ pub fn end_all_others() {
     }
 }
 
+/// Makes the caller the parent of what its children leave behind, as PID 1 of a pid namespace is.
+pub fn adopt_orphans() -> io::Result<()> {
+    nix::sys::prctl::set_child_subreaper(true).map_err(io::Error::from)
+}
+
+/// The caller's children but `except`, as the host's procfs names them; none where the kernel does not list children
+/// (CONFIG_PROC_CHILDREN).
+pub fn children(except: i32) -> Vec<ProcessName> {
+    let numbers = child_pids().into_iter().filter(|pid| *pid != except);
+    numbers
+        .filter_map(|pid| ProcessName::of(pid).ok())
+        .collect()
+}
+
+fn child_pids() -> Vec<i32> {
+    let text = std::fs::read_to_string("/proc/thread-self/children").unwrap_or_default();
+    text.split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}
+
 /// The pid, in the caller's own pid namespace, of its only child; `None` if it has another number of them, or where the
-/// kernel does not list children (CONFIG_PROC_CHILDREN).
+/// kernel does not list children.
 pub fn only_child() -> Option<Pid> {
-    let children = std::fs::read_to_string("/proc/thread-self/children").ok()?;
-    let mut children = children.split_whitespace();
-    let (Some(child), None) = (children.next(), children.next()) else {
+    let [child] = child_pids()[..] else {
         return None;
     };
     // procfs counts as the host does; the last number is the innermost.

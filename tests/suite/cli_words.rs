@@ -126,9 +126,9 @@ fn unknown_words_are_named_with_the_nearest() {
         "Error: unknown shorthand flag: 'Z' in -Z\nHint: bryo ps --help\n",
     );
     fails(
-        &["imagse"],
+        &["imagess"],
         125,
-        "Error: unknown command: bryo imagse\nHint: bryo images\n",
+        "Error: unknown command: bryo imagess\nHint: bryo images\n",
     );
 }
 

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use super::{read, value};
 use crate::cli::error::CliError;
 use crate::container::RestartPolicy;
-use crate::engine::request::{CreateRequest, Variable, parse_env_file, parse_variable};
+use crate::engine::request::{
+    CreateRequest, EnvironmentSources, Variable, parse_env_file, parse_variable,
+};
 
 #[derive(clap::Args, Debug)]
 pub struct ProcessFlags {
@@ -15,6 +17,27 @@ pub struct ProcessFlags {
     /// Read variables from a file
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
+    /// Begin with the variables of the host
+    #[arg(long)]
+    env_host: bool,
+    /// Set a variable from another (KEY=${OTHER}more)
+    #[arg(long, value_name = "VARIABLE")]
+    env_merge: Vec<String>,
+    /// Leave a variable of the image out
+    #[arg(long, value_name = "NAME")]
+    unsetenv: Vec<String>,
+    /// Leave every variable of the image out
+    #[arg(long)]
+    unsetenv_all: bool,
+    /// umask of the program, octal
+    #[arg(long, value_name = "MODE")]
+    umask: Option<String>,
+    /// Time zone of the container (an area and city, or `local` for the host's)
+    #[arg(long, value_name = "ZONE")]
+    tz: Option<String>,
+    /// How soon the kernel ends it when memory is short (-1000 to 1000)
+    #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
+    oom_score_adj: Option<String>,
     /// Working directory inside the container
     #[arg(short, long, value_name = "DIR")]
     workdir: Option<String>,
@@ -50,6 +73,16 @@ pub struct ProcessFlags {
 impl ProcessFlags {
     pub fn apply(self, request: &mut CreateRequest) -> Result<(), CliError> {
         request.env = environment(&self.env_file, &self.env)?;
+        request.environment = EnvironmentSources {
+            host: self.env_host,
+            unset: self.unsetenv,
+            unset_all: self.unsetenv_all,
+            merge: merged(&self.env_merge)?,
+        };
+        request.umask = self.umask.as_deref().map(umask).transpose()?;
+        request.timezone = self.tz;
+        let score = self.oom_score_adj.as_deref();
+        request.oom_score_adj = score.map(oom_score_adj).transpose()?;
         request.workdir = self.workdir;
         request.entrypoint = self.entrypoint.map(|program| match program.as_str() {
             "" => Vec::new(),
@@ -108,4 +141,33 @@ pub fn environment(files: &[PathBuf], flags: &[String]) -> Result<Vec<Variable>,
         variables.push(parsed.map_err(|error| CliError::argument("-e, --env", text, &error))?);
     }
     Ok(variables)
+}
+
+/// `NAME=VALUE`; what the value refers to is known when the image is.
+fn merged(flags: &[String]) -> Result<Vec<Variable>, CliError> {
+    let parse = |text: &String| match parse_variable(text, |_| None) {
+        Ok(variable) if variable.value.is_some() => Ok(variable),
+        Ok(_) => Err(CliError::usage(format!(
+            "invalid argument {text:?} for \"--env-merge\" flag: it is KEY=VALUE"
+        ))),
+        Err(error) => Err(CliError::argument("--env-merge", text, &error)),
+    };
+    flags.iter().map(parse).collect()
+}
+
+fn umask(text: &str) -> Result<u32, CliError> {
+    let digits = (1..=4).contains(&text.len()) && text.bytes().all(|b| (b'0'..=b'7').contains(&b));
+    let mode = u32::from_str_radix(text, 8).ok().filter(|_| digits);
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| CliError::usage(format!("invalid umask {text:?}: not octal, 0 to 0777")))
+}
+
+fn oom_score_adj(text: &str) -> Result<i32, CliError> {
+    let score = text.parse().ok().filter(|n| (-1000..=1000).contains(n));
+    // docker's words
+    score.ok_or_else(|| {
+        CliError::usage(format!(
+            "invalid value {text}, range for oom score adj is [-1000, 1000]"
+        ))
+    })
 }

@@ -29,6 +29,9 @@ pub struct StorageFlags {
     /// Make the container's root filesystem read-only
     #[arg(long)]
     read_only: bool,
+    /// With --read-only: let /run, /tmp and /var/tmp be written, as a tmpfs each
+    #[arg(long)]
+    read_only_tmpfs: bool,
     /// Size of /dev/shm
     #[arg(long, value_name = "BYTES")]
     shm_size: Option<String>,
@@ -47,11 +50,25 @@ impl StorageFlags {
             let secret = secret.map_err(|error| CliError::argument("--secret", text, &error))?;
             request.secrets.push(secret);
         }
+        if self.read_only_tmpfs && !self.read_only {
+            return Err(CliError::usage("--read-only-tmpfs needs --read-only"));
+        }
+        if self.read_only_tmpfs {
+            for target in WRITABLE {
+                if !request.mounts.iter().any(|mount| mount.target == target) {
+                    let mount = Mount::from_tmpfs_flag(target);
+                    request.mounts.push(mount.expect("the target is absolute"));
+                }
+            }
+        }
         request.read_only = self.read_only;
         request.shm_size = shm_size(self.shm_size.as_deref())?;
         Ok(())
     }
 }
+
+/// What programs expect to write, whatever their root is.
+const WRITABLE: [&str; 3] = ["/run", "/tmp", "/var/tmp"];
 
 fn mounts(
     volumes: &[String],

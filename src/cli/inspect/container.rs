@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use super::limits;
 use crate::cli::status;
 use crate::container::{
-    ContainerConfig, Health, HealthCheck, HealthResult, HostConfig, MountConfig, RestartPolicy,
-    Settings, Status,
+    ContainerConfig, DeviceConfig, Health, HealthCheck, HealthResult, HostConfig, MountConfig,
+    RestartPolicy, Settings, Sharing, Status,
 };
 use crate::engine::ContainerSummary;
 use crate::net::ports::PortSpec;
@@ -177,6 +177,10 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         .iter()
         .map(|one| json!({"Name": one.name, "Hard": limit(one.hard), "Soft": limit(one.soft)}))
         .collect();
+    let cgroup = match host.namespaces.cgroup {
+        Sharing::Host => "host",
+        _ => "private",
+    };
     let mut document = json!({
         "Binds": if binds.is_empty() { Value::Null } else { binds.into() },
         "ContainerIDFile": "",
@@ -187,26 +191,29 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         "AutoRemove": host.auto_remove,
         "VolumeDriver": "",
         "VolumesFrom": list_or_null(&host.volumes_from),
+        "Annotations": annotations(host),
         "CapAdd": list_or_null(&host.cap_add),
         "CapDrop": list_or_null(&host.cap_drop),
-        "CgroupnsMode": "private",
-        "Dns": [],
-        "DnsOptions": [],
-        "DnsSearch": [],
-        "ExtraHosts": null,
-        "GroupAdd": null,
-        "IpcMode": "private",
+        "CgroupnsMode": cgroup,
+        "Devices": devices(host),
+        "DeviceRequests": device_requests(host),
+        "Dns": host.names.servers,
+        "DnsOptions": host.names.options,
+        "DnsSearch": host.names.search,
+        "ExtraHosts": list_or_null(&host.names.extra_hosts),
+        "GroupAdd": list_or_null(&groups(host)),
+        "IpcMode": host.namespaces.ipc.to_string(),
         "Links": null,
-        "OomScoreAdj": 0,
-        "PidMode": "",
+        "OomScoreAdj": host.oom_score_adj.unwrap_or(0),
+        "PidMode": host.namespaces.pid.to_string(),
         "Privileged": host.privileged,
-        "PublishAllPorts": false,
+        "PublishAllPorts": host.publish_all,
         "ReadonlyRootfs": host.read_only_root,
         "SecurityOpt": security(host),
         "Sysctls": host.sysctls,
         "Tmpfs": tmpfs,
-        "UTSMode": "",
-        "UsernsMode": "",
+        "UTSMode": host.namespaces.uts.to_string(),
+        "UsernsMode": host.namespaces.user.to_string(),
         "ShmSize": host.shm_size,
         "Runtime": "bryo",
         "Isolation": "",
@@ -218,6 +225,45 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         map.extend(limits::document(changed.unwrap_or(&host.limits)));
     }
     document
+}
+
+fn devices(host: &HostConfig) -> Vec<Value> {
+    let device = |device: &DeviceConfig| {
+        json!({
+            "PathOnHost": device.source,
+            "PathInContainer": device.target,
+            "CgroupPermissions": "rwm",
+        })
+    };
+    host.devices.iter().map(device).collect()
+}
+
+fn device_requests(host: &HostConfig) -> Value {
+    match host.device_names.as_slice() {
+        [] => Value::Null,
+        names => json!([{
+            "Driver": "cdi",
+            "Count": 0,
+            "DeviceIDs": names,
+            "Capabilities": null,
+            "Options": null,
+        }]),
+    }
+}
+
+fn groups(host: &HostConfig) -> Vec<String> {
+    match host.groups.keep {
+        true => vec!["keep-groups".to_owned()],
+        false => host.groups.add.clone(),
+    }
+}
+
+/// docker leaves the key out where there are none; templates take a null.
+fn annotations(host: &HostConfig) -> Value {
+    match host.annotations.is_empty() {
+        true => Value::Null,
+        false => json!(host.annotations),
+    }
 }
 
 fn list_or_null(list: &[String]) -> Value {
@@ -333,7 +379,7 @@ fn program(config: &ContainerConfig, settings: &Settings) -> Value {
     };
     let mut program = json!({
         "Hostname": config.hostname,
-        "Domainname": "",
+        "Domainname": config.domainname,
         "User": process.user,
         "AttachStdin": attached("stdin"),
         "AttachStdout": attached("stdout"),

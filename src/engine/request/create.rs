@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::attach::Stream;
+use super::device::DeviceRequest;
 use super::environment::Variable;
 use super::mount::Mount;
 use super::security::SecurityOption;
@@ -15,7 +16,10 @@ use super::signal::Signal;
 use super::ulimit::Ulimit;
 use super::volume::VolumesFrom;
 use crate::config::DetachKeys;
-use crate::container::{HealthCheck, Limits, LogDriver, RestartPolicy, SecretConfig};
+use crate::container::{
+    GroupConfig, HealthCheck, Limits, LogDriver, NameConfig, Namespaces, RestartPolicy,
+    SecretConfig,
+};
 
 /// When `create` and `run` ask the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -58,7 +62,7 @@ impl fmt::Display for PullPolicy {
 }
 
 /// The container's network.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NetworkMode {
     /// Nothing was said: what the configuration says, else pasta (an embedded image: none).
     #[default]
@@ -66,6 +70,8 @@ pub enum NetworkMode {
     None,
     Host,
     Pasta,
+    /// Another container's: its name, or once the container is made its id.
+    Container(String),
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -74,8 +80,8 @@ pub enum UnknownNetwork {
         "network {name} not found: networks are not yet supported by bryo (use none, host or pasta)"
     )]
     Named { name: String },
-    #[error("joining the network of another container is not yet supported by bryo")]
-    Container,
+    #[error("invalid container format container:<name|id>")]
+    Nameless,
     #[error("network options are not yet supported by bryo: {text:?}")]
     Options { text: String },
 }
@@ -89,7 +95,10 @@ impl FromStr for NetworkMode {
             "none" => Ok(NetworkMode::None),
             "host" => Ok(NetworkMode::Host),
             "pasta" => Ok(NetworkMode::Pasta),
-            _ if text.starts_with("container:") => Err(UnknownNetwork::Container),
+            "container:" => Err(UnknownNetwork::Nameless),
+            _ if text.starts_with("container:") => Ok(NetworkMode::Container(
+                text["container:".len()..].to_owned(),
+            )),
             _ if text.contains([',', '=']) => Err(UnknownNetwork::Options {
                 text: text.to_owned(),
             }),
@@ -102,12 +111,13 @@ impl FromStr for NetworkMode {
 
 impl fmt::Display for NetworkMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            NetworkMode::Default => "default",
-            NetworkMode::None => "none",
-            NetworkMode::Host => "host",
-            NetworkMode::Pasta => "pasta",
-        })
+        match self {
+            NetworkMode::Default => f.write_str("default"),
+            NetworkMode::None => f.write_str("none"),
+            NetworkMode::Host => f.write_str("host"),
+            NetworkMode::Pasta => f.write_str("pasta"),
+            NetworkMode::Container(name) => write!(f, "container:{name}"),
+        }
     }
 }
 
@@ -121,6 +131,19 @@ pub fn capability_name(text: &str) -> String {
     }
 }
 
+/// What a container's variables begin with, before the flags' own.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct EnvironmentSources {
+    /// Every variable of the host comes first (`--env-host`).
+    pub host: bool,
+    /// Not these of the image (`--unsetenv`).
+    pub unset: Vec<String>,
+    /// None of the image (`--unsetenv-all`).
+    pub unset_all: bool,
+    /// Values with `$NAME` or `${NAME}` of what is set so far (`--env-merge`).
+    pub merge: Vec<Variable>,
+}
+
 /// `create`, and the part of `run` that makes the container.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CreateRequest {
@@ -130,14 +153,23 @@ pub struct CreateRequest {
     pub command: Vec<String>,
     /// Checked by the engine (`ContainerName`); None: an invented one.
     pub name: Option<String>,
+    /// A container that has this name is removed first.
+    pub replace: bool,
     /// Files first, then `-e`, in order; the last of a name counts.
     pub env: Vec<Variable>,
+    pub environment: EnvironmentSources,
+    pub umask: Option<u32>,
+    pub timezone: Option<String>,
+    pub oom_score_adj: Option<i32>,
     pub workdir: Option<String>,
     /// `user[:group]`, names or numbers, resolved in the image's own files.
     pub user: Option<String>,
     /// None: the image's; `Some([])`: none at all (`--entrypoint ""`), which also drops the image's command.
     pub entrypoint: Option<Vec<String>>,
     pub hostname: Option<String>,
+    pub domainname: Option<String>,
+    pub annotations: BTreeMap<String, String>,
+    pub groups: GroupConfig,
     pub labels: BTreeMap<String, String>,
     pub init: bool,
     /// Binds, volumes and tmpfs, in the order given; no target occurs twice.
@@ -168,12 +200,18 @@ pub struct CreateRequest {
     /// `linux/arm64/v8`; None: the host's.
     pub platform: Option<String>,
     pub network: NetworkMode,
+    pub namespaces: Namespaces,
+    pub devices: Vec<DeviceRequest>,
     /// `net::PortSpec`s in their canonical form.
     pub ports: Vec<String>,
     /// None: the configuration's.
     pub log_driver: Option<LogDriver>,
     /// `--log-opt`; what they mean is for the driver to say.
     pub log_options: BTreeMap<String, String>,
+    /// `net::ExposedPorts` in their canonical form.
+    pub expose: Vec<String>,
+    pub publish_all: bool,
+    pub names: NameConfig,
     pub tty: bool,
     /// Keep the standard input open.
     pub interactive: bool,
