@@ -29,8 +29,8 @@ complete -c bryo -n "__fish_bryo_needs_command" -s l -l log-level -d 'Logging le
 complete -c bryo -n "__fish_bryo_needs_command" -s D -l debug -d 'Write a line per step to standard error'
 complete -c bryo -n "__fish_bryo_needs_command" -s v -l version -d 'Print the version and quit'
 complete -c bryo -n "__fish_bryo_needs_command" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_needs_command" -f -a "run" -d 'Make and start a container from an image'
-complete -c bryo -n "__fish_bryo_needs_command" -f -a "create" -d 'Make a container from an image without starting it'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "run" -d 'Those that are for one block device'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "create" -d 'Those that are for one block device'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "attach" -d 'Take part in the streams of a running container'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "exec" -d 'Execute a program in a running container'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "start" -d 'Start stopped containers'
@@ -43,6 +43,11 @@ complete -c bryo -n "__fish_bryo_needs_command" -f -a "kill" -d 'Send a signal t
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "rm" -d 'Remove containers'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "remove" -d 'Remove containers'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "logs" -d 'Show what a container wrote'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "cp" -d 'Copy files between a container and the host'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "diff" -d 'Show what a container changed in its files'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "export" -d 'Write a container\'s root filesystem as a tar archive'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "commit" -d 'Make an image of what a container has become'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "mount" -d 'Run a command where a container\'s root is mounted'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "top" -d 'Show the processes of a container'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "stats" -d 'Show what running containers use'
@@ -56,35 +61,57 @@ complete -c bryo -n "__fish_bryo_needs_command" -f -a "load" -d 'Load images fro
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "import" -d 'Make an image from a root filesystem\'s archive'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "tag" -d 'Give an image another name'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "events" -d 'Show what happens to containers, images, volumes and networks'
-complete -c bryo -n "__fish_bryo_needs_command" -f -a "inspect" -d 'Show everything about containers or images'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "inspect" -d 'Show everything about containers, images, volumes or secrets'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "info" -d 'Show what this host gives and which settings are in force'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "version" -d 'Show versions'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "unshare" -d 'Run a command in the user namespace of all containers'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "doctor" -d 'Check the host and say what is missing and how to cure it'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "boot" -d 'Have containers started when the host has booted'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "container" -d 'Manage containers'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "image" -d 'Manage images'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "volume" -d 'Manage volumes'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "secret" -d 'Manage secrets'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "system" -d 'Manage bryo'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "generate" -d 'Write completions and man pages'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l name -d 'Name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s h -l hostname -d 'Host name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l domainname -d 'NIS domain name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l group-add -d 'Another group of the program, name or number, or `keep-groups` for those of your own' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s l -l label -d 'Set a label (KEY=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l annotation -d 'Add an annotation of the runtime specification (KEY=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l cidfile -d 'Write the container\'s id to a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l env-file -d 'Read variables from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l env-merge -d 'Set a variable from another (KEY=${OTHER}more)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l unsetenv -d 'Leave a variable of the image out' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l umask -d 'umask of the program, octal' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l tz -d 'Time zone of the container (an area and city, or `local` for the host\'s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l oom-score-adj -d 'How soon the kernel ends it when memory is short (-1000 to 1000)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s w -l workdir -d 'Working directory inside the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l entrypoint -d 'Program to start instead of the image\'s entrypoint' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l stop-signal -d 'Signal that stops the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l restart -d 'Start it again when it ends: no, on-failure[:N], always, unless-stopped' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -s v -l volume -d 'Bind a directory or file (SOURCE:TARGET[:OPTIONS])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l mount -d 'Attach a mount (type=bind|tmpfs,source=...,target=...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s v -l volume -d 'Mount a volume, a directory or a file ([SOURCE:]TARGET[:OPTIONS])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l volume-driver -d 'Driver of the volumes that are made: only `local` exists' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l volumes-from -d 'Mount what other containers mount (CONTAINER[:ro])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l secret -d 'Hand in a secret (SECRET[,type=mount|env][,target=...][,uid=...][,gid=...][,mode=...])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l mount -d 'Attach a mount (type=volume|bind|tmpfs,source=...,target=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l shm-size -d 'Size of /dev/shm' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l network -l net -d 'Network of the container: none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l network -l net -d 'Network of the container: none, host, pasta, container:NAME' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l expose -d 'Say that the program listens on a port (PORT[-PORT][/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l add-host -d 'Another name in /etc/hosts (NAME:ADDRESS, `host-gateway` is the host)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l dns -d 'Name server to ask instead of the host\'s' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l dns-option -l dns-opt -d 'Option of the resolver' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l dns-search -d 'Domain in which short names are looked for (`.` for none)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l log-driver -d 'Where the output is kept: json-file, k8s-file, journald, none, passthrough' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l log-opt -d 'Option of the log driver (NAME=VALUE: max-size, max-file, path, tag, labels, env, ...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-interval -d 'Time between two checks (30s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
@@ -97,43 +124,93 @@ complete -c bryo -n "__fish_bryo_using_subcommand run" -l cap-drop -d 'Drop a ca
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s m -l memory -d 'Memory that the container may use' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l memory-reservation -d 'Memory that is not taken from it while others have more' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l memory-swap -d 'Memory and swap together (-1: as much swap as there is)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l cpus -d 'Processors that it may use (1.5)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l cpu-period -d 'Length of a period of the processor quota, in microseconds' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l cpu-quota -d 'Processor time in each period, in microseconds' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s c -l cpu-shares -d 'Share of the processors where they are all in use (default 1024)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l cpuset-cpus -d 'Processors that it runs on (0-3, 0,1)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l cpuset-mems -d 'Memory nodes that it uses (0-3, 0,1)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l pids-limit -d 'Processes and threads that it may have (-1: any number)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l blkio-weight -d 'Share of the disks where they are busy (10 to 1000)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l blkio-weight-device -d 'Share of one disk (DEVICE:WEIGHT)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l device-read-bps -d 'Bytes a second read from a device (DEVICE:BYTES)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l device-write-bps -d 'Bytes a second written to a device (DEVICE:BYTES)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l device-read-iops -d 'Reads a second from a device (DEVICE:NUMBER)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l device-write-iops -d 'Writes a second to a device (DEVICE:NUMBER)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l device -d 'Give the container a device (SOURCE[:TARGET], or VENDOR/CLASS=NAME of the Container Device Interface)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l gpus -d 'Give the container GPUs: all, a number, or device=ID[,ID...]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l userns -d 'User namespace: host, keep-id[:uid=N,gid=N], auto[:size=N], nomap, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l uidmap -d 'Map user ids (CONTAINER:HOME[:SIZE]; of home, 0 is you and 1 your first subordinate id)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l gidmap -d 'Map group ids, as --uidmap' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l pid -d 'pid namespace: host, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l ipc -d 'ipc namespace: private, shareable, none, host, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l uts -d 'uts namespace: host, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l cgroupns -d 'cgroup namespace: private, host' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l platform -d 'Platform of the image (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l runtime -d 'OCI runtime (only `bryo`, which is its own)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l systemd -d 'Prepare the container for systemd (only `false`)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l detach-keys -d 'Keys that leave the container running' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l sig-proxy -d 'Forward signals to the program' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l env-host -d 'Begin with the variables of the host'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l unsetenv-all -d 'Leave every variable of the image out'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l init -d 'Start an init that forwards signals and reaps processes'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s t -l tty -d 'Give the program a terminal'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s i -l interactive -d 'Keep standard input open'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l rm -d 'Remove the container when it ends'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l read-only -d 'Make the container\'s root filesystem read-only'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l read-only-tmpfs -d 'With --read-only: let /run, /tmp and /var/tmp be written, as a tmpfs each'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -s P -l publish-all -d 'Publish every exposed port on a free port of the host'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l no-healthcheck -d 'Do not check the health, whatever the image says'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s q -l quiet -d 'Show no progress of a pull'
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l replace -d 'Remove the container that has the name already'
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s d -l detach -d 'Run in the background and print the container\'s id'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l name -d 'Name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s h -l hostname -d 'Host name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l domainname -d 'NIS domain name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l group-add -d 'Another group of the program, name or number, or `keep-groups` for those of your own' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s l -l label -d 'Set a label (KEY=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l annotation -d 'Add an annotation of the runtime specification (KEY=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l cidfile -d 'Write the container\'s id to a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l env-file -d 'Read variables from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l env-merge -d 'Set a variable from another (KEY=${OTHER}more)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l unsetenv -d 'Leave a variable of the image out' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l umask -d 'umask of the program, octal' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l tz -d 'Time zone of the container (an area and city, or `local` for the host\'s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l oom-score-adj -d 'How soon the kernel ends it when memory is short (-1000 to 1000)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s w -l workdir -d 'Working directory inside the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l entrypoint -d 'Program to start instead of the image\'s entrypoint' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l stop-signal -d 'Signal that stops the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l restart -d 'Start it again when it ends: no, on-failure[:N], always, unless-stopped' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -s v -l volume -d 'Bind a directory or file (SOURCE:TARGET[:OPTIONS])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l mount -d 'Attach a mount (type=bind|tmpfs,source=...,target=...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s v -l volume -d 'Mount a volume, a directory or a file ([SOURCE:]TARGET[:OPTIONS])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l volume-driver -d 'Driver of the volumes that are made: only `local` exists' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l volumes-from -d 'Mount what other containers mount (CONTAINER[:ro])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l secret -d 'Hand in a secret (SECRET[,type=mount|env][,target=...][,uid=...][,gid=...][,mode=...])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l mount -d 'Attach a mount (type=volume|bind|tmpfs,source=...,target=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l shm-size -d 'Size of /dev/shm' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l network -l net -d 'Network of the container: none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l network -l net -d 'Network of the container: none, host, pasta, container:NAME' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l expose -d 'Say that the program listens on a port (PORT[-PORT][/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l add-host -d 'Another name in /etc/hosts (NAME:ADDRESS, `host-gateway` is the host)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l dns -d 'Name server to ask instead of the host\'s' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l dns-option -l dns-opt -d 'Option of the resolver' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l dns-search -d 'Domain in which short names are looked for (`.` for none)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l log-driver -d 'Where the output is kept: json-file, k8s-file, journald, none, passthrough' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l log-opt -d 'Option of the log driver (NAME=VALUE: max-size, max-file, path, tag, labels, env, ...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-interval -d 'Time between two checks (30s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
@@ -146,19 +223,51 @@ complete -c bryo -n "__fish_bryo_using_subcommand create" -l cap-drop -d 'Drop a
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s m -l memory -d 'Memory that the container may use' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l memory-reservation -d 'Memory that is not taken from it while others have more' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l memory-swap -d 'Memory and swap together (-1: as much swap as there is)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l cpus -d 'Processors that it may use (1.5)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l cpu-period -d 'Length of a period of the processor quota, in microseconds' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l cpu-quota -d 'Processor time in each period, in microseconds' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s c -l cpu-shares -d 'Share of the processors where they are all in use (default 1024)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l cpuset-cpus -d 'Processors that it runs on (0-3, 0,1)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l cpuset-mems -d 'Memory nodes that it uses (0-3, 0,1)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l pids-limit -d 'Processes and threads that it may have (-1: any number)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l blkio-weight -d 'Share of the disks where they are busy (10 to 1000)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l blkio-weight-device -d 'Share of one disk (DEVICE:WEIGHT)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l device-read-bps -d 'Bytes a second read from a device (DEVICE:BYTES)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l device-write-bps -d 'Bytes a second written to a device (DEVICE:BYTES)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l device-read-iops -d 'Reads a second from a device (DEVICE:NUMBER)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l device-write-iops -d 'Writes a second to a device (DEVICE:NUMBER)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l device -d 'Give the container a device (SOURCE[:TARGET], or VENDOR/CLASS=NAME of the Container Device Interface)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l gpus -d 'Give the container GPUs: all, a number, or device=ID[,ID...]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l userns -d 'User namespace: host, keep-id[:uid=N,gid=N], auto[:size=N], nomap, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l uidmap -d 'Map user ids (CONTAINER:HOME[:SIZE]; of home, 0 is you and 1 your first subordinate id)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l gidmap -d 'Map group ids, as --uidmap' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l pid -d 'pid namespace: host, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l ipc -d 'ipc namespace: private, shareable, none, host, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l uts -d 'uts namespace: host, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l cgroupns -d 'cgroup namespace: private, host' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l platform -d 'Platform of the image (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l runtime -d 'OCI runtime (only `bryo`, which is its own)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l systemd -d 'Prepare the container for systemd (only `false`)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l env-host -d 'Begin with the variables of the host'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l unsetenv-all -d 'Leave every variable of the image out'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l init -d 'Start an init that forwards signals and reaps processes'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s t -l tty -d 'Give the program a terminal'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s i -l interactive -d 'Keep standard input open'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l rm -d 'Remove the container when it ends'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l read-only -d 'Make the container\'s root filesystem read-only'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l read-only-tmpfs -d 'With --read-only: let /run, /tmp and /var/tmp be written, as a tmpfs each'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -s P -l publish-all -d 'Publish every exposed port on a free port of the host'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l no-healthcheck -d 'Do not check the health, whatever the image says'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s q -l quiet -d 'Show no progress of a pull'
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l replace -d 'Remove the container that has the name already'
 complete -c bryo -n "__fish_bryo_using_subcommand attach" -l detach-keys -d 'Keys that leave the container running' -r
 complete -c bryo -n "__fish_bryo_using_subcommand attach" -l sig-proxy -d 'Forward signals to the program' -r -f -a "true\t''
 false\t''"
@@ -174,8 +283,10 @@ complete -c bryo -n "__fish_bryo_using_subcommand exec" -s d -l detach -d 'Run i
 complete -c bryo -n "__fish_bryo_using_subcommand exec" -s i -l interactive -d 'Keep standard input open'
 complete -c bryo -n "__fish_bryo_using_subcommand exec" -l privileged -d 'Give the program all capabilities that a container can have'
 complete -c bryo -n "__fish_bryo_using_subcommand exec" -s t -l tty -d 'Give the program a terminal'
+complete -c bryo -n "__fish_bryo_using_subcommand start" -s f -l filter -d 'Start those of them that fit (restart-policy=always, should-start-on-boot=true, and what ps takes)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand start" -l detach-keys -d 'Keys that leave the container running' -r
 complete -c bryo -n "__fish_bryo_using_subcommand start" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand start" -l all -d 'Start all containers that do not run'
 complete -c bryo -n "__fish_bryo_using_subcommand start" -s a -l attach -d 'Show the output and forward signals'
 complete -c bryo -n "__fish_bryo_using_subcommand start" -s i -l interactive -d 'Attach standard input'
 complete -c bryo -n "__fish_bryo_using_subcommand stop" -s s -l signal -d 'Signal to send' -r
@@ -200,15 +311,34 @@ complete -c bryo -n "__fish_bryo_using_subcommand kill" -s s -l signal -d 'Signa
 complete -c bryo -n "__fish_bryo_using_subcommand kill" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand rm" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand rm" -s f -l force -d 'Kill running containers first'
+complete -c bryo -n "__fish_bryo_using_subcommand rm" -s v -l volumes -d 'Remove their anonymous volumes too'
 complete -c bryo -n "__fish_bryo_using_subcommand remove" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand remove" -s f -l force -d 'Kill running containers first'
+complete -c bryo -n "__fish_bryo_using_subcommand remove" -s v -l volumes -d 'Remove their anonymous volumes too'
 complete -c bryo -n "__fish_bryo_using_subcommand logs" -s n -l tail -d 'Show only so many lines from the end' -r
 complete -c bryo -n "__fish_bryo_using_subcommand logs" -l since -d 'Show what came after a moment (2024-01-31T15:04:05Z) or in the last while (42m)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand logs" -l until -d 'Show what came before a moment' -r
 complete -c bryo -n "__fish_bryo_using_subcommand logs" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand logs" -l details -d 'Show the attributes that --log-opt gave to the lines'
 complete -c bryo -n "__fish_bryo_using_subcommand logs" -s f -l follow -d 'Go on while the container writes'
+complete -c bryo -n "__fish_bryo_using_subcommand logs" -l names -d 'Of several containers, begin each line with the name instead of the id'
 complete -c bryo -n "__fish_bryo_using_subcommand logs" -s t -l timestamps -d 'Begin each line with its time'
-complete -c bryo -n "__fish_bryo_using_subcommand wait" -l condition -d 'Wait for this instead: created, running, stopped (may be given several times)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand cp" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand cp" -s a -l archive -d 'Keep the owners of files'
+complete -c bryo -n "__fish_bryo_using_subcommand cp" -s L -l follow-link -d 'Copy what the symlink SOURCE stands for'
+complete -c bryo -n "__fish_bryo_using_subcommand cp" -s q -l quiet -d 'Do not say how much was copied'
+complete -c bryo -n "__fish_bryo_using_subcommand diff" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand export" -s o -l output -d 'Write to a file, `-` for standard output' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand export" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand commit" -s a -l author -d 'Who made it' -r
+complete -c bryo -n "__fish_bryo_using_subcommand commit" -s c -l change -d 'Change a setting by a Dockerfile instruction (CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand commit" -s m -l message -d 'Say something about the image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand commit" -s p -l pause -d 'Pause the container meanwhile (default true)' -r -f -a "true\t''
+false\t''"
+complete -c bryo -n "__fish_bryo_using_subcommand commit" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand commit" -l no-pause -d 'Do not pause the container meanwhile'
+complete -c bryo -n "__fish_bryo_using_subcommand mount" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand wait" -l condition -d 'Wait for this instead: created, running, paused, stopped, healthy, unhealthy (may be given several times)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand wait" -s i -l interval -d 'Look at the condition at least so often (250ms, or 250 for as many milliseconds)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand wait" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand wait" -l ignore -d 'Say -1 of a container that does not exist'
@@ -256,64 +386,102 @@ complete -c bryo -n "__fish_bryo_using_subcommand events" -l stream -d 'Go on wh
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand events" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand inspect" -s f -l format -d '`json` or a Go template' -r
-complete -c bryo -n "__fish_bryo_using_subcommand inspect" -l type -d 'Look only for one kind: container, image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand inspect" -l type -d 'Look only for one kind: container, image, volume, secret' -r
 complete -c bryo -n "__fish_bryo_using_subcommand inspect" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand inspect" -s s -l size -d 'Show sizes of containers'
 complete -c bryo -n "__fish_bryo_using_subcommand info" -s f -l format -d '`json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand info" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand version" -s f -l format -d '`json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand version" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand unshare" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand doctor" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand doctor" -l json -d 'Print the findings as JSON'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "run" -d 'Make and start a container from an image'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "create" -d 'Make a container from an image without starting it'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "attach" -d 'Take part in the streams of a running container'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "exec" -d 'Execute a program in a running container'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "start" -d 'Start stopped containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "stop" -d 'How a program is asked to end, for `stop` and `restart`'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "restart" -d 'How a program is asked to end, for `stop` and `restart`'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "pause" -d 'Freeze all processes of running containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "unpause" -d 'Let the processes of paused containers go on'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "update" -d 'Change the settings of containers, also of running ones'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "kill" -d 'Send a signal to running containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "rm" -d 'Remove containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "remove" -d 'Remove containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "logs" -d 'Show what a container wrote'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "top" -d 'Show the processes of a container'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "stats" -d 'Show what running containers use'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "rename" -d 'Give a container another name'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "port" -d 'Show which ports of the host lead into a container'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "ls" -d 'List containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "ps" -d 'List containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "list" -d 'List containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "inspect" -d 'Show everything about containers'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "prune" -d 'Remove all containers that do not run'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "exists" -d 'Say by the exit code whether a container exists'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "clone" -d 'Make another container with the same settings'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "cleanup" -d 'Take away what a killed monitor left'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and not __fish_seen_subcommand_from enable disable status help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and not __fish_seen_subcommand_from enable disable status help" -f -a "enable" -d 'Start containers of policy always and unless-stopped at boot'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and not __fish_seen_subcommand_from enable disable status help" -f -a "disable" -d 'Start no containers at boot'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and not __fish_seen_subcommand_from enable disable status help" -f -a "status" -d 'Show what starts which containers at boot; ends with 1 if nothing does'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and not __fish_seen_subcommand_from enable disable status help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and __fish_seen_subcommand_from enable" -l systemd -d 'By a unit of the user\'s systemd (the default where it runs)'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and __fish_seen_subcommand_from enable" -l cron -d 'By a line of the user\'s crontab'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and __fish_seen_subcommand_from enable" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and __fish_seen_subcommand_from disable" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and __fish_seen_subcommand_from status" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and __fish_seen_subcommand_from help" -f -a "enable" -d 'Start containers of policy always and unless-stopped at boot'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and __fish_seen_subcommand_from help" -f -a "disable" -d 'Start no containers at boot'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and __fish_seen_subcommand_from help" -f -a "status" -d 'Show what starts which containers at boot; ends with 1 if nothing does'
+complete -c bryo -n "__fish_bryo_using_subcommand boot; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "run" -d 'Those that are for one block device'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "create" -d 'Those that are for one block device'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "attach" -d 'Take part in the streams of a running container'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "exec" -d 'Execute a program in a running container'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "start" -d 'Start stopped containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "stop" -d 'How a program is asked to end, for `stop` and `restart`'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "restart" -d 'How a program is asked to end, for `stop` and `restart`'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "pause" -d 'Freeze all processes of running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "unpause" -d 'Let the processes of paused containers go on'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "update" -d 'Change the settings of containers, also of running ones'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "kill" -d 'Send a signal to running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "rm" -d 'Remove containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "remove" -d 'Remove containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "logs" -d 'Show what a container wrote'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "cp" -d 'Copy files between a container and the host'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "diff" -d 'Show what a container changed in its files'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "export" -d 'Write a container\'s root filesystem as a tar archive'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "commit" -d 'Make an image of what a container has become'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "mount" -d 'Run a command where a container\'s root is mounted'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "top" -d 'Show the processes of a container'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "stats" -d 'Show what running containers use'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "rename" -d 'Give a container another name'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "port" -d 'Show which ports of the host lead into a container'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "ls" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "ps" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "list" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "inspect" -d 'Show everything about containers'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "prune" -d 'Remove all containers that do not run'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "exists" -d 'Say by the exit code whether a container exists'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "clone" -d 'Make another container with the same settings'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "cleanup" -d 'Take away what a killed monitor left'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l name -d 'Name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s h -l hostname -d 'Host name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l domainname -d 'NIS domain name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l group-add -d 'Another group of the program, name or number, or `keep-groups` for those of your own' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s l -l label -d 'Set a label (KEY=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l annotation -d 'Add an annotation of the runtime specification (KEY=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cidfile -d 'Write the container\'s id to a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l env-file -d 'Read variables from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l env-merge -d 'Set a variable from another (KEY=${OTHER}more)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l unsetenv -d 'Leave a variable of the image out' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l umask -d 'umask of the program, octal' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l tz -d 'Time zone of the container (an area and city, or `local` for the host\'s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l oom-score-adj -d 'How soon the kernel ends it when memory is short (-1000 to 1000)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s w -l workdir -d 'Working directory inside the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l entrypoint -d 'Program to start instead of the image\'s entrypoint' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l stop-signal -d 'Signal that stops the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l restart -d 'Start it again when it ends: no, on-failure[:N], always, unless-stopped' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s v -l volume -d 'Bind a directory or file (SOURCE:TARGET[:OPTIONS])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l mount -d 'Attach a mount (type=bind|tmpfs,source=...,target=...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s v -l volume -d 'Mount a volume, a directory or a file ([SOURCE:]TARGET[:OPTIONS])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l volume-driver -d 'Driver of the volumes that are made: only `local` exists' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l volumes-from -d 'Mount what other containers mount (CONTAINER[:ro])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l secret -d 'Hand in a secret (SECRET[,type=mount|env][,target=...][,uid=...][,gid=...][,mode=...])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l mount -d 'Attach a mount (type=volume|bind|tmpfs,source=...,target=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l shm-size -d 'Size of /dev/shm' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l network -l net -d 'Network of the container: none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l network -l net -d 'Network of the container: none, host, pasta, container:NAME' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l expose -d 'Say that the program listens on a port (PORT[-PORT][/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l add-host -d 'Another name in /etc/hosts (NAME:ADDRESS, `host-gateway` is the host)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l dns -d 'Name server to ask instead of the host\'s' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l dns-option -l dns-opt -d 'Option of the resolver' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l dns-search -d 'Domain in which short names are looked for (`.` for none)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l log-driver -d 'Where the output is kept: json-file, k8s-file, journald, none, passthrough' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l log-opt -d 'Option of the log driver (NAME=VALUE: max-size, max-file, path, tag, labels, env, ...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-interval -d 'Time between two checks (30s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
@@ -326,43 +494,93 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s m -l memory -d 'Memory that the container may use' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l memory-reservation -d 'Memory that is not taken from it while others have more' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l memory-swap -d 'Memory and swap together (-1: as much swap as there is)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cpus -d 'Processors that it may use (1.5)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cpu-period -d 'Length of a period of the processor quota, in microseconds' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cpu-quota -d 'Processor time in each period, in microseconds' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s c -l cpu-shares -d 'Share of the processors where they are all in use (default 1024)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cpuset-cpus -d 'Processors that it runs on (0-3, 0,1)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cpuset-mems -d 'Memory nodes that it uses (0-3, 0,1)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l pids-limit -d 'Processes and threads that it may have (-1: any number)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l blkio-weight -d 'Share of the disks where they are busy (10 to 1000)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l blkio-weight-device -d 'Share of one disk (DEVICE:WEIGHT)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l device-read-bps -d 'Bytes a second read from a device (DEVICE:BYTES)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l device-write-bps -d 'Bytes a second written to a device (DEVICE:BYTES)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l device-read-iops -d 'Reads a second from a device (DEVICE:NUMBER)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l device-write-iops -d 'Writes a second to a device (DEVICE:NUMBER)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l device -d 'Give the container a device (SOURCE[:TARGET], or VENDOR/CLASS=NAME of the Container Device Interface)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l gpus -d 'Give the container GPUs: all, a number, or device=ID[,ID...]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l userns -d 'User namespace: host, keep-id[:uid=N,gid=N], auto[:size=N], nomap, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l uidmap -d 'Map user ids (CONTAINER:HOME[:SIZE]; of home, 0 is you and 1 your first subordinate id)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l gidmap -d 'Map group ids, as --uidmap' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l pid -d 'pid namespace: host, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l ipc -d 'ipc namespace: private, shareable, none, host, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l uts -d 'uts namespace: host, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cgroupns -d 'cgroup namespace: private, host' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l platform -d 'Platform of the image (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l runtime -d 'OCI runtime (only `bryo`, which is its own)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l systemd -d 'Prepare the container for systemd (only `false`)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l detach-keys -d 'Keys that leave the container running' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l sig-proxy -d 'Forward signals to the program' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l env-host -d 'Begin with the variables of the host'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l unsetenv-all -d 'Leave every variable of the image out'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l init -d 'Start an init that forwards signals and reaps processes'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s t -l tty -d 'Give the program a terminal'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s i -l interactive -d 'Keep standard input open'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l rm -d 'Remove the container when it ends'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l read-only -d 'Make the container\'s root filesystem read-only'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l read-only-tmpfs -d 'With --read-only: let /run, /tmp and /var/tmp be written, as a tmpfs each'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s P -l publish-all -d 'Publish every exposed port on a free port of the host'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l no-healthcheck -d 'Do not check the health, whatever the image says'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s q -l quiet -d 'Show no progress of a pull'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l replace -d 'Remove the container that has the name already'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s d -l detach -d 'Run in the background and print the container\'s id'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l name -d 'Name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s h -l hostname -d 'Host name of the container' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l domainname -d 'NIS domain name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l group-add -d 'Another group of the program, name or number, or `keep-groups` for those of your own' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s l -l label -d 'Set a label (KEY=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l label-file -d 'Read labels from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l annotation -d 'Add an annotation of the runtime specification (KEY=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cidfile -d 'Write the container\'s id to a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s e -l env -d 'Set a variable (KEY=VALUE), or hand on the host\'s (KEY)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l env-file -d 'Read variables from a file' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l env-merge -d 'Set a variable from another (KEY=${OTHER}more)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l unsetenv -d 'Leave a variable of the image out' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l umask -d 'umask of the program, octal' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l tz -d 'Time zone of the container (an area and city, or `local` for the host\'s)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l oom-score-adj -d 'How soon the kernel ends it when memory is short (-1000 to 1000)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s w -l workdir -d 'Working directory inside the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l entrypoint -d 'Program to start instead of the image\'s entrypoint' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s a -l attach -d 'Attach only these streams: stdin, stdout, stderr' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l stop-signal -d 'Signal that stops the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l stop-timeout -d 'Seconds between that signal and SIGKILL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l restart -d 'Start it again when it ends: no, on-failure[:N], always, unless-stopped' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s v -l volume -d 'Bind a directory or file (SOURCE:TARGET[:OPTIONS])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l mount -d 'Attach a mount (type=bind|tmpfs,source=...,target=...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s v -l volume -d 'Mount a volume, a directory or a file ([SOURCE:]TARGET[:OPTIONS])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l volume-driver -d 'Driver of the volumes that are made: only `local` exists' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l volumes-from -d 'Mount what other containers mount (CONTAINER[:ro])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l secret -d 'Hand in a secret (SECRET[,type=mount|env][,target=...][,uid=...][,gid=...][,mode=...])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l mount -d 'Attach a mount (type=volume|bind|tmpfs,source=...,target=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l shm-size -d 'Size of /dev/shm' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l network -l net -d 'Network of the container: none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l network -l net -d 'Network of the container: none, host, pasta, container:NAME' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s p -l publish -d 'Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l expose -d 'Say that the program listens on a port (PORT[-PORT][/PROTOCOL])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l add-host -d 'Another name in /etc/hosts (NAME:ADDRESS, `host-gateway` is the host)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l dns -d 'Name server to ask instead of the host\'s' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l dns-option -l dns-opt -d 'Option of the resolver' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l dns-search -d 'Domain in which short names are looked for (`.` for none)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l log-driver -d 'Where the output is kept: json-file, k8s-file, journald, none, passthrough' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l log-opt -d 'Option of the log driver (NAME=VALUE: max-size, max-file, path, tag, labels, env, ...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-interval -d 'Time between two checks (30s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
@@ -375,19 +593,51 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l security-opt -d 'Security option (no-new-privileges, seccomp=FILE|unconfined, systempaths=unconfined)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l sysctl -d 'Set a namespaced kernel parameter (NAME=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l ulimit -d 'Set a resource limit (NAME=SOFT[:HARD])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s m -l memory -d 'Memory that the container may use' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l memory-reservation -d 'Memory that is not taken from it while others have more' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l memory-swap -d 'Memory and swap together (-1: as much swap as there is)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cpus -d 'Processors that it may use (1.5)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cpu-period -d 'Length of a period of the processor quota, in microseconds' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cpu-quota -d 'Processor time in each period, in microseconds' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s c -l cpu-shares -d 'Share of the processors where they are all in use (default 1024)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cpuset-cpus -d 'Processors that it runs on (0-3, 0,1)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cpuset-mems -d 'Memory nodes that it uses (0-3, 0,1)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l pids-limit -d 'Processes and threads that it may have (-1: any number)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l blkio-weight -d 'Share of the disks where they are busy (10 to 1000)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l blkio-weight-device -d 'Share of one disk (DEVICE:WEIGHT)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l device-read-bps -d 'Bytes a second read from a device (DEVICE:BYTES)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l device-write-bps -d 'Bytes a second written to a device (DEVICE:BYTES)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l device-read-iops -d 'Reads a second from a device (DEVICE:NUMBER)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l device-write-iops -d 'Writes a second to a device (DEVICE:NUMBER)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l device -d 'Give the container a device (SOURCE[:TARGET], or VENDOR/CLASS=NAME of the Container Device Interface)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l gpus -d 'Give the container GPUs: all, a number, or device=ID[,ID...]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l userns -d 'User namespace: host, keep-id[:uid=N,gid=N], auto[:size=N], nomap, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l uidmap -d 'Map user ids (CONTAINER:HOME[:SIZE]; of home, 0 is you and 1 your first subordinate id)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l gidmap -d 'Map group ids, as --uidmap' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l pid -d 'pid namespace: host, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l ipc -d 'ipc namespace: private, shareable, none, host, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l uts -d 'uts namespace: host, container:NAME' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cgroupns -d 'cgroup namespace: private, host' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l platform -d 'Platform of the image (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l runtime -d 'OCI runtime (only `bryo`, which is its own)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l systemd -d 'Prepare the container for systemd (only `false`)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l env-host -d 'Begin with the variables of the host'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l unsetenv-all -d 'Leave every variable of the image out'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l init -d 'Start an init that forwards signals and reaps processes'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s t -l tty -d 'Give the program a terminal'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s i -l interactive -d 'Keep standard input open'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l rm -d 'Remove the container when it ends'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l read-only -d 'Make the container\'s root filesystem read-only'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l read-only-tmpfs -d 'With --read-only: let /run, /tmp and /var/tmp be written, as a tmpfs each'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s P -l publish-all -d 'Publish every exposed port on a free port of the host'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l no-healthcheck -d 'Do not check the health, whatever the image says'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l privileged -d 'Take the container\'s guards away, as far as your own rights go'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s q -l quiet -d 'Show no progress of a pull'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l replace -d 'Remove the container that has the name already'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from attach" -l detach-keys -d 'Keys that leave the container running' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from attach" -l sig-proxy -d 'Forward signals to the program' -r -f -a "true\t''
 false\t''"
@@ -403,8 +653,10 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -s i -l interactive -d 'Keep standard input open'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -l privileged -d 'Give the program all capabilities that a container can have'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from exec" -s t -l tty -d 'Give the program a terminal'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -s f -l filter -d 'Start those of them that fit (restart-policy=always, should-start-on-boot=true, and what ps takes)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -l detach-keys -d 'Keys that leave the container running' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -l all -d 'Start all containers that do not run'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -s a -l attach -d 'Show the output and forward signals'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from start" -s i -l interactive -d 'Attach standard input'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from stop" -s s -l signal -d 'Signal to send' -r
@@ -429,15 +681,34 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from kill" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from rm" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from rm" -s f -l force -d 'Kill running containers first'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from rm" -s v -l volumes -d 'Remove their anonymous volumes too'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from remove" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from remove" -s f -l force -d 'Kill running containers first'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from remove" -s v -l volumes -d 'Remove their anonymous volumes too'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -s n -l tail -d 'Show only so many lines from the end' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -l since -d 'Show what came after a moment (2024-01-31T15:04:05Z) or in the last while (42m)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -l until -d 'Show what came before a moment' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -l details -d 'Show the attributes that --log-opt gave to the lines'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -s f -l follow -d 'Go on while the container writes'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -l names -d 'Of several containers, begin each line with the name instead of the id'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from logs" -s t -l timestamps -d 'Begin each line with its time'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from wait" -l condition -d 'Wait for this instead: created, running, stopped (may be given several times)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from cp" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from cp" -s a -l archive -d 'Keep the owners of files'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from cp" -s L -l follow-link -d 'Copy what the symlink SOURCE stands for'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from cp" -s q -l quiet -d 'Do not say how much was copied'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from diff" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from export" -s o -l output -d 'Write to a file, `-` for standard output' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from export" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from commit" -s a -l author -d 'Who made it' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from commit" -s c -l change -d 'Change a setting by a Dockerfile instruction (CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from commit" -s m -l message -d 'Say something about the image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from commit" -s p -l pause -d 'Pause the container meanwhile (default true)' -r -f -a "true\t''
+false\t''"
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from commit" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from commit" -l no-pause -d 'Do not pause the container meanwhile'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from mount" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from wait" -l condition -d 'Wait for this instead: created, running, paused, stopped, healthy, unhealthy (may be given several times)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from wait" -s i -l interval -d 'Look at the condition at least so often (250ms, or 250 for as many milliseconds)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from wait" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from wait" -l ignore -d 'Say -1 of a container that does not exist'
@@ -504,6 +775,11 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "kill" -d 'Send a signal to running containers'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove containers'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "logs" -d 'Show what a container wrote'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "cp" -d 'Copy files between a container and the host'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Show what a container changed in its files'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "export" -d 'Write a container\'s root filesystem as a tar archive'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "commit" -d 'Make an image of what a container has become'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "mount" -d 'Run a command where a container\'s root is mounted'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "top" -d 'Show the processes of a container'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "stats" -d 'Show what running containers use'
@@ -565,6 +841,94 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove one or more images'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "inspect" -d 'Show everything about images'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -f -a "create" -d 'Make a volume'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -f -a "exists" -d 'Say by the exit code whether there is a volume'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -f -a "export" -d 'Write what is in a volume as a tar archive'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -f -a "import" -d 'Unpack a tar archive into a volume'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -f -a "inspect" -d 'Show everything about volumes'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -f -a "ls" -d 'List volumes'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -f -a "list" -d 'List volumes'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -f -a "prune" -d 'Remove anonymous volumes that no container uses'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -f -a "rm" -d 'Remove volumes that no container uses'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -f -a "remove" -d 'Remove volumes that no container uses'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from create" -s d -l driver -d 'Driver of the volume: only `local` exists' -r
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from create" -s l -l label -d 'Set a label (KEY=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from create" -s o -l opt -d 'Set an option of the driver: type=tmpfs, or type=none with o=bind, device=..., o=...' -r
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from create" -l uid -d 'Owner of the volume\'s directory' -r
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from create" -l gid -d 'Group of the volume\'s directory' -r
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from create" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from exists" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from export" -s o -l output -d 'Write to a file instead of standard output' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from export" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from import" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from inspect" -s f -l format -d '`json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from inspect" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Show only what fits: dangling, name, label, driver' -r
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from ls" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from ls" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Show only names'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from list" -s f -l filter -d 'Show only what fits: dangling, name, label, driver' -r
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from list" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from list" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Show only names'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from prune" -l filter -d 'Remove only what fits: label, label!, all' -r
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from prune" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from prune" -s a -l all -d 'Remove all unused volumes, not just anonymous ones'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from prune" -s f -l force -d 'Do not ask'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from rm" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from rm" -s f -l force -d 'A volume that does not exist is no error'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from remove" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from remove" -s f -l force -d 'A volume that does not exist is no error'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a volume'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from help" -f -a "exists" -d 'Say by the exit code whether there is a volume'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from help" -f -a "export" -d 'Write what is in a volume as a tar archive'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from help" -f -a "import" -d 'Unpack a tar archive into a volume'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from help" -f -a "inspect" -d 'Show everything about volumes'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from help" -f -a "ls" -d 'List volumes'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Remove anonymous volumes that no container uses'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove volumes that no container uses'
+complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and not __fish_seen_subcommand_from create exists inspect ls list rm remove help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and not __fish_seen_subcommand_from create exists inspect ls list rm remove help" -f -a "create" -d 'Keep a secret'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and not __fish_seen_subcommand_from create exists inspect ls list rm remove help" -f -a "exists" -d 'Say by the exit code whether there is a secret'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and not __fish_seen_subcommand_from create exists inspect ls list rm remove help" -f -a "inspect" -d 'Show everything about secrets but their values'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and not __fish_seen_subcommand_from create exists inspect ls list rm remove help" -f -a "ls" -d 'List secrets'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and not __fish_seen_subcommand_from create exists inspect ls list rm remove help" -f -a "list" -d 'List secrets'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and not __fish_seen_subcommand_from create exists inspect ls list rm remove help" -f -a "rm" -d 'Remove secrets that no container uses'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and not __fish_seen_subcommand_from create exists inspect ls list rm remove help" -f -a "remove" -d 'Remove secrets that no container uses'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and not __fish_seen_subcommand_from create exists inspect ls list rm remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from create" -s d -l driver -d 'Where it is kept: only `file` exists' -r
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from create" -s l -l label -d 'Set a label (KEY=VALUE)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from create" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from create" -l env -d 'Take the value from a variable of the environment'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from create" -l replace -d 'Replace a secret of this name'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from exists" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from inspect" -s f -l format -d '`json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from inspect" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from inspect" -l pretty -d 'Show it for people to read'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from inspect" -l showsecret -d 'Show the value too, as `SecretData`'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Show only what fits: id, name, label' -r
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from ls" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from ls" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Show only ids'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from list" -s f -l filter -d 'Show only what fits: id, name, label' -r
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from list" -l format -d '`table`, `json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from list" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Show only ids'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from rm" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from rm" -s a -l all -d 'Remove all secrets'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from rm" -s i -l ignore -d 'A secret that does not exist is no error'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from remove" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from remove" -s a -l all -d 'Remove all secrets'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from remove" -s i -l ignore -d 'A secret that does not exist is no error'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "create" -d 'Keep a secret'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "exists" -d 'Say by the exit code whether there is a secret'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "inspect" -d 'Show everything about secrets but their values'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "ls" -d 'List secrets'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove secrets that no container uses'
+complete -c bryo -n "__fish_bryo_using_subcommand secret; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info help" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info help" -f -a "events" -d 'Show what happens to containers, images, volumes and networks'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info help" -f -a "info" -d 'Show what this host gives and which settings are in force'
@@ -582,38 +946,47 @@ complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "info" -d 'Show what this host gives and which settings are in force'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand generate" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "run" -d 'Make and start a container from an image'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "create" -d 'Make a container from an image without starting it'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "attach" -d 'Take part in the streams of a running container'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "exec" -d 'Execute a program in a running container'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "start" -d 'Start stopped containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "stop" -d 'Stop running containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "restart" -d 'Stop containers and start them again'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "pause" -d 'Freeze all processes of running containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "unpause" -d 'Let the processes of paused containers go on'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "update" -d 'Change the settings of containers, also of running ones'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "kill" -d 'Send a signal to running containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "rm" -d 'Remove containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "logs" -d 'Show what a container wrote'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "top" -d 'Show the processes of a container'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "stats" -d 'Show what running containers use'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "rename" -d 'Give a container another name'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "port" -d 'Show which ports of the host lead into a container'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "ps" -d 'List containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "images" -d 'List images'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "rmi" -d 'Remove one or more images'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "pull" -d 'Download an image from a registry'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "load" -d 'Load images from an archive that `save` made'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "import" -d 'Make an image from a root filesystem\'s archive'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "tag" -d 'Give an image another name'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "events" -d 'Show what happens to containers, images, volumes and networks'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "inspect" -d 'Show everything about containers or images'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "info" -d 'Show what this host gives and which settings are in force'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "version" -d 'Show versions'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "doctor" -d 'Check the host and say what is missing and how to cure it'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "container" -d 'Manage containers'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "image" -d 'Manage images'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "system" -d 'Manage bryo'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "generate" -d 'Write completions and man pages'
-complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs wait top stats rename port ps images rmi pull load import tag events inspect info version doctor container image system generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "run" -d 'Make and start a container from an image'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "create" -d 'Make a container from an image without starting it'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "attach" -d 'Take part in the streams of a running container'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "exec" -d 'Execute a program in a running container'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "start" -d 'Start stopped containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "stop" -d 'Stop running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "restart" -d 'Stop containers and start them again'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "pause" -d 'Freeze all processes of running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "unpause" -d 'Let the processes of paused containers go on'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "update" -d 'Change the settings of containers, also of running ones'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "kill" -d 'Send a signal to running containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "rm" -d 'Remove containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "logs" -d 'Show what a container wrote'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "cp" -d 'Copy files between a container and the host'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "diff" -d 'Show what a container changed in its files'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "export" -d 'Write a container\'s root filesystem as a tar archive'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "commit" -d 'Make an image of what a container has become'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "mount" -d 'Run a command where a container\'s root is mounted'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "wait" -d 'Wait until containers stop, then print their exit codes'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "top" -d 'Show the processes of a container'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "stats" -d 'Show what running containers use'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "rename" -d 'Give a container another name'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "port" -d 'Show which ports of the host lead into a container'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "ps" -d 'List containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "images" -d 'List images'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "rmi" -d 'Remove one or more images'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "pull" -d 'Download an image from a registry'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "load" -d 'Load images from an archive that `save` made'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "import" -d 'Make an image from a root filesystem\'s archive'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "tag" -d 'Give an image another name'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "events" -d 'Show what happens to containers, images, volumes and networks'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "inspect" -d 'Show everything about containers, images, volumes or secrets'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "info" -d 'Show what this host gives and which settings are in force'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "version" -d 'Show versions'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "unshare" -d 'Run a command in the user namespace of all containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "doctor" -d 'Check the host and say what is missing and how to cure it'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "boot" -d 'Have containers started when the host has booted'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "container" -d 'Manage containers'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "image" -d 'Manage images'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "volume" -d 'Manage volumes'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "secret" -d 'Manage secrets'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "system" -d 'Manage bryo'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "generate" -d 'Write completions and man pages'
+complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
