@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use super::ports::Protocol;
 use super::publish::{self, PortMapping, PublishError};
 use super::route::HostRoutes;
+use crate::paths::Paths;
 
 /// The container's address, its network's prefix and the gateway, on every host.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 100);
@@ -212,6 +213,9 @@ pub fn probe(binary: &Path, cache: &Path) -> Result<Features, PastaError> {
 fn remember(file: &Path, known: &Remembered) {
     let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
     if let Ok(bytes) = serde_json::to_vec(known) {
+        if let Some(Err(error)) = file.parent().map(Paths::make) {
+            tracing::debug!(%error, "there is no cache");
+        }
         let written =
             std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, file));
         if let Err(error) = written {
