@@ -22,6 +22,34 @@ fn main() {
     // A program that is relocated when it starts has 270 KiB of pages of its own before main, and every monitor, a fork
     // of it, keeps them. Linked at a fixed address they stay the file's, shared by all monitors.
     println!("cargo::rustc-link-arg-bins=-no-pie");
+    link_unwinder_statically(Path::new(&out));
+}
+
+/// The standard library asks for the shared unwinder, which is a tenth of the loader's work and never runs: a panic aborts.
+/// The linker finds a script of that name first, as it does for the shared one, and takes the compiler's archive. Where
+/// there is no archive the shared library stays.
+fn link_unwinder_statically(out: &Path) {
+    let driver = env::var("RUSTC_LINKER").unwrap_or_else(|_| "cc".to_owned());
+    let archives = ["libgcc_eh.a", "libgcc.a"].map(|name| {
+        let asked = Command::new(&driver)
+            .arg(format!("-print-file-name={name}"))
+            .output();
+        let answer = String::from_utf8_lossy(&asked.ok()?.stdout)
+            .trim()
+            .to_owned();
+        Path::new(&answer).is_absolute().then_some(answer)
+    });
+    let ([Some(unwinder), Some(runtime)], "gnu") = (archives, &*variable("CARGO_CFG_TARGET_ENV"))
+    else {
+        return;
+    };
+    let directory = out.join("link");
+    let script = format!("GROUP ( {unwinder} {runtime} )\n");
+    let written = std::fs::create_dir_all(&directory)
+        .and_then(|()| std::fs::write(directory.join("libgcc_s.so"), script));
+    if written.is_ok() {
+        println!("cargo::rustc-link-search=native={}", directory.display());
+    }
 }
 
 /// Tries each linker that may exist; the programs need none of the target's libraries, so any that knows the format will do.

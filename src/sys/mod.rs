@@ -5,6 +5,7 @@ pub mod copy;
 pub mod fs;
 pub mod keyring;
 pub mod lock;
+mod math;
 pub mod mount;
 pub mod namespace;
 pub mod network;
