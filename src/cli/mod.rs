@@ -61,7 +61,6 @@ mod volume;
 mod wait;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
 
 use clap::Parser;
 use serde_json::Value;
@@ -200,7 +199,7 @@ impl Invocation {
 }
 
 /// Runs one command line and gives its exit code (docker's: 125 engine, 126 not executable, 127 not found).
-pub fn main() -> ExitCode {
+pub fn main() -> u8 {
     let ui = Ui::from_environment();
     let words: Vec<OsString> = std::env::args_os().collect();
     let ended = match words.get(1).and_then(|word| word.to_str()) {
@@ -208,10 +207,10 @@ pub fn main() -> ExitCode {
         Some("--version" | "-v") if words.len() == 2 => ui.line(&version::line()).map(|()| 0),
         _ => run_words(words, &ui),
     };
-    ExitCode::from(ended.unwrap_or_else(|error| {
+    ended.unwrap_or_else(|error| {
         ui.error(&error);
         error.kind.exit_code()
-    }))
+    })
 }
 
 fn run_words(words: Vec<OsString>, ui: &Ui) -> Result<u8, CliError> {

@@ -2,6 +2,7 @@
 
 pub mod capability;
 pub mod copy;
+pub mod entry;
 pub mod fs;
 pub mod keyring;
 pub mod lock;

@@ -1,15 +1,26 @@
 //! The name of the running role, in its trace and in `ps`, and the descriptor of that trace: what every forked role has to
 //! carry on. Says nothing itself.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_char};
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 static ROLE: Mutex<String> = Mutex::new(String::new());
 static TRACE: OnceLock<OwnedFd> = OnceLock::new();
+static ARGUMENTS: OnceLock<Range<usize>> = OnceLock::new();
+
+/// Where the first argument of `main` lies; the others follow it.
+pub fn keep_arguments(first: *const c_char) {
+    let length: usize = std::env::args_os().map(|word| word.len() + 1).sum();
+    let start = first.expose_provenance();
+    if start != 0 && length > 0 {
+        let _ = ARGUMENTS.set(start..start + length);
+    }
+}
 
 /// Names the role of this process, e.g. `monitor web`: in each line of the trace and, as `bryo: monitor web`, in `ps`. Called
-/// first thing by a forked role, and by nothing else: the words of its command line are gone after it.
+/// by a forked role, and by nothing else: the words of its command line are gone after it.
 pub fn set(name: &str) {
     let title = set_name(name);
     // A title that can't be set harms nobody.
@@ -29,12 +40,15 @@ fn set_name(name: &str) -> CString {
 }
 
 /// Where this process's own arguments lie, terminators included: what `/proc/PID/cmdline` shows.
-fn argument_area() -> Option<std::ops::Range<usize>> {
+fn argument_area() -> Option<Range<usize>> {
+    if let Some(known) = ARGUMENTS.get() {
+        return Some(known.clone());
+    }
     parse_argument_area(&std::fs::read_to_string("/proc/self/stat").ok()?)
 }
 
 /// Fields 48 and 49 of proc_pid_stat(5); zero where they may not be seen.
-fn parse_argument_area(stat: &str) -> Option<std::ops::Range<usize>> {
+fn parse_argument_area(stat: &str) -> Option<Range<usize>> {
     let mut fields = stat.rsplit_once(')')?.1.split(' ').skip(46);
     let start = fields.next()?.parse().ok()?;
     let end = fields.next()?.trim_end().parse().ok()?;
@@ -43,7 +57,7 @@ fn parse_argument_area(stat: &str) -> Option<std::ops::Range<usize>> {
 
 /// Puts the title where the arguments were, cut to their length, zeroes behind it: the last byte stays a terminator, or the
 /// kernel would show the environment too.
-fn write_title(place: std::ops::Range<usize>, title: &[u8]) {
+fn write_title(place: Range<usize>, title: &[u8]) {
     let length = title.len().min(place.len() - 1);
     let target = std::ptr::with_exposed_provenance_mut::<u8>(place.start);
     // SAFETY: the kernel put this process's arguments at `place`, in the upper part of its stack, which is writable and
