@@ -12,14 +12,21 @@ macro_rules! entry {
     ($run:path) => {
         // SAFETY: no other `main` is linked: the crate that uses this says `no_main`. The C library calls it once.
         #[unsafe(no_mangle)]
-        pub extern "C" fn main(_: std::ffi::c_int, words: *const *const std::ffi::c_char) -> ! {
-            $crate::sys::entry::run(words, $run)
+        pub unsafe extern "C" fn main(
+            _: std::ffi::c_int,
+            words: *const *const std::ffi::c_char,
+        ) -> ! {
+            // SAFETY: as the C library has called it.
+            unsafe { $crate::sys::entry::run(words, $run) }
         }
     };
 }
 
-/// `words` are the C library's arguments of `main`.
-pub fn run(words: *const *const c_char, program: fn() -> u8) -> ! {
+/// Runs the program.
+///
+/// # Safety
+/// `words` are the arguments of `main`, as the C library gives them.
+pub unsafe fn run(words: *const *const c_char, program: fn() -> u8) -> ! {
     open_standard_streams();
     ignore_broken_pipes();
     // SAFETY: the C library's array has at least its terminator, a null pointer.
