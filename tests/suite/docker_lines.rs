@@ -75,7 +75,9 @@ fn unrunnable(file: &str) -> Option<&'static str> {
     let group = std::env::var("BRYO_TEST_CGROUP").unwrap_or_default();
     let controllers = fs::read_to_string(format!("{group}/cgroup.controllers")).unwrap_or_default();
     let all = ["memory", "cpu", "cpuset", "io", "pids"];
-    let limited = all.iter().all(|name| controllers.split_whitespace().any(|has| has == *name));
+    let limited = all
+        .iter()
+        .all(|name| controllers.split_whitespace().any(|has| has == *name));
     (file == "limits_applied" && !limited).then_some("not every controller is delegated")
 }
 

@@ -48,7 +48,10 @@ const NO_BAD_VALUE: [(&str, &str); 6] = [
     ("logs --tail", "what is no number means all"),
     ("run --dns-option", "any text"),
     ("run --domainname", "any text"),
-    ("run --volume-driver", "means nothing without a second flag, --volume"),
+    (
+        "run --volume-driver",
+        "means nothing without a second flag, --volume",
+    ),
 ];
 /// Flags without a line that works, and why.
 const NO_GOOD_VALUE: [(&str, &str); 2] = [
@@ -191,7 +194,11 @@ fn every_verb_and_every_flag_with_a_value_has_lines() {
             .unwrap_or_default();
         for (lines, excused, what) in [
             (count.lines, excused(&NO_GOOD_VALUE), "line that works"),
-            (count.errors, excused(&NO_BAD_VALUE), "line with a bad value"),
+            (
+                count.errors,
+                excused(&NO_BAD_VALUE),
+                "line with a bad value",
+            ),
         ] {
             match (lines, excused) {
                 (0, false) => faults.push(format!("{name}: no {what}")),
