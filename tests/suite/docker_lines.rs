@@ -17,7 +17,7 @@ use crate::process::Outcome;
 use script::Block;
 
 const FOLDER: &str = "tests/docker_lines";
-/// In seconds; a line that takes longer hangs, and ends with the exit code 124.
+/// In seconds; a line that takes longer hangs, and is ended with its whole process group.
 const LIMIT: &str = "20";
 
 /// A test for each file, and the list of them.
@@ -153,7 +153,10 @@ fn prepare(env: &mut TestEnv, file: &str) {
 
 fn fault(env: &TestEnv, block: &Block) -> Option<String> {
     let outcome = env
-        .other("timeout", &[LIMIT, "sh", "-c", &block.command])
+        .other(
+            "timeout",
+            &["--kill-after=1", LIMIT, "sh", "-c", &block.command],
+        )
         .run();
     let wrong = wrong(block, &outcome);
     let told = match (block.otherwise(env.engine), wrong) {
