@@ -25,12 +25,15 @@ pub enum Engine {
     Bryo,
     /// The original, to see whether an expectation is wrong.
     Podman,
+    /// Its daemon is shared by all tests, so that only those of `docker_lines` run on it.
+    Docker,
 }
 
 impl Engine {
     pub fn chosen() -> Engine {
         match std::env::var("BRYO_TEST_ENGINE").as_deref() {
             Ok("podman") => Engine::Podman,
+            Ok("docker") => Engine::Docker,
             _ => Engine::Bryo,
         }
     }
@@ -66,7 +69,13 @@ pub(crate) use test_env;
 
 /// A world for what bryo and the original do alike.
 macro_rules! shared_env {
-    () => {{ $crate::env::TestEnv::new() }};
+    () => {{
+        if $crate::env::Engine::chosen() == $crate::env::Engine::Docker {
+            $crate::need::skip($crate::need::test_name!(), "docker's daemon is shared");
+            return;
+        }
+        $crate::env::TestEnv::new()
+    }};
 }
 pub(crate) use shared_env;
 
@@ -122,6 +131,7 @@ impl TestEnv {
                 command.args(["--cgroup-manager", "cgroupfs", "--events-backend", "none"]);
                 command
             }
+            Engine::Docker => Command::new("docker"),
         };
         command.args(arguments);
         self.give_environment(&mut command);
@@ -195,7 +205,7 @@ impl TestEnv {
             command.env(name, self.root.join(directory));
         }
         command.env(MARK, &self.root);
-        for name in ["USER", "BRYO_TEST_RUN"] {
+        for name in ["USER", "BRYO_TEST_RUN", "DOCKER_HOST"] {
             if let Some(value) = std::env::var_os(name) {
                 command.env(name, value);
             }

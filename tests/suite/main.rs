@@ -20,6 +20,7 @@ mod commit;
 mod cp;
 mod devices;
 mod diff;
+mod docker_lines;
 mod doctor;
 mod environment;
 mod errors;

@@ -132,17 +132,21 @@ fn health(health: &Health) -> Value {
     })
 }
 
-/// As docker writes it, in nanoseconds.
+/// As docker writes it: in nanoseconds, and without what is zero.
 fn health_check(check: &HealthCheck) -> Value {
     let nanoseconds = |time: Option<Duration>| time.map_or(0, |time| time.as_nanos() as u64);
-    json!({
-        "Test": check.test,
-        "Interval": nanoseconds(check.interval),
-        "Timeout": nanoseconds(check.timeout),
-        "StartPeriod": nanoseconds(check.start_period),
-        "StartInterval": nanoseconds(check.start_interval),
-        "Retries": check.retries.unwrap_or(0),
-    })
+    let numbers = [
+        ("Interval", nanoseconds(check.interval)),
+        ("Timeout", nanoseconds(check.timeout)),
+        ("StartPeriod", nanoseconds(check.start_period)),
+        ("StartInterval", nanoseconds(check.start_interval)),
+        ("Retries", u64::from(check.retries.unwrap_or(0))),
+    ];
+    let mut shape = json!({ "Test": check.test });
+    for (key, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
+        shape[key] = json!(number);
+    }
+    shape
 }
 
 /// Empty where there is no file, as in docker.
