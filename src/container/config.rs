@@ -203,6 +203,13 @@ pub struct UlimitConfig {
     pub hard: u64,
 }
 
+impl ProcessConfig {
+    /// Docker's `StdinOnce`: its maker meant to attach to its input.
+    pub fn stdin_once(&self) -> bool {
+        self.open_stdin && self.attached.iter().any(|stream| stream == "stdin")
+    }
+}
+
 impl ContainerConfig {
     /// What is executed: the entrypoint, then the command.
     pub fn arguments(&self) -> Vec<String> {

@@ -63,6 +63,7 @@ impl Engine {
             log,
             passed: None,
             open_stdin: config.process.open_stdin,
+            stdin_once: config.process.stdin_once(),
             auto_remove: config.host.auto_remove,
             anonymous_volumes: config.anonymous_volumes(),
             settings,

@@ -46,6 +46,8 @@ pub struct Orders {
     pub passed: Option<PassedStreams>,
     /// Keep the program's standard input open.
     pub open_stdin: bool,
+    /// It ends with the first client that ends it: whoever made the container meant to attach to it.
+    pub stdin_once: bool,
     pub auto_remove: bool,
     /// What may change later.
     pub settings: Settings,
@@ -105,7 +107,7 @@ pub fn run(mut orders: Orders, birth: Birth) -> i32 {
     if let Err(error) = process::detach_standard_streams() {
         return refuse(birth.client, "leave the session", &error);
     }
-    match clone_monitor(&orders.cgroup) {
+    match clone_monitor(&orders.cgroup, orders.launch.shares_pids()) {
         Ok(Some(_)) => {
             // The id map is written through this process, and once it has ended its files below /proc belong to root.
             birth.gate.wait();
@@ -117,9 +119,14 @@ pub fn run(mut orders: Orders, birth: Birth) -> i32 {
 }
 
 /// As PID 1 of a pid namespace, and straight into the cgroup of the monitors where that is possible. Both in one call: a namespace
-/// made before would be spent with the first attempt.
-fn clone_monitor(cgroup: &Wanted) -> io::Result<Option<process::Cloned>> {
-    let flags = libc::CLONE_NEWPID as u64;
+/// made before would be spent with the first attempt. Whoever lives in a pid namespace can't put a child into one beside or above
+/// it: the monitor of a container that shares another's gets none.
+fn clone_monitor(cgroup: &Wanted, shares_pids: bool) -> io::Result<Option<process::Cloned>> {
+    let flags = if shares_pids {
+        0
+    } else {
+        libc::CLONE_NEWPID as u64
+    };
     if let Some(directory) = cgroup.birthplace() {
         match process::clone3(flags, Some(directory.as_fd())) {
             Err(error) => tracing::debug!(%error, "the monitor has to be moved"),

@@ -290,9 +290,9 @@ impl Monitor {
         }
     }
 
-    /// Docker's rule: the program's own input ends with the client that began it, if that one was attached to it.
+    /// Docker's rule: the program's own input ends with a client only where its maker meant to attach to it.
     pub(super) fn end_input(&mut self, target: Target) {
-        let keeps = target == Target::Program && !self.orders.attach.stdin;
+        let keeps = target == Target::Program && !self.orders.stdin_once;
         if let Some(stdio) = self.stdio_of(target)
             && stdio.terminal.is_none()
             && !keeps

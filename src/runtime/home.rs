@@ -162,7 +162,8 @@ fn read_record(path: &Path) -> Option<ProcessName> {
 pub fn record(paths: &Paths, member: ProcessName) -> io::Result<()> {
     let text = serde_json::to_vec(&member).map_err(io::Error::other)?;
     let path = paths.home_record();
-    let temporary = path.with_extension(member.pid.to_string());
+    // Several may name the same member at once.
+    let temporary = path.with_extension(format!("{}-{}", member.pid, std::process::id()));
     std::fs::write(&temporary, text)?;
     std::fs::rename(&temporary, &path)
 }

@@ -214,7 +214,11 @@ fn commit_pause_stops_the_container_meanwhile() {
         }
         for flags in [&["--pause=false"][..], &["-p=false"], &["--no-pause"]] {
             let made = ask(&env, command, &[flags, &["busy", "moving"]].concat()).ok();
-            assert_eq!(made.stderr, "", "{command} {flags:?}");
+            // A file that is written meanwhile may be cut: that is said.
+            assert!(
+                !made.stderr.contains("paused"),
+                "{command} {flags:?}: {made:?}"
+            );
         }
     }
     // It goes on afterwards.

@@ -391,7 +391,7 @@ fn program(config: &ContainerConfig, settings: &Settings) -> Value {
         "ExposedPorts": set(&process.exposed_ports),
         "Tty": process.tty,
         "OpenStdin": process.open_stdin,
-        "StdinOnce": false,
+        "StdinOnce": process.stdin_once(),
         "Env": process.env,
         "Cmd": list_or_null(&process.command),
         "Image": config.image,
