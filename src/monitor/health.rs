@@ -211,6 +211,11 @@ impl Monitor {
         if self.wish == Wish::Nothing {
             self.wish = wish;
         }
+        self.end_in_time(signal);
+    }
+
+    /// Sends a signal that is to end the program, and SIGKILL when its time is over.
+    pub(super) fn end_in_time(&mut self, signal: i32) {
         if let Some(grace) = self.orders.stop_grace {
             self.kill_at = Some(Moment::now().after(grace));
         }

@@ -103,6 +103,15 @@ impl Monitor {
         }
     }
 
+    /// The host goes down and says so to every process: the program gets its time, and no policy starts it again now. Nobody has
+    /// stopped the container: the next boot may.
+    pub(super) fn end_with_host(&mut self) {
+        self.wish = Wish::End;
+        if !self.resting {
+            self.end_in_time(self.orders.stop_signal);
+        }
+    }
+
     pub(super) fn signal(&mut self, number: i32) -> Result<(), String> {
         if self.resting {
             return Err("container is restarting: no program runs now".to_owned());

@@ -233,7 +233,8 @@ impl Monitor {
             name: orders.name.clone(),
         })?;
         fault::step("locked");
-        let signals = Signals::watch(&[Signal::SIGCHLD]).map_err(failure("watch for children"))?;
+        let signals = Signals::watch(&[Signal::SIGCHLD, Signal::SIGTERM]);
+        let signals = signals.map_err(failure("watch for signals"))?;
         let run = locked.last().map_or(1, |last| last.run + 1);
         let monitor = ProcessName::own().map_err(failure("read the monitor's own pid"))?;
         let state = RunState {

@@ -162,7 +162,11 @@ impl Monitor {
 
     /// Reaps all that has ended: init, executed programs, and orphans of the roles around them.
     fn reap(&mut self) {
-        while let Ok(Some(_)) = self.signals.next() {}
+        while let Ok(Some(number)) = self.signals.next() {
+            if number == libc::SIGTERM {
+                self.end_with_host();
+            }
+        }
         // What was said before an end counts, and the pid of a clone is among it.
         let numbers: Vec<u64> = self.execs.iter().map(|exec| exec.number).collect();
         numbers.into_iter().for_each(|number| self.advance(number));

@@ -104,12 +104,9 @@ fn an_ended_container_is_removed_or_restarted_but_not_both() {
     assert_eq!(env.run(&run).code, 125);
 }
 
-#[test]
-fn killed_monitor_restarts_nothing() {
-    let env = test_env!();
-    start(&env, &["--restart", "always"], "echo run; sleep 1000");
-    let status = || env.out(&["ps", "-a", "--format", "{{.Status}}"]);
-    let pid = state(&env, ".State.Pid");
+/// The process that started the container's program.
+fn monitor(env: &TestEnv) -> nix::unistd::Pid {
+    let pid = state(env, ".State.Pid");
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("it runs");
     let parent = stat
         .rsplit(')')
@@ -118,7 +115,36 @@ fn killed_monitor_restarts_nothing() {
     let parent = parent
         .and_then(|pid| pid.parse().ok())
         .expect("proc_pid_stat(5)");
-    let monitor = nix::unistd::Pid::from_raw(parent);
+    nix::unistd::Pid::from_raw(parent)
+}
+
+#[test]
+fn host_that_goes_down_gives_the_program_its_time_and_marks_nothing_stopped() {
+    let env = test_env!();
+    let script = "trap 'echo bye; exit 5' USR1; echo run; while :; do sleep 0.05; done";
+    start(
+        &env,
+        &["--restart", "unless-stopped", "--stop-signal", "USR1"],
+        script,
+    );
+    eventually("the program", || runs(&env) == 1);
+    let monitor = monitor(&env);
+    nix::sys::signal::kill(monitor, nix::sys::signal::Signal::SIGTERM).expect("it is ours");
+    eventually("its end", || state(&env, ".State.Status") == "exited");
+    assert_eq!(state(&env, ".State.ExitCode"), "5");
+    assert!(env.out(&["logs", "box"]).ends_with("bye"));
+    assert_eq!(runs(&env), 1);
+    // The user has not stopped it: the next boot would start it.
+    let boot = ["ps", "-aq", "--filter", "should-start-on-boot=true"];
+    assert_ne!(env.out(&boot), "");
+}
+
+#[test]
+fn killed_monitor_restarts_nothing() {
+    let env = test_env!();
+    start(&env, &["--restart", "always"], "echo run; sleep 1000");
+    let status = || env.out(&["ps", "-a", "--format", "{{.Status}}"]);
+    let monitor = monitor(&env);
     nix::sys::signal::kill(monitor, nix::sys::signal::Signal::SIGKILL).expect("it is ours");
     eventually("the end to be seen", || {
         status().starts_with("Exited (137)")
