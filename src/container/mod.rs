@@ -8,7 +8,6 @@ mod health;
 mod id;
 mod limits;
 mod log;
-pub mod mountpoints;
 mod name;
 mod namespaces;
 mod record;

@@ -10,7 +10,7 @@ use oci_spec::runtime::{
 
 use super::namespaces::Settled;
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig, mountpoints};
+use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig};
 use crate::net::hosts::{self, ExtraHost, HostsFile};
 use crate::net::resolver::{self, Overrides, Reach};
 use crate::net::route::HostRoutes;
@@ -155,14 +155,11 @@ impl Engine {
         if choice.may_fall_back && last.as_deref() == Some(Driver::FuseOverlayfs.name()) {
             choice.driver = Driver::FuseOverlayfs;
         }
-        let of_image = config
-            .layers
-            .iter()
-            .map(|layer| layers.join(layer).join("fs"));
         Rootfs {
-            lower: mountpoints::directory(&self.paths)
-                .into_iter()
-                .chain(of_image)
+            lower: config
+                .layers
+                .iter()
+                .map(|layer| layers.join(layer).join("fs"))
                 .collect(),
             upper: record.upper(),
             work: record.path("work"),
