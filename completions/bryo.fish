@@ -38,7 +38,7 @@ complete -c bryo -n "__fish_bryo_needs_command" -f -a "stop" -d 'How a program i
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "restart" -d 'How a program is asked to end, for `stop` and `restart`'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "pause" -d 'Freeze all processes of running containers'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "unpause" -d 'Let the processes of paused containers go on'
-complete -c bryo -n "__fish_bryo_needs_command" -f -a "update" -d 'Change the settings of containers, also of running ones'
+complete -c bryo -n "__fish_bryo_needs_command" -f -a "update" -d 'Those that a running container can be given anew'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "kill" -d 'Send a signal to running containers'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "rm" -d 'Remove containers'
 complete -c bryo -n "__fish_bryo_needs_command" -f -a "remove" -d 'Remove containers'
@@ -298,6 +298,17 @@ complete -c bryo -n "__fish_bryo_using_subcommand restart" -l help -d 'Print hel
 complete -c bryo -n "__fish_bryo_using_subcommand pause" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand unpause" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand update" -l restart -d 'Start it again when it ends: no, on-failure[:N], always, unless-stopped' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -s m -l memory -d 'Memory that the container may use' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l memory-reservation -d 'Memory that is not taken from it while others have more' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l memory-swap -d 'Memory and swap together (-1: as much swap as there is)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l cpus -d 'Processors that it may use (1.5)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l cpu-period -d 'Length of a period of the processor quota, in microseconds' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l cpu-quota -d 'Processor time in each period, in microseconds' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -s c -l cpu-shares -d 'Share of the processors where they are all in use (default 1024)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l cpuset-cpus -d 'Processors that it runs on (0-3, 0,1)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l cpuset-mems -d 'Memory nodes that it uses (0-3, 0,1)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l pids-limit -d 'Processes and threads that it may have (-1: any number)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l blkio-weight -d 'Share of the disks where they are busy (10 to 1000)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-interval -d 'Time between two checks (30s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
@@ -305,6 +316,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-start-period
 complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-start-interval -d 'Time between two checks while it lasts (5s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-timeout -d 'Time that one check may take (30s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand update" -l health-on-failure -d 'What follows from bad health: none, kill, restart, stop' -r
+complete -c bryo -n "__fish_bryo_using_subcommand update" -l log-opt -d 'Bounds of the log\'s files (max-size=SIZE, max-file=NUMBER)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand update" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand update" -l no-healthcheck -d 'Do not check the health, whatever the image says'
 complete -c bryo -n "__fish_bryo_using_subcommand kill" -s s -l signal -d 'Signal to send' -r
@@ -420,7 +432,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen
 complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "restart" -d 'How a program is asked to end, for `stop` and `restart`'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "pause" -d 'Freeze all processes of running containers'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "unpause" -d 'Let the processes of paused containers go on'
-complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "update" -d 'Change the settings of containers, also of running ones'
+complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "update" -d 'Those that a running container can be given anew'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "kill" -d 'Send a signal to running containers'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "rm" -d 'Remove containers'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ls ps list inspect prune exists clone cleanup help" -f -a "remove" -d 'Remove containers'
@@ -668,6 +680,17 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from pause" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from unpause" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l restart -d 'Start it again when it ends: no, on-failure[:N], always, unless-stopped' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -s m -l memory -d 'Memory that the container may use' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l memory-reservation -d 'Memory that is not taken from it while others have more' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l memory-swap -d 'Memory and swap together (-1: as much swap as there is)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l cpus -d 'Processors that it may use (1.5)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l cpu-period -d 'Length of a period of the processor quota, in microseconds' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l cpu-quota -d 'Processor time in each period, in microseconds' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -s c -l cpu-shares -d 'Share of the processors where they are all in use (default 1024)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l cpuset-cpus -d 'Processors that it runs on (0-3, 0,1)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l cpuset-mems -d 'Memory nodes that it uses (0-3, 0,1)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l pids-limit -d 'Processes and threads that it may have (-1: any number)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l blkio-weight -d 'Share of the disks where they are busy (10 to 1000)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-interval -d 'Time between two checks (30s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
@@ -675,6 +698,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-start-interval -d 'Time between two checks while it lasts (5s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-timeout -d 'Time that one check may take (30s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l health-on-failure -d 'What follows from bad health: none, kill, restart, stop' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l log-opt -d 'Bounds of the log\'s files (max-size=SIZE, max-file=NUMBER)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from update" -l no-healthcheck -d 'Do not check the health, whatever the image says'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from kill" -s s -l signal -d 'Signal to send' -r

@@ -4,11 +4,13 @@ use std::path::Path;
 use std::str::FromStr;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser};
 
 use super::error::{CliError, Kind};
 use super::limit_flags::{DeviceLimitFlags, ResourceFlags};
 use super::ui::Ui;
 use crate::engine::request::CreateRequest;
+use crate::sys::text;
 
 mod devices;
 mod health;
@@ -21,12 +23,13 @@ mod security;
 mod storage;
 
 pub use health::HealthFlags;
+pub use logging::log_options;
 pub use process::{environment, restart_policy};
 
 #[derive(Args, Debug)]
 pub struct ContainerFlags {
     /// Image, then the program and its arguments (everything after IMAGE belongs to them)
-    #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"])]
+    #[arg(required = true, trailing_var_arg = true, value_names = ["IMAGE", "COMMAND"], value_parser = any_bytes())]
     words: Vec<String>,
 
     #[command(flatten)]
@@ -127,6 +130,11 @@ impl ContainerFlags {
         self.device_limits.add_to(&mut request.limits)?;
         Ok(request)
     }
+}
+
+/// A word of the command line that need be no UTF-8, as `sys::text` has it.
+pub fn any_bytes() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().map(|word| text::from_os(&word))
 }
 
 /// A flag's value as its type, or docker's words.

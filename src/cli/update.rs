@@ -1,9 +1,10 @@
 //! `update`.
 
 use super::Invocation;
-use super::container_flags::{HealthFlags, restart_policy};
+use super::container_flags::{HealthFlags, log_options, restart_policy};
 use super::error::CliError;
-use crate::container::SettingsChange;
+use super::limit_flags::ResourceFlags;
+use crate::container::{Limits, SettingsChange};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -13,14 +14,22 @@ pub struct Args {
     #[arg(long, value_name = "POLICY")]
     restart: Option<String>,
     #[command(flatten)]
+    resources: ResourceFlags,
+    #[command(flatten)]
     health: HealthFlags,
+    /// Bounds of the log's files (max-size=SIZE, max-file=NUMBER)
+    #[arg(long, value_name = "OPTION")]
+    log_opt: Vec<String>,
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let restart = args.restart.as_deref();
+    let limits = args.resources.limits()?;
     let change = SettingsChange {
         restart: restart.map(restart_policy).transpose()?,
         health: args.health.parse()?,
+        limits: (limits != Limits::default()).then_some(limits),
+        log: log_options(&args.log_opt),
     };
     if change == SettingsChange::default() {
         return Err(CliError::usage(

@@ -1,6 +1,7 @@
 //! What may change about a container after it was made: `settings.json`, replaced whole. `settings/one-writer`: while a
 //! monitor holds the record's lock it is the monitor's; else it belongs to whoever holds that lock.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -39,6 +40,10 @@ pub struct SettingsChange {
     pub restart: Option<RestartPolicy>,
     /// What it says goes over what is there.
     pub health: Option<HealthCheck>,
+    /// All of them, those that stay included.
+    pub limits: Option<Limits>,
+    /// Options of the log's driver that go over those that are there.
+    pub log: BTreeMap<String, String>,
 }
 
 /// When an ended container is started again by its own monitor.
@@ -96,6 +101,10 @@ impl Settings {
             let before = self.health.take().unwrap_or_default();
             self.health = Some(before.with(health));
         }
+        if let Some(limits) = &change.limits {
+            self.limits = Some(limits.clone());
+        }
+        self.log.options.extend(change.log.clone());
     }
 
     /// Replaces them durably; a reader sees the old ones or the new ones.

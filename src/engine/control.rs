@@ -8,7 +8,7 @@ use super::request::{Signal, StopTimeout};
 use super::start::StartOptions;
 use super::stop::{StopPlan, Stopped};
 use super::{Engine, EngineError};
-use crate::container::{LockedRecord, Record, SettingsChange, Status};
+use crate::container::{LockedRecord, Record, Settings, SettingsChange, Status};
 use crate::monitor::{Connection, Reply, Request};
 
 impl Engine {
@@ -94,13 +94,31 @@ impl Engine {
     pub fn update(&self, record: &Record, change: &SettingsChange) -> Result<(), EngineError> {
         let config = self.config_of(record)?;
         let name = self.containers.name_of(record);
+        let path = record.path("settings.json");
+        let read = || record.settings().map_err(EngineError::file("read", &path));
+        let mut change = change.clone();
+        let mut settings = read()?;
+        if let Some(limits) = &change.limits {
+            let before = settings.limits.as_ref().unwrap_or(&config.host.limits);
+            change.limits = Some(before.with(limits));
+        }
+        settings.change(&change);
+        check_log(&settings, &change)?;
+        let limits = match &change.limits {
+            Some(limits) => self.changed_limits(limits)?,
+            None => Vec::new(),
+        };
         if config.host.auto_remove && change.restart.is_some_and(|policy| policy.name() != "no") {
             return Err(EngineError::RestartOfRemoved { name });
         }
         loop {
             let running = record.status().is_ok_and(|status| status.is_running());
             if running {
-                match self.send(record, &name, &Request::Update(change.clone())) {
+                let request = Request::Update {
+                    change: Box::new(change.clone()),
+                    limits: limits.clone(),
+                };
+                match self.send(record, &name, &request) {
                     // It has ended since.
                     Err(EngineError::NotRunning { .. }) => {}
                     other => return other,
@@ -111,17 +129,24 @@ impl Engine {
             let locked = locked.map_err(EngineError::system("lock the container's record"))?;
             // Started meanwhile: its monitor is to be asked.
             let Some(_locked) = locked else { continue };
-            let path = record.path("settings.json");
-            let mut settings = record
-                .settings()
-                .map_err(EngineError::file("read", &path))?;
-            settings.change(change);
+            let mut settings = read()?;
+            settings.change(&change);
             let written = settings.write(&record.directory);
             written.map_err(EngineError::file("write", &path))?;
             self.emit_container(&config, &name, "update");
             return Ok(());
         }
     }
+}
+
+/// The bounds of the log's files may change; what its lines carry and where they go may not, or half a log would differ from the rest.
+fn check_log(settings: &Settings, change: &SettingsChange) -> Result<(), EngineError> {
+    let fixed = |name: &&String| !matches!(name.as_str(), "max-size" | "max-file");
+    if let Some(name) = change.log.keys().find(fixed) {
+        return Err(EngineError::FixedLogOption { name: name.clone() });
+    }
+    settings.log.options()?;
+    Ok(())
 }
 
 /// Whether the program's end comes first.

@@ -93,9 +93,13 @@ pub enum EngineError {
     Limits(#[from] LimitsError),
     #[error(transparent)]
     Limit(#[from] LimitError),
+    #[error(
+        "the log opt '{name}' of a container that was made does not change (max-size and max-file do)"
+    )]
+    FixedLogOption { name: String },
     #[error("{flag}: {reason}")]
     NoLimits {
-        flag: &'static str,
+        flag: std::borrow::Cow<'static, str>,
         reason: NoCgroup,
     },
     #[error(

@@ -19,17 +19,30 @@ impl Engine {
     /// What has to be written into the cgroup of a container that begins. Limits that docker would not accept, and those that can't
     /// be kept here, are refused: a container that was to be limited never runs without.
     pub fn limits(&self, limits: &Limits) -> Result<Vec<Setting>, EngineError> {
+        // A new cgroup has no limits: there is nothing to lift.
+        self.settings(limits, |setting| !setting.lifts())
+    }
+
+    /// What has to be written into the cgroup of a container that runs, which may have limits that are lifted now.
+    pub(super) fn changed_limits(&self, limits: &Limits) -> Result<Vec<Setting>, EngineError> {
+        self.settings(limits, |_| true)
+    }
+
+    fn settings(
+        &self,
+        limits: &Limits,
+        keep: fn(&Setting) -> bool,
+    ) -> Result<Vec<Setting>, EngineError> {
         if *limits == Limits::default() {
             return Ok(Vec::new());
         }
         check_limits(limits)?;
         let mut settings = settings(limits, &block_device)?;
-        // A new cgroup has no limits: there is nothing to lift.
-        settings.retain(|setting| !setting.lifts());
+        settings.retain(keep);
         let Some(first) = settings.first() else {
             return Ok(settings);
         };
-        let flag = first.flag;
+        let flag = first.flag.clone();
         let place = Place::find().map_err(|reason| EngineError::NoLimits { flag, reason })?;
         let controllers = place.controllers();
         for setting in &settings {
@@ -180,12 +193,12 @@ fn weight_of_shares(shares: u64) -> u64 {
 fn block_io(limits: &Limits, device: DeviceNumbers<'_>) -> Result<Vec<Setting>, EngineError> {
     let mut settings = Vec::new();
     // Only the scheduler bfq takes docker's numbers; the other file's go from 1 to 10000.
-    let weighted = |flag, value: u64, prefix: &str| Setting {
-        flag,
+    let weighted = |flag: &'static str, value: u64, prefix: &str| Setting {
+        flag: flag.into(),
         choices: vec![
-            ("io.bfq.weight", format!("{prefix}{value}")),
+            ("io.bfq.weight".into(), format!("{prefix}{value}")),
             (
-                "io.weight",
+                "io.weight".into(),
                 format!("{prefix}{}", 1 + value.saturating_sub(10) * 9999 / 990),
             ),
         ],
@@ -237,13 +250,15 @@ fn block_io(limits: &Limits, device: DeviceNumbers<'_>) -> Result<Vec<Setting>, 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::borrow::Cow;
+
     use super::*;
 
     /// `file value` of each.
     fn written(limits: Limits) -> Vec<String> {
         let device = |path: &str| (path == "/dev/sda").then(|| "8:0".to_owned());
         let settings = settings(&limits, &device).unwrap();
-        let text = |(file, value): &(&str, String)| format!("{file} {value}");
+        let text = |(file, value): &(Cow<'_, str>, String)| format!("{file} {value}");
         settings
             .iter()
             .map(|one| {

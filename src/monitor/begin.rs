@@ -14,7 +14,7 @@ use crate::runtime::execute::{Init, SetupError, Streams};
 use crate::runtime::fuse;
 use crate::runtime::rootfs::{Driver, Fallback};
 use crate::runtime::seccomp::Program;
-use crate::sys::process;
+use crate::sys::{process, text};
 
 /// A container whose program runs, as the monitor holds it.
 pub struct Running {
@@ -62,7 +62,7 @@ fn remember(orders: &Orders, error: &SetupError) {
 fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
     let spec = orders.launch.spec.process().as_ref();
     let program = spec.and_then(|process| process.args().as_ref()?.first().cloned());
-    let program = program.unwrap_or_default();
+    let program = text::shown(&program.unwrap_or_default()).into_owned();
     let has_terminal = spec.is_some_and(|process| process.terminal().unwrap_or(false));
     let entrance = Entrance::open(&orders.launch).map_err(StartFailure::Setup)?;
     // Only fuse-overlayfs shows files under other ids than they have.

@@ -17,6 +17,7 @@ use crate::container::SettingsChange;
 use crate::net::pasta::PastaError;
 use crate::runtime::enter::ProgramChoice;
 use crate::runtime::execute::SetupError;
+use crate::runtime::limits::Setting;
 use crate::sys::socket::{self, MESSAGE_MAX, Received};
 
 /// Spoken by this program. The feature `previous-protocol` makes a program whose monitors know no more than the version before,
@@ -58,8 +59,11 @@ pub enum Request {
     Pause,
     /// Since 2.
     Unpause,
-    /// Replaces some of the settings. Since 2.
-    Update(SettingsChange),
+    /// Replaces some of the settings; `limits` is what those of the change are to the container's cgroup. Since 2.
+    Update {
+        change: Box<SettingsChange>,
+        limits: Vec<Setting>,
+    },
 }
 
 impl Request {
@@ -75,7 +79,7 @@ impl Request {
             | Request::Restart(_)
             | Request::Pause
             | Request::Unpause
-            | Request::Update(_) => 2,
+            | Request::Update { .. } => 2,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! What clients ask of the monitor, and what it does about it.
 
 use std::os::fd::AsFd;
+use std::path::Path;
 
 use super::client::Target;
 use super::exec::Exec;
@@ -9,6 +10,7 @@ use super::protocol::{Attach, ExecOrders, FromClient, Reply, Request, VERSION, p
 use super::supervise::Monitor;
 use crate::container::{RestartPolicy, SettingsChange};
 use crate::runtime::cgroup;
+use crate::runtime::limits::{self, Setting};
 use crate::sys::{pidfd, socket};
 
 impl Monitor {
@@ -52,7 +54,7 @@ impl Monitor {
             Request::Restart(number) => self.restart(index, number),
             Request::Pause => self.freeze(true),
             Request::Unpause => self.freeze(false),
-            Request::Update(change) => self.update(&change),
+            Request::Update { change, limits } => self.update(&change, limits),
             Request::Resize { rows, columns } => self.resize(index, (rows, columns)),
         };
         let reply = match done {
@@ -164,12 +166,7 @@ impl Monitor {
             let word = if on { "already" } else { "not" };
             return Err(format!("container is {word} paused"));
         }
-        let Some(cgroup) = &self.orders.launch.cgroup else {
-            let why = self.orders.cgroup.why_none();
-            let why = why.map_or(String::new(), |why| format!(": {why}"));
-            return Err(format!("container has no cgroup that could be frozen{why}"));
-        };
-        let done = cgroup::freeze(cgroup, on);
+        let done = cgroup::freeze(self.cgroup("frozen")?, on);
         done.map_err(|error| format!("freeze the container's cgroup: {error}"))?;
         self.state.paused = on;
         self.write_state();
@@ -177,9 +174,37 @@ impl Monitor {
         Ok(())
     }
 
-    fn update(&mut self, change: &SettingsChange) -> Result<(), String> {
-        self.settings.change(change);
-        self.write_settings()?;
+    /// The container's own, or why it could not be done what is asked for.
+    fn cgroup(&self, done: &str) -> Result<&Path, String> {
+        self.orders.launch.cgroup.as_deref().ok_or_else(|| {
+            let why = self.orders.cgroup.why_none();
+            let why = why.map_or(String::new(), |why| format!(": {why}"));
+            format!("container has no cgroup that could be {done}{why}")
+        })
+    }
+
+    /// What the kernel or the disk refuses is not recorded.
+    fn update(&mut self, change: &SettingsChange, limits: Vec<Setting>) -> Result<(), String> {
+        let mut settings = self.settings.clone();
+        settings.change(change);
+        let log = settings.log.options().map_err(|error| error.to_string())?;
+        // Between two lives there is nothing to limit yet.
+        if change.limits.is_some() && !self.resting {
+            let cgroup = self.cgroup("limited")?;
+            limits::apply(cgroup, &limits).map_err(|error| error.to_string())?;
+        }
+        let before = std::mem::replace(&mut self.settings, settings);
+        if let Err(failure) = self.write_settings() {
+            self.settings = before;
+            return Err(failure);
+        }
+        if change.limits.is_some() {
+            // Of the cgroup that the next life begins in: a new one, where nothing has to be lifted.
+            let limits = limits.into_iter().filter(|limit| !limit.lifts());
+            self.orders.cgroup.limits = limits.collect();
+        }
+        (self.orders.log.max_size, self.orders.log.max_file) = (log.max_size, log.max_file);
+        self.log.keep(log.max_size, log.max_file);
         if change.health.is_some() && !self.resting {
             self.renew_checks();
         }

@@ -1,16 +1,19 @@
 //! What limits are to the kernel: files of a cgroup and what is written into them (cgroup-v2.rst, "Controllers"). Never what a
 //! flag means, and never where the cgroup is.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// One limit: the files of which the first that the kernel has is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Setting {
     /// Who asked for it, as in `--memory`.
-    pub flag: &'static str,
+    pub flag: Cow<'static, str>,
     /// Files and values, the best one first; all of one controller.
-    pub choices: Vec<(&'static str, String)>,
+    pub choices: Vec<(Cow<'static, str>, String)>,
     /// Nothing is lost where the kernel has no such file: there is nothing that it could limit.
     pub may_lack: bool,
 }
@@ -19,19 +22,19 @@ pub struct Setting {
 pub enum LimitError {
     #[error("{flag}: the {controller} controller is not delegated to containers at {directory}")]
     NoController {
-        flag: &'static str,
-        controller: &'static str,
+        flag: Cow<'static, str>,
+        controller: String,
         directory: PathBuf,
     },
     #[error("{flag}: this kernel has no {file}")]
     NoFile {
-        flag: &'static str,
-        file: &'static str,
+        flag: Cow<'static, str>,
+        file: Cow<'static, str>,
     },
     #[error("{flag}: write {value:?} to {file}: {source}")]
     Write {
-        flag: &'static str,
-        file: &'static str,
+        flag: Cow<'static, str>,
+        file: Cow<'static, str>,
         value: String,
         source: io::Error,
     },
@@ -40,15 +43,15 @@ pub enum LimitError {
 impl Setting {
     pub fn new(flag: &'static str, file: &'static str, value: impl ToString) -> Setting {
         Setting {
-            flag,
-            choices: vec![(file, value.to_string())],
+            flag: flag.into(),
+            choices: vec![(file.into(), value.to_string())],
             may_lack: false,
         }
     }
 
     /// `memory` of `memory.max`.
-    pub fn controller(&self) -> &'static str {
-        let file = self.choices.first().map_or("", |(file, _)| file);
+    pub fn controller(&self) -> &str {
+        let file = self.choices.first().map_or("", |(file, _)| file.as_ref());
         file.split('.').next().unwrap_or(file)
     }
 
@@ -58,8 +61,8 @@ impl Setting {
         match controllers.split_whitespace().any(|have| have == wanted) {
             true => Ok(()),
             false => Err(LimitError::NoController {
-                flag: self.flag,
-                controller: wanted,
+                flag: self.flag.clone(),
+                controller: wanted.to_owned(),
                 directory: directory.to_owned(),
             }),
         }
@@ -67,7 +70,7 @@ impl Setting {
 
     /// Whether it only takes away a limit that was there.
     pub fn lifts(&self) -> bool {
-        let lifted = |(file, value): &(&str, String)| match *file {
+        let lifted = |(file, value): &(Cow<'_, str>, String)| match file.as_ref() {
             "io.max" => value.ends_with("=max"),
             "cpu.max" => value == "max 100000",
             _ => value == "max",
@@ -76,20 +79,20 @@ impl Setting {
     }
 
     fn apply(&self, directory: &Path) -> Result<(), LimitError> {
-        let there = |(file, _): &&(&str, String)| directory.join(file).exists();
+        let there = |(file, _): &&(Cow<'_, str>, String)| directory.join(file.as_ref()).exists();
         match (self.choices.iter().find(there), self.choices.first()) {
             (Some((file, value)), _) => {
-                let written = std::fs::write(directory.join(file), value);
+                let written = std::fs::write(directory.join(file.as_ref()), value);
                 written.map_err(|source| LimitError::Write {
-                    flag: self.flag,
-                    file,
+                    flag: self.flag.clone(),
+                    file: file.clone(),
                     value: value.clone(),
                     source,
                 })
             }
             (None, Some((file, _))) if !self.may_lack => Err(LimitError::NoFile {
-                flag: self.flag,
-                file,
+                flag: self.flag.clone(),
+                file: file.clone(),
             }),
             (None, _) => Ok(()),
         }

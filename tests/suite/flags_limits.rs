@@ -173,3 +173,107 @@ fn limits_that_contradict_each_other_are_dockers_errors() {
     }
     assert_eq!(env.containers(), Vec::<String>::new());
 }
+
+/// Every limit of `update`, on a container that runs and on one that does not.
+#[test]
+fn update_limits_are_in_force_or_refused() {
+    let env = test_env!();
+    env.busybox();
+    env.out(&[
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "runs",
+        "busybox",
+        "sleep",
+        "1000",
+    ]);
+    env.out(&[
+        "create",
+        "--network",
+        "none",
+        "--name",
+        "rests",
+        "busybox",
+        "sleep",
+        "1000",
+    ]);
+    let controllers = controllers(&env);
+    for update in [&["update"][..], &["container", "update"]] {
+        for (flags, flag, file, value) in [
+            (&["-m", "64m"][..], "--memory", "memory.max", "67108864"),
+            (
+                &["--memory", "32m", "--memory-swap", "32m"],
+                "--memory",
+                "memory.swap.max",
+                "0",
+            ),
+            (
+                &["--memory-swap", "-1"],
+                "--memory",
+                "memory.swap.max",
+                "max",
+            ),
+            (
+                &["--memory-reservation", "16m"],
+                "--memory",
+                "memory.low",
+                "16777216",
+            ),
+            (
+                &["--cpu-quota", "50000"],
+                "--cpu",
+                "cpu.max",
+                "50000 100000",
+            ),
+            (
+                &["--cpu-period", "20000", "--cpu-quota", "10000"],
+                "--cpu",
+                "cpu.max",
+                "10000 20000",
+            ),
+            (&["-c", "2048"], "--cpu", "cpu.weight", "174"),
+            (&["--cpu-shares", "2"], "--cpu", "cpu.weight", "1"),
+            (&["--cpuset-cpus", "0"], "--cpuset-cpus", "cpuset.cpus", "0"),
+            (&["--cpuset-mems", "0"], "--cpuset", "cpuset.mems", "0"),
+            (&["--pids-limit", "20"], "--pids-limit", "pids.max", "20"),
+            (
+                &["--blkio-weight", "500"],
+                "--blkio-weight",
+                "io.weight",
+                "",
+            ),
+        ] {
+            let ended = env.run(&[update, flags, &["runs", "rests"]].concat());
+            let controller = file.split('.').next().expect("it has one");
+            if !controllers.iter().any(|have| have == controller) {
+                // Neither is touched, and each says why.
+                let ended = ended.fails(1, flag);
+                assert_eq!(ended.stdout, "", "{flags:?}");
+                assert_eq!(ended.stderr.matches("Error: ").count(), 2, "{ended:?}");
+                assert!(!ended.stderr.contains("no cgroup that"), "{ended:?}");
+                continue;
+            }
+            assert_eq!(ended.ok().out(), "runs\nrests", "{flags:?}");
+            if value.is_empty() {
+                continue;
+            }
+            let read =
+                ["exec", "runs", "cat", &format!("/sys/fs/cgroup/{file}")].map(str::to_owned);
+            let read: Vec<&str> = read.iter().map(String::as_str).collect();
+            assert_eq!(env.out(&read), value, "{flags:?}");
+        }
+        let ended = env.run(&[update, &["--cpus", "0.5", "runs"]].concat());
+        assert_ne!(ended.code, 125, "--cpus is known: {ended:?}");
+    }
+    if !controllers.is_empty() {
+        return;
+    }
+    let limits = "{{.HostConfig.Memory}} {{.HostConfig.PidsLimit}}";
+    assert_eq!(
+        env.out(&["inspect", "-f", limits, "runs", "rests"]),
+        "0 <nil>\n0 <nil>"
+    );
+}

@@ -9,6 +9,7 @@ use nix::sys::signal::{Signal, kill};
 use serde_json::Value;
 
 use crate::env::{TestEnv, bryo, test_env};
+use crate::process::eventually;
 use crate::recovery::pids;
 use crate::spellings::{WAYS, ask};
 
@@ -515,4 +516,60 @@ fn journald_gets_dockers_fields_and_is_refused_where_there_is_none() {
         asked.contains("--lines=5") && asked.contains("CONTAINER_ID_FULL="),
         "{asked}"
     );
+}
+
+#[test]
+fn update_bounds_the_log_of_a_container_that_runs() {
+    let env = test_env!();
+    env.busybox();
+    let script = "while :; do head -c 1000 /dev/zero | tr '\\0' x; echo; done";
+    env.out(&[
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "box",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    ]);
+    let directory = env.store().join("containers").join(&env.containers()[0]);
+    let size = |name: &str| std::fs::metadata(directory.join(name)).map_or(0, |meta| meta.len());
+    eventually("a log above the bound to come", || size("log") > 200_000);
+    assert_eq!(size("log.1"), 0);
+    env.out(&[
+        "update",
+        "--log-opt",
+        "max-size=100k",
+        "--log-opt",
+        "max-file=2",
+        "box",
+    ]);
+    eventually("a full file", || size("log.1") > 0);
+    eventually("the second file of the new size", || {
+        size("log.1") < 120_000 && size("log.1") > 90_000
+    });
+    assert_eq!(size("log.2"), 0);
+    let shown = "{{json .HostConfig.LogConfig.Config}}";
+    assert_eq!(
+        env.out(&["inspect", "-f", shown, "box"]),
+        r#"{"max-file":"2","max-size":"100k"}"#
+    );
+    // Fewer files: the surplus goes at once; and one that does not run keeps the bounds for its next life.
+    env.out(&["container", "update", "--log-opt", "max-file=1", "box"]);
+    assert_eq!(size("log.1"), 0);
+    env.out(&["stop", "box"]);
+    env.out(&["update", "--log-opt", "max-size=50k", "box"]);
+    env.out(&["start", "box"]);
+    eventually("a smaller file", || (1..60_000).contains(&size("log")));
+    for (option, words) in [
+        ("max-size=tiny", "max-size"),
+        ("tag=other", "does not change"),
+        ("nonsense=1", "nonsense"),
+    ] {
+        env.run(&["update", "--log-opt", option, "box"])
+            .fails(1, words);
+    }
 }

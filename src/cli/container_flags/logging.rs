@@ -1,7 +1,7 @@
 //! Where the output is kept. Looks nothing up; what an option means is for its driver to say.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::cli::error::CliError;
 use crate::container::{LogDriver, LogDriverError};
@@ -19,19 +19,19 @@ pub struct LoggingFlags {
 
 impl LoggingFlags {
     pub fn apply(self, request: &mut CreateRequest) -> Result<(), CliError> {
-        let directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
         // docker takes an empty name for the default
         let named = self.log_driver.as_deref().filter(|name| !name.is_empty());
         let driver = named.map(str::parse::<LogDriver>).transpose();
         request.log_driver =
             driver.map_err(|error: LogDriverError| CliError::usage(error.to_string()))?;
-        request.log_options = options(&self.log_opt, &directory);
+        request.log_options = log_options(&self.log_opt);
         Ok(())
     }
 }
 
 /// The last of a name counts. A path is the client's, whose directory the monitor does not know.
-fn options(flags: &[String], directory: &Path) -> BTreeMap<String, String> {
+pub fn log_options(flags: &[String]) -> BTreeMap<String, String> {
+    let directory = std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let mut options = BTreeMap::new();
     for text in flags {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));

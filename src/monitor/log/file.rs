@@ -64,14 +64,26 @@ impl RotatingFile {
             failed: Ok(()),
         };
         opened.end_last_line()?;
-        // Of a run that was allowed more.
-        let surplus = (max_file.max(1)..).map(|number| rotated(path, number));
+        opened.remove_surplus();
+        Ok(opened)
+    }
+
+    /// Other bounds than before; a file that is full by now ends with its next line.
+    pub fn keep(&mut self, max_size: Option<u64>, max_file: u32) {
+        self.max_size = max_size;
+        self.full = max_size.unwrap_or(u64::MAX);
+        self.max_file = max_file;
+        self.remove_surplus();
+    }
+
+    /// Old files of when more were allowed.
+    fn remove_surplus(&self) {
+        let surplus = (self.max_file.max(1)..).map(|number| rotated(&self.path, number));
         for old in surplus {
             if fs::remove_file(old).is_err() {
                 break;
             }
         }
-        Ok(opened)
     }
 
     /// A monitor that was killed may have left half a line.

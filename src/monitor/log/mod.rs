@@ -88,6 +88,14 @@ impl LogWriter {
         self.target.flush()
     }
 
+    /// From now on a file has at most so many bytes, and there are at most so many.
+    pub fn keep(&mut self, max_size: Option<u64>, max_file: u32) {
+        match &mut self.target {
+            Target::Json(file, _) | Target::K8s(file) => file.keep(max_size, max_file),
+            Target::Journal(_) | Target::Nothing => {}
+        }
+    }
+
     /// Writes the unfinished last lines: the program has ended.
     pub fn finish(&mut self) -> io::Result<()> {
         let time = now();
