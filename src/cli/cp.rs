@@ -3,18 +3,20 @@
 use std::path::Path;
 
 use super::Invocation;
+use super::container_flags::any_bytes;
 use super::error::{CliError, Kind};
 use super::units;
 use crate::engine::EngineError;
 use crate::engine::request::{CopyRequest, CopyWay};
+use crate::sys::text;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
     /// CONTAINER:PATH, a path of the host, or `-` for a tar archive on standard input
-    #[arg(value_name = "SOURCE")]
+    #[arg(value_name = "SOURCE", value_parser = any_bytes())]
     source: String,
     /// CONTAINER:PATH, a path of the host, or `-` for a tar archive on standard output
-    #[arg(value_name = "DESTINATION")]
+    #[arg(value_name = "DESTINATION", value_parser = any_bytes())]
     destination: String,
     /// Keep the owners of files
     #[arg(short, long)]
@@ -62,7 +64,7 @@ fn shown(way: &CopyWay) -> String {
     match way {
         CopyWay::In {
             container, path, ..
-        } => format!("{container}:{path}"),
+        } => format!("{container}:{}", text::shown(path)),
         CopyWay::Out { to, .. } => {
             let to = to.as_deref().unwrap_or(Path::new("-"));
             let here = std::env::current_dir().unwrap_or_default();

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::Invocation;
 use super::attachment::Attachment;
-use super::container_flags::{environment, value};
+use super::container_flags::{any_bytes, environment, value};
 use super::error::{CliError, Kind};
 use crate::engine::EngineError;
 use crate::engine::request::ExecRequest;
@@ -18,7 +18,7 @@ use crate::sys::terminal;
 #[command(override_usage = "bryo exec [OPTIONS] CONTAINER COMMAND [ARG...]")]
 pub struct Args {
     /// Container, then the program and its arguments (everything after CONTAINER belongs to them)
-    #[arg(required = true, num_args = 2.., trailing_var_arg = true, value_names = ["CONTAINER", "COMMAND"])]
+    #[arg(required = true, num_args = 2.., trailing_var_arg = true, value_names = ["CONTAINER", "COMMAND"], value_parser = any_bytes())]
     words: Vec<String>,
     /// Run in the background
     #[arg(short, long)]
@@ -27,7 +27,7 @@ pub struct Args {
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
     /// Set a variable (KEY=VALUE), or hand on the host's (KEY)
-    #[arg(short, long, value_name = "VARIABLE", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "VARIABLE", allow_hyphen_values = true, value_parser = any_bytes())]
     env: Vec<String>,
     /// Read variables from a file
     #[arg(long, value_name = "FILE")]
@@ -45,7 +45,7 @@ pub struct Args {
     #[arg(short, long)]
     user: Option<String>,
     /// Working directory inside the container
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_parser = any_bytes())]
     workdir: Option<String>,
 }
 

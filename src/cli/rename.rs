@@ -17,8 +17,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         return Err(CliError::new(Kind::Failed, words));
     }
     let engine = invocation.engine()?;
-    let found = engine.find(&args.old);
-    let renamed = found.and_then(|record| engine.rename(&record, &args.new));
+    let renamed = engine.rename(&args.old, &args.new);
     renamed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     Ok(0)
 }

@@ -7,6 +7,7 @@ use super::table::Row;
 use super::units;
 use crate::container::{ContainerConfig, Health, HealthStatus, Status};
 use crate::engine::{ContainerSummary, PublishedPort};
+use crate::sys::text;
 
 /// `created`, `running`, `exited`.
 pub fn state(status: &Status) -> &'static str {
@@ -126,8 +127,8 @@ fn command(config: &ContainerConfig, whole: bool) -> String {
         .arguments()
         .into_iter()
         .map(|word| match word.contains(' ') {
-            true => format!("'{word}'"),
-            false => word,
+            true => format!("'{}'", text::shown(&word)),
+            false => text::shown(&word).into_owned(),
         })
         .collect();
     format!(

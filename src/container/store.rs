@@ -302,14 +302,25 @@ impl Containers {
             .unwrap_or_else(|| id.short().to_owned())
     }
 
-    /// Gives a container another name: it never has none, and never two. Of two that rename it at once one is refused.
-    pub fn rename(&self, record: &Record, new: &ContainerName) -> Result<(), ContainerError> {
+    /// Gives the container that was `called` so another name: it never has none, and never two. Of two that rename it at once one is
+    /// refused.
+    pub fn rename(
+        &self,
+        record: &Record,
+        called: &str,
+        new: &ContainerName,
+    ) -> Result<(), ContainerError> {
         let id = &record.id;
         let failed = |source| ContainerError::Write {
             id: id.clone(),
             source,
         };
         let old = self.name_of(record);
+        if called != old && !id.as_str().starts_with(called) {
+            return Err(ContainerError::Renamed {
+                name: called.to_owned(),
+            });
+        }
         if old == new.as_str() {
             return Err(ContainerError::SameName);
         }
@@ -545,15 +556,15 @@ mod tests {
         let (shop, _) = containers
             .create(&config(), &Settings::default(), &name("shop"), false)
             .unwrap();
-        let taken = containers.rename(&web, &name("shop"));
+        let taken = containers.rename(&web, "web", &name("shop"));
         assert!(
             matches!(taken, Err(ContainerError::NameTaken { owner, .. }) if owner == shop.id.as_str())
         );
         assert!(matches!(
-            containers.rename(&web, &name("web")),
+            containers.rename(&web, "web", &name("web")),
             Err(ContainerError::SameName)
         ));
-        containers.rename(&web, &name("front")).unwrap();
+        containers.rename(&web, "web", &name("front")).unwrap();
         assert_eq!(containers.name_of(&web), "front");
         assert!(containers.find("web").is_err());
         // A monitor only knows the name of its start.
@@ -561,7 +572,7 @@ mod tests {
         assert!(containers.find("front").is_err());
         // A link that leads nowhere is no name.
         std::os::unix::fs::symlink(web.id.as_str(), containers.names.join("stale")).unwrap();
-        containers.rename(&shop, &name("stale")).unwrap();
+        containers.rename(&shop, "shop", &name("stale")).unwrap();
         assert_eq!(containers.find("stale").unwrap(), shop);
         let mut log = containers.events.read().unwrap();
         let actions: Vec<String> = std::iter::from_fn(|| log.next_event().unwrap())
@@ -586,15 +597,16 @@ mod tests {
             let (record, _) = containers
                 .create(&config(), &Settings::default(), &first, false)
                 .unwrap();
-            let to = |side: &str| containers.rename(&record, &name(format!("{side}{round}")));
+            let called = first.as_str();
+            let to =
+                |side: &str| containers.rename(&record, called, &name(format!("{side}{round}")));
             let (left, right) = std::thread::scope(|scope| {
                 let left = scope.spawn(|| to("left"));
                 (to("right"), left.join().unwrap())
             });
-            // Both may succeed one after the other; then the name went from one to the other.
             let names: Vec<String> = containers.names().into_values().collect();
             assert_eq!(names.len(), 1, "{names:?}");
-            assert!(left.is_ok() || right.is_ok(), "{left:?} {right:?}");
+            assert!(left.is_ok() != right.is_ok(), "{left:?} {right:?}");
             containers.discard(&record, &names[0]).unwrap();
         }
     }

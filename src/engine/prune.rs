@@ -64,8 +64,9 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives a container another name.
-    pub fn rename(&self, record: &Record, name: &str) -> Result<(), EngineError> {
-        Ok(self.containers.rename(record, &name.parse()?)?)
+    /// Gives the container that is called `old`, by a name or an id, another name.
+    pub fn rename(&self, old: &str, new: &str) -> Result<(), EngineError> {
+        let record = self.find(old)?;
+        Ok(self.containers.rename(&record, old, &new.parse()?)?)
     }
 }

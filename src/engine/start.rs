@@ -7,7 +7,7 @@ use super::request::{PsFilters, PsRequest, StopTimeout};
 use super::session::Session;
 use super::stop::{grace, own_signal};
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, Event, Record, Status};
+use crate::container::{ContainerConfig, ContainerError, Event, Record, Status};
 use crate::monitor::{
     self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure, VERSION,
 };
@@ -33,6 +33,11 @@ impl Engine {
         let config = self.config_of(record)?;
         let name = self.containers.name_of(record);
         let started = self.begin(record, &config, name.clone(), options);
+        let started = started.map_err(|error| match record.directory.exists() {
+            true => error,
+            // Removed meanwhile.
+            false => ContainerError::NotFound { name: name.clone() }.into(),
+        });
         started.inspect_err(|_| self.forget(record, &config, &name))
     }
 

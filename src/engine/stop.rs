@@ -106,7 +106,7 @@ impl Engine {
         let Some(state) = status.as_ref().ok().and_then(Status::live) else {
             return Ok(None);
         };
-        let plan = StopPlan::of(&config, state, signal, timeout);
+        let mut plan = StopPlan::of(&config, state, signal, timeout);
         // Before the signal, so that its end cannot be missed.
         let connection = match self.connect(&record, &name) {
             Err(EngineError::NotRunning { .. }) => return Ok(None),
@@ -115,9 +115,21 @@ impl Engine {
         if connection.request(&Request::Wait).is_err() {
             return Ok(None);
         }
-        match self.end(&record, &config, &name, plan.signal()) {
-            Err(EngineError::NotRunning { .. }) => return Ok(None),
-            other => other?,
+        let mut asked = state.init;
+        loop {
+            match self.end(&record, &config, &name, plan.signal()) {
+                Err(EngineError::NotRunning { .. }) => return Ok(None),
+                other => other?,
+            }
+            // Started again meanwhile: the plan was for the one before.
+            let now = record.status();
+            match now.as_ref().ok().and_then(Status::live) {
+                Some(state) if state.init != asked => {
+                    plan = StopPlan::of(&config, state, signal, timeout);
+                    asked = state.init;
+                }
+                _ => break,
+            }
         }
         Ok(Some(Stopping {
             index,

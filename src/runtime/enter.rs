@@ -27,7 +27,7 @@ use super::userns::{Maps, UserNamespace};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::process::{self, Forked};
 use crate::sys::socket::{self, Received};
-use crate::sys::{capability, namespace, role, terminal};
+use crate::sys::{capability, namespace, role, terminal, text};
 
 /// What a program that enters a container differs in from the container's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -144,7 +144,10 @@ impl Entering {
             helper,
             pid: None,
             terminal: None,
-            program: choice.args.first().cloned().unwrap_or_default(),
+            program: choice
+                .args
+                .first()
+                .map_or(String::new(), |name| text::shown(name).into_owned()),
             filter,
             socket: Some(ours),
             failure,

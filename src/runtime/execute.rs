@@ -22,7 +22,7 @@ use super::rootfs::Rootfs;
 use super::seccomp::{self, Machine, Program, SeccompError};
 use super::userns::{Maps, UserNamespace};
 use crate::sys::socket::{self, Received};
-use crate::sys::{namespace, pidfd};
+use crate::sys::{namespace, pidfd, text};
 
 /// Everything the setup of one container needs; made before its monitor exists.
 pub struct Launch {
@@ -380,9 +380,10 @@ pub(super) fn open_directory(path: &Path) -> io::Result<OwnedFd> {
 }
 
 /// NUL-terminated copies for the exec; an argument with a NUL inside cannot exist for a program.
+/// Of bytes as [`text`] has them.
 pub(super) fn c_strings<'a>(strings: impl Iterator<Item = &'a str>) -> io::Result<Vec<CString>> {
     strings
-        .map(|text| CString::new(text).map_err(io::Error::from))
+        .map(|string| CString::new(text::bytes(string)).map_err(io::Error::from))
         .collect()
 }
 

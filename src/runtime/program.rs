@@ -3,6 +3,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags};
 
@@ -11,6 +12,7 @@ use super::execute::{Launch, SetupError, c_strings};
 use super::rootfs::clean;
 use super::user::Account;
 use crate::sys::fs::{Links, open_in_root};
+use crate::sys::text;
 
 /// Enters the working directory and finds the program, as the kernel will once privileges are dropped.
 pub fn find(
@@ -19,7 +21,8 @@ pub fn find(
     account: &Account,
 ) -> Result<Program, SetupError> {
     let spec = launch.process()?;
-    let cwd = clean(spec.cwd());
+    let cwd = spec.cwd().to_str().map(text::os);
+    let cwd = clean(cwd.as_deref().map_or(spec.cwd(), Path::new));
     let failed = |error: io::Error| {
         SetupError::step(
             format!("enter the working directory {}", cwd.display()),
@@ -104,7 +107,7 @@ impl Program {
 /// execvp's search, inside the root: names with a slash are taken as they are.
 fn search(name: &str, path: &str, account: &Account) -> Result<String, SetupError> {
     let not_found = || SetupError::NotFound {
-        program: name.to_owned(),
+        program: text::shown(name).into_owned(),
     };
     if name.is_empty() {
         return Err(not_found());
@@ -114,7 +117,7 @@ fn search(name: &str, path: &str, account: &Account) -> Result<String, SetupErro
             Verdict::Runs => Ok(name.to_owned()),
             Verdict::Missing => Err(not_found()),
             Verdict::Refused(message) => Err(SetupError::NotExecutable {
-                program: name.to_owned(),
+                program: text::shown(name).into_owned(),
                 message,
             }),
         };
@@ -134,7 +137,7 @@ fn search(name: &str, path: &str, account: &Account) -> Result<String, SetupErro
     }
     match refused {
         Some(message) => Err(SetupError::NotExecutable {
-            program: name.to_owned(),
+            program: text::shown(name).into_owned(),
             message,
         }),
         None => Err(not_found()),
@@ -148,7 +151,8 @@ enum Verdict {
 }
 
 fn judge(file: &str, account: &Account) -> Verdict {
-    let stat = match rustix::fs::stat(file) {
+    let file = text::bytes(file);
+    let stat = match rustix::fs::stat(&*file) {
         Ok(stat) => stat,
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => return Verdict::Missing,
         Err(error) => return Verdict::Refused(io::Error::from(error).to_string()),
@@ -158,7 +162,7 @@ fn judge(file: &str, account: &Account) -> Verdict {
     }
     let executable = stat.st_mode & 0o111 != 0;
     let for_root = account.uid != 0
-        || rustix::fs::accessat(rustix::fs::CWD, file, Access::EXEC_OK, AtFlags::empty()).is_ok();
+        || rustix::fs::accessat(rustix::fs::CWD, &*file, Access::EXEC_OK, AtFlags::empty()).is_ok();
     if executable && for_root {
         Verdict::Runs
     } else {

@@ -19,5 +19,6 @@ pub mod seccomp;
 pub mod signal;
 pub mod socket;
 pub mod terminal;
+pub mod text;
 pub mod timer;
 pub mod xattr;

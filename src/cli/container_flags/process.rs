@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
-use super::{read, value};
+use super::{any_bytes, read, value};
 use crate::cli::error::CliError;
 use crate::container::RestartPolicy;
 use crate::engine::request::{
     CreateRequest, EnvironmentSources, Variable, parse_env_file, parse_variable,
 };
+use crate::sys::text;
 
 #[derive(clap::Args, Debug)]
 pub struct ProcessFlags {
     /// Set a variable (KEY=VALUE), or hand on the host's (KEY)
-    #[arg(short, long, value_name = "VARIABLE", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "VARIABLE", allow_hyphen_values = true, value_parser = any_bytes())]
     env: Vec<String>,
     /// Read variables from a file
     #[arg(long, value_name = "FILE")]
@@ -39,10 +40,10 @@ pub struct ProcessFlags {
     #[arg(long, value_name = "SCORE", allow_hyphen_values = true)]
     oom_score_adj: Option<String>,
     /// Working directory inside the container
-    #[arg(short, long, value_name = "DIR")]
+    #[arg(short, long, value_name = "DIR", value_parser = any_bytes())]
     workdir: Option<String>,
     /// Program to start instead of the image's entrypoint
-    #[arg(long, value_name = "PROGRAM", allow_hyphen_values = true)]
+    #[arg(long, value_name = "PROGRAM", allow_hyphen_values = true, value_parser = any_bytes())]
     entrypoint: Option<String>,
     /// Start an init that forwards signals and reaps processes
     #[arg(long)]
@@ -124,7 +125,7 @@ pub fn restart_policy(text: &str) -> Result<RestartPolicy, CliError> {
 }
 
 fn host(name: &str) -> Option<String> {
-    std::env::var(name).ok()
+    std::env::var_os(name).map(|value| text::from_os(&value))
 }
 
 pub fn environment(files: &[PathBuf], flags: &[String]) -> Result<Vec<Variable>, CliError> {

@@ -13,6 +13,7 @@ use crate::container::{
 };
 use crate::engine::ContainerSummary;
 use crate::net::ports::PortSpec;
+use crate::sys::text;
 
 /// docker's word for a moment that never came.
 const NEVER: &str = "0001-01-01T00:00:00Z";
@@ -29,7 +30,8 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
     let config = &container.config;
     let directory = &container.record.directory;
     let file = |name: &str| directory.join(name).to_string_lossy().into_owned();
-    let mut arguments = config.arguments().into_iter();
+    let arguments = config.arguments();
+    let mut arguments = arguments.iter().map(|word| text::shown(word));
     let mut document = json!({
         "Id": container.record.id.as_str(),
         "Created": config.created,
@@ -270,6 +272,13 @@ fn annotations(host: &HostConfig) -> Value {
     }
 }
 
+fn shown(texts: &[String]) -> Vec<String> {
+    texts
+        .iter()
+        .map(|text| text::shown(text).into_owned())
+        .collect()
+}
+
 fn list_or_null(list: &[String]) -> Value {
     match list {
         [] => Value::Null,
@@ -392,12 +401,12 @@ fn program(config: &ContainerConfig, settings: &Settings) -> Value {
         "Tty": process.tty,
         "OpenStdin": process.open_stdin,
         "StdinOnce": process.stdin_once(),
-        "Env": process.env,
-        "Cmd": list_or_null(&process.command),
+        "Env": shown(&process.env),
+        "Cmd": list_or_null(&shown(&process.command)),
         "Image": config.image,
         "Volumes": set(&process.volumes),
-        "WorkingDir": process.working_dir,
-        "Entrypoint": list_or_null(&process.entrypoint),
+        "WorkingDir": text::shown(&process.working_dir),
+        "Entrypoint": list_or_null(&shown(&process.entrypoint)),
         "OnBuild": null,
         "Labels": config.labels,
         "StopSignal": process.stop_signal,

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::engine::EngineError;
 use crate::engine::request::CreateRequest;
+use crate::sys::text;
 
 /// What programs get without being told: taken away with `--unsetenv-all`.
 const OWN: [&str; 3] = ["PATH", "HOSTNAME", "TERM"];
@@ -21,8 +22,8 @@ pub fn environment(
     let sources = &request.environment;
     let mut variables = Variables::default();
     if sources.host {
-        for (name, value) in std::env::vars() {
-            variables.set(&name, Some(&value));
+        for (name, value) in std::env::vars_os() {
+            variables.set(&text::from_os(&name), Some(&text::from_os(&value)));
         }
     }
     if !sources.unset_all {

@@ -17,7 +17,7 @@ use super::side::{Done, Side, Stopped};
 use crate::image::{Decompressed, ExtractError, ExtractOptions, extract};
 use crate::runtime::home;
 use crate::sys::fs::Links;
-use crate::sys::signal;
+use crate::sys::{signal, text};
 
 /// A copy that was made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,7 +47,7 @@ impl Engine {
                     path,
                     to,
                 } => {
-                    let asked = Asked::new(Path::new(path), Some(container));
+                    let asked = Asked::new(Path::new(&text::os(path)), Some(container));
                     match to {
                         Some(to) => {
                             let to = Asked::new(&here.join(to), None);
@@ -61,7 +61,7 @@ impl Engine {
                     container,
                     path,
                 } => {
-                    let asked = Asked::new(Path::new(path), Some(container));
+                    let asked = Asked::new(Path::new(&text::os(path)), Some(container));
                     match from {
                         Some(from) => {
                             let from = Asked::new(&here.join(from), None);

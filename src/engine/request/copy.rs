@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::sys::text;
+
 /// One argument of `cp`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CopyEnd {
@@ -65,7 +67,7 @@ impl CopyEnd {
                     path: path.to_owned(),
                 }
             }
-            _ => CopyEnd::Host(text.into()),
+            _ => CopyEnd::Host(text::os(text).into()),
         }
     }
 }

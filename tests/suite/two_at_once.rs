@@ -1,0 +1,184 @@
+//! Two commands at the same container at the same time: one wins, the other says so, and what is left is whole.
+
+use std::time::Duration;
+
+use crate::env::{TestEnv, count, test_env};
+use crate::process::Outcome;
+
+const SOON: Duration = Duration::from_secs(20);
+
+/// Both at once, the second a little later each time, so that they meet at different steps.
+fn both(env: &TestEnv, round: usize, first: &[&str], second: &[&str]) -> [Outcome; 2] {
+    let (first, second) = match round % 2 {
+        0 => (first, second),
+        _ => (second, first),
+    };
+    let early = env.spawn(first);
+    std::thread::sleep(Duration::from_micros(500 * (round as u64 / 2 % 20)));
+    let late = env.spawn(second);
+    let outcomes = [early.wait(), late.wait()];
+    for outcome in &outcomes {
+        assert!(outcome.took < SOON, "{outcome:?}");
+    }
+    match round % 2 {
+        0 => outcomes,
+        _ => {
+            let [one, other] = outcomes;
+            [other, one]
+        }
+    }
+}
+
+fn status(env: &TestEnv, name: &str) -> Option<String> {
+    let inspected = env.run(&["inspect", "-f", "{{.State.Status}}", name]);
+    (inspected.code == 0).then(|| inspected.out())
+}
+
+#[test]
+fn rm_and_start() {
+    let env = test_env!();
+    env.busybox();
+    for round in 0..count(20, 200) {
+        env.run(&[
+            "create",
+            "--network",
+            "none",
+            "--name",
+            "box",
+            "busybox",
+            "sleep",
+            "1000",
+        ])
+        .ok();
+        let [removed, started] = both(&env, round, &["rm", "box"], &["start", "box"]);
+        match (removed.code, started.code) {
+            (0, 1) => {
+                started.fails(1, "box");
+                assert_eq!(status(&env, "box"), None);
+            }
+            (1, 0) => {
+                removed.fails(1, "box");
+                assert_eq!(status(&env, "box").as_deref(), Some("running"));
+                env.run(&["rm", "-f", "box"]).ok();
+            }
+            _ => panic!("{removed:?}\n{started:?}"),
+        }
+    }
+}
+
+#[test]
+fn stop_and_restart() {
+    let env = test_env!();
+    env.busybox();
+    env.run(&[
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--name",
+        "box",
+        "busybox",
+        "sleep",
+        "1000",
+    ])
+    .ok();
+    for round in 0..count(20, 200) {
+        let [stopped, restarted] = both(&env, round, &["stop", "box"], &["restart", "box"]);
+        stopped.ok();
+        let now = status(&env, "box");
+        match restarted.code {
+            // Whichever came last.
+            0 => assert!(
+                matches!(now.as_deref(), Some("running" | "exited")),
+                "{now:?}"
+            ),
+            _ => {
+                restarted.fails(1, "box");
+                assert_eq!(now.as_deref(), Some("exited"));
+            }
+        }
+        if now.as_deref() == Some("exited") {
+            env.run(&["start", "box"]).ok();
+        }
+        assert_eq!(env.out(&["exec", "box", "echo", "alive"]), "alive");
+    }
+}
+
+#[test]
+fn two_starts_and_two_removals() {
+    let env = test_env!();
+    env.busybox();
+    for round in 0..count(10, 100) {
+        env.run(&[
+            "create",
+            "--network",
+            "none",
+            "--name",
+            "box",
+            "busybox",
+            "sleep",
+            "1000",
+        ])
+        .ok();
+        // Docker's second `start` of a running container is no error.
+        for outcome in both(&env, round, &["start", "box"], &["start", "box"]) {
+            outcome.ok();
+        }
+        assert_eq!(env.out(&["exec", "box", "echo", "alive"]), "alive");
+        let removals = both(&env, round, &["rm", "-f", "box"], &["rm", "-f", "box"]);
+        assert!(removals.iter().any(|one| one.code == 0), "{removals:?}");
+        for removal in removals {
+            assert!(
+                removal.code == 0 || removal.stderr.contains("box"),
+                "{removal:?}"
+            );
+        }
+        assert_eq!(status(&env, "box"), None);
+    }
+}
+
+#[test]
+fn two_renames() {
+    let env = test_env!();
+    env.busybox();
+    for round in 0..count(10, 100) {
+        for name in ["one", "two"] {
+            env.run(&[
+                "create",
+                "--network",
+                "none",
+                "--name",
+                name,
+                "busybox",
+                "true",
+            ])
+            .ok();
+        }
+        // Two containers that want the same name.
+        let wanted = both(
+            &env,
+            round,
+            &["rename", "one", "same"],
+            &["rename", "two", "same"],
+        );
+        let codes = wanted.each_ref().map(|one| one.code);
+        assert!(codes == [0, 1] || codes == [1, 0], "{wanted:?}");
+        for one in wanted.into_iter().filter(|one| one.code != 0) {
+            one.fails(1, "same");
+        }
+        // One container that is to have two names.
+        let renamed = both(
+            &env,
+            round,
+            &["rename", "same", "here"],
+            &["rename", "same", "there"],
+        );
+        let won: Vec<_> = renamed.iter().filter(|one| one.code == 0).collect();
+        assert_eq!(won.len(), 1, "{renamed:?}");
+        let names = env.out(&["ps", "-a", "--format", "{{.Names}}"]);
+        assert_eq!(names.lines().count(), 2, "{names}");
+        assert!(!names.contains("same"), "{names}");
+        let all: Vec<_> = names.lines().collect();
+        env.run(&[&["rm"][..], &all].concat()).ok();
+    }
+}
