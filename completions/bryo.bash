@@ -1025,7 +1025,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__container__subcmd__create)
-            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q --help --name --hostname --domainname --user --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --publish --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --runtime --systemd --isolation --disable-content-trust"
+            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --publish --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1052,6 +1052,14 @@ _bryo() {
                     return 0
                     ;;
                 -u)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passwd)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --hostuser)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1384,6 +1392,14 @@ _bryo() {
                     return 0
                     ;;
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --requires)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2171,7 +2187,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__container__subcmd__run)
-            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q -d --help --name --hostname --domainname --user --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --publish --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --runtime --systemd --isolation --disable-content-trust --detach --detach-keys --sig-proxy"
+            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q -d --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --publish --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust --detach --detach-keys --sig-proxy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2198,6 +2214,14 @@ _bryo() {
                     return 0
                     ;;
                 -u)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passwd)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --hostuser)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2530,6 +2554,14 @@ _bryo() {
                     return 0
                     ;;
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --requires)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2813,7 +2845,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__create)
-            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q --help --name --hostname --domainname --user --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --publish --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --runtime --systemd --isolation --disable-content-trust"
+            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --publish --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2840,6 +2872,14 @@ _bryo() {
                     return 0
                     ;;
                 -u)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passwd)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --hostuser)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -3172,6 +3212,14 @@ _bryo() {
                     return 0
                     ;;
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --requires)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4603,7 +4651,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__run)
-            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q -d --help --name --hostname --domainname --user --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --publish --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --runtime --systemd --isolation --disable-content-trust --detach --detach-keys --sig-proxy"
+            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q -d --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --publish --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust --detach --detach-keys --sig-proxy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4630,6 +4678,14 @@ _bryo() {
                     return 0
                     ;;
                 -u)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --passwd)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --hostuser)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4962,6 +5018,14 @@ _bryo() {
                     return 0
                     ;;
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --requires)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

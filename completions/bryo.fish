@@ -78,6 +78,9 @@ complete -c bryo -n "__fish_bryo_using_subcommand run" -l name -d 'Name of the c
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s h -l hostname -d 'Host name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l domainname -d 'NIS domain name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l passwd -d 'Give the program\'s user an account where the image has none (podman\'s; --passwd=false for none with keep-id)' -r -f -a "true\t''
+false\t''"
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l hostuser -d 'Give a user of the host an account in the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l group-add -d 'Another group of the program, name or number, or `keep-groups` for those of your own' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -s l -l label -d 'Set a label (KEY=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l label-file -d 'Read labels from a file' -r -F
@@ -151,6 +154,8 @@ complete -c bryo -n "__fish_bryo_using_subcommand run" -l uts -d 'uts namespace:
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l cgroupns -d 'cgroup namespace: private, host' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l platform -d 'Platform of the image (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l timeout -d 'End the program after so many seconds (0: never)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l requires -d 'Start these containers first' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l runtime -d 'OCI runtime (only `bryo`, which is its own)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l systemd -d 'Prepare the container for systemd (only `false`)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
@@ -177,6 +182,9 @@ complete -c bryo -n "__fish_bryo_using_subcommand create" -l name -d 'Name of th
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s h -l hostname -d 'Host name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l domainname -d 'NIS domain name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l passwd -d 'Give the program\'s user an account where the image has none (podman\'s; --passwd=false for none with keep-id)' -r -f -a "true\t''
+false\t''"
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l hostuser -d 'Give a user of the host an account in the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l group-add -d 'Another group of the program, name or number, or `keep-groups` for those of your own' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -s l -l label -d 'Set a label (KEY=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l label-file -d 'Read labels from a file' -r -F
@@ -250,6 +258,8 @@ complete -c bryo -n "__fish_bryo_using_subcommand create" -l uts -d 'uts namespa
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l cgroupns -d 'cgroup namespace: private, host' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l platform -d 'Platform of the image (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l timeout -d 'End the program after so many seconds (0: never)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l requires -d 'Start these containers first' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l runtime -d 'OCI runtime (only `bryo`, which is its own)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l systemd -d 'Prepare the container for systemd (only `false`)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
@@ -460,6 +470,9 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s h -l hostname -d 'Host name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l domainname -d 'NIS domain name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l passwd -d 'Give the program\'s user an account where the image has none (podman\'s; --passwd=false for none with keep-id)' -r -f -a "true\t''
+false\t''"
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l hostuser -d 'Give a user of the host an account in the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l group-add -d 'Another group of the program, name or number, or `keep-groups` for those of your own' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -s l -l label -d 'Set a label (KEY=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l label-file -d 'Read labels from a file' -r -F
@@ -533,6 +546,8 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cgroupns -d 'cgroup namespace: private, host' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l platform -d 'Platform of the image (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l timeout -d 'End the program after so many seconds (0: never)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l requires -d 'Start these containers first' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l runtime -d 'OCI runtime (only `bryo`, which is its own)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l systemd -d 'Prepare the container for systemd (only `false`)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r
@@ -559,6 +574,9 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s h -l hostname -d 'Host name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l domainname -d 'NIS domain name of the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s u -l user -d 'User and group, names or numbers (USER[:GROUP])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l passwd -d 'Give the program\'s user an account where the image has none (podman\'s; --passwd=false for none with keep-id)' -r -f -a "true\t''
+false\t''"
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l hostuser -d 'Give a user of the host an account in the container' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l group-add -d 'Another group of the program, name or number, or `keep-groups` for those of your own' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -s l -l label -d 'Set a label (KEY=VALUE)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l label-file -d 'Read labels from a file' -r -F
@@ -632,6 +650,8 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cgroupns -d 'cgroup namespace: private, host' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l platform -d 'Platform of the image (os/arch[/variant])' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l timeout -d 'End the program after so many seconds (0: never)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l requires -d 'Start these containers first' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l runtime -d 'OCI runtime (only `bryo`, which is its own)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l systemd -d 'Prepare the container for systemd (only `false`)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l isolation -d 'Isolation technology (only `default` exists on Linux)' -r

@@ -67,6 +67,17 @@ pub struct ContainerFlags {
     /// Remove the container that has the name already
     #[arg(long)]
     replace: bool,
+    /// End the program after so many seconds (0: never)
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value_t = 0,
+        hide_default_value = true
+    )]
+    timeout: u64,
+    /// Start these containers first
+    #[arg(long, value_name = "CONTAINER", value_delimiter = ',')]
+    requires: Vec<String>,
     /// OCI runtime (only `bryo`, which is its own)
     #[arg(long, value_name = "RUNTIME")]
     runtime: Option<String>,
@@ -116,6 +127,8 @@ impl ContainerFlags {
             platform: self.platform,
             health: self.health.parse()?,
             replace: self.replace,
+            timeout: self.timeout,
+            requires: self.requires,
             ..CreateRequest::default()
         };
         self.identity.apply(&mut request)?;

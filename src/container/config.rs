@@ -115,6 +115,18 @@ pub struct HostConfig {
     /// `Europe/Paris`, or `local` for the host's.
     #[serde(default)]
     pub timezone: Option<String>,
+    /// Of the host, by name or number: they get an account in the container's files.
+    #[serde(default)]
+    pub host_users: Vec<String>,
+    /// Whether the program's user gets one where the image has none. None: with `--userns keep-id`.
+    #[serde(default)]
+    pub account: Option<bool>,
+    /// Seconds after which each of its lives ends; 0: never.
+    #[serde(default)]
+    pub timeout: u64,
+    /// Full ids of containers that are started before it.
+    #[serde(default)]
+    pub requires: Vec<String>,
 }
 
 /// A device node of the host, or a directory of them, and where it is in the container.

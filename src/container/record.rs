@@ -67,7 +67,20 @@ impl Record {
     pub fn status(&self) -> io::Result<Status> {
         let file = File::open(self.directory.join("state"))?;
         let held = lock::is_held(file.as_fd())?;
-        let Some(state) = RunState::read(&file) else {
+        self.status_by(&file, held)
+    }
+
+    /// The same; `None` at the least cost if no monitor holds the record, for `ps` without `-a`.
+    pub fn status_if_held(&self) -> io::Result<Option<Status>> {
+        let file = File::open(self.directory.join("state"))?;
+        match lock::is_held(file.as_fd())? {
+            true => self.status_by(&file, true).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn status_by(&self, file: &File, held: bool) -> io::Result<Status> {
+        let Some(state) = RunState::read(file) else {
             return Ok(Status::Created);
         };
         Ok(match (self.exit_of(&state), held) {
@@ -80,7 +93,7 @@ impl Record {
         })
     }
 
-    /// Whether a monitor holds the record; the cheapest question, for `ps` without `-a`.
+    /// Whether a monitor holds the record.
     pub fn is_held(&self) -> io::Result<bool> {
         let file = File::open(self.directory.join("state"))?;
         lock::is_held(file.as_fd())

@@ -83,21 +83,22 @@ impl Engine {
     pub fn container(&self, text: &str, size: bool) -> Result<ContainerSummary, EngineError> {
         let record = self.find(text)?;
         let name = self.containers.name_of(&record);
-        let mut summary = self.summary(record, name)?;
+        let status = record.status();
+        let status = status.map_err(EngineError::file("read", &record.path("state")))?;
+        let mut summary = self.summary(record, name, status)?;
         if size {
             self.measure(&mut summary)?;
         }
         Ok(summary)
     }
 
-    fn summary(&self, record: Record, name: String) -> Result<ContainerSummary, EngineError> {
+    fn summary(
+        &self,
+        record: Record,
+        name: String,
+        status: Status,
+    ) -> Result<ContainerSummary, EngineError> {
         let config = self.config_of(&record)?;
-        let status = record.status();
-        let status = status.map_err(|source| EngineError::File {
-            operation: "read",
-            path: record.path("state"),
-            source,
-        })?;
         let ports = match status.is_running() {
             true => PublishedPort::read(&record.directory),
             false => Vec::new(),
@@ -130,19 +131,27 @@ impl Engine {
         let mut names: Option<HashMap<ContainerId, String>> = None;
         let mut found = Vec::new();
         for record in self.containers.all()? {
-            if running_only && !record.is_held().unwrap_or(false) {
-                continue;
-            }
+            let status = match running_only {
+                true => record.status_if_held().unwrap_or_default(),
+                false => match record.status() {
+                    Ok(status) => Some(status),
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+                    Err(error) => {
+                        return Err(EngineError::file("read", &record.path("state"))(error));
+                    }
+                },
+            };
+            let Some(status) = status else { continue };
             let names = names.get_or_insert_with(|| self.containers.names());
             let name = names
                 .get(&record.id)
                 .cloned()
                 .unwrap_or_else(|| record.id.short().to_owned());
-            match self.summary(record, name) {
+            match self.summary(record, name, status) {
                 Ok(summary) if running_only && !summary.status.is_running() => {}
                 Ok(summary) if self.discard_abandoned(&summary) => {}
                 Ok(summary) => {
-                    self.end_remains(&summary.record)?;
+                    self.end_remains(&summary.record, &summary.status)?;
                     found.push(summary);
                 }
                 Err(EngineError::File { source, .. })

@@ -21,6 +21,7 @@ use crate::container::{
 };
 use crate::image::{Digest, Healthcheck, Image, ImageError, is_builtin};
 
+pub(super) mod accounts;
 mod environment;
 
 /// Docker's /dev/shm.
@@ -68,8 +69,10 @@ impl Engine {
         config.host.namespaces = namespaces;
         (config.host.devices, config.host.device_names) = self.settle_devices(&request.devices)?;
         config.host.starts_at_once = starts_at_once;
+        config.host.requires = self.required(&request.requires)?;
         let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
         config.name = name.to_string();
+        accounts::accounts(&config)?;
         let settings = settings(request, image, &self.config)?;
         let cidfile = request.cidfile.as_deref().map(CidFile::claim).transpose()?;
         let created = self.record(&config, &settings, &name, &image.id)?;
@@ -85,6 +88,12 @@ impl Engine {
             cidfile.fill(&config.id)?;
         }
         Ok(created)
+    }
+
+    /// The full ids of the containers that are to be started before another.
+    fn required(&self, names: &[String]) -> Result<Vec<String>, EngineError> {
+        let find = |name: &String| Ok(self.find(name)?.id.to_string());
+        names.iter().map(find).collect()
     }
 
     /// Another container of the same image and with the same settings; what was written into the first stays there.
@@ -384,6 +393,9 @@ fn host_config(request: &CreateRequest, network: &NetworkMode) -> Result<HostCon
         publish_all: request.publish_all,
         oom_score_adj: request.oom_score_adj,
         timezone: request.timezone.clone(),
+        timeout: request.timeout,
+        host_users: request.host_users.clone(),
+        account: request.account,
         ..HostConfig::default()
     };
     for option in &request.security {

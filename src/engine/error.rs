@@ -97,6 +97,8 @@ pub enum EngineError {
         "the log opt '{name}' of a container that was made does not change (max-size and max-file do)"
     )]
     FixedLogOption { name: String },
+    #[error("unable to find user {name} on the host")]
+    NoHostUser { name: String },
     #[error("{flag}: {reason}")]
     NoLimits {
         flag: std::borrow::Cow<'static, str>,

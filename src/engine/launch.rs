@@ -8,6 +8,7 @@ use oci_spec::runtime::{
     SpecBuilder,
 };
 
+use super::create::accounts;
 use super::namespaces::Settled;
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig};
@@ -64,7 +65,11 @@ impl Engine {
             true => String::new(),
             false => add_hooks(&mut spec, record, &devices.hooks)?,
         };
-        let extras = plan::Extras { binds, secrets };
+        let extras = plan::Extras {
+            binds,
+            secrets,
+            accounts: accounts::accounts(config)?,
+        };
         let launch = Launch {
             steps: plan::plan(&spec, &extras)?,
             fake_chown: single_id,

@@ -1,13 +1,14 @@
 //! `start`: a monitor for a container, and the first words with it.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::containers::ContainerSummary;
 use super::request::{PsFilters, PsRequest, StopTimeout};
 use super::session::Session;
 use super::stop::{grace, own_signal};
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, ContainerError, Event, Record, Status};
+use crate::container::{ContainerConfig, Event, Record, Status};
 use crate::monitor::{
     self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure, VERSION,
 };
@@ -32,13 +33,32 @@ impl Engine {
     pub fn start(&self, record: &Record, options: StartOptions) -> Result<Session, EngineError> {
         let config = self.config_of(record)?;
         let name = self.containers.name_of(record);
+        self.start_required(&config)?;
         let started = self.begin(record, &config, name.clone(), options);
-        let started = started.map_err(|error| match record.directory.exists() {
-            true => error,
-            // Removed meanwhile.
-            false => ContainerError::NotFound { name: name.clone() }.into(),
-        });
-        started.inspect_err(|_| self.forget(record, &config, &name))
+        started
+            .map_err(|error| match error {
+                // Another command was faster.
+                EngineError::File { source, .. }
+                    if source.kind() == std::io::ErrorKind::NotFound
+                        && !record.directory.exists() =>
+                {
+                    let name = name.clone();
+                    EngineError::Start(StartFailure::Removed { name })
+                }
+                other => other,
+            })
+            .inspect_err(|_| self.forget(record, &config, &name))
+    }
+
+    /// Those that it cannot do without; each of them the same for its own.
+    fn start_required(&self, config: &ContainerConfig) -> Result<(), EngineError> {
+        for id in &config.host.requires {
+            let record = self.find(id)?;
+            if !record.status().is_ok_and(|status| status.is_running()) {
+                self.start(&record, StartOptions::default())?;
+            }
+        }
+        Ok(())
     }
 
     fn begin(
@@ -74,6 +94,9 @@ impl Engine {
             settings,
             stop_signal: own_signal(config).number(),
             stop_grace: grace(config, StopTimeout::Default),
+            timeout: Some(config.host.timeout)
+                .filter(|seconds| *seconds > 0)
+                .map(Duration::from_secs),
             identity: Event::container(config, &name, ""),
             terminal_size: options.terminal_size,
             attach: options.attach,
@@ -201,12 +224,15 @@ impl Engine {
             Some(pidfd) => pidfd::wait_end(pidfd.as_fd()).map_err(failed)?,
             None => tracing::debug!(name, "the last monitor is gone already"),
         }
-        self.end_remains(record)
+        match record.status() {
+            Ok(status) => self.end_remains(record, &status),
+            Err(_) => Ok(()),
+        }
     }
 
     /// What a killed monitor has left of a container that shares a pid namespace: elsewhere the kernel ends everything with it.
-    pub(super) fn end_remains(&self, record: &Record) -> Result<(), EngineError> {
-        let Ok(Status::Killed(state)) = record.status() else {
+    pub(super) fn end_remains(&self, record: &Record, status: &Status) -> Result<(), EngineError> {
+        let Status::Killed(state) = status else {
             return Ok(());
         };
         let id = record.id.as_str();

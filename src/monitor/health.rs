@@ -87,8 +87,9 @@ impl Checks {
 }
 
 impl Monitor {
-    /// Begins to check the run that has just begun.
+    /// Begins to check the run that has just begun, and to count its time.
     pub(super) fn begin_checks(&mut self) {
+        self.kill_at = self.orders.timeout.map(|timeout| self.begun.after(timeout));
         self.checks = Checks::of(&self.settings, self.state.run, self.begun);
         if let Some(checks) = &self.checks {
             let _ = checks.health.write(&self.orders.directory);

@@ -125,6 +125,9 @@ pub enum StartFailure {
     Monitor { operation: String, message: String },
     #[error("container {name} is already running")]
     Running { name: String },
+    /// Another command was faster.
+    #[error("No such container: {name}")]
+    Removed { name: String },
 }
 
 impl StartFailure {

@@ -54,6 +54,8 @@ pub struct Orders {
     /// How bad health ends the program, and how long it has for that; None: for ever.
     pub stop_signal: i32,
     pub stop_grace: Option<Duration>,
+    /// How long each of its lives may be; None: for ever.
+    pub timeout: Option<Duration>,
     /// What its events have in common.
     pub identity: Event,
     /// They go with a container that is removed when it ends.
@@ -227,8 +229,14 @@ pub(super) fn failure(operation: &str) -> impl Fn(io::Error) -> StartFailure {
 
 impl Monitor {
     fn begin(mut orders: Orders, gate: Gate) -> Result<Monitor, StartFailure> {
-        let locked = LockedRecord::acquire(&orders.directory)
-            .map_err(failure("lock the container's record"))?;
+        let locked = match LockedRecord::acquire(&orders.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(StartFailure::Removed {
+                    name: orders.name.clone(),
+                });
+            }
+            other => other.map_err(failure("lock the container's record"))?,
+        };
         let locked = locked.ok_or_else(|| StartFailure::Running {
             name: orders.name.clone(),
         })?;

@@ -1,6 +1,7 @@
 //! OCI runtime spec to a pure, ordered list of setup steps to a process: namespaces, id maps, cgroup, capabilities, seccomp.
 //! Never the store, never image names.
 
+pub mod accounts;
 pub mod capability;
 pub mod cdi;
 pub mod cgroup;

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use oci_spec::runtime::{Hook, LinuxNamespaceType, Mount, Spec};
 use rustix::mount::MountPropagationFlags;
 
+use super::accounts::Accounts;
 use super::defaults::{DEVICE_LINKS, DEVICES};
 use super::fill::Filling;
 use super::secrets::SecretFile;
@@ -22,6 +23,8 @@ pub enum SetupStep {
     IsolatedMounts,
     Root,
     /// Before anything is mounted over the image's own files.
+    Accounts(Accounts),
+    /// The same.
     Fill {
         target: PathBuf,
         volume: Filling,
@@ -86,6 +89,7 @@ pub struct BindMount {
 pub struct Extras {
     pub binds: Vec<BindExtras>,
     pub secrets: Vec<SecretFile>,
+    pub accounts: Accounts,
 }
 
 /// More about the bind at `target`.
@@ -123,6 +127,9 @@ pub fn plan(spec: &Spec, extras: &Extras) -> Result<Vec<SetupStep>, PlanError> {
         steps.extend(domainname.map(SetupStep::Domainname));
     }
     steps.extend([SetupStep::IsolatedMounts, SetupStep::Root]);
+    if extras.accounts != Accounts::default() {
+        steps.push(SetupStep::Accounts(extras.accounts.clone()));
+    }
     steps.extend(extras.binds.iter().filter_map(|bind| {
         Some(SetupStep::Fill {
             target: bind.target.clone(),
@@ -385,6 +392,7 @@ mod tests {
                 chown: true,
             }],
             secrets: Vec::new(),
+            ..Extras::default()
         };
         let steps = plan(&spec.expect("complete"), &extras).expect("valid");
         let at = |wanted: fn(&SetupStep) -> bool| steps.iter().position(wanted);

@@ -15,7 +15,7 @@ use super::execute::{Launch, SetupError};
 use super::fill::Filling;
 use super::plan::{BindMount, FileSystemMount, SetupStep};
 use super::rootfs::{TargetKind, engine_directory, make_directories, mount_target};
-use super::{secrets, user};
+use super::{accounts, secrets, user};
 use crate::sys::copy::{Owners, own_tree};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::mount::{self, Attributes};
@@ -82,6 +82,7 @@ impl<'a> Setup<'a> {
             }
             SetupStep::IsolatedMounts => mount::isolate_propagation(),
             SetupStep::Root => return self.mount_root(),
+            SetupStep::Accounts(wanted) => accounts::add(self.root(), wanted),
             SetupStep::Fill { target, volume } => self.fill(target, volume),
             SetupStep::FileSystem(file_system) => self.mount_file_system(file_system),
             SetupStep::Bind(wanted) => self.bind(wanted),
@@ -416,6 +417,7 @@ fn describe(step: &SetupStep) -> String {
         SetupStep::Domainname(name) => format!("set the domain name {name}"),
         SetupStep::IsolatedMounts => "isolate the mount namespace".to_owned(),
         SetupStep::Root => "mount the root filesystem".to_owned(),
+        SetupStep::Accounts(_) => "add accounts to the image's".to_owned(),
         SetupStep::Fill { target, .. } => {
             format!("fill the volume at {}", target.display())
         }

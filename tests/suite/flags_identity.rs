@@ -262,3 +262,137 @@ fn a_read_only_root_with_writable_tmpfs() {
     env.run(&["run", "--read-only-tmpfs", "busybox"])
         .fails(125, "needs --read-only");
 }
+
+#[test]
+fn an_account_for_the_programs_user_and_for_users_of_the_host() {
+    let env = test_env!();
+    env.busybox();
+    let own = nix::unistd::User::from_uid(nix::unistd::getuid());
+    let own = own
+        .ok()
+        .flatten()
+        .expect("whoever runs tests has an account");
+    let start = ["run", "--rm", "--network", "none"];
+    let out = |flags: &[&str], script: &str| env.out(&[&start[..], &shell(flags, script)].concat());
+    let of_program = "id -un 2>/dev/null; grep -c :4321: /etc/passwd; echo $HOME";
+    let flags = ["--passwd", "-u", "4321:99", "-w", "/srv"];
+    assert_eq!(out(&flags, of_program), "4321\n1\n/srv");
+    // Docker's way, unless it is asked for.
+    assert_eq!(out(&["-u", "4321"], of_program), "4321\n0\n/");
+    // Whom the image knows stays as it is.
+    assert_eq!(out(&["--passwd"], "echo $HOME"), "/root");
+    for way in WAYS {
+        let flags = ["--hostuser", &own.name];
+        let line = format!(":{}:", own.uid);
+        let script = format!("grep ^{}: /etc/passwd | grep -c {line}", own.name);
+        assert_eq!(way.out(&env, &shell(&flags, &script)), "1", "{way:?}");
+    }
+    // Also where the root is read-only; and a file of the host's is never written to.
+    let file = env.file("passwd", "root:x:0:0::/root:/bin/sh\n");
+    let over = format!("{file}:/etc/passwd");
+    let flags = ["--hostuser", &own.name, "-v", &over];
+    assert_eq!(out(&flags, "wc -l </etc/passwd"), "1");
+    assert_eq!(
+        std::fs::read_to_string(&file).expect("it is there"),
+        "root:x:0:0::/root:/bin/sh\n"
+    );
+    let flags = ["--read-only", "--hostuser", &own.name];
+    assert_eq!(
+        out(&flags, &format!("grep -c ^{}: /etc/passwd", own.name)),
+        "1"
+    );
+    let unknown = [
+        &start[..],
+        &["--hostuser", "nobody-of-that-name", "busybox", "true"],
+    ]
+    .concat();
+    env.run(&unknown)
+        .fails(125, "unable to find user nobody-of-that-name");
+}
+
+#[test]
+fn the_kept_id_has_a_name() {
+    let env = test_env!();
+    need!(Need::Device("/dev/fuse"), Need::Program("fuse-overlayfs"));
+    env.busybox();
+    let own = nix::unistd::User::from_uid(nix::unistd::getuid());
+    let own = own
+        .ok()
+        .flatten()
+        .expect("whoever runs tests has an account");
+    let start = ["run", "--rm", "--network", "none", "--userns", "keep-id"];
+    let out = |flags: &[&str], script: &str| env.out(&[&start[..], &shell(flags, script)].concat());
+    assert_eq!(
+        out(&["-w", "/srv"], "id -un; id -gn; echo $HOME"),
+        format!("{0}\n{0}\n/srv", own.name)
+    );
+    let none = out(
+        &["--passwd=false"],
+        &format!("grep -c ^{}: /etc/passwd; true", own.name),
+    );
+    assert_eq!(none, "0");
+}
+
+#[test]
+fn timeout_ends_each_of_its_lives() {
+    let env = test_env!();
+    env.busybox();
+    for way in WAYS {
+        let ended = way.run(&env, &["--timeout", "1", "busybox", "sleep", "1000"]);
+        assert_eq!(ended.code, 137, "{way:?} {ended:?}");
+    }
+    let never = WAYS[0].out(&env, &["--timeout", "0", "busybox", "echo", "ended"]);
+    assert_eq!(never, "ended");
+    let start = [
+        "run",
+        "-d",
+        "--network",
+        "none",
+        "--restart",
+        "on-failure:1",
+        "--timeout",
+        "1",
+    ];
+    let id = env.out(&[&start[..], &["busybox", "sleep", "1000"]].concat());
+    assert_eq!(env.out(&["wait", &id]), "137");
+    crate::process::eventually("the end of the second life", || {
+        let format = "{{.RestartCount}} {{.State.Status}}";
+        env.out(&["inspect", "-f", format, &id]) == "1 exited"
+    });
+}
+
+#[test]
+fn required_containers_are_started_first() {
+    let env = test_env!();
+    env.busybox();
+    let make = ["create", "--network", "none", "--name"];
+    for (name, requires) in [("base", ""), ("middle", "base"), ("other", "base")] {
+        let required = ["--requires", requires];
+        let flags = if requires.is_empty() {
+            &[][..]
+        } else {
+            &required[..]
+        };
+        env.out(&[&make[..], &[name], flags, &["busybox", "sleep", "1000"]].concat());
+    }
+    let start = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "--requires=middle,other",
+    ];
+    env.out(&[&start[..], &["busybox", "true"]].concat());
+    let mut running: Vec<String> = env
+        .out(&["ps", "--format", "{{.Names}}"])
+        .lines()
+        .map(str::to_owned)
+        .collect();
+    running.sort_unstable();
+    assert_eq!(running, ["base", "middle", "other"]);
+    env.out(&["rm", "-f", "base"]);
+    env.out(&["stop", "middle"]);
+    env.run(&["start", "middle"]).fails(1, "No such container");
+    let unknown = [&make[..], &["wrong", "--requires", "nobody", "busybox"]].concat();
+    env.run(&unknown).fails(1, "No such container: nobody");
+}

@@ -53,7 +53,7 @@ fn rm_and_start() {
         let [removed, started] = both(&env, round, &["rm", "box"], &["start", "box"]);
         match (removed.code, started.code) {
             (0, 1) => {
-                started.fails(1, "box");
+                started.fails(1, "No such container");
                 assert_eq!(status(&env, "box"), None);
             }
             (1, 0) => {
@@ -93,7 +93,7 @@ fn stop_and_restart() {
                 "{now:?}"
             ),
             _ => {
-                restarted.fails(1, "box");
+                restarted.fails(1, "No such container");
                 assert_eq!(now.as_deref(), Some("exited"));
             }
         }

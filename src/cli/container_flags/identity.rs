@@ -22,6 +22,12 @@ pub struct IdentityFlags {
     /// User and group, names or numbers (USER[:GROUP])
     #[arg(short, long)]
     user: Option<String>,
+    /// Give the program's user an account where the image has none (podman's; --passwd=false for none with keep-id)
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    passwd: Option<bool>,
+    /// Give a user of the host an account in the container
+    #[arg(long, value_name = "USER")]
+    hostuser: Vec<String>,
     /// Another group of the program, name or number, or `keep-groups` for those of your own
     #[arg(long, value_name = "GROUP")]
     group_add: Vec<String>,
@@ -45,6 +51,8 @@ impl IdentityFlags {
         request.hostname = self.hostname;
         request.domainname = self.domainname;
         request.user = self.user;
+        request.account = self.passwd;
+        request.host_users = self.hostuser;
         request.groups = groups(self.group_add)?;
         request.labels = labels(&self.label_file, &self.label)?;
         request.annotations = annotations(&self.annotation)?;

@@ -160,6 +160,14 @@ pub struct CreateRequest {
     pub environment: EnvironmentSources,
     pub umask: Option<u32>,
     pub timezone: Option<String>,
+    /// Of the host: they get an account in the container's files.
+    pub host_users: Vec<String>,
+    /// Whether the program's user gets one where the image has none. None: with `--userns keep-id`.
+    pub account: Option<bool>,
+    /// Seconds after which each of its lives ends; 0: never.
+    pub timeout: u64,
+    /// Containers, by any of their names, that are started before it.
+    pub requires: Vec<String>,
     pub oom_score_adj: Option<i32>,
     pub workdir: Option<String>,
     /// `user[:group]`, names or numbers, resolved in the image's own files.
