@@ -50,7 +50,9 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     for warning in &copied.warnings {
         invocation.ui.warning(warning);
     }
-    if !args.quiet && !streams_out {
+    // Docker's scripts are not told.
+    let quiet = args.quiet || !invocation.ui.stdout_is_terminal;
+    if !quiet && !streams_out {
         invocation.ui.note(&format!(
             "Successfully copied {} to {}",
             units::size(copied.bytes),

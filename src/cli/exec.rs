@@ -10,7 +10,7 @@ use super::container_flags::{any_bytes, environment, value};
 use super::error::{CliError, Kind};
 use crate::engine::EngineError;
 use crate::engine::request::ExecRequest;
-use crate::monitor::Attach;
+use crate::monitor::{Attach, StartFailure};
 use crate::runtime::enter::ProgramChoice;
 use crate::sys::terminal;
 
@@ -113,6 +113,10 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
 /// A program that could not be executed has docker's codes for that; anything else is an ordinary failure.
 fn failed(error: &EngineError) -> CliError {
     let kind = match error {
+        // Docker's code for a user or a directory that is not there.
+        EngineError::Start(StartFailure::Setup(_)) if error.exit_code() == 125 => {
+            Kind::NotExecutable
+        }
         EngineError::Start(_) => Kind::Engine,
         _ => Kind::Failed,
     };

@@ -15,7 +15,6 @@ pub struct Exec {
     pub stdio: Stdio,
     entering: Option<Entering>,
     pid: Option<Pid>,
-    terminal_size: Option<(u16, u16)>,
     code: Option<i32>,
 }
 
@@ -41,14 +40,14 @@ impl Exec {
         } else {
             Stdio::pipes(orders.attach.stdin).map_err(super::supervise::failure("make pipes"))?
         };
-        let entering = Entering::begin(init, launch, &orders.program, streams);
+        let entering =
+            Entering::begin(init, launch, &orders.program, streams, orders.terminal_size);
         Ok(Exec {
             number,
             id: orders.id.clone(),
             stdio,
             entering: Some(entering.map_err(StartFailure::Setup)?),
             pid: None,
-            terminal_size: orders.terminal_size,
             code: None,
         })
     }
@@ -79,7 +78,7 @@ impl Exec {
             Progress::Running => {
                 let terminal = entering.terminal.take();
                 self.entering = None;
-                match terminal.map(|master| Stdio::terminal(master, self.terminal_size)) {
+                match terminal.map(|master| Stdio::terminal(master, None)) {
                     Some(Ok(stdio)) => self.stdio = stdio,
                     Some(Err(error)) => {
                         let error = super::supervise::failure("prepare the terminal")(error);

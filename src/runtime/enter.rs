@@ -92,6 +92,8 @@ pub struct Entering {
     pub pid: Option<Pid>,
     /// The terminal's master, if it has one.
     pub terminal: Option<OwnedFd>,
+    /// Rows and columns that the terminal has before the program sees it.
+    size: Option<(u16, u16)>,
     program: String,
     filter: Option<Program>,
     /// None: it has closed, so the stub runs.
@@ -114,6 +116,7 @@ impl Entering {
         launch: &Launch,
         choice: &ProgramChoice,
         streams: Streams,
+        size: Option<(u16, u16)>,
     ) -> Result<Entering, SetupError> {
         let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
         let filter = launch.filter().map_err(|error| SetupError::User {
@@ -144,6 +147,7 @@ impl Entering {
             helper,
             pid: None,
             terminal: None,
+            size,
             program: choice
                 .args
                 .first()
@@ -193,6 +197,10 @@ impl Entering {
             }
             Some((b'r', _)) => {
                 self.terminal = fds.pop();
+                if let (Some(master), Some(size)) = (&self.terminal, self.size) {
+                    // A size that the kernel refuses is no reason not to run.
+                    let _ = terminal::set_size(master.as_fd(), size);
+                }
                 let filter = self.filter.as_ref().map(Program::to_bytes);
                 self.say(&[b"x", &filter.unwrap_or_default()])
             }

@@ -4,10 +4,11 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 
-use crate::env::{TestEnv, count, shared_env, test_env};
+use crate::env::{TestEnv, bryo, count, shared_env, test_env};
 use crate::image::Layer;
 use crate::process::Outcome;
 use crate::spellings::{ask, words};
+use crate::terminal::Terminal;
 
 /// A container that runs and one that ended, each with these files.
 fn both(env: &TestEnv) -> [&'static str; 2] {
@@ -332,13 +333,20 @@ fn cp_quiet_says_nothing() {
     both(&env);
     for spelling in ["cp", "container cp"] {
         let to = home(&env, "said");
-        ask(&env, spelling, &["running:/d/one", &to])
-            .ok()
-            .says(&format!("Successfully copied 2.05kB to {to}\n"));
+        let said = format!("Successfully copied 2.05kB to {to}");
+        let mut terminal = env.terminal(&words(spelling, &["running:/d/one", &to]));
+        terminal.expect(&said);
+        assert_eq!(terminal.wait(), 0);
         for flag in ["-q", "--quiet"] {
-            let quiet = ask(&env, spelling, &[flag, "running:/d/one", &to]).ok();
-            assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
+            let line = format!("\"$BRYO\" {spelling} {flag} running:/d/one {to}; echo end=$?");
+            let shell = env.other("sh", &["-c", &line]).var("BRYO", bryo());
+            let mut terminal = Terminal::start(shell.into_command());
+            terminal.expect("end=0");
+            assert_eq!(terminal.seen().trim(), "end=0");
         }
+        // A script is not told.
+        let quiet = ask(&env, spelling, &["running:/d/one", &to]).ok();
+        assert_eq!((quiet.stdout.as_str(), quiet.stderr.as_str()), ("", ""));
     }
 }
 

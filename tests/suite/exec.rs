@@ -303,9 +303,9 @@ fn hostile_files_make_only_the_client_wait() {
     let script = "rm -f /etc/passwd; mkfifo /etc/passwd";
     env.run(&["exec", "box", "sh", "-c", script]).ok();
     env.run(&["exec", "-u", "someone", "box", "true"])
-        .fails(125, "no regular file");
+        .fails(126, "no regular file");
     env.run(&["exec", "box", "true"])
-        .fails(125, "no regular file");
+        .fails(126, "no regular file");
     assert_eq!(
         env.out(&["inspect", "--format", "{{.State.Status}}", "box"]),
         "running"

@@ -108,6 +108,11 @@ impl Terminal {
         }
     }
 
+    /// Everything up to what was expected last, and maybe more.
+    pub fn seen(&self) -> &str {
+        &self.seen
+    }
+
     pub fn resize(&self, rows: u16, columns: u16) {
         let size = Winsize {
             ws_row: rows,

@@ -1,5 +1,6 @@
 //! A container as docker's `inspect` shows it: the same keys, in the same order.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -388,7 +389,11 @@ fn program(config: &ContainerConfig, settings: &Settings) -> Value {
     let process = &config.process;
     let attached = |stream: &str| process.attached.iter().any(|known| known == stream);
     let set = |list: &[String]| -> Map<String, Value> {
-        list.iter().map(|key| (key.clone(), json!({}))).collect()
+        // Docker sorts the keys of its sets.
+        let keys: BTreeSet<&String> = list.iter().collect();
+        keys.into_iter()
+            .map(|key| (key.clone(), json!({})))
+            .collect()
     };
     let mut program = json!({
         "Hostname": config.hostname,
