@@ -10,9 +10,10 @@ use super::secret::SecretGroup;
 use super::volume::VolumeGroup;
 use super::{
     attach, boot, commit, container_cleanup, container_clone, container_exists, container_prune,
-    cp, create, diff, doctor, events, exec, export, generate, images, import, info, inspect, kill,
-    load, logs, mount, pause, port, ps, pull, rename, restart, rm, rmi, run, start, stats, stop,
-    tag, top, unpause, unshare, update, version, wait,
+    cp, create, diff, doctor, events, exec, export, generate, history, image_exists, image_prune,
+    images, import, info, inspect, kill, load, logs, mount, pause, port, ps, pull, rename, restart,
+    rm, rmi, run, start, stats, stop, system_df, system_prune, tag, top, unpause, unshare, update,
+    version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -205,6 +206,10 @@ pub enum ImageVerb {
     Import(import::Args),
     /// Give an image another name
     Tag(tag::Args),
+    /// Show the steps that made an image
+    History(history::Args),
+    /// Take names away from an image
+    Untag(image_exists::UntagArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -241,6 +246,10 @@ pub enum ImageGroup {
     Rm(rmi::Args),
     /// Show everything about images
     Inspect(inspect::ImageArgs),
+    /// Remove images that nobody needs
+    Prune(image_prune::Args),
+    /// Say by the exit code whether an image exists
+    Exists(image_exists::ExistsArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -250,6 +259,10 @@ pub enum SystemGroup {
     Events(events::Args),
     /// Show what this host gives and which settings are in force
     Info(info::Args),
+    /// Show what images, containers and volumes take of the disk
+    Df(system_df::Args),
+    /// Remove containers that do not run and images that nobody needs
+    Prune(system_prune::Args),
 }
 
 /// The whole tree built, as completions, man pages and hints need it.
@@ -301,6 +314,18 @@ impl Command {
             Command::ImageGroup {
                 verb: ImageGroup::Inspect(args),
             } => inspect::run(args.into(), invocation),
+            Command::ImageGroup {
+                verb: ImageGroup::Prune(args),
+            } => image_prune::run(args, invocation),
+            Command::ImageGroup {
+                verb: ImageGroup::Exists(args),
+            } => image_exists::exists(&args, invocation),
+            Command::SystemGroup {
+                verb: SystemGroup::Df(args),
+            } => system_df::run(args, invocation),
+            Command::SystemGroup {
+                verb: SystemGroup::Prune(args),
+            } => system_prune::run(args, invocation),
             Command::Info(args)
             | Command::SystemGroup {
                 verb: SystemGroup::Info(args),
@@ -357,6 +382,8 @@ impl ImageVerb {
             ImageVerb::Load(args) => load::run(args, invocation),
             ImageVerb::Import(args) => import::run(args, invocation),
             ImageVerb::Tag(args) => tag::run(args, invocation),
+            ImageVerb::History(args) => history::run(args, invocation),
+            ImageVerb::Untag(args) => image_exists::untag(&args, invocation),
         }
     }
 }

@@ -49,27 +49,32 @@ impl Args {
     }
 
     fn columns(&self) -> Columns {
-        let mut shown = vec!["Repository", "Tag", "ID", "CreatedSince", "Size"];
+        let mut columns = columns();
         if self.digests {
-            shown.insert(2, "Digest");
+            columns.shown.insert(2, "Digest");
         }
-        Columns {
-            headings: &[
-                ("Repository", "REPOSITORY"),
-                ("Tag", "TAG"),
-                ("Digest", "DIGEST"),
-                ("ID", "IMAGE ID"),
-                ("CreatedSince", "CREATED"),
-                ("CreatedAt", "CREATED AT"),
-                ("Size", "SIZE"),
-                ("Containers", "CONTAINERS"),
-                ("VirtualSize", "SIZE"),
-                ("SharedSize", "SHARED SIZE"),
-                ("UniqueSize", "UNIQUE SIZE"),
-            ],
-            shown,
-            quiet: "ID",
-        }
+        columns
+    }
+}
+
+/// Those that `images` shows, and those that it can.
+pub(super) fn columns() -> Columns {
+    Columns {
+        headings: &[
+            ("Repository", "REPOSITORY"),
+            ("Tag", "TAG"),
+            ("Digest", "DIGEST"),
+            ("ID", "IMAGE ID"),
+            ("CreatedSince", "CREATED"),
+            ("CreatedAt", "CREATED AT"),
+            ("Size", "SIZE"),
+            ("Containers", "CONTAINERS"),
+            ("VirtualSize", "SIZE"),
+            ("SharedSize", "SHARED SIZE"),
+            ("UniqueSize", "UNIQUE SIZE"),
+        ],
+        shown: vec!["Repository", "Tag", "ID", "CreatedSince", "Size"],
+        quiet: "ID",
     }
 }
 
@@ -86,7 +91,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
 }
 
 /// One line of `images`; `whole` is `--no-trunc`.
-fn row(image: &ImageRow, whole: bool, now: Timestamp, zone: &TimeZone) -> Row {
+pub(super) fn row(image: &ImageRow, whole: bool, now: Timestamp, zone: &TimeZone) -> Row {
     const NONE: &str = "<none>";
     let mut row = Row::default();
     row.set("Repository", image.repository.as_deref().unwrap_or(NONE));

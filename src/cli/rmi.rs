@@ -39,7 +39,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     }
 }
 
-fn words(removed: &Removed) -> String {
+pub(super) fn words(removed: &Removed) -> String {
     match removed {
         Removed::Untagged(name) => format!("Untagged: {}", name.familiar()),
         Removed::Deleted(digest) => format!("Deleted: {digest}"),

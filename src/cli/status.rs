@@ -94,7 +94,7 @@ pub fn row(container: &ContainerSummary, whole: bool, now: Timestamp, zone: &Tim
             Some(volume) => Some(&volume.name),
             None => Some(&mount.source).filter(|source| !source.is_empty()),
         })
-        .map(|name| shortened(name, if whole { usize::MAX } else { 15 }))
+        .map(|name| units::shortened(name, if whole { usize::MAX } else { 15 }))
         .collect();
     let volumes = config
         .host
@@ -133,17 +133,8 @@ fn command(config: &ContainerConfig, whole: bool) -> String {
         .collect();
     format!(
         "{:?}",
-        shortened(&words.join(" "), if whole { usize::MAX } else { 20 })
+        units::shortened(&words.join(" "), if whole { usize::MAX } else { 20 })
     )
-}
-
-/// At most so many letters, the last one an ellipsis where something is missing.
-fn shortened(text: &str, length: usize) -> String {
-    if text.chars().count() <= length {
-        return text.to_owned();
-    }
-    let kept: String = text.chars().take(length.saturating_sub(1)).collect();
-    kept + "…"
 }
 
 /// `0.0.0.0:8080->80/tcp, 443/tcp`: published, then exposed ones; only of what runs.
@@ -175,10 +166,10 @@ mod tests {
     #[test]
     fn long_texts_end_in_an_ellipsis() {
         assert_eq!(
-            shortened("/docker-entrypoint.sh nginx", 20),
+            units::shortened("/docker-entrypoint.sh nginx", 20),
             "/docker-entrypoint.…"
         );
-        assert_eq!(shortened("sh", 20), "sh");
+        assert_eq!(units::shortened("sh", 20), "sh");
     }
 
     #[test]

@@ -98,6 +98,21 @@ pub fn created_at(moment: Timestamp, zone: &TimeZone) -> String {
         .to_string()
 }
 
+/// `2006-01-02T15:04:05+01:00`, as `history` shows it.
+pub fn created_at_iso(moment: Timestamp, zone: &TimeZone) -> String {
+    let zoned = moment.to_zoned(zone.clone());
+    zoned.strftime("%Y-%m-%dT%H:%M:%S%:z").to_string()
+}
+
+/// At most so many letters, the last one an ellipsis where something is missing.
+pub fn shortened(text: &str, length: usize) -> String {
+    if text.chars().count() <= length {
+        return text.to_owned();
+    }
+    let kept: String = text.chars().take(length.saturating_sub(1)).collect();
+    kept + "…"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -10,7 +10,7 @@ use crate::container::{
     ContainerError, ContainerNameError, LogOptionError, SecretError, SecretNameError, VolumeError,
     VolumeNameError,
 };
-use crate::image::{ImageError, PlatformError, RemoveImageError, StoreError};
+use crate::image::{ImageError, Platform, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
 use crate::net::hosts::ExtraHostError;
 use crate::net::pasta::PastaError;
@@ -97,6 +97,10 @@ pub enum EngineError {
         "the log opt '{name}' of a container that was made does not change (max-size and max-file do)"
     )]
     FixedLogOption { name: String },
+    #[error(
+        "image with reference {image} was found but does not provide the specified platform ({wanted})"
+    )]
+    OtherPlatform { image: String, wanted: Platform },
     #[error("unable to find user {name} on the host")]
     NoHostUser { name: String },
     #[error("{flag}: {reason}")]

@@ -1,22 +1,26 @@
 //! The verbs on images: list, tag, remove, inspect, load, import. What writes or deletes layers runs in the home namespace.
 
+mod history;
 mod inspect;
 mod list;
+mod prune;
 
 use std::error::Error;
 use std::fs::File;
 use std::os::fd::AsFd;
 
+pub use history::HistoryRow;
 pub use inspect::ImageDetails;
 pub use list::ImageRow;
+pub use prune::PrunedImages;
 
 use super::request::{ImportRequest, Input, ListImagesRequest, LoadRequest, TagRequest};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::Event;
 use crate::image::{
-    self, ArchiveError, ImportOptions, Imported, LoadOptions, Loaded, Platform, Reference, Removed,
-    Store, UnpackOptions,
+    self, ArchiveError, ImageError, ImportOptions, Imported, LoadOptions, Loaded, Platform,
+    Reference, Removed, Store, UnpackOptions,
 };
 use crate::runtime::home;
 
@@ -34,6 +38,62 @@ impl Engine {
     /// Everything `image inspect` shows.
     pub fn inspect_image(&self, text: &str) -> Result<ImageDetails, EngineError> {
         inspect::details(&self.images()?, text)
+    }
+
+    /// The steps that made an image, the last one first; `platform` is the one it has to be of.
+    pub fn image_history(
+        &self,
+        text: &str,
+        platform: Option<&str>,
+    ) -> Result<Vec<HistoryRow>, EngineError> {
+        let store = self.images()?;
+        let image = store.resolve(text)?;
+        if let Some(wanted) = platform {
+            let wanted: Platform = wanted
+                .parse()
+                .map_err(|source| EngineError::Platform { source })?;
+            let own = Platform::of_config(&image.config);
+            if wanted != own {
+                return Err(EngineError::OtherPlatform {
+                    image: text.to_owned(),
+                    wanted,
+                });
+            }
+        }
+        history::rows(&store, &image)
+    }
+
+    /// Whether an image of this name or id is in the store.
+    pub fn image_exists(&self, text: &str) -> Result<bool, EngineError> {
+        match self.images()?.resolve(text) {
+            Ok(_) => Ok(true),
+            Err(ImageError::Unknown { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Takes names away from an image, all of them where none is given. The image stays.
+    pub fn untag_image(&self, text: &str, names: &[String]) -> Result<(), EngineError> {
+        let store = self.images()?;
+        let image = store.resolve(text)?;
+        let mut untagged = Vec::new();
+        for name in names {
+            let wanted: Reference = name
+                .parse()
+                .map_err(|_| ImageError::Unknown { text: name.clone() })?;
+            if !image.names.contains(&wanted) {
+                return Err(ImageError::Unknown { text: name.clone() }.into());
+            }
+            untagged.push(wanted);
+        }
+        if names.is_empty() {
+            untagged.clone_from(&image.names);
+        }
+        store.untag(&untagged)?;
+        for name in &untagged {
+            self.emit(&Event::image(image.id.as_str(), &name.familiar(), "untag"));
+        }
+        Ok(())
     }
 
     /// Gives an image one more name.

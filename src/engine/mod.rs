@@ -6,6 +6,7 @@ mod control;
 mod create;
 mod devices;
 mod diagnose;
+mod disk;
 mod error;
 mod events;
 mod exec;
@@ -36,6 +37,7 @@ mod wait;
 mod worker;
 
 pub use containers::{ContainerSummary, SizeOf};
+pub use disk::{DiskUsage, ImageUsage};
 pub use error::EngineError;
 pub use files::{Committed, Copied};
 pub use info::EngineFacts;

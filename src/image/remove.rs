@@ -111,6 +111,17 @@ impl Store {
         Ok(removed)
     }
 
+    /// Takes these names away; images that have no other stay without one.
+    pub fn untag(&self, names: &[Reference]) -> Result<(), StoreError> {
+        let _lock = self.lock_shared()?;
+        self.change_names(|all| {
+            for name in names {
+                all.remove_name(name);
+            }
+            Ok(())
+        })
+    }
+
     /// Gives an image one more name, which another image may lose by it.
     pub fn tag(&self, text: &str, name: &Reference) -> Result<(), ImageError> {
         let _lock = self.lock_shared()?;

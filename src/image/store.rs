@@ -219,6 +219,11 @@ impl Store {
         self.layers.join(layer.as_str()).join("fs")
     }
 
+    /// Where a layer is, with its records.
+    pub fn layer_home(&self, layer: &LayerDir) -> PathBuf {
+        self.layers.join(layer.as_str())
+    }
+
     /// Whether a layer is in the store; true can become false unless a [`Store::lease`] is held.
     pub fn has_layer(&self, diff_id: &Digest) -> bool {
         self.layers.join(diff_id.hex()).join("layer.json").exists()

@@ -1,0 +1,201 @@
+//! `system df`.
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use super::error::{CliError, Kind};
+use super::table::{Columns, Layout, Row};
+use super::{Invocation, images, status, units};
+use crate::engine::{DiskUsage, SizeOf};
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// `table`, `json` or a Go template
+    #[arg(long)]
+    format: Option<String>,
+    /// Show each image, container and volume
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    if args.verbose && args.format.is_some() {
+        return Err(CliError::usage(
+            "the verbose and the format options conflict",
+        ));
+    }
+    let usage = invocation.engine()?.disk_usage();
+    let usage = usage.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    if args.verbose {
+        return verbose(&usage, invocation);
+    }
+    let columns = Columns {
+        headings: &[
+            ("Type", "TYPE"),
+            ("TotalCount", "TOTAL"),
+            ("Active", "ACTIVE"),
+            ("Size", "SIZE"),
+            ("Reclaimable", "RECLAIMABLE"),
+        ],
+        shown: vec!["Type", "TotalCount", "Active", "Size", "Reclaimable"],
+        quiet: "Type",
+    };
+    invocation.listed(&columns, args.format.as_deref(), false, &summary(&usage))
+}
+
+fn summary(usage: &DiskUsage) -> Vec<Row> {
+    let used_images: std::collections::BTreeSet<&str> = usage
+        .images
+        .iter()
+        .filter(|image| image.containers > 0)
+        .map(|image| image.row.id.as_str())
+        .collect();
+    let running = usage
+        .containers
+        .iter()
+        .filter(|(one, _)| one.status.is_running());
+    let of_containers: u64 = usage.containers.iter().map(|(_, size)| size).sum();
+    let of_running: u64 = running.clone().map(|(_, size)| size).sum();
+    let used_volumes = usage
+        .volumes
+        .iter()
+        .filter(|(volume, _)| !volume.users.is_empty());
+    let of_volumes: u64 = usage.volumes.iter().map(|(_, size)| size).sum();
+    let of_used: u64 = used_volumes.clone().map(|(_, size)| size).sum();
+    vec![
+        line(
+            "Images",
+            [usage.image_count, used_images.len()],
+            usage.image_bytes,
+            usage.image_reclaimable,
+        ),
+        line(
+            "Containers",
+            [usage.containers.len(), running.count()],
+            of_containers,
+            of_containers - of_running,
+        ),
+        line(
+            "Local Volumes",
+            [usage.volumes.len(), used_volumes.count()],
+            of_volumes,
+            of_volumes - of_used,
+        ),
+    ]
+}
+
+fn line(kind: &str, [total, active]: [usize; 2], size: u64, reclaimable: u64) -> Row {
+    let mut row = Row::default();
+    row.set("Type", kind);
+    row.set("TotalCount", total.to_string());
+    row.set("Active", active.to_string());
+    row.set("Size", units::size(size));
+    let share = reclaimable.saturating_mul(100).checked_div(size);
+    row.set(
+        "Reclaimable",
+        match share {
+            Some(share) => format!("{} ({share}%)", units::size(reclaimable)),
+            None => units::size(reclaimable),
+        },
+    );
+    row
+}
+
+fn verbose(usage: &DiskUsage, invocation: &Invocation) -> Result<u8, CliError> {
+    let (now, zone) = (Timestamp::now(), units::local_zone());
+    let text = [
+        ("Images space usage:", of_images(usage, now, &zone)),
+        ("Containers space usage:", of_containers(usage, now, &zone)),
+        ("Local Volumes space usage:", of_volumes(usage)),
+    ];
+    let mut parts = Vec::new();
+    for (title, (columns, rows)) in text {
+        let table = columns.render(&Layout::new(None, false), &rows);
+        let table = table.map_err(|error| Invocation::template(&error))?;
+        parts.push(format!("{title}\n\n{table}"));
+    }
+    invocation.ui.result(&parts.join("\n"))?;
+    Ok(0)
+}
+
+fn of_images(usage: &DiskUsage, now: Timestamp, zone: &TimeZone) -> (Columns, Vec<Row>) {
+    let rows = usage.images.iter().map(|image| {
+        let mut row = images::row(&image.row, false, now, zone);
+        row.set("Size", units::size(image.shared + image.unique));
+        row.set("SharedSize", units::size(image.shared));
+        row.set("UniqueSize", units::size(image.unique));
+        row.set("Containers", image.containers.to_string());
+        row
+    });
+    let columns = Columns {
+        shown: vec![
+            "Repository",
+            "Tag",
+            "ID",
+            "CreatedSince",
+            "Size",
+            "SharedSize",
+            "UniqueSize",
+            "Containers",
+        ],
+        ..images::columns()
+    };
+    (columns, rows.collect())
+}
+
+fn of_containers(usage: &DiskUsage, now: Timestamp, zone: &TimeZone) -> (Columns, Vec<Row>) {
+    let rows = usage.containers.iter().map(|(container, size)| {
+        let mut measured = container.clone();
+        measured.size = Some(SizeOf {
+            own: *size,
+            total: *size,
+        });
+        let mut row = status::row(&measured, false, now, zone);
+        row.set("Size", units::size(*size));
+        row
+    });
+    let columns = Columns {
+        headings: &[
+            ("ID", "CONTAINER ID"),
+            ("Image", "IMAGE"),
+            ("Command", "COMMAND"),
+            ("LocalVolumes", "LOCAL VOLUMES"),
+            ("Size", "SIZE"),
+            ("RunningFor", "CREATED"),
+            ("Status", "STATUS"),
+            ("Names", "NAMES"),
+        ],
+        shown: vec![
+            "ID",
+            "Image",
+            "Command",
+            "LocalVolumes",
+            "Size",
+            "RunningFor",
+            "Status",
+            "Names",
+        ],
+        quiet: "ID",
+    };
+    (columns, rows.collect())
+}
+
+fn of_volumes(usage: &DiskUsage) -> (Columns, Vec<Row>) {
+    let rows = usage.volumes.iter().map(|(volume, size)| {
+        let mut row = Row::default();
+        row.set("Name", volume.volume.name.as_str());
+        row.set("Links", volume.users.len().to_string());
+        row.set("Size", units::size(*size));
+        row
+    });
+    let columns = Columns {
+        headings: &[
+            ("Name", "VOLUME NAME"),
+            ("Links", "LINKS"),
+            ("Size", "SIZE"),
+        ],
+        shown: vec!["Name", "Links", "Size"],
+        quiet: "Name",
+    };
+    (columns, rows.collect())
+}

@@ -1,0 +1,160 @@
+//! `system df`: what images, containers and volumes take of the disk, as the file system counts it.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::{Path, PathBuf};
+
+use super::containers::ContainerSummary;
+use super::request::{ListImagesRequest, PsRequest, VolumeFilters};
+use super::volumes::VolumeSummary;
+use super::{Engine, EngineError};
+use crate::engine::images::ImageRow;
+use crate::image::{Digest, LayerDir};
+
+/// An image on the disk.
+#[derive(Clone, Debug)]
+pub struct ImageUsage {
+    pub row: ImageRow,
+    /// Bytes of layers that other images have too, and of those that it alone has.
+    pub shared: u64,
+    pub unique: u64,
+    /// Containers made of it.
+    pub containers: usize,
+}
+
+/// Everything of this user's store.
+#[derive(Clone, Debug, Default)]
+pub struct DiskUsage {
+    pub images: Vec<ImageUsage>,
+    /// Different images.
+    pub image_count: usize,
+    /// Each layer once, with its records.
+    pub image_bytes: u64,
+    /// Of layers that no image with a container has.
+    pub image_reclaimable: u64,
+    /// With the bytes of their own layers and logs.
+    pub containers: Vec<(ContainerSummary, u64)>,
+    pub volumes: Vec<(VolumeSummary, u64)>,
+}
+
+/// What is measured, in this order.
+struct Places {
+    layers: Vec<LayerDir>,
+    paths: Vec<PathBuf>,
+}
+
+impl Engine {
+    /// Walks everything: files of subordinate ids can be seen in the home namespace only.
+    pub fn disk_usage(&self) -> Result<DiskUsage, EngineError> {
+        let store = self.images()?;
+        let rows = self.list_images(&ListImagesRequest {
+            all: true,
+            ..ListImagesRequest::default()
+        })?;
+        let containers = self.list(&PsRequest {
+            all: true,
+            ..PsRequest::default()
+        })?;
+        let volumes = self.list_volumes(&VolumeFilters::default())?;
+        let mut stacks: BTreeMap<Digest, Vec<LayerDir>> = BTreeMap::new();
+        for row in &rows {
+            // One that is removed meanwhile is not there.
+            if let Ok(image) = store.image_by_id(&row.id) {
+                stacks.insert(row.id.clone(), image.layers);
+            }
+        }
+        let layers: BTreeSet<LayerDir> = stacks.values().flatten().cloned().collect();
+        let layers: Vec<LayerDir> = layers.into_iter().collect();
+        let mut paths: Vec<PathBuf> = layers.iter().map(|layer| store.layer_home(layer)).collect();
+        paths.push(self.paths.images());
+        let places = Places { layers, paths };
+        let mut all = places.paths.clone();
+        all.extend(containers.iter().map(|one| one.record.directory.clone()));
+        all.extend(volumes.iter().map(|one| one.volume.data()));
+        let sizes: Vec<u64> = self.in_home("worker", || {
+            Ok(all.iter().map(|path| blocks_below(path)).collect())
+        })?;
+        Ok(sum_up(&rows, &stacks, &places, containers, volumes, &sizes))
+    }
+}
+
+fn sum_up(
+    rows: &[ImageRow],
+    stacks: &BTreeMap<Digest, Vec<LayerDir>>,
+    places: &Places,
+    containers: Vec<ContainerSummary>,
+    volumes: Vec<VolumeSummary>,
+    sizes: &[u64],
+) -> DiskUsage {
+    let size_of: BTreeMap<&LayerDir, u64> =
+        places.layers.iter().zip(sizes.iter().copied()).collect();
+    let mut owners: BTreeMap<&LayerDir, usize> = BTreeMap::new();
+    for stack in stacks.values() {
+        for layer in stack.iter().collect::<BTreeSet<_>>() {
+            *owners.entry(layer).or_default() += 1;
+        }
+    }
+    let mut made: BTreeMap<String, usize> = BTreeMap::new();
+    for container in &containers {
+        *made.entry(container.config.image_id.clone()).or_default() += 1;
+    }
+    let images = rows.iter().map(|row| {
+        let stack = stacks.get(&row.id).into_iter().flatten();
+        let (mut shared, mut unique) = (0, 0);
+        for layer in stack.collect::<BTreeSet<_>>() {
+            let size = size_of.get(layer).copied().unwrap_or_default();
+            match owners.get(layer) {
+                Some(2..) => shared += size,
+                _ => unique += size,
+            }
+        }
+        ImageUsage {
+            shared,
+            unique,
+            containers: made.get(row.id.as_str()).copied().unwrap_or_default(),
+            row: row.clone(),
+        }
+    });
+    let images: Vec<ImageUsage> = images.collect();
+    let in_use: HashSet<&LayerDir> = stacks
+        .iter()
+        .filter(|(id, _)| made.contains_key(id.as_str()))
+        .flat_map(|(_, stack)| stack)
+        .collect();
+    let idle = size_of.iter().filter(|(layer, _)| !in_use.contains(*layer));
+    let (of_images, rest) = sizes.split_at(places.paths.len());
+    let (of_containers, of_volumes) = rest.split_at(containers.len());
+    DiskUsage {
+        image_count: stacks.len(),
+        image_bytes: of_images.iter().sum(),
+        image_reclaimable: idle.map(|(_, size)| size).sum(),
+        images,
+        containers: containers
+            .into_iter()
+            .zip(of_containers.iter().copied())
+            .collect(),
+        volumes: volumes
+            .into_iter()
+            .zip(of_volumes.iter().copied())
+            .collect(),
+    }
+}
+
+/// Bytes of all blocks below a path, as du counts: directories too, a hard-linked file once.
+fn blocks_below(path: &Path) -> u64 {
+    use std::os::unix::fs::MetadataExt;
+    let mut seen = HashSet::new();
+    let mut waiting = vec![path.to_owned()];
+    let mut blocks = std::fs::symlink_metadata(path).map_or(0, |meta| meta.blocks());
+    while let Some(next) = waiting.pop() {
+        for entry in std::fs::read_dir(&next).into_iter().flatten().flatten() {
+            let Ok(meta) = entry.metadata() else { continue };
+            if meta.is_dir() {
+                waiting.push(entry.path());
+            }
+            if meta.is_dir() || meta.nlink() == 1 || seen.insert((meta.dev(), meta.ino())) {
+                blocks += meta.blocks();
+            }
+        }
+    }
+    blocks * 512
+}
