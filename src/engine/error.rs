@@ -10,7 +10,7 @@ use crate::container::{
     ContainerError, ContainerNameError, LogOptionError, SecretError, SecretNameError, VolumeError,
     VolumeNameError,
 };
-use crate::image::{ImageError, PlatformError, RemoveImageError, StoreError};
+use crate::image::{ImageError, Platform, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
 use crate::net::hosts::ExtraHostError;
 use crate::net::pasta::PastaError;
@@ -126,6 +126,10 @@ pub enum EngineError {
     Role(RoleFailure),
     #[error(transparent)]
     Platform { source: PlatformError },
+    #[error(
+        "image with reference {image} was found but does not provide the specified platform ({wanted})"
+    )]
+    OtherPlatform { image: String, wanted: Platform },
     #[error("interrupted by signal {signal}")]
     Interrupted { signal: i32 },
     #[error("the {role} ended without a result (code {code})")]

@@ -64,6 +64,15 @@ impl Platform {
         )
     }
 
+    /// The platform an image's config names.
+    pub fn of_config(config: &oci_spec::image::ImageConfiguration) -> Platform {
+        Platform::normalised(
+            &config.os().to_string(),
+            &config.architecture().to_string(),
+            config.variant().as_deref(),
+        )
+    }
+
     /// How well an offered platform serves this one: `None` does not run, 0 fits exactly, more is worse.
     pub fn matches(&self, offered: &oci_spec::image::Platform) -> Option<u32> {
         self.rank(&Platform::of(offered))
