@@ -215,7 +215,9 @@ fn archive(entries: &[(u8, &str, &str, u32, usize)]) -> Vec<u8> {
     for (number, (kind, path, target, mode, size)) in entries.iter().enumerate() {
         let content = vec![number as u8; if *kind == b'0' { *size } else { 0 }];
         let link = if b"12".contains(kind) { target } else { "" };
-        archive = archive.raw(*kind, path, link, *mode, &content);
+        // A directory that its owner can't enter is nobody's but root's to work in.
+        let mode = if *kind == b'5' { mode | 0o700 } else { *mode };
+        archive = archive.raw(*kind, path, link, mode, &content);
     }
     archive.finish()
 }
