@@ -9,6 +9,7 @@ use crate::image::{
     CHARACTER_DEVICE, Compression, Entry, FILE, Image, Layer, busybox, digest, platforms,
 };
 use crate::need::{Need, need};
+use crate::process::Outcome;
 use crate::spellings::ask;
 
 /// Two layers with what makes giving them back hard.
@@ -328,6 +329,46 @@ fn skopeo_reads_every_format() {
         );
         env.run(&["tag", &image.id(), "it:1"]).ok();
     }
+}
+
+fn podman(env: &TestEnv, arguments: &[&str]) -> Outcome {
+    let mut all = vec!["--cgroup-manager", "cgroupfs", "--events-backend", "none"];
+    all.extend(arguments);
+    env.other("podman", &all).run()
+}
+
+/// From here to podman and back, in every format that both know.
+#[test]
+fn podman_loads_what_is_saved_and_saves_what_is_loaded() {
+    need!(Need::Program("podman"), Need::SubordinateIds);
+    let env = test_env!();
+    let layer = Layer::new()
+        .file("var/last", 0o600, "x".repeat(100_000))
+        .hard_link("var/link", "var/last")
+        .file("etc/.wh.group", 0o644, "");
+    let image = busybox().with(&layer);
+    env.load(&image.docker_archive("docker.io/library/it:1"));
+    let before = told(&env, "it:1");
+    for format in ["docker-archive", "oci-archive", "oci-dir", "docker-dir"] {
+        // podman makes an image's name of a directory's, which has to be in small letters then.
+        let (ours, theirs) = ("ours", "theirs");
+        env.run(&["save", "--format", format, "-o", ours, "it:1"])
+            .ok();
+        env.run(&["rmi", "-f", "it:1"]).ok();
+        podman(&env, &["load", "-q", "-i", ours]).ok();
+        let id = image.id();
+        let layers = ["image", "inspect", "-f", "{{json .RootFS.Layers}}", &id];
+        assert_eq!(podman(&env, &layers).ok().out(), before[1], "{format}");
+        podman(&env, &["save", "-q", "--format", format, "-o", theirs, &id]).ok();
+        podman(&env, &["rmi", "-f", &id]).ok();
+        env.run(&["load", "-i", theirs]).ok();
+        env.run(&["tag", &id, "it:1"]).ok();
+        assert_eq!(told(&env, "it:1"), before, "{format}");
+        for left in [ours, theirs] {
+            env.other("rm", &["-rf", left]).run().ok();
+        }
+    }
+    podman(&env, &["system", "reset", "--force"]).ok();
 }
 
 /// A layer that is larger than the memory allowed, saved and loaded.

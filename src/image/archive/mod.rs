@@ -40,6 +40,10 @@ pub enum ArchiveError {
         "{archive} holds neither a docker archive (manifest.json) nor an OCI layout (index.json)"
     )]
     NoImages { archive: String },
+    #[error(
+        "{archive} was saved by a docker before 1.10 (2016), whose images have no digests; a later docker or podman has to load and save it"
+    )]
+    WithoutDigests { archive: String },
     #[error("{archive} is a root filesystem, not an image: \"bryo import\" makes an image of it")]
     RootFilesystem { archive: String },
     #[error("{archive} has no member {member:?}, which {by} names")]
@@ -146,6 +150,9 @@ pub fn load(
         .any(|name| members.has_directory(name))
     {
         return Err(ArchiveError::RootFilesystem { archive });
+    }
+    if members.has("repositories") {
+        return Err(ArchiveError::WithoutDigests { archive });
     }
     Err(ArchiveError::NoImages { archive })
 }

@@ -243,6 +243,12 @@ fn hostile_archives_are_refused_by_name() {
     let scratch = Scratch::new();
     for (archive, expected) in [
         (
+            Outer::new()
+                .add("repositories", b"{\"x\":{\"latest\":\"0123\"}}")
+                .finish(),
+            "saved by a docker before 1.10",
+        ),
+        (
             with(manifest("../../canary/file", "l"), &first),
             "not a plain path",
         ),
