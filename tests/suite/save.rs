@@ -331,6 +331,36 @@ fn skopeo_reads_every_format() {
     }
 }
 
+#[test]
+fn umoci_adds_a_layer_to_what_is_saved_and_it_loads() {
+    need!(Need::Program("umoci"));
+    let env = test_env!();
+    env.load(&busybox().docker_archive("it:1"));
+    env.run(&["save", "--format", "oci-dir", "-o", "layout", "it:1"])
+        .ok();
+    let name = |tag: &str| format!("layout:docker.io/library/it:{tag}");
+    let unpack = ["unpack", "--rootless", "--image", &name("1"), "bundle"];
+    env.other("umoci", &unpack).run().ok();
+    env.file("bundle/rootfs/etc/added", "by umoci");
+    let repack = ["repack", "--image", &name("2"), "bundle"];
+    env.other("umoci", &repack).run().ok();
+    env.run(&["rmi", "-f", "it:1"]).ok();
+    let loaded = env.run(&["load", "-i", "layout"]).ok().out();
+    assert_eq!(loaded, "Loaded image: it:1\nLoaded image: it:2");
+    assert_eq!(told(&env, "it:1")[0], format!("sha256:{}", busybox().id()));
+    let run = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "it:2",
+        "cat",
+        "/etc/added",
+    ];
+    assert_eq!(env.out(&run), "by umoci");
+    env.other("rm", &["-rf", "layout", "bundle"]).run().ok();
+}
+
 fn podman(env: &TestEnv, arguments: &[&str]) -> Outcome {
     let mut all = vec!["--cgroup-manager", "cgroupfs", "--events-backend", "none"];
     all.extend(arguments);

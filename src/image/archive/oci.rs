@@ -79,14 +79,16 @@ pub(super) fn load_bare(job: &Job<'_>) -> Result<Vec<Loaded>, ArchiveError> {
     Ok(vec![load_one(job, found, Vec::new())?])
 }
 
-/// The full name containerd and buildkit write beside the tag, else the spec's own annotation, which may be any word: one
-/// that can't name an image is told.
+/// The spec's own annotation where it is a full name (podman's; umoci changes only this one), else the full name that
+/// containerd and buildkit write beside a tag. The spec's may be any word: one that can't name an image is told.
 fn name(descriptor: &Descriptor) -> Result<(Option<Reference>, Option<String>), ArchiveError> {
     let annotation = |key: &str| descriptor.annotations().as_ref()?.get(key);
-    if let Some(full) = annotation("io.containerd.image.name") {
+    let own = annotation("org.opencontainers.image.ref.name");
+    let full = annotation("io.containerd.image.name");
+    if let Some(full) = full.filter(|_| own.is_none_or(|own| !own.contains('/'))) {
         return Ok((Some(full.parse()?), None));
     }
-    match annotation("org.opencontainers.image.ref.name").map(|name| (name, name.parse())) {
+    match own.map(|name| (name, name.parse())) {
         None => Ok((None, None)),
         Some((_, Ok(name))) => Ok((Some(name), None)),
         Some((name, Err(error))) => {
