@@ -12,8 +12,8 @@ use super::{
     attach, boot, commit, container_cleanup, container_clone, container_exists, container_prune,
     cp, create, diff, doctor, events, exec, export, generate, history, image_exists, image_prune,
     images, import, info, inspect, kill, load, logs, mount, pause, port, ps, pull, rename, restart,
-    rm, rmi, run, start, stats, stop, system_df, system_prune, tag, top, unpause, unshare, update,
-    version, wait,
+    rm, rmi, run, save, start, stats, stop, system_df, system_prune, tag, top, unpause, unshare,
+    update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -202,6 +202,8 @@ pub enum ImageVerb {
     Pull(pull::Args),
     /// Load images from an archive that `save` made
     Load(load::Args),
+    /// Write images to an archive that `load` reads
+    Save(save::Args),
     /// Make an image from a root filesystem's archive
     Import(import::Args),
     /// Give an image another name
@@ -380,6 +382,7 @@ impl ImageVerb {
         match self {
             ImageVerb::Pull(args) => pull::run(args, invocation),
             ImageVerb::Load(args) => load::run(args, invocation),
+            ImageVerb::Save(args) => save::run(args, invocation),
             ImageVerb::Import(args) => import::run(args, invocation),
             ImageVerb::Tag(args) => tag::run(args, invocation),
             ImageVerb::History(args) => history::run(args, invocation),

@@ -11,6 +11,9 @@ pub struct Args {
     /// Read from an archive instead of standard input
     #[arg(short, long, value_name = "FILE")]
     input: Option<PathBuf>,
+    /// Load only the images for a platform
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    platform: Option<String>,
     /// Show no progress
     #[arg(short, long)]
     quiet: bool,
@@ -30,7 +33,10 @@ impl Args {
             }
             None => Input::Stdin,
         };
-        Ok(LoadRequest { input })
+        Ok(LoadRequest {
+            input,
+            platform: self.platform,
+        })
     }
 }
 

@@ -49,6 +49,7 @@ mod restart;
 mod rm;
 mod rmi;
 mod run;
+mod save;
 mod secret;
 mod start;
 mod stats;

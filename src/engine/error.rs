@@ -97,10 +97,6 @@ pub enum EngineError {
         "the log opt '{name}' of a container that was made does not change (max-size and max-file do)"
     )]
     FixedLogOption { name: String },
-    #[error(
-        "image with reference {image} was found but does not provide the specified platform ({wanted})"
-    )]
-    OtherPlatform { image: String, wanted: Platform },
     #[error("unable to find user {name} on the host")]
     NoHostUser { name: String },
     #[error("{flag}: {reason}")]
@@ -130,6 +126,10 @@ pub enum EngineError {
     Role(RoleFailure),
     #[error(transparent)]
     Platform { source: PlatformError },
+    #[error(
+        "image with reference {image} was found but does not provide the specified platform ({wanted})"
+    )]
+    OtherPlatform { image: String, wanted: Platform },
     #[error("interrupted by signal {signal}")]
     Interrupted { signal: i32 },
     #[error("the {role} ended without a result (code {code})")]

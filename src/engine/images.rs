@@ -1,9 +1,10 @@
-//! The verbs on images: list, tag, remove, inspect, load, import. What writes or deletes layers runs in the home namespace.
+//! The verbs on images: list, tag, remove, inspect, load, import, save. What writes or deletes layers runs in the home namespace.
 
 mod history;
 mod inspect;
 mod list;
 mod prune;
+mod save;
 
 use std::error::Error;
 use std::fs::File;
@@ -137,9 +138,13 @@ impl Engine {
     /// Loads the images of an archive.
     pub fn load_images(&self, request: &LoadRequest) -> Result<Vec<Loaded>, EngineError> {
         let store = self.images()?;
+        let platform = request.platform.as_deref().map(str::parse::<Platform>);
+        let platform = platform
+            .transpose()
+            .map_err(|source| EngineError::Platform { source })?;
         let loaded: Vec<Loaded> = self.in_home("worker", || {
             let (file, source) = open(&request.input)?;
-            load_job(&store, file, &source, Platform::host())
+            load_job(&store, file, &source, platform)
         })?;
         for image in &loaded {
             let name = image.names.first().map(Reference::familiar);
@@ -187,7 +192,7 @@ pub fn load_job(
     store: &Store,
     input: File,
     source: &str,
-    platform: Platform,
+    platform: Option<Platform>,
 ) -> Result<Vec<Loaded>, RoleFailure> {
     let options = LoadOptions {
         source: source.to_owned(),

@@ -21,6 +21,7 @@ mod logs;
 mod mounts;
 mod namespaces;
 mod obtain;
+mod output;
 mod processes;
 mod prune;
 pub mod pull;

@@ -129,12 +129,7 @@ fn fits(image: &Image, request: &CreateRequest) -> Result<bool, EngineError> {
     let wanted: Platform = text
         .parse()
         .map_err(|source| EngineError::Platform { source })?;
-    let own = Platform {
-        os: image.config.os().to_string(),
-        architecture: image.config.architecture().to_string(),
-        variant: image.config.variant().clone(),
-    };
-    Ok(wanted.rank(&own).is_some())
+    Ok(wanted.rank(&Platform::of_config(&image.config)).is_some())
 }
 
 fn is_out_of_reach(error: &RegistryError) -> bool {

@@ -7,8 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::image::{
-    Digest, ImageError, LayerReport, Limits, Platform, Reference, Store, StoreError, TempLayer,
-    UnpackError, UnpackOptions, unpack,
+    Digest, Document, ImageError, KnownBlob, LayerReport, Limits, Platform, Reference, Store,
+    StoreError, TempLayer, UnpackError, UnpackOptions, descriptor_digest, unpack,
 };
 use crate::registry::{
     self, LayerSink, Progress, Pulled, RegistryConfig, RegistryError, SinkError,
@@ -205,7 +205,10 @@ impl<'a> StoreSink<'a> {
         names: &[Reference],
     ) -> Result<(Digest, Vec<String>), StoreError> {
         let unpacked = self.unpacked.into_inner();
-        let unpacked = unpacked.unwrap_or_else(PoisonError::into_inner);
+        let mut unpacked = unpacked.unwrap_or_else(PoisonError::into_inner);
+        for (_, report) in &mut unpacked {
+            report.blobs.extend(fetched_as(pulled, &report.diff_id)?);
+        }
         let warnings: BTreeSet<String> = unpacked
             .iter()
             .flat_map(|(_, report)| report.warnings.iter().cloned())
@@ -220,6 +223,31 @@ impl<'a> StoreSink<'a> {
         )?;
         Ok((id, warnings.into_iter().collect()))
     }
+}
+
+/// The blob that a layer just fetched came from; `None` where the manifest has two for it.
+fn fetched_as(pulled: &Pulled, diff_id: &Digest) -> Result<Option<KnownBlob>, StoreError> {
+    let subject = "manifest of the image";
+    let parsed = Document::parse(subject, &pulled.manifest, Some(&pulled.media_type))?;
+    let Document::Manifest(manifest) = parsed else {
+        return Ok(None);
+    };
+    let mut found = None;
+    for (of, descriptor) in pulled.diff_ids.iter().zip(manifest.layers()) {
+        if of != diff_id {
+            continue;
+        }
+        let blob = KnownBlob {
+            digest: descriptor_digest(subject, descriptor)?,
+            size: descriptor.size(),
+            media_type: descriptor.media_type().to_string(),
+        };
+        if found.as_ref().is_some_and(|known| *known != blob) {
+            return Ok(None);
+        }
+        found = Some(blob);
+    }
+    Ok(found)
 }
 
 impl LayerSink for StoreSink<'_> {

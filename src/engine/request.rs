@@ -60,7 +60,7 @@ pub use volume::{
 use std::path::PathBuf;
 
 use crate::config::DetachKeys;
-use crate::image::Reference;
+use crate::image::{Reference, SaveFormat};
 use crate::monitor::Attach;
 use crate::runtime::enter::ProgramChoice;
 
@@ -175,6 +175,20 @@ pub enum Input {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LoadRequest {
     pub input: Input,
+    /// In `Platform`'s own notation; the host's is preferred where absent.
+    pub platform: Option<String>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SaveRequest {
+    pub images: Vec<String>,
+    /// None: standard output.
+    pub output: Option<PathBuf>,
+    /// An image for another one is an error.
+    pub platform: Option<String>,
+    pub format: SaveFormat,
+    pub compress: bool,
+    pub require_digest: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

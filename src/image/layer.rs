@@ -137,10 +137,40 @@ impl LayerPath {
     }
 }
 
+impl LayerPath {
+    /// The path of something in this directory.
+    pub fn join(&self, name: &[u8]) -> LayerPath {
+        let mut joined = self.0.clone();
+        if !joined.is_empty() {
+            joined.push(b'/');
+        }
+        joined.extend_from_slice(name);
+        LayerPath(joined)
+    }
+}
+
 impl fmt::Display for LayerPath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "/{}", String::from_utf8_lossy(&self.0))
     }
+}
+
+/// Something that a later entry of the same archive took the place of. It is kept beside `fs/`, as `replaced/N` where N is
+/// its place in the record's list, because the tar can't be given back without its content.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Replaced {
+    pub path: LayerPath,
+    /// How many files with content the archive had before the entry that replaced it.
+    pub after: u64,
+}
+
+/// A form in which a registry or an archive had the layer: its bytes were read and had both digests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct KnownBlob {
+    pub digest: Digest,
+    pub size: u64,
+    pub media_type: String,
 }
 
 /// What unpacking found out; written as `layer.json` beside `fs/`.
@@ -163,6 +193,11 @@ pub struct LayerReport {
     /// The root itself is opaque: nothing below this layer is seen.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub opaque_root: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replaced: Vec<Replaced>,
+    /// The compressed forms of the layer that were seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blobs: Vec<KnownBlob>,
     /// What the archive has and the file system could not take: said once per kind.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -178,6 +213,10 @@ pub struct TempLayer {
     pub(super) committed: bool,
 }
 
+/// Beside `fs/`: see [`super::tar::SplitWriter`].
+pub(super) const SPLIT: &str = "split.zst";
+/// The directory of what was [`Replaced`].
+pub(super) const REPLACED: &str = "replaced";
 pub(super) const TEMPORARY: &str = ".tmp-";
 pub(super) const DEAD: &str = ".dead-";
 
@@ -209,6 +248,15 @@ impl TempLayer {
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.lock.as_fd()
+    }
+
+    /// The file for what the layer's tar is beside the content of its files.
+    pub(super) fn create_split(&self) -> std::io::Result<Box<dyn std::io::Write + Send>> {
+        let file = std::fs::File::options()
+            .write(true)
+            .create_new(true)
+            .open(self.directory.join(SPLIT))?;
+        Ok(Box::new(file))
     }
 }
 

@@ -207,7 +207,7 @@ impl<'a, W: Write> Packer<'a, W> {
                 Ok(link) => {
                     let mut entry = self.described(&stat, path, EntryKind::Symlink);
                     entry.link = link.into_bytes();
-                    self.write(&entry).map(|()| None)
+                    self.special(&stat, entry).map(|()| None)
                 }
                 Err(Errno::NOENT | Errno::INVAL) => Ok(None),
                 Err(errno) => Err(PackError::io("read the link", path)(errno)),
@@ -217,7 +217,7 @@ impl<'a, W: Write> Packer<'a, W> {
             FileType::BlockDevice => self.device(&stat, path, EntryKind::BlockDevice),
             FileType::Fifo => {
                 let entry = self.described(&stat, path, EntryKind::Fifo);
-                self.write(&entry).map(|()| None)
+                self.special(&stat, entry).map(|()| None)
             }
             // A socket is nothing without its process; docker leaves it out too.
             _ => Ok(None),
@@ -321,7 +321,22 @@ impl<'a, W: Write> Packer<'a, W> {
             rustix::fs::major(stat.st_rdev),
             rustix::fs::minor(stat.st_rdev),
         );
-        self.write(&entry).map(|()| None)
+        self.special(stat, entry).map(|()| None)
+    }
+
+    /// Writes what is neither file nor directory; in a layer its second name is a link to the first one.
+    fn special(&mut self, stat: &Stat, mut entry: Entry) -> Result<(), PackError> {
+        if stat.st_nlink > 1 && matches!(self.tree, Tree::Layer { .. }) {
+            let key = (stat.st_dev, stat.st_ino);
+            match self.links.get(&key) {
+                Some(first) => {
+                    entry.kind = EntryKind::HardLink;
+                    entry.link.clone_from(first);
+                }
+                None => drop(self.links.insert(key, entry.path.clone())),
+            }
+        }
+        self.write(&entry)
     }
 
     /// In a plain tree it is overlayfs' and deletes nothing that anybody sees.

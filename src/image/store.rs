@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::document::{DocumentError, MAX_DOCUMENT};
-use super::layer::{LayerDir, LayerReport, TempLayer};
+use super::layer::{KnownBlob, LayerDir, LayerReport, TempLayer};
 use super::names::{MAX_INDEX, Names, NamesError};
 use crate::paths::{Paths, PathsError};
 use crate::sys::fs;
@@ -20,6 +20,9 @@ const FORMAT: u32 = 1;
 
 /// The largest `layer.json` that is read: its paths are bounded when it is written.
 const MAX_LAYER_RECORD: u64 = 256 << 20;
+
+/// Known forms of one layer: compressions and levels are few.
+const MAX_BLOBS: usize = 16;
 
 /// The store of one user.
 #[derive(Clone, Debug)]
@@ -238,6 +241,22 @@ impl Store {
         }
         let path = self.layers.join(diff_id.hex()).join("layer.json");
         self.read_record(&path, MAX_LAYER_RECORD)
+    }
+
+    /// Adds a form that somebody has the layer in, once its bytes were made or read and both its digests were right. Of two
+    /// writers at once the later wins: what is forgotten costs a question to a registry, no more.
+    pub fn remember_blob(&self, diff_id: &Digest, blob: KnownBlob) -> Result<(), StoreError> {
+        let mut report = self.layer_report(diff_id)?;
+        if report.blobs.contains(&blob) {
+            return Ok(());
+        }
+        if report.blobs.len() >= MAX_BLOBS {
+            report.blobs.remove(0);
+        }
+        report.blobs.push(blob);
+        let path = self.layers.join(diff_id.hex()).join("layer.json");
+        let json = serde_json::to_vec(&report).expect("plain data always serialises");
+        fs::replace_file(&path, &json).map_err(StoreError::io("write", &path))
     }
 
     /// An empty, locked directory to unpack a layer into.

@@ -66,6 +66,7 @@ mod recovery;
 mod rename;
 mod restart;
 mod run;
+mod save;
 mod secrets;
 mod security;
 mod stats;

@@ -108,6 +108,29 @@ fn a_pulled_image_is_named_by_tag_and_by_digest() {
 }
 
 #[test]
+fn a_pulled_layer_remembers_its_blob_and_gives_its_tar_back() {
+    let setup = setup();
+    let added = TestImage::new(vec![layer("a"), layer("b")]);
+    setup.registry.add("app", "1", &added);
+    setup.pull("app:1").unwrap();
+    let stored = setup.store.resolve(&setup.registry.reference("app:1"));
+    let stored = stored.unwrap();
+    let manifest = setup.store.read_blob(&stored.manifest).unwrap();
+    let manifest: serde_json::Value = serde_json::from_slice(&manifest).unwrap();
+    for (number, name) in ["a", "b"].into_iter().enumerate() {
+        let diff_id = stored.layers[number].diff_id();
+        let known = setup.store.layer_report(&diff_id).unwrap().blobs;
+        let descriptor = &manifest["layers"][number];
+        assert_eq!(descriptor["digest"], known[0].digest.as_str());
+        assert_eq!(descriptor["size"], known[0].size);
+        assert_eq!(descriptor["mediaType"], known[0].media_type);
+        let mut tar = Vec::new();
+        setup.store.write_tar(&diff_id, &mut tar).unwrap();
+        assert!(tar == image::tar(&[(name, b"content")]));
+    }
+}
+
+#[test]
 fn a_second_pull_asks_for_no_layer_and_says_that_nothing_is_new() {
     let setup = setup();
     let layer = layer("a");

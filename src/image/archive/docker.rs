@@ -37,6 +37,7 @@ fn load_one(job: &Job<'_>, item: &Item, names: Vec<Reference>) -> Result<Loaded,
     let id = Digest::of(&config);
     let subject = format!("config {}", item.config);
     let parsed = document::parse_config(&subject, &config)?;
+    job.check_platform(&id, &parsed)?;
     let diff_ids = document::diff_ids(&subject, &parsed)?;
     let members = item.layers.as_deref().unwrap_or_default();
     if diff_ids.len() != members.len() {

@@ -1,13 +1,18 @@
-//! The members of an archive by name: where in the file each begins. Read once; content is read at its position.
+//! The members of an archive by name: where in the file each begins (read once; content is read at its position), or the
+//! files of a directory, opened inside it.
 
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
+
+use rustix::fs::{Mode, OFlags};
 
 use super::super::document::{DocumentError, MAX_DOCUMENT};
 use super::super::tar::{EntryKind, Limits, TarReader};
 use super::ArchiveError;
+use crate::sys::fs::{self, Links};
 
 /// Images of a thousand layers have ten thousand members; root filesystems, loaded by mistake, have more.
 const MAX_MEMBERS: u64 = 200_000;
@@ -19,9 +24,16 @@ enum Member {
 }
 
 pub(super) struct Members<'a> {
-    file: &'a File,
     archive: String,
-    by_name: HashMap<String, Member>,
+    source: Source<'a>,
+}
+
+enum Source<'a> {
+    Archive {
+        file: &'a File,
+        by_name: HashMap<String, Member>,
+    },
+    Directory(OwnedFd),
 }
 
 impl<'a> Members<'a> {
@@ -34,7 +46,11 @@ impl<'a> Members<'a> {
             entries: MAX_MEMBERS,
             ..Limits::default()
         };
-        let mut tar = TarReader::new(At { file, offset: 0 }, limits);
+        let start = At {
+            file: Opened::Shared(file),
+            offset: 0,
+        };
+        let mut tar = TarReader::new(start, limits);
         let mut by_name = HashMap::new();
         while let Some(entry) = tar.next_entry().map_err(error)? {
             let Some(name) = plain(&String::from_utf8_lossy(&entry.path), "") else {
@@ -61,10 +77,16 @@ impl<'a> Members<'a> {
             by_name.insert(name, member);
         }
         Ok(Members {
-            file,
             archive: archive.to_owned(),
-            by_name,
+            source: Source::Archive { file, by_name },
         })
+    }
+
+    pub(super) fn of_directory(directory: OwnedFd, shown: &str) -> Members<'a> {
+        Members {
+            archive: shown.to_owned(),
+            source: Source::Directory(directory),
+        }
     }
 
     pub(super) fn archive(&self) -> &str {
@@ -76,20 +98,40 @@ impl<'a> Members<'a> {
     }
 
     pub(super) fn has_directory(&self, name: &str) -> bool {
-        matches!(self.by_name.get(name), Some(Member::Directory))
-    }
-
-    /// Position and size of a file, through the few links that `docker save` makes for layers that occur twice.
-    fn find(&self, name: &str) -> Option<(u64, u64)> {
-        let mut name = name.to_owned();
-        for _ in 0..8 {
-            match self.by_name.get(&name)? {
-                Member::File { offset, size } => return Some((*offset, *size)),
-                Member::Link(target) => name = target.clone(),
-                Member::Directory => return None,
+        match &self.source {
+            Source::Archive { by_name, .. } => {
+                matches!(by_name.get(name), Some(Member::Directory))
+            }
+            Source::Directory(directory) => {
+                fs::open_directory_in_root(directory, name.as_bytes(), Links::Refuse).is_ok()
             }
         }
-        None
+    }
+
+    /// A member by its plain name.
+    fn find(&self, name: &str) -> Option<Section<'a>> {
+        match &self.source {
+            Source::Archive { file, by_name } => {
+                let (offset, size) = position(by_name, name)?;
+                let file = Opened::Shared(file);
+                let at = At { file, offset };
+                Some(Section { at, size })
+            }
+            Source::Directory(directory) => {
+                // A FIFO does not open a wait, a link leads nowhere.
+                let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+                let path = name.as_bytes();
+                let fd = fs::open_in_root(directory, path, flags, Mode::empty(), Links::Refuse);
+                let file = File::from(fd.ok()?);
+                let meta = file.metadata().ok().filter(|meta| meta.is_file())?;
+                let file = Opened::Own(file);
+                let at = At { file, offset: 0 };
+                Some(Section {
+                    at,
+                    size: meta.len(),
+                })
+            }
+        }
     }
 
     /// The content of a member named by `by`.
@@ -98,19 +140,12 @@ impl<'a> Members<'a> {
             archive: self.archive.clone(),
             member: name.to_owned(),
         })?;
-        let found = self.find(&plain);
-        let (offset, size) = found.ok_or_else(|| ArchiveError::MissingMember {
-            archive: self.archive.clone(),
-            member: name.to_owned(),
-            by: by.to_owned(),
-        })?;
-        Ok(Section {
-            at: At {
-                file: self.file,
-                offset,
-            },
-            size,
-        })
+        self.find(&plain)
+            .ok_or_else(|| ArchiveError::MissingMember {
+                archive: self.archive.clone(),
+                member: name.to_owned(),
+                by: by.to_owned(),
+            })
     }
 
     /// A JSON document, bounded.
@@ -130,6 +165,19 @@ impl<'a> Members<'a> {
     }
 }
 
+/// Position and size of a file, through the few links that `docker save` makes for layers that occur twice.
+fn position(by_name: &HashMap<String, Member>, name: &str) -> Option<(u64, u64)> {
+    let mut name = name;
+    for _ in 0..8 {
+        match by_name.get(name)? {
+            Member::File { offset, size } => return Some((*offset, *size)),
+            Member::Link(target) => name = target,
+            Member::Directory => return None,
+        }
+    }
+    None
+}
+
 /// A path of the archive without `.` and empty parts, `..` taken lexically; `None` if it leads out.
 fn plain(path: &str, beside: &str) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
@@ -146,13 +194,22 @@ fn plain(path: &str, beside: &str) -> Option<String> {
 
 /// Reads a file from a position of its own, so that several threads can share it.
 struct At<'a> {
-    file: &'a File,
+    file: Opened<'a>,
     offset: u64,
+}
+
+enum Opened<'a> {
+    Shared(&'a File),
+    Own(File),
 }
 
 impl Read for At<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.file.read_at(buffer, self.offset)?;
+        let file = match &self.file {
+            Opened::Shared(file) => file,
+            Opened::Own(file) => file,
+        };
+        let count = file.read_at(buffer, self.offset)?;
         self.offset += count as u64;
         Ok(count)
     }

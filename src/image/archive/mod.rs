@@ -11,6 +11,7 @@ use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 
 use super::compression::{Compression, Decompressed};
@@ -39,6 +40,10 @@ pub enum ArchiveError {
         "{archive} holds neither a docker archive (manifest.json) nor an OCI layout (index.json)"
     )]
     NoImages { archive: String },
+    #[error(
+        "{archive} was saved by a docker before 1.10 (2016), whose images have no digests; a later docker or podman has to load and save it"
+    )]
+    WithoutDigests { archive: String },
     #[error("{archive} is a root filesystem, not an image: \"bryo import\" makes an image of it")]
     RootFilesystem { archive: String },
     #[error("{archive} has no member {member:?}, which {by} names")]
@@ -75,6 +80,12 @@ pub enum ArchiveError {
         platform: Platform,
         offered: String,
     },
+    #[error("image {image} is for {found}, not for {wanted}")]
+    OtherPlatform {
+        image: Digest,
+        found: String,
+        wanted: String,
+    },
     #[error("{index}: indexes inside indexes inside indexes")]
     Nesting { index: String },
     #[error(transparent)]
@@ -95,7 +106,8 @@ pub struct Loaded {
 pub struct LoadOptions {
     /// The file's name, or `-`: for messages.
     pub source: String,
-    pub platform: Platform,
+    /// Images for another one are not loaded; absent, the host's is preferred where there is a choice.
+    pub platform: Option<Platform>,
     pub unpack: UnpackOptions,
     /// Layers that are unpacked at the same time; 1 where threads are not allowed.
     pub parallel: usize,
@@ -109,15 +121,25 @@ pub fn load(
 ) -> Result<Vec<Loaded>, ArchiveError> {
     store.sweep()?;
     let _lease = store.lease()?;
-    let spool = Spool::of(store, input, options)?;
-    let members = Members::read(&spool.file, &options.source)?;
-    let job = Job {
+    let spool;
+    let members = if input.metadata().is_ok_and(|meta| meta.is_dir()) {
+        Members::of_directory(OwnedFd::from(input), &options.source)
+    } else {
+        spool = Spool::of(store, input, options)?;
+        Members::read(&spool.file, &options.source)?
+    };
+    let mut job = Job {
         store,
         members: &members,
         options,
+        blobs: "blobs/sha256/",
     };
     if members.has("manifest.json") {
-        return docker::load(&job);
+        if !members.has("version") || members.has("index.json") {
+            return docker::load(&job);
+        }
+        job.blobs = "";
+        return oci::load_bare(&job);
     }
     if members.has("index.json") {
         return oci::load(&job);
@@ -129,6 +151,9 @@ pub fn load(
     {
         return Err(ArchiveError::RootFilesystem { archive });
     }
+    if members.has("repositories") {
+        return Err(ArchiveError::WithoutDigests { archive });
+    }
     Err(ArchiveError::NoImages { archive })
 }
 
@@ -137,6 +162,27 @@ struct Job<'a> {
     store: &'a Store,
     members: &'a Members<'a>,
     options: &'a LoadOptions,
+    /// What stands before the digits of a blob's digest in its name.
+    blobs: &'static str,
+}
+
+impl Job<'_> {
+    fn blob_name(&self, digest: &Digest) -> String {
+        format!("{}{}", self.blobs, digest.hex())
+    }
+
+    /// Refuses an image for another platform than the one asked for.
+    fn check_platform(&self, id: &Digest, config: &ImageConfiguration) -> Result<(), ArchiveError> {
+        let found = Platform::of_config(config);
+        match &self.options.platform {
+            Some(wanted) if wanted.rank(&found).is_none() => Err(ArchiveError::OtherPlatform {
+                image: id.clone(),
+                found: found.to_string(),
+                wanted: wanted.to_string(),
+            }),
+            _ => Ok(()),
+        }
+    }
 }
 
 /// The archive as a plain tar that can be read at any position: the input itself, or a copy below the store that goes
@@ -198,4 +244,4 @@ impl Drop for Spool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -4,6 +4,8 @@ use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 
 use super::super::digest::Digest;
 use super::super::document::{self, Document, media_type};
+use super::super::layer::KnownBlob;
+use super::super::platform::Platform;
 use super::super::reference::Reference;
 use super::unpacking::Wanted;
 use super::{ArchiveError, Job, Loaded};
@@ -26,26 +28,74 @@ pub(super) fn load(job: &Job<'_>) -> Result<Vec<Loaded>, ArchiveError> {
     };
     let mut loaded = Vec::new();
     for descriptor in index.manifests() {
-        let names: Vec<Reference> = name(descriptor)?.into_iter().collect();
+        if !is_wanted(job, descriptor) {
+            continue;
+        }
+        let (name, warning) = name(descriptor)?;
         let found = find(job, &subject, descriptor, 0)?;
-        loaded.push(load_one(job, found, names)?);
+        let mut image = load_one(job, found, name.into_iter().collect())?;
+        image.warnings.extend(warning);
+        loaded.push(image);
     }
-    if loaded.is_empty() {
+    if !loaded.is_empty() {
+        return Ok(loaded);
+    }
+    match &job.options.platform {
+        Some(wanted) if !index.manifests().is_empty() => Err(not_offered(&subject, wanted, &index)),
+        _ => Err(ArchiveError::NoImages {
+            archive: job.members.archive().to_owned(),
+        }),
+    }
+}
+
+/// Not what belongs to an image without being one (buildkit's attestations are for `unknown/unknown`), and not what another
+/// platform than the one asked for needs.
+fn is_wanted(job: &Job<'_>, descriptor: &Descriptor) -> bool {
+    let Some(platform) = descriptor.platform() else {
+        return true;
+    };
+    let asked = job.options.platform.as_ref();
+    platform.os().to_string() != "unknown"
+        && asked.is_none_or(|wanted| wanted.matches(platform).is_some())
+}
+
+/// The image of a directory that is one manifest with its blobs beside it (the `dir:` of skopeo and podman).
+pub(super) fn load_bare(job: &Job<'_>) -> Result<Vec<Loaded>, ArchiveError> {
+    let name = "manifest.json";
+    let bytes = job.members.document(name, job.members.archive())?;
+    let subject = format!("{name} of {}", job.members.archive());
+    let Document::Manifest(manifest) = Document::parse(&subject, &bytes, None)? else {
         return Err(ArchiveError::NoImages {
             archive: job.members.archive().to_owned(),
         });
-    }
-    Ok(loaded)
+    };
+    let media_type = manifest.media_type().as_ref().map(ToString::to_string);
+    let found = Found {
+        digest: Digest::of(&bytes),
+        bytes,
+        media_type: media_type.unwrap_or_else(|| media_type::OCI_MANIFEST.to_owned()),
+        manifest,
+    };
+    Ok(vec![load_one(job, found, Vec::new())?])
 }
 
-/// The full name containerd and buildkit write beside the tag, else the spec's own annotation.
-fn name(descriptor: &Descriptor) -> Result<Option<Reference>, ArchiveError> {
-    let Some(annotations) = descriptor.annotations() else {
-        return Ok(None);
-    };
-    let full = annotations.get("io.containerd.image.name");
-    let name = full.or_else(|| annotations.get("org.opencontainers.image.ref.name"));
-    Ok(name.map(|name| name.parse()).transpose()?)
+/// The spec's own annotation where it is a full name (podman's; umoci changes only this one), else the full name that
+/// containerd and buildkit write beside a tag. The spec's may be any word: one that can't name an image is told.
+fn name(descriptor: &Descriptor) -> Result<(Option<Reference>, Option<String>), ArchiveError> {
+    let annotation = |key: &str| descriptor.annotations().as_ref()?.get(key);
+    let own = annotation("org.opencontainers.image.ref.name");
+    let full = annotation("io.containerd.image.name");
+    if let Some(full) = full.filter(|_| own.is_none_or(|own| !own.contains('/'))) {
+        return Ok((Some(full.parse()?), None));
+    }
+    match own.map(|name| (name, name.parse())) {
+        None => Ok((None, None)),
+        Some((_, Ok(name))) => Ok((Some(name), None)),
+        Some((name, Err(error))) => {
+            let warning = format!("loaded without its name {name:?}: {error}");
+            Ok((None, Some(warning)))
+        }
+    }
 }
 
 fn find(
@@ -82,7 +132,8 @@ fn choose<'i>(
     subject: &str,
     index: &'i ImageIndex,
 ) -> Result<&'i Descriptor, ArchiveError> {
-    let wanted = &job.options.platform;
+    let host = Platform::host();
+    let wanted = job.options.platform.as_ref().unwrap_or(&host);
     let ranked = index.manifests().iter().filter_map(|descriptor| {
         let rank = wanted.matches(descriptor.platform().as_ref()?)?;
         Some((rank, descriptor))
@@ -95,18 +146,20 @@ fn choose<'i>(
     {
         return Ok(only);
     }
-    let offered = index
-        .manifests()
-        .iter()
-        .filter_map(|d| d.platform().as_ref());
+    Err(not_offered(subject, wanted, index))
+}
+
+fn not_offered(subject: &str, wanted: &Platform, index: &ImageIndex) -> ArchiveError {
+    let offered = index.manifests().iter();
+    let offered = offered.filter_map(|descriptor| descriptor.platform().as_ref());
     let offered: Vec<String> = offered
-        .map(|platform| super::Platform::of(platform).to_string())
+        .map(|platform| Platform::of(platform).to_string())
         .collect();
-    Err(ArchiveError::Platform {
+    ArchiveError::Platform {
         index: subject.to_owned(),
         platform: wanted.clone(),
         offered: offered.join(", "),
-    })
+    }
 }
 
 fn load_one(job: &Job<'_>, found: Found, names: Vec<Reference>) -> Result<Loaded, ArchiveError> {
@@ -115,6 +168,7 @@ fn load_one(job: &Job<'_>, found: Found, names: Vec<Reference>) -> Result<Loaded
     let config = job.blob(&config_digest, found.manifest.config().size(), &by)?;
     let subject = format!("config {config_digest}");
     let parsed = document::parse_config(&subject, &config)?;
+    job.check_platform(&config_digest, &parsed)?;
     let diff_ids = document::diff_ids(&subject, &parsed)?;
     let layers = found.manifest.layers();
     if diff_ids.len() != layers.len() {
@@ -128,10 +182,14 @@ fn load_one(job: &Job<'_>, found: Found, names: Vec<Reference>) -> Result<Loaded
     for (diff_id, descriptor) in diff_ids.iter().zip(layers) {
         let digest = document::descriptor_digest(&by, descriptor)?;
         wanted.push(Wanted {
-            member: format!("blobs/sha256/{}", digest.hex()),
+            member: job.blob_name(&digest),
             by: by.clone(),
             diff_id: diff_id.clone(),
-            blob: Some((digest, descriptor.size())),
+            blob: Some(KnownBlob {
+                digest,
+                size: descriptor.size(),
+                media_type: descriptor.media_type().to_string(),
+            }),
         });
     }
     let warnings = job.store_layers(&wanted)?;

@@ -9,16 +9,16 @@ use crate::image::document::media_type;
 use crate::image::manifest::{NewConfig, manifest_of};
 use crate::image::unpack::tests::{Archive, Scratch, options};
 
-fn load_options() -> LoadOptions {
+pub(crate) fn load_options() -> LoadOptions {
     LoadOptions {
         source: "test.tar".to_owned(),
-        platform: Platform::host(),
+        platform: None,
         unpack: options(),
         parallel: 2,
     }
 }
 
-fn config(diff_ids: &[Digest]) -> Vec<u8> {
+pub(crate) fn config(diff_ids: &[Digest]) -> Vec<u8> {
     let new = NewConfig {
         platform: Platform::host(),
         created: "2024-05-06T07:08:09Z".to_owned(),
@@ -58,7 +58,7 @@ impl Outer {
     }
 }
 
-fn load_bytes(scratch: &Scratch, bytes: &[u8]) -> Result<Vec<Loaded>, String> {
+pub(crate) fn load_bytes(scratch: &Scratch, bytes: &[u8]) -> Result<Vec<Loaded>, String> {
     let path = scratch.path.join("archive.tar");
     let mut file = File::options()
         .read(true)
@@ -72,7 +72,7 @@ fn load_bytes(scratch: &Scratch, bytes: &[u8]) -> Result<Vec<Loaded>, String> {
     load(&scratch.store, file, &load_options()).map_err(|error| error.to_string())
 }
 
-fn two_layers() -> (Vec<u8>, Vec<u8>) {
+pub(crate) fn two_layers() -> (Vec<u8>, Vec<u8>) {
     let first = Archive::new()
         .directory("./", 0o755)
         .file("a", "1")
@@ -84,7 +84,7 @@ fn two_layers() -> (Vec<u8>, Vec<u8>) {
     (first, second)
 }
 
-fn docker_archive(config_member: &str) -> Vec<u8> {
+pub(crate) fn docker_archive(config_member: &str) -> Vec<u8> {
     let (first, second) = two_layers();
     let config = config(&[Digest::of(&first), Digest::of(&second), Digest::of(&first)]);
     let manifest = format!(
@@ -188,6 +188,34 @@ fn an_oci_archive_is_loaded_and_keeps_its_manifest() {
 }
 
 #[test]
+fn a_layer_of_an_oci_archive_remembers_its_blob() {
+    let scratch = Scratch::new();
+    load_bytes(&scratch, &oci_archive(false, "{}")).unwrap();
+    let (_, second) = two_layers();
+    let compressed = zstd::encode_all(&second[..], 3).unwrap();
+    let known = scratch.store.layer_report(&Digest::of(&second)).unwrap();
+    assert_eq!(known.blobs.len(), 1);
+    assert_eq!(known.blobs[0].digest, Digest::of(&compressed));
+    assert_eq!(known.blobs[0].size, compressed.len() as u64);
+}
+
+#[test]
+fn a_name_that_names_no_image_is_told_and_what_is_no_image_is_left_out() {
+    let scratch = Scratch::new();
+    let key = "org.opencontainers.image.ref.name";
+    let word = format!(r#"{{"{key}":"Not A Name"}}"#);
+    let loaded = load_bytes(&scratch, &oci_archive(false, &word)).unwrap();
+    assert!(loaded[0].names.is_empty());
+    let told = |warning: &String| warning.contains("\"Not A Name\"");
+    assert!(loaded[0].warnings.iter().any(told), "{loaded:?}");
+    // As buildkit's attestations are described.
+    let elsewhere =
+        format!(r#"{{"{key}":"x"}},"platform":{{"os":"unknown","architecture":"unknown"}}"#);
+    let error = load_bytes(&scratch, &oci_archive(false, &elsewhere)).unwrap_err();
+    assert!(error.contains("holds neither"), "{error}");
+}
+
+#[test]
 fn a_wrong_blob_stores_nothing() {
     let scratch = Scratch::new();
     let error = load_bytes(&scratch, &oci_archive(true, "{}")).unwrap_err();
@@ -214,6 +242,12 @@ fn hostile_archives_are_refused_by_name() {
     };
     let scratch = Scratch::new();
     for (archive, expected) in [
+        (
+            Outer::new()
+                .add("repositories", b"{\"x\":{\"latest\":\"0123\"}}")
+                .finish(),
+            "saved by a docker before 1.10",
+        ),
         (
             with(manifest("../../canary/file", "l"), &first),
             "not a plain path",

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::super::compression::Decompressed;
 use super::super::digest::Digest;
-use super::super::layer::{LayerReport, TempLayer};
+use super::super::layer::{KnownBlob, LayerReport, TempLayer};
 use super::super::unpack::{UnpackOptions, unpack};
 use super::super::verify::VerifyingReader;
 use super::{ArchiveError, Job};
@@ -17,8 +17,8 @@ pub(super) struct Wanted {
     pub(super) member: String,
     pub(super) by: String,
     pub(super) diff_id: Digest,
-    /// Digest and size of the member itself, where a manifest gives them (OCI).
-    pub(super) blob: Option<(Digest, u64)>,
+    /// What a manifest says of the member itself (OCI).
+    pub(super) blob: Option<KnownBlob>,
 }
 
 type Unpacked = (TempLayer, LayerReport);
@@ -85,10 +85,11 @@ impl Job<'_> {
         let layer = self.store.begin_layer()?;
         let report = match &wanted.blob {
             None => read_layer(wanted, section, &layer, options)?,
-            Some((digest, size)) => {
-                let mut verified = VerifyingReader::new(section, digest.clone(), *size);
-                let report = read_layer(wanted, &mut verified, &layer, options)?;
+            Some(blob) => {
+                let mut verified = VerifyingReader::new(section, blob.digest.clone(), blob.size);
+                let mut report = read_layer(wanted, &mut verified, &layer, options)?;
                 content(wanted, verified.finish())?;
+                report.blobs.push(blob.clone());
                 report
             }
         };
@@ -109,7 +110,7 @@ impl Job<'_> {
         size: u64,
         by: &str,
     ) -> Result<Vec<u8>, ArchiveError> {
-        let name = format!("blobs/sha256/{}", digest.hex());
+        let name = self.blob_name(digest);
         let bytes = self.members.document(&name, by)?;
         let verified = VerifyingReader::new(&bytes[..], digest.clone(), size).finish();
         verified.map_err(|source| ArchiveError::Content {

@@ -4,12 +4,14 @@
 mod header;
 mod pax;
 mod reader;
+mod split;
 mod stream;
 mod write;
 
 use std::io;
 
 pub use reader::{Limits, TarReader};
+pub use split::{Piece, SplitReader, SplitWriter};
 pub use stream::TarStream;
 pub use write::TarWriter;
 
@@ -52,6 +54,8 @@ pub struct Entry {
 pub enum TarError {
     #[error("{source}")]
     Read { source: io::Error },
+    #[error("write down what the archive is without its files: {source}")]
+    Split { source: io::Error },
     #[error("the archive ends in the middle of an entry, at byte {offset}")]
     Truncated { offset: u64 },
     #[error(

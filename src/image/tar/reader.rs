@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use super::header::{BLOCK, Header};
 use super::pax::Pax;
+use super::split::SplitWriter;
 use super::{Entry, EntryKind, TarError};
 
 /// What an archive may cost. The defaults hold for any real image and end bombs early.
@@ -64,6 +65,10 @@ pub struct TarReader<R> {
     global: Pax,
     entries: u64,
     limits: Limits,
+    /// Gets every byte that is no content kept as a file.
+    split: Option<SplitWriter>,
+    /// The current content is kept as a file.
+    kept: bool,
 }
 
 /// Long-name and PAX records seen before the entry they belong to.
@@ -87,7 +92,27 @@ impl<R: Read> TarReader<R> {
             global: Pax::default(),
             entries: 0,
             limits,
+            split: None,
+            kept: false,
         }
+    }
+
+    /// The same, with everything written down that the archive is beside the content of the files kept.
+    pub fn splitting(inner: R, limits: Limits, split: Option<SplitWriter>) -> TarReader<R> {
+        TarReader {
+            split,
+            ..TarReader::new(inner, limits)
+        }
+    }
+
+    /// The content of the current entry, of which nothing was read yet and all will be, is kept in the file at `path`.
+    pub fn keep_content(&mut self, path: &[u8]) -> Result<(), TarError> {
+        if let Some(split) = &mut self.split {
+            let written = split.content(path, self.remaining);
+            written.map_err(|source| TarError::Split { source })?;
+            self.kept = true;
+        }
+        Ok(())
     }
 
     /// Bytes of the archive consumed so far: after an entry was given, where its content begins.
@@ -132,6 +157,7 @@ impl<R: Read> TarReader<R> {
     pub fn drain(&mut self) -> Result<(), TarError> {
         self.remaining = 0;
         self.padding = 0;
+        self.kept = false;
         loop {
             self.consume(self.end - self.start)?;
             if !self.fill()? {
@@ -141,8 +167,12 @@ impl<R: Read> TarReader<R> {
     }
 
     /// The stream, once the archive has been read.
-    pub fn into_inner(self) -> R {
-        self.inner
+    pub fn finish(self) -> Result<R, TarError> {
+        if let Some(split) = self.split {
+            let finished = split.finish();
+            finished.map_err(|source| TarError::Split { source })?;
+        }
+        Ok(self.inner)
     }
 
     fn ended(&self, at: u64, pending: Pending) -> Result<Option<Entry>, TarError> {
@@ -323,6 +353,7 @@ impl<R: Read> TarReader<R> {
         let mut left = self.remaining + self.padding;
         self.remaining = 0;
         self.padding = 0;
+        self.kept = false;
         while left > 0 {
             if !self.fill()? {
                 return Err(TarError::Truncated {
@@ -371,6 +402,10 @@ impl<R: Read> TarReader<R> {
     }
 
     fn consume(&mut self, count: usize) -> Result<(), TarError> {
+        if let Some(split) = self.split.as_mut().filter(|_| !self.kept) {
+            let written = split.raw(&self.buffer[self.start..self.start + count]);
+            written.map_err(|source| TarError::Split { source })?;
+        }
         self.start += count;
         self.offset += count as u64;
         if self.offset > self.limits.bytes {

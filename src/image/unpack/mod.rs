@@ -1,6 +1,7 @@
 //! Unpacking a layer's tar into a directory that becomes an overlay lower. Every path is opened from the layer's own
 //! root descriptor (`fs/in-root`); runs in the home namespace, where `chown` to mapped ids is allowed.
 
+mod aside;
 mod attributes;
 mod place;
 mod tree;
@@ -14,7 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::layer::{LayerPath, LayerReport, TempLayer};
-use super::tar::{Limits, TarError, TarReader};
+use super::tar::{Limits, SplitWriter, TarError, TarReader};
 
 /// How a layer is unpacked.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,25 +76,39 @@ impl UnpackError {
 }
 
 /// Unpacks an uncompressed tar to its very end (the DiffID covers what follows the end marker too) and says what it was.
-/// The directory is worth nothing after an error and goes with its [`TempLayer`].
+/// What is needed to give that tar back is kept beside the files. The directory is worth nothing after an error and goes
+/// with its [`TempLayer`].
 pub fn unpack(
     reader: impl Read,
     layer: &TempLayer,
     options: &UnpackOptions,
 ) -> Result<LayerReport, UnpackError> {
-    unpack_into(reader, layer.root(), options)
+    let split = layer.create_split().and_then(SplitWriter::new);
+    let split = split.map_err(|source| TarError::Split { source })?;
+    let aside = aside::Aside::new(layer.fd());
+    run(reader, layer.root(), options, Some((split, aside)))
 }
 
-/// The same into any directory, over what is there. What was unpacked before an error stays.
+/// The same into any directory, over what is there; the tar can't be given back. What was unpacked before an error stays.
 pub fn unpack_into(
     reader: impl Read,
     root: BorrowedFd<'_>,
     options: &UnpackOptions,
 ) -> Result<LayerReport, UnpackError> {
-    let mut archive = TarReader::new(HashingReader::new(reader), options.limits);
+    run(reader, root, options, None)
+}
+
+fn run(
+    reader: impl Read,
+    root: BorrowedFd<'_>,
+    options: &UnpackOptions,
+    keep: Option<(SplitWriter, aside::Aside<'_>)>,
+) -> Result<LayerReport, UnpackError> {
+    let (split, aside) = keep.unzip();
+    let mut archive = TarReader::splitting(HashingReader::new(reader), options.limits, split);
     let mut report = std::thread::scope(|scope| {
         let writers = writers::Writers::start(scope, options)?;
-        let mut tree = tree::Tree::new(root, options, writers)?;
+        let mut tree = tree::Tree::new(root, options, writers, aside)?;
         while let Some(entry) = archive.next_entry()? {
             tree.add(entry, &mut archive)?;
         }
@@ -101,7 +116,7 @@ pub fn unpack_into(
         tree.finish()
     })?;
     report.tar_size = archive.offset();
-    report.diff_id = archive.into_inner().digest();
+    report.diff_id = archive.finish()?.digest();
     Ok(report)
 }
 

@@ -8,9 +8,10 @@ use std::rc::Rc;
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::super::layer::LayerPath;
+use super::super::layer::{LayerPath, Replaced};
 use super::super::tar::Limits;
 use super::UnpackError;
+use super::aside::Aside;
 use crate::sys::fs::{self, Links};
 
 /// Drops `.` and empty parts and a leading `/` (as docker and GNU tar do); `..` is refused.
@@ -51,6 +52,10 @@ pub(super) struct Directories<'a> {
     root_path: Vec<u8>,
     /// The parent of the last entry: most entries share it with the one before.
     last: Option<(LayerPath, Rc<OwnedFd>)>,
+    /// Its real path, once somebody has asked.
+    last_real: Option<LayerPath>,
+    /// Where the tar is to be given back: what is replaced is kept.
+    aside: Option<Aside<'a>>,
     /// Directories made without being listed, by their real paths; the root until it is listed.
     implicit: BTreeSet<LayerPath>,
     remembered: u64,
@@ -61,6 +66,7 @@ impl<'a> Directories<'a> {
     pub(super) fn new(
         root: BorrowedFd<'a>,
         limits: &Limits,
+        aside: Option<Aside<'a>>,
     ) -> Result<Directories<'a>, UnpackError> {
         let top = LayerPath(Vec::new());
         let root_path = fs::path_of(root).map_err(UnpackError::io("find", &top))?;
@@ -68,6 +74,8 @@ impl<'a> Directories<'a> {
             root,
             root_path,
             last: None,
+            last_real: None,
+            aside,
             implicit: BTreeSet::from([top]),
             remembered: 0,
             limit: limits.remembered,
@@ -82,7 +90,27 @@ impl<'a> Directories<'a> {
         }
         let fd = Rc::new(self.open_or_make(&parent)?);
         self.last = Some((parent, Rc::clone(&fd)));
+        self.last_real = None;
         Ok(fd)
+    }
+
+    /// The real path of a file just made, where its content is to be found again; `None` where nobody will look for it.
+    pub(super) fn file_to_keep(
+        &mut self,
+        path: &LayerPath,
+    ) -> Result<Option<LayerPath>, UnpackError> {
+        let Some(aside) = &mut self.aside else {
+            return Ok(None);
+        };
+        aside.count_file();
+        let parent = self.parent(path)?;
+        let above = match self.last_real.take() {
+            Some(real) => real,
+            None => self.real_path(&parent, path)?,
+        };
+        let real = above.join(path.name());
+        self.last_real = Some(above);
+        Ok(Some(real))
     }
 
     /// The open directory at `path` if there is one, symlinks followed inside the root.
@@ -168,18 +196,21 @@ impl<'a> Directories<'a> {
         Ok(())
     }
 
-    /// Removes whatever is at `name` in `parent`, because another entry takes its place.
+    /// Removes whatever is at `name` in `parent`, because another entry takes its place. Content that the tar is made of is
+    /// put aside.
     pub(super) fn clear(&mut self, parent: &OwnedFd, path: &LayerPath) -> Result<(), UnpackError> {
         self.last = None;
-        if self.implicit.len() > 1 {
-            let mut real = self.real_path(parent, path)?.0;
-            if !real.is_empty() {
-                real.push(b'/');
-            }
-            real.extend_from_slice(path.name());
-            let below = [&real[..], b"/"].concat();
+        if self.implicit.len() > 1 || self.aside.is_some() {
+            let real = self.real_path(parent, path)?.join(path.name());
+            let below = [&real.0[..], b"/"].concat();
             self.implicit
-                .retain(|kept| kept.0 != real && !kept.0.starts_with(&below));
+                .retain(|kept| *kept != real && !kept.0.starts_with(&below));
+            if let Some(aside) = &mut self.aside {
+                let kept = aside.keep(parent, path.name(), &real);
+                if kept.map_err(UnpackError::io("put aside", path))? {
+                    return self.remember(&real);
+                }
+            }
         }
         fs::remove_tree(parent, path.name())
             .map_err(|failed| UnpackError::io("replace", path)(failed.source))
@@ -195,8 +226,10 @@ impl<'a> Directories<'a> {
         Ok(())
     }
 
-    pub(super) fn into_implicit(self) -> Vec<LayerPath> {
-        self.implicit.into_iter().collect()
+    /// The directories that nobody listed, and what was put aside.
+    pub(super) fn into_records(self) -> (Vec<LayerPath>, Vec<Replaced>) {
+        let replaced = self.aside.map(Aside::into_replaced).unwrap_or_default();
+        (self.implicit.into_iter().collect(), replaced)
     }
 }
 

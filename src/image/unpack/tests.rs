@@ -101,7 +101,14 @@ impl Archive {
         Archive(Builder::new(Vec::new()))
     }
 
-    fn raw(mut self, kind: u8, path: &str, link: &str, mode: u32, content: &[u8]) -> Archive {
+    pub(crate) fn raw(
+        mut self,
+        kind: u8,
+        path: &str,
+        link: &str,
+        mode: u32,
+        content: &[u8],
+    ) -> Archive {
         let mut header = Header::new_ustar();
         header.as_mut_bytes()[..path.len()].copy_from_slice(path.as_bytes());
         header.as_mut_bytes()[157..157 + link.len()].copy_from_slice(link.as_bytes());

@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::super::digest::Digest;
 use super::super::layer::{LayerPath, LayerReport};
 use super::super::tar::{Entry, EntryKind, Limits, TarReader};
+use super::aside::Aside;
 use super::attributes::{Applier, Attributes};
 use super::place::{Directories, normalise, open_made};
 use super::whiteout::{Marker, Whiteouts, marker};
@@ -39,9 +40,10 @@ impl<'a, 'scope> Tree<'a, 'scope> {
         root: BorrowedFd<'a>,
         options: &UnpackOptions,
         writers: Writers<'scope>,
+        aside: Option<Aside<'a>>,
     ) -> Result<Tree<'a, 'scope>, UnpackError> {
         Ok(Tree {
-            directories: Directories::new(root, &options.limits)?,
+            directories: Directories::new(root, &options.limits, aside)?,
             root,
             limits: options.limits,
             plain: options.plain,
@@ -136,6 +138,11 @@ impl<'a, 'scope> Tree<'a, 'scope> {
         })?;
         let fd = made.expect("make succeeded, so the file was opened");
         self.size += size;
+        if size > 0
+            && let Some(real) = self.directories.file_to_keep(&path)?
+        {
+            archive.keep_content(&real.0)?;
+        }
         if self.writers.are_running() && size <= SMALL {
             let mut content = Vec::with_capacity(size as usize);
             while content.len() < size as usize {
@@ -228,12 +235,15 @@ impl<'a, 'scope> Tree<'a, 'scope> {
                 Applier::directory_last(&fd, *mode, *mtime, path)?;
             }
         }
+        let (implicit_dirs, replaced) = self.directories.into_records();
         Ok(LayerReport {
             diff_id: Digest::of(b""),
             size: self.size,
             tar_size: 0,
             entries: self.entries,
-            implicit_dirs: self.directories.into_implicit(),
+            implicit_dirs,
+            replaced,
+            blobs: Vec::new(),
             whiteouts: placed.whiteouts,
             opaque_root: placed.opaque_root,
             warnings: self.applier.warnings(),

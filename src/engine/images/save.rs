@@ -1,0 +1,187 @@
+//! `save`: images as an archive or a directory.
+
+use std::fs::File;
+use std::os::fd::AsFd;
+
+use super::super::output::Unfinished;
+use super::super::request::SaveRequest;
+use super::super::worker::RoleFailure;
+use super::super::{Engine, EngineError};
+use crate::container::Event;
+use crate::image::{
+    self, NamedBy, Names, Platform, Reference, SaveError, SaveOptions, Store, ToSave,
+};
+
+impl Engine {
+    /// Writes the images to the output, which appears when it is whole, or to standard output. What is worth saying of their
+    /// digests is returned.
+    pub fn save_images(&self, request: &SaveRequest) -> Result<Vec<String>, EngineError> {
+        let store = self.images()?;
+        let names = store.names()?;
+        let mut images: Vec<ToSave> = Vec::new();
+        for text in &request.images {
+            for (id, tag) in named(&names, text)? {
+                add(&mut images, id, tag);
+            }
+        }
+        if let Some(wanted) = &request.platform {
+            let wanted: Platform = wanted
+                .parse()
+                .map_err(|source| EngineError::Platform { source })?;
+            for image in &images {
+                check_platform(&store, image, &wanted)?;
+            }
+        }
+        let options = SaveOptions {
+            format: request.format,
+            compress: request.compress,
+            require_digest: request.require_digest,
+        };
+        let unfinished = match &request.output {
+            Some(path) if request.format.is_directory() => Some(Unfinished::directory(path)?),
+            Some(path) => Some(Unfinished::file(path)?),
+            None => None,
+        };
+        let notes: Vec<String> = self.in_home("worker", || {
+            let saved = match &unfinished {
+                Some(unfinished) if request.format.is_directory() => {
+                    image::save_directory(&store, &images, &options, unfinished.temporary())
+                }
+                Some(unfinished) => {
+                    let mut file = unfinished.open().map_err(opened)?;
+                    image::save_archive(&store, &images, &options, &mut file)
+                }
+                None => {
+                    let stdout = std::io::stdout().as_fd().try_clone_to_owned();
+                    let mut stdout = stdout.map(File::from).map_err(opened)?;
+                    image::save_archive(&store, &images, &options, &mut stdout)
+                }
+            };
+            saved.map_err(|error| RoleFailure::of(&error, hints(&error, request)))
+        })?;
+        if let Some(unfinished) = unfinished {
+            unfinished.keep()?;
+        }
+        for image in &images {
+            let name = image.tags.first().map(Reference::familiar);
+            let name = name.unwrap_or_else(|| image.id.to_string());
+            self.emit(&Event::image(image.id.as_str(), &name, "save"));
+        }
+        Ok(notes)
+    }
+}
+
+fn opened(error: std::io::Error) -> RoleFailure {
+    RoleFailure {
+        message: format!("open the output: {error}"),
+        hints: Vec::new(),
+    }
+}
+
+fn hints(error: &SaveError, request: &SaveRequest) -> Vec<String> {
+    let name = request.images.first().map_or("IMAGE", String::as_str);
+    match error {
+        SaveError::Replay(error) => error.hints(name),
+        _ => Vec::new(),
+    }
+}
+
+/// The images that one word means, with the tags under which they are saved. As docker, a name without a tag stands for all
+/// tags of the repository, and an id or a digest for an image without a name.
+fn named(
+    names: &Names,
+    text: &str,
+) -> Result<Vec<(image::Digest, Option<Reference>)>, EngineError> {
+    let is_bare = !text.rsplit('/').next().unwrap_or(text).contains([':', '@']);
+    if is_bare && let Ok(reference) = text.parse::<Reference>() {
+        let tags = names.entries.iter().filter_map(|entry| {
+            let tag = entry.reference.as_ref()?;
+            let is_one = tag.digest().is_none() && tag.name() == reference.name();
+            is_one.then(|| (entry.id.clone(), Some(tag.clone())))
+        });
+        let tags: Vec<_> = tags.collect();
+        if !tags.is_empty() {
+            return Ok(tags);
+        }
+    }
+    let (entry, by) = image::find(names, text)?;
+    let tag = match by {
+        NamedBy::Reference(reference) if reference.digest().is_none() => Some(reference),
+        _ => None,
+    };
+    Ok(vec![(entry.id.clone(), tag)])
+}
+
+fn add(images: &mut Vec<ToSave>, id: image::Digest, tag: Option<Reference>) {
+    let known = images.iter().position(|image| image.id == id);
+    let at = known.unwrap_or_else(|| {
+        images.push(ToSave {
+            id,
+            tags: Vec::new(),
+        });
+        images.len() - 1
+    });
+    let tags = &mut images[at].tags;
+    if let Some(tag) = tag.filter(|tag| !tags.contains(tag)) {
+        tags.push(tag);
+    }
+}
+
+fn check_platform(store: &Store, image: &ToSave, wanted: &Platform) -> Result<(), EngineError> {
+    let stored = store.image_by_id(&image.id)?;
+    if wanted.rank(&Platform::of_config(&stored.config)).is_some() {
+        return Ok(());
+    }
+    let name = image.tags.first().map(Reference::familiar);
+    Err(EngineError::OtherPlatform {
+        image: name.unwrap_or_else(|| image.id.to_string()),
+        wanted: wanted.clone(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Digest, NameEntry};
+
+    fn entry(name: Option<&str>, image: &str) -> NameEntry {
+        NameEntry {
+            reference: name.map(|name| name.parse().expect("valid")),
+            manifest: Digest::of(b"manifest"),
+            manifest_size: 8,
+            media_type: String::new(),
+            id: Digest::of(image.as_bytes()),
+            created: None,
+            size: 1,
+        }
+    }
+
+    #[test]
+    fn a_name_without_a_tag_stands_for_all_tags() {
+        let a = Digest::of(b"a");
+        let mut names = Names::default();
+        names.set(entry(Some("x:1"), "a"));
+        names.set(entry(Some(&format!("x@{a}")), "a"));
+        names.set(entry(Some("x:2"), "b"));
+        names.set(entry(Some("y"), "a"));
+        let tags = |text: &str| {
+            let found = named(&names, text).expect("found").into_iter();
+            found
+                .map(|(_, tag)| tag.map(|tag| tag.familiar()))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(tags("x"), [Some("x:1".to_owned()), Some("x:2".to_owned())]);
+        assert_eq!(tags("docker.io/library/x:2"), [Some("x:2".to_owned())]);
+        assert_eq!(tags("y"), [Some("y:latest".to_owned())]);
+        assert_eq!(tags(a.short()), [None]);
+        assert_eq!(tags(&format!("x@{a}")), [None]);
+        assert!(named(&names, "z").is_err());
+        let mut images = Vec::new();
+        for text in ["x:1", "y", "x", a.short()] {
+            for (id, tag) in named(&names, text).expect("found") {
+                add(&mut images, id, tag);
+            }
+        }
+        assert_eq!((images.len(), images[0].tags.len()), (2, 2));
+    }
+}

@@ -1,0 +1,274 @@
+//! Images out of the store: `save` as docker's archive, as an OCI layout in a tar or a directory, as containers' `dir`. Layers
+//! are given back as they came, uncompressed unless asked for. Runs in the home namespace.
+
+mod documents;
+mod target;
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::digest::Digest;
+use super::document::{self, Document, DocumentError, media_type};
+use super::reference::Reference;
+use super::replay::ReplayError;
+use super::store::{Store, StoreError};
+use documents::Described;
+use target::{Archive, Directory, Target};
+
+/// What is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SaveFormat {
+    /// What `docker save` writes: `manifest.json`, and an OCI layout beside it.
+    DockerArchive,
+    OciArchive,
+    OciDir,
+    /// The `dir:` of skopeo and podman.
+    DockerDir,
+}
+
+impl SaveFormat {
+    pub fn is_directory(self) -> bool {
+        matches!(self, SaveFormat::OciDir | SaveFormat::DockerDir)
+    }
+}
+
+/// An image with the names under which it is saved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToSave {
+    pub id: Digest,
+    pub tags: Vec<Reference>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct SaveOptions {
+    pub format: SaveFormat,
+    /// Layers as gzip; for directories.
+    pub compress: bool,
+    /// An error where a manifest would get another digest.
+    pub require_digest: bool,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum SaveError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error("write {subject}: {source}")]
+    Write { subject: String, source: io::Error },
+    #[error(
+        "layer {diff_id}: its record says {recorded} bytes, its archive has {found}; the record was damaged"
+    )]
+    Size {
+        diff_id: Digest,
+        recorded: u64,
+        found: u64,
+    },
+    #[error("a directory of this format holds one image, not {count}")]
+    OneImage { count: usize },
+    #[error("no such image any more: {id}")]
+    Gone { id: Digest },
+    #[error(
+        "image {id} would be saved with another manifest digest than {manifest}: {} of its layers came compressed and their bytes were not kept ({})", .layers.len(), list(.layers)
+    )]
+    Digest {
+        id: Digest,
+        manifest: Digest,
+        layers: Vec<Digest>,
+    },
+}
+
+fn list(digests: &[Digest]) -> String {
+    let all: Vec<&str> = digests.iter().map(Digest::short).collect();
+    all.join(", ")
+}
+
+/// Writes an archive.
+pub fn save_archive(
+    store: &Store,
+    images: &[ToSave],
+    options: &SaveOptions,
+    out: &mut dyn Write,
+) -> Result<Vec<String>, SaveError> {
+    save(store, images, options, &mut Archive::new(out))
+}
+
+/// Fills an empty directory.
+pub fn save_directory(
+    store: &Store,
+    images: &[ToSave],
+    options: &SaveOptions,
+    path: &Path,
+) -> Result<Vec<String>, SaveError> {
+    if options.format == SaveFormat::DockerDir && images.len() != 1 {
+        return Err(SaveError::OneImage {
+            count: images.len(),
+        });
+    }
+    let mut target = Directory::new(path, options.format, options.compress);
+    save(store, images, options, &mut target)
+}
+
+/// An image as it is in the target.
+struct Saved<'a> {
+    image: &'a ToSave,
+    config: Described,
+    layers: Vec<Described>,
+    manifest: Described,
+}
+
+/// Layers, configs, manifests, and last what names them. The notes about digests that change are returned.
+fn save(
+    store: &Store,
+    images: &[ToSave],
+    options: &SaveOptions,
+    target: &mut dyn Target,
+) -> Result<Vec<String>, SaveError> {
+    let _lease = store.lease()?;
+    let plans: Vec<Plan<'_>> = images
+        .iter()
+        .map(|image| Plan::of(store, image))
+        .collect::<Result<_, _>>()?;
+    if options.require_digest && !options.compress {
+        // Known before a byte is written.
+        for plan in &plans {
+            plan.check_digest(&plan.diff_ids)?;
+        }
+    }
+    target.begin()?;
+    let mut layers: HashMap<&Digest, Described> = HashMap::new();
+    let mut saved = Vec::new();
+    let mut notes = Vec::new();
+    for plan in &plans {
+        for diff_id in &plan.diff_ids {
+            if !layers.contains_key(diff_id) {
+                layers.insert(diff_id, target.layer(store, diff_id)?);
+            }
+        }
+        let of_image: Vec<Described> = plan.diff_ids.iter().map(|id| layers[id].clone()).collect();
+        let config = Described::of(media_type::OCI_CONFIG, &plan.config);
+        target.blob(&config.digest, &plan.config)?;
+        let (manifest, bytes) = plan.manifest(options.format, &config, &of_image);
+        let digests: Vec<Digest> = of_image.iter().map(|layer| layer.digest.clone()).collect();
+        if let Err(changed) = plan.check_digest(&digests) {
+            if options.require_digest {
+                return Err(changed);
+            }
+            if options.format != SaveFormat::DockerArchive {
+                notes.push(plan.note(&manifest.digest, &digests));
+            }
+        }
+        match options.format {
+            SaveFormat::DockerDir => target.file("manifest.json", &bytes)?,
+            _ => target.blob(&manifest.digest, &bytes)?,
+        }
+        saved.push(Saved {
+            image: plan.image,
+            config,
+            layers: of_image,
+            manifest,
+        });
+    }
+    for (name, bytes) in documents::naming(options.format, &saved) {
+        target.file(name, &bytes)?;
+    }
+    target.end()?;
+    Ok(notes)
+}
+
+/// What the store knows of an image.
+struct Plan<'a> {
+    image: &'a ToSave,
+    config: Vec<u8>,
+    diff_ids: Vec<Digest>,
+    /// The manifest it came with, its digest and media type, and the digests of its layers.
+    manifest: Vec<u8>,
+    digest: Digest,
+    media_type: String,
+    blobs: Vec<Digest>,
+}
+
+impl<'a> Plan<'a> {
+    fn of(store: &Store, image: &'a ToSave) -> Result<Plan<'a>, SaveError> {
+        let names = store.names()?;
+        let entry = names.of_image(&image.id).next();
+        let entry = entry.ok_or_else(|| SaveError::Gone {
+            id: image.id.clone(),
+        })?;
+        let config = store.read_blob(&image.id)?;
+        let subject = format!("config of image {}", image.id);
+        let parsed = document::parse_config(&subject, &config)?;
+        let diff_ids = document::diff_ids(&subject, &parsed)?;
+        let manifest = store.read_blob(&entry.manifest)?;
+        let subject = format!("manifest {}", entry.manifest);
+        let Document::Manifest(parsed) =
+            Document::parse(&subject, &manifest, Some(&entry.media_type))?
+        else {
+            return Err(StoreError::NotAManifest { subject }.into());
+        };
+        let blobs = parsed.layers().iter();
+        let blobs = blobs.map(|layer| document::descriptor_digest(&subject, layer));
+        Ok(Plan {
+            image,
+            config,
+            diff_ids,
+            blobs: blobs.collect::<Result<_, _>>()?,
+            manifest,
+            digest: entry.manifest.clone(),
+            media_type: entry.media_type.clone(),
+        })
+    }
+
+    /// The manifest the image came with where it fits the layers that were written, else a new one.
+    fn manifest(
+        &self,
+        format: SaveFormat,
+        config: &Described,
+        layers: &[Described],
+    ) -> (Described, Vec<u8>) {
+        if layers.iter().map(|layer| &layer.digest).eq(&self.blobs) {
+            let described = Described::of(&self.media_type, &self.manifest);
+            return (described, self.manifest.clone());
+        }
+        documents::manifest(format, config, layers)
+    }
+
+    fn changed(&self, digests: &[Digest]) -> Vec<Digest> {
+        let pairs = self.blobs.iter().zip(digests);
+        let changed = pairs.filter(|(before, now)| before != now);
+        changed.map(|(before, _)| before.clone()).collect()
+    }
+
+    fn check_digest(&self, digests: &[Digest]) -> Result<(), SaveError> {
+        let layers = self.changed(digests);
+        if layers.is_empty() {
+            return Ok(());
+        }
+        Err(SaveError::Digest {
+            id: self.image.id.clone(),
+            manifest: self.digest.clone(),
+            layers,
+        })
+    }
+
+    fn note(&self, now: &Digest, digests: &[Digest]) -> String {
+        let name = match self.image.tags.first() {
+            Some(tag) => tag.familiar(),
+            None => self.image.id.short().to_owned(),
+        };
+        let layers = self.changed(digests);
+        format!(
+            "{name}: manifest {} is saved as {}: {} layers came in another form ({})",
+            self.digest.short(),
+            now.short(),
+            layers.len(),
+            list(&layers)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests;
