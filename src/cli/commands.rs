@@ -11,8 +11,8 @@ use super::volume::VolumeGroup;
 use super::{
     attach, boot, commit, container_cleanup, container_clone, container_exists, container_prune,
     cp, create, diff, doctor, events, exec, export, generate, images, import, info, inspect, kill,
-    load, logs, mount, pause, port, ps, pull, rename, restart, rm, rmi, run, save, start, stats,
-    stop, tag, top, unpause, unshare, update, version, wait,
+    load, login, logout, logs, mount, pause, port, ps, pull, rename, restart, rm, rmi, run,
+    save, search, start, stats, stop, tag, top, unpause, unshare, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -67,6 +67,12 @@ pub enum Command {
     Rmi(rmi::Args),
     #[command(flatten)]
     Image(ImageVerb),
+    /// Log in to a registry
+    Login(login::Args),
+    /// Log out of a registry
+    Logout(logout::Args),
+    /// Search a registry for images
+    Search(search::Args),
     /// Show what happens to containers, images, volumes and networks
     Events(events::Args),
     /// Show everything about containers, images, volumes or secrets
@@ -311,6 +317,9 @@ impl Command {
             | Command::SystemGroup {
                 verb: SystemGroup::Events(args),
             } => events::run(args, invocation),
+            Command::Login(args) => login::run(args, invocation),
+            Command::Logout(args) => logout::run(args, invocation),
+            Command::Search(args) => search::run(args, invocation),
             Command::VolumeGroup { verb } => verb.run(invocation),
             Command::SecretGroup { verb } => verb.run(invocation),
             Command::Version(args) => version::run(args, invocation),

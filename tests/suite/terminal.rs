@@ -108,6 +108,11 @@ impl Terminal {
         }
     }
 
+    /// What has been seen so far.
+    pub fn everything(&self) -> &str {
+        &self.seen
+    }
+
     pub fn resize(&self, rows: u16, columns: u16) {
         let size = Winsize {
             ws_row: rows,
