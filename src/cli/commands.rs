@@ -11,7 +11,7 @@ use super::volume::VolumeGroup;
 use super::{
     attach, boot, commit, container_cleanup, container_clone, container_exists, container_prune,
     cp, create, diff, doctor, events, exec, export, generate, images, import, info, inspect, kill,
-    load, login, logout, logs, mount, pause, port, ps, pull, rename, restart, rm, rmi, run,
+    load, login, logout, logs, mount, pause, port, ps, pull, push, rename, restart, rm, rmi, run,
     save, search, start, stats, stop, tag, top, unpause, unshare, update, version, wait,
 };
 
@@ -205,6 +205,8 @@ pub enum ContainerVerb {
 pub enum ImageVerb {
     /// Download an image from a registry
     Pull(pull::Args),
+    /// Upload an image to a registry
+    Push(push::Args),
     /// Load images from an archive that `save` made
     Load(load::Args),
     /// Write images to an archive that `load` reads
@@ -365,6 +367,7 @@ impl ImageVerb {
     fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
         match self {
             ImageVerb::Pull(args) => pull::run(args, invocation),
+            ImageVerb::Push(args) => push::run(args, invocation),
             ImageVerb::Load(args) => load::run(args, invocation),
             ImageVerb::Save(args) => save::run(args, invocation),
             ImageVerb::Import(args) => import::run(args, invocation),

@@ -25,6 +25,7 @@ mod output;
 mod processes;
 mod prune;
 pub mod pull;
+pub mod push;
 mod remove;
 pub mod request;
 pub mod search;

@@ -64,6 +64,7 @@ mod pull;
 mod pull_misbehaving;
 mod pull_places;
 mod pull_recovery;
+mod push;
 mod recovery;
 mod rename;
 mod restart;
