@@ -11,9 +11,9 @@ use super::volume::VolumeGroup;
 use super::{
     attach, boot, commit, container_cleanup, container_clone, container_exists, container_prune,
     cp, create, diff, doctor, events, exec, export, generate, history, image_exists, image_prune,
-    images, import, info, inspect, kill, load, logs, mount, pause, port, ps, pull, rename, restart,
-    rm, rmi, run, save, start, stats, stop, system_df, system_prune, tag, top, unpause, unshare,
-    update, version, wait,
+    images, import, info, inspect, kill, load, login, logout, logs, mount, pause, port, ps, pull,
+    push, rename, restart, rm, rmi, run, save, search, start, stats, stop, system_df, system_prune,
+    tag, top, unpause, unshare, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -68,6 +68,12 @@ pub enum Command {
     Rmi(rmi::Args),
     #[command(flatten)]
     Image(ImageVerb),
+    /// Log in to a registry
+    Login(login::Args),
+    /// Log out of a registry
+    Logout(logout::Args),
+    /// Search a registry for images
+    Search(search::Args),
     /// Show what happens to containers, images, volumes and networks
     Events(events::Args),
     /// Show everything about containers, images, volumes or secrets
@@ -200,6 +206,8 @@ pub enum ContainerVerb {
 pub enum ImageVerb {
     /// Download an image from a registry
     Pull(pull::Args),
+    /// Upload an image to a registry
+    Push(push::Args),
     /// Load images from an archive that `save` made
     Load(load::Args),
     /// Write images to an archive that `load` reads
@@ -336,6 +344,9 @@ impl Command {
             | Command::SystemGroup {
                 verb: SystemGroup::Events(args),
             } => events::run(args, invocation),
+            Command::Login(args) => login::run(args, invocation),
+            Command::Logout(args) => logout::run(args, invocation),
+            Command::Search(args) => search::run(args, invocation),
             Command::VolumeGroup { verb } => verb.run(invocation),
             Command::SecretGroup { verb } => verb.run(invocation),
             Command::Version(args) => version::run(args, invocation),
@@ -381,6 +392,7 @@ impl ImageVerb {
     fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
         match self {
             ImageVerb::Pull(args) => pull::run(args, invocation),
+            ImageVerb::Push(args) => push::run(args, invocation),
             ImageVerb::Load(args) => load::run(args, invocation),
             ImageVerb::Save(args) => save::run(args, invocation),
             ImageVerb::Import(args) => import::run(args, invocation),

@@ -59,10 +59,20 @@ impl Bars<'_> {
         }
     }
 
-    fn words(&self, layer: &Digest, words: &'static str) {
+    /// From waiting to a bar that grows.
+    fn begin(&self, layer: &Digest, words: &'static str) {
+        self.on_bar(layer, |bar| {
+            bar.set_style(
+                self.style("{prefix}: {msg} [{bar:40}] {decimal_bytes}/{decimal_total_bytes}"),
+            );
+            bar.set_message(words);
+        });
+    }
+
+    fn words(&self, layer: &Digest, words: &str) {
         self.on_bar(layer, |bar| {
             bar.set_style(self.style("{prefix}: {msg}"));
-            bar.finish_with_message(words);
+            bar.finish_with_message(words.to_owned());
         });
         self.event(layer, words);
     }
@@ -96,12 +106,7 @@ impl Progress for Bars<'_> {
     }
 
     fn started(&self, layer: &Digest) {
-        self.on_bar(layer, |bar| {
-            bar.set_style(
-                self.style("{prefix}: {msg} [{bar:40}] {decimal_bytes}/{decimal_total_bytes}"),
-            );
-            bar.set_message("Downloading");
-        });
+        self.begin(layer, "Downloading");
         self.event(layer, "Pulling fs layer");
     }
 
@@ -125,6 +130,15 @@ impl Progress for Bars<'_> {
 
     fn finished(&self, layer: &Digest) {
         self.words(layer, "Pull complete");
+    }
+
+    fn uploading(&self, layer: &Digest) {
+        self.begin(layer, "Pushing");
+        self.event(layer, "Pushing");
+    }
+
+    fn settled(&self, layer: &Digest, words: &str) {
+        self.words(layer, words);
     }
 }
 

@@ -5,7 +5,8 @@ use super::container_flags::CONTENT_TRUST_NOTICE;
 use super::error::CliError;
 use super::error::Kind;
 use super::progress::Bars;
-use crate::image::{Reference, ReferenceError};
+use crate::engine::Engine;
+use crate::image::Reference;
 use crate::registry::{Progress, Silent};
 
 #[derive(clap::Args, Debug)]
@@ -13,6 +14,9 @@ pub struct Args {
     /// Image to pull: NAME[:TAG|@DIGEST]
     #[arg(value_name = "NAME")]
     name: String,
+    /// Pull all tags of the repository
+    #[arg(short, long)]
+    all_tags: bool,
     /// Platform to choose from an index (os/arch[/variant])
     #[arg(long)]
     platform: Option<String>,
@@ -28,20 +32,34 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     if args.disable_content_trust.is_some() {
         invocation.ui.note(CONTENT_TRUST_NOTICE);
     }
-    let reference: Reference = args
-        .name
-        .parse()
-        .map_err(|error: ReferenceError| CliError::failed(&error))?;
     let engine = invocation.engine()?;
+    let failed = |error| CliError::engine(Kind::Failed, &error);
+    let mut candidates = engine.stands_for(&args.name).map_err(failed)?;
+    let reference = candidates.remove(0);
+    if args.all_tags {
+        return all_tags(&args, &reference, &engine, invocation);
+    }
     let full = reference.to_string();
     if !args.quiet && full != args.name {
         let name = &args.name;
         invocation.ui.note(&format!("{name} stands for {full}"));
     }
+    let reference = pull(&args, reference, candidates, &engine, invocation)?;
+    invocation.ui.line(&reference.to_string())?;
+    Ok(0)
+}
+
+fn pull(
+    args: &Args,
+    reference: Reference,
+    others: Vec<Reference>,
+    engine: &Engine,
+    invocation: &Invocation,
+) -> Result<Reference, CliError> {
     let bars = Bars::new(&invocation.ui);
     let progress: &dyn Progress = if args.quiet { &Silent } else { &bars };
-    let outcome = engine.pull(&reference, args.platform, progress);
-    let outcome = outcome.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    let pulled = engine.pull_any(reference, others, &args.platform, progress);
+    let (reference, outcome) = pulled.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     for warning in &outcome.warnings {
         invocation.ui.warning(warning);
     }
@@ -50,6 +68,37 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
             invocation.ui.line(&line)?;
         }
     }
-    invocation.ui.line(&reference.to_string())?;
+    Ok(reference)
+}
+
+/// One tag after the other; the layers they share are fetched once.
+fn all_tags(
+    args: &Args,
+    reference: &Reference,
+    engine: &Engine,
+    invocation: &Invocation,
+) -> Result<u8, CliError> {
+    let name = args.name.rsplit('/').next().unwrap_or(&args.name);
+    if name.contains([':', '@']) {
+        return Err(CliError::new(
+            Kind::Failed,
+            "tag can't be used with --all-tags/-a",
+        ));
+    }
+    let bars = Bars::new(&invocation.ui);
+    let progress: &dyn Progress = if args.quiet { &Silent } else { &bars };
+    let tags = engine.remote_tags(reference, progress);
+    for tag in tags.map_err(|error| CliError::engine(Kind::Failed, &error))? {
+        if !args.quiet {
+            let words = format!(
+                "{}: Pulling from {}",
+                tag.tag().unwrap_or(""),
+                tag.repository()
+            );
+            invocation.ui.line(&words)?;
+        }
+        pull(args, tag, Vec::new(), engine, invocation)?;
+    }
+    invocation.ui.line(&reference.name())?;
     Ok(0)
 }

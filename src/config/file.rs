@@ -124,13 +124,18 @@ impl Config {
                 }
                 registry.location = Some(text.to_owned());
             }
-            RegistryHost::INSECURE => {
-                let boolean = value.get_ref().as_bool();
-                registry.insecure =
-                    Some(boolean.ok_or_else(|| wrong_type(place, &name, value, "true or false"))?);
+            RegistryHost::INSECURE => registry.insecure = Some(as_bool(place, &name, value)?),
+            RegistryHost::BLOCKED => registry.blocked = Some(as_bool(place, &name, value)?),
+            RegistryHost::MIRRORS => {
+                registry.mirrors = Some(as_locations(place, &name, value)?);
             }
             other => {
-                let names = [RegistryHost::LOCATION, RegistryHost::INSECURE];
+                let names = [
+                    RegistryHost::LOCATION,
+                    RegistryHost::INSECURE,
+                    RegistryHost::MIRRORS,
+                    RegistryHost::BLOCKED,
+                ];
                 let fault = Fault::UnknownKey {
                     key: name,
                     nearest: nearest(other, names).to_owned(),
@@ -159,6 +164,35 @@ fn as_text<'a>(
 ) -> Result<&'a str, ConfigError> {
     let text = value.get_ref().as_str();
     text.ok_or_else(|| wrong_type(place, name, value, "a string"))
+}
+
+fn as_bool(
+    place: &Place<'_>,
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<bool, ConfigError> {
+    let boolean = value.get_ref().as_bool();
+    boolean.ok_or_else(|| wrong_type(place, name, value, "true or false"))
+}
+
+fn as_locations(
+    place: &Place<'_>,
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<Vec<String>, ConfigError> {
+    let array = value.get_ref().as_array();
+    let array = array.ok_or_else(|| wrong_type(place, name, value, "an array of strings"))?;
+    let location = |value| {
+        let text = as_text(place, name, value)?;
+        match RegistryHost::is_location(text) {
+            true => Ok(text.to_owned()),
+            false => {
+                let expected = RegistryHost::LOCATION_VALUES;
+                Err(wrong_value(place, name, value, text, expected))
+            }
+        }
+    };
+    array.iter().map(location).collect()
 }
 
 fn wrong_type(

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub use error::{ConfigError, Fault};
 pub use values::{
     DetachKeys, LogDriverDefault, LogFiles, LogFilter, LogSize, NetworkDefault, RegistryHost,
-    StorageDriver, UnknownDetachKeys, UnknownValue,
+    ShortNames, StorageDriver, UnknownDetachKeys, UnknownValue,
 };
 
 use crate::paths::Paths;
@@ -129,6 +129,8 @@ settings! {
     log_max_file: LogFiles = "log.max-file", "BRYO_LOG_MAX_FILE", "3";
     /// The network of a container that names none.
     network_default: NetworkDefault = "network.default", "BRYO_NETWORK", "pasta";
+    /// What a name without a registry stands for: an image of Docker Hub, or what `registries.conf` says (aliases, registries to search).
+    short_names: ShortNames = "short-names", "BRYO_SHORT_NAMES", "docker";
     /// What stacks the layers: the kernel's overlay, `fuse-overlayfs`, or the first where it works and else the second.
     storage_driver: StorageDriver = "storage.driver", "BRYO_STORAGE_DRIVER", "auto";
 }

@@ -57,6 +57,16 @@ choice! {
 }
 
 choice! {
+    /// What a name without a registry stands for.
+    ShortNames, "docker or containers" {
+        /// An image of Docker Hub.
+        Docker = "docker",
+        /// What the aliases and search lists of containers' `registries.conf` say.
+        Containers = "containers",
+    }
+}
+
+choice! {
     /// Where a container's output is kept that names no place.
     LogDriverDefault, "json-file, k8s-file, journald or none" {
         /// Docker's format in files of the container.
@@ -284,11 +294,17 @@ pub struct RegistryHost {
     pub location: Option<String>,
     /// Plain HTTP is spoken to it, on whatever host it is. It never means that a certificate goes unchecked.
     pub insecure: Option<bool>,
+    /// Hosts that are asked first, in this order.
+    pub mirrors: Option<Vec<String>>,
+    /// Nothing is fetched from it and nothing sent to it.
+    pub blocked: Option<bool>,
 }
 
 impl RegistryHost {
     pub(super) const LOCATION: &'static str = "location";
     pub(super) const INSECURE: &'static str = "insecure";
+    pub(super) const MIRRORS: &'static str = "mirrors";
+    pub(super) const BLOCKED: &'static str = "blocked";
     pub(super) const LOCATION_VALUES: &'static str = "host or host:port, without https://";
 
     pub(super) fn entries(&self) -> Vec<(&'static str, String)> {
@@ -297,7 +313,14 @@ impl RegistryHost {
             .insecure
             .iter()
             .map(|i| (Self::INSECURE, i.to_string()));
-        location.chain(insecure).collect()
+        let mirrors = self.mirrors.iter().map(|m| (Self::MIRRORS, m.join(", ")));
+        let blocked = self.blocked.iter();
+        let blocked = blocked.map(|b| (Self::BLOCKED, b.to_string()));
+        location
+            .chain(insecure)
+            .chain(mirrors)
+            .chain(blocked)
+            .collect()
     }
 
     pub(super) fn is_location(text: &str) -> bool {

@@ -15,6 +15,7 @@ use crate::monitor::StartFailure;
 use crate::net::hosts::ExtraHostError;
 use crate::net::pasta::PastaError;
 use crate::net::ports::PortSpecError;
+use crate::registry::RegistryError;
 use crate::runtime::cdi::CdiError;
 use crate::runtime::cgroup::NoCgroup;
 use crate::runtime::doctor::Finding;
@@ -125,7 +126,11 @@ pub enum EngineError {
     #[error(transparent)]
     Role(RoleFailure),
     #[error(transparent)]
+    Registry(Box<RegistryError>),
+    #[error(transparent)]
     Platform { source: PlatformError },
+    #[error("An image does not exist locally with the tag: {name}")]
+    NotLocal { name: String },
     #[error(
         "image with reference {image} was found but does not provide the specified platform ({wanted})"
     )]
@@ -223,6 +228,7 @@ impl EngineError {
     pub fn hints(&self) -> Vec<String> {
         match self {
             EngineError::Role(failure) => failure.hints.clone(),
+            EngineError::Registry(error) => error.hints(),
             EngineError::Start(StartFailure::Network { hints, .. }) => hints.clone(),
             EngineError::Start(StartFailure::NoTun) => PastaError::Tun.hints(),
             EngineError::Pasta(error) => error.hints(),

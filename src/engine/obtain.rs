@@ -4,9 +4,10 @@ use super::pull::{self, PullOutcome, PullRequest};
 use super::request::{CreateRequest, PullPolicy};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
+use crate::config::ShortNames;
 use crate::container::Event;
-use crate::image::{Image, ImageError, Platform, Reference, install_builtin};
-use crate::registry::{Progress, RegistryConfig, RegistryError};
+use crate::image::{Image, ImageError, Platform, Reference, Store, install_builtin};
+use crate::registry::{self, Progress, RegistryError, Rules};
 use crate::runtime::embedded::HELLO;
 use crate::runtime::home;
 
@@ -25,7 +26,9 @@ impl Engine {
     ) -> Result<Image, EngineError> {
         let store = self.images()?;
         let found = match store.resolve(&request.image) {
-            Err(error @ ImageError::Unknown { .. }) => Err(error),
+            Err(error @ ImageError::Unknown { .. }) => {
+                self.resolve_short(&store, request, error)?
+            }
             found => Ok(found?),
         };
         let here = found.is_ok();
@@ -39,7 +42,8 @@ impl Engine {
         if let Some(error) = missing {
             return Err(error.into());
         }
-        let reference: Reference = request.image.parse().map_err(ImageError::Reference)?;
+        let mut candidates = self.stands_for(&request.image)?;
+        let reference = candidates.remove(0);
         if reference.to_string() == BUILTIN {
             self.install_builtin(&reference)?;
             return Ok(store.resolve_reference(&reference)?);
@@ -53,7 +57,8 @@ impl Engine {
             let name = reference.familiar();
             said(format!("Unable to find image '{name}' locally"), note);
         }
-        let outcome = self.pull(&reference, request.platform.clone(), progress)?;
+        let platform = &request.platform;
+        let (reference, outcome) = self.pull_any(reference, candidates, platform, progress)?;
         for warning in &outcome.warnings {
             note(&format!("WARNING: {warning}"));
         }
@@ -61,6 +66,58 @@ impl Engine {
             said(line, note);
         }
         Ok(store.resolve_reference(&reference)?)
+    }
+
+    /// What an image's name may stand for, likeliest first; never empty.
+    pub fn stands_for(&self, text: &str) -> Result<Vec<Reference>, EngineError> {
+        let rules = match self.config.short_names {
+            ShortNames::Docker => Rules::default(),
+            ShortNames::Containers => Rules::from_environment()?,
+        };
+        Ok(registry::candidates(text, &rules).map_err(ImageError::Reference)?)
+    }
+
+    /// An image of the store under what a short name stands for. `unknown` where there is none.
+    fn resolve_short(
+        &self,
+        store: &Store,
+        request: &CreateRequest,
+        unknown: ImageError,
+    ) -> Result<Result<Image, ImageError>, EngineError> {
+        if self.config.short_names == ShortNames::Docker {
+            return Ok(Err(unknown));
+        }
+        for reference in self.stands_for(&request.image)? {
+            match store.resolve_reference(&reference) {
+                Err(ImageError::Unknown { .. }) => {}
+                found => return Ok(Ok(found?)),
+            }
+        }
+        Ok(Err(unknown))
+    }
+
+    /// Pulls the first of several that can be pulled; of the others it is said why not.
+    pub fn pull_any(
+        &self,
+        first: Reference,
+        others: Vec<Reference>,
+        platform: &Option<String>,
+        progress: &dyn Progress,
+    ) -> Result<(Reference, PullOutcome), EngineError> {
+        let mut reference = first;
+        for next in others {
+            match self.pull(&reference, platform.clone(), progress) {
+                Ok(outcome) => return Ok((reference, outcome)),
+                Err(error @ EngineError::Interrupted { .. }) => return Err(error),
+                Err(error) => {
+                    let name = reference.familiar();
+                    progress.note(&format!("{name}: {error}, trying {}", next.familiar()));
+                }
+            }
+            reference = next;
+        }
+        let outcome = self.pull(&reference, platform.clone(), progress)?;
+        Ok((reference, outcome))
     }
 
     fn install_builtin(&self, reference: &Reference) -> Result<(), EngineError> {
@@ -82,7 +139,7 @@ impl Engine {
         progress: &dyn Progress,
     ) -> Result<PullOutcome, EngineError> {
         let store = self.images()?;
-        let config = self.registry_config();
+        let config = self.registry_config_for(reference)?;
         let outcome: PullOutcome = self.in_home("transfer", || {
             let single_id = home::is_single_id();
             let request = PullRequest {
@@ -110,14 +167,6 @@ impl Engine {
         let name = reference.familiar();
         self.emit(&Event::image(name.as_str(), &name, "pull"));
         Ok(outcome)
-    }
-
-    /// What the configuration and docker's own files say of registries.
-    fn registry_config(&self) -> RegistryConfig {
-        RegistryConfig {
-            docker_config: self.docker_config(),
-            ..RegistryConfig::new(&self.config, &self.paths)
-        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! A role in the home namespace that does one job and gives its result back: unpacking, deleting, pulling.
+//! A role that does one job and gives its result back: in the home namespace unpacking, deleting, pulling; beside it what only
+//! talks to a registry.
 
 use std::error::Error;
 use std::fs::File;
@@ -7,12 +8,13 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::Signal;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{Engine, EngineError};
-use crate::runtime::home::Gate;
 use crate::sys::poll::{Interest, PollSet};
+use crate::sys::process::{self, Forked};
 use crate::sys::signal::{self, Signals};
 use crate::sys::{pidfd, role};
 
@@ -55,43 +57,83 @@ impl Engine {
         role: &'static str,
         job: impl FnOnce() -> Result<T, RoleFailure>,
     ) -> Result<T, EngineError> {
-        let pipe = pipe_with(PipeFlags::CLOEXEC);
-        let (result, report) = pipe.map_err(|error| EngineError::System {
-            operation: "make a pipe",
-            source: error.into(),
-        })?;
-        let watched = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
-        let signals = Signals::watch(&watched).map_err(EngineError::system("watch for signals"))?;
+        let (result, report) = report_pipe()?;
+        let signals = watch()?;
         let parent = rustix::process::getpid();
         let entered = self.with_home(|home| {
             home.enter(false, report, |gate, report| {
-                run_job(role, gate, parent, report.as_fd(), job)
+                run_job(role, || gate.wait(), parent, report.as_fd(), job)
             })
         });
         let entered = entered.map_err(|error| self.explain_home(error))?;
-        let answer = read_answer(result, &signals);
-        if answer.is_err() {
-            let _ = rustix::process::kill_process(entered.pid, rustix::process::Signal::KILL);
-        }
-        let code =
-            pidfd::wait_child(entered.pid).map_err(EngineError::system("wait for a role"))?;
-        let answer = answer.map_err(|signal| EngineError::Interrupted { signal })?;
-        match serde_json::from_slice::<Result<T, RoleFailure>>(&answer) {
-            Ok(outcome) => outcome.map_err(EngineError::Role),
-            Err(_) => Err(EngineError::RoleDied { role, code }),
-        }
+        outcome(role, entered.pid, result, &signals)
+    }
+
+    /// The same in a fork that stays where this process is: the job needs threads, and nothing of the store.
+    pub fn beside<T: Serialize + DeserializeOwned>(
+        &self,
+        role: &'static str,
+        job: impl FnOnce() -> Result<T, RoleFailure>,
+    ) -> Result<T, EngineError> {
+        let (result, report) = report_pipe()?;
+        let signals = watch()?;
+        let parent = rustix::process::getpid();
+        let pid = match process::fork().map_err(EngineError::system("fork a role"))? {
+            Forked::Parent(pid) => pid,
+            Forked::Child => {
+                let kept: Vec<BorrowedFd<'_>> = [report.as_fd()]
+                    .into_iter()
+                    .chain(role::trace_fd())
+                    .collect();
+                let _ = process::close_all_except(&kept);
+                process::exit_now(run_job(role, || true, parent, report.as_fd(), job))
+            }
+        };
+        drop(report);
+        outcome(role, pid, result, &signals)
+    }
+}
+
+fn report_pipe() -> Result<(OwnedFd, OwnedFd), EngineError> {
+    pipe_with(PipeFlags::CLOEXEC).map_err(|error| EngineError::System {
+        operation: "make a pipe",
+        source: error.into(),
+    })
+}
+
+fn watch() -> Result<Signals, EngineError> {
+    let watched = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+    Signals::watch(&watched).map_err(EngineError::system("watch for signals"))
+}
+
+/// What the role `pid` came to; a signal to this process ends it.
+fn outcome<T: DeserializeOwned>(
+    role: &'static str,
+    pid: Pid,
+    result: OwnedFd,
+    signals: &Signals,
+) -> Result<T, EngineError> {
+    let answer = read_answer(result, signals);
+    if answer.is_err() {
+        let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+    }
+    let code = pidfd::wait_child(pid).map_err(EngineError::system("wait for a role"))?;
+    let answer = answer.map_err(|signal| EngineError::Interrupted { signal })?;
+    match serde_json::from_slice::<Result<T, RoleFailure>>(&answer) {
+        Ok(outcome) => outcome.map_err(EngineError::Role),
+        Err(_) => Err(EngineError::RoleDied { role, code }),
     }
 }
 
 fn run_job<T: Serialize>(
     name: &str,
-    gate: Gate,
-    parent: rustix::process::Pid,
+    may_begin: impl FnOnce() -> bool,
+    parent: Pid,
     report: BorrowedFd<'_>,
     job: impl FnOnce() -> Result<T, RoleFailure>,
 ) -> i32 {
     role::set(name);
-    if signal::reset_all().is_err() || !gate.wait() {
+    if signal::reset_all().is_err() || !may_begin() {
         return 125;
     }
     // Without its parent nobody wants the result; the parent may have died before this was set.
@@ -99,7 +141,7 @@ fn run_job<T: Serialize>(
     if rustix::process::getppid() != Some(parent) {
         return 125;
     }
-    tracing::debug!("work in the home namespace");
+    tracing::debug!("work");
     let outcome = job();
     tracing::debug!(done = outcome.is_ok(), "end");
     let code = i32::from(outcome.is_err());

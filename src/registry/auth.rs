@@ -13,30 +13,58 @@ use super::challenge::{self, Challenge};
 use super::credentials::{self, Credentials, Found};
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
-use super::exchange::{Exchange, Request, host_of, is_loopback, printable, read_bounded};
+use super::exchange::{
+    Body, Exchange, Method, Request, host_of, is_loopback, printable, read_bounded,
+};
 use super::progress::Progress;
 use super::retry;
 use super::secret::Secret;
 use crate::image::Reference;
 
-/// Requests to one repository of one registry; what it learnt about letting in is shared by its threads.
+/// Requests to one repository of one registry, or to the registry itself; what it learnt about letting in is shared by its
+/// threads.
 pub(super) struct Session<'a> {
     exchange: Exchange<'a>,
     progress: &'a dyn Progress,
     host: String,
     plain: bool,
-    /// The name on the endpoint, which is what scopes name.
-    repository: String,
-    /// The repository as the user names it, for messages.
-    name: String,
+    subject: Subject,
     found: Found,
     authorization: Mutex<Option<Secret>>,
+    /// A refresh token that came with a token, for a login that asked for one.
+    identity: Mutex<Option<Secret>>,
+}
+
+/// What a session is about.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Subject {
+    /// What tokens are for, as `repository:library/debian:pull`, with names as the endpoint has them.
+    pub scopes: Vec<String>,
+    /// What the user calls it, for messages.
+    pub name: String,
+    /// `pull` or `push`, for messages.
+    pub verb: &'static str,
+    /// A login, which wants an identity token and has messages of its own.
+    pub is_login: bool,
+}
+
+impl Subject {
+    pub fn pull(endpoint: &Endpoint, reference: &Reference) -> Subject {
+        let repository = endpoint.repository(reference.repository());
+        Subject {
+            scopes: vec![format!("repository:{repository}:pull")],
+            name: reference.familiar_name(),
+            verb: "pull",
+            is_login: false,
+        }
+    }
 }
 
 #[derive(Deserialize)]
 struct TokenDocument {
     token: Option<String>,
     access_token: Option<String>,
+    refresh_token: Option<String>,
 }
 
 impl<'a> Session<'a> {
@@ -44,20 +72,32 @@ impl<'a> Session<'a> {
         exchange: Exchange<'a>,
         endpoint: &Endpoint,
         reference: &Reference,
+        subject: Subject,
         progress: &'a dyn Progress,
     ) -> Result<Session<'a>, RegistryError> {
-        let host = endpoint.host();
-        let found = credentials::find(exchange.config().docker_config.as_deref(), &host)?;
-        Ok(Session {
+        let repository = endpoint.repository(reference.repository());
+        let found = credentials::find(exchange.config(), &endpoint.host(), Some(&repository))?;
+        Ok(Session::with(exchange, endpoint, subject, found, progress))
+    }
+
+    /// With credentials that are given, not looked up.
+    pub fn with(
+        exchange: Exchange<'a>,
+        endpoint: &Endpoint,
+        subject: Subject,
+        found: Found,
+        progress: &'a dyn Progress,
+    ) -> Session<'a> {
+        Session {
             exchange,
             progress,
             plain: endpoint.is_plain(),
-            repository: endpoint.repository(reference.repository()),
-            name: reference.familiar_name(),
+            host: endpoint.host(),
+            subject,
             found,
             authorization: Mutex::new(None),
-            host,
-        })
+            identity: Mutex::new(None),
+        }
     }
 
     pub fn exchange(&self) -> &Exchange<'a> {
@@ -68,9 +108,21 @@ impl<'a> Session<'a> {
         &self.host
     }
 
-    /// Sends a GET for this repository, authenticating when asked to.
-    pub fn get(&self, mut request: Request) -> Result<Response, RegistryError> {
-        request.authorization = self.current();
+    /// What it is about, for messages.
+    pub fn name(&self) -> &str {
+        &self.subject.name
+    }
+
+    /// The refresh token that a login was given.
+    pub fn identity(&self) -> Option<Secret> {
+        let identity = self.identity.lock();
+        identity.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends a request for this repository, authenticating when asked to. Only our own host gets the authorization.
+    pub fn send(&self, mut request: Request) -> Result<Response, RegistryError> {
+        let ours = host_of(&request.url) == self.host;
+        request.authorization = self.current().filter(|_| ours);
         let response = retry::send(&self.exchange, &request, self.progress)?;
         if response.status().as_u16() != 401 {
             return self.unless_denied(response);
@@ -112,7 +164,7 @@ impl<'a> Session<'a> {
 
     fn denied_elsewhere(&self, mut response: Response) -> RegistryError {
         RegistryError::Status {
-            operation: format!("follow a redirect for {}", self.name),
+            operation: format!("follow a redirect for {}", self.subject.name),
             host: host_of(response.url()),
             status: response.status().as_u16(),
             message: retry::server_message(&mut response),
@@ -120,11 +172,22 @@ impl<'a> Session<'a> {
     }
 
     fn denied(&self, mut response: Response) -> RegistryError {
+        if self.subject.is_login {
+            // Without the query, which a token server's address may have.
+            let mut url = response.url().clone();
+            url.set_query(None);
+            return RegistryError::Login {
+                url: printable(url.as_str(), 200),
+                status: response.status().to_string(),
+                message: retry::server_message(&mut response),
+            };
+        }
         RegistryError::Denied {
-            repository: self.name.clone(),
+            verb: self.subject.verb,
+            repository: self.subject.name.clone(),
             host: self.host.clone(),
             had_credentials: self.found.credentials.is_some(),
-            credential_store: self.found.helper.clone(),
+            helper_fault: self.found.helper_fault.clone(),
             message: retry::server_message(&mut response),
         }
     }
@@ -166,9 +229,8 @@ impl<'a> Session<'a> {
         scope: Option<&str>,
     ) -> Result<Secret, RegistryError> {
         let url = self.realm(realm)?;
-        let own_scope = format!("repository:{}:pull", self.repository);
-        let scope = scope.unwrap_or(&own_scope);
-        let request = self.token_request(url.clone(), service, scope);
+        let scopes = self.scopes(scope);
+        let request = self.token_request(url.clone(), service, &scopes);
         let mut response = retry::send(&self.exchange, &request, self.progress)?;
         let fault = |reason: String| RegistryError::Token {
             host: self.host.clone(),
@@ -189,6 +251,10 @@ impl<'a> Session<'a> {
         // serde's message could quote the token.
         let document: TokenDocument = serde_json::from_slice(&body)
             .map_err(|_| fault("its answer is no token document".to_owned()))?;
+        if let Some(identity) = document.refresh_token.filter(|token| !token.is_empty()) {
+            let mut slot = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+            *slot = Some(Secret::new(identity));
+        }
         let token = document.token.filter(|token| !token.is_empty());
         let token = token
             .or(document.access_token)
@@ -222,17 +288,31 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn token_request(&self, mut url: Url, service: Option<&str>, scope: &str) -> Request {
-        if let Some(Credentials::Identity(token)) = &self.found.credentials {
+    /// What a challenge asks for, and what it did not think of: it knows of one request, a push makes several kinds.
+    fn scopes(&self, asked: Option<&str>) -> Vec<String> {
+        let asked = asked.unwrap_or_default().split_whitespace();
+        let mut scopes: Vec<String> = asked.map(str::to_owned).collect();
+        if scopes.is_empty() || self.subject.verb != "pull" {
+            for own in &self.subject.scopes {
+                if !scopes.contains(own) {
+                    scopes.push(own.clone());
+                }
+            }
+        }
+        scopes
+    }
+
+    fn token_request(&self, mut url: Url, service: Option<&str>, scopes: &[String]) -> Request {
+        if let Some(Credentials::Identity { token, .. }) = &self.found.credentials {
             let mut form = Serializer::new(String::new());
             form.append_pair("grant_type", "refresh_token")
                 .append_pair("client_id", "bryo")
                 .append_pair("service", service.unwrap_or_default())
-                .append_pair("scope", scope)
+                .append_pair("scope", &scopes.join(" "))
                 .append_pair("refresh_token", token.expose());
             return Request {
-                form: Some(Secret::new(form.finish())),
-                ..Request::get(url)
+                body: Body::Form(Secret::new(form.finish())),
+                ..Request::new(Method::Post, url)
             };
         }
         {
@@ -240,7 +320,13 @@ impl<'a> Session<'a> {
             if let Some(service) = service {
                 query.append_pair("service", service);
             }
-            query.append_pair("scope", scope);
+            for scope in scopes {
+                query.append_pair("scope", scope);
+            }
+            if self.subject.is_login {
+                query.append_pair("offline_token", "true");
+                query.append_pair("client_id", "bryo");
+            }
         }
         Request {
             authorization: self.found.credentials.as_ref().and_then(Credentials::basic),

@@ -10,6 +10,7 @@ use super::auth::Session;
 use super::error::RegistryError;
 use super::exchange::{Request, read_reason};
 use super::manifest::Blob;
+use super::partial::Partial;
 use super::retry::{self, backoff};
 use crate::image::Digest;
 
@@ -37,11 +38,20 @@ pub(super) struct BlobStream<'a> {
     /// Bytes that were there at the last resumption.
     resumed_at: u64,
     verified: bool,
+    partial: Option<Partial>,
+    /// Some of the bytes are an earlier process's.
+    had_partial: bool,
 }
 
 impl<'a> BlobStream<'a> {
     pub fn open(source: Source<'a>, blob: &'a Blob) -> Result<BlobStream<'a>, RegistryError> {
+        let config = source.session.exchange().config();
+        let cache = config.cache.as_deref();
+        let cache = cache.filter(|_| blob.size >= config.limits.partial_from);
+        let partial = cache.and_then(|cache| Partial::open(cache, blob));
         let mut stream = BlobStream {
+            had_partial: partial.as_ref().is_some_and(Partial::has_unread),
+            partial,
             source,
             blob,
             response: None,
@@ -51,7 +61,10 @@ impl<'a> BlobStream<'a> {
             resumed_at: 0,
             verified: false,
         };
-        stream.connect()?;
+        // The registry is asked when what is here has been read.
+        if !stream.had_partial {
+            stream.connect()?;
+        }
         Ok(stream)
     }
 
@@ -81,6 +94,12 @@ impl<'a> BlobStream<'a> {
 
     /// Some bytes, or `None` when the expected size is reached and nothing follows.
     fn read_once(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, RegistryError> {
+        if let Some(length) = self.read_partial(buffer) {
+            return Ok(Some(length));
+        }
+        if self.response.is_none() && self.received < self.blob.size {
+            self.connect()?;
+        }
         let Some(response) = &mut self.response else {
             return Ok(None);
         };
@@ -104,6 +123,14 @@ impl<'a> BlobStream<'a> {
                 }
                 self.hasher.update(&buffer[..length]);
                 self.received += count;
+                let kept = self
+                    .partial
+                    .as_mut()
+                    .map(|partial| partial.keep(&buffer[..length]));
+                if let Some(Err(error)) = kept {
+                    tracing::debug!(digest = %self.blob.digest, %error, "the download is not kept");
+                    self.forget_partial();
+                }
                 Ok(Some(length))
             }
             // All bytes are here, only the goodbye is missing.
@@ -115,8 +142,45 @@ impl<'a> BlobStream<'a> {
         }
     }
 
+    /// Some bytes of what an earlier process left; `None` when there are no more.
+    fn read_partial(&mut self, buffer: &mut [u8]) -> Option<usize> {
+        let partial = self
+            .partial
+            .as_mut()
+            .filter(|partial| partial.has_unread())?;
+        match partial.read(buffer) {
+            Ok(length) if length > 0 => {
+                self.hasher.update(&buffer[..length]);
+                self.received += length as u64;
+                self.resumed_at = self.received;
+                Some(length)
+            }
+            _ => {
+                self.forget_partial();
+                None
+            }
+        }
+    }
+
+    fn forget_partial(&mut self) {
+        if let Some(partial) = self.partial.take() {
+            partial.remove();
+        }
+    }
+
+    /// Whether some of the bytes come from an earlier process.
+    pub fn had_partial(&self) -> bool {
+        self.had_partial
+    }
+
     fn verify(&mut self) -> Result<(), RegistryError> {
         let actual = Digest::from_hash(&self.hasher.finalize_reset());
+        self.forget_partial();
+        if actual != self.blob.digest && self.had_partial {
+            return Err(RegistryError::StalePartial {
+                digest: self.blob.digest.clone(),
+            });
+        }
         if actual != self.blob.digest {
             return Err(RegistryError::BlobDigest {
                 digest: self.blob.digest.clone(),
@@ -156,7 +220,7 @@ impl<'a> BlobStream<'a> {
             from: self.received,
             ..Request::get(self.source.url.clone())
         };
-        let mut response = self.source.session.get(request)?;
+        let mut response = self.source.session.send(request)?;
         match response.status().as_u16() {
             200 => self.check_length(&response, self.blob.size)?,
             206 if self.received > 0 && range_start(&response) == Some(self.received) => {

@@ -1,10 +1,12 @@
-//! What a caller decides about registries: hosts, certificates, credentials file, limits. Reads the environment only in
-//! `RegistryConfig::docker_config_from_environment`, never a file.
+//! What a caller decides about registries: hosts, certificates, credentials files, limits. Reads the environment only in
+//! `docker_config_from_environment` and `auth_files_from_environment`, never a file.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::credentials::Known;
+use super::registries_conf::Rules;
 use crate::config::Config;
 use crate::paths::Paths;
 
@@ -16,11 +18,19 @@ pub(super) const DOCKER_HUB: &str = "docker.io";
 pub struct RegistryConfig {
     /// Keyed by the registry as references write it, `docker.io` or `host[:port]`.
     pub hosts: BTreeMap<String, HostConfig>,
+    /// What containers' `registries.conf` says; an entry of `hosts` goes before it.
+    pub rules: Rules,
     /// Directories laid out as docker's `certs.d`: `<host[:port]>/*.crt` are further roots for that host.
     /// The first is named in the hint of a certificate error.
     pub certs_dirs: Vec<PathBuf>,
     /// Docker's `config.json`, whose `auths` hold credentials; a missing file means none.
     pub docker_config: Option<PathBuf>,
+    /// Containers' `auth.json`, which are asked after it.
+    pub auth_files: Vec<PathBuf>,
+    /// Credentials that were looked up already.
+    pub known: Known,
+    /// Where hints and unfinished downloads are kept; without it none are.
+    pub cache: Option<PathBuf>,
     pub limits: Limits,
 }
 
@@ -31,6 +41,10 @@ pub struct HostConfig {
     pub location: Option<String>,
     /// Plain HTTP is allowed (and used) for this registry although it is not on the loopback interface.
     pub insecure: bool,
+    /// Asked first, in this order, as `host[:port][/prefix]`.
+    pub mirrors: Vec<String>,
+    /// Nothing is fetched from it and nothing sent to it.
+    pub blocked: bool,
 }
 
 /// Bounds on time, tries and bytes. Tests shorten them; nobody else needs to.
@@ -49,6 +63,10 @@ pub struct Limits {
     pub resumes: u32,
     /// Layers downloaded and unpacked at once.
     pub parallel_layers: usize,
+    /// Blobs of at least so many bytes are kept while they come, so that a later pull can go on with them.
+    pub partial_from: u64,
+    /// How long a credential helper may take; some ask the user for a passphrase.
+    pub helper_timeout: Duration,
     /// Uncompressed bytes of a layer that are accepted whatever the ratio.
     pub ratio_free_bytes: u64,
     /// Beyond those, the largest accepted uncompressed:compressed ratio (real layers stay below 30).
@@ -65,6 +83,8 @@ impl Default for Limits {
             retry_after_cap: Duration::from_secs(60),
             resumes: 5,
             parallel_layers: 3,
+            partial_from: 8 << 20,
+            helper_timeout: Duration::from_secs(120),
             ratio_free_bytes: 1 << 30,
             ratio: 200,
         }
@@ -78,17 +98,24 @@ impl RegistryConfig {
             let entry = HostConfig {
                 location: entry.location.clone(),
                 insecure: entry.insecure.unwrap_or(false),
+                mirrors: entry.mirrors.clone().unwrap_or_default(),
+                blocked: entry.blocked.unwrap_or(false),
             };
             (host.clone(), entry)
         });
         RegistryConfig {
             hosts: hosts.collect(),
-            // Roots that an administrator has given docker are trusted too: a user who moves here has them already.
+            rules: Rules::default(),
+            // Roots that an administrator has given docker or podman are trusted too: a user who moves here has them already.
             certs_dirs: vec![
                 paths.config.join("certs.d"),
                 PathBuf::from("/etc/docker/certs.d"),
+                PathBuf::from("/etc/containers/certs.d"),
             ],
             docker_config: RegistryConfig::docker_config_from_environment(),
+            auth_files: RegistryConfig::auth_files_from_environment(),
+            known: Known::default(),
+            cache: Some(paths.cache.clone()),
             limits: Limits::default(),
         }
     }
@@ -100,6 +127,20 @@ impl RegistryConfig {
             _ => directories::BaseDirs::new()?.home_dir().join(".docker"),
         };
         Some(directory.join("config.json"))
+    }
+
+    /// `$REGISTRY_AUTH_FILE`, else the two places of containers-auth.json(5).
+    pub fn auth_files_from_environment() -> Vec<PathBuf> {
+        let named = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        if let Some(file) = named("REGISTRY_AUTH_FILE") {
+            return vec![PathBuf::from(file)];
+        }
+        let runtime = named("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let config = directories::BaseDirs::new().map(|base| base.config_dir().to_owned());
+        let directories = runtime.into_iter().chain(config);
+        directories
+            .map(|directory| directory.join("containers/auth.json"))
+            .collect()
     }
 
     pub(super) fn is_insecure(&self, host: &str) -> bool {

@@ -3,70 +3,52 @@
 
 use url::Url;
 
-use super::config::DOCKER_HUB;
 use super::error::RegistryError;
 use super::exchange::{Exchange, Request, host_of, is_loopback};
+use super::place::{self, Address, Place};
 
 /// The API of one registry, as far as `/v2/`.
 #[derive(Clone, Debug)]
 pub(super) struct Endpoint {
     base: Url,
-    /// Put before every repository, with a slash at its end; empty for most.
+    /// Taken from the front of every repository; empty for most.
+    strip: String,
+    /// Put there instead.
     prefix: String,
 }
 
 impl Endpoint {
-    /// `docker.io` is served by another host than its name, and the configuration may send any registry elsewhere.
+    /// The registry itself, whatever repository of it is meant.
     pub fn find(exchange: &Exchange<'_>, registry: &str) -> Result<Endpoint, RegistryError> {
+        Endpoint::at(exchange, &Place::of_registry(exchange.config(), registry)?)
+    }
+
+    /// One place of those that a reference's content may come from.
+    pub fn at(exchange: &Exchange<'_>, place: &Place) -> Result<Endpoint, RegistryError> {
         let config = exchange.config();
-        let entry = config.hosts.get(registry).cloned().unwrap_or_default();
-        let location = entry.location.clone().unwrap_or_else(|| {
-            let moved = registry == DOCKER_HUB;
-            if moved {
-                "registry-1.docker.io"
-            } else {
-                registry
-            }
-            .to_owned()
-        });
-        let fault = || RegistryError::Location {
-            registry: registry.to_owned(),
-            location: location.clone(),
-        };
-        let (scheme, rest) = match location.split_once("://") {
-            Some((scheme @ ("http" | "https"), rest)) => (Some(scheme), rest),
-            Some(_) => return Err(fault()),
-            None => (None, location.as_str()),
-        };
-        let (host, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let base = |scheme: &str| {
-            let url = Url::parse(&format!("{scheme}://{host}/v2/")).map_err(|_| fault())?;
-            let plain_host = url.username().is_empty() && url.password().is_none();
-            let exact = plain_host && url.path() == "/v2/" && url.query().is_none();
-            if exact { Ok(url) } else { Err(fault()) }
-        };
-        let secure = base("https")?;
-        let insecure = entry.insecure || config.is_insecure(&host_of(&secure));
+        let Address {
+            scheme,
+            secure,
+            plain,
+            prefix,
+        } = place.address()?;
+        let insecure = place.insecure || config.is_insecure(&host_of(&secure));
         let base = match scheme {
-            Some("http") if insecure || is_loopback(&secure) => base("http")?,
+            Some("http") if insecure || is_loopback(&secure) => plain,
             Some("http") => {
                 return Err(RegistryError::RedirectDowngrade {
-                    host: registry.to_owned(),
-                    target: host.to_owned(),
+                    host: place.registry.clone(),
+                    target: host_of(&secure),
                 });
             }
-            None if insecure => base("http")?,
-            None if is_loopback(&secure) => probe(exchange, secure, base("http")?)?,
+            None if insecure => plain,
+            None if is_loopback(&secure) => probe(exchange, secure, plain)?,
             _ => secure,
         };
-        let prefix = prefix.trim_matches('/');
         Ok(Endpoint {
             base,
-            prefix: if prefix.is_empty() {
-                String::new()
-            } else {
-                format!("{prefix}/")
-            },
+            strip: place.strip.clone(),
+            prefix,
         })
     }
 
@@ -80,7 +62,32 @@ impl Endpoint {
 
     /// The repository's name on this endpoint.
     pub fn repository(&self, repository: &str) -> String {
-        format!("{}{repository}", self.prefix)
+        place::rewritten(repository, &self.strip, &self.prefix)
+    }
+
+    /// `/v2/`, which says whether one is let in.
+    pub fn base(&self) -> Url {
+        self.base.clone()
+    }
+
+    pub fn catalog_url(&self) -> Url {
+        self.beside("/v2/_catalog")
+    }
+
+    /// Docker Hub's search, which is of the first version of the API and has a host of its own.
+    pub fn search_url(&self) -> Url {
+        let mut url = self.beside("/v1/search");
+        if url.host_str() == Some("registry-1.docker.io") {
+            let moved = url.set_host(Some("index.docker.io"));
+            moved.expect("an https address may have another host");
+        }
+        url
+    }
+
+    fn beside(&self, path: &str) -> Url {
+        let mut url = self.base.clone();
+        url.set_path(path);
+        url
     }
 
     /// `/v2/<repository>/<kind>/<name>`. All parts come from checked references and digests.

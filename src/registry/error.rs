@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::credentials::KeeperError;
 use crate::image::{Digest, DigestError};
 
 /// Hosts are written `host[:port]`. Messages from servers have been made printable and short.
@@ -10,6 +11,10 @@ use crate::image::{Digest, DigestError};
 pub enum RegistryError {
     #[error("registry {registry}: location {location:?} is not host[:port][/prefix]")]
     Location { registry: String, location: String },
+    #[error("registry {registry} is blocked by {by}")]
+    Blocked { registry: String, by: String },
+    #[error("read {path}: {reason}")]
+    RegistriesConf { path: PathBuf, reason: String },
     #[error("make an HTTP client for {host}: {source}")]
     Client {
         host: String,
@@ -19,6 +24,21 @@ pub enum RegistryError {
     ReadCertificates { path: PathBuf, reason: String },
     #[error("read registry credentials in {path}: {reason}")]
     ReadCredentials { path: PathBuf, reason: String },
+
+    #[error("keep registry credentials in {path}: {reason}")]
+    WriteCredentials { path: PathBuf, reason: String },
+    #[error("no home directory to keep registry credentials in")]
+    NoHome,
+    #[error(transparent)]
+    Keeper(#[from] KeeperError),
+    #[error("login attempt to {url} failed with status: {status}{message}")]
+    Login {
+        url: String,
+        status: String,
+        message: String,
+    },
+    #[error("not logged into {registry}")]
+    NotLoggedIn { registry: String },
 
     #[error("registry {host}: its name is not resolved: {reason}")]
     UnknownHost { host: String, reason: String },
@@ -47,9 +67,11 @@ pub enum RegistryError {
     #[error("registry {host}: redirect to {target:?}, which is no address bryo fetches from")]
     RedirectTarget { host: String, target: String },
 
-    #[error("registry {host}: rate limit reached{}{message}", after_text(.retry_after))]
+    #[error("registry {host}: rate limit reached{limit}{}{message}", after_text(.retry_after))]
     RateLimited {
         host: String,
+        /// ` (100 requests in 6 hours)`, where the registry says so.
+        limit: String,
         retry_after: Option<Duration>,
         message: String,
     },
@@ -78,13 +100,16 @@ pub enum RegistryError {
         reason: String,
     },
     #[error(
-        "pull access denied for {repository}, repository does not exist or may require 'docker login'{message}"
+        "{verb} access denied for {repository}, repository does not exist or may require 'bryo login'{message}"
     )]
     Denied {
+        /// `pull` or `push`.
+        verb: &'static str,
         repository: String,
         host: String,
         had_credentials: bool,
-        credential_store: Option<String>,
+        /// Why the credential helper gave none.
+        helper_fault: Option<String>,
         message: String,
     },
     #[error("manifest for {reference} not found: manifest unknown")]
@@ -146,6 +171,9 @@ pub enum RegistryError {
     BlobTooLong { digest: Digest, expected: u64 },
     #[error("blob {digest}: its content has digest {actual}")]
     BlobDigest { digest: Digest, actual: Digest },
+    /// What an earlier pull left was at fault, and is gone now.
+    #[error("blob {digest}: what an earlier download left of it is not its beginning")]
+    StalePartial { digest: Digest },
     #[error(
         "blob {digest}: the download broke off {tries} times, last after {received} of {expected} bytes: {reason}"
     )]
@@ -179,6 +207,25 @@ pub enum RegistryError {
         digest: Digest,
         source: super::SinkError,
     },
+    #[error("read layer {diff_id}: {source}")]
+    ReadLayer {
+        diff_id: Digest,
+        source: super::SinkError,
+    },
+    #[error("{reference}: the upload of a layer to registry {host} was lost: {reason}")]
+    UploadLost {
+        reference: String,
+        host: String,
+        reason: String,
+    },
+    #[error(
+        "{reference} is not pushed: its manifest would have digest {digest}, since the compressed bytes of {} differ", .changed.join(", ")
+    )]
+    OtherDigest {
+        reference: String,
+        digest: Digest,
+        changed: Vec<String>,
+    },
     /// Another layer failed; its error is the one that is reported.
     #[error("stopped because another layer failed")]
     Stopped,
@@ -197,6 +244,19 @@ fn after_text(after: &Option<Duration>) -> String {
 }
 
 impl RegistryError {
+    /// What a mirror lacks or refuses, another place may have and grant. What is wrong with the content, or here, is not
+    /// better elsewhere.
+    pub(super) fn is_of_mirror(&self) -> bool {
+        !matches!(
+            self,
+            Self::StoreLayer { .. }
+                | Self::Stopped
+                | Self::Thread { .. }
+                | Self::NoPlatform { .. }
+                | Self::WrongPlatform { .. }
+        )
+    }
+
     /// Commands or steps that cure the error, one per line of `Hint: `.
     pub fn hints(&self) -> Vec<String> {
         match self {
@@ -222,15 +282,19 @@ impl RegistryError {
                 "check that {host} is up and reachable; behind a proxy set HTTPS_PROXY"
             )],
             Self::RateLimited { host, .. } => vec![format!(
-                "wait, or log in: authenticated users have a higher limit (`{}` writes ~/.docker/config.json, which bryo reads)",
+                "wait, or log in: authenticated users have a higher limit (`{}`)",
                 login(host)
             )],
             Self::Denied {
                 host,
                 had_credentials,
-                credential_store,
+                helper_fault,
                 ..
-            } => denied_hints(host, *had_credentials, credential_store.as_deref()),
+            } => denied_hints(host, *had_credentials, helper_fault.as_deref()),
+            Self::NotLoggedIn { registry } => vec![login(registry)],
+            Self::Keeper(KeeperError::Missing { program }) => vec![format!(
+                "install {program}, or take it out of ~/.docker/config.json (`credsStore`, `credHelpers`)"
+            )],
             Self::UnknownManifest { reference } => vec![format!(
                 "check the name and tag; `skopeo list-tags docker://{}` lists what there is",
                 reference
@@ -240,37 +304,31 @@ impl RegistryError {
             Self::NoPlatform { .. } | Self::WrongPlatform { .. } => {
                 vec!["choose one with --platform OS/ARCH[/VARIANT]".to_owned()]
             }
-            Self::StoreLayer { source, .. } => source.hints().to_vec(),
+            Self::OtherDigest { reference, .. } => vec![format!(
+                "push by tag and without --require-digest, or pull {reference} from where it came from first"
+            )],
+            Self::StoreLayer { source, .. } | Self::ReadLayer { source, .. } => {
+                source.hints().to_vec()
+            }
             _ => Vec::new(),
         }
     }
 }
 
-/// Docker Hub's credentials are kept under its historic key, which a login without a host writes.
+/// The command that logs in; Docker Hub is the registry of a login without a name.
 fn login(host: &str) -> String {
     match host {
-        "registry-1.docker.io" => "docker login".to_owned(),
-        host => format!("docker login {host}"),
+        "registry-1.docker.io" | "docker.io" => "bryo login".to_owned(),
+        host => format!("bryo login {host}"),
     }
 }
 
-fn denied_hints(host: &str, had_credentials: bool, store: Option<&str>) -> Vec<String> {
-    let mut hints = Vec::new();
-    if had_credentials {
-        hints.push(format!(
-            "the credentials for {host} in ~/.docker/config.json were refused, renew them with `{}`",
-            login(host)
-        ));
-    } else {
-        hints.push(format!(
-            "check the name; if the repository is private, `{}` writes ~/.docker/config.json, which bryo reads",
-            login(host)
-        ));
-    }
-    if let Some(store) = store {
-        hints.push(format!(
-            "~/.docker/config.json keeps credentials in the helper {store:?}, which bryo does not call; it reads `auths` only"
-        ));
-    }
-    hints
+fn denied_hints(host: &str, had_credentials: bool, helper_fault: Option<&str>) -> Vec<String> {
+    let login = login(host);
+    let first = match had_credentials {
+        true => format!("the credentials for {host} were refused, renew them with `{login}`"),
+        false => format!("check the name; if the repository is private, log in with `{login}`"),
+    };
+    let helper = helper_fault.map(|fault| format!("no credentials came from a helper: {fault}"));
+    [first].into_iter().chain(helper).collect()
 }

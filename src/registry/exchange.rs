@@ -8,8 +8,11 @@ use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::blocking::{Client, Response};
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
+use bytes::Bytes;
+use reqwest::blocking::{Client, RequestBuilder, Response};
+use reqwest::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE,
+};
 use url::{Host, Url};
 
 use super::config::RegistryConfig;
@@ -17,27 +20,63 @@ use super::error::RegistryError;
 use super::secret::Secret;
 use super::tls;
 
+/// So many bytes of a body are sent each second at the least; a slower connection counts as broken.
+const SLOWEST: u64 = 64 * 1024;
+
 /// A request that may be sent more than once.
 #[derive(Clone, Debug)]
 pub(super) struct Request {
     pub url: Url,
+    pub method: Method,
     /// The `Accept` header; empty for none.
     pub accept: &'static str,
     pub authorization: Option<Secret>,
     /// Ask for the bytes from here on.
     pub from: u64,
-    /// A form to POST; it holds a refresh token.
-    pub form: Option<Secret>,
+    pub body: Body,
+    /// Its sender decides itself whether it is sent again.
+    pub once: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Method {
+    Get,
+    Head,
+    Post,
+    Patch,
+    Put,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Body {
+    None,
+    /// A form; it holds a refresh token.
+    Form(Secret),
+    Bytes {
+        media_type: String,
+        bytes: Bytes,
+        /// Where in an upload they belong.
+        at: Option<u64>,
+    },
 }
 
 impl Request {
     pub fn get(url: Url) -> Request {
         Request {
             url,
+            method: Method::Get,
             accept: "",
             authorization: None,
             from: 0,
-            form: None,
+            body: Body::None,
+            once: false,
+        }
+    }
+
+    pub fn new(method: Method, url: Url) -> Request {
+        Request {
+            method,
+            ..Request::get(url)
         }
     }
 }
@@ -103,19 +142,16 @@ impl<'a> Exchange<'a> {
             headers.insert(RANGE, value);
         }
         let client = self.client(&request.url)?;
-        let builder = match &request.form {
-            None => client.get(request.url.clone()),
-            Some(form) => {
-                headers.insert(
-                    CONTENT_TYPE,
-                    HeaderValue::from_static("application/x-www-form-urlencoded"),
-                );
-                client
-                    .post(request.url.clone())
-                    .body(form.expose().to_owned())
-            }
+        let url = request.url.clone();
+        let builder = match request.method {
+            Method::Get => client.get(url),
+            Method::Head => client.head(url),
+            Method::Post => client.post(url),
+            Method::Patch => client.patch(url),
+            Method::Put => client.put(url),
         };
-        let answer = builder.headers(headers).send();
+        let builder = self.with_body(builder.headers(headers), &request.body);
+        let answer = builder.send();
         let response = answer.map_err(|error| self.classify(&request.url, error))?;
         tracing::debug!(
             host,
@@ -124,6 +160,35 @@ impl<'a> Exchange<'a> {
             "http"
         );
         Ok(response)
+    }
+
+    /// A body has the time that its length takes, and the server as long as for any answer.
+    fn with_body(&self, builder: RequestBuilder, body: &Body) -> RequestBuilder {
+        match body {
+            Body::None => builder,
+            Body::Form(form) => builder
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form.expose().to_owned()),
+            Body::Bytes {
+                media_type,
+                bytes,
+                at,
+            } => {
+                let length = bytes.len() as u64;
+                let seconds = Duration::from_secs(length / SLOWEST);
+                let builder = builder
+                    .header(CONTENT_TYPE, media_type)
+                    .timeout(self.config.limits.idle_timeout + seconds)
+                    .body(bytes.clone());
+                match at {
+                    // The specification of distribution: both ends included, without a unit.
+                    Some(at) if length > 0 => {
+                        builder.header(CONTENT_RANGE, format!("{at}-{}", at + length - 1))
+                    }
+                    _ => builder,
+                }
+            }
+        }
     }
 
     fn client(&self, url: &Url) -> Result<Client, RegistryError> {

@@ -1,6 +1,7 @@
 //! The layers of one image, several at once: each downloads, verifies and decompresses in threads of its own while the
 //! sink unpacks. Memory is bounded by the pipes, whatever the layers' sizes.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
@@ -9,6 +10,7 @@ use super::blob::{BlobStream, Source};
 use super::decompress::{Stop, decompress};
 use super::error::RegistryError;
 use super::manifest::Blob;
+use super::partial;
 use super::pipe::{PipeWriter, ReaderGone, pipe};
 use super::progress::Progress;
 use super::{LayerSink, SinkError};
@@ -65,7 +67,11 @@ impl<'a> Fetch<'a> {
             while !self.is_stopped() {
                 let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
                 let Some(layer) = next else { return };
-                if let Err(error) = self.one(&layer) {
+                let fetched = match self.one(&layer) {
+                    Err(RegistryError::StalePartial { .. }) => self.one(&layer),
+                    fetched => fetched,
+                };
+                if let Err(error) = fetched {
                     let mut slot = first_failure.lock().unwrap_or_else(PoisonError::into_inner);
                     slot.get_or_insert(error);
                     self.session.exchange().stop();
@@ -104,9 +110,10 @@ impl<'a> Fetch<'a> {
         let (compressed_in, compressed_out) = pipe(DEPTH, COMPRESSED_CHUNK);
         let (tar_in, mut tar_out) = pipe(DEPTH, TAR_CHUNK);
         let limits = self.limits();
+        let had_partial = AtomicBool::new(false);
         let (downloaded, decompressed, stored) = std::thread::scope(|scope| {
             let downloading = spawn(scope, "download", digest, || {
-                self.download(&layer.blob, compressed_in)
+                self.download(&layer.blob, compressed_in, &had_partial)
             })?;
             let decompressing = spawn(scope, "decompress", digest, || {
                 decompress(&layer.blob, limits, compressed_out, tar_in)
@@ -117,10 +124,20 @@ impl<'a> Fetch<'a> {
                 stored = tar_out.drain().map_err(SinkError::new);
             }
             drop(tar_out);
-            Ok((join(downloading), join(decompressing), stored))
+            Ok::<_, RegistryError>((join(downloading), join(decompressing), stored))
         })?;
         // Who is furthest upstream knows best: below it everybody saw only a broken pipe.
         downloaded?;
+        // What made no sense before it was verified may be an earlier process's: without that it is seen.
+        let is_faulty = stored.is_err() || matches!(decompressed, Err(Stop::Fault(_)));
+        if is_faulty && had_partial.into_inner() {
+            if let Some(cache) = &self.session.exchange().config().cache {
+                partial::forget(cache, digest);
+            }
+            return Err(RegistryError::StalePartial {
+                digest: digest.clone(),
+            });
+        }
         match decompressed {
             Err(Stop::Fault(error)) => return Err(error),
             Err(Stop::Neighbour) | Ok(()) => {}
@@ -134,13 +151,19 @@ impl<'a> Fetch<'a> {
     }
 
     /// Nothing to say where the reader gave up: it has its own reason.
-    fn download(&self, blob: &Blob, mut to: PipeWriter) -> Result<(), RegistryError> {
+    fn download(
+        &self,
+        blob: &Blob,
+        mut to: PipeWriter,
+        had_partial: &AtomicBool,
+    ) -> Result<(), RegistryError> {
         let source = Source {
             session: self.session,
             reference: self.reference,
             url: (self.url)(&blob.digest),
         };
         let mut stream = BlobStream::open(source, blob)?;
+        had_partial.store(stream.had_partial(), Ordering::Relaxed);
         loop {
             if self.is_stopped() {
                 return Err(RegistryError::Stopped);

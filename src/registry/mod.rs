@@ -1,5 +1,5 @@
-//! Registries: transport (TLS, redirects, retries, authentication), endpoints, pull. Downloads, verifies, decompresses;
-//! never unpacks and never touches the store.
+//! Registries: transport (TLS, redirects, retries, authentication), endpoints, credentials, pull, push. Downloads, verifies,
+//! decompresses, and the reverse; never unpacks and never touches the store.
 //!
 //! A request passes these layers, each of which sees only the one below: `auth` (tokens) → `retry` → `redirect` →
 //! `exchange` (one HTTP request). `blob` adds resuming and verification for large bodies.
@@ -7,6 +7,7 @@
 mod auth;
 mod blob;
 mod challenge;
+mod compress;
 mod config;
 mod credentials;
 mod decompress;
@@ -14,22 +15,38 @@ mod endpoint;
 mod error;
 mod exchange;
 mod layers;
+mod listing;
+mod locations;
+mod login;
 mod manifest;
+mod partial;
 mod pipe;
+mod place;
 mod progress;
 mod pull;
+mod push;
 mod redirect;
+mod registries_conf;
 mod retry;
 mod secret;
+mod short_names;
 mod sink;
 mod tls;
+mod upload;
 
+pub use compress::{GZIP_LEVEL, Packing, ZSTD_LEVEL};
 pub use config::{HostConfig, Limits, RegistryConfig};
+pub use credentials::{Credentials, KeeperError, Kept, Known};
 pub use error::RegistryError;
+pub use listing::{FoundRepository, search, tags};
+pub use login::{Server, check, forget, keep, logged_in, servers};
 pub use manifest::ManifestFault;
 pub use progress::{Progress, Silent};
 pub use pull::{Pulled, pull};
+pub use push::{LayerSource, PushOptions, Pushed, ToPush, push};
+pub use registries_conf::Rules;
 pub use secret::Secret;
+pub use short_names::candidates;
 pub use sink::{LayerSink, SinkError};
 
 #[cfg(test)]

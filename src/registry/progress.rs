@@ -25,6 +25,12 @@ pub trait Progress: Sync {
 
     /// The layer is in the store.
     fn finished(&self, layer: &Digest);
+
+    /// The upload of a layer begins. Pushed layers are named by their DiffIDs, as docker shows them.
+    fn uploading(&self, layer: &Digest);
+
+    /// Nothing more is to be done for a pushed layer, in docker's words for it.
+    fn settled(&self, layer: &Digest, words: &str);
 }
 
 /// Tells nobody: `--quiet`, tests.
@@ -38,4 +44,6 @@ impl Progress for Silent {
     fn advanced(&self, _layer: &Digest, _bytes: u64) {}
     fn downloaded(&self, _layer: &Digest) {}
     fn finished(&self, _layer: &Digest) {}
+    fn uploading(&self, _layer: &Digest) {}
+    fn settled(&self, _layer: &Digest, _words: &str) {}
 }

@@ -6,14 +6,17 @@ use oci_spec::image::{Descriptor, ImageIndex};
 use serde::Deserialize;
 
 use super::LayerSink;
-use super::auth::Session;
+use super::auth::{Session, Subject};
 use super::blob::{BlobStream, Source};
 use super::config::RegistryConfig;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::exchange::{Exchange, Request, printable, read_bounded, read_reason};
 use super::layers::{Fetch, Layer};
+use super::locations::{Location, Locations};
 use super::manifest::{self, Blob, Document, MANIFEST_LIMIT, Manifest};
+use super::partial;
+use super::place::{self, Place};
 use super::progress::Progress;
 use super::retry;
 use crate::image::{Digest, Platform, Reference};
@@ -46,9 +49,35 @@ pub fn pull(
     sink: &dyn LayerSink,
     progress: &dyn Progress,
 ) -> Result<Pulled, RegistryError> {
+    if let Some(cache) = &config.cache {
+        partial::sweep(cache);
+    }
+    let mut places = place::places(config, reference)?;
+    let own = places.pop().expect("the registry itself is the last place");
+    for mirror in places {
+        match pull_from(&mirror, reference, platform, config, sink, progress) {
+            Err(error) if error.is_of_mirror() => {
+                let at = &mirror.location;
+                progress.note(&format!("mirror {at}: {error}, trying the next"));
+            }
+            pulled => return pulled,
+        }
+    }
+    pull_from(&own, reference, platform, config, sink, progress)
+}
+
+fn pull_from(
+    place: &Place,
+    reference: &Reference,
+    platform: Option<&Platform>,
+    config: &RegistryConfig,
+    sink: &dyn LayerSink,
+    progress: &dyn Progress,
+) -> Result<Pulled, RegistryError> {
     let exchange = Exchange::new(config);
-    let endpoint = Endpoint::find(&exchange, reference.registry())?;
-    let session = Session::new(exchange, &endpoint, reference, progress)?;
+    let endpoint = Endpoint::at(&exchange, place)?;
+    let subject = Subject::pull(&endpoint, reference);
+    let session = Session::new(exchange, &endpoint, reference, subject, progress)?;
     let pull = Pull {
         name: reference.familiar(),
         reference,
@@ -220,7 +249,7 @@ impl Pull<'_> {
             accept: manifest::ACCEPT,
             ..Request::get(url)
         };
-        let mut response = self.session.get(request)?;
+        let mut response = self.session.send(request)?;
         match response.status().as_u16() {
             200 => {}
             404 => {
@@ -363,7 +392,20 @@ impl Pull<'_> {
         }
         let missing: Vec<Layer> = missing.into_iter().cloned().collect();
         let url = |digest: &Digest| self.blob_url(digest);
-        Fetch::new(&self.session, &self.name, sink, progress, &url).all(missing)
+        Fetch::new(&self.session, &self.name, sink, progress, &url).all(missing.clone())?;
+        // Only what was fetched: of the others nobody has seen that blob and layer belong together.
+        let locations = Locations::below(self.session.exchange().config().cache.as_deref());
+        for layer in missing {
+            let location = Location {
+                host: self.session.host().to_owned(),
+                repository: self.endpoint.repository(self.reference.repository()),
+                digest: layer.blob.digest,
+                size: layer.blob.size,
+                media_type: layer.blob.media_type,
+            };
+            locations.add(&layer.diff_id, location);
+        }
+        Ok(())
     }
 
     fn blob_url(&self, digest: &Digest) -> url::Url {

@@ -5,7 +5,7 @@ use reqwest::header::LOCATION;
 use url::Url;
 
 use super::error::RegistryError;
-use super::exchange::{Exchange, Request, host_of, is_loopback, printable};
+use super::exchange::{Body, Exchange, Method, Request, host_of, is_loopback, printable};
 
 const LIMIT: usize = 5;
 
@@ -16,10 +16,10 @@ pub(super) fn send(exchange: &Exchange<'_>, request: &Request) -> Result<Respons
     let mut seen = vec![request.url.clone()];
     loop {
         let response = exchange.send(&request)?;
-        if !is_redirect(response.status().as_u16()) || request.form.is_some() {
+        if !is_followed(&request, response.status().as_u16()) {
             return Ok(response);
         }
-        let target = target(exchange, &origin, &request.url, &response)?;
+        let target = location(exchange, &origin, &request.url, &response)?;
         if seen.contains(&target) {
             return Err(RegistryError::RedirectLoop {
                 host: origin,
@@ -40,11 +40,17 @@ pub(super) fn send(exchange: &Exchange<'_>, request: &Request) -> Result<Respons
     }
 }
 
-fn is_redirect(status: u16) -> bool {
-    matches!(status, 301 | 302 | 303 | 307 | 308)
+/// A form holds a secret and goes nowhere else; what is not read-only only where method and body are kept (RFC 9110).
+fn is_followed(request: &Request, status: u16) -> bool {
+    match (request.method, &request.body) {
+        (_, Body::Form(_)) => false,
+        (Method::Get | Method::Head, _) => matches!(status, 301 | 302 | 303 | 307 | 308),
+        _ => matches!(status, 307 | 308),
+    }
 }
 
-fn target(
+/// Where the `Location` of an answer leads, if that is an address to go to from here.
+pub(super) fn location(
     exchange: &Exchange<'_>,
     origin: &str,
     from: &Url,

@@ -17,6 +17,9 @@ pub(super) fn send(
     request: &Request,
     progress: &dyn Progress,
 ) -> Result<Response, RegistryError> {
+    if request.once {
+        return redirect::send(exchange, request);
+    }
     let limits = &exchange.config().limits;
     let mut attempt = 1;
     loop {
@@ -70,6 +73,7 @@ impl Failure {
             Failure::Answer(mut response) if response.status().as_u16() == 429 => {
                 RegistryError::RateLimited {
                     host,
+                    limit: rate_limit(&response),
                     retry_after: retry_after(&response, SystemTime::now()),
                     message: server_message(&mut response),
                 }
@@ -84,12 +88,12 @@ impl Failure {
     }
 }
 
-fn is_temporary(status: u16) -> bool {
+pub(super) fn is_temporary(status: u16) -> bool {
     matches!(status, 408 | 429 | 500 | 502 | 503 | 504)
 }
 
 /// A refused connection, an unknown host or an untrusted certificate stays what it is; a broken or silent one may not.
-fn is_transient(error: &RegistryError) -> bool {
+pub(super) fn is_transient(error: &RegistryError) -> bool {
     matches!(
         error,
         RegistryError::Broken { .. } | RegistryError::Timeout { .. }
@@ -109,6 +113,26 @@ pub(super) fn backoff(base: Duration, attempt: u32) -> Duration {
 fn retry_after(response: &Response, now: SystemTime) -> Option<Duration> {
     let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
     parse_retry_after(value, now)
+}
+
+/// Docker Hub's `RateLimit-Limit: 100;w=21600`: so many requests in so many seconds.
+fn rate_limit(response: &Response) -> String {
+    let value = response.headers().get("ratelimit-limit");
+    let value = value.and_then(|value| value.to_str().ok());
+    value.and_then(parse_rate_limit).unwrap_or_default()
+}
+
+fn parse_rate_limit(value: &str) -> Option<String> {
+    let (count, window) = value.split_once(";w=")?;
+    let count: u64 = count.trim().parse().ok()?;
+    let window: u64 = window.trim().parse().ok()?;
+    let window = match (window / 3600, window / 60) {
+        (1, _) => "an hour".to_owned(),
+        (hours @ 2.., _) => format!("{hours} hours"),
+        (_, 2..) => format!("{} minutes", window / 60),
+        _ => format!("{window} s"),
+    };
+    Some(format!(" ({count} requests in {window})"))
 }
 
 /// RFC 9110 section 10.2.3: seconds, or an HTTP date.
@@ -169,6 +193,15 @@ mod tests {
         );
         assert_eq!(parse("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
         assert_eq!(parse("soon"), None);
+    }
+
+    #[test]
+    fn docker_hubs_limit_is_said_in_words() {
+        let words = |value| parse_rate_limit(value).unwrap_or_default();
+        assert_eq!(words("100;w=21600"), " (100 requests in 6 hours)");
+        assert_eq!(words("10;w=60"), " (10 requests in 60 s)");
+        assert_eq!(words("100"), "");
+        assert_eq!(words("x;w=y"), "");
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod pidfd;
 pub mod poll;
 pub mod process;
 pub mod procfs;
+pub mod prompt;
 pub mod role;
 pub mod seccomp;
 pub mod signal;

@@ -18,7 +18,9 @@ pub struct Request {
     pub query: String,
     /// Names in lower case.
     pub headers: Vec<(String, String)>,
+    /// As text, for those that are.
     pub body: String,
+    pub bytes: Vec<u8>,
 }
 
 impl Request {
@@ -176,11 +178,13 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
         query: query.to_owned(),
         headers,
         body: String::new(),
+        bytes: Vec::new(),
     };
     let length = request
         .header("content-length")
         .map_or(0, |text| text.parse().unwrap());
-    reader.take(length).read_to_string(&mut request.body).ok()?;
+    reader.take(length).read_to_end(&mut request.bytes).ok()?;
+    request.body = String::from_utf8_lossy(&request.bytes).into_owned();
     Some(request)
 }
 

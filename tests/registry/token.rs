@@ -17,6 +17,9 @@ pub struct TokenServer {
     server: Server,
 }
 
+/// What a login gets in the password's place.
+const IDENTITY: &str = "stays-in";
+
 #[derive(Clone)]
 pub struct Issuer {
     pub issuer: String,
@@ -61,18 +64,23 @@ impl Issuer {
         self.directory.join("token.crt")
     }
 
-    pub fn token(&self, repository: &str) -> String {
+    pub fn token(&self, repositories: &[String]) -> String {
         let now = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap()
             .as_secs();
         let pem = std::fs::read_to_string(self.certificate()).unwrap();
         let der: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        let access: Vec<serde_json::Value> = repositories
+            .iter()
+            .map(|name| json!({"type": "repository", "name": name, "actions": ["pull", "push"]}))
+            .chain([json!({"type": "registry", "name": "catalog", "actions": ["*"]})])
+            .collect();
         let header = json!({"typ": "JWT", "alg": "RS256", "x5c": [der]});
         let claims = json!({
             "iss": self.issuer, "sub": self.user, "aud": self.service,
             "exp": now + 300, "nbf": now - 10, "iat": now, "jti": format!("{now}"),
-            "access": [{"type": "repository", "name": repository, "actions": ["pull", "push"]}],
+            "access": access,
         });
         let part = |value: &serde_json::Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let signed = format!("{}.{}", part(&header), part(&claims));
@@ -82,22 +90,34 @@ impl Issuer {
 
     fn answer(&self, request: &Request) -> Answer {
         let pair = STANDARD.encode(format!("{}:{}", self.user, self.password));
-        let known = request.header("authorization") == Some(&format!("Basic {pair}"));
+        let fields = |text: &str| -> Vec<(String, String)> {
+            url::form_urlencoded::parse(text.as_bytes())
+                .into_owned()
+                .collect()
+        };
+        let fields = [fields(&request.query), fields(&request.body)].concat();
+        let all = |name: &str| -> Vec<String> {
+            let named = fields.iter().filter(|(key, _)| key == name);
+            named.map(|(_, value)| value.clone()).collect()
+        };
+        let known = request.header("authorization") == Some(&format!("Basic {pair}"))
+            || all("refresh_token") == [IDENTITY];
         if !known && !self.anonymous {
             return Answer::json(
                 401,
                 r#"{"errors":[{"code":"UNAUTHORIZED","message":"who are you"}]}"#,
             );
         }
-        let scope = url::form_urlencoded::parse(request.query.as_bytes())
-            .find(|(key, _)| key == "scope")
-            .map(|(_, value)| value.into_owned())
-            .unwrap_or_default();
-        let repository = scope.split(':').nth(1).unwrap_or_default();
-        Answer::json(
-            200,
-            &json!({"token": self.token(repository), "expires_in": 300}).to_string(),
-        )
+        let repositories: Vec<String> = all("scope")
+            .iter()
+            .flat_map(|scopes| scopes.split(' '))
+            .filter_map(|scope| Some(scope.split(':').nth(1)?.to_owned()))
+            .collect();
+        let mut answer = json!({"token": self.token(&repositories), "expires_in": 300});
+        if all("offline_token") == ["true"] {
+            answer["refresh_token"] = IDENTITY.into();
+        }
+        Answer::json(200, &answer.to_string())
     }
 }
 

@@ -77,7 +77,7 @@ fn without_credentials_the_cure_is_named() {
     registry.misbehave("manifests", 99, unauthorized(r#"Basic realm="x""#));
     let error = pull_error(&reference);
     assert!(chain(&error).contains("pull access denied"), "{error}");
-    assert!(error.hints()[0].contains("docker login"));
+    assert!(error.hints()[0].contains("bryo login"));
 }
 
 #[test]

@@ -285,6 +285,7 @@ fn a_location_that_is_no_host_is_refused() {
         let entry = HostConfig {
             location: Some(bad.to_owned()),
             insecure: true,
+            ..Default::default()
         };
         config.hosts.insert("docker.io".to_owned(), entry);
         let error = pull_with(&config, "debian", &MemorySink::default()).unwrap_err();

@@ -7,6 +7,7 @@ mod documents;
 mod real;
 mod tls;
 mod transport;
+mod upload;
 
 use std::collections::BTreeMap;
 use std::error::Error;

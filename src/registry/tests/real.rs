@@ -125,6 +125,7 @@ fn a_registry_listed_as_insecure_is_not_sent_plain_http_it_does_not_speak() {
     let entry = super::super::HostConfig {
         location: None,
         insecure: true,
+        ..Default::default()
     };
     setup.config.hosts.insert(setup.registry.host(), entry);
     let error = setup.pull().unwrap_err();

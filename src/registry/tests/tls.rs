@@ -83,6 +83,7 @@ fn a_ca_for_one_host_is_not_one_for_another() {
     let entry = HostConfig {
         location: Some(server.host()),
         insecure: false,
+        ..Default::default()
     };
     config.hosts.insert("other.example".to_owned(), entry);
     let error = pull_with(&config, "other.example/app:1", &MemorySink::default()).unwrap_err();

@@ -80,6 +80,7 @@ fn another_host_is_never_spoken_to_in_plain_http() {
     let location = |location: &str| HostConfig {
         location: Some(location.to_owned()),
         insecure: false,
+        ..Default::default()
     };
     config
         .hosts
@@ -114,6 +115,7 @@ fn docker_hub_can_be_sent_elsewhere() {
     let entry = HostConfig {
         location: Some(format!("{}/hub", registry.host())),
         insecure: false,
+        ..HostConfig::default()
     };
     config.hosts.insert("docker.io".to_owned(), entry);
     pull_with(&config, "debian", &MemorySink::default()).unwrap();

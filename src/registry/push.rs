@@ -1,0 +1,471 @@
+//! One push: layers the registry lacks, the configuration, then the manifest under its name. What the registry has already is
+//! not sent, what it has under another name is mounted; a manifest changes only where a layer's blob does.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io::Write;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread::Builder;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+
+use super::auth::{Session, Subject};
+use super::compress::{Compressor, Packing, Piece};
+use super::config::RegistryConfig;
+use super::endpoint::Endpoint;
+use super::error::RegistryError;
+use super::exchange::{Body, Exchange, Method, Request};
+use super::locations::{Location, Locations};
+use super::manifest::{self, Blob, Document};
+use super::place;
+use super::progress::Progress;
+use super::sink::SinkError;
+use super::upload::{Begun, Target, Upload};
+use crate::image::{Digest, Reference, media_type};
+
+/// Large enough for a good rate, and what registries ask for at the least (5 MiB); a layer at work has three of them.
+const CHUNK: usize = 6 << 20;
+/// So many places are asked about before a layer is sent.
+const QUESTIONS: usize = 4;
+
+/// Where a push takes its layers from.
+pub trait LayerSource: Sync {
+    /// Writes the very tar of this DiffID; fails when it is not that to the last byte, or when a write fails.
+    fn write(&self, diff_id: &Digest, to: &mut dyn Write) -> Result<(), SinkError>;
+}
+
+/// An image of the store.
+#[derive(Clone, Debug)]
+pub struct ToPush {
+    pub manifest: Vec<u8>,
+    pub media_type: String,
+    pub config: Vec<u8>,
+    /// Bottom first, one for each layer of the manifest.
+    pub diff_ids: Vec<Digest>,
+}
+
+/// How to push.
+#[derive(Clone, Debug, Default)]
+pub struct PushOptions {
+    /// Layers are sent in this form only; without it as they came, those that came uncompressed in gzip.
+    pub packing: Option<Packing>,
+    /// A manifest of another digest than the one in the store is not put.
+    pub require_digest: bool,
+}
+
+/// What a push came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// Of the manifest.
+    pub digest: Digest,
+    /// Bytes of the manifest, which docker prints.
+    pub size: u64,
+    /// Layers whose blobs are others than the manifest in the store names: its digest is another for them.
+    pub changed: Vec<Digest>,
+}
+
+/// Pushes an image under the reference's tag, or under its digest alone.
+pub fn push(
+    image: &ToPush,
+    reference: &Reference,
+    options: &PushOptions,
+    config: &RegistryConfig,
+    source: &dyn LayerSource,
+    progress: &dyn Progress,
+) -> Result<Pushed, RegistryError> {
+    let name = reference.familiar();
+    let originals = originals(image, &name)?;
+    let exchange = Exchange::new(config);
+    let endpoint = Endpoint::at(&exchange, &place::own_place(config, reference)?)?;
+    let locations = Locations::below(config.cache.as_deref());
+    let session = Session::new(
+        exchange,
+        &endpoint,
+        reference,
+        subject(&endpoint, reference, image, &locations),
+        progress,
+    )?;
+    let push = Push {
+        target: Target {
+            session: &session,
+            endpoint: &endpoint,
+            repository: reference.repository(),
+            reference: &name,
+        },
+        own: endpoint.repository(reference.repository()),
+        locations,
+        options,
+        source,
+        progress,
+    };
+    let blobs = push.layers(&image.diff_ids, &originals)?;
+    push.config(image)?;
+    push.manifest(image, reference, &originals, &blobs)
+}
+
+/// The layers as the manifest in the store has them.
+fn originals(image: &ToPush, name: &str) -> Result<Vec<Blob>, RegistryError> {
+    let digest = Digest::of(&image.manifest);
+    let fault = |fault| RegistryError::Manifest {
+        reference: name.to_owned(),
+        digest: digest.clone(),
+        fault,
+    };
+    let (document, _) = manifest::parse(&image.manifest, Some(&image.media_type)).map_err(fault)?;
+    match document {
+        Document::Manifest(manifest) if manifest.layers.len() == image.diff_ids.len() => {
+            Ok(manifest.layers)
+        }
+        _ => Err(fault(manifest::ManifestFault::NoShape)),
+    }
+}
+
+/// Tokens are for writing here, and for reading where layers may be mounted from.
+fn subject(
+    endpoint: &Endpoint,
+    reference: &Reference,
+    image: &ToPush,
+    locations: &Locations,
+) -> Subject {
+    let own = endpoint.repository(reference.repository());
+    let mut scopes = vec![format!("repository:{own}:pull,push")];
+    for diff_id in &image.diff_ids {
+        for location in locations.of(diff_id) {
+            let scope = format!("repository:{}:pull", location.repository);
+            let there = location.host == endpoint.host() && location.repository != own;
+            if there && !scopes.contains(&scope) && scopes.len() <= QUESTIONS {
+                scopes.push(scope);
+            }
+        }
+    }
+    Subject {
+        scopes,
+        name: reference.familiar_name(),
+        verb: "push",
+        is_login: false,
+    }
+}
+
+struct Push<'a> {
+    target: Target<'a>,
+    /// The repository's name on the endpoint.
+    own: String,
+    locations: Locations,
+    options: &'a PushOptions,
+    source: &'a dyn LayerSource,
+    progress: &'a dyn Progress,
+}
+
+impl Push<'_> {
+    /// Sees to every layer, several at once; the first failure stops the others and is the result.
+    fn layers(&self, diff_ids: &[Digest], originals: &[Blob]) -> Result<Vec<Blob>, RegistryError> {
+        let pairs: BTreeMap<&Digest, &Blob> = diff_ids.iter().zip(originals).collect();
+        let sizes: Vec<(Digest, u64)> = pairs
+            .iter()
+            .map(|(diff_id, blob)| ((*diff_id).clone(), blob.size))
+            .collect();
+        self.progress.layers(&sizes);
+        let exchange = self.target.session.exchange();
+        let workers = exchange.config().limits.parallel_layers;
+        let workers = workers.clamp(1, pairs.len().max(1));
+        let queue: Mutex<VecDeque<_>> = Mutex::new(pairs.into_iter().collect());
+        let done = Mutex::new(BTreeMap::new());
+        let failure = Mutex::new(None);
+        let work = || {
+            while !exchange.is_stopped() {
+                let next = queue
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .pop_front();
+                let Some((diff_id, original)) = next else {
+                    return;
+                };
+                match self.layer(diff_id, original) {
+                    Ok(blob) => {
+                        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                        done.insert(diff_id.clone(), blob);
+                    }
+                    Err(error) => {
+                        let mut slot = failure.lock().unwrap_or_else(PoisonError::into_inner);
+                        slot.get_or_insert(error);
+                        exchange.stop();
+                    }
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..workers {
+                // A worker less is slower, not wrong.
+                let _ = Builder::new()
+                    .name("layer".to_owned())
+                    .spawn_scoped(scope, work);
+            }
+            work();
+        });
+        if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let blob = |diff_id| done.get(diff_id).cloned().ok_or(RegistryError::Stopped);
+        diff_ids.iter().map(blob).collect()
+    }
+
+    /// The blob under which the repository has this layer now.
+    fn layer(&self, diff_id: &Digest, original: &Blob) -> Result<Blob, RegistryError> {
+        let host = self.target.session.host();
+        let known = self.locations.of(diff_id);
+        let mut blobs: Vec<Blob> = Vec::new();
+        for blob in [original.clone()]
+            .into_iter()
+            .chain(known.iter().map(Location::blob))
+        {
+            if self.is_wanted(&blob) && !blobs.contains(&blob) && blobs.len() < QUESTIONS {
+                blobs.push(blob);
+            }
+        }
+        for blob in &blobs {
+            if self.target.has(blob)? {
+                self.settled(diff_id, blob, "Layer already exists");
+                return Ok(blob.clone());
+            }
+        }
+        let mut begun = None;
+        let elsewhere = known
+            .iter()
+            .filter(|at| at.host == host && at.repository != self.own);
+        for location in elsewhere
+            .filter(|at| self.is_wanted(&at.blob()))
+            .take(QUESTIONS)
+        {
+            let from = Some((&location.digest, location.repository.as_str()));
+            match self.target.begin(from) {
+                Ok(Begun::Mounted) => {
+                    let words = format!("Mounted from {}", location.repository);
+                    self.settled(diff_id, &location.blob(), &words);
+                    return Ok(location.blob());
+                }
+                Ok(Begun::Upload(upload)) => begun = Some(upload),
+                // A place that may not be read any more is none.
+                Err(RegistryError::Denied { .. } | RegistryError::Status { .. }) => continue,
+                Err(error) => return Err(error),
+            }
+            break;
+        }
+        let packing = self.packing_for(original);
+        self.progress.uploading(diff_id);
+        let blob = match self.send(diff_id, packing, begun) {
+            // What was sent before is gone there: once more from the beginning.
+            Err(RegistryError::UploadLost { reason, .. }) => {
+                self.progress
+                    .note(&format!("{}: {reason}, sending it again", diff_id.short()));
+                self.send(diff_id, packing, None)?
+            }
+            sent => sent?,
+        };
+        self.settled(diff_id, &blob, "Pushed");
+        Ok(blob)
+    }
+
+    fn settled(&self, diff_id: &Digest, blob: &Blob, words: &str) {
+        let location = Location {
+            host: self.target.session.host().to_owned(),
+            repository: self.own.clone(),
+            digest: blob.digest.clone(),
+            size: blob.size,
+            media_type: blob.media_type.clone(),
+        };
+        self.locations.add(diff_id, location);
+        self.progress.settled(diff_id, words);
+    }
+
+    fn is_wanted(&self, blob: &Blob) -> bool {
+        match self.options.packing {
+            Some(packing) => packing.is_kind_of(&blob.media_type),
+            None => !Packing::None.is_kind_of(&blob.media_type),
+        }
+    }
+
+    fn packing_for(&self, original: &Blob) -> Packing {
+        let as_it_came = Packing::of_media_type(&original.media_type);
+        let as_it_came = as_it_came.filter(|packing| *packing != Packing::None);
+        let usual = Packing::Gzip(super::compress::GZIP_LEVEL);
+        self.options.packing.or(as_it_came).unwrap_or(usual)
+    }
+
+    /// Compresses in a thread beside this one, which uploads.
+    fn send(
+        &self,
+        diff_id: &Digest,
+        packing: Packing,
+        begun: Option<Upload<'_>>,
+    ) -> Result<Blob, RegistryError> {
+        let (to, pieces) = sync_channel(1);
+        let failed = |source| RegistryError::ReadLayer {
+            diff_id: diff_id.clone(),
+            source,
+        };
+        let (written, sent) = std::thread::scope(|scope| {
+            let compressing =
+                Builder::new()
+                    .name("compress".to_owned())
+                    .spawn_scoped(scope, || {
+                        let broken = |error| failed(SinkError::new(CompressFailure(error)));
+                        let mut compressor = Compressor::new(packing, to, CHUNK).map_err(broken)?;
+                        self.source
+                            .write(diff_id, &mut compressor)
+                            .map_err(failed)?;
+                        compressor.end().map_err(broken)
+                    });
+            let compressing = compressing.map_err(|source| RegistryError::Thread {
+                digest: diff_id.clone(),
+                source,
+            })?;
+            let sent = self.upload(diff_id, packing, begun, pieces);
+            let written = match compressing.join() {
+                Ok(written) => written,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            Ok::<_, RegistryError>((written, sent))
+        })?;
+        match (written, sent) {
+            // Who reads the layer saw only that nobody took any more of it.
+            (_, Err(Some(error))) => Err(error),
+            (Err(error), _) => Err(error),
+            (Ok(()), Err(None)) => Err(RegistryError::Stopped),
+            (Ok(()), Ok(blob)) => Ok(blob),
+        }
+    }
+
+    /// `Err(None)`: the chunks ended too early, and their sender knows why.
+    fn upload(
+        &self,
+        diff_id: &Digest,
+        packing: Packing,
+        begun: Option<Upload<'_>>,
+        pieces: Receiver<Piece>,
+    ) -> Result<Blob, Option<RegistryError>> {
+        let mut upload = match begun {
+            Some(upload) => upload,
+            None => match self.target.begin(None)? {
+                Begun::Upload(upload) => upload,
+                Begun::Mounted => return Err(None),
+            },
+        };
+        let mut hasher = Sha256::new();
+        let mut size = 0;
+        loop {
+            if self.target.session.exchange().is_stopped() {
+                return Err(Some(RegistryError::Stopped));
+            }
+            match pieces.recv().map_err(|_| None)? {
+                Piece::End => break,
+                Piece::Chunk(chunk) => {
+                    hasher.update(&chunk);
+                    let length = chunk.len() as u64;
+                    size += length;
+                    upload.chunk(Bytes::from(chunk))?;
+                    self.progress.advanced(diff_id, length);
+                }
+            }
+        }
+        let digest = Digest::from_hash(&hasher.finalize());
+        upload.finish(&digest, size)?;
+        Ok(Blob {
+            digest,
+            size,
+            media_type: packing.media_type().to_owned(),
+        })
+    }
+
+    fn config(&self, image: &ToPush) -> Result<(), RegistryError> {
+        let blob = Blob {
+            digest: Digest::of(&image.config),
+            size: image.config.len() as u64,
+            media_type: String::new(),
+        };
+        match self.target.has(&blob)? {
+            true => Ok(()),
+            false => self.target.put(&image.config, &blob.digest),
+        }
+    }
+
+    fn manifest(
+        &self,
+        image: &ToPush,
+        reference: &Reference,
+        originals: &[Blob],
+        blobs: &[Blob],
+    ) -> Result<Pushed, RegistryError> {
+        let layers = image.diff_ids.iter().zip(originals.iter().zip(blobs));
+        let changed: Vec<Digest> = layers
+            .filter(|(_, (original, blob))| original.digest != blob.digest)
+            .map(|(diff_id, _)| diff_id.clone())
+            .collect();
+        let (bytes, media_type) = match changed.is_empty() {
+            true => (image.manifest.clone(), image.media_type.as_str()),
+            false => (rewritten(&image.manifest, blobs), media_type::OCI_MANIFEST),
+        };
+        let digest = Digest::of(&bytes);
+        let is_other = reference.digest().is_some_and(|wanted| *wanted != digest);
+        if is_other || self.options.require_digest && !changed.is_empty() {
+            return Err(RegistryError::OtherDigest {
+                reference: reference.familiar(),
+                digest,
+                changed: changed
+                    .iter()
+                    .map(|diff_id| diff_id.short().to_owned())
+                    .collect(),
+            });
+        }
+        let name = match reference.digest() {
+            Some(digest) => digest.as_str(),
+            None => reference.tag().unwrap_or("latest"),
+        };
+        let size = bytes.len() as u64;
+        let url = self
+            .target
+            .endpoint
+            .url(reference.repository(), "manifests", name);
+        let request = Request {
+            body: Body::Bytes {
+                media_type: media_type.to_owned(),
+                bytes: Bytes::from(bytes),
+                at: None,
+            },
+            ..Request::new(Method::Put, url)
+        };
+        let response = self.target.session.send(request)?;
+        match response.status().is_success() {
+            true => Ok(Pushed {
+                digest,
+                size,
+                changed,
+            }),
+            false => Err(self.target.unexpected("put the manifest of", response)),
+        }
+    }
+}
+
+/// Compressing failed, which it does only when nobody takes what comes out.
+#[derive(Debug, thiserror::Error)]
+#[error("compress it: {0}")]
+struct CompressFailure(std::io::Error);
+
+/// The manifest with other blobs as its layers, in OCI's form; what is written about each layer and the whole stays.
+fn rewritten(original: &[u8], blobs: &[Blob]) -> Vec<u8> {
+    let mut manifest: Value = serde_json::from_slice(original).expect("it was parsed before");
+    manifest["mediaType"] = json!(media_type::OCI_MANIFEST);
+    manifest["config"]["mediaType"] = json!(media_type::OCI_CONFIG);
+    let layers = manifest["layers"]
+        .as_array_mut()
+        .expect("it was parsed before");
+    for (layer, blob) in layers.iter_mut().zip(blobs) {
+        let oci = Packing::of_media_type(&blob.media_type).map(Packing::media_type);
+        layer["mediaType"] = json!(oci.unwrap_or(&blob.media_type));
+        layer["digest"] = json!(blob.digest.as_str());
+        layer["size"] = json!(blob.size);
+    }
+    serde_json::to_vec(&manifest).expect("plain data always serialises")
+}

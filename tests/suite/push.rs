@@ -1,0 +1,295 @@
+//! `push` to real registry servers: what is sent, what is not sent twice, access, compression, and that it pulls back.
+
+use std::fs;
+
+use crate::env::{TestEnv, test_env};
+use crate::image::{Compression, Layer, busybox};
+use crate::need::{Need, need};
+use crate::process::Outcome;
+use crate::registry::{Access, Registry};
+use crate::spellings::ask;
+
+macro_rules! need_registry {
+    () => {
+        need!(
+            Need::Program("docker-registry"),
+            Need::Program("skopeo"),
+            Need::Program("openssl")
+        );
+    };
+}
+
+/// The digest in docker's last line, `TAG: digest: sha256:… size: N`.
+#[track_caller]
+fn digest_of(push: &Outcome, tag: &str) -> String {
+    let begin = format!("{tag}: digest: ");
+    let line = push
+        .stdout
+        .lines()
+        .find_map(|line| line.strip_prefix(&begin));
+    let (digest, size) = line
+        .and_then(|line| line.split_once(" size: "))
+        .expect("docker's line");
+    assert!(size.parse::<u64>().is_ok_and(|size| size > 100), "{push:?}");
+    digest.to_owned()
+}
+
+/// The manifest that the registry has.
+fn manifest(env: &TestEnv, name: &str) -> serde_json::Value {
+    let at = format!("docker://{name}");
+    let inspect = env.other("skopeo", &["inspect", "--raw", "--tls-verify=false", &at]);
+    serde_json::from_str(&inspect.run().ok().stdout).expect("a manifest")
+}
+
+fn id(env: &TestEnv, name: &str) -> String {
+    env.out(&["image", "inspect", "--format", "{{.Id}}", name])
+}
+
+#[test]
+fn what_is_pushed_pulls_back() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    env.busybox();
+    let before = id(&env, "busybox");
+    for (number, command) in ["push", "image push"].into_iter().enumerate() {
+        let name = format!("{}/pushed/app:{number}", registry.address);
+        env.run(&["tag", "busybox", &name]).ok();
+        let push = ask(&env, command, &[&name]).ok();
+        let digest = digest_of(&push, &number.to_string());
+        let at = format!(
+            "The push refers to repository [{}/pushed/app]",
+            registry.address
+        );
+        assert!(push.stdout.starts_with(&at), "{push:?}");
+        env.run(&["rmi", "-f", "busybox", &name]).ok();
+        env.run(&["pull", &name])
+            .ok()
+            .prints(&format!("Digest: {digest}"));
+        assert_eq!(id(&env, &name), before);
+        let run = ["run", "--rm", "--network", "none", &name, "echo", "back"];
+        assert_eq!(env.out(&run), "back");
+        env.run(&["tag", &name, "busybox"]).ok();
+    }
+    // Another tool takes it for what it is.
+    let name = format!("docker://{}/pushed/app:1", registry.address);
+    let inspect = ["inspect", "--tls-verify=false", "--config", &name];
+    env.other("skopeo", &inspect).run().ok().prints("rootfs");
+}
+
+#[test]
+fn nothing_is_sent_twice() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    let image = busybox().with(&Layer::new().file("more", 0o644, "more"));
+    env.load(&image.docker_archive("busybox:latest"));
+    let at = |name: &str| format!("{}/{name}", registry.address);
+    for name in [at("one"), at("two")] {
+        env.run(&["tag", "busybox", &name]).ok();
+    }
+    let first = env.run(&["push", &at("one")]).ok().says("Pushed");
+    assert!(
+        first.stdout.contains("Using default tag: latest"),
+        "{first:?}"
+    );
+    let again = env
+        .run(&["push", &at("one")])
+        .ok()
+        .says("Layer already exists");
+    assert!(!again.stderr.contains("Pushed"), "{again:?}");
+    let mounted = env.run(&["push", &at("two")]).ok().says("Mounted from one");
+    assert!(!mounted.stderr.contains("Pushed"), "{mounted:?}");
+    assert_eq!(digest_of(&first, "latest"), digest_of(&again, "latest"));
+    assert_eq!(digest_of(&first, "latest"), digest_of(&mounted, "latest"));
+}
+
+#[test]
+fn what_was_pulled_keeps_its_digest() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    let image = busybox().compressed(Compression::Gzip);
+    let name = registry.push(&env, &image, "from/app:1");
+    env.run(&["pull", &name]).ok();
+    let digest = crate::image::digest(&image.blobs().0);
+    let other = format!("{}/to/app:2", registry.address);
+    env.run(&["tag", &name, &other]).ok();
+    // The layer lies in the same registry, and the pull knows where.
+    let push = env
+        .run(&["push", &other])
+        .ok()
+        .says("Mounted from from/app");
+    assert_eq!(digest_of(&push, "2"), digest);
+    let by_digest = format!("{}/to/app@{digest}", registry.address);
+    let push = env.run(&[
+        "push",
+        &other
+            .replace(":2", &format!("@{digest}"))
+            .replace("/to/", "/from/"),
+    ]);
+    assert_eq!(digest_of(&push.ok(), &digest), digest);
+    env.run(&["rmi", "-f", &id(&env, &name)]).ok();
+    env.run(&["pull", &by_digest]).ok();
+}
+
+#[test]
+fn push_flags_are_dockers() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    env.busybox();
+    for (command, repository) in [("push", "a"), ("image push", "b")] {
+        let at = format!("{}/{repository}", registry.address);
+        for tag in ["1", "2"] {
+            env.run(&["tag", "busybox", &format!("{at}:{tag}")]).ok();
+        }
+        for quiet in ["-q", "--quiet"] {
+            let push = ask(&env, command, &[quiet, &format!("{at}:1")]).ok();
+            assert_eq!((push.out(), push.stderr.as_str()), (format!("{at}:1"), ""));
+        }
+        for all in ["-a", "--all-tags"] {
+            let push = ask(&env, command, &[all, &at]).ok();
+            assert_eq!(digest_of(&push, "1"), digest_of(&push, "2"));
+            ask(&env, command, &[all, &format!("{at}:1")])
+                .fails(1, "tag can't be used with --all-tags/-a");
+        }
+        let host = format!("linux/{}", crate::image::architecture());
+        ask(&env, command, &["--platform", &host, &format!("{at}:1")]).ok();
+        ask(
+            &env,
+            command,
+            &["--platform", "linux/s390x", &format!("{at}:1")],
+        )
+        .fails(1, "does not provide the specified platform (linux/s390x)");
+        ask(
+            &env,
+            command,
+            &["--disable-content-trust", &format!("{at}:1")],
+        )
+        .ok();
+        ask(&env, command, &[&format!("{at}:3")]).fails(
+            1,
+            &format!("An image does not exist locally with the tag: {at}"),
+        );
+    }
+}
+
+#[test]
+fn layers_are_compressed_as_asked() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    env.busybox();
+    for (format, suffix) in [
+        ("gzip", "tar+gzip"),
+        ("zstd", "tar+zstd"),
+        ("none", "layer.v1.tar"),
+    ] {
+        let name = format!("{}/as/{format}", registry.address);
+        env.run(&["push", "--compression-format", format, "busybox", &name])
+            .ok()
+            .says("Pushed");
+        let layer = manifest(&env, &name)["layers"][0]["mediaType"].to_string();
+        assert!(layer.trim_matches('"').ends_with(suffix), "{layer}");
+        env.run(&["rmi", "-f", &name]);
+        env.run(&["pull", &name]).ok();
+        assert_eq!(id(&env, &name), id(&env, "busybox"));
+    }
+    let sizes = ["1", "9"].map(|level| {
+        let name = format!("{}/level/{level}", registry.address);
+        // A blob that is known would do, whatever its level.
+        let _ = fs::remove_dir_all(env.path("cache/bryo/blobs"));
+        env.run(&["push", "--compression-level", level, "busybox", &name])
+            .ok();
+        manifest(&env, &name)["layers"][0]["size"]
+            .as_u64()
+            .expect("a number")
+    });
+    assert!(sizes[1] < sizes[0], "{sizes:?}");
+    let name = format!("{}/level/0", registry.address);
+    env.run(&["push", "--compression-level", "77", "busybox", &name])
+        .fails(125, "from 1 to 9");
+    env.run(&["push", "--compression-format", "lzma", "busybox", &name])
+        .fails(125, "gzip, zstd or none");
+    // The manifest here names the layer uncompressed, so its digest can't stay.
+    env.run(&["push", "--require-digest", "busybox", &name])
+        .fails(1, "differ");
+}
+
+#[test]
+fn a_push_needs_a_login_and_never_tells_the_password() {
+    let env = test_env!();
+    need_registry!();
+    env.busybox();
+    for access in [Access::Basic, Access::Token] {
+        let registry = Registry::start(&env, access);
+        // Both registries keep their files in one place.
+        let first = format!("{access:?}/x").to_lowercase();
+        let second = format!("{access:?}/y").to_lowercase();
+        let names = [&first, &second].map(|name| format!("{}/{name}", registry.address));
+        let mounted = format!("Mounted from {first}");
+        for name in &names {
+            env.run(&["tag", "busybox", name]).ok();
+        }
+        env.run(&["push", &names[0]])
+            .fails(1, "push access denied")
+            .says("bryo login");
+        env.command(&[
+            "login",
+            "-u",
+            "tester",
+            "--password-stdin",
+            &registry.address,
+        ])
+        .input("secret")
+        .run()
+        .ok();
+        let first = env
+            .command(&["push", &names[0]])
+            .var("BRYO_LOG", "trace")
+            .run();
+        let first = first.ok().says("Pushed");
+        let second = env
+            .command(&["push", &names[1]])
+            .var("BRYO_LOG", "trace")
+            .run();
+        let second = second.ok().says(&mounted);
+        for push in [first, second] {
+            let all = [push.stdout, push.stderr].concat();
+            assert!(all.contains("transfer"), "nothing was traced: {all}");
+            for leak in ["secret", "dGVzdGVyOnNlY3JldA", "eyJ", "stays-in"] {
+                let line = all.lines().find(|line| line.contains(leak));
+                assert_eq!(line, None, "{leak} is told");
+            }
+        }
+        env.run(&["logout", &registry.address]).ok();
+    }
+}
+
+#[test]
+fn a_large_layer_goes_in_chunks() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    let mut state = 1_u64;
+    let noise: Vec<u8> = (0..2_000_000)
+        .flat_map(|_| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            state.to_le_bytes()
+        })
+        .collect();
+    let image = busybox().with(&Layer::new().file("noise", 0o644, &noise));
+    env.load(&image.docker_archive("noisy:latest"));
+    let name = format!("{}/noisy", registry.address);
+    env.run(&["push", "noisy", &name]).ok();
+    env.run(&["rmi", "-f", "noisy"]).ok();
+    env.run(&["pull", &name]).ok();
+    let file = env.path("home/noise");
+    let made = env.out(&["create", "--network", "none", &name]);
+    let to = file.display().to_string();
+    env.run(&["cp", &format!("{made}:/noise"), &to]).ok();
+    assert!(fs::read(file).expect("it was copied") == noise);
+}
