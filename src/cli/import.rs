@@ -4,45 +4,60 @@ use std::path::PathBuf;
 
 use super::Invocation;
 use super::error::{CliError, Kind};
-use crate::engine::request::{ImportRequest, Input};
+use super::progress::Bars;
+use crate::engine::request::{ConfigChange, ImportRequest, ImportSource, Input};
 use crate::image::Reference;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Archive of a root filesystem (tar, plain or compressed), `-` for standard input
+    /// Archive of a root filesystem (tar, plain or compressed) or its URL, `-` for standard input
     #[arg(value_name = "FILE")]
     file: PathBuf,
     /// Name for the image: REPOSITORY[:TAG]
     #[arg(value_name = "NAME")]
     name: Option<String>,
+    /// Set something by a Dockerfile instruction (CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR)
+    #[arg(short, long, value_name = "INSTRUCTION")]
+    change: Vec<String>,
     /// Say something about the image
     #[arg(short, long)]
     message: Option<String>,
+    /// What it is for (os/arch[/variant]), if not for this host
+    #[arg(long)]
+    platform: Option<String>,
 }
 
 impl Args {
     fn request(self) -> Result<ImportRequest, CliError> {
         let text = self.file.to_string_lossy();
-        if text.starts_with("http://") || text.starts_with("https://") {
-            return Err(CliError::not_yet("import from a URL")
-                .hint(format!("curl -L {text} | bryo import -")));
-        }
+        let source = match text.as_ref() {
+            "-" => ImportSource::Archive(Input::Stdin),
+            url if url.starts_with("http://") || url.starts_with("https://") => {
+                ImportSource::Url(url.to_owned())
+            }
+            _ => ImportSource::Archive(Input::File(self.file)),
+        };
         let name = self.name.as_deref();
         let reference = name.map(str::parse::<Reference>).transpose();
+        let mut changes = Vec::new();
+        for text in &self.change {
+            let change = ConfigChange::parse(text);
+            changes.extend(change.map_err(|error| CliError::failed(&error))?);
+        }
         Ok(ImportRequest {
-            input: match text.as_ref() {
-                "-" => Input::Stdin,
-                _ => Input::File(self.file),
-            },
+            source,
             reference: reference.map_err(|error| CliError::failed(&error))?,
             message: self.message,
+            platform: self.platform,
+            changes,
         })
     }
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.request()?;
-    let imported = invocation.engine()?.import_image(&request);
+    let bars = Bars::new(&invocation.ui);
+    let imported = invocation.engine()?.import_image(&request, &bars);
     let imported = imported.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     for warning in &imported.warnings {
         invocation.ui.warning(warning);

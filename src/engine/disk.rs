@@ -65,6 +65,9 @@ impl Engine {
         let layers: BTreeSet<LayerDir> = stacks.values().flatten().cloned().collect();
         let layers: Vec<LayerDir> = layers.into_iter().collect();
         let mut paths: Vec<PathBuf> = layers.iter().map(|layer| store.layer_home(layer)).collect();
+        let stray = strays(&self.paths.layers(), &paths);
+        let stray = stray.map_err(EngineError::system("list the layers"))?;
+        paths.extend(stray);
         paths.push(self.paths.images());
         let places = Places { layers, paths };
         let mut all = places.paths.clone();
@@ -137,6 +140,20 @@ fn sum_up(
             .zip(of_volumes.iter().copied())
             .collect(),
     }
+}
+
+/// What lies beside the layers of the images: what a container keeps of an image that was removed, what a layer was settled
+/// from, what an interrupted command left.
+fn strays(layers: &Path, known: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
+    let known: HashSet<&PathBuf> = known.iter().collect();
+    let mut stray = Vec::new();
+    for entry in std::fs::read_dir(layers)? {
+        let path = entry?.path();
+        if !known.contains(&path) {
+            stray.push(path);
+        }
+    }
+    Ok(stray)
 }
 
 /// Bytes of all blocks below a path, as du counts: directories too, a hard-linked file once.

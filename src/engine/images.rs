@@ -1,6 +1,7 @@
 //! The verbs on images: list, tag, remove, inspect, load, import, save. What writes or deletes layers runs in the home namespace.
 
 mod history;
+mod import;
 mod inspect;
 mod list;
 mod prune;
@@ -15,13 +16,13 @@ pub use inspect::ImageDetails;
 pub use list::ImageRow;
 pub use prune::PrunedImages;
 
-use super::request::{ImportRequest, Input, ListImagesRequest, LoadRequest, TagRequest};
+use super::request::{Input, ListImagesRequest, LoadRequest, TagRequest};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::Event;
 use crate::image::{
-    self, ArchiveError, ImageError, ImportOptions, Imported, LoadOptions, Loaded, Platform,
-    Reference, Removed, Store, UnpackOptions,
+    self, ArchiveError, ImageError, LoadOptions, Loaded, Platform, Reference, Removed, Store,
+    UnpackOptions,
 };
 use crate::runtime::home;
 
@@ -54,7 +55,7 @@ impl Engine {
                 .parse()
                 .map_err(|source| EngineError::Platform { source })?;
             let own = Platform::of_config(&image.config);
-            if wanted != own {
+            if wanted.rank(&own).is_none() {
                 return Err(EngineError::OtherPlatform {
                     image: text.to_owned(),
                     wanted,
@@ -154,26 +155,6 @@ impl Engine {
         Ok(loaded)
     }
 
-    /// Makes an image of a root filesystem.
-    pub fn import_image(&self, request: &ImportRequest) -> Result<Imported, EngineError> {
-        let store = self.images()?;
-        let imported: Imported = self.in_home("worker", || {
-            let (file, source) = open(&request.input)?;
-            let options = ImportOptions {
-                source,
-                message: request.message.clone(),
-                platform: Platform::host(),
-                config: oci_spec::image::Config::default(),
-                unpack: unpack_options(),
-            };
-            import_job(&store, file, request.reference.as_ref(), &options)
-        })?;
-        let name = request.reference.as_ref().map(Reference::familiar);
-        let name = name.unwrap_or_else(|| imported.id.to_string());
-        self.emit(&Event::image(imported.id.as_str(), &name, "import"));
-        Ok(imported)
-    }
-
     /// Removes what interrupted commands left in the image store; asks for the home namespace only if there is something.
     fn sweep_images(&self, store: &Store) -> Result<(), EngineError> {
         if !store.has_rubbish() {
@@ -207,16 +188,6 @@ pub fn load_job(
         };
         RoleFailure::of(&error, hints)
     })
-}
-
-/// Imports a root filesystem; runs in the home namespace.
-pub fn import_job(
-    store: &Store,
-    input: File,
-    name: Option<&Reference>,
-    options: &ImportOptions,
-) -> Result<Imported, RoleFailure> {
-    image::import(store, input, name, options).map_err(|error| RoleFailure::of(&error, Vec::new()))
 }
 
 /// How layers are unpacked in the namespace this is called in: with threads, and without failing on owners where only

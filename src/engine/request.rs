@@ -191,11 +191,22 @@ pub struct SaveRequest {
     pub require_digest: bool,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ImportRequest {
-    pub input: Input,
+    pub source: ImportSource,
     pub reference: Option<Reference>,
     pub message: Option<String>,
+    /// The host's where absent.
+    pub platform: Option<String>,
+    pub changes: Vec<ConfigChange>,
+}
+
+/// Where the root filesystem of an `import` comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportSource {
+    Archive(Input),
+    /// Of http or https.
+    Url(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

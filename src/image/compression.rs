@@ -5,18 +5,22 @@ use std::io::{self, BufRead, BufReader, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use lzma_rust2::XzReader;
+
 /// How bytes are compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
     None,
     Gzip,
     Zstd,
+    Xz,
+    Bzip2,
 }
 
 /// Why bytes cannot be decompressed. Travels inside `io::Error`.
 #[derive(Debug, thiserror::Error)]
 pub enum CompressionError {
-    #[error("compressed with {name}, which is not supported; gzip and zstd are")]
+    #[error("compressed with {name}, which is not supported; gzip, zstd, xz and bzip2 are")]
     Unsupported { name: &'static str },
     #[error("corrupt {name} data: {source}")]
     Corrupt {
@@ -34,16 +38,19 @@ const RATIO: u64 = 250;
 /// The largest zstd window, in bits: 128 MiB, what `zstd` itself accepts without being asked to.
 const WINDOW_LOG_MAX: u32 = 27;
 
+/// What an xz stream's dictionary and tables may take: `xz -9` needs 65 MiB, a stream can ask for 4 GiB.
+const XZ_MEMORY_KIB: u32 = 192 << 10;
+
 impl Compression {
-    /// Judges by the first bytes (RFC 1952, RFC 8878).
+    /// Judges by the first bytes (RFC 1952, RFC 8878, the xz and bzip2 file formats).
     pub fn detect(start: &[u8]) -> Result<Compression, CompressionError> {
         let unsupported = |name| Err(CompressionError::Unsupported { name });
         match start {
             [0x1f, 0x8b, ..] => Ok(Compression::Gzip),
             [0x28, 0xb5, 0x2f, 0xfd, ..] => Ok(Compression::Zstd),
             [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Ok(Compression::Zstd),
-            [0xfd, b'7', b'z', b'X', b'Z', ..] => unsupported("xz"),
-            [b'B', b'Z', b'h', b'1'..=b'9', b'1', ..] => unsupported("bzip2"),
+            [0xfd, b'7', b'z', b'X', b'Z', ..] => Ok(Compression::Xz),
+            [b'B', b'Z', b'h', b'1'..=b'9', b'1', ..] => Ok(Compression::Bzip2),
             [0x04, 0x22, 0x4d, 0x18, ..] => unsupported("lz4"),
             _ => Ok(Compression::None),
         }
@@ -78,6 +85,8 @@ impl<'a> Decompressed<'a> {
                 decoder.window_log_max(WINDOW_LOG_MAX)?;
                 Box::new(decoder)
             }
+            Compression::Xz => Box::new(XzReader::new_mem_limit(buffered, true, XZ_MEMORY_KIB)),
+            Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(buffered)),
         };
         Ok(Decompressed {
             inner,
@@ -129,6 +138,8 @@ fn explain(compression: Compression, error: io::Error) -> io::Error {
         Compression::None => return error,
         Compression::Gzip => "gzip",
         Compression::Zstd => "zstd",
+        Compression::Xz => "xz",
+        Compression::Bzip2 => "bzip2",
     };
     let ours = error
         .get_ref()
@@ -196,7 +207,7 @@ mod tests {
             34000
         );
         assert_eq!(read(b"").unwrap(), b"");
-        assert!(read(b"\xfd7zXZ\0").unwrap_err().contains("xz"));
+        assert!(read(b"\x04\x22\x4d\x18").unwrap_err().contains("lz4"));
     }
 
     #[test]
@@ -219,6 +230,33 @@ mod tests {
         let middle = broken.len() / 2;
         broken[middle..middle + 64].fill(0xaa);
         assert!(read(&broken).unwrap_err().contains("corrupt gzip"));
+    }
+
+    /// `hello` by the programs themselves: neither crate writes both.
+    const XZ: &[u8] = b"\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x16\x00\x00\x00\x74\x2f\xe5\xa3\x01\x00\x04\x68\x65\x6c\x6c\x6f\x00\x00\x00\x00\xb1\x37\xb9\xdb\xe5\xda\x1e\x9b\x00\x01\x1d\x05\xb8\x2d\x80\xaf\x1f\xb6\xf3\x7d\x01\x00\x00\x00\x00\x04\x59\x5a";
+    const BZIP2: &[u8] = b"\x42\x5a\x68\x39\x31\x41\x59\x26\x53\x59\x19\x31\x65\x3d\x00\x00\x00\x81\x00\x02\x44\xa0\x00\x21\x9a\x68\x33\x4d\x07\x33\x8b\xb9\x22\x9c\x28\x48\x0c\x98\xb2\x9e\x80";
+
+    #[test]
+    fn xz_and_bzip2_are_read_also_from_several_streams() {
+        for (name, bytes) in [("xz", XZ), ("bzip2", BZIP2)] {
+            assert_eq!(read(bytes).unwrap(), b"hello", "{name}");
+            assert_eq!(read(&bytes.repeat(2)).unwrap(), b"hellohello", "{name}");
+            let cut = read(&bytes[..bytes.len() - 9]).unwrap_err();
+            assert!(cut.contains(&format!("corrupt {name}")), "{cut}");
+        }
+    }
+
+    #[test]
+    fn an_xz_dictionary_of_gigabytes_is_refused() {
+        let mut huge = XZ.to_vec();
+        // The block header's one filter has its dictionary size at its end; its checksum follows.
+        let header = &mut huge[12..24];
+        assert_eq!(header[2], 0x21, "LZMA2");
+        header[4] = 38;
+        let mut crc = flate2::Crc::new();
+        crc.update(&header[..8]);
+        header[8..].copy_from_slice(&crc.sum().to_le_bytes());
+        assert!(read(&huge).unwrap_err().contains("mem_limit"));
     }
 
     #[test]

@@ -2,9 +2,9 @@
 
 use std::io::Read;
 
-use oci_spec::image::{Config, ConfigBuilder, ImageConfiguration};
-
+use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::compression::Decompressed;
 use super::digest::Digest;
@@ -40,7 +40,8 @@ pub struct ImportOptions {
     pub source: String,
     pub message: Option<String>,
     pub platform: Platform,
-    pub config: Config,
+    /// The image's settings: what `--change` says.
+    pub config: Map<String, Value>,
     pub unpack: UnpackOptions,
 }
 
@@ -51,7 +52,7 @@ pub struct Imported {
     pub warnings: Vec<String>,
 }
 
-/// Makes an image of a root filesystem's tar (plain, gzip, zstd). Runs in the home namespace.
+/// Makes an image of a root filesystem's tar, plain or compressed. Runs in the home namespace.
 pub fn import(
     store: &Store,
     archive: impl Read + Send,
@@ -143,19 +144,16 @@ pub fn install_builtin(
         ..UnpackOptions::default()
     };
     let report = store_layer(store, &tar[..], "embedded image", &options)?;
-    let config = ConfigBuilder::default()
-        .env(vec![
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned(),
-        ])
-        .cmd(vec!["/hello".to_owned()])
-        .build()
-        .expect("no field is required");
+    let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    let mut settings = Map::new();
+    settings.insert("Env".to_owned(), json!([path]));
+    settings.insert("Cmd".to_owned(), json!(["/hello"]));
     let config = NewConfig {
         platform: Platform::host(),
         created: BUILTIN_CREATED.to_owned(),
         comment: BUILTIN_COMMENT.to_owned(),
         created_by: Some("bryo".to_owned()),
-        config,
+        config: settings,
     };
     Ok(commit(store, &config, &report, names)?)
 }
@@ -171,7 +169,7 @@ mod tests {
             source: "-".to_owned(),
             message: None,
             platform: Platform::host(),
-            config: Config::default(),
+            config: Map::new(),
             unpack: options(),
         }
     }

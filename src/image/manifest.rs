@@ -3,9 +3,11 @@
 use std::str::FromStr;
 
 use oci_spec::image::{
-    Config, Descriptor, History, HistoryBuilder, ImageConfiguration, ImageConfigurationBuilder,
+    Descriptor, History, HistoryBuilder, ImageConfiguration, ImageConfigurationBuilder,
     ImageManifestBuilder, MediaType, RootFsBuilder,
 };
+
+use serde_json::{Map, Value};
 
 use super::digest::Digest;
 use super::platform::Platform;
@@ -45,7 +47,8 @@ pub struct NewConfig {
     pub created: String,
     pub comment: String,
     pub created_by: Option<String>,
-    pub config: Config,
+    /// The settings (`Config`), with those that no specification knows: `Healthcheck`, `Shell`, `OnBuild`.
+    pub config: Map<String, Value>,
 }
 
 impl NewConfig {
@@ -67,13 +70,14 @@ impl NewConfig {
             .created(self.created.clone())
             .architecture(self.platform.architecture.as_str())
             .os(self.platform.os.as_str())
-            .config(self.config.clone())
             .rootfs(rootfs)
             .history(history);
         if let Some(variant) = &self.platform.variant {
             builder = builder.variant(variant.clone());
         }
         let config: ImageConfiguration = builder.build().expect("all required fields are set");
-        serde_json::to_vec(&config).expect("plain data always serialises")
+        let mut document = serde_json::to_value(&config).expect("plain data always serialises");
+        document["config"] = Value::Object(self.config.clone());
+        serde_json::to_vec(&document).expect("plain data always serialises")
     }
 }

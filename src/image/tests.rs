@@ -16,7 +16,7 @@ fn import_named(scratch: &Scratch, name: &str, content: &str) -> Digest {
         source: "-".to_owned(),
         message: Some(name.to_owned()),
         platform: Platform::host(),
-        config: oci_spec::image::Config::default(),
+        config: serde_json::Map::new(),
         unpack: options(),
     };
     let name = name.parse().unwrap();

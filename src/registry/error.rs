@@ -15,6 +15,13 @@ pub enum RegistryError {
     Blocked { registry: String, by: String },
     #[error("read {path}: {reason}")]
     RegistriesConf { path: PathBuf, reason: String },
+    #[error("URL {text:?}: {source}")]
+    Url {
+        text: String,
+        source: url::ParseError,
+    },
+    #[error("download {url}: the server answered {status}")]
+    Download { url: String, status: u16 },
     #[error("make an HTTP client for {host}: {source}")]
     Client {
         host: String,

@@ -327,3 +327,173 @@ fn tag_gives_another_name() {
         assert_eq!(id, busybox().id()[..12], "{command}");
     }
 }
+
+#[test]
+fn history_shows_the_steps() {
+    let env = test_env!();
+    let image = busybox().with(&Layer::new().file("new", 0o644, vec![0; 2000]));
+    env.load(&image.docker_archive("busybox:latest"));
+    let id = image.id();
+    for command in ["history", "image history"] {
+        let table = ask(&env, command, &["busybox"]).ok();
+        let lines = table.lines();
+        let headings: Vec<&str> = lines[0]
+            .split("  ")
+            .filter(|part| !part.is_empty())
+            .collect();
+        let headings: Vec<&str> = headings.iter().map(|heading| heading.trim()).collect();
+        assert_eq!(
+            headings,
+            ["IMAGE", "CREATED", "CREATED BY", "SIZE", "COMMENT"]
+        );
+        assert!(lines[1].starts_with(&id[..12]), "{command}: {table:?}");
+        assert!(lines[1].contains(" ago ") && lines[1].contains("a test"));
+        assert!(lines[1].contains("2kB"), "{command}: {table:?}");
+        assert!(lines[2].starts_with("<missing>"), "{command}: {table:?}");
+        for flag in ["-q", "--quiet"] {
+            let ids = ask(&env, command, &[flag, "busybox"]).ok().out();
+            assert_eq!(ids, format!("{}\n<missing>", &id[..12]));
+        }
+        let ids = ask(&env, command, &["-q", "--no-trunc", "busybox"]).ok();
+        assert_eq!(ids.lines()[0], format!("sha256:{id}"));
+    }
+}
+
+#[test]
+fn history_human_and_format() {
+    let env = test_env!();
+    let image = busybox().with(&Layer::new().file("new", 0o644, vec![0; 2000]));
+    env.load(&image.docker_archive("busybox:latest"));
+    for command in ["history", "image history"] {
+        for flag in ["-H=false", "--human=false"] {
+            let table = ask(&env, command, &[flag, "busybox"]).ok();
+            let lines = table.lines();
+            assert!(lines[0].contains("CREATED AT"), "{command}: {table:?}");
+            assert!(lines[1].contains("2024-01-02T") && lines[1].contains(" 2000 "));
+        }
+        for flag in ["-H", "--human"] {
+            let table = ask(&env, command, &[flag, "busybox"]).ok();
+            assert!(table.lines()[1].contains("2kB"));
+        }
+        let format = ["--format", "{{.Size}} {{.CreatedBy}}", "busybox"];
+        let out = ask(&env, command, &format).ok();
+        assert_eq!(out.lines()[0], "2kB a test", "{command}");
+        let out = ask(&env, command, &["--format", "json", "busybox"]).ok();
+        let row: serde_json::Value = serde_json::from_str(out.lines()[0]).expect("it is JSON");
+        assert_eq!(row["CreatedBy"], "a test");
+        let here = format!("linux/{}", crate::image::architecture());
+        ask(&env, command, &["--platform", &here, "busybox"]).ok();
+        ask(&env, command, &["--platform", "linux/s390x", "busybox"])
+            .fails(1, "does not provide the specified platform (linux/s390x)");
+        ask(&env, command, &["nothing"]).fails(1, "No such image: nothing");
+    }
+}
+
+#[test]
+fn untag_takes_names_away_and_keeps_the_image() {
+    let env = test_env!();
+    env.busybox();
+    for command in ["untag", "image untag"] {
+        for name in ["a:1", "b:1", "c:1"] {
+            env.run(&["tag", "busybox", name]).ok();
+        }
+        ask(&env, command, &["busybox", "a:1"]).ok();
+        ask(&env, "image exists", &["a:1"]).code(1);
+        ask(&env, command, &["busybox", "a:1"]).fails(1, "No such image: a:1");
+        ask(&env, "image exists", &["b:1"]).ok();
+        ask(&env, command, &["b:1"]).ok();
+        assert_eq!(env.out(&["images", "-q"]), "", "{command}");
+        let missing = ask(&env, "image exists", &["c:1"]).code(1);
+        assert_eq!((missing.stdout.as_str(), missing.stderr.as_str()), ("", ""));
+        ask(&env, "image exists", &[&busybox().id()[..12]]).ok();
+        env.run(&["tag", &busybox().id(), "busybox"]).ok();
+    }
+}
+
+#[test]
+fn import_reads_urls_and_what_xz_and_bzip2_compressed() {
+    let env = test_env!();
+    let tar = crate::image::busybox_layer().tar();
+    let file = env.file("root.tar", &tar);
+    env.other("sh", &["-c", "xz -0k root.tar && bzip2 -1k root.tar"])
+        .run()
+        .ok();
+    let server = crate::misbehaving::Registry::start();
+    server.put("/files/root.tar", tar.clone(), "application/x-tar");
+    let compressed = std::fs::read(format!("{file}.xz")).expect("it was just made");
+    server.put("/files/root.tar.xz", compressed, "application/x-xz");
+    let url = format!("http://{}/files/root.tar", server.host());
+    let sources = [
+        format!("{file}.xz"),
+        format!("{file}.bz2"),
+        url.clone(),
+        format!("{url}.xz"),
+    ];
+    for (number, command) in ["import", "image import"].into_iter().enumerate() {
+        for source in &sources {
+            let name = format!("made:{number}");
+            ask(&env, command, &[source, &name]).ok();
+            let layer = [
+                "image",
+                "inspect",
+                "-f",
+                "{{index .RootFS.Layers 0}}",
+                &name,
+            ];
+            assert_eq!(env.out(&layer), crate::image::digest(&tar), "{source}");
+        }
+        let comment = env.out(&["image", "inspect", "-f", "{{.Comment}}", "made:0"]);
+        assert_eq!(comment, format!("Imported from {url}.xz"));
+    }
+    env.run(&["import", &format!("{url}.zip")])
+        .fails(1, "the server answered 404");
+    env.run(&["import", "http://127.0.0.1:1/x"])
+        .fails(1, "127.0.0.1:1");
+    let cut = crate::misbehaving::Fault::Truncate(1000);
+    server.misbehave("root.tar", 1, cut);
+    env.run(&["import", &url]).code(1);
+}
+
+#[test]
+fn import_change_and_platform_are_in_the_image() {
+    let env = test_env!();
+    let file = env.file("root.tar", crate::image::busybox_layer().tar());
+    for command in ["import", "image import"] {
+        for flag in ["-c", "--change"] {
+            let words = [
+                flag,
+                "CMD [\"/bin/echo\", \"yes\"]",
+                flag,
+                "HEALTHCHECK CMD true",
+                "--platform",
+                "linux/arm64/v8",
+                &file,
+                "made:1",
+            ];
+            ask(&env, command, &words).ok();
+            let format = "{{.Config.Cmd}} {{.Config.Healthcheck.Test}} {{.Os}}/{{.Architecture}}";
+            let said = env.out(&["image", "inspect", "-f", format, "made:1"]);
+            assert_eq!(said, "[/bin/echo yes] [CMD-SHELL true] linux/arm64");
+        }
+        let native = ["-c", "CMD [\"/bin/echo\", \"yes\"]", &file, "made:2"];
+        ask(&env, command, &native).ok();
+        let out = env.out(&["run", "--rm", "--network", "none", "made:2"]);
+        assert_eq!(out, "yes", "{command}");
+        ask(&env, command, &["-c", "FROM x", &file]).fails(1, "not a valid change command");
+        ask(&env, command, &["--platform", "a/b/c/d", &file]).fails(1, "platform");
+    }
+}
+
+#[test]
+fn load_reads_what_xz_and_bzip2_compressed() {
+    let env = test_env!();
+    env.file("image.tar", busybox().docker_archive("busybox:latest"));
+    env.other("sh", &["-c", "xz -0k image.tar && bzip2 -1k image.tar"])
+        .run()
+        .ok();
+    for name in ["image.tar.xz", "image.tar.bz2"] {
+        let load = env.out(&["load", "-i", name]);
+        assert_eq!(load, "Loaded image: busybox:latest", "{name}");
+        env.run(&["rmi", "busybox"]).ok();
+    }
+}

@@ -257,7 +257,7 @@ impl Image {
             "created": "2024-01-02T03:04:05Z",
             "config": self.config,
             "rootfs": { "type": "layers", "diff_ids": diff_ids },
-            "history": diff_ids.iter().map(|_| json!({ "created_by": "a test" })).collect::<Vec<_>>(),
+            "history": diff_ids.iter().map(|_| json!({ "created": "2024-01-02T03:04:05Z", "created_by": "a test" })).collect::<Vec<_>>(),
         });
         serde_json::to_vec(&document).expect("values are JSON")
     }

@@ -80,6 +80,7 @@ mod top;
 mod tty;
 mod two_at_once;
 mod upgrade;
+mod upkeep;
 mod userns;
 mod users;
 mod volumes;

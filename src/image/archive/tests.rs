@@ -24,7 +24,7 @@ pub(crate) fn config(diff_ids: &[Digest]) -> Vec<u8> {
         created: "2024-05-06T07:08:09Z".to_owned(),
         comment: String::new(),
         created_by: None,
-        config: oci_spec::image::Config::default(),
+        config: serde_json::Map::new(),
     };
     new.to_json(diff_ids)
 }
