@@ -11,9 +11,9 @@ use super::volume::VolumeGroup;
 use super::{
     attach, boot, commit, container_cleanup, container_clone, container_exists, container_prune,
     cp, create, diff, doctor, events, exec, export, generate, history, image_exists, image_prune,
-    images, import, info, inspect, kill, load, login, logout, logs, mount, pause, port, ps, pull,
-    push, rename, restart, rm, rmi, run, save, search, start, stats, stop, system_df, system_prune,
-    tag, top, unpause, unshare, update, version, wait,
+    image_tree, images, import, info, inspect, kill, load, login, logout, logs, mount, pause, port,
+    ps, pull, push, rename, restart, rm, rmi, run, save, search, start, stats, stop, system_df,
+    system_prune, tag, top, unpause, unshare, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -260,6 +260,10 @@ pub enum ImageGroup {
     Prune(image_prune::Args),
     /// Say by the exit code whether an image exists
     Exists(image_exists::ExistsArgs),
+    /// Show the layers of an image
+    Tree(image_tree::TreeArgs),
+    /// Show what the topmost layer of an image changes
+    Diff(image_tree::DiffArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -330,6 +334,12 @@ impl Command {
             Command::ImageGroup {
                 verb: ImageGroup::Exists(args),
             } => image_exists::exists(&args, invocation),
+            Command::ImageGroup {
+                verb: ImageGroup::Tree(args),
+            } => image_tree::tree(&args, invocation),
+            Command::ImageGroup {
+                verb: ImageGroup::Diff(args),
+            } => image_tree::changes(&args, invocation),
             Command::SystemGroup {
                 verb: SystemGroup::Df(args),
             } => system_df::run(args, invocation),

@@ -2,7 +2,7 @@
 
 use super::Invocation;
 use super::error::{CliError, Kind};
-use crate::image::ChangeKind;
+use crate::image::{ChangeKind, LayerPath};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -13,6 +13,14 @@ pub struct Args {
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let changes = invocation.engine()?.changes(&args.container);
     let changes = changes.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    show(changes, invocation)
+}
+
+/// docker's lines.
+pub(super) fn show(
+    changes: Vec<(LayerPath, ChangeKind)>,
+    invocation: &Invocation,
+) -> Result<u8, CliError> {
     let mut shown = Vec::new();
     for (path, kind) in changes {
         shown.extend_from_slice(match kind {

@@ -20,7 +20,7 @@ pub struct Args {
     /// Show digests
     #[arg(long)]
     digests: bool,
-    /// Show only what fits: dangling, label, before, since, reference
+    /// Show only what fits: dangling, label, before, since, until, reference
     #[arg(short, long, value_name = "FILTER")]
     filter: Vec<String>,
     /// `table`, `json` or a Go template
@@ -37,8 +37,9 @@ pub struct Args {
 impl Args {
     fn request(&self) -> Result<ListImagesRequest, CliError> {
         let mut filters = ImageFilters::default();
+        let now = Timestamp::now();
         for text in &self.filter {
-            let added = filters.add(text);
+            let added = filters.add(text, now);
             added.map_err(|error| CliError::argument("-f, --filter", text, &error))?;
         }
         Ok(ListImagesRequest {

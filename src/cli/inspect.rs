@@ -34,6 +34,8 @@ pub struct Args {
     /// Show what a secret holds.
     #[arg(skip)]
     values: bool,
+    #[arg(skip)]
+    platform: Option<String>,
 }
 
 #[derive(clap::Args, Debug)]
@@ -55,6 +57,9 @@ pub struct ImageArgs {
     /// `json` or a Go template
     #[arg(short, long)]
     format: Option<String>,
+    /// Of this platform (os/arch[/variant])
+    #[arg(long)]
+    platform: Option<String>,
 }
 
 impl From<ContainerArgs> for Args {
@@ -68,7 +73,10 @@ impl From<ContainerArgs> for Args {
 
 impl From<ImageArgs> for Args {
     fn from(args: ImageArgs) -> Args {
-        Args::of_kind("image", args.names, args.format)
+        Args {
+            platform: args.platform,
+            ..Args::of_kind("image", args.names, args.format)
+        }
     }
 }
 
@@ -81,6 +89,7 @@ impl Args {
             size: false,
             kind: Some(kind.to_owned()),
             values: false,
+            platform: None,
         }
     }
 
@@ -103,6 +112,7 @@ impl Args {
         Ok(InspectRequest {
             names: self.names.clone(),
             kind,
+            platform: self.platform.clone(),
             size: self.size,
         })
     }
@@ -157,7 +167,7 @@ fn find(
         ],
     };
     for kind in kinds {
-        match document(engine, kind, name, request.size, values) {
+        match document(engine, kind, name, request, values) {
             Err(error) if request.kind.is_none() && is_unknown(&error) => {}
             other => return other.map_err(|error| CliError::engine(Kind::Failed, &error)),
         }
@@ -172,18 +182,18 @@ fn document(
     engine: &Engine,
     kind: ObjectKind,
     name: &str,
-    size: bool,
+    request: &InspectRequest,
     values: bool,
 ) -> Result<Value, EngineError> {
     match kind {
         ObjectKind::Container => {
-            let found = engine.container(name, size)?;
+            let found = engine.container(name, request.size)?;
             let (layers, volumes) = (&engine.paths.layers(), &engine.paths.volumes());
             let place = container::Place { layers, volumes };
             Ok(container::document(&found, &place))
         }
         ObjectKind::Image => engine
-            .inspect_image(name)
+            .inspect_image(name, request.platform.as_deref())
             .map(|found| image::document(&found)),
         ObjectKind::Volume => engine.volume(name).map(|found| volume::document(&found)),
         ObjectKind::Secret => {

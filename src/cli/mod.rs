@@ -32,6 +32,7 @@ mod generate;
 mod history;
 mod image_exists;
 mod image_prune;
+mod image_tree;
 mod images;
 mod import;
 mod info;

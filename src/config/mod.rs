@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 pub use error::{ConfigError, Fault};
 pub use values::{
     DetachKeys, LogDriverDefault, LogFiles, LogFilter, LogSize, NetworkDefault, RegistryHost,
-    ShortNames, StorageDriver, UnknownDetachKeys, UnknownValue,
+    ShortNames, StorageDriver, StorageMax, UnknownDetachKeys, UnknownValue,
 };
 
 use crate::paths::Paths;
@@ -133,6 +133,8 @@ settings! {
     short_names: ShortNames = "short-names", "BRYO_SHORT_NAMES", "docker";
     /// What stacks the layers: the kernel's overlay, `fuse-overlayfs`, or the first where it works and else the second.
     storage_driver: StorageDriver = "storage.driver", "BRYO_STORAGE_DRIVER", "auto";
+    /// How much the layers of images may take: before more is added, images that no container uses are removed, least recently used first.
+    storage_max: StorageMax = "storage.max", "BRYO_STORAGE_MAX", "none";
 }
 
 impl Config {

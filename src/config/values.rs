@@ -133,6 +133,33 @@ fn parse_size(text: &str) -> Option<u64> {
         .then_some(bytes as u64)
 }
 
+/// How much may be stored: binary units (`20GiB`) or decimal ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageMax {
+    /// None: as much as the disk takes.
+    pub bytes: Option<u64>,
+    text: String,
+}
+
+impl Setting for StorageMax {
+    const VALUES: &'static str = "a size such as 20GiB, or none";
+
+    fn parse(text: &str) -> Option<StorageMax> {
+        let bytes = match text {
+            "none" => None,
+            _ => Some(parse_size(text)?),
+        };
+        Some(StorageMax {
+            bytes,
+            text: text.to_owned(),
+        })
+    }
+
+    fn text(&self) -> String {
+        self.text.clone()
+    }
+}
+
 /// How many files a log has at most, the one being written included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LogFiles(pub u32);

@@ -147,6 +147,7 @@ impl Engine {
             }
             .into());
         }
+        store.touch(image);
         let durable = !config.host.auto_remove;
         Ok(self.containers.create(config, settings, name, durable)?)
     }

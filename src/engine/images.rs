@@ -5,7 +5,9 @@ mod import;
 mod inspect;
 mod list;
 mod prune;
+mod room;
 mod save;
+mod tree;
 
 use std::error::Error;
 use std::fs::File;
@@ -15,14 +17,15 @@ pub use history::HistoryRow;
 pub use inspect::ImageDetails;
 pub use list::ImageRow;
 pub use prune::PrunedImages;
+pub use tree::{ImageTree, TreeLayer};
 
 use super::request::{Input, ListImagesRequest, LoadRequest, TagRequest};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::Event;
 use crate::image::{
-    self, ArchiveError, ImageError, LoadOptions, Loaded, Platform, Reference, Removed, Store,
-    UnpackOptions,
+    self, ArchiveError, Image, ImageError, LoadOptions, Loaded, Platform, Reference, Removed,
+    Store, UnpackOptions,
 };
 use crate::runtime::home;
 
@@ -37,9 +40,15 @@ impl Engine {
         list::rows(&store, request)
     }
 
-    /// Everything `image inspect` shows.
-    pub fn inspect_image(&self, text: &str) -> Result<ImageDetails, EngineError> {
-        inspect::details(&self.images()?, text)
+    /// Everything `image inspect` shows; `platform` is the one it has to be of.
+    pub fn inspect_image(
+        &self,
+        text: &str,
+        platform: Option<&str>,
+    ) -> Result<ImageDetails, EngineError> {
+        let store = self.images()?;
+        check_platform(&store.resolve(text)?, text, platform)?;
+        inspect::details(&store, text)
     }
 
     /// The steps that made an image, the last one first; `platform` is the one it has to be of.
@@ -50,18 +59,7 @@ impl Engine {
     ) -> Result<Vec<HistoryRow>, EngineError> {
         let store = self.images()?;
         let image = store.resolve(text)?;
-        if let Some(wanted) = platform {
-            let wanted: Platform = wanted
-                .parse()
-                .map_err(|source| EngineError::Platform { source })?;
-            let own = Platform::of_config(&image.config);
-            if wanted.rank(&own).is_none() {
-                return Err(EngineError::OtherPlatform {
-                    image: text.to_owned(),
-                    wanted,
-                });
-            }
-        }
+        check_platform(&image, text, platform)?;
         history::rows(&store, &image)
     }
 
@@ -110,8 +108,17 @@ impl Engine {
     }
 
     /// Removes one name or image of a request; the caller goes through its images and goes on after a failure.
-    pub fn remove_image(&self, text: &str, force: bool) -> Result<Vec<Removed>, EngineError> {
+    /// It has to be of the `platform`, where one is given.
+    pub fn remove_image(
+        &self,
+        text: &str,
+        force: bool,
+        platform: Option<&str>,
+    ) -> Result<Vec<Removed>, EngineError> {
         let store = self.images()?;
+        if platform.is_some() {
+            check_platform(&store.resolve(text)?, text, platform)?;
+        }
         let users = || {
             self.image_uses()
                 .map_err(|error| Box::<dyn Error + Send + Sync>::from(error.to_string()))
@@ -145,7 +152,10 @@ impl Engine {
             .map_err(|source| EngineError::Platform { source })?;
         let loaded: Vec<Loaded> = self.in_home("worker", || {
             let (file, source) = open(&request.input)?;
-            load_job(&store, file, &source, platform)
+            self.make_room(&store, room::length(&request.input))?;
+            let loaded = load_job(&store, file, &source, platform)?;
+            self.make_room_beside(&store, loaded.iter().map(|image| image.id.clone()));
+            Ok(loaded)
         })?;
         for image in &loaded {
             let name = image.names.first().map(Reference::familiar);
@@ -166,6 +176,23 @@ impl Engine {
                 .map_err(|error| RoleFailure::of(&error, Vec::new()))
         })
     }
+}
+
+/// Whether an image that `text` names is of a platform. A store has one platform of each image.
+fn check_platform(image: &Image, text: &str, platform: Option<&str>) -> Result<(), EngineError> {
+    let Some(wanted) = platform else {
+        return Ok(());
+    };
+    let wanted: Platform = wanted
+        .parse()
+        .map_err(|source| EngineError::Platform { source })?;
+    if wanted.rank(&Platform::of_config(&image.config)).is_none() {
+        return Err(EngineError::OtherPlatform {
+            image: text.to_owned(),
+            wanted,
+        });
+    }
+    Ok(())
 }
 
 /// Loads an archive; runs in the home namespace.

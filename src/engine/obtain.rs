@@ -1,6 +1,7 @@
 //! An image for a container: from the store, from the program itself, or from a registry, as the pull policy says.
 
 use super::pull::{self, PullOutcome, PullRequest};
+use super::remove::uses_of;
 use super::request::{CreateRequest, PullPolicy};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
@@ -140,14 +141,18 @@ impl Engine {
     ) -> Result<PullOutcome, EngineError> {
         let store = self.images()?;
         let config = self.registry_config_for(reference)?;
+        let max = self.config.storage_max.bytes;
+        let containers = self.containers.clone();
+        let users = || uses_of(&containers).map_err(|error| error.to_string().into());
         let outcome: PullOutcome = self.in_home("transfer", || {
             let single_id = home::is_single_id();
             let request = PullRequest {
                 reference: reference.clone(),
                 platform,
                 single_id,
+                max,
             };
-            match pull::pull(&store, &request, &config, progress) {
+            match pull::pull(&store, &request, &config, &users, progress) {
                 Err(pull::PullError::Registry(error))
                     if is_out_of_reach(&error) && reference.to_string() == BUILTIN_FALLBACK =>
                 {

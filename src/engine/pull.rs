@@ -1,18 +1,20 @@
 //! `pull`: a registry's image into the store. Runs inside the home namespace, in a role that may have threads; prints nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::io::Read;
 use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use crate::image::{
-    Digest, Document, ImageError, KnownBlob, LayerReport, Limits, Platform, Reference, Store,
-    StoreError, TempLayer, UnpackError, UnpackOptions, descriptor_digest, unpack,
+    BudgetError, Coming, Digest, Document, ImageError, KnownBlob, LayerReport, Limits, Platform,
+    Reference, Store, StoreError, TempLayer, UnpackError, UnpackOptions, Use, descriptor_digest,
+    disk_size, unpack,
 };
 use crate::registry::{
-    self, LayerSink, Progress, Pulled, RegistryConfig, RegistryError, SinkError,
+    self, LayerSink, PlannedLayer, Progress, Pulled, RegistryConfig, RegistryError, SinkError,
 };
+use crate::sys::lock::Guard;
 
 /// What to pull. `-q` is the caller's choice of a [`Progress`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -22,6 +24,8 @@ pub struct PullRequest {
     pub platform: Option<String>,
     /// Only one id is mapped here, so owners of files cannot be kept.
     pub single_id: bool,
+    /// How many bytes the store's layers may take.
+    pub max: Option<u64>,
 }
 
 /// What a pull did.
@@ -82,6 +86,8 @@ pub enum StoreLayerError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Unpack(#[from] UnpackError),
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
     #[error(
         "its uncompressed content has digest {actual}, the image's configuration says {expected}"
     )]
@@ -96,6 +102,7 @@ pub fn pull(
     store: &Store,
     request: &PullRequest,
     config: &RegistryConfig,
+    users: &(dyn Fn() -> Result<Vec<Use>, UsersError> + Sync),
     progress: &dyn Progress,
 ) -> Result<PullOutcome, PullError> {
     let in_store = |source| PullError::Store {
@@ -106,11 +113,14 @@ pub fn pull(
     // What killed pulls left behind goes before more comes; a pull does not fail for it.
     let swept = store.sweep().err();
     let swept = swept.map(|error| format!("sweep the store: {error}"));
-    let _lease = store.lease().map_err(in_store)?;
     let before = current(store, &request.reference);
     let mut tries = 1;
     loop {
-        let sink = StoreSink::new(store, request.single_id);
+        let room = Room {
+            max: request.max,
+            users,
+        };
+        let sink = StoreSink::new(store, request.single_id, room).map_err(in_store)?;
         let pulled = registry::pull(
             &request.reference,
             platform.as_ref(),
@@ -162,16 +172,33 @@ fn platform_warning(request: &PullRequest, pulled: &Pulled) -> Option<String> {
     })
 }
 
+/// An archive of files shrinks to a third, more or less, where a compressor works on it.
+const USUAL_RATIO: u64 = 3;
+
+/// Why it cannot be known which images are in use.
+type UsersError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The store's budget, and whom it must not take anything from.
+struct Room<'a> {
+    max: Option<u64>,
+    users: &'a (dyn Fn() -> Result<Vec<Use>, UsersError> + Sync),
+}
+
 /// Unpacks layers into temporary directories and gives all of them their names at the end, with one sync.
 struct StoreSink<'a> {
     store: &'a Store,
     options: UnpackOptions,
     unpacked: Mutex<Vec<(TempLayer, LayerReport)>>,
+    room: Room<'a>,
+    /// Of the image: these layers stay, whatever else has to go.
+    planned: Mutex<HashSet<Digest>>,
+    /// Given up only while room is made.
+    lease: Mutex<Option<Guard>>,
 }
 
 impl<'a> StoreSink<'a> {
-    fn new(store: &'a Store, single_id: bool) -> StoreSink<'a> {
-        StoreSink {
+    fn new(store: &'a Store, single_id: bool, room: Room<'a>) -> Result<StoreSink<'a>, StoreError> {
+        Ok(StoreSink {
             store,
             options: UnpackOptions {
                 single_id,
@@ -181,7 +208,30 @@ impl<'a> StoreSink<'a> {
                 plain: false,
             },
             unpacked: Mutex::new(Vec::new()),
-        }
+            room,
+            planned: Mutex::default(),
+            lease: Mutex::new(Some(store.lease()?)),
+        })
+    }
+
+    /// Makes room for what is likely to come; fails where not even the least of it has any.
+    fn make_room(&self, least: u64, likely: u64) -> Result<(), StoreLayerError> {
+        let Some(max) = self.room.max else {
+            return Ok(());
+        };
+        let planned = self.planned.lock().unwrap_or_else(PoisonError::into_inner);
+        let coming = Coming {
+            least,
+            likely,
+            layers: planned.clone(),
+            images: HashSet::new(),
+        };
+        let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
+        *lease = None;
+        let made = self.store.make_room(max, &coming, &self.room.users);
+        *lease = Some(self.store.lease()?);
+        made?;
+        Ok(())
     }
 
     fn unpack(&self, expected: &Digest, tar: &mut dyn Read) -> Result<(), StoreLayerError> {
@@ -193,9 +243,12 @@ impl<'a> StoreSink<'a> {
                 actual: report.diff_id,
             });
         }
-        let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
-        unpacked.push((layer, report));
-        Ok(())
+        let here = {
+            let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
+            unpacked.push((layer, report));
+            unpacked.iter().map(|(_, one)| disk_size(one)).sum()
+        };
+        self.make_room(here, here)
     }
 
     /// The image's id, and what could not be kept of its layers.
@@ -251,6 +304,18 @@ fn fetched_as(pulled: &Pulled, diff_id: &Digest) -> Result<Option<KnownBlob>, St
 }
 
 impl LayerSink for StoreSink<'_> {
+    fn plan(&self, layers: &[PlannedLayer]) -> Result<(), SinkError> {
+        let wanted = layers.iter().map(|layer| layer.diff_id.clone());
+        *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = wanted.collect();
+        let (mut least, mut likely) = (0, 0);
+        for layer in layers.iter().filter(|layer| !self.has(&layer.diff_id)) {
+            let is_plain = layer.media_type.ends_with("tar");
+            least += layer.size;
+            likely += layer.size * if is_plain { 1 } else { USUAL_RATIO };
+        }
+        self.make_room(least, likely).map_err(SinkError::new)
+    }
+
     fn has(&self, diff_id: &Digest) -> bool {
         self.store.has_layer(diff_id)
     }

@@ -2,7 +2,7 @@
 
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
-use crate::container::{ContainerId, LockedRecord, Record, Rubbish};
+use crate::container::{ContainerId, Containers, LockedRecord, Record, Rubbish};
 use crate::image::{LayerDir, Use};
 use crate::sys::fs::remove_path;
 
@@ -69,27 +69,32 @@ impl Engine {
 
     /// Which images containers use, for `rmi`.
     pub fn image_uses(&self) -> Result<Vec<Use>, EngineError> {
-        let mut uses = Vec::new();
-        for record in self.containers.all()? {
-            let Ok(config) = record.config() else {
-                continue;
-            };
-            let layers: Vec<LayerDir> = config
-                .layers
-                .iter()
-                .filter_map(|layer| layer.parse().ok())
-                .collect();
-            let Ok(image) = config.image_id.parse() else {
-                continue;
-            };
-            let running = record.status().is_ok_and(|status| status.is_running());
-            uses.push(Use {
-                image,
-                layers,
-                container: record.id.short().to_owned(),
-                running,
-            });
-        }
-        Ok(uses)
+        uses_of(&self.containers)
     }
+}
+
+/// The same for a role with threads, which has no engine.
+pub(super) fn uses_of(containers: &Containers) -> Result<Vec<Use>, EngineError> {
+    let mut uses = Vec::new();
+    for record in containers.all()? {
+        let Ok(config) = record.config() else {
+            continue;
+        };
+        let layers: Vec<LayerDir> = config
+            .layers
+            .iter()
+            .filter_map(|layer| layer.parse().ok())
+            .collect();
+        let Ok(image) = config.image_id.parse() else {
+            continue;
+        };
+        let running = record.status().is_ok_and(|status| status.is_running());
+        uses.push(Use {
+            image,
+            layers,
+            container: record.id.short().to_owned(),
+            running,
+        });
+    }
+    Ok(uses)
 }

@@ -162,6 +162,8 @@ pub struct InspectRequest {
     pub names: Vec<String>,
     /// None: containers first, then images, volumes, secrets.
     pub kind: Option<ObjectKind>,
+    /// That images have to be of.
+    pub platform: Option<String>,
     pub size: bool,
 }
 

@@ -1,6 +1,7 @@
 //! Images: references, digests, manifests, the content store, layers (tar to directory). Never opens a connection.
 
 mod archive;
+mod budget;
 mod changes;
 mod commit;
 mod compression;
@@ -28,6 +29,7 @@ mod variant;
 mod verify;
 
 pub use archive::{ArchiveError, LoadOptions, Loaded, load};
+pub use budget::{BudgetError, Coming, disk_size};
 pub use changes::{ChangeKind, Changes, Layers};
 pub use compression::{Compression, CompressionError, Decompressed};
 pub use derive::{Derivation, DeriveError, derive};

@@ -103,7 +103,7 @@ impl Store {
             removed.extend(plan.untag.into_iter().map(Removed::Untagged));
             if let Some(id) = plan.delete {
                 removed.push(Removed::Deleted(id));
-                let layers = self.collect(&users)?;
+                let layers = self.collect(users.iter().flat_map(|user| &user.layers))?;
                 removed.extend(layers.into_iter().map(Removed::Deleted));
             }
         }
@@ -151,15 +151,18 @@ impl Store {
         let freed = {
             let _lock = self.lock_exclusive()?;
             let users = users().map_err(|source| RemoveImageError::Users { source })?;
-            self.collect(&users)?
+            self.collect(users.iter().flat_map(|user| &user.layers))?
         };
         self.sweep()?;
         Ok(freed)
     }
 
-    /// Under the exclusive lock: renames unneeded layers away and unlinks unneeded documents. Layers stay for a later
+    /// Under the exclusive lock: renames layers away that no image and nobody else uses, and unlinks unneeded documents. Layers stay for a later
     /// time while somebody holds a [`Store::lease`].
-    fn collect(&self, users: &[Use]) -> Result<Vec<Digest>, StoreError> {
+    pub(super) fn collect<'a>(
+        &self,
+        used: impl Iterator<Item = &'a LayerDir>,
+    ) -> Result<Vec<Digest>, StoreError> {
         let names = self.names()?;
         let ids: HashSet<&Digest> = names.entries.iter().map(|entry| &entry.id).collect();
         let mut documents: HashSet<&str> = ids.iter().map(|id| id.hex()).collect();
@@ -172,7 +175,7 @@ impl Store {
         for id in &ids {
             self.read_stack(id)?.layers.iter().for_each(&mut keep);
         }
-        users.iter().flat_map(|user| &user.layers).for_each(keep);
+        used.for_each(keep);
         self.unlink_except(&self.images.join("stacks"), &documents)?;
         documents.extend(names.entries.iter().map(|entry| entry.manifest.hex()));
         self.unlink_except(&self.images.join("blobs/sha256"), &documents)?;

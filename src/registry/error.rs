@@ -209,6 +209,11 @@ pub enum RegistryError {
         compressed: u64,
         limit: u64,
     },
+    #[error("{reference}: {source}")]
+    Room {
+        reference: String,
+        source: super::SinkError,
+    },
     #[error("store layer {digest}: {source}")]
     StoreLayer {
         digest: Digest,
@@ -257,6 +262,7 @@ impl RegistryError {
         !matches!(
             self,
             Self::StoreLayer { .. }
+                | Self::Room { .. }
                 | Self::Stopped
                 | Self::Thread { .. }
                 | Self::NoPlatform { .. }

@@ -49,7 +49,7 @@ pub use push::{LayerSource, PushOptions, Pushed, ToPush, push};
 pub use registries_conf::Rules;
 pub use secret::Secret;
 pub use short_names::candidates;
-pub use sink::{LayerSink, SinkError};
+pub use sink::{LayerSink, PlannedLayer, SinkError};
 
 #[cfg(test)]
 #[path = "../../tests/registry/mod.rs"]

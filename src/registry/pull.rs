@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use oci_spec::image::{Descriptor, ImageIndex};
 use serde::Deserialize;
 
-use super::LayerSink;
 use super::auth::{Session, Subject};
 use super::blob::{BlobStream, Source};
 use super::config::RegistryConfig;
@@ -19,6 +18,7 @@ use super::partial;
 use super::place::{self, Place};
 use super::progress::Progress;
 use super::retry;
+use super::{LayerSink, PlannedLayer};
 use crate::image::{Digest, Platform, Reference};
 
 /// An index in an index is legal and rare; deeper is a loop or worse.
@@ -384,6 +384,18 @@ impl Pull<'_> {
             .iter()
             .map(|layer| (layer.blob.digest.clone(), layer.blob.size))
             .collect();
+        let planned: Vec<PlannedLayer> = once
+            .iter()
+            .map(|layer| PlannedLayer {
+                diff_id: layer.diff_id.clone(),
+                size: layer.blob.size,
+                media_type: layer.blob.media_type.clone(),
+            })
+            .collect();
+        sink.plan(&planned).map_err(|source| RegistryError::Room {
+            reference: self.name.clone(),
+            source,
+        })?;
         progress.layers(&sizes);
         let (present, missing): (Vec<&Layer>, Vec<&Layer>) =
             once.into_iter().partition(|layer| sink.has(&layer.diff_id));

@@ -6,8 +6,21 @@ use std::io::Read;
 
 use crate::image::Digest;
 
+/// A layer that a pull may bring.
+#[derive(Clone, Debug)]
+pub struct PlannedLayer {
+    pub diff_id: Digest,
+    /// Of the blob.
+    pub size: u64,
+    pub media_type: String,
+}
+
 /// The receiver of layers, called from several threads at once.
 pub trait LayerSink: Sync {
+    /// What the image consists of, before anything is asked of `has` and before any layer is fetched: the sink makes room, or
+    /// refuses.
+    fn plan(&self, layers: &[PlannedLayer]) -> Result<(), SinkError>;
+
     /// Whether the layer is here already; such a layer is never asked for.
     fn has(&self, diff_id: &Digest) -> bool;
 

@@ -497,3 +497,74 @@ fn load_reads_what_xz_and_bzip2_compressed() {
         env.run(&["rmi", "busybox"]).ok();
     }
 }
+
+#[test]
+fn rmi_platform() {
+    let env = test_env!();
+    let here = format!("linux/{}", crate::image::architecture());
+    for command in ["rmi", "image rm"] {
+        named_and_nameless(&env);
+        ask(&env, command, &["--platform", "linux/s390x", "busybox"])
+            .fails(1, "does not provide the specified platform (linux/s390x)");
+        ask(&env, command, &["--platform", &here, "busybox"]).ok();
+        ask(&env, "image exists", &["busybox"]).code(1);
+        env.run(&["image", "prune", "-f"]).ok();
+    }
+}
+
+#[test]
+fn image_inspect_platform() {
+    let env = test_env!();
+    env.busybox();
+    let here = format!("linux/{}", crate::image::architecture());
+    let inspect = |platform| ask(&env, "image inspect", &["--platform", platform, "busybox"]);
+    inspect(&here).ok();
+    inspect("linux/s390x").fails(1, "does not provide the specified platform (linux/s390x)");
+}
+
+#[test]
+fn images_filter_until() {
+    let env = test_env!();
+    env.busybox();
+    // The images of the tests were made in 2024.
+    for (until, shown) in [("2023-01-01", 0), ("24h", 1), ("2024-02-01T00:00:00Z", 1)] {
+        let filter = format!("until={until}");
+        for command in ["images", "image ls"] {
+            let ids = ask(&env, command, &["-q", "--filter", &filter]).ok();
+            assert_eq!(ids.lines().len(), shown, "{command} {until}");
+        }
+    }
+    ask(&env, "images", &["--filter", "until=soon"]).fails(125, "until=soon");
+}
+
+#[test]
+fn image_tree_and_diff_show_layers() {
+    let env = test_env!();
+    env.busybox();
+    let layer = Layer::new()
+        .file("new", 0o644, vec![0; 2000])
+        .file("etc/passwd", 0o644, "root:x:0:0::/:/bin/sh\n")
+        .file("bin/.wh.vi", 0o644, "");
+    let image = busybox().with(&layer);
+    env.load(&image.docker_archive("above:1"));
+    let tree = ask(&env, "image tree", &["above:1"]).ok();
+    let lines = tree.lines();
+    assert_eq!(lines[0], format!("Image ID: {}", &image.id()[..12]));
+    assert_eq!(lines[1], "Tags:     [above:1]");
+    assert_eq!(lines[3], "Image Layers");
+    assert!(
+        lines[4].starts_with("├── ID: ") && lines[4].ends_with(" Top Layer of: [busybox:latest]")
+    );
+    assert!(
+        lines[5].starts_with("└── ID: ") && lines[5].contains(" Size: 2.022kB "),
+        "{tree:?}"
+    );
+    let changed = ask(&env, "image diff", &["above:1"]).ok();
+    let mut changed = changed.lines();
+    changed.sort_unstable();
+    assert_eq!(
+        changed,
+        ["A /new", "C /bin", "C /etc", "C /etc/passwd", "D /bin/vi"]
+    );
+    ask(&env, "image diff", &["nothing"]).fails(1, "No such image: nothing");
+}

@@ -12,6 +12,7 @@ mod terminal;
 
 mod attach;
 mod boot;
+mod budget;
 mod bytes;
 mod cli_generated;
 mod cli_program;

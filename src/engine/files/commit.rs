@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use super::super::containers::tree_size;
 use super::super::images::unpack_options;
 use super::super::request::{CommitRequest, ConfigChange, PauseChoice};
 use super::super::worker::RoleFailure;
@@ -76,6 +77,7 @@ impl Engine {
                 marker_files: has_marker_files(&record),
             };
             let changes = layers.changes().map_err(|source| unread(&config, source))?;
+            self.make_room(&store, tree_size(layers.upper))?;
             let derivation = Derivation {
                 parent: &parent.id,
                 upper: layers.upper,
@@ -95,6 +97,7 @@ impl Engine {
                 return Err(failure(&ContainerError::NotFound { name }.into()));
             }
             let made = made.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
+            self.make_room_beside(&store, [made.id.clone()]);
             Ok(Committed {
                 id: made.id,
                 warnings: made.warnings,

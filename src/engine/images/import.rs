@@ -7,6 +7,7 @@ use serde_json::Map;
 use super::super::request::{ConfigChange, ImportRequest, ImportSource};
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
+use super::room::length;
 use super::{open, unpack_options};
 use crate::container::Event;
 use crate::image::{self, ImportOptions, Imported, Platform, Reference};
@@ -37,6 +38,7 @@ impl Engine {
             let (archive, source): (Box<dyn Read + Send>, String) = match &request.source {
                 ImportSource::Archive(input) => {
                     let (file, source) = open(input)?;
+                    self.make_room(&store, length(input))?;
                     (Box::new(file), source)
                 }
                 ImportSource::Url(url) => {
@@ -54,8 +56,10 @@ impl Engine {
                 config,
                 unpack: unpack_options(),
             };
-            image::import(&store, archive, request.reference.as_ref(), &options)
-                .map_err(|error| RoleFailure::of(&error, Vec::new()))
+            let imported = image::import(&store, archive, request.reference.as_ref(), &options)
+                .map_err(|error| RoleFailure::of(&error, Vec::new()))?;
+            self.make_room_beside(&store, [imported.id.clone()]);
+            Ok(imported)
         })?;
         let name = request.reference.as_ref().map(Reference::familiar);
         let name = name.unwrap_or_else(|| imported.id.to_string());

@@ -36,8 +36,12 @@ pub(super) fn rows(
     let mut rows = Vec::new();
     for entries in by_image(&names) {
         let created = created(entries[0]);
-        let in_time =
-            before.is_none_or(|limit| created < limit) && since.is_none_or(|limit| created > limit);
+        let in_time = before.is_none_or(|limit| created < limit)
+            && since.is_none_or(|limit| created > limit)
+            && request
+                .filters
+                .until
+                .is_none_or(|limit| created.is_some_and(|created| created < limit.0));
         let dangling = entries.iter().all(|entry| tag_of(entry).is_none());
         let nameless = entries.iter().all(|entry| entry.reference.is_none());
         let asked_for = request.all || request.filters.dangling == Some(true);

@@ -51,11 +51,18 @@ impl Setup {
             reference: self.registry.reference(name).parse().unwrap(),
             platform: None,
             single_id: true,
+            max: None,
         }
     }
 
     fn pull(&self, name: &str) -> Result<PullOutcome, PullError> {
-        pull(&self.store, &self.request(name), &config(), &Silent)
+        pull(
+            &self.store,
+            &self.request(name),
+            &config(),
+            &|| Ok(Vec::new()),
+            &Silent,
+        )
     }
 
     /// Every path in the store.

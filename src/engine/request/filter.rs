@@ -70,6 +70,8 @@ pub struct ImageFilters {
     pub labels: Vec<LabelFilter>,
     pub before: Option<String>,
     pub since: Option<String>,
+    /// Made before.
+    pub until: Option<Moment>,
     /// Patterns as `path.Match` reads them, `debian`, `*/x:1.*`.
     pub reference: Vec<String>,
 }
@@ -188,19 +190,20 @@ impl PsFilters {
     }
 }
 
+fn until(key: String, value: &str, now: jiff::Timestamp) -> Result<Moment, FilterError> {
+    Moment::parse("until", value, now).map_err(|_| FilterError::Value {
+        key,
+        value: value.to_owned(),
+        expected: "a duration (10m), a date (2024-01-31T15:04:05) or a Unix time",
+    })
+}
+
 impl PruneFilters {
     /// Adds one `key=value`; a duration is counted back from `now`.
     pub fn add(&mut self, text: &str, now: jiff::Timestamp) -> Result<(), FilterError> {
         let (key, value) = split(text)?;
         match key.as_str() {
-            "until" => {
-                let moment = Moment::parse("until", value, now);
-                self.until = Some(moment.map_err(|_| FilterError::Value {
-                    key,
-                    value: value.to_owned(),
-                    expected: "a duration (10m), a date (2024-01-31T15:04:05) or a Unix time",
-                })?);
-            }
+            "until" => self.until = Some(until(key, value, now)?),
             "label" => self.labels.push(LabelFilter::parse(value)),
             "label!" => self.without_labels.push(LabelFilter::parse(value)),
             _ => return Err(FilterError::Key { key }),
@@ -227,7 +230,8 @@ impl PruneFilters {
 }
 
 impl ImageFilters {
-    pub fn add(&mut self, text: &str) -> Result<(), FilterError> {
+    /// Adds one `key=value`; a duration is counted back from `now`.
+    pub fn add(&mut self, text: &str, now: jiff::Timestamp) -> Result<(), FilterError> {
         let (key, value) = split(text)?;
         let owned = value.to_owned();
         match key.as_str() {
@@ -242,6 +246,7 @@ impl ImageFilters {
             "label" => self.labels.push(LabelFilter::parse(value)),
             "before" => self.before = Some(owned),
             "since" => self.since = Some(owned),
+            "until" => self.until = Some(until(key, value, now)?),
             "reference" => self.reference.push(owned),
             _ => return Err(FilterError::Key { key }),
         }
@@ -322,9 +327,15 @@ mod tests {
         assert_eq!(error("web"), "bad format of filter (expected name=value)");
         assert_eq!(error("colour=red"), "invalid filter 'colour'");
         assert!(error("status=fine").starts_with("invalid filter 'status=fine': one of"));
-        assert!(ImageFilters::default().add("dangling=maybe").is_err());
+        assert!(
+            ImageFilters::default()
+                .add("dangling=maybe", jiff::Timestamp::UNIX_EPOCH)
+                .is_err()
+        );
         let mut images = ImageFilters::default();
-        images.add("dangling=TRUE").unwrap();
+        images
+            .add("dangling=TRUE", jiff::Timestamp::UNIX_EPOCH)
+            .unwrap();
         assert_eq!(images.dangling, Some(true));
     }
 }

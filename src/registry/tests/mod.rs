@@ -16,7 +16,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use super::misbehaving::{Registry, TestImage, TestLayer, image};
-use super::{LayerSink, Limits, Pulled, RegistryConfig, RegistryError, Silent, SinkError};
+use super::{
+    LayerSink, Limits, PlannedLayer, Pulled, RegistryConfig, RegistryError, Silent, SinkError,
+};
 use crate::image::{Digest, Platform};
 
 /// Keeps layers in memory, and says which it was given.
@@ -38,6 +40,10 @@ enum MemoryError {
 }
 
 impl LayerSink for MemorySink {
+    fn plan(&self, _layers: &[PlannedLayer]) -> Result<(), SinkError> {
+        Ok(())
+    }
+
     fn has(&self, diff_id: &Digest) -> bool {
         self.present.contains(diff_id)
     }

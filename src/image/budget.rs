@@ -1,0 +1,192 @@
+//! The disk budget: what the layers take, and which images go so that more fits, least recently used first. Never removes
+//! what a container uses. When an image was used last is the time stamp of its stack's record.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::time::SystemTime;
+
+use super::digest::Digest;
+use super::layer::{LayerDir, LayerReport};
+use super::remove::{RemoveImageError, Removed, Users};
+use super::resolve::Image;
+use super::store::{Store, StoreError};
+use crate::sys::fs;
+use crate::sys::lock::{self, Mode};
+
+/// What a file takes beyond its bytes: half a block, and its share of the directory and of the records.
+const PER_ENTRY: u64 = 2560;
+
+/// What is about to be added, in bytes.
+#[derive(Clone, Debug, Default)]
+pub struct Coming {
+    /// It takes no less than that.
+    pub least: u64,
+    /// As far as anybody can say beforehand.
+    pub likely: u64,
+    /// Layers that it consists of: those that are here stay.
+    pub layers: HashSet<Digest>,
+    /// Images that stay.
+    pub images: HashSet<Digest>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum BudgetError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Remove(#[from] RemoveImageError),
+    #[error(
+        "it needs at least {least} bytes, which does not fit into storage.max ({max} bytes): {kept} bytes are in use, {free} more could be freed"
+    )]
+    NoRoom {
+        least: u64,
+        max: u64,
+        kept: u64,
+        free: u64,
+    },
+}
+
+/// What a layer takes of the disk, nearly.
+pub fn disk_size(report: &LayerReport) -> u64 {
+    report.size + report.entries * PER_ENTRY
+}
+
+impl Store {
+    /// Remembers that an image is used now. What can't be remembered costs nothing but a better choice later.
+    pub fn touch(&self, image: &Digest) {
+        let path = self.stack_path(image);
+        let touched =
+            std::fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(error) = touched {
+            tracing::debug!(%image, %error, "touch");
+        }
+    }
+
+    /// Removes images, least recently used first, until what comes is likely to fit below `max`, or no more can go. Fails,
+    /// and removes nothing, where not even the least of it would fit. Runs in the home namespace, and without a
+    /// [`Store::lease`] of the caller's own: while somebody holds one, nothing can be removed.
+    pub fn make_room(
+        &self,
+        max: u64,
+        coming: &Coming,
+        users: Users<'_>,
+    ) -> Result<Vec<Removed>, BudgetError> {
+        let removed = {
+            let _lock = self.lock_exclusive()?;
+            let users = users().map_err(|source| RemoveImageError::Users { source })?;
+            let sizes = self.layer_sizes()?;
+            let mut used: HashSet<LayerDir> =
+                users.iter().flat_map(|user| user.layers.clone()).collect();
+            used.extend(coming.layers.iter().map(LayerDir::base));
+            let busy: HashSet<&Digest> = users.iter().map(|user| &user.image).collect();
+            let (mut idle, staying): (Vec<Image>, Vec<Image>) = self
+                .all_images()?
+                .into_iter()
+                .partition(|image| !busy.contains(&image.id) && !coming.images.contains(&image.id));
+            used.extend(staying.into_iter().flat_map(|image| image.layers));
+            let whole: u64 = sizes.values().sum();
+            let kept = taken(&sizes, &used);
+            if kept + coming.least > max {
+                return Err(BudgetError::NoRoom {
+                    least: coming.least,
+                    max,
+                    kept,
+                    free: whole.saturating_sub(kept),
+                });
+            }
+            if whole + coming.likely <= max || self.is_leased()? {
+                return Ok(Vec::new());
+            }
+            // The most recently used last, and taken from there as long as they fit.
+            idle.sort_by_key(|image| self.last_used(&image.id));
+            while let Some(image) = idle.pop() {
+                let mut with = used.clone();
+                with.extend(image.layers.iter().cloned());
+                if taken(&sizes, &with) + coming.likely > max {
+                    idle.push(image);
+                    break;
+                }
+                used = with;
+            }
+            self.remove_all(&idle, &used)?
+        };
+        self.sweep()?;
+        Ok(removed)
+    }
+
+    /// Under the exclusive lock: takes these images' names and all layers but the used ones.
+    fn remove_all(
+        &self,
+        images: &[Image],
+        used: &HashSet<LayerDir>,
+    ) -> Result<Vec<Removed>, StoreError> {
+        self.change_names(|names| {
+            images.iter().for_each(|image| {
+                image.names.iter().for_each(|name| {
+                    names.remove_name(name);
+                });
+                names.remove_image(&image.id);
+            });
+            Ok(())
+        })?;
+        let mut removed = Vec::new();
+        for image in images {
+            removed.extend(image.names.iter().cloned().map(Removed::Untagged));
+            removed.push(Removed::Deleted(image.id.clone()));
+        }
+        let layers = self.collect(used.iter())?;
+        removed.extend(layers.into_iter().map(Removed::Deleted));
+        Ok(removed)
+    }
+
+    /// Every image once; one that cannot be read is left to `rmi`.
+    fn all_images(&self) -> Result<Vec<Image>, StoreError> {
+        let names = self.names()?;
+        let ids: BTreeSet<&Digest> = names.entries.iter().map(|entry| &entry.id).collect();
+        Ok(ids
+            .into_iter()
+            .filter_map(|id| self.image_by_id(id).ok())
+            .collect())
+    }
+
+    fn last_used(&self, image: &Digest) -> SystemTime {
+        let meta = std::fs::metadata(self.stack_path(image));
+        meta.and_then(|meta| meta.modified())
+            .unwrap_or(SystemTime::UNIX_EPOCH)
+    }
+
+    /// Whether somebody is adding layers, so that none is taken away.
+    fn is_leased(&self) -> Result<bool, StoreError> {
+        let path = self.lease_path();
+        let lease =
+            lock::try_lock(&path, Mode::Exclusive).map_err(StoreError::io("lock", &path))?;
+        Ok(lease.is_none())
+    }
+
+    /// What each layer of the store takes. What a settled variant has of its own is not counted: directories.
+    fn layer_sizes(&self) -> Result<BTreeMap<LayerDir, u64>, StoreError> {
+        let error = |operation| StoreError::io(operation, &self.layers);
+        let directory = fs::open_directory(&self.layers).map_err(error("open"))?;
+        let mut sizes = BTreeMap::new();
+        for (name, _) in fs::list_directory(&directory).map_err(error("list"))? {
+            let parsed = std::str::from_utf8(&name)
+                .ok()
+                .and_then(|text| text.parse::<LayerDir>().ok());
+            if let Some(layer) = parsed
+                && layer == LayerDir::base(&layer.diff_id())
+                && let Ok(report) = self.layer_report(&layer.diff_id())
+            {
+                sizes.insert(layer, disk_size(&report));
+            }
+        }
+        Ok(sizes)
+    }
+}
+
+/// What the layers in use take, each once.
+fn taken(sizes: &BTreeMap<LayerDir, u64>, used: &HashSet<LayerDir>) -> u64 {
+    let bases: BTreeSet<LayerDir> = used
+        .iter()
+        .map(|layer| LayerDir::base(&layer.diff_id()))
+        .collect();
+    bases.iter().filter_map(|layer| sizes.get(layer)).sum()
+}
