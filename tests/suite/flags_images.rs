@@ -556,7 +556,7 @@ fn image_tree_and_diff_show_layers() {
         lines[4].starts_with("├── ID: ") && lines[4].ends_with(" Top Layer of: [busybox:latest]")
     );
     assert!(
-        lines[5].starts_with("└── ID: ") && lines[5].contains(" Size: 2.022kB "),
+        lines[5].starts_with("└── ID: ") && lines[5].contains(" Size:  2.02kB "),
         "{tree:?}"
     );
     let changed = ask(&env, "image diff", &["above:1"]).ok();
