@@ -70,6 +70,16 @@ impl Paths {
         self.data.join("names")
     }
 
+    /// The lowest layer of every container.
+    pub fn mount_points(&self) -> PathBuf {
+        self.data.join("mountpoints")
+    }
+
+    /// What is out of sight and still to be deleted, and what is being made.
+    pub fn trash(&self) -> PathBuf {
+        self.data.join("trash")
+    }
+
     pub fn images(&self) -> PathBuf {
         self.data.join("images")
     }

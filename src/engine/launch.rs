@@ -11,7 +11,7 @@ use oci_spec::runtime::{
 use super::create::accounts;
 use super::namespaces::Settled;
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig};
+use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig, mountpoints};
 use crate::net::hosts::{self, ExtraHost, HostsFile};
 use crate::net::resolver::{self, Overrides, Reach};
 use crate::net::route::HostRoutes;
@@ -23,6 +23,9 @@ use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, SeccompChoice};
 use crate::runtime::{cdi, defaults};
+
+/// An image of so many layers gets none more: kernels without `lowerdir+` have an end to them.
+const CROWDED: usize = 100;
 
 /// A launch, and whether its name service needs pasta's help.
 pub struct Prepared {
@@ -160,12 +163,14 @@ impl Engine {
         if choice.may_fall_back && last.as_deref() == Some(Driver::FuseOverlayfs.name()) {
             choice.driver = Driver::FuseOverlayfs;
         }
+        let of_image = config
+            .layers
+            .iter()
+            .map(|layer| layers.join(layer).join("fs"));
+        let has_room = config.layers.len() < CROWDED;
+        let places = has_room.then(|| mountpoints::directory(&self.paths));
         Rootfs {
-            lower: config
-                .layers
-                .iter()
-                .map(|layer| layers.join(layer).join("fs"))
-                .collect(),
+            lower: places.flatten().into_iter().chain(of_image).collect(),
             upper: record.upper(),
             work: record.path("work"),
             merged: record.path("merged"),
