@@ -172,12 +172,11 @@ pub(super) fn leave_keyring(launch: &Launch) -> Result<(), SetupError> {
 
 /// Waits for the last word, which carries the filter; nothing behind it is no filter.
 fn receive_filter(inherited: &Inherited) -> Option<Program> {
-    let mut buffer = vec![0; socket::MESSAGE_MAX];
-    let received = socket::receive(inherited.socket.as_fd(), &mut buffer);
-    let Ok(Received::Message(length, _)) = received else {
+    let received = socket::receive_message(inherited.socket.as_fd());
+    let Ok(Some((message, _))) = received else {
         process::exit_now(125)
     };
-    match buffer[..length].split_first() {
+    match message.split_first() {
         Some((b'x', [])) => None,
         Some((b'x', bytes)) => match Program::from_bytes(bytes) {
             Some(program) => Some(program),

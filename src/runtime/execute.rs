@@ -21,8 +21,7 @@ use super::plan::{SetupStep, has_namespace};
 use super::rootfs::Rootfs;
 use super::seccomp::{self, Machine, Program, SeccompError};
 use super::userns::{Maps, UserNamespace};
-use crate::sys::socket::{self, Received};
-use crate::sys::{namespace, pidfd, text};
+use crate::sys::{namespace, pidfd, socket, text};
 
 /// Everything the setup of one container needs; made before its monitor exists.
 pub struct Launch {
@@ -247,9 +246,8 @@ impl Init {
 
     /// Waits until everything but the program itself is set up; gives the terminal's master, if there is one.
     pub fn wait_ready(&self) -> Result<Option<OwnedFd>, SetupError> {
-        let mut buffer = vec![0; socket::MESSAGE_MAX];
-        match socket::receive(self.socket.as_fd(), &mut buffer) {
-            Ok(Received::Message(length, mut fds)) => match buffer[..length].split_first() {
+        match socket::receive_message(self.socket.as_fd()) {
+            Ok(Some((message, mut fds))) => match message.split_first() {
                 Some((b'r', _)) => Ok(fds.pop()),
                 Some((b'e', error)) => Err(decode(error)),
                 _ => Err(self.ended()),
@@ -265,9 +263,8 @@ impl Init {
         if said.is_err() {
             return Err(self.ended());
         }
-        let mut buffer = vec![0; socket::MESSAGE_MAX];
-        if let Ok(Received::Message(length, _)) = socket::receive(self.socket.as_fd(), &mut buffer)
-            && let Some((b'e', error)) = buffer[..length].split_first()
+        if let Ok(Some((message, _))) = socket::receive_message(self.socket.as_fd())
+            && let Some((b'e', error)) = message.split_first()
         {
             return Err(decode(error));
         }
