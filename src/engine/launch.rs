@@ -11,7 +11,7 @@ use oci_spec::runtime::{
 use super::create::accounts;
 use super::namespaces::Settled;
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig, mountpoints};
+use crate::container::{ContainerConfig, MountConfig, Record, Settings, UlimitConfig, mountpoints};
 use crate::net::hosts::{self, ExtraHost, HostsFile};
 use crate::net::resolver::{self, Overrides, Reach};
 use crate::net::route::HostRoutes;
@@ -40,6 +40,7 @@ impl Engine {
         &self,
         record: &Record,
         config: &ContainerConfig,
+        settings: &Settings,
     ) -> Result<Prepared, EngineError> {
         let settled = self.namespaces_of(config)?;
         let single_id = self.with_home(|home| home.has_single_id());
@@ -91,16 +92,13 @@ impl Engine {
             launch.filter()?;
         }
         Ok(Prepared {
-            cgroup: self.cgroup(record, config)?,
+            cgroup: self.cgroup(config, settings)?,
             launch,
             dns_forward,
         })
     }
 
-    fn cgroup(&self, record: &Record, config: &ContainerConfig) -> Result<Wanted, EngineError> {
-        let path = record.path("settings.json");
-        let settings = record.settings();
-        let settings = settings.map_err(EngineError::file("read", &path))?;
+    fn cgroup(&self, config: &ContainerConfig, settings: &Settings) -> Result<Wanted, EngineError> {
         Ok(Wanted {
             place: Place::find(),
             failure: None,

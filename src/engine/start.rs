@@ -32,7 +32,7 @@ impl Engine {
     /// Starts a created or ended container. Returns when its program runs.
     pub fn start(&self, record: &Record, options: StartOptions) -> Result<Session, EngineError> {
         let config = self.config_of(record)?;
-        let name = self.containers.name_of(record);
+        let name = self.containers.name_after(record, &config.name);
         self.start_required(&config)?;
         let started = self.begin(record, &config, name.clone(), options);
         started
@@ -74,7 +74,7 @@ impl Engine {
         let settings =
             settings.map_err(EngineError::file("read", &record.path("settings.json")))?;
         let log = self.log_orders(record, config, &settings.log, &name)?;
-        let prepared = self.prepare(record, config)?;
+        let prepared = self.prepare(record, config, &settings)?;
         let (ours, theirs) = socket::pair().map_err(EngineError::system("make a socket pair"))?;
         socket::set_nonblocking(theirs.as_fd()).map_err(EngineError::system("prepare a socket"))?;
         let orders = Orders {
@@ -203,16 +203,19 @@ impl Engine {
         record: &Record,
         name: &str,
     ) -> Result<(), EngineError> {
-        let held = match record.is_held() {
+        let status = match record.status() {
             // It removed itself with its end.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             other => other.map_err(EngineError::system("ask for the container's lock"))?,
         };
-        let ended = matches!(record.status(), Ok(Status::Exited(_)));
+        // No run has begun, so none has to end.
+        if status == Status::Created {
+            return Ok(());
+        }
         let monitor = record
             .last_run()
             .map(|state| state.monitor)
-            .filter(|_| ended || !held);
+            .filter(|_| !status.is_running());
         let Some(monitor) = monitor else {
             return Ok(());
         };

@@ -17,6 +17,7 @@ use super::systemd::{MONITORS, SCOPE, SLICE, SystemdError, UserSystemd};
 use crate::sys::lock;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::process::ProcessName;
+use crate::sys::procfs;
 
 /// statfs(2)
 const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
@@ -284,14 +285,14 @@ fn mount() -> Option<&'static Path> {
 
 /// Relative to the mount.
 fn own_cgroup() -> Option<String> {
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = procfs::text("/proc/self/cgroup").ok()?;
     let mut lines = own.lines();
     let path = lines.find_map(|line| line.strip_prefix("0::/"))?;
     Some(path.to_owned())
 }
 
 fn read(directory: &Path, file: &str) -> String {
-    let text = fs::read_to_string(directory.join(file)).unwrap_or_default();
+    let text = procfs::text(directory.join(file)).unwrap_or_default();
     text.trim().to_owned()
 }
 
