@@ -26,11 +26,14 @@ pub struct Running {
     pub daemon: Option<Pid>,
 }
 
+/// What the monitor does while init sets the root up; it may be called again, and fails the start.
+pub type Meanwhile<'a> = &'a mut dyn FnMut() -> Result<(), StartFailure>;
+
 /// Starts the program; where the kernel turns out not to stack the layers, once more with fuse-overlayfs, if that is wanted
 /// and there.
-pub fn start(orders: &Orders) -> Result<Running, StartFailure> {
+pub fn start(orders: &Orders, meanwhile: Meanwhile<'_>) -> Result<Running, StartFailure> {
     let rootfs = &orders.launch.rootfs;
-    match attempt(orders, rootfs.driver) {
+    match attempt(orders, rootfs.driver, meanwhile) {
         Err(StartFailure::Setup(error))
             if rootfs.may_fall_back
                 && rootfs.driver == Driver::Overlay
@@ -40,7 +43,7 @@ pub fn start(orders: &Orders) -> Result<Running, StartFailure> {
             tracing::warn!(%error, "start once more, with fuse-overlayfs");
             // The network helper of the first attempt holds the ports.
             process::end_all_others();
-            let running = attempt(orders, Driver::FuseOverlayfs)?;
+            let running = attempt(orders, Driver::FuseOverlayfs, meanwhile)?;
             remember(orders, &error);
             Ok(running)
         }
@@ -59,7 +62,11 @@ fn remember(orders: &Orders, error: &SetupError) {
     }
 }
 
-fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
+fn attempt(
+    orders: &Orders,
+    driver: Driver,
+    meanwhile: Meanwhile<'_>,
+) -> Result<Running, StartFailure> {
     let spec = orders.launch.spec.process().as_ref();
     let program = spec.and_then(|process| process.args().as_ref()?.first().cloned());
     let program = text::shown(&program.unwrap_or_default()).into_owned();
@@ -89,7 +96,10 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
         }
         None => Stdio::pipes(orders.open_stdin).map_err(failure("make pipes"))?,
     };
-    let (init, filter, master) = become_ready(orders, &entrance, root, streams)?;
+    let init = Init::spawn(&orders.launch, &entrance, root, streams);
+    let init = init.map_err(StartFailure::Setup)?;
+    fault::step("cloned");
+    let ready = become_ready(orders, &init, has_terminal, meanwhile)?;
     let mut running = Running {
         init,
         stdio,
@@ -97,29 +107,38 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
         daemon,
     };
     if has_terminal {
-        let master = master.ok_or(StartFailure::Setup(SetupError::Ended { code: -1 }))?;
+        let master = ready
+            .master
+            .ok_or(StartFailure::Setup(SetupError::Ended { code: -1 }))?;
         running.stdio = Stdio::terminal(master, orders.terminal_size)
             .map_err(failure("prepare the terminal"))?;
     }
     fault::step("ready");
-    running
-        .init
-        .execute(&program, filter.as_ref())
-        .map_err(StartFailure::Setup)?;
+    let init = &running.init;
+    if !ready.released && init.release(ready.filter.as_ref()).is_err() {
+        return Err(StartFailure::Setup(init.ended()));
+    }
+    init.wait_executed(&program).map_err(StartFailure::Setup)?;
     fault::step("executed");
     Ok(running)
 }
 
-/// The network helper starts, and the system call filter is compiled, while init sets the root up.
+/// An init whose root stands.
+struct Ready {
+    master: Option<OwnedFd>,
+    filter: Option<Program>,
+    /// The program runs already, or is about to.
+    released: bool,
+}
+
+/// The network helper starts, and the system call filter is compiled, while init sets the root up. A terminal gets its size, and a
+/// network is there, before the program sees them: else init need not wait for an answer when it is ready.
 fn become_ready(
     orders: &Orders,
-    entrance: &Entrance,
-    root: Option<OwnedFd>,
-    streams: Streams,
-) -> Result<(Init, Option<Program>, Option<OwnedFd>), StartFailure> {
-    let init = Init::spawn(&orders.launch, entrance, root, streams);
-    let init = init.map_err(StartFailure::Setup)?;
-    fault::step("cloned");
+    init: &Init,
+    has_terminal: bool,
+    meanwhile: Meanwhile<'_>,
+) -> Result<Ready, StartFailure> {
     let helper = match (&orders.network, &init.network_namespace) {
         (Some(network), Some(namespace)) => Some(network.begin(namespace.as_fd())?),
         _ => None,
@@ -129,10 +148,18 @@ fn become_ready(
         operation: "compile the system call filter".to_owned(),
         message: error.to_string(),
     })?;
+    // Its cgroup can be removed only without it.
+    meanwhile().inspect_err(|_| drop(init.ended()))?;
+    // One that has failed meanwhile says so below.
+    let released = !has_terminal && helper.is_none() && init.release(filter.as_ref()).is_ok();
     tracing::debug!(pid = init.host_pid, "wait for init");
     let master = init.wait_ready().map_err(StartFailure::Setup)?;
     if let Some(helper) = helper {
         helper.finish(&orders.directory)?;
     }
-    Ok((init, filter, master))
+    Ok(Ready {
+        master,
+        filter,
+        released,
+    })
 }

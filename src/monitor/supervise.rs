@@ -324,7 +324,6 @@ impl Monitor {
     ) -> Result<(OwnedFd, LogWriter, Running), StartFailure> {
         let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));
         let listener = listener.map_err(failure("listen on the monitor's socket"))?;
-        let log = LogWriter::open(&orders.log).map_err(failure("open the log"))?;
         orders.make_cgroup()?;
         fault::step("listening");
         if orders.launch.shares_pids() {
@@ -340,6 +339,15 @@ impl Monitor {
         if founder {
             home::record(&orders.paths, monitor).map_err(failure("record the home namespace"))?;
         }
-        Ok((listener, log, begin::start(orders)?))
+        let mut log = None;
+        let mut open_log = || {
+            if log.is_none() {
+                log = Some(LogWriter::open(&orders.log).map_err(failure("open the log"))?);
+            }
+            Ok(())
+        };
+        let running = begin::start(orders, &mut open_log)?;
+        let log = log.expect("no start succeeds without it");
+        Ok((listener, log, running))
     }
 }

@@ -230,6 +230,7 @@ impl Init {
             write_maps(host_pid, entrance.maps())?;
         }
         write_oom_score(&launch.spec, host_pid)?;
+        // Before init hides itself.
         let open = |kind| namespace::open(host_pid, kind);
         let init = Init {
             mount_namespace: open("mnt").ok(),
@@ -256,13 +257,14 @@ impl Init {
         }
     }
 
-    /// Lets the program run; returns when it does, or with the reason why it does not.
-    pub fn execute(&self, program: &str, filter: Option<&Program>) -> Result<(), SetupError> {
+    /// Lets the program run once everything else is set up. May be said before init is ready, which then waits for nobody.
+    pub fn release(&self, filter: Option<&Program>) -> io::Result<()> {
         let filter = filter.map(Program::to_bytes).unwrap_or_default();
-        let said = socket::send(self.socket.as_fd(), &[b"x", &filter], &[]);
-        if said.is_err() {
-            return Err(self.ended());
-        }
+        socket::send(self.socket.as_fd(), &[b"x", &filter], &[]).map(drop)
+    }
+
+    /// Returns when the program runs, or with the reason why it does not.
+    pub fn wait_executed(&self, program: &str) -> Result<(), SetupError> {
         if let Ok(Some((message, _))) = socket::receive_message(self.socket.as_fd())
             && let Some((b'e', error)) = message.split_first()
         {
@@ -283,8 +285,8 @@ impl Init {
         }
     }
 
-    /// Init went away without a word: killed, or a bug.
-    fn ended(&self) -> SetupError {
+    /// Sees to it that init has ended: it went away without a word (killed, or a bug), or is not wanted any more.
+    pub fn ended(&self) -> SetupError {
         let _ = pidfd::kill_hard(self.pidfd.as_fd());
         let code = pidfd::reap(self.pidfd.as_fd()).unwrap_or(-1);
         SetupError::Ended { code }
