@@ -8,6 +8,7 @@ use oci_spec::runtime::{
     SpecBuilder,
 };
 
+use super::call::Called;
 use super::create::accounts;
 use super::namespaces::Settled;
 use super::{Engine, EngineError};
@@ -41,9 +42,13 @@ impl Engine {
         record: &Record,
         config: &ContainerConfig,
         settings: &Settings,
+        called: Option<&Called>,
     ) -> Result<Prepared, EngineError> {
         let settled = self.namespaces_of(config)?;
-        let single_id = self.with_home(|home| home.has_single_id());
+        let single_id = match called {
+            Some(called) => called.single_id,
+            None => self.with_home(|home| home.has_single_id()),
+        };
         let lender = self.lender(config)?;
         let dns_forward = match &lender {
             Some((lender, _)) => borrow_network_files(record, lender).map(|()| false)?,
@@ -76,6 +81,7 @@ impl Engine {
         };
         let launch = Launch {
             steps: plan::plan(&spec, &extras)?,
+            extras,
             fake_chown: single_id,
             rootfs: self.rootfs(record, config),
             user: settled.user,
@@ -92,15 +98,20 @@ impl Engine {
             launch.filter()?;
         }
         Ok(Prepared {
-            cgroup: self.cgroup(config, settings)?,
+            cgroup: self.cgroup(config, settings, called)?,
             launch,
             dns_forward,
         })
     }
 
-    fn cgroup(&self, config: &ContainerConfig, settings: &Settings) -> Result<Wanted, EngineError> {
+    fn cgroup(
+        &self,
+        config: &ContainerConfig,
+        settings: &Settings,
+        called: Option<&Called>,
+    ) -> Result<Wanted, EngineError> {
         Ok(Wanted {
-            place: Place::find(),
+            place: called.map_or_else(Place::find, |called| called.place.clone()),
             failure: None,
             limits: self.limits(settings.limits.as_ref().unwrap_or(&config.host.limits))?,
         })

@@ -1,6 +1,7 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
 pub mod boot;
+mod call;
 mod containers;
 mod control;
 mod create;
@@ -35,6 +36,7 @@ mod volumes;
 mod wait;
 mod worker;
 
+pub use call::{Called, Expectation};
 pub use containers::{ContainerSummary, SizeOf};
 pub use error::EngineError;
 pub use files::{Committed, Copied};

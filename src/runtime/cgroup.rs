@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, Mode, OFlags, StatFs};
+use serde::{Deserialize, Serialize};
 
 use super::limits::{self, LimitError, Setting};
 use super::systemd::{MONITORS, SCOPE, SLICE, SystemdError, UserSystemd};
@@ -30,7 +31,7 @@ const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Why containers get no cgroup of their own here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum NoCgroup {
     #[error("no cgroup v2 hierarchy is mounted")]
     NotMounted,
@@ -55,9 +56,11 @@ pub enum CgroupError {
 }
 
 /// What a container's monitor is told of its cgroup.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Wanted {
     pub place: Result<Place, NoCgroup>,
+    /// Never sent: who has some is not expected.
+    #[serde(skip)]
     pub limits: Vec<Setting>,
     /// Why none could be made after all.
     pub failure: Option<String>,
@@ -123,7 +126,7 @@ impl Wanted {
 }
 
 /// Where containers get cgroups of their own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// Children of this directory.
     Tree(PathBuf),

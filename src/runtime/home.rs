@@ -114,6 +114,22 @@ impl Home<'_> {
         }
     }
 
+    /// The same where there is a living home, looked for by its record alone; `None`, and `job` is not run, where there is none.
+    /// Also says whether that home has one id.
+    pub fn enter_living(
+        &self,
+        gift: OwnedFd,
+        job: impl FnOnce(Gate, OwnedFd) -> i32,
+    ) -> Result<Option<(Entered, bool)>, HomeError> {
+        let shared = self.lock(lock::Mode::Shared)?;
+        let Some(found) = self.recorded() else {
+            return Ok(None);
+        };
+        let single_id = found.has_single_id();
+        let entered = enter_existing(found, shared, gift, job)?;
+        Ok(Some((entered, single_id)))
+    }
+
     /// Whether whoever enters next has a single id: as the living home has it, be it older than the user's subordinate ids,
     /// else as a new one will.
     pub fn has_single_id(&self) -> bool {

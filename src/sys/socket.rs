@@ -175,6 +175,11 @@ pub fn receive_message(socket: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Ve
     }
 }
 
+/// Says that nothing more will be sent; what the peer sends can still be read.
+pub fn end_sending(socket: BorrowedFd<'_>) -> io::Result<()> {
+    rustix::net::shutdown(socket, rustix::net::Shutdown::Write).map_err(io::Error::from)
+}
+
 /// Makes calls on a descriptor of ours return instead of waiting. Never for one that is shared with another program.
 pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     rustix::io::ioctl_fionbio(fd, true).map_err(io::Error::from)
