@@ -4,10 +4,12 @@
 use std::os::fd::{AsFd, OwnedFd};
 
 use super::Engine;
+use crate::config::NetworkDefault;
 use crate::container::{ContainerId, LogDriver};
 use crate::monitor::{self, Birth, Expected, Orders};
 use crate::runtime::cgroup::{NoCgroup, Place, Wanted};
 use crate::runtime::home::Entered;
+use crate::runtime::rootfs::Driver;
 use crate::sys::{pidfd, socket};
 
 /// What is expected of the container.
@@ -30,7 +32,9 @@ pub struct Called {
 impl Engine {
     /// `None` where that does not help. What is in the way of it is said when it is tried again.
     pub fn call_monitor(&self, expectation: Expectation) -> Option<Called> {
-        let id = ContainerId::random().ok()?;
+        let usual = self.config.network_default != NetworkDefault::Host
+            && self.storage_choice().driver == Driver::Overlay;
+        let id = ContainerId::random().ok().filter(|_| usual)?;
         let place = Place::find();
         let (ours, theirs) = socket::pair().ok()?;
         let expected = Expected {
