@@ -53,7 +53,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.request(invocation)?;
     let attachment = Attachment::of(&request)?;
     let (engine, mut called) = match invocation.early.take() {
-        Some(Early { engine, called }) => (engine, Some(called)),
+        Some(Early { engine, called }) => (engine, called),
         None => (invocation.engine()?, None),
     };
     let failed = |error: EngineError| CliError::engine(Kind::Engine, &error);

@@ -33,7 +33,8 @@ impl Engine {
     /// `None` where that does not help. What is in the way of it is said when it is tried again.
     pub fn call_monitor(&self, expectation: Expectation) -> Option<Called> {
         let usual = self.config.network_default != NetworkDefault::Host
-            && self.storage_choice().driver == Driver::Overlay;
+            && self.storage_choice().driver == Driver::Overlay
+            && self.paths.home_record().exists();
         let id = ContainerId::random().ok().filter(|_| usual)?;
         let place = Place::find();
         let (ours, theirs) = socket::pair().ok()?;
