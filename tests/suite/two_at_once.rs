@@ -102,7 +102,7 @@ fn stop_and_restart() {
                 "{now:?}"
             ),
             _ => {
-                resays_so(started);
+                says_so(restarted);
                 assert_eq!(now.as_deref(), Some("exited"));
             }
         }
