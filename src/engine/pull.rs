@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Read;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::Builder;
+use std::sync::{Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +13,6 @@ use crate::image::{
 use crate::registry::{
     self, LayerSink, Progress, Pulled, RegistryConfig, RegistryError, SinkError,
 };
-use crate::sys::fs::sync_filesystem;
 
 /// What to pull. `-q` is the caller's choice of a [`Progress`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -170,8 +167,6 @@ struct StoreSink<'a> {
     store: &'a Store,
     options: UnpackOptions,
     unpacked: Mutex<Vec<(TempLayer, LayerReport)>>,
-    /// The file system is being written to its disk ahead of time.
-    writing: Arc<AtomicBool>,
 }
 
 impl<'a> StoreSink<'a> {
@@ -186,25 +181,7 @@ impl<'a> StoreSink<'a> {
                 plain: false,
             },
             unpacked: Mutex::new(Vec::new()),
-            writing: Arc::default(),
         }
-    }
-
-    /// Lets the disk work while other layers still unpack, so that little is left to write when all of them get their names.
-    fn write_ahead(&self, layer: &TempLayer) {
-        if self.writing.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let (layer, writing) = (layer.root().try_clone_to_owned(), Arc::clone(&self.writing));
-        let work = move || {
-            // What fails here fails again when the layers get their names, and is said then.
-            if let Ok(layer) = layer {
-                let _ = sync_filesystem(layer);
-            }
-            writing.store(false, Ordering::Release);
-        };
-        // Without a thread the disk has more to do at the end.
-        let _ = Builder::new().name("write".to_owned()).spawn(work);
     }
 
     fn unpack(&self, expected: &Digest, tar: &mut dyn Read) -> Result<(), StoreLayerError> {
@@ -216,7 +193,6 @@ impl<'a> StoreSink<'a> {
                 actual: report.diff_id,
             });
         }
-        self.write_ahead(&layer);
         let mut unpacked = self.unpacked.lock().unwrap_or_else(PoisonError::into_inner);
         unpacked.push((layer, report));
         Ok(())

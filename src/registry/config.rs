@@ -63,8 +63,7 @@ pub struct Limits {
     pub resumes: u32,
     /// Layers downloaded and unpacked at once.
     pub parallel_layers: usize,
-    /// Blobs of at least so many bytes are kept while they come, so that a later pull can go on with them. Smaller ones would
-    /// cost the disk more than they spare the line.
+    /// Blobs of at least so many bytes are kept while they come, so that a later pull can go on with them.
     pub partial_from: u64,
     /// How long a credential helper may take; some ask the user for a passphrase.
     pub helper_timeout: Duration,
@@ -84,7 +83,7 @@ impl Default for Limits {
             retry_after_cap: Duration::from_secs(60),
             resumes: 5,
             parallel_layers: 3,
-            partial_from: 32 << 20,
+            partial_from: 8 << 20,
             helper_timeout: Duration::from_secs(120),
             ratio_free_bytes: 1 << 30,
             ratio: 200,

@@ -154,7 +154,7 @@ fn short_names_follow_containers_rules_where_that_is_wanted() {
 fn a_killed_pull_goes_on_where_it_was() {
     let env = test_env!();
     let mut state = 1_u64;
-    let content: Vec<u8> = (0..5_000_000)
+    let content: Vec<u8> = (0..3_000_000)
         .flat_map(|_| {
             state ^= state << 13;
             state ^= state >> 7;
