@@ -51,6 +51,7 @@ mod login;
 mod logs;
 mod logs_drivers;
 mod machine;
+mod many_runs;
 mod monitor_death;
 mod mount;
 mod mounts;
