@@ -538,6 +538,9 @@ _bryo() {
             bryo__subcmd__help,wait)
                 cmd="bryo__subcmd__help__subcmd__wait"
                 ;;
+            bryo__subcmd__image,diff)
+                cmd="bryo__subcmd__image__subcmd__diff"
+                ;;
             bryo__subcmd__image,exists)
                 cmd="bryo__subcmd__image__subcmd__exists"
                 ;;
@@ -583,8 +586,14 @@ _bryo() {
             bryo__subcmd__image,tag)
                 cmd="bryo__subcmd__image__subcmd__tag"
                 ;;
+            bryo__subcmd__image,tree)
+                cmd="bryo__subcmd__image__subcmd__tree"
+                ;;
             bryo__subcmd__image,untag)
                 cmd="bryo__subcmd__image__subcmd__untag"
+                ;;
+            bryo__subcmd__image__subcmd__help,diff)
+                cmd="bryo__subcmd__image__subcmd__help__subcmd__diff"
                 ;;
             bryo__subcmd__image__subcmd__help,exists)
                 cmd="bryo__subcmd__image__subcmd__help__subcmd__exists"
@@ -624,6 +633,9 @@ _bryo() {
                 ;;
             bryo__subcmd__image__subcmd__help,tag)
                 cmd="bryo__subcmd__image__subcmd__help__subcmd__tag"
+                ;;
+            bryo__subcmd__image__subcmd__help,tree)
+                cmd="bryo__subcmd__image__subcmd__help__subcmd__tree"
                 ;;
             bryo__subcmd__image__subcmd__help,untag)
                 cmd="bryo__subcmd__image__subcmd__help__subcmd__untag"
@@ -4243,8 +4255,22 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image)
-            opts="--help pull push load save import tag history untag ls list rm remove inspect prune exists help"
+            opts="--help pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__image__subcmd__diff)
+            opts="--help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -4271,8 +4297,22 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__help)
-            opts="pull push load save import tag history untag ls rm inspect prune exists help"
+            opts="pull push load save import tag history untag ls rm inspect prune exists tree diff help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__image__subcmd__help__subcmd__diff)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -4466,6 +4506,20 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__image__subcmd__help__subcmd__tree)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__image__subcmd__help__subcmd__untag)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -4511,17 +4565,29 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__import)
-            opts="-m --help --message"
+            opts="-c -m --help --change --message --platform"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --change)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --message)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4533,7 +4599,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__inspect)
-            opts="-f --help --format"
+            opts="-f --help --format --platform"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4544,6 +4610,10 @@ _bryo() {
                     return 0
                     ;;
                 -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4681,12 +4751,16 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__rm)
-            opts="-f --help --force"
+            opts="-f --help --force --platform"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -4725,6 +4799,20 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__tag)
+            opts="--help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__image__subcmd__tree)
             opts="--help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -4779,17 +4867,29 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__import)
-            opts="-m --help --message"
+            opts="-c -m --help --change --message --platform"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --change)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -c)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --message)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -5165,12 +5265,16 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__rmi)
-            opts="-f --help --force"
+            opts="-f --help --force --platform"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

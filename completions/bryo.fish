@@ -388,13 +388,14 @@ complete -c bryo -n "__fish_bryo_using_subcommand ps" -s l -l latest -d 'Show th
 complete -c bryo -n "__fish_bryo_using_subcommand ps" -l no-trunc -d 'Show whole ids and commands'
 complete -c bryo -n "__fish_bryo_using_subcommand ps" -s q -l quiet -d 'Show only ids'
 complete -c bryo -n "__fish_bryo_using_subcommand ps" -s s -l size -d 'Show sizes'
-complete -c bryo -n "__fish_bryo_using_subcommand images" -s f -l filter -d 'Show only what fits: dangling, label, before, since, reference' -r
+complete -c bryo -n "__fish_bryo_using_subcommand images" -s f -l filter -d 'Show only what fits: dangling, label, before, since, until, reference' -r
 complete -c bryo -n "__fish_bryo_using_subcommand images" -l format -d '`table`, `json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand images" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand images" -s a -l all -d 'Show images without a name too'
 complete -c bryo -n "__fish_bryo_using_subcommand images" -l digests -d 'Show digests'
 complete -c bryo -n "__fish_bryo_using_subcommand images" -l no-trunc -d 'Show whole ids'
 complete -c bryo -n "__fish_bryo_using_subcommand images" -s q -l quiet -d 'Show only ids'
+complete -c bryo -n "__fish_bryo_using_subcommand rmi" -l platform -d 'Remove only images of this platform (os/arch[/variant])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand rmi" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand rmi" -s f -l force -d 'Remove every name, and images that stopped containers use'
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -l platform -d 'Platform to choose from an index (os/arch[/variant])' -r
@@ -424,7 +425,9 @@ complete -c bryo -n "__fish_bryo_using_subcommand save" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand save" -l compress -d 'Compress the layers in a directory with gzip'
 complete -c bryo -n "__fish_bryo_using_subcommand save" -l require-digest -d 'Fail where a manifest would get another digest than it has'
 complete -c bryo -n "__fish_bryo_using_subcommand save" -s q -l quiet -d 'Do not say which manifests get another digest'
+complete -c bryo -n "__fish_bryo_using_subcommand import" -s c -l change -d 'Set something by a Dockerfile instruction (CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand import" -s m -l message -d 'Say something about the image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand import" -l platform -d 'What it is for (os/arch[/variant]), if not for this host' -r
 complete -c bryo -n "__fish_bryo_using_subcommand import" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand tag" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand history" -l format -d '`table`, `json` or a Go template' -r
@@ -883,23 +886,25 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "clone" -d 'Make another container with the same settings'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "cleanup" -d 'Take away what a killed monitor left'
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "pull" -d 'Download an image from a registry'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "push" -d 'Upload an image to a registry'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "load" -d 'Load images from an archive that `save` made'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "save" -d 'Write images to an archive that `load` reads'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "import" -d 'Make an image from a root filesystem\'s archive'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "tag" -d 'Give an image another name'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "history" -d 'Show the steps that made an image'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "untag" -d 'Take names away from an image'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "ls" -d 'List images'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "list" -d 'List images'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "rm" -d 'Remove one or more images'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "remove" -d 'Remove one or more images'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "inspect" -d 'Show everything about images'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "prune" -d 'Remove images that nobody needs'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "exists" -d 'Say by the exit code whether an image exists'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "pull" -d 'Download an image from a registry'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "push" -d 'Upload an image to a registry'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "load" -d 'Load images from an archive that `save` made'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "save" -d 'Write images to an archive that `load` reads'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "import" -d 'Make an image from a root filesystem\'s archive'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "tag" -d 'Give an image another name'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "history" -d 'Show the steps that made an image'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "untag" -d 'Take names away from an image'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "ls" -d 'List images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "list" -d 'List images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "rm" -d 'Remove one or more images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "remove" -d 'Remove one or more images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "inspect" -d 'Show everything about images'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "prune" -d 'Remove images that nobody needs'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "exists" -d 'Say by the exit code whether an image exists'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "tree" -d 'Show the layers of an image'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "diff" -d 'Show what the topmost layer of an image changes'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_subcommand_from pull push load save import tag history untag ls list rm remove inspect prune exists tree diff help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l platform -d 'Platform to choose from an index (os/arch[/variant])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l disable-content-trust -d 'Skip image verification (without meaning since docker removed content trust)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l help -d 'Print help'
@@ -927,7 +932,9 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from save" -l compress -d 'Compress the layers in a directory with gzip'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from save" -l require-digest -d 'Fail where a manifest would get another digest than it has'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from save" -s q -l quiet -d 'Do not say which manifests get another digest'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from import" -s c -l change -d 'Set something by a Dockerfile instruction (CMD, ENTRYPOINT, ENV, EXPOSE, HEALTHCHECK, LABEL, ONBUILD, STOPSIGNAL, USER, VOLUME, WORKDIR)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from import" -s m -l message -d 'Say something about the image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from import" -l platform -d 'What it is for (os/arch[/variant]), if not for this host' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from import" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from tag" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from history" -l format -d '`table`, `json` or a Go template' -r
@@ -938,31 +945,36 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from history" -l no-trunc -d 'Show whole ids and commands'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from history" -s q -l quiet -d 'Show only ids'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from untag" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Show only what fits: dangling, label, before, since, reference' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -s f -l filter -d 'Show only what fits: dangling, label, before, since, until, reference' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -l format -d '`table`, `json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -s a -l all -d 'Show images without a name too'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -l digests -d 'Show digests'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -l no-trunc -d 'Show whole ids'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from ls" -s q -l quiet -d 'Show only ids'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -s f -l filter -d 'Show only what fits: dangling, label, before, since, reference' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -s f -l filter -d 'Show only what fits: dangling, label, before, since, until, reference' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -l format -d '`table`, `json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -s a -l all -d 'Show images without a name too'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -l digests -d 'Show digests'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -l no-trunc -d 'Show whole ids'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from list" -s q -l quiet -d 'Show only ids'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from rm" -l platform -d 'Remove only images of this platform (os/arch[/variant])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from rm" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from rm" -s f -l force -d 'Remove every name, and images that stopped containers use'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from remove" -l platform -d 'Remove only images of this platform (os/arch[/variant])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from remove" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from remove" -s f -l force -d 'Remove every name, and images that stopped containers use'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from inspect" -s f -l format -d '`json` or a Go template' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from inspect" -l platform -d 'Of this platform (os/arch[/variant])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from inspect" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from prune" -l filter -d 'Remove only what fits: until=TIME, label=KEY[=VALUE], label!=KEY[=VALUE], dangling=BOOL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from prune" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from prune" -s a -l all -d 'Remove all images without a container, not just those without a tag'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from prune" -s f -l force -d 'Do not ask'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from exists" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from tree" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from diff" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "pull" -d 'Download an image from a registry'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "push" -d 'Upload an image to a registry'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "load" -d 'Load images from an archive that `save` made'
@@ -976,6 +988,8 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "inspect" -d 'Show everything about images'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Remove images that nobody needs'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "exists" -d 'Say by the exit code whether an image exists'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "tree" -d 'Show the layers of an image'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "diff" -d 'Show what the topmost layer of an image changes'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -f -a "create" -d 'Make a volume'
