@@ -1,6 +1,7 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
 pub mod boot;
+mod check;
 mod containers;
 mod control;
 mod create;
@@ -29,6 +30,7 @@ pub mod pull;
 pub mod push;
 mod remove;
 pub mod request;
+mod reset;
 pub mod search;
 mod secrets;
 mod session;
@@ -40,6 +42,7 @@ mod volumes;
 mod wait;
 mod worker;
 
+pub use check::{CheckReport, CheckRequest};
 pub use containers::{ContainerSummary, SizeOf};
 pub use disk::{DiskUsage, ImageUsage};
 pub use error::EngineError;

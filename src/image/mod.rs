@@ -2,6 +2,7 @@
 
 mod archive;
 mod changes;
+mod check;
 mod commit;
 mod compression;
 mod derive;
@@ -17,6 +18,7 @@ mod pack;
 mod platform;
 mod reference;
 mod remove;
+mod repair;
 mod replay;
 mod resolve;
 mod save;
@@ -29,6 +31,7 @@ mod verify;
 
 pub use archive::{ArchiveError, LoadOptions, Loaded, load};
 pub use changes::{ChangeKind, Changes, Layers};
+pub use check::{CheckDepth, DamagedImage, ImageCheck, ImageFault, Subject};
 pub use compression::{Compression, CompressionError, Decompressed};
 pub use derive::{Derivation, DeriveError, derive};
 pub use digest::{Digest, DigestError};
