@@ -55,6 +55,9 @@ _bryo() {
             bryo,help)
                 cmd="bryo__subcmd__help"
                 ;;
+            bryo,history)
+                cmd="bryo__subcmd__history"
+                ;;
             bryo,image)
                 cmd="bryo__subcmd__image"
                 ;;
@@ -76,6 +79,12 @@ _bryo() {
             bryo,load)
                 cmd="bryo__subcmd__load"
                 ;;
+            bryo,login)
+                cmd="bryo__subcmd__login"
+                ;;
+            bryo,logout)
+                cmd="bryo__subcmd__logout"
+                ;;
             bryo,logs)
                 cmd="bryo__subcmd__logs"
                 ;;
@@ -94,6 +103,9 @@ _bryo() {
             bryo,pull)
                 cmd="bryo__subcmd__pull"
                 ;;
+            bryo,push)
+                cmd="bryo__subcmd__push"
+                ;;
             bryo,remove)
                 cmd="bryo__subcmd__rm"
                 ;;
@@ -111,6 +123,12 @@ _bryo() {
                 ;;
             bryo,run)
                 cmd="bryo__subcmd__run"
+                ;;
+            bryo,save)
+                cmd="bryo__subcmd__save"
+                ;;
+            bryo,search)
+                cmd="bryo__subcmd__search"
                 ;;
             bryo,secret)
                 cmd="bryo__subcmd__secret"
@@ -138,6 +156,9 @@ _bryo() {
                 ;;
             bryo,unshare)
                 cmd="bryo__subcmd__unshare"
+                ;;
+            bryo,untag)
+                cmd="bryo__subcmd__untag"
                 ;;
             bryo,update)
                 cmd="bryo__subcmd__update"
@@ -403,6 +424,9 @@ _bryo() {
             bryo__subcmd__help,help)
                 cmd="bryo__subcmd__help__subcmd__help"
                 ;;
+            bryo__subcmd__help,history)
+                cmd="bryo__subcmd__help__subcmd__history"
+                ;;
             bryo__subcmd__help,image)
                 cmd="bryo__subcmd__help__subcmd__image"
                 ;;
@@ -424,6 +448,12 @@ _bryo() {
             bryo__subcmd__help,load)
                 cmd="bryo__subcmd__help__subcmd__load"
                 ;;
+            bryo__subcmd__help,login)
+                cmd="bryo__subcmd__help__subcmd__login"
+                ;;
+            bryo__subcmd__help,logout)
+                cmd="bryo__subcmd__help__subcmd__logout"
+                ;;
             bryo__subcmd__help,logs)
                 cmd="bryo__subcmd__help__subcmd__logs"
                 ;;
@@ -442,6 +472,9 @@ _bryo() {
             bryo__subcmd__help,pull)
                 cmd="bryo__subcmd__help__subcmd__pull"
                 ;;
+            bryo__subcmd__help,push)
+                cmd="bryo__subcmd__help__subcmd__push"
+                ;;
             bryo__subcmd__help,rename)
                 cmd="bryo__subcmd__help__subcmd__rename"
                 ;;
@@ -456,6 +489,12 @@ _bryo() {
                 ;;
             bryo__subcmd__help,run)
                 cmd="bryo__subcmd__help__subcmd__run"
+                ;;
+            bryo__subcmd__help,save)
+                cmd="bryo__subcmd__help__subcmd__save"
+                ;;
+            bryo__subcmd__help,search)
+                cmd="bryo__subcmd__help__subcmd__search"
                 ;;
             bryo__subcmd__help,secret)
                 cmd="bryo__subcmd__help__subcmd__secret"
@@ -484,6 +523,9 @@ _bryo() {
             bryo__subcmd__help,unshare)
                 cmd="bryo__subcmd__help__subcmd__unshare"
                 ;;
+            bryo__subcmd__help,untag)
+                cmd="bryo__subcmd__help__subcmd__untag"
+                ;;
             bryo__subcmd__help,update)
                 cmd="bryo__subcmd__help__subcmd__update"
                 ;;
@@ -496,8 +538,14 @@ _bryo() {
             bryo__subcmd__help,wait)
                 cmd="bryo__subcmd__help__subcmd__wait"
                 ;;
+            bryo__subcmd__image,exists)
+                cmd="bryo__subcmd__image__subcmd__exists"
+                ;;
             bryo__subcmd__image,help)
                 cmd="bryo__subcmd__image__subcmd__help"
+                ;;
+            bryo__subcmd__image,history)
+                cmd="bryo__subcmd__image__subcmd__history"
                 ;;
             bryo__subcmd__image,import)
                 cmd="bryo__subcmd__image__subcmd__import"
@@ -514,8 +562,14 @@ _bryo() {
             bryo__subcmd__image,ls)
                 cmd="bryo__subcmd__image__subcmd__ls"
                 ;;
+            bryo__subcmd__image,prune)
+                cmd="bryo__subcmd__image__subcmd__prune"
+                ;;
             bryo__subcmd__image,pull)
                 cmd="bryo__subcmd__image__subcmd__pull"
+                ;;
+            bryo__subcmd__image,push)
+                cmd="bryo__subcmd__image__subcmd__push"
                 ;;
             bryo__subcmd__image,remove)
                 cmd="bryo__subcmd__image__subcmd__rm"
@@ -523,11 +577,23 @@ _bryo() {
             bryo__subcmd__image,rm)
                 cmd="bryo__subcmd__image__subcmd__rm"
                 ;;
+            bryo__subcmd__image,save)
+                cmd="bryo__subcmd__image__subcmd__save"
+                ;;
             bryo__subcmd__image,tag)
                 cmd="bryo__subcmd__image__subcmd__tag"
                 ;;
+            bryo__subcmd__image,untag)
+                cmd="bryo__subcmd__image__subcmd__untag"
+                ;;
+            bryo__subcmd__image__subcmd__help,exists)
+                cmd="bryo__subcmd__image__subcmd__help__subcmd__exists"
+                ;;
             bryo__subcmd__image__subcmd__help,help)
                 cmd="bryo__subcmd__image__subcmd__help__subcmd__help"
+                ;;
+            bryo__subcmd__image__subcmd__help,history)
+                cmd="bryo__subcmd__image__subcmd__help__subcmd__history"
                 ;;
             bryo__subcmd__image__subcmd__help,import)
                 cmd="bryo__subcmd__image__subcmd__help__subcmd__import"
@@ -541,14 +607,26 @@ _bryo() {
             bryo__subcmd__image__subcmd__help,ls)
                 cmd="bryo__subcmd__image__subcmd__help__subcmd__ls"
                 ;;
+            bryo__subcmd__image__subcmd__help,prune)
+                cmd="bryo__subcmd__image__subcmd__help__subcmd__prune"
+                ;;
             bryo__subcmd__image__subcmd__help,pull)
                 cmd="bryo__subcmd__image__subcmd__help__subcmd__pull"
+                ;;
+            bryo__subcmd__image__subcmd__help,push)
+                cmd="bryo__subcmd__image__subcmd__help__subcmd__push"
                 ;;
             bryo__subcmd__image__subcmd__help,rm)
                 cmd="bryo__subcmd__image__subcmd__help__subcmd__rm"
                 ;;
+            bryo__subcmd__image__subcmd__help,save)
+                cmd="bryo__subcmd__image__subcmd__help__subcmd__save"
+                ;;
             bryo__subcmd__image__subcmd__help,tag)
                 cmd="bryo__subcmd__image__subcmd__help__subcmd__tag"
+                ;;
+            bryo__subcmd__image__subcmd__help,untag)
+                cmd="bryo__subcmd__image__subcmd__help__subcmd__untag"
                 ;;
             bryo__subcmd__secret,create)
                 cmd="bryo__subcmd__secret__subcmd__create"
@@ -592,6 +670,9 @@ _bryo() {
             bryo__subcmd__secret__subcmd__help,rm)
                 cmd="bryo__subcmd__secret__subcmd__help__subcmd__rm"
                 ;;
+            bryo__subcmd__system,df)
+                cmd="bryo__subcmd__system__subcmd__df"
+                ;;
             bryo__subcmd__system,events)
                 cmd="bryo__subcmd__system__subcmd__events"
                 ;;
@@ -601,6 +682,12 @@ _bryo() {
             bryo__subcmd__system,info)
                 cmd="bryo__subcmd__system__subcmd__info"
                 ;;
+            bryo__subcmd__system,prune)
+                cmd="bryo__subcmd__system__subcmd__prune"
+                ;;
+            bryo__subcmd__system__subcmd__help,df)
+                cmd="bryo__subcmd__system__subcmd__help__subcmd__df"
+                ;;
             bryo__subcmd__system__subcmd__help,events)
                 cmd="bryo__subcmd__system__subcmd__help__subcmd__events"
                 ;;
@@ -609,6 +696,9 @@ _bryo() {
                 ;;
             bryo__subcmd__system__subcmd__help,info)
                 cmd="bryo__subcmd__system__subcmd__help__subcmd__info"
+                ;;
+            bryo__subcmd__system__subcmd__help,prune)
+                cmd="bryo__subcmd__system__subcmd__help__subcmd__prune"
                 ;;
             bryo__subcmd__volume,create)
                 cmd="bryo__subcmd__volume__subcmd__create"
@@ -677,7 +767,7 @@ _bryo() {
 
     case "${cmd}" in
         bryo)
-            opts="-D -l -v --config --debug --log-level --version --help run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help"
+            opts="-D -l -v --config --debug --log-level --version --help run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ps images rmi pull push load save import tag history untag login logout search events inspect info version unshare doctor boot container image volume secret system generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3395,7 +3485,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__help)
-            opts="run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull load import tag events inspect info version unshare doctor boot container image volume secret system generate help"
+            opts="run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi pull push load save import tag history untag login logout search events inspect info version unshare doctor boot container image volume secret system generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3590,6 +3680,20 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__help__subcmd__history)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__help__subcmd__image)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -3688,6 +3792,34 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__help__subcmd__login)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__help__subcmd__logout)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__help__subcmd__logs)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -3772,6 +3904,20 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__help__subcmd__push)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__help__subcmd__rename)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -3829,6 +3975,34 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__help__subcmd__run)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__help__subcmd__save)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__help__subcmd__search)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -3968,6 +4142,20 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__help__subcmd__untag)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__help__subcmd__update)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -4024,8 +4212,38 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__history)
+            opts="-H -q --help --format --human --no-trunc --platform --quiet"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --human)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__image)
-            opts="--help pull load import tag ls list rm remove inspect help"
+            opts="--help pull push load save import tag history untag ls list rm remove inspect prune exists help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4038,8 +4256,8 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        bryo__subcmd__image__subcmd__help)
-            opts="pull load import tag ls rm inspect help"
+        bryo__subcmd__image__subcmd__exists)
+            opts="--help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4052,7 +4270,49 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__image__subcmd__help)
+            opts="pull push load save import tag history untag ls rm inspect prune exists help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__image__subcmd__help__subcmd__exists)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__image__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__image__subcmd__help__subcmd__history)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -4122,7 +4382,35 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__image__subcmd__help__subcmd__prune)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__image__subcmd__help__subcmd__pull)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__image__subcmd__help__subcmd__push)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -4150,6 +4438,20 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__image__subcmd__help__subcmd__save)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__image__subcmd__help__subcmd__tag)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -4157,6 +4459,50 @@ _bryo() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__image__subcmd__help__subcmd__untag)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__image__subcmd__history)
+            opts="-H -q --help --format --human --no-trunc --platform --quiet"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --human)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                -H)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -4209,7 +4555,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__load)
-            opts="-i -q --help --input --quiet"
+            opts="-i -q --help --input --platform --quiet"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4220,6 +4566,10 @@ _bryo() {
                     return 0
                     ;;
                 -i)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4256,14 +4606,66 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__image__subcmd__prune)
+            opts="-a -f --help --all --filter --force"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --filter)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__image__subcmd__pull)
-            opts="-q --help --platform --quiet --disable-content-trust"
+            opts="-a -q --help --all-tags --platform --quiet --disable-content-trust"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disable-content-trust)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__image__subcmd__push)
+            opts="-a -q --help --all-tags --quiet --platform --compression --compression-format --compression-level --require-digest --disable-content-trust"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compression-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compression)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compression-level)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4292,7 +4694,51 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__image__subcmd__save)
+            opts="-o -q --help --output --platform --format --compress --require-digest --quiet"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "docker-archive oci-archive oci-dir docker-dir" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__image__subcmd__tag)
+            opts="--help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__image__subcmd__untag)
             opts="--help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -4425,7 +4871,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__load)
-            opts="-i -q --help --input --quiet"
+            opts="-i -q --help --input --platform --quiet"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4439,6 +4885,54 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__login)
+            opts="-u -p --help --username --password --password-stdin --get-login"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --username)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -u)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --password)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__logout)
+            opts="-a --help --all"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;
@@ -4553,13 +5047,47 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__pull)
-            opts="-q --help --platform --quiet --disable-content-trust"
+            opts="-a -q --help --all-tags --platform --quiet --disable-content-trust"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --disable-content-trust)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__push)
+            opts="-a -q --help --all-tags --quiet --platform --compression --compression-format --compression-level --require-digest --disable-content-trust"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compression-format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compression)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --compression-level)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -5060,6 +5588,66 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__save)
+            opts="-o -q --help --output --platform --format --compress --require-digest --quiet"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -W "docker-archive oci-archive oci-dir docker-dir" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__search)
+            opts="-f --help --filter --format --limit --no-trunc"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --filter)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__secret)
             opts="--help create exists inspect ls list rm remove help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -5357,12 +5945,30 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__system)
-            opts="--help events info help"
+            opts="--help events info df prune help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__system__subcmd__df)
+            opts="-v --help --format --verbose"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -5409,8 +6015,22 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__system__subcmd__help)
-            opts="events info help"
+            opts="events info df prune help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__system__subcmd__help__subcmd__df)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -5464,6 +6084,20 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__system__subcmd__help__subcmd__prune)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__system__subcmd__info)
             opts="-f --help --format"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -5476,6 +6110,24 @@ _bryo() {
                     return 0
                     ;;
                 -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__system__subcmd__prune)
+            opts="-a -f --help --all --filter --force --volumes"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --filter)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -5529,6 +6181,20 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__unshare)
+            opts="--help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__untag)
             opts="--help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -4,8 +4,10 @@ use std::fs::{self, DirBuilder};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// The four roots of DESIGN "The store"; every one is made 0700 when first used.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Paths {
     /// `$XDG_DATA_HOME/bryo`: images, layers, containers, names.
     pub data: PathBuf,
@@ -20,7 +22,7 @@ pub struct Paths {
 }
 
 /// Why the runtime directory the session names is not used.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum RuntimeFallback {
     #[error("XDG_RUNTIME_DIR is not set")]
     Unset,
@@ -68,6 +70,16 @@ impl Paths {
 
     pub fn names(&self) -> PathBuf {
         self.data.join("names")
+    }
+
+    /// The lowest layer of every container.
+    pub fn mount_points(&self) -> PathBuf {
+        self.data.join("mountpoints")
+    }
+
+    /// What is out of sight and still to be deleted, and what is being made.
+    pub fn trash(&self) -> PathBuf {
+        self.data.join("trash")
     }
 
     pub fn images(&self) -> PathBuf {

@@ -36,7 +36,7 @@ pub struct Cli {
     pub command: Command,
 }
 
-#[derive(Args, Clone, Debug)]
+#[derive(Args, Clone, Debug, Default)]
 pub struct GlobalFlags {
     /// Directory of the client's files (config.json with registry credentials)
     #[arg(long, value_name = "DIR")]

@@ -21,7 +21,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.container.request(&invocation.ui)?;
     let engine = invocation.engine()?;
     let image = image_for(invocation, &engine, &request, Kind::Failed)?;
-    let created = engine.create(&request, &image, false);
+    let created = engine.create(&request, &image);
     let (record, _) = created.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     invocation.ui.line(record.id.as_str())?;
     Ok(0)

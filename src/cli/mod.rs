@@ -25,6 +25,7 @@ mod cp;
 mod create;
 mod diff;
 mod doctor;
+mod early;
 mod events;
 mod exec;
 mod export;
@@ -72,12 +73,14 @@ mod version;
 mod volume;
 mod wait;
 
+use std::cell::Cell;
 use std::ffi::OsString;
 
 use clap::Parser;
 use serde_json::Value;
 
 use commands::{Cli, GlobalFlags};
+use early::Early;
 use error::CliError;
 use refusal::Answer;
 use table::{Columns, Layout, Row};
@@ -96,9 +99,19 @@ const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "fatal"];
 struct Invocation {
     ui: Ui,
     global: GlobalFlags,
+    /// Of a `run`, until it takes it.
+    early: Cell<Option<Early>>,
 }
 
 impl Invocation {
+    fn new(global: GlobalFlags, early: Option<Early>) -> Invocation {
+        Invocation {
+            ui: Ui::from_environment(),
+            global,
+            early: Cell::new(early),
+        }
+    }
+
     /// Opened by the verbs that need it: `version` works without a home directory and with a broken configuration.
     fn engine(&self) -> Result<Engine, CliError> {
         let paths = Paths::from_environment().map_err(|error| CliError::failed(&error))?;
@@ -217,7 +230,10 @@ pub fn main() -> u8 {
     let ended = match words.get(1).and_then(|word| word.to_str()) {
         // answered before anything is set up: scripts ask for it often
         Some("--version" | "-v") if words.len() == 2 => ui.line(&version::line()).map(|()| 0),
-        _ => run_words(words, &ui),
+        _ => {
+            let early = Early::begin(&words);
+            run_words(words, &ui, early)
+        }
     };
     ended.unwrap_or_else(|error| {
         ui.error(&error);
@@ -225,17 +241,14 @@ pub fn main() -> u8 {
     })
 }
 
-fn run_words(words: Vec<OsString>, ui: &Ui) -> Result<u8, CliError> {
+fn run_words(words: Vec<OsString>, ui: &Ui, early: Option<Early>) -> Result<u8, CliError> {
     let parsed = match Cli::try_parse_from(&words) {
         Ok(parsed) => parsed,
         Err(error) => match refusal::answer(&error, words)? {
             Answer::Show(text) => return ui.result(&text).map(|()| 0),
-            Answer::Again(words) => return run_words(words, ui),
+            Answer::Again(words) => return run_words(words, ui, early),
         },
     };
-    let invocation = Invocation {
-        ui: Ui::from_environment(),
-        global: parsed.global,
-    };
+    let invocation = Invocation::new(parsed.global, early);
     parsed.command.run(&invocation)
 }

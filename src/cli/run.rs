@@ -4,6 +4,7 @@ use super::Invocation;
 use super::attachment::Attachment;
 use super::container_flags::{ContainerFlags, value};
 use super::create::image_for;
+use super::early::Early;
 use super::error::CliError;
 use super::error::Kind;
 use crate::engine::EngineError;
@@ -51,16 +52,22 @@ impl Args {
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.request(invocation)?;
     let attachment = Attachment::of(&request)?;
-    let engine = invocation.engine()?;
-    let image = image_for(invocation, &engine, &request.create, Kind::Engine)?;
+    let (engine, mut called) = match invocation.early.take() {
+        Some(Early { engine, called }) => (engine, called),
+        None => (invocation.engine()?, None),
+    };
     let failed = |error: EngineError| CliError::engine(Kind::Engine, &error);
+    let image = match engine.at_hand(&request.create).map_err(failed)? {
+        Some(image) => image,
+        None => {
+            // Nobody waits in the home namespace while an image is fetched.
+            called = None;
+            image_for(invocation, &engine, &request.create, Kind::Engine)?
+        }
+    };
     invocation.warn_of_host(&engine, &image);
-    let created = engine.create(&request.create, &image, true);
-    // Held until the container runs: without it, nobody is going to start it.
-    let (record, _creator) = created.map_err(failed)?;
-    let started = engine
-        .start(&record, attachment.options())
-        .map_err(failed)?;
+    let started = engine.run(&request.create, &image, called, attachment.options());
+    let (record, started) = started.map_err(failed)?;
     if request.detach {
         invocation.ui.line(record.id.as_str())?;
         return Ok(0);

@@ -351,7 +351,7 @@ impl LogSource<'_> {
 }
 
 /// What `--log-opt tag`, `labels` and `env` make of a container.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LogAttributes {
     pub tag: Option<String>,
     /// Labels and variables.

@@ -9,6 +9,7 @@ mod health;
 mod id;
 mod limits;
 mod log;
+pub mod mountpoints;
 mod name;
 mod namespaces;
 mod record;

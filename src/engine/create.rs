@@ -28,11 +28,21 @@ mod environment;
 const SHM_SIZE: u64 = 64 << 20;
 
 impl Engine {
-    /// Makes the container of an image that is in the store. Whoever `starts_at_once` holds the lock until it has.
+    /// Makes the container of an image that is in the store.
     pub fn create(
         &self,
         request: &CreateRequest,
         image: &Image,
+    ) -> Result<(Record, CreatorLock), EngineError> {
+        self.make(request, image, None, false)
+    }
+
+    /// The same, with an id that was chosen before. Whoever `starts_at_once` holds the lock until it has.
+    pub(super) fn make(
+        &self,
+        request: &CreateRequest,
+        image: &Image,
+        id: Option<ContainerId>,
         starts_at_once: bool,
     ) -> Result<(Record, CreatorLock), EngineError> {
         let name = request
@@ -52,7 +62,8 @@ impl Engine {
         if let Some(zone) = &request.timezone {
             super::launch::zone_file(zone)?;
         }
-        let id = ContainerId::random().map_err(EngineError::system("make a container id"))?;
+        let id = id.map_or_else(ContainerId::random, Ok);
+        let id = id.map_err(EngineError::system("make a container id"))?;
         self.check_secrets(&request.secrets)?;
         let defaults = ImageDefaults::of(&image.config);
         let mut mounts = self.mounts(request, &defaults.volumes)?;

@@ -62,9 +62,10 @@ impl Engine {
     /// Looks only where something is known to be amiss, or where looking costs nothing.
     pub fn host_warnings(&self) -> Vec<Finding> {
         // With a single id, programs cannot become other users.
-        let ids = match Subids::find() {
-            Some(_) => None,
-            None => self.first_finding(&[
+        let has_many = self.with_home(|home| home.surely_has_many_ids());
+        let ids = match has_many || Subids::find().is_some() {
+            true => None,
+            false => self.first_finding(&[
                 Check::IdMapHelpers,
                 Check::NoNewPrivileges,
                 Check::SubordinateIds,

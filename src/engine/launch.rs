@@ -8,10 +8,11 @@ use oci_spec::runtime::{
     SpecBuilder,
 };
 
+use super::call::Called;
 use super::create::accounts;
 use super::namespaces::Settled;
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, MountConfig, Record, UlimitConfig};
+use crate::container::{ContainerConfig, MountConfig, Record, Settings, UlimitConfig, mountpoints};
 use crate::net::hosts::{self, ExtraHost, HostsFile};
 use crate::net::resolver::{self, Overrides, Reach};
 use crate::net::route::HostRoutes;
@@ -24,6 +25,9 @@ use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, SeccompChoice};
 use crate::runtime::{cdi, defaults};
 use crate::sys::disk;
+
+/// An image of so many layers gets none more: kernels without `lowerdir+` have an end to them.
+const CROWDED: usize = 100;
 
 /// A launch, and whether its name service needs pasta's help.
 pub struct Prepared {
@@ -38,9 +42,14 @@ impl Engine {
         &self,
         record: &Record,
         config: &ContainerConfig,
+        settings: &Settings,
+        called: Option<&Called>,
     ) -> Result<Prepared, EngineError> {
         let settled = self.namespaces_of(config)?;
-        let single_id = self.with_home(|home| home.has_single_id());
+        let single_id = match called {
+            Some(called) => called.single_id,
+            None => self.with_home(|home| home.has_single_id()),
+        };
         let lender = self.lender(config)?;
         let dns_forward = match &lender {
             Some((lender, _)) => borrow_network_files(record, lender).map(|()| false)?,
@@ -73,6 +82,7 @@ impl Engine {
         };
         let launch = Launch {
             steps: plan::plan(&spec, &extras)?,
+            extras,
             fake_chown: single_id,
             rootfs: self.rootfs(record, config),
             user: settled.user,
@@ -89,18 +99,20 @@ impl Engine {
             launch.filter()?;
         }
         Ok(Prepared {
-            cgroup: self.cgroup(record, config)?,
+            cgroup: self.cgroup(config, settings, called)?,
             launch,
             dns_forward,
         })
     }
 
-    fn cgroup(&self, record: &Record, config: &ContainerConfig) -> Result<Wanted, EngineError> {
-        let path = record.path("settings.json");
-        let settings = record.settings();
-        let settings = settings.map_err(EngineError::file("read", &path))?;
+    fn cgroup(
+        &self,
+        config: &ContainerConfig,
+        settings: &Settings,
+        called: Option<&Called>,
+    ) -> Result<Wanted, EngineError> {
         Ok(Wanted {
-            place: Place::find(),
+            place: called.map_or_else(Place::find, |called| called.place.clone()),
             failure: None,
             limits: self.limits(settings.limits.as_ref().unwrap_or(&config.host.limits))?,
         })
@@ -161,12 +173,14 @@ impl Engine {
         if choice.may_fall_back && last.as_deref() == Some(Driver::FuseOverlayfs.name()) {
             choice.driver = Driver::FuseOverlayfs;
         }
+        let of_image = config
+            .layers
+            .iter()
+            .map(|layer| layers.join(layer).join("fs"));
+        let has_room = config.layers.len() < CROWDED;
+        let places = has_room.then(|| mountpoints::directory(&self.paths));
         Rootfs {
-            lower: config
-                .layers
-                .iter()
-                .map(|layer| layers.join(layer).join("fs"))
-                .collect(),
+            lower: places.flatten().into_iter().chain(of_image).collect(),
             upper: record.upper(),
             work: record.path("work"),
             merged: record.path("merged"),

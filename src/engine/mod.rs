@@ -1,6 +1,7 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
 pub mod boot;
+mod call;
 mod check;
 mod containers;
 mod control;
@@ -42,6 +43,7 @@ mod volumes;
 mod wait;
 mod worker;
 
+pub use call::{Called, Expectation};
 pub use check::{CheckReport, CheckRequest};
 pub use containers::{ContainerSummary, SizeOf};
 pub use disk::{DiskUsage, ImageUsage};
@@ -61,7 +63,7 @@ pub use worker::RoleFailure;
 
 pub use crate::monitor::PublishedPort;
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::path::PathBuf;
 
 use crate::config::Config;
@@ -69,7 +71,7 @@ use crate::container::{Containers, Secrets, Volumes};
 use crate::image::Store;
 use crate::paths::Paths;
 use crate::registry::RegistryConfig;
-use crate::runtime::home::Home;
+use crate::runtime::home::{Found, Home};
 use crate::sys::process::ProcessName;
 
 /// One user's engine: where things are. Opening it costs nothing; nothing runs when no container runs.
@@ -85,6 +87,10 @@ pub struct Engine {
     has_warned: Cell<bool>,
     volumes: Volumes,
     secrets: Secrets,
+    /// The image half of the store, once it was opened.
+    images: OnceCell<Store>,
+    /// A member of the home namespace.
+    home: Cell<Option<Found>>,
 }
 
 impl Engine {
@@ -101,6 +107,8 @@ impl Engine {
             secrets,
             warn: Box::new(|_| {}),
             has_warned: Cell::new(false),
+            images: OnceCell::new(),
+            home: Cell::new(None),
         }
     }
 
@@ -130,9 +138,13 @@ impl Engine {
 
     /// The image half of the store.
     pub fn images(&self) -> Result<Store, EngineError> {
-        Store::open(&self.paths).map_err(|source| EngineError::Store {
+        if let Some(opened) = self.images.get() {
+            return Ok(opened.clone());
+        }
+        let opened = Store::open(&self.paths).map_err(|source| EngineError::Store {
             source: Box::new(source),
-        })
+        })?;
+        Ok(self.images.get_or_init(|| opened).clone())
     }
 
     /// Calls `use_home` with the way to the home namespace.
@@ -141,6 +153,7 @@ impl Engine {
         use_home(&Home {
             paths: &self.paths,
             members: &members,
+            known: &self.home,
         })
     }
 

@@ -17,6 +17,20 @@ const BUILTIN: &str = "docker.io/library/hello:latest";
 const BUILTIN_FALLBACK: &str = "docker.io/library/hello-world:latest";
 
 impl Engine {
+    /// The image that `create` and `run` name, if there is nothing to fetch for it.
+    pub fn at_hand(&self, request: &CreateRequest) -> Result<Option<Image>, EngineError> {
+        let found = match self.images()?.resolve(&request.image) {
+            Err(ImageError::Unknown { .. }) => return Ok(None),
+            found => found?,
+        };
+        let enough = match request.pull {
+            PullPolicy::Missing => fits(&found, request)?,
+            PullPolicy::Never => true,
+            _ => false,
+        };
+        Ok(enough.then_some(found))
+    }
+
     /// The image that `create` and `run` name. `note` is told what is not found and fetched.
     pub fn obtain(
         &self,

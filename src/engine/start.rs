@@ -1,20 +1,23 @@
 //! `start`: a monitor for a container, and the first words with it.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
+use super::call::Called;
 use super::containers::ContainerSummary;
-use super::request::{PsFilters, PsRequest, StopTimeout};
+use super::request::{CreateRequest, PsFilters, PsRequest, StopTimeout};
 use super::session::Session;
 use super::stop::{grace, own_signal};
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Event, Record, Status};
+use crate::image::Image;
 use crate::monitor::{
     self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure, VERSION,
 };
 use crate::net::pasta;
 use crate::net::ports::{self, ExposedPorts, PortSpec};
 use crate::net::route::HostRoutes;
+use crate::runtime::home::Entered;
 use crate::runtime::sweep;
 use crate::sys::{pidfd, socket};
 
@@ -29,12 +32,38 @@ pub struct StartOptions {
 }
 
 impl Engine {
+    /// Makes a container of an image that is in the store and starts it, with the monitor that was called for it if there is one.
+    pub fn run(
+        &self,
+        request: &CreateRequest,
+        image: &Image,
+        called: Option<Called>,
+        options: StartOptions,
+    ) -> Result<(Record, Session), EngineError> {
+        let id = called.as_ref().map(|called| called.id.clone());
+        // Held until the container runs: without it, nobody is going to start it.
+        let (record, _creator) = self.make(request, image, id, true)?;
+        let session = self.launch(&record, called, options)?;
+        Ok((record, session))
+    }
+
     /// Starts a created or ended container. Returns when its program runs.
     pub fn start(&self, record: &Record, options: StartOptions) -> Result<Session, EngineError> {
+        self.launch(record, None, options)
+    }
+
+    fn launch(
+        &self,
+        record: &Record,
+        called: Option<Called>,
+        options: StartOptions,
+    ) -> Result<Session, EngineError> {
         let config = self.config_of(record)?;
-        let name = self.containers.name_of(record);
+        let name = self.containers.name_after(record, &config.name);
+        // Nobody waits in the home namespace while others are started.
+        let called = called.filter(|_| config.host.requires.is_empty());
         self.start_required(&config)?;
-        let started = self.begin(record, &config, name.clone(), options);
+        let started = self.begin(record, &config, name.clone(), called, options);
         started
             .map_err(|error| match error {
                 // Another command was faster.
@@ -66,6 +95,7 @@ impl Engine {
         record: &Record,
         config: &ContainerConfig,
         name: String,
+        called: Option<Called>,
         options: StartOptions,
     ) -> Result<Session, EngineError> {
         self.wait_for_last_monitor(record, &name)?;
@@ -74,9 +104,7 @@ impl Engine {
         let settings =
             settings.map_err(EngineError::file("read", &record.path("settings.json")))?;
         let log = self.log_orders(record, config, &settings.log, &name)?;
-        let prepared = self.prepare(record, config)?;
-        let (ours, theirs) = socket::pair().map_err(EngineError::system("make a socket pair"))?;
-        socket::set_nonblocking(theirs.as_fd()).map_err(EngineError::system("prepare a socket"))?;
+        let prepared = self.prepare(record, config, &settings, called.as_ref())?;
         let orders = Orders {
             paths: self.paths.clone(),
             id: record.id.clone(),
@@ -102,12 +130,8 @@ impl Engine {
             attach: options.attach,
             wait: options.wait,
         };
-        let entered = self.with_home(|home| {
-            home.enter(true, theirs, |gate, client| {
-                monitor::run(orders, Birth { client, gate })
-            })
-        });
-        let entered = entered.map_err(|error| self.explain_home(error))?;
+        let told = called.and_then(|called| called.tell(&orders));
+        let (ours, entered) = told.map_or_else(|| self.call_with(orders), Ok)?;
         tracing::debug!(name, "wait for the monitor");
         let mut connection = Connection::over(ours);
         let reply = connection.reply();
@@ -126,6 +150,19 @@ impl Engine {
             Ok(Some(Reply::Failed(failure))) => Err(self.explain_start(failure)),
             _ => Err(EngineError::MonitorDied { name }),
         }
+    }
+
+    /// A new monitor that has its orders from its birth.
+    fn call_with(&self, orders: Orders) -> Result<(OwnedFd, Entered), EngineError> {
+        let (ours, theirs) = socket::pair().map_err(EngineError::system("make a socket pair"))?;
+        socket::set_nonblocking(theirs.as_fd()).map_err(EngineError::system("prepare a socket"))?;
+        let entered = self.with_home(|home| {
+            home.enter(true, theirs, |gate, client| {
+                monitor::run(orders, Birth { client, gate })
+            })
+        });
+        let entered = entered.map_err(|error| self.explain_home(error))?;
+        Ok((ours, entered))
     }
 
     /// Who connects the container: pasta, unless it wants no network or the host's.
@@ -203,16 +240,19 @@ impl Engine {
         record: &Record,
         name: &str,
     ) -> Result<(), EngineError> {
-        let held = match record.is_held() {
+        let status = match record.status() {
             // It removed itself with its end.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
             other => other.map_err(EngineError::system("ask for the container's lock"))?,
         };
-        let ended = matches!(record.status(), Ok(Status::Exited(_)));
+        // No run has begun, so none has to end.
+        if status == Status::Created {
+            return Ok(());
+        }
         let monitor = record
             .last_run()
             .map(|state| state.monitor)
-            .filter(|_| ended || !held);
+            .filter(|_| !status.is_running());
         let Some(monitor) = monitor else {
             return Ok(());
         };

@@ -1,16 +1,20 @@
 //! From nothing to a running program: root filesystem, streams, init, network. Knows no client and no record.
 
+use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::process::Pid;
 
+use super::called::Expected;
 use super::fault;
 use super::protocol::StartFailure;
 use super::stdio::Stdio;
 use super::supervise::{Orders, failure};
+use crate::runtime::cgroup;
 use crate::runtime::doctor::{self, Check};
 use crate::runtime::entrance::Entrance;
-use crate::runtime::execute::{Init, SetupError, Streams};
+use crate::runtime::execute::{Init, Launch, SetupError, Shape, Streams};
 use crate::runtime::fuse;
 use crate::runtime::rootfs::{Driver, Fallback};
 use crate::runtime::seccomp::Program;
@@ -26,11 +30,18 @@ pub struct Running {
     pub daemon: Option<Pid>,
 }
 
+/// What the monitor does while init sets the root up; it may be called again, and fails the start.
+pub type Meanwhile<'a> = &'a mut dyn FnMut() -> Result<(), StartFailure>;
+
 /// Starts the program; where the kernel turns out not to stack the layers, once more with fuse-overlayfs, if that is wanted
 /// and there.
-pub fn start(orders: &Orders) -> Result<Running, StartFailure> {
+pub fn start(
+    orders: &Orders,
+    newborn: Option<Briefed>,
+    meanwhile: Meanwhile<'_>,
+) -> Result<Running, StartFailure> {
     let rootfs = &orders.launch.rootfs;
-    match attempt(orders, rootfs.driver) {
+    match attempt(orders, rootfs.driver, newborn, meanwhile) {
         Err(StartFailure::Setup(error))
             if rootfs.may_fall_back
                 && rootfs.driver == Driver::Overlay
@@ -40,7 +51,7 @@ pub fn start(orders: &Orders) -> Result<Running, StartFailure> {
             tracing::warn!(%error, "start once more, with fuse-overlayfs");
             // The network helper of the first attempt holds the ports.
             process::end_all_others();
-            let running = attempt(orders, Driver::FuseOverlayfs)?;
+            let running = attempt(orders, Driver::FuseOverlayfs, None, meanwhile)?;
             remember(orders, &error);
             Ok(running)
         }
@@ -59,11 +70,59 @@ fn remember(orders: &Orders, error: &SetupError) {
     }
 }
 
-fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
+fn attempt(
+    orders: &Orders,
+    driver: Driver,
+    newborn: Option<Briefed>,
+    meanwhile: Meanwhile<'_>,
+) -> Result<Running, StartFailure> {
     let spec = orders.launch.spec.process().as_ref();
     let program = spec.and_then(|process| process.args().as_ref()?.first().cloned());
     let program = text::shown(&program.unwrap_or_default()).into_owned();
     let has_terminal = spec.is_some_and(|process| process.terminal().unwrap_or(false));
+    let Cloned {
+        init,
+        stdio,
+        driver,
+        daemon,
+    } = match newborn {
+        Some(newborn) => newborn.begin(&orders.launch)?,
+        None => clone(orders, driver, has_terminal)?,
+    };
+    fault::step("cloned");
+    let ready = become_ready(orders, &init, has_terminal, meanwhile)?;
+    let mut running = Running {
+        init,
+        stdio,
+        driver,
+        daemon,
+    };
+    if has_terminal {
+        let master = ready
+            .master
+            .ok_or(StartFailure::Setup(SetupError::Ended { code: -1 }))?;
+        running.stdio = Stdio::terminal(master, orders.terminal_size)
+            .map_err(failure("prepare the terminal"))?;
+    }
+    fault::step("ready");
+    let init = &running.init;
+    if !ready.released && init.release(ready.filter.as_ref()).is_err() {
+        return Err(StartFailure::Setup(init.ended()));
+    }
+    init.wait_executed(&program).map_err(StartFailure::Setup)?;
+    fault::step("executed");
+    Ok(running)
+}
+
+/// An init on its way, and what came with it.
+struct Cloned {
+    init: Init,
+    stdio: Stdio,
+    driver: Driver,
+    daemon: Option<Pid>,
+}
+
+fn clone(orders: &Orders, driver: Driver, has_terminal: bool) -> Result<Cloned, StartFailure> {
     let entrance = Entrance::open(&orders.launch).map_err(StartFailure::Setup)?;
     // Only fuse-overlayfs shows files under other ids than they have.
     let driver = match entrance.shift() {
@@ -89,37 +148,100 @@ fn attempt(orders: &Orders, driver: Driver) -> Result<Running, StartFailure> {
         }
         None => Stdio::pipes(orders.open_stdin).map_err(failure("make pipes"))?,
     };
-    let (init, filter, master) = become_ready(orders, &entrance, root, streams)?;
-    let mut running = Running {
-        init,
+    let launch = &orders.launch;
+    let init = Init::spawn(&launch.shape(), Some(launch), &entrance, root, streams);
+    Ok(Cloned {
+        init: init.map_err(StartFailure::Setup)?,
         stdio,
         driver,
         daemon,
-    };
-    if has_terminal {
-        let master = master.ok_or(StartFailure::Setup(SetupError::Ended { code: -1 }))?;
-        running.stdio = Stdio::terminal(master, orders.terminal_size)
-            .map_err(failure("prepare the terminal"))?;
-    }
-    fault::step("ready");
-    running
-        .init
-        .execute(&program, filter.as_ref())
-        .map_err(StartFailure::Setup)?;
-    fault::step("executed");
-    Ok(running)
+    })
 }
 
-/// The network helper starts, and the system call filter is compiled, while init sets the root up.
+/// An init that waits to be told what to become. Unless that happens, it and its cgroup go again.
+pub struct Newborn {
+    born: Option<(Init, Stdio)>,
+    cgroup: Option<PathBuf>,
+}
+
+impl Newborn {
+    pub fn make(expected: &Expected) -> Result<Newborn, StartFailure> {
+        let hex = expected.id.as_str();
+        let made = expected.cgroup.make(hex, &expected.paths.cgroup_lock());
+        let cgroup = made.map_err(|error| failure("make the cgroup")(io::Error::other(error)))?;
+        let mut newborn = Newborn { born: None, cgroup };
+        let (streams, stdio) = match expected.terminal {
+            true => (Streams::Terminal, Stdio::nothing()),
+            false => Stdio::pipes(expected.open_stdin).map_err(failure("make pipes"))?,
+        };
+        let entrance = Entrance::private().map_err(failure("read the home namespace's id map"))?;
+        let shape = Shape::private(newborn.cgroup.clone());
+        let init = Init::spawn(&shape, None, &entrance, None, streams);
+        newborn.born = Some((init.map_err(StartFailure::Setup)?, stdio));
+        Ok(newborn)
+    }
+
+    /// With what it is to be told: a `Launch` as bytes.
+    pub fn told(self, launch: Vec<u8>) -> Briefed {
+        Briefed {
+            cgroup: self.cgroup.clone(),
+            newborn: self,
+            launch,
+        }
+    }
+}
+
+impl Drop for Newborn {
+    fn drop(&mut self) {
+        if let Some((init, _)) = self.born.take() {
+            let _ = init.ended();
+        }
+        if let Some(cgroup) = self.cgroup.take() {
+            let _ = cgroup::remove(&cgroup);
+        }
+    }
+}
+
+/// One that the orders were given for.
+pub struct Briefed {
+    newborn: Newborn,
+    launch: Vec<u8>,
+    pub cgroup: Option<PathBuf>,
+}
+
+impl Briefed {
+    fn begin(mut self, launch: &Launch) -> Result<Cloned, StartFailure> {
+        launch.rootfs.forget_volatile();
+        let (init, stdio) = self.newborn.born.take().expect("it is taken only here");
+        // The container's now.
+        self.newborn.cgroup = None;
+        init.brief(launch, &self.launch)
+            .map_err(StartFailure::Setup)?;
+        Ok(Cloned {
+            init,
+            stdio,
+            driver: Driver::Overlay,
+            daemon: None,
+        })
+    }
+}
+
+/// An init whose root stands.
+struct Ready {
+    master: Option<OwnedFd>,
+    filter: Option<Program>,
+    /// The program runs already, or is about to.
+    released: bool,
+}
+
+/// The network helper starts, and the system call filter is compiled, while init sets the root up. A terminal gets its size, and a
+/// network is there, before the program sees them: else init need not wait for an answer when it is ready.
 fn become_ready(
     orders: &Orders,
-    entrance: &Entrance,
-    root: Option<OwnedFd>,
-    streams: Streams,
-) -> Result<(Init, Option<Program>, Option<OwnedFd>), StartFailure> {
-    let init = Init::spawn(&orders.launch, entrance, root, streams);
-    let init = init.map_err(StartFailure::Setup)?;
-    fault::step("cloned");
+    init: &Init,
+    has_terminal: bool,
+    meanwhile: Meanwhile<'_>,
+) -> Result<Ready, StartFailure> {
     let helper = match (&orders.network, &init.network_namespace) {
         (Some(network), Some(namespace)) => Some(network.begin(namespace.as_fd())?),
         _ => None,
@@ -129,10 +251,18 @@ fn become_ready(
         operation: "compile the system call filter".to_owned(),
         message: error.to_string(),
     })?;
+    // Its cgroup can be removed only without it.
+    meanwhile().inspect_err(|_| drop(init.ended()))?;
+    // One that has failed meanwhile says so below.
+    let released = !has_terminal && helper.is_none() && init.release(filter.as_ref()).is_ok();
     tracing::debug!(pid = init.host_pid, "wait for init");
     let master = init.wait_ready().map_err(StartFailure::Setup)?;
     if let Some(helper) = helper {
         helper.finish(&orders.directory)?;
     }
-    Ok((init, filter, master))
+    Ok(Ready {
+        master,
+        filter,
+        released,
+    })
 }

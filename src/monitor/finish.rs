@@ -25,16 +25,17 @@ impl Monitor {
         let _ = self.log.finish();
         // Whoever reads them waits for their end.
         self.orders.passed = None;
-        let discarded = self
-            .orders
-            .auto_remove
-            .then(|| discard(&self.orders))
-            .flatten();
+        let removed = self.orders.auto_remove;
+        // Docker's order; and its name goes with the container.
+        if removed && !self.state.restarting && !self.start_failed {
+            self.emit_die(code);
+        }
+        let discarded = removed.then(|| discard(&self.orders)).flatten();
         if discarded.is_none() {
             self.record_end(code);
         }
         fault::step("exit recorded");
-        if !self.state.restarting && !self.start_failed {
+        if !removed && !self.state.restarting && !self.start_failed {
             self.emit_die(code);
         }
         self.clients.iter_mut().for_each(|client| client.end(code));

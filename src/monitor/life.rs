@@ -139,7 +139,7 @@ impl Monitor {
             stdio,
             driver,
             daemon,
-        } = begin::start(&self.orders)?;
+        } = begin::start(&self.orders, None, &mut || Ok(()))?;
         self.init = init;
         self.stdio = stdio;
         self.daemon = daemon;

@@ -1,6 +1,7 @@
 //! The process that supervises one container: its protocol, logs and exit record. Never threads, HTTP or image names.
 
 mod begin;
+mod called;
 mod client;
 mod exec;
 mod fault;
@@ -19,6 +20,7 @@ mod supervise;
 mod tell;
 mod watch;
 
+pub use called::{Expected, wait};
 pub use log::{JOURNAL_SOCKET, LogEntry, LogOrders, LogReader, Reach};
 pub use network::{NetworkOrders, PublishedPort};
 pub use protocol::{

@@ -12,6 +12,7 @@ use crate::net::publish::{self, PortMapping};
 use crate::net::route::HostRoutes;
 
 /// What the monitor needs to know to start pasta.
+#[derive(serde::Serialize, serde::Deserialize)]
 pub struct NetworkOrders {
     pub binary: PathBuf,
     pub features: Features,

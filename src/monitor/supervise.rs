@@ -8,8 +8,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use nix::sys::signal::Signal;
 use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
 
-use super::begin::{self, Running};
+use super::begin::{self, Briefed, Running};
 use super::client::Client;
 use super::exec::Exec;
 use super::fault;
@@ -31,18 +32,22 @@ use crate::sys::signal::Signals;
 use crate::sys::timer::{Alarm, Moment};
 use crate::sys::{role, socket};
 
-/// What the monitor is told when it is born.
+/// What the monitor is told when it is born, or later if it was called before its container was made.
+#[derive(Serialize, Deserialize)]
 pub struct Orders {
     pub paths: Paths,
     pub id: ContainerId,
     pub name: String,
     pub directory: PathBuf,
+    /// Sent by itself, since init is told it too.
+    #[serde(skip)]
     pub launch: Launch,
     pub cgroup: Wanted,
     /// What connects the container's network; None: nothing does, or it is the host's.
     pub network: Option<NetworkOrders>,
     pub log: LogOrders,
     /// The client's streams, where the program gets them itself; the monitor takes them when it is born.
+    #[serde(skip)]
     pub passed: Option<PassedStreams>,
     /// Keep the program's standard input open.
     pub open_stdin: bool,
@@ -115,7 +120,7 @@ pub fn run(mut orders: Orders, birth: Birth) -> i32 {
             birth.gate.wait();
             0
         }
-        Ok(None) => supervise(orders, birth),
+        Ok(None) => supervise(orders, birth, None),
         Err(error) => refuse(birth.client, "clone the monitor", &error),
     }
 }
@@ -123,7 +128,10 @@ pub fn run(mut orders: Orders, birth: Birth) -> i32 {
 /// As PID 1 of a pid namespace, and straight into the cgroup of the monitors where that is possible. Both in one call: a namespace
 /// made before would be spent with the first attempt. Whoever lives in a pid namespace can't put a child into one beside or above
 /// it: the monitor of a container that shares another's gets none.
-fn clone_monitor(cgroup: &Wanted, shares_pids: bool) -> io::Result<Option<process::Cloned>> {
+pub(super) fn clone_monitor(
+    cgroup: &Wanted,
+    shares_pids: bool,
+) -> io::Result<Option<process::Cloned>> {
     let flags = if shares_pids {
         0
     } else {
@@ -138,7 +146,7 @@ fn clone_monitor(cgroup: &Wanted, shares_pids: bool) -> io::Result<Option<proces
     process::clone3(flags, None)
 }
 
-fn refuse(client: OwnedFd, operation: &str, error: &io::Error) -> i32 {
+pub(super) fn refuse(client: OwnedFd, operation: &str, error: &io::Error) -> i32 {
     let failure = StartFailure::Monitor {
         operation: operation.to_owned(),
         message: error.to_string(),
@@ -147,13 +155,14 @@ fn refuse(client: OwnedFd, operation: &str, error: &io::Error) -> i32 {
     125
 }
 
-fn supervise(orders: Orders, birth: Birth) -> i32 {
+/// As the monitor, with the init that was cloned beforehand if there is one.
+pub(super) fn supervise(orders: Orders, birth: Birth, newborn: Option<Briefed>) -> i32 {
     role::set(&format!("monitor {}", orders.name));
     let _ = rustix::process::chdir("/");
     tracing::debug!(id = %orders.id, "begin");
     fault::step("begin");
     let mut client = Client::new(birth.client);
-    let begun = Monitor::begin(orders, birth.gate);
+    let begun = Monitor::begin(orders, birth.gate, newborn);
     let mut monitor = match begun {
         Ok(begun) => begun,
         Err(failure) => {
@@ -228,7 +237,11 @@ pub(super) fn failure(operation: &str) -> impl Fn(io::Error) -> StartFailure {
 }
 
 impl Monitor {
-    fn begin(mut orders: Orders, gate: Gate) -> Result<Monitor, StartFailure> {
+    fn begin(
+        mut orders: Orders,
+        gate: Gate,
+        newborn: Option<Briefed>,
+    ) -> Result<Monitor, StartFailure> {
         let locked = match LockedRecord::acquire(&orders.directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(StartFailure::Removed {
@@ -256,7 +269,7 @@ impl Monitor {
             .write(&state)
             .map_err(failure("write the run state"))?;
         fault::step("recorded");
-        let (listener, log, running) = Monitor::set_out(&mut orders, monitor, gate)
+        let (listener, log, running) = Monitor::set_out(&mut orders, monitor, gate, newborn)
             .inspect_err(|error| abandon(&orders, &locked, &state, error))?;
         let Running {
             init,
@@ -321,11 +334,14 @@ impl Monitor {
         orders: &mut Orders,
         monitor: ProcessName,
         gate: Gate,
+        newborn: Option<Briefed>,
     ) -> Result<(OwnedFd, LogWriter, Running), StartFailure> {
         let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));
         let listener = listener.map_err(failure("listen on the monitor's socket"))?;
-        let log = LogWriter::open(&orders.log).map_err(failure("open the log"))?;
-        orders.make_cgroup()?;
+        match &newborn {
+            Some(newborn) => orders.launch.cgroup.clone_from(&newborn.cgroup),
+            None => orders.make_cgroup()?,
+        }
         fault::step("listening");
         if orders.launch.shares_pids() {
             process::adopt_orphans().map_err(failure("adopt what its helpers leave behind"))?;
@@ -340,6 +356,15 @@ impl Monitor {
         if founder {
             home::record(&orders.paths, monitor).map_err(failure("record the home namespace"))?;
         }
-        Ok((listener, log, begin::start(orders)?))
+        let mut log = None;
+        let mut open_log = || {
+            if log.is_none() {
+                log = Some(LogWriter::open(&orders.log).map_err(failure("open the log"))?);
+            }
+            Ok(())
+        };
+        let running = begin::start(orders, newborn, &mut open_log)?;
+        let log = log.expect("no start succeeds without it");
+        Ok((listener, log, running))
     }
 }

@@ -41,18 +41,22 @@ impl Monitor {
             sweep::end_all(self.orders.id.as_str());
             sweep::end(&self.state.helpers);
         }
-        let mut buffer = vec![0; CHUNK];
+        let mut buffer = std::mem::take(&mut self.buffer);
         // Everything in the container is dead now, so what the pipes hold is all there will be.
         for index in 0..self.stdio.outputs.len() {
             while self.copy_output(Target::Program, index, &mut buffer) {}
         }
+        self.buffer = buffer;
         self.code.unwrap_or(255)
     }
 
     /// Waits for what is next and does it.
     pub(super) fn turn(&mut self) {
         let mut buffer = std::mem::take(&mut self.buffer);
-        buffer.resize(socket::MESSAGE_MAX, 0);
+        if buffer.is_empty() {
+            // Not `resize`, which would touch every page of it.
+            buffer = vec![0; socket::MESSAGE_MAX];
+        }
         if self.checks.is_some() || self.kill_at.is_some() {
             self.tend();
         }

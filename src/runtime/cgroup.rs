@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, Mode, OFlags, StatFs};
+use serde::{Deserialize, Serialize};
 
 use super::limits::{self, LimitError, Setting};
 use super::systemd::{MONITORS, SCOPE, SLICE, SystemdError, UserSystemd};
 use crate::sys::lock;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::process::ProcessName;
+use crate::sys::procfs;
 
 /// statfs(2)
 const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
@@ -29,7 +31,7 @@ const TRIES: u32 = 100;
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// Why containers get no cgroup of their own here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum NoCgroup {
     #[error("no cgroup v2 hierarchy is mounted")]
     NotMounted,
@@ -54,9 +56,11 @@ pub enum CgroupError {
 }
 
 /// What a container's monitor is told of its cgroup.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Wanted {
     pub place: Result<Place, NoCgroup>,
+    /// Never sent: who has some is not expected.
+    #[serde(skip)]
     pub limits: Vec<Setting>,
     /// Why none could be made after all.
     pub failure: Option<String>,
@@ -122,7 +126,7 @@ impl Wanted {
 }
 
 /// Where containers get cgroups of their own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Place {
     /// Children of this directory.
     Tree(PathBuf),
@@ -284,14 +288,14 @@ fn mount() -> Option<&'static Path> {
 
 /// Relative to the mount.
 fn own_cgroup() -> Option<String> {
-    let own = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let own = procfs::text("/proc/self/cgroup").ok()?;
     let mut lines = own.lines();
     let path = lines.find_map(|line| line.strip_prefix("0::/"))?;
     Some(path.to_owned())
 }
 
 fn read(directory: &Path, file: &str) -> String {
-    let text = fs::read_to_string(directory.join(file)).unwrap_or_default();
+    let text = procfs::text(directory.join(file)).unwrap_or_default();
     text.trim().to_owned()
 }
 

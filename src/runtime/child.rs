@@ -30,7 +30,8 @@ pub struct Inherited {
 }
 
 /// Sets the container up and executes its program; a failure is reported on the socket.
-pub fn run(launch: &Launch, inherited: Inherited) -> ! {
+/// Without a launch it waits for one.
+pub fn run(launch: Option<&Launch>, inherited: Inherited) -> ! {
     let socket = inherited.socket.as_fd();
     let Err(error) = become_program(launch, &inherited);
     let text = serde_json::to_vec(&error).unwrap_or_default();
@@ -39,13 +40,21 @@ pub fn run(launch: &Launch, inherited: Inherited) -> ! {
 }
 
 fn become_program(
-    launch: &Launch,
+    launch: Option<&Launch>,
     inherited: &Inherited,
 ) -> Result<std::convert::Infallible, SetupError> {
     role::set("init");
     begin_role(inherited, &[])?;
-    leave_keyring(launch)?;
     expect(inherited, b'm');
+    let told;
+    let launch = match launch {
+        Some(launch) => launch,
+        None => {
+            told = receive_launch(inherited)?;
+            &told
+        }
+    };
+    leave_keyring(launch)?;
     hide()?;
     let given = Given {
         root: inherited.root.as_ref(),
@@ -170,14 +179,24 @@ pub(super) fn leave_keyring(launch: &Launch) -> Result<(), SetupError> {
     }
 }
 
+/// Waits to be told what to become; without that nobody waits for an answer.
+fn receive_launch(inherited: &Inherited) -> Result<Launch, SetupError> {
+    match socket::receive_message(inherited.socket.as_fd()) {
+        Ok(Some((bytes, _))) => {
+            let launch = Launch::from_bytes(&bytes);
+            launch.map_err(|error| SetupError::step("read what the container is", &error))
+        }
+        _ => process::exit_now(125),
+    }
+}
+
 /// Waits for the last word, which carries the filter; nothing behind it is no filter.
 fn receive_filter(inherited: &Inherited) -> Option<Program> {
-    let mut buffer = vec![0; socket::MESSAGE_MAX];
-    let received = socket::receive(inherited.socket.as_fd(), &mut buffer);
-    let Ok(Received::Message(length, _)) = received else {
+    let received = socket::receive_message(inherited.socket.as_fd());
+    let Ok(Some((message, _))) = received else {
         process::exit_now(125)
     };
-    match buffer[..length].split_first() {
+    match message.split_first() {
         Some((b'x', [])) => None,
         Some((b'x', bytes)) => match Program::from_bytes(bytes) {
             Some(program) => Some(program),

@@ -22,6 +22,7 @@ use super::execute::{
     Init, Launch, SetupError, Streams, decode, execve_error, open_directory, stub_program,
 };
 use super::home;
+use super::plan::Extras;
 use super::seccomp::Program;
 use super::userns::{Maps, UserNamespace};
 use crate::sys::fs::{Links, open_in_root};
@@ -324,6 +325,7 @@ fn become_program(
     spec.set_process(Some(choice.process(launch.process()?)));
     let launch = Launch {
         spec,
+        extras: Extras::default(),
         steps: Vec::new(),
         rootfs: launch.rootfs.clone(),
         fake_chown: launch.fake_chown,

@@ -50,6 +50,16 @@ const KINDS: [(CloneFlags, &str); 5] = [
 ];
 
 impl Entrance {
+    /// Of a container that has its own namespaces, and the ids of the home namespace.
+    pub fn private() -> io::Result<Entrance> {
+        Ok(Entrance {
+            namespaces: Vec::new(),
+            lender: None,
+            maps: Maps::identity_of(&home::maps()?),
+            shifted: false,
+        })
+    }
+
     pub fn open(launch: &Launch) -> Result<Entrance, SetupError> {
         let home = home::maps()
             .map_err(|error| SetupError::step("read the home namespace's id map", &error))?;

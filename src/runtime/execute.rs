@@ -1,6 +1,7 @@
 //! From a plan to a process: the container's init is cloned by its monitor, sets up its own root, and executes the stub.
 //!
-//! The monitor's half is `Init`, the child's is `child`; they talk over one socket: `m` (map written) → steps → `r` (ready,
+//! The monitor's half is `Init`, the child's is `child`; they talk over one socket: `m` (map written) → the `Launch`, where it was not
+//! known before → steps → `r` (ready,
 //! with the terminal's master if there is one) or `e` (a `SetupError`) → `x` (execute, with the system call filter). The socket closes with the exec.
 
 use std::ffi::CString;
@@ -17,22 +18,27 @@ use super::child;
 use super::embedded::STUB;
 use super::entrance::{Entrance, Join};
 use super::fuse::FuseError;
-use super::plan::{SetupStep, has_namespace};
-use super::rootfs::Rootfs;
+use super::plan::{self, Extras, SetupStep, has_namespace};
+use super::rootfs::{Driver, Rootfs};
 use super::seccomp::{self, Machine, Program, SeccompError};
 use super::userns::{Maps, UserNamespace};
-use crate::sys::socket::{self, Received};
-use crate::sys::{namespace, pidfd, text};
+use crate::sys::{namespace, pidfd, socket, text};
 
-/// Everything the setup of one container needs; made before its monitor exists.
+/// Everything the setup of one container needs; made before its monitor exists, or sent to one that was called before.
+#[derive(Default, Serialize, Deserialize)]
 pub struct Launch {
     pub spec: Spec,
+    /// What the plan is made of beside the specification.
+    pub extras: Extras,
+    #[serde(skip)]
     pub steps: Vec<SetupStep>,
     pub rootfs: Rootfs,
     /// The id map has only one id: changing an owner succeeds without effect.
     pub fake_chown: bool,
+    #[serde(skip)]
     pub user: UserNamespace,
     /// Other containers whose namespaces init joins, as the specification's paths say.
+    #[serde(skip)]
     pub joins: Vec<Join>,
     /// Groups beside the user's own, by the image's names or as numbers.
     pub added_groups: Vec<String>,
@@ -52,6 +58,30 @@ impl Launch {
         seccomp::program(&self.spec, Machine::host(), self.fake_chown)
     }
 
+    /// As it was sent: a launch of a container that has all its namespaces to itself.
+    pub fn from_bytes(bytes: &[u8]) -> io::Result<Launch> {
+        let mut launch: Launch = serde_json::from_slice(bytes)?;
+        let steps = plan::plan(&launch.spec, &launch.extras);
+        launch.steps = steps.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        Ok(launch)
+    }
+
+    /// How its init is cloned.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            namespaces: clone_flags(&self.spec),
+            cgroup: self.cgroup.clone(),
+        }
+    }
+
+    /// Whether init can be cloned before anything else is known of the container (`Shape::private`).
+    pub fn is_private(&self) -> bool {
+        self.joins.is_empty()
+            && self.user == UserNamespace::Nested
+            && self.rootfs.driver == Driver::Overlay
+            && clone_flags(&self.spec) == Shape::private(None).namespaces
+    }
+
     /// The container has no pid namespace that ends with its init: `sweep` has to end what is left.
     pub fn shares_pids(&self) -> bool {
         !has_namespace(&self.spec, LinuxNamespaceType::Pid)
@@ -62,6 +92,26 @@ impl Launch {
             message: "the specification has no process".to_owned(),
         };
         self.spec.process().as_ref().ok_or_else(missing)
+    }
+}
+
+/// What has to be known of a container when its init is cloned.
+pub struct Shape {
+    /// CLONE_NEW*.
+    namespaces: u64,
+    /// The directory of the container's own cgroup.
+    pub cgroup: Option<PathBuf>,
+}
+
+impl Shape {
+    /// Of a container that has all its namespaces to itself.
+    pub fn private(cgroup: Option<PathBuf>) -> Shape {
+        let all = OPTIONAL_NAMESPACES.iter();
+        let namespaces = all.fold(libc::CLONE_NEWNS, |flags, (_, flag)| flags | flag);
+        Shape {
+            namespaces: namespaces as u64,
+            cgroup,
+        }
     }
 }
 
@@ -182,9 +232,10 @@ pub struct Init {
 
 impl Init {
     /// Clones init into new namespaces, maps its ids and lets it begin; `root` is the root's mount if init does not make it.
-    /// Called by the monitor.
+    /// Called by the monitor. Without a launch init waits until it is told one (`brief`).
     pub fn spawn(
-        launch: &Launch,
+        shape: &Shape,
+        launch: Option<&Launch>,
         entrance: &Entrance,
         root: Option<OwnedFd>,
         streams: Streams,
@@ -201,10 +252,9 @@ impl Init {
         let (failure, child_failure) = pipe_with(PipeFlags::CLOEXEC)
             .map_err(|error| SetupError::step("make a pipe", &error.into()))?;
         let stub = stub_program().map_err(failed("copy the stub to memory"))?;
-        let cgroup = launch.cgroup.as_deref().map(open_directory).transpose();
+        let cgroup = shape.cgroup.as_deref().map(open_directory).transpose();
         let cgroup = cgroup.map_err(failed("open the container's cgroup"))?;
-        let flags = clone_flags(&launch.spec);
-        let cloned = entrance.clone_init(flags, cgroup.as_ref().map(AsFd::as_fd));
+        let cloned = entrance.clone_init(shape.namespaces, cgroup.as_ref().map(AsFd::as_fd));
         let cloned = cloned.map_err(failed("clone the container's init into new namespaces"))?;
         let Some(cloned) = cloned else {
             let gift = child::Inherited {
@@ -227,10 +277,13 @@ impl Init {
         ));
         let host_pid =
             pidfd::host_pid(cloned.pidfd.as_fd()).map_err(failed("find the init's pid"))?;
-        if has_namespace(&launch.spec, LinuxNamespaceType::User) {
+        if shape.namespaces & libc::CLONE_NEWUSER as u64 != 0 {
             write_maps(host_pid, entrance.maps())?;
         }
-        write_oom_score(&launch.spec, host_pid)?;
+        if let Some(launch) = launch {
+            write_oom_score(&launch.spec, host_pid)?;
+        }
+        // Before init hides itself.
         let open = |kind| namespace::open(host_pid, kind);
         let init = Init {
             mount_namespace: open("mnt").ok(),
@@ -245,11 +298,19 @@ impl Init {
         Ok(init)
     }
 
+    /// Tells an init that waits for it what to become: `launch`, and the same as bytes.
+    pub fn brief(&self, launch: &Launch, bytes: &[u8]) -> Result<(), SetupError> {
+        write_oom_score(&launch.spec, self.host_pid)?;
+        match socket::send(self.socket.as_fd(), &[bytes], &[]) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(self.ended()),
+        }
+    }
+
     /// Waits until everything but the program itself is set up; gives the terminal's master, if there is one.
     pub fn wait_ready(&self) -> Result<Option<OwnedFd>, SetupError> {
-        let mut buffer = vec![0; socket::MESSAGE_MAX];
-        match socket::receive(self.socket.as_fd(), &mut buffer) {
-            Ok(Received::Message(length, mut fds)) => match buffer[..length].split_first() {
+        match socket::receive_message(self.socket.as_fd()) {
+            Ok(Some((message, mut fds))) => match message.split_first() {
                 Some((b'r', _)) => Ok(fds.pop()),
                 Some((b'e', error)) => Err(decode(error)),
                 _ => Err(self.ended()),
@@ -258,16 +319,16 @@ impl Init {
         }
     }
 
-    /// Lets the program run; returns when it does, or with the reason why it does not.
-    pub fn execute(&self, program: &str, filter: Option<&Program>) -> Result<(), SetupError> {
+    /// Lets the program run once everything else is set up. May be said before init is ready, which then waits for nobody.
+    pub fn release(&self, filter: Option<&Program>) -> io::Result<()> {
         let filter = filter.map(Program::to_bytes).unwrap_or_default();
-        let said = socket::send(self.socket.as_fd(), &[b"x", &filter], &[]);
-        if said.is_err() {
-            return Err(self.ended());
-        }
-        let mut buffer = vec![0; socket::MESSAGE_MAX];
-        if let Ok(Received::Message(length, _)) = socket::receive(self.socket.as_fd(), &mut buffer)
-            && let Some((b'e', error)) = buffer[..length].split_first()
+        socket::send(self.socket.as_fd(), &[b"x", &filter], &[]).map(drop)
+    }
+
+    /// Returns when the program runs, or with the reason why it does not.
+    pub fn wait_executed(&self, program: &str) -> Result<(), SetupError> {
+        if let Ok(Some((message, _))) = socket::receive_message(self.socket.as_fd())
+            && let Some((b'e', error)) = message.split_first()
         {
             return Err(decode(error));
         }
@@ -286,8 +347,8 @@ impl Init {
         }
     }
 
-    /// Init went away without a word: killed, or a bug.
-    fn ended(&self) -> SetupError {
+    /// Sees to it that init has ended: it went away without a word (killed, or a bug), or is not wanted any more.
+    pub fn ended(&self) -> SetupError {
         let _ = pidfd::kill_hard(self.pidfd.as_fd());
         let code = pidfd::reap(self.pidfd.as_fd()).unwrap_or(-1);
         SetupError::Ended { code }
@@ -322,16 +383,17 @@ pub(super) fn execve_error(program: &str, errno: i32) -> SetupError {
     }
 }
 
+const OPTIONAL_NAMESPACES: [(LinuxNamespaceType, i32); 5] = [
+    (LinuxNamespaceType::Network, libc::CLONE_NEWNET),
+    (LinuxNamespaceType::Ipc, libc::CLONE_NEWIPC),
+    (LinuxNamespaceType::Uts, libc::CLONE_NEWUTS),
+    (LinuxNamespaceType::Pid, libc::CLONE_NEWPID),
+    (LinuxNamespaceType::User, libc::CLONE_NEWUSER),
+];
+
 fn clone_flags(spec: &Spec) -> u64 {
-    let optional = [
-        (LinuxNamespaceType::Network, libc::CLONE_NEWNET),
-        (LinuxNamespaceType::Ipc, libc::CLONE_NEWIPC),
-        (LinuxNamespaceType::Uts, libc::CLONE_NEWUTS),
-        (LinuxNamespaceType::Pid, libc::CLONE_NEWPID),
-        (LinuxNamespaceType::User, libc::CLONE_NEWUSER),
-    ];
     let always = libc::CLONE_NEWNS;
-    let chosen = optional
+    let chosen = OPTIONAL_NAMESPACES
         .iter()
         .filter(|(kind, _)| has_namespace(spec, *kind));
     chosen.fold(always, |flags, (_, flag)| flags | flag) as u64

@@ -15,7 +15,7 @@ use crate::sys::fs::{
 use crate::sys::lock;
 
 /// A volume to be filled if it is empty.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Filling {
     /// The volume's own directory: `data` in it is what containers see, beside it is room to copy.
     pub directory: PathBuf,

@@ -3,6 +3,7 @@
 //! It maps 0 to the user and 1… to the user's subordinate ids. Nobody keeps it alive on purpose: every monitor lives in
 //! it, so while one does the next command joins with `setns` instead of paying for the id-map helpers.
 
+use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -17,7 +18,7 @@ use super::idmap::{IdMap, subordinate_ids};
 use super::userns::Maps;
 use crate::paths::{Paths, PathsError};
 use crate::sys::process::{Forked, ProcessName};
-use crate::sys::{disk, lock, namespace, pidfd, process, role};
+use crate::sys::{disk, lock, namespace, pidfd, process, procfs, role};
 
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
@@ -83,6 +84,8 @@ pub struct Home<'a> {
     pub paths: &'a Paths,
     /// Living monitors according to the locked container records: asked only if the home record was lost.
     pub members: &'a dyn Fn() -> Vec<ProcessName>,
+    /// The member that was found last, to be found again at less cost.
+    pub known: &'a Cell<Option<Found>>,
 }
 
 impl Home<'_> {
@@ -111,13 +114,43 @@ impl Home<'_> {
         }
     }
 
+    /// The same where there is a living home, looked for by its record alone; `None`, and `job` is not run, where there is none.
+    /// Also says whether that home has one id.
+    pub fn enter_living(
+        &self,
+        gift: OwnedFd,
+        job: impl FnOnce(Gate, OwnedFd) -> i32,
+    ) -> Result<Option<(Entered, bool)>, HomeError> {
+        let shared = self.lock(lock::Mode::Shared)?;
+        let Some(found) = self.recorded() else {
+            return Ok(None);
+        };
+        let single_id = found.has_single_id();
+        let entered = enter_existing(found, shared, gift, job)?;
+        Ok(Some((entered, single_id)))
+    }
+
     /// Whether whoever enters next has a single id: as the living home has it, be it older than the user's subordinate ids,
     /// else as a new one will.
     pub fn has_single_id(&self) -> bool {
         match self.find() {
-            Some(found) => maps_of(found.member.pid).is_ok_and(|maps| maps.is_single_id()),
+            Some(found) => {
+                let single = found.has_single_id();
+                self.known.set(Some(found));
+                single
+            }
             None => Subids::find().is_none(),
         }
+    }
+
+    /// Whether there certainly is a living home with more ids: looked for by its record alone, which costs little.
+    pub fn surely_has_many_ids(&self) -> bool {
+        let Some(found) = self.recorded() else {
+            return false;
+        };
+        let many = !found.has_single_id();
+        self.known.set(Some(found));
+        many
     }
 
     fn lock(&self, mode: lock::Mode) -> Result<lock::Guard, HomeError> {
@@ -125,10 +158,17 @@ impl Home<'_> {
         lock::lock(&path, mode).map_err(|source| HomeError::Lock { path, source })
     }
 
+    /// The living member that was found last or, if there is none, that the record names.
+    fn recorded(&self) -> Option<Found> {
+        let known = self.known.take();
+        known
+            .filter(|found| pidfd::is_alive(found.alive.as_fd()))
+            .or_else(|| read_record(&self.paths.home_record()).and_then(open_member))
+    }
+
     /// The user namespace of a living member: by the record, else by the container records.
     fn find(&self) -> Option<Found> {
-        let recorded = read_record(&self.paths.home_record()).and_then(open_member);
-        recorded.or_else(|| {
+        self.recorded().or_else(|| {
             let found = (self.members)().into_iter().find_map(open_member)?;
             // So that the next command need not search; if it fails, that one searches too.
             let _ = record(self.paths, found.member);
@@ -137,9 +177,22 @@ impl Home<'_> {
     }
 }
 
-struct Found {
+/// A living member. Joined only if it lives still: its namespace would go on for whoever joins, but nobody would find it.
+pub struct Found {
     member: ProcessName,
+    alive: OwnedFd,
     namespace: OwnedFd,
+    /// Never changes.
+    single_id: Cell<Option<bool>>,
+}
+
+impl Found {
+    fn has_single_id(&self) -> bool {
+        let read = || maps_of(self.member.pid).is_ok_and(|maps| maps.is_single_id());
+        let single = self.single_id.get().unwrap_or_else(read);
+        self.single_id.set(Some(single));
+        single
+    }
 }
 
 /// Opens a member's user namespace; the descriptor pins it, so it cannot end between here and the join.
@@ -151,7 +204,12 @@ fn open_member(member: ProcessName) -> Option<Found> {
     let own = namespace::open(std::process::id() as i32, "user").ok()?;
     let other =
         namespace::identity(namespace.as_fd()).ok()? != namespace::identity(own.as_fd()).ok()?;
-    (still_it && other).then_some(Found { member, namespace })
+    (still_it && other).then_some(Found {
+        member,
+        alive,
+        namespace,
+        single_id: Cell::new(None),
+    })
 }
 
 fn read_record(path: &Path) -> Option<ProcessName> {
@@ -412,7 +470,7 @@ pub fn maps_of(pid: i32) -> io::Result<Maps> {
 
 fn maps_of_path(process: &str) -> io::Result<Maps> {
     let read = |file: &str| {
-        let text = std::fs::read_to_string(format!("/proc/{process}/{file}"))?;
+        let text = procfs::text(format!("/proc/{process}/{file}"))?;
         IdMap::parse(&text)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected id map"))
     };

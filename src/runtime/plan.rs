@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{Hook, LinuxNamespaceType, Mount, Spec};
 use rustix::mount::MountPropagationFlags;
+use serde::{Deserialize, Serialize};
 
 use super::accounts::Accounts;
 use super::defaults::{DEVICE_LINKS, DEVICES};
@@ -85,7 +86,7 @@ pub struct BindMount {
 }
 
 /// What the specification has no words for.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Extras {
     pub binds: Vec<BindExtras>,
     pub secrets: Vec<SecretFile>,
@@ -93,7 +94,7 @@ pub struct Extras {
 }
 
 /// More about the bind at `target`.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct BindExtras {
     pub target: PathBuf,
     pub fill: Option<Filling>,

@@ -64,7 +64,7 @@ impl Fallback {
 }
 
 /// Read-only layers below one writable directory.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Rootfs {
     /// Bottom first, each an overlay lower directory.
     pub lower: Vec<PathBuf>,

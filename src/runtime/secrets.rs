@@ -13,7 +13,7 @@ use crate::sys::copy::Owners;
 use crate::sys::mount::{self, Attributes};
 
 /// One file with its owner, as the container numbers it.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct SecretFile {
     /// Absolute, in the container.
     pub target: PathBuf,

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use nix::sched::CloneFlags;
@@ -29,8 +29,21 @@ pub struct Setup<'a> {
     opened: Option<OwnedFd>,
     sources: VecDeque<OwnedFd>,
     mounted: Option<OwnedFd>,
+    /// The engine's own /dev: what is new in it was put there by the engine.
+    devices: Option<OwnedFd>,
+    /// What covers directories, once there is one.
+    cover: Option<OwnedFd>,
     /// Master and slave.
     pub terminal: Option<(OwnedFd, OwnedFd)>,
+}
+
+const DEVICES: &str = "/dev";
+
+/// Where something is mounted.
+enum Place<'d, 'w> {
+    /// At this name in a directory of the engine's own.
+    New(BorrowedFd<'d>, &'w Path),
+    Found(OwnedFd),
 }
 
 /// Mounts that the monitor hands over.
@@ -50,6 +63,8 @@ impl<'a> Setup<'a> {
             opened: None,
             sources: VecDeque::new(),
             mounted: None,
+            devices: None,
+            cover: None,
             terminal: None,
         }
     }
@@ -118,22 +133,52 @@ impl<'a> Setup<'a> {
         Ok(())
     }
 
-    fn mount_file_system(&self, wanted: &FileSystemMount) -> io::Result<()> {
-        let target = if wanted.engine {
-            engine_directory(self.root(), &wanted.target)?
-        } else {
-            mount_target(self.root(), &wanted.target, TargetKind::Directory)?
-        };
+    fn mount_file_system(&mut self, wanted: &FileSystemMount) -> io::Result<()> {
+        let place = self.place_of(wanted)?;
         let options: Vec<(&str, &str)> = wanted
             .options
             .iter()
             .map(|(k, v)| (k.as_str(), v.as_str()))
             .collect();
-        match mount::create(&wanted.kind, &options, wanted.attributes) {
-            Ok(tree) => mount::attach(tree.as_fd(), target.as_fd()),
-            Err(error) if wanted.optional && error.raw_os_error() == Some(libc::ENODEV) => Ok(()),
-            Err(error) => Err(error),
+        let tree = match mount::create(&wanted.kind, &options, wanted.attributes) {
+            Err(error) if wanted.optional && error.raw_os_error() == Some(libc::ENODEV) => {
+                return Ok(());
+            }
+            created => created?,
+        };
+        match place {
+            Place::New(devices, name) => mount::attach_at(tree.as_fd(), devices, name)?,
+            Place::Found(target) => mount::attach(tree.as_fd(), target.as_fd())?,
         }
+        if wanted.engine && wanted.target == Path::new(DEVICES) {
+            self.devices = Some(tree);
+        }
+        Ok(())
+    }
+
+    /// A directory that was just made in the engine's own /dev needs no looking for.
+    fn place_of<'w>(&self, wanted: &'w FileSystemMount) -> io::Result<Place<'_, 'w>> {
+        if let Some((devices, name)) = self.device_place(&wanted.target) {
+            match rustix::fs::mkdirat(devices, name, Mode::from_raw_mode(0o755)) {
+                Ok(()) => return Ok(Place::New(devices, name)),
+                Err(rustix::io::Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let found = match wanted.engine {
+            true => engine_directory(self.root(), &wanted.target),
+            false => mount_target(self.root(), &wanted.target, TargetKind::Directory),
+        };
+        found.map(Place::Found)
+    }
+
+    /// The engine's own /dev and the name in it, for what lies directly in it.
+    fn device_place<'w>(&self, path: &'w Path) -> Option<(BorrowedFd<'_>, &'w Path)> {
+        let devices = self.devices.as_ref()?;
+        let name = path.strip_prefix(DEVICES).ok()?;
+        let mut parts = name.components();
+        let single = matches!(parts.next(), Some(Component::Normal(_))) && parts.next().is_none();
+        single.then_some((devices.as_fd(), name))
     }
 
     fn bind(&mut self, wanted: &BindMount) -> io::Result<()> {
@@ -147,6 +192,9 @@ impl<'a> Setup<'a> {
                 mount::clone_tree(source.as_fd(), Path::new(""))?
             }
         };
+        if wanted.target == Path::new(DEVICES) {
+            self.devices = None;
+        }
         attach(self.root(), &tree, wanted)
     }
 
@@ -201,8 +249,13 @@ impl<'a> Setup<'a> {
                 host.display()
             )));
         }
-        let target = mount_target(self.root(), host, TargetKind::File)?;
-        mount::attach(tree.as_fd(), target.as_fd())
+        let Some((devices, name)) = self.device_place(host) else {
+            let target = mount_target(self.root(), host, TargetKind::File)?;
+            return mount::attach(tree.as_fd(), target.as_fd());
+        };
+        let mode = Mode::from_raw_mode(0o644);
+        rustix::fs::mknodat(devices, name, FileType::RegularFile, mode, 0)?;
+        mount::attach_at(tree.as_fd(), devices, name)
     }
 
     /// In a directory that the engine has just mounted and nobody else has seen.
@@ -240,18 +293,14 @@ impl<'a> Setup<'a> {
 
     /// A file is covered by the host's real null device, a directory by an empty read-only tmpfs; what is not there needs
     /// no mask.
-    fn mask(&self, path: &Path) -> io::Result<()> {
+    fn mask(&mut self, path: &Path) -> io::Result<()> {
         let Some(target) = self.existing(path)? else {
             return Ok(());
         };
         let is_directory =
             FileType::from_raw_mode(rustix::fs::fstat(&target)?.st_mode) == FileType::Directory;
         let cover = if is_directory {
-            let read_only = Attributes {
-                read_only: true,
-                ..Attributes::default()
-            };
-            mount::create("tmpfs", &[("size", "0"), ("nr_inodes", "1")], read_only)?
+            self.cover_of_directory()?
         } else {
             let null = mount::clone_tree(rustix::fs::CWD, Path::new("/dev/null"))?;
             if rustix::fs::fstat(&null)?.st_rdev != rustix::fs::makedev(1, 3) {
@@ -261,7 +310,23 @@ impl<'a> Setup<'a> {
             }
             null
         };
-        mount::attach(cover.as_fd(), target.as_fd())
+        mount::attach(cover.as_fd(), target.as_fd())?;
+        if is_directory && self.cover.is_none() {
+            self.cover = Some(cover);
+        }
+        Ok(())
+    }
+
+    /// The same for all of them: there is nothing in it, and nothing can be put there. A copy can be made of what is mounted.
+    fn cover_of_directory(&self) -> io::Result<OwnedFd> {
+        if let Some(cover) = &self.cover {
+            return mount::clone_mount(cover.as_fd());
+        }
+        let read_only = Attributes {
+            read_only: true,
+            ..Attributes::default()
+        };
+        mount::create("tmpfs", &[("size", "0"), ("nr_inodes", "1")], read_only)
     }
 
     fn make_read_only(&self, path: &Path) -> io::Result<()> {

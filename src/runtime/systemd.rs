@@ -53,7 +53,7 @@ impl SystemdError {
 }
 
 /// A user's systemd that runs.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct UserSystemd {
     socket: PathBuf,
 }

@@ -1,10 +1,16 @@
-//! The one function of the C library's mathematics that is called (by the progress bars), so that the library itself need not be
-//! loaded by every start of the program. Nothing else.
+//! The functions of the C library's mathematics that are called (by the progress bars and a parser), so that the library itself
+//! need not be loaded by every start of the program. Nothing else.
 
 // SAFETY: the C library's own signature and meaning.
 #[unsafe(no_mangle)]
 extern "C" fn pow(base: f64, exponent: f64) -> f64 {
     libm::pow(base, exponent)
+}
+
+// SAFETY: the same.
+#[unsafe(no_mangle)]
+extern "C" fn log2(number: f64) -> f64 {
+    libm::log2(number)
 }
 
 #[cfg(test)]
@@ -16,5 +22,8 @@ mod tests {
             assert_eq!(super::pow(base, exponent), power);
         }
         assert!(super::pow(-1.0, 0.5).is_nan());
+        for (number, logarithm) in [(1.0, 0.0), (1024.0, 10.0), (0.25, -2.0)] {
+            assert_eq!(super::log2(number), logarithm);
+        }
     }
 }

@@ -113,6 +113,12 @@ pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
     rustix::mount::move_mount(mount, "", target, "", flags).map_err(io::Error::from)
 }
 
+/// Attaches a mount to what is called `name` in `directory`, which may not be a symlink.
+pub fn attach_at(mount: BorrowedFd<'_>, directory: BorrowedFd<'_>, name: &Path) -> io::Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
+    rustix::mount::move_mount(mount, "", directory, name, flags).map_err(io::Error::from)
+}
+
 /// `struct mount_attr` of linux/mount.h.
 #[repr(C)]
 struct MountAttr {

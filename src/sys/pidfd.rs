@@ -5,11 +5,13 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::process::{Pid, Signal, WaitIdOptions, WaitOptions, WaitStatus};
 
+use super::procfs;
+
 /// The pid that the mounted procfs uses for the process: pids that clone returns are local to the caller's pid namespace,
 /// and `/proc/PID` of such a number is another process.
 pub fn host_pid(pidfd: BorrowedFd<'_>) -> io::Result<i32> {
     let path = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
-    let info = std::fs::read_to_string(path)?;
+    let info = procfs::text(path)?;
     let line = info.lines().find_map(|line| line.strip_prefix("Pid:"));
     let pid = line.and_then(|pid| pid.trim().parse::<i32>().ok());
     pid.filter(|pid| *pid > 0)

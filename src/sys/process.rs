@@ -8,6 +8,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::process::Pid;
 
+use super::procfs;
+
 /// What a fork gives to its two sides.
 pub enum Forked {
     Parent(Pid),
@@ -307,7 +309,7 @@ impl ProcessName {
     }
 
     fn read(path: &str) -> io::Result<ProcessName> {
-        let stat = std::fs::read_to_string(path)?;
+        let stat = procfs::text(path)?;
         parse_stat(&stat)
             .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "unexpected /proc/PID/stat"))
     }

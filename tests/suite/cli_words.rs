@@ -23,6 +23,19 @@ fn version_flag_is_one_line() {
     assert_eq!(bryo(&["-D", "--version"]).stdout, expected);
 }
 
+/// Each library takes a tenth of a millisecond to load, and its pages are copied by each fork of a start.
+#[test]
+fn no_library_is_loaded_but_the_c_library() {
+    let mut command = command(&["--version"]);
+    let output = command.env("LD_TRACE_LOADED_OBJECTS", "1").output();
+    let output = output.expect("the program was built").stdout;
+    let text = String::from_utf8_lossy(&output);
+    let expected = ["libc.so", "linux-vdso", "linux-gate", "ld-linux"];
+    let other = |line: &&str| !expected.iter().any(|name| line.contains(name));
+    let others: Vec<&str> = text.lines().filter(other).collect();
+    assert!(text.contains("libc.so") && others.is_empty(), "{text}");
+}
+
 #[test]
 fn version_shows_the_version() {
     let ended = bryo(&["version"]);

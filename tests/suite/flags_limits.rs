@@ -2,7 +2,7 @@
 //! emulated machine does (`machine`), and refused in one line where it does not. Never a container that runs without its limit.
 
 use crate::env::{TestEnv, test_env};
-use crate::spellings::{WAYS, Way};
+use crate::spellings::{WAYS, Way, ask};
 
 /// The controllers that containers can have here, by `info`.
 fn controllers(env: &TestEnv) -> Vec<String> {
@@ -201,7 +201,7 @@ fn update_limits_are_in_force_or_refused() {
         "1000",
     ]);
     let controllers = controllers(&env);
-    for update in [&["update"][..], &["container", "update"]] {
+    for update in ["update", "container update"] {
         for (flags, flag, file, value) in [
             (&["-m", "64m"][..], "--memory", "memory.max", "67108864"),
             (
@@ -246,7 +246,7 @@ fn update_limits_are_in_force_or_refused() {
                 "",
             ),
         ] {
-            let ended = env.run(&[update, flags, &["runs", "rests"]].concat());
+            let ended = ask(&env, update, &[flags, &["runs", "rests"]].concat());
             let controller = file.split('.').next().expect("it has one");
             if !controllers.iter().any(|have| have == controller) {
                 // Neither is touched, and each says why.
@@ -265,7 +265,7 @@ fn update_limits_are_in_force_or_refused() {
             let read: Vec<&str> = read.iter().map(String::as_str).collect();
             assert_eq!(env.out(&read), value, "{flags:?}");
         }
-        let ended = env.run(&[update, &["--cpus", "0.5", "runs"]].concat());
+        let ended = ask(&env, update, &["--cpus", "0.5", "runs"]);
         assert_ne!(ended.code, 125, "--cpus is known: {ended:?}");
     }
     if !controllers.is_empty() {

@@ -79,7 +79,7 @@ fn expose_is_shown_and_publishes_nothing() {
         env.run(&["wait", &id]).ok();
         let ports = env.out(&["inspect", "-f", "{{json .Config.ExposedPorts}}", &id]);
         assert_eq!(
-            ports, r#"{"7000/tcp":{},"7001/tcp":{},"53/udp":{}}"#,
+            ports, r#"{"53/udp":{},"7000/tcp":{},"7001/tcp":{}}"#,
             "{way:?}"
         );
         ask(&env, way.make, &["--expose", "x", "busybox"]).code(125);

@@ -52,6 +52,7 @@ mod logs;
 mod logs_drivers;
 mod machine;
 mod many_at_once;
+mod many_runs;
 mod monitor_death;
 mod mount;
 mod mounts;

@@ -65,6 +65,30 @@ fn at_each_step_of_a_start() {
     }
 }
 
+/// Where another container runs, the monitor is called before its container is made.
+#[test]
+fn at_each_step_of_a_start_beside_another_container() {
+    let env = test_env!();
+    env.busybox();
+    let run = |name, step| {
+        let run = ["run", "-d", "--network", "none", "--name", name];
+        let run = [&run[..], &["busybox", "sleep", "1000"]].concat();
+        env.command(&run).var(SWITCH, step).run()
+    };
+    run("other", "").ok();
+    let before = env.processes();
+    for step in STARTING {
+        run("box", step).fails(125, "monitor");
+        eventually("its processes to be dead", || env.processes() == before);
+        env.run(&["rm", "box"]).ok();
+    }
+    // One that dies before it knows what to start is replaced.
+    run("box", "waiting").ok();
+    env.run(&["rm", "-f", "box"]).ok();
+    eventually("its processes to be dead", || env.processes() == before);
+    env.run(&["rm", "-f", "other"]).ok();
+}
+
 #[test]
 fn just_after_it_has_said_that_the_program_runs() {
     let env = test_env!();

@@ -143,6 +143,7 @@ fn host_that_goes_down_gives_the_program_its_time_and_marks_nothing_stopped() {
 fn killed_monitor_restarts_nothing() {
     let env = test_env!();
     start(&env, &["--restart", "always"], "echo run; sleep 1000");
+    eventually("the program", || runs(&env) == 1);
     let status = || env.out(&["ps", "-a", "--format", "{{.Status}}"]);
     let monitor = monitor(&env);
     nix::sys::signal::kill(monitor, nix::sys::signal::Signal::SIGKILL).expect("it is ours");

@@ -571,3 +571,45 @@ fn many_containers_at_once_do_not_disturb_each_other() {
         }
     }
 }
+
+/// Where another container runs, init is on its way before the command line is understood: what was expected may be wrong.
+#[test]
+fn an_expectation_that_was_wrong_makes_no_difference() {
+    let env = test_env!();
+    env.busybox();
+    let other = ["run", "-d", "--name", "other", "--network", "none"];
+    env.run(&[&other[..], &["busybox", "sleep", "1000"]].concat())
+        .ok();
+    let before = env.processes();
+    let run = |words: &[&str], input: &str| {
+        let run = ["run", "--rm", "--network", "none"];
+        let outcome = env.command(&[&run[..], words].concat());
+        outcome.input(input).run()
+    };
+    // Input that is not seen coming, and none where it looks like it.
+    let late = run(&["--interactive=true", "busybox", "cat"], "typed");
+    assert_eq!(late.ok().out(), "typed");
+    let none = run(&["-e", "-i", "busybox", "cat"], "typed");
+    assert_eq!(none.ok().out(), "");
+    run(&["--name", "-i", "busybox", "cat"], "").fails(125, "name");
+    // Namespaces and ids that are not its own.
+    let hostname = run(&["--uts=host", "busybox", "hostname"], "");
+    let own = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("procfs");
+    assert_eq!(hostname.ok().out(), own.trim());
+    let shared = ["--pid", "container:other", "busybox", "cat", "/proc/1/comm"];
+    assert_eq!(run(&shared, "").ok().out(), "sleep");
+    let large = "x".repeat(100_000);
+    let variable = format!("LARGE={large}");
+    let sent = run(
+        &["-e", &variable, "busybox", "sh", "-c", "echo ${#LARGE}"],
+        "",
+    );
+    assert_eq!(sent.ok().out(), "100000");
+    // Given up in all stages.
+    run(&["--nonsense", "busybox"], "").code(125);
+    run(&["--pull", "never", "nosuch:1"], "").code(125);
+    run(&["--name", "other", "busybox"], "").fails(125, "already in use");
+    run(&["busybox", "nosuch"], "").code(127);
+    eventually("no monitor to be left", || env.processes() == before);
+    env.run(&["rm", "-f", "other"]).ok();
+}

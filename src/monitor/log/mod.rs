@@ -27,7 +27,7 @@ use super::protocol::Stream;
 use crate::container::{LogAttributes, LogDriver};
 
 /// Where the log of one run goes and what its lines carry.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct LogOrders {
     pub driver: LogDriver,
     /// The file being written, for drivers that have one.

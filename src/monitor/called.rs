@@ -1,0 +1,83 @@
+//! A monitor that is called before its container is made: it clones an init meanwhile, on another processor, and waits to be told
+//! the rest. Without that it ends, and leaves nothing: it has no record yet.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::begin::Newborn;
+use super::fault;
+use super::supervise::{self, Birth, Orders};
+use crate::container::ContainerId;
+use crate::paths::Paths;
+use crate::runtime::cgroup::Wanted;
+use crate::runtime::execute::Launch;
+use crate::sys::{process, role, socket};
+
+/// What is expected of a container that is being made: all its namespaces to itself, no limits, and this.
+pub struct Expected {
+    pub paths: Paths,
+    pub id: ContainerId,
+    pub cgroup: Wanted,
+    pub terminal: bool,
+    pub open_stdin: bool,
+}
+
+impl Orders {
+    /// Sends them to a monitor that was called before; `false` if that can't be, and then they have to be given otherwise.
+    pub fn send(&self, socket: BorrowedFd<'_>) -> bool {
+        // A path that is not UTF-8 can't be sent, nor what is larger than a message.
+        let texts = serde_json::to_vec(self).and_then(|orders| {
+            let launch = serde_json::to_vec(&self.launch)?;
+            Ok([orders, launch])
+        });
+        let Ok(texts) = texts else { return false };
+        let mut all = texts.iter();
+        texts.iter().all(|text| text.len() <= socket::MESSAGE_MAX)
+            && all.all(|text| socket::send(socket, &[text], &[]).is_ok())
+    }
+}
+
+/// Runs in the role that entered the home namespace, as `supervise::run` does.
+pub fn wait(expected: Expected, birth: Birth) -> i32 {
+    let _ = rustix::process::setsid();
+    if let Err(error) = process::detach_standard_streams() {
+        return supervise::refuse(birth.client, "leave the session", &error);
+    }
+    match supervise::clone_monitor(&expected.cgroup, false) {
+        Ok(Some(_)) => 0,
+        Ok(None) => prepare(expected, birth),
+        Err(error) => supervise::refuse(birth.client, "clone the monitor", &error),
+    }
+}
+
+fn prepare(expected: Expected, birth: Birth) -> i32 {
+    role::set("monitor");
+    let _ = rustix::process::chdir("/");
+    // If it can't be made now, it is tried again once there is a record that can tell of the failure.
+    let newborn = Newborn::make(&expected)
+        .inspect_err(|error| tracing::debug!(%error, "no init is cloned beforehand"));
+    fault::step("waiting");
+    match receive(birth.client.as_fd()) {
+        Ok(Some((orders, launch))) => {
+            let newborn = newborn.ok().map(|newborn| newborn.told(launch));
+            supervise::supervise(orders, birth, newborn)
+        }
+        // Nobody wants it any more.
+        Ok(None) => 0,
+        Err(error) => supervise::refuse(birth.client, "read the monitor's orders", &error),
+    }
+}
+
+/// The orders, and their launch as bytes; `None` if the client has gone. From then on the socket does not block.
+fn receive(client: BorrowedFd<'_>) -> io::Result<Option<(Orders, Vec<u8>)>> {
+    let Some((orders, _)) = socket::receive_message(client)? else {
+        return Ok(None);
+    };
+    let Some((launch, _)) = socket::receive_message(client)? else {
+        return Ok(None);
+    };
+    socket::set_nonblocking(client)?;
+    let mut orders: Orders = serde_json::from_slice(&orders)?;
+    orders.launch = Launch::from_bytes(&launch)?;
+    Ok(Some((orders, launch)))
+}
