@@ -682,6 +682,9 @@ _bryo() {
             bryo__subcmd__secret__subcmd__help,rm)
                 cmd="bryo__subcmd__secret__subcmd__help__subcmd__rm"
                 ;;
+            bryo__subcmd__system,check)
+                cmd="bryo__subcmd__system__subcmd__check"
+                ;;
             bryo__subcmd__system,df)
                 cmd="bryo__subcmd__system__subcmd__df"
                 ;;
@@ -697,6 +700,12 @@ _bryo() {
             bryo__subcmd__system,prune)
                 cmd="bryo__subcmd__system__subcmd__prune"
                 ;;
+            bryo__subcmd__system,reset)
+                cmd="bryo__subcmd__system__subcmd__reset"
+                ;;
+            bryo__subcmd__system__subcmd__help,check)
+                cmd="bryo__subcmd__system__subcmd__help__subcmd__check"
+                ;;
             bryo__subcmd__system__subcmd__help,df)
                 cmd="bryo__subcmd__system__subcmd__help__subcmd__df"
                 ;;
@@ -711,6 +720,9 @@ _bryo() {
                 ;;
             bryo__subcmd__system__subcmd__help,prune)
                 cmd="bryo__subcmd__system__subcmd__help__subcmd__prune"
+                ;;
+            bryo__subcmd__system__subcmd__help,reset)
+                cmd="bryo__subcmd__system__subcmd__help__subcmd__reset"
                 ;;
             bryo__subcmd__volume,create)
                 cmd="bryo__subcmd__volume__subcmd__create"
@@ -6049,12 +6061,34 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__system)
-            opts="--help events info df prune help"
+            opts="--help events info df prune check reset help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__system__subcmd__check)
+            opts="-f -m -q -r --help --force --max --quick --repair"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --max)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -m)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -6119,8 +6153,22 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__system__subcmd__help)
-            opts="events info df prune help"
+            opts="events info df prune check reset help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__system__subcmd__help__subcmd__check)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -6202,6 +6250,20 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__system__subcmd__help__subcmd__reset)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__system__subcmd__info)
             opts="-f --help --format"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -6235,6 +6297,20 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__system__subcmd__reset)
+            opts="-f --help --force"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

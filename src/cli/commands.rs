@@ -12,8 +12,8 @@ use super::{
     attach, boot, commit, container_cleanup, container_clone, container_exists, container_prune,
     cp, create, diff, doctor, events, exec, export, generate, history, image_exists, image_prune,
     image_tree, images, import, info, inspect, kill, load, login, logout, logs, mount, pause, port,
-    ps, pull, push, rename, restart, rm, rmi, run, save, search, start, stats, stop, system_df,
-    system_prune, tag, top, unpause, unshare, update, version, wait,
+    ps, pull, push, rename, restart, rm, rmi, run, save, search, start, stats, stop, system_check,
+    system_df, system_prune, system_reset, tag, top, unpause, unshare, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -277,6 +277,10 @@ pub enum SystemGroup {
     Df(system_df::Args),
     /// Remove containers that do not run and images that nobody needs
     Prune(system_prune::Args),
+    /// Look for damage in the store, and repair it
+    Check(system_check::Args),
+    /// Remove all containers, images, volumes and secrets
+    Reset(system_reset::Args),
 }
 
 /// The whole tree built, as completions, man pages and hints need it.
@@ -346,6 +350,12 @@ impl Command {
             Command::SystemGroup {
                 verb: SystemGroup::Prune(args),
             } => system_prune::run(args, invocation),
+            Command::SystemGroup {
+                verb: SystemGroup::Check(args),
+            } => system_check::run(args, invocation),
+            Command::SystemGroup {
+                verb: SystemGroup::Reset(args),
+            } => system_reset::run(args, invocation),
             Command::Info(args)
             | Command::SystemGroup {
                 verb: SystemGroup::Info(args),

@@ -14,6 +14,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::event::Event;
 use crate::paths::Paths;
+use crate::sys::disk;
+use crate::sys::fault;
 use crate::sys::lock;
 
 /// At this size the log gets a new file; the last one is kept, the one before is not.
@@ -64,6 +66,7 @@ impl EventLog {
 
     fn write(&self, event: &Event) -> io::Result<()> {
         let line = line(event)?;
+        fault::at("append event")?;
         let mut file = self.open_for_writing()?;
         // One write: lines of several processes do not mix. A short one leaves a torn line, which readers pass over.
         if file.write(&line)? < line.len() {
@@ -103,7 +106,7 @@ impl EventLog {
     /// Only by the one that gets the lock at once; the next one to append tries again.
     fn rotate(&self, full: &File) -> io::Result<()> {
         if lock::try_hold_alone(full)? && is_at(full, &self.current())? {
-            fs::rename(self.current(), self.previous())?;
+            disk::rename(self.current(), self.previous())?;
         }
         Ok(())
     }

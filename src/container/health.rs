@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::disk;
+
 const FILE: &str = "health.json";
 
 /// Docker's: so many results are kept.
@@ -181,8 +183,8 @@ impl Health {
     pub fn write(&self, directory: &Path) -> io::Result<()> {
         let text = serde_json::to_vec(self).map_err(io::Error::other)?;
         let temporary = directory.join(".health");
-        fs::write(&temporary, text)?;
-        fs::rename(temporary, directory.join(FILE))
+        disk::write(&temporary, text)?;
+        disk::rename(temporary, directory.join(FILE))
     }
 
     /// Takes the next result in; `counts` is whether a failure does. `true`: the status is another now.

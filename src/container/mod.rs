@@ -1,5 +1,6 @@
 //! Container records on disk: id, name, config, status, lock; and the log of events. Never starts or signals a process.
 
+mod check;
 mod config;
 mod event;
 mod event_log;
@@ -18,6 +19,7 @@ mod state;
 mod store;
 mod volume;
 
+pub use check::{BrokenRecord, RecordFault, RecordRepair, Records};
 pub use config::{
     ContainerConfig, DeviceConfig, GroupConfig, HostConfig, MountConfig, NameConfig, ProcessConfig,
     SecretConfig, SecretPlace, UlimitConfig, VolumeUse,

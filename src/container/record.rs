@@ -11,6 +11,7 @@ use super::id::ContainerId;
 use super::log::LogSettings;
 use super::settings::Settings;
 use super::state::RunState;
+use crate::sys::disk;
 use crate::sys::lock;
 
 /// A container's directory.
@@ -153,7 +154,7 @@ impl Record {
             return crate::sys::fs::replace_file(&path, &text);
         }
         let temporary = directory.join(".exit");
-        fs::write(&temporary, text)?;
-        fs::rename(temporary, path)
+        disk::write(&temporary, text)?;
+        disk::rename(temporary, path)
     }
 }

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::id::ContainerId;
 use crate::paths::{Paths, PathsError};
+use crate::sys::disk;
 use crate::sys::fs::{
     create_file, open_directory, read_bounded, replace_file, sweep_temporary_files, sync_directory,
 };
@@ -251,7 +252,7 @@ impl Secrets {
             name: secret.name.clone(),
             source,
         };
-        let removed = fs::remove_file(self.directory.join(&secret.name));
+        let removed = disk::remove_file(self.directory.join(&secret.name));
         removed
             .and_then(|()| open_directory(&self.directory))
             .and_then(sync_directory)

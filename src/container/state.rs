@@ -8,6 +8,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sys::fault;
 use crate::sys::lock;
 use crate::sys::process::ProcessName;
 
@@ -88,6 +89,7 @@ impl LockedRecord {
             return Err(io::Error::other("the run state is too long"));
         }
         text.resize(STATE_SIZE, b' ');
+        fault::at("write state")?;
         self.file.write_all_at(&text, 0)
     }
 }

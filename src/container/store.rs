@@ -15,6 +15,8 @@ use super::record::Record;
 use super::settings::Settings;
 use super::state::LockedRecord;
 use crate::paths::{Paths, PathsError};
+use crate::sys::disk;
+use crate::sys::fault;
 use crate::sys::fs::{open_directory, rename_new, sync_directory};
 use crate::sys::lock;
 
@@ -105,16 +107,16 @@ impl Containers {
         let temporary = self.trash.join(format!("new-{id}"));
         let written = write_record(&temporary, config, settings, durable);
         // Held until it has its own name: an unlocked directory in the trash is rubbish.
-        let written = written.and_then(|lock| fs::rename(&temporary, &directory).map(|()| lock));
+        let written = written.and_then(|lock| disk::rename(&temporary, &directory).map(|()| lock));
         let lock = match written {
             Ok(lock) => CreatorLock(lock),
             Err(source) => {
-                let _ = fs::remove_dir_all(&temporary);
+                let _ = disk::remove_dir_all(&temporary);
                 return Err(failed(source));
             }
         };
         if let Err(error) = self.claim(name, id) {
-            let _ = fs::remove_dir_all(&directory);
+            let _ = disk::remove_dir_all(&directory);
             return Err(error);
         }
         if durable {
@@ -154,7 +156,7 @@ impl Containers {
     fn claim(&self, name: &ContainerName, id: &ContainerId) -> Result<(), ContainerError> {
         let link = self.names.join(name.as_str());
         loop {
-            match std::os::unix::fs::symlink(id.as_str(), &link) {
+            match disk::symlink(id.as_str(), &link) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     match self.named(name) {
                         Some(owner) => {
@@ -163,7 +165,7 @@ impl Containers {
                                 owner: owner.id.to_string(),
                             });
                         }
-                        None => drop(fs::remove_file(&link)),
+                        None => drop(disk::remove_file(&link)),
                     }
                 }
                 other => {
@@ -365,7 +367,7 @@ impl Containers {
                             owner: owner.id.to_string(),
                         });
                     }
-                    None => drop(fs::remove_file(self.names.join(new.as_str()))),
+                    None => drop(disk::remove_file(self.names.join(new.as_str()))),
                 },
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
                     return Err(ContainerError::Renamed {
@@ -392,14 +394,14 @@ impl Containers {
         };
         let config = record.config();
         let rubbish = self.trash.join(record.id.as_str());
-        fs::rename(&record.directory, &rubbish).map_err(failed)?;
+        disk::rename(&record.directory, &rubbish).map_err(failed)?;
         // A monitor knows the name of its start; the container may have been renamed since.
         let name = match self.owns(name, &record.id) {
             true => Some(name.to_owned()),
             false => self.names().remove(&record.id),
         };
         if let Some(name) = &name {
-            fs::remove_file(self.names.join(name)).map_err(failed)?;
+            disk::remove_file(self.names.join(name)).map_err(failed)?;
         }
         if let Ok(config) = config {
             let name = name.as_deref().unwrap_or_else(|| record.id.short());
@@ -432,6 +434,7 @@ pub(super) fn make_locked(directory: &Path) -> io::Result<File> {
     private.mode(0o700);
     // Until it is locked it looks like rubbish: a sweep may hold it, or it may be gone again.
     loop {
+        fault::at("make directory")?;
         match private.create(directory) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
             _ => {}
@@ -460,18 +463,19 @@ fn write_record(
     let mut private = DirBuilder::new();
     private.mode(0o700);
     for name in ["work", "merged", "upper"] {
+        fault::at("make directory")?;
         private.create(directory.join(name))?;
     }
     // The mode of the container's root directory, as other users in it see it, whatever the umask.
     fs::set_permissions(directory.join("upper"), fs::Permissions::from_mode(0o755))?;
     let text = serde_json::to_vec_pretty(config).map_err(io::Error::other)?;
-    fs::write(directory.join("config.json"), &text)?;
-    File::create(directory.join("state"))?;
+    disk::write(directory.join("config.json"), &text)?;
+    disk::create(directory.join("state"))?;
     if *settings != Settings::default() {
         settings.write(directory)?;
     }
     if durable {
-        File::open(directory.join("config.json"))?.sync_all()?;
+        disk::sync(&File::open(directory.join("config.json"))?)?;
         sync_directory(&locked)?;
     }
     Ok(locked)

@@ -16,6 +16,7 @@ pub use name::{VolumeName, VolumeNameError};
 use super::id::ContainerId;
 use super::store::{ContainerError, Containers, make_locked};
 use crate::paths::{Paths, PathsError};
+use crate::sys::disk;
 use crate::sys::fs::{open_directory, random_name, sync_directory};
 use crate::sys::lock::{self, Guard, Mode};
 
@@ -125,7 +126,7 @@ impl Volumes {
         let temporary = self.trash.join(format!("new-volume-{}", random_name()));
         // A directory that is not empty is never replaced by a rename.
         let made = write(&temporary, config, durable)
-            .and_then(|_locked| fs::rename(&temporary, &directory));
+            .and_then(|_locked| disk::rename(&temporary, &directory));
         let made = made.and_then(|()| match durable {
             true => open_directory(&self.volumes).and_then(sync_directory),
             false => Ok(()),
@@ -133,7 +134,7 @@ impl Volumes {
         match made {
             Ok(()) => Ok(true),
             Err(error) => {
-                let _ = fs::remove_dir_all(&temporary);
+                let _ = disk::remove_dir_all(&temporary);
                 match error.raw_os_error() {
                     Some(libc::ENOTEMPTY | libc::EEXIST) => Ok(false),
                     _ => Err(VolumeError::Write {
@@ -224,7 +225,7 @@ impl Volumes {
             source,
         };
         let rubbish = self.trash.join(format!("volume-{}", random_name()));
-        fs::rename(&volume.directory, &rubbish).map_err(failed)?;
+        disk::rename(&volume.directory, &rubbish).map_err(failed)?;
         Ok(rubbish)
     }
 
@@ -253,14 +254,14 @@ impl Volumes {
 fn write(directory: &Path, config: &VolumeConfig, durable: bool) -> io::Result<fs::File> {
     let locked = make_locked(directory)?;
     let data = directory.join("data");
-    fs::create_dir(&data)?;
+    disk::create_dir(&data)?;
     // As other users in a container see it, whatever the umask.
     fs::set_permissions(&data, fs::Permissions::from_mode(0o755))?;
     let text = serde_json::to_vec_pretty(config).map_err(io::Error::other)?;
     let record = directory.join("volume.json");
-    fs::write(&record, text)?;
+    disk::write(&record, text)?;
     if durable {
-        fs::File::open(&record)?.sync_all()?;
+        disk::sync(&fs::File::open(&record)?)?;
         sync_directory(&locked)?;
     }
     Ok(locked)

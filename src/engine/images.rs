@@ -166,7 +166,7 @@ impl Engine {
     }
 
     /// Removes what interrupted commands left in the image store; asks for the home namespace only if there is something.
-    fn sweep_images(&self, store: &Store) -> Result<(), EngineError> {
+    pub(super) fn sweep_images(&self, store: &Store) -> Result<(), EngineError> {
         if !store.has_rubbish() {
             return Ok(());
         }

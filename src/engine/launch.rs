@@ -24,6 +24,7 @@ use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, SeccompChoice};
 use crate::runtime::{cdi, defaults};
+use crate::sys::disk;
 
 /// An image of so many layers gets none more: kernels without `lowerdir+` have an end to them.
 const CROWDED: usize = 100;
@@ -317,7 +318,7 @@ fn add_hooks(spec: &mut Spec, record: &Record, hooks: &[cdi::Hook]) -> Result<St
     root.expect("every specification has a root")
         .set_path(record.path("merged"));
     let text = serde_json::to_vec(&described).map_err(|error| error.into());
-    text.and_then(|text| fs::create_dir_all(&bundle).and_then(|()| fs::write(&path, text)))
+    text.and_then(|text| fs::create_dir_all(&bundle).and_then(|()| disk::write(&path, text)))
         .map_err(EngineError::file("write", &path))?;
     let state = serde_json::json!({
         "ociVersion": spec.version(),
@@ -419,7 +420,7 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
 /// Readable by every user of the container, whatever the umask.
 fn write_shared(path: &Path, text: &str) -> Result<(), EngineError> {
     use std::os::unix::fs::PermissionsExt;
-    let written = fs::write(path, text)
+    let written = disk::write(path, text)
         .and_then(|()| fs::set_permissions(path, fs::Permissions::from_mode(0o644)));
     written.map_err(EngineError::file("write", path))
 }

@@ -2,6 +2,7 @@
 
 pub mod boot;
 mod call;
+mod check;
 mod containers;
 mod control;
 mod create;
@@ -30,6 +31,7 @@ pub mod pull;
 pub mod push;
 mod remove;
 pub mod request;
+mod reset;
 pub mod search;
 mod secrets;
 mod session;
@@ -42,6 +44,7 @@ mod wait;
 mod worker;
 
 pub use call::{Called, Expectation};
+pub use check::{CheckReport, CheckRequest};
 pub use containers::{ContainerSummary, SizeOf};
 pub use disk::{DiskUsage, ImageUsage};
 pub use error::EngineError;

@@ -40,7 +40,7 @@ impl Engine {
 
     /// A monitor that was killed has left its socket.
     pub(super) fn forget_socket(&self, id: &ContainerId) {
-        let _ = std::fs::remove_file(self.paths.monitor_socket(id.as_str()));
+        let _ = crate::sys::disk::remove_file(self.paths.monitor_socket(id.as_str()));
     }
 
     /// Deletes what removed containers have left, this command's and those that were interrupted.

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use crate::sys::{fs, lock};
+use crate::sys::{disk, fault, fs, lock};
 
 /// The name of a layer's directory: 64 hex digits of the DiffID, for a settled variant followed by `.` and 8 more.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -225,7 +225,7 @@ impl TempLayer {
     pub(super) fn make(layers: &Path) -> std::io::Result<TempLayer> {
         let (directory, lock) = make_locked(layers)?;
         let root = directory.join("fs");
-        std::fs::create_dir(&root)?;
+        disk::create_dir(&root)?;
         // Its own mode, whatever the umask: what an archive without an entry for its root gets.
         std::fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         Ok(TempLayer {
@@ -252,6 +252,7 @@ impl TempLayer {
 
     /// The file for what the layer's tar is beside the content of its files.
     pub(super) fn create_split(&self) -> std::io::Result<Box<dyn std::io::Write + Send>> {
+        fault::at("make split")?;
         let file = std::fs::File::options()
             .write(true)
             .create_new(true)
@@ -273,7 +274,7 @@ impl Drop for TempLayer {
 pub(super) fn make_locked(parent: &Path) -> std::io::Result<(PathBuf, OwnedFd)> {
     loop {
         let directory = parent.join(format!("{TEMPORARY}{}", fs::random_name()));
-        match std::fs::create_dir(&directory) {
+        match disk::create_dir(&directory) {
             Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => continue,
             other => other?,
         }

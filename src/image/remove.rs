@@ -91,7 +91,7 @@ impl Store {
             let _lock = self.lock_exclusive()?;
             let users = users().map_err(|source| RemoveImageError::Users { source })?;
             let plan = plan(&self.names()?, text, force, &users)?;
-            self.change_names(|names| {
+            self.remove_names(|names| {
                 for reference in &plan.untag {
                     names.remove_name(reference);
                 }
@@ -114,7 +114,7 @@ impl Store {
     /// Takes these names away; images that have no other stay without one.
     pub fn untag(&self, names: &[Reference]) -> Result<(), StoreError> {
         let _lock = self.lock_shared()?;
-        self.change_names(|all| {
+        self.remove_names(|all| {
             for name in names {
                 all.remove_name(name);
             }

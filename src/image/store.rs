@@ -12,6 +12,7 @@ use super::document::{DocumentError, MAX_DOCUMENT};
 use super::layer::{KnownBlob, LayerDir, LayerReport, TempLayer};
 use super::names::{MAX_INDEX, Names, NamesError};
 use crate::paths::{Paths, PathsError};
+use crate::sys::disk;
 use crate::sys::fs;
 use crate::sys::lock::{self, Guard, Mode};
 
@@ -23,6 +24,9 @@ const MAX_LAYER_RECORD: u64 = 256 << 20;
 
 /// Known forms of one layer: compressions and levels are few.
 const MAX_BLOBS: usize = 16;
+
+/// Room for an `index.json` of some five hundred names.
+const RESERVE: u64 = 256 << 10;
 
 /// The store of one user.
 #[derive(Clone, Debug)]
@@ -117,6 +121,7 @@ impl Store {
             let text = b"{\"imageLayoutVersion\":\"1.0.0\"}";
             fs::replace_file(&layout, text).map_err(StoreError::io("write", &layout))?;
         }
+        store.keep_reserve();
         Ok(store)
     }
 
@@ -171,6 +176,42 @@ impl Store {
             fs::replace_file(&path, &names.to_json()).map_err(StoreError::io("write", &path))?;
         }
         Ok(result)
+    }
+
+    /// The same for who takes names away: a full disk does not stop them, because there is a reserve for the new file.
+    pub(super) fn remove_names<T>(
+        &self,
+        change: impl Fn(&mut Names) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        match self.change_names(&change) {
+            Err(StoreError::Io { source, .. }) if is_full(&source) => {
+                fs::remove_path(&self.reserve_path()).map_err(|failed| {
+                    StoreError::io("remove", &self.reserve_path())(failed.source)
+                })?;
+                self.change_names(change)
+            }
+            other => other,
+        }
+    }
+
+    fn reserve_path(&self) -> PathBuf {
+        self.images.join("reserve")
+    }
+
+    /// Sets room aside; a disk that has none now may have it the next time.
+    fn keep_reserve(&self) {
+        let path = self.reserve_path();
+        if path.exists() {
+            return;
+        }
+        let kept = disk::create(&path).and_then(|file| {
+            let flags = rustix::fs::FallocateFlags::empty();
+            Ok(rustix::fs::fallocate(&file, flags, 0, RESERVE)?)
+        });
+        if let Err(error) = kept {
+            tracing::debug!(%error, "no reserve for removals on a full disk");
+            let _ = disk::remove_file(&path);
+        }
     }
 
     fn index_path(&self) -> PathBuf {
@@ -278,7 +319,7 @@ impl Store {
         for (layer, report) in &layers {
             let path = layer.directory.join("layer.json");
             let json = serde_json::to_vec(report).expect("plain data always serialises");
-            std::fs::write(&path, json).map_err(StoreError::io("write", &path))?;
+            disk::write(&path, json).map_err(StoreError::io("write", &path))?;
         }
         fs::sync_filesystem(first.fd()).map_err(StoreError::io("sync", &first.directory))?;
         let directory = fs::open_directory(&self.layers);
@@ -314,6 +355,13 @@ impl Store {
         copy.committed = renamed.map_err(StoreError::io("name", &copy.directory))?;
         fs::sync_directory(&directory).map_err(StoreError::io("sync", &self.layers))
     }
+}
+
+fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    )
 }
 
 fn check_format(path: &Path) -> Result<(), StoreError> {

@@ -10,7 +10,7 @@ use super::digest::Digest;
 use super::layer::{LayerDir, LayerPath, TempLayer};
 use super::settle::{Change, is_whiteout, open};
 use super::store::{Store, StoreError};
-use crate::sys::{fs, xattr};
+use crate::sys::{fault, fs, xattr};
 
 /// Makes the variant unless it is there; its name says what was changed.
 pub(super) fn make(
@@ -41,9 +41,11 @@ fn copy_tree(from: &OwnedFd, copy: &TempLayer) -> io::Result<()> {
         let (source, target) = (open(from, &path)?, open(copy.root(), &path)?);
         for (name, is_directory) in fs::list_directory(&source)? {
             if is_directory {
+                fault::at("make directory")?;
                 rustix::fs::mkdirat(&target, &name[..], Mode::RWXU)?;
                 waiting.push(join(&path, &name));
             } else {
+                fault::at("link")?;
                 rustix::fs::linkat(&source, &name[..], &target, &name[..], AtFlags::empty())?;
             }
         }
@@ -127,6 +129,7 @@ fn remove(copy: &TempLayer, path: &LayerPath) -> io::Result<()> {
     } else {
         AtFlags::REMOVEDIR
     };
+    fault::at("remove entry")?;
     rustix::fs::unlinkat(&parent, path.name(), flags)?;
     set_mtime(&parent, &before)
 }

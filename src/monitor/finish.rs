@@ -39,7 +39,9 @@ impl Monitor {
             self.emit_die(code);
         }
         self.clients.iter_mut().for_each(|client| client.end(code));
-        let _ = std::fs::remove_file(self.orders.paths.monitor_socket(self.orders.id.as_str()));
+        let _ = crate::sys::disk::remove_file(
+            self.orders.paths.monitor_socket(self.orders.id.as_str()),
+        );
         fault::step("exit told");
         self.linger();
         // Closing the namespaces unmounts the root, which may take a while: nobody waits for it.
@@ -129,7 +131,7 @@ pub(super) fn abandon(
     };
     let _ = locked.write(state);
     let _ = Record::write_exit(&orders.directory, &exit, !orders.auto_remove);
-    let _ = std::fs::remove_file(orders.paths.monitor_socket(orders.id.as_str()));
+    let _ = crate::sys::disk::remove_file(orders.paths.monitor_socket(orders.id.as_str()));
     if let Some(cgroup) = &orders.launch.cgroup {
         let _ = cgroup::remove(cgroup);
     }

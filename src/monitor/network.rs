@@ -59,8 +59,8 @@ impl StartingNetwork {
         let ports: Vec<PublishedPort> = self.mappings.iter().map(PublishedPort::of).collect();
         let text = serde_json::to_vec(&ports).map_err(|error| failed(error.into()))?;
         let temporary = directory.join(".ports");
-        std::fs::write(&temporary, text)
-            .and_then(|()| std::fs::rename(&temporary, directory.join("ports.json")))
+        crate::sys::disk::write(&temporary, text)
+            .and_then(|()| crate::sys::disk::rename(&temporary, directory.join("ports.json")))
             .map_err(failed)
     }
 }

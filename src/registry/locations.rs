@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::manifest::Blob;
 use crate::image::Digest;
-use crate::sys::fs;
+use crate::sys::{disk, fs};
 
 /// So many places of one layer are remembered, the newest.
 const KEPT: usize = 16;
@@ -72,10 +72,10 @@ impl Locations {
         // Without fsync: a hint that a power loss spoils is no JSON, and read as none.
         let temporary = path.with_extension(fs::random_name());
         let written = path.parent().map_or(Ok(()), std::fs::create_dir_all);
-        let written = written.and_then(|()| std::fs::write(&temporary, json));
-        if let Err(error) = written.and_then(|()| std::fs::rename(&temporary, &path)) {
+        let written = written.and_then(|()| disk::write(&temporary, json));
+        if let Err(error) = written.and_then(|()| disk::rename(&temporary, &path)) {
             tracing::debug!(%diff_id, %error, "a blob's location is not remembered");
-            let _ = std::fs::remove_file(&temporary);
+            let _ = disk::remove_file(&temporary);
         }
     }
 }

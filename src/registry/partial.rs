@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 
 use super::manifest::Blob;
 use crate::image::Digest;
-use crate::sys::lock;
+use crate::sys::{disk, fault, lock};
 
 /// Nobody comes back for what is older.
 const OLD: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -35,6 +35,7 @@ impl Partial {
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
         let flags = nix::fcntl::OFlag::O_NOFOLLOW.bits();
+        fault::at("make partial download").ok()?;
         let file = options.mode(0o600).custom_flags(flags).open(&path).ok()?;
         if !lock::try_hold_alone(&file).ok()? {
             return None;
@@ -73,20 +74,21 @@ impl Partial {
 
     /// Keeps what came from the registry behind what was read.
     pub fn keep(&mut self, bytes: &[u8]) -> io::Result<()> {
+        fault::at("write partial download")?;
         self.file.write_all(bytes)
     }
 
     /// It is whole, or worth nothing.
     pub fn remove(self) {
         // What cannot be removed is swept when it is old.
-        let _ = std::fs::remove_file(&self.path);
+        let _ = disk::remove_file(&self.path);
     }
 }
 
 /// Removes what was left of a blob.
 pub(super) fn forget(cache: &Path, digest: &Digest) {
     // Another process that has it open goes on with it.
-    let _ = std::fs::remove_file(directory(cache).join(digest.hex()));
+    let _ = disk::remove_file(directory(cache).join(digest.hex()));
 }
 
 /// Removes what nobody went on with for a week.
@@ -106,7 +108,7 @@ pub(super) fn sweep(cache: &Path) {
             && lock::try_hold_alone(&file).unwrap_or(false)
         {
             tracing::debug!(path = %entry.path().display(), "remove an old partial download");
-            let _ = std::fs::remove_file(entry.path());
+            let _ = disk::remove_file(entry.path());
         }
     }
 }

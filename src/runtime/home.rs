@@ -18,7 +18,7 @@ use super::idmap::{IdMap, subordinate_ids};
 use super::userns::Maps;
 use crate::paths::{Paths, PathsError};
 use crate::sys::process::{Forked, ProcessName};
-use crate::sys::{lock, namespace, pidfd, process, procfs, role};
+use crate::sys::{disk, lock, namespace, pidfd, process, procfs, role};
 
 #[derive(Debug, thiserror::Error)]
 pub enum HomeError {
@@ -222,8 +222,8 @@ pub fn record(paths: &Paths, member: ProcessName) -> io::Result<()> {
     let path = paths.home_record();
     // Several may name the same member at once.
     let temporary = path.with_extension(format!("{}-{}", member.pid, std::process::id()));
-    std::fs::write(&temporary, text)?;
-    std::fs::rename(&temporary, &path)
+    disk::write(&temporary, text)?;
+    disk::rename(&temporary, &path)
 }
 
 fn enter_existing(

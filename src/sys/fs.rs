@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use super::lock;
+use super::{fault, lock};
 use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
 
 /// How a path below a root may be walked.
@@ -120,9 +120,16 @@ pub fn create_file(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 fn place_file(path: &Path, bytes: &[u8], flags: RenameFlags) -> io::Result<()> {
     let (directory, name) = split(path)?;
     let (temporary, mut file) = temporary_file(&directory, name)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    let written = fault::at("write record")
+        .map_err(io::Error::from)
+        .and_then(|()| file.write_all(bytes))
+        .and_then(|()| Ok(fault::at("fsync record")?))
+        .and_then(|()| file.sync_all());
     let renamed = written.and_then(|()| {
-        rustix::fs::renameat_with(&directory, &temporary, &directory, name, flags)
+        fault::at("rename record")
+            .and_then(|()| {
+                rustix::fs::renameat_with(&directory, &temporary, &directory, name, flags)
+            })
             .map_err(io::Error::from)
     });
     if let Err(error) = renamed {
@@ -167,6 +174,7 @@ pub const TEMPORARY_FILE: &str = ".tmp-";
 
 fn temporary_file(directory: &OwnedFd, name: &OsStr) -> io::Result<(String, File)> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    fault::at("make record")?;
     loop {
         let temporary = format!(
             "{TEMPORARY_FILE}{}-{}",
@@ -196,17 +204,20 @@ pub fn random_name() -> String {
 
 /// Makes a rename or unlink in this directory survive a power loss.
 pub fn sync_directory(directory: impl AsFd) -> io::Result<()> {
+    fault::at("fsync directory")?;
     Ok(rustix::fs::fsync(directory)?)
 }
 
 /// Writes everything of the file system that holds `fd` to its disk.
 pub fn sync_filesystem(fd: impl AsFd) -> io::Result<()> {
+    fault::at("sync file system")?;
     Ok(rustix::fs::syncfs(fd)?)
 }
 
 /// Renames unless the new name exists; `false` if it does.
 pub fn rename_new(directory: impl AsFd, from: &[u8], to: &[u8]) -> io::Result<bool> {
     let directory = directory.as_fd();
+    fault::at("rename")?;
     match rustix::fs::renameat_with(directory, from, directory, to, RenameFlags::NOREPLACE) {
         Ok(()) => Ok(true),
         Err(rustix::io::Errno::EXIST | rustix::io::Errno::NOTEMPTY) => Ok(false),
@@ -227,6 +238,8 @@ pub struct RemoveError {
 /// mode 000) are opened up first. A missing name is fine. Goes on after a failure and reports the first
 /// (`cleanup/all`).
 pub fn remove_tree(directory: impl AsFd, name: &[u8]) -> Result<(), RemoveError> {
+    let struck = fault::at("remove tree").map_err(|errno| remove_error(name, errno));
+    struck?;
     match rustix::fs::unlinkat(&directory, name, AtFlags::empty()) {
         Ok(()) | Err(rustix::io::Errno::NOENT) => return Ok(()),
         Err(rustix::io::Errno::ISDIR | rustix::io::Errno::PERM) => {}
@@ -234,12 +247,17 @@ pub fn remove_tree(directory: impl AsFd, name: &[u8]) -> Result<(), RemoveError>
     }
     let mut first = None;
     empty_directory(directory.as_fd(), name, &mut first);
-    let gone = rustix::fs::unlinkat(&directory, name, AtFlags::REMOVEDIR);
+    let gone = remove_at(&directory, name, AtFlags::REMOVEDIR);
     match (first, gone) {
         (_, Ok(()) | Err(rustix::io::Errno::NOENT)) => Ok(()),
         (Some(error), _) => Err(error),
         (None, Err(errno)) => Err(remove_error(name, errno)),
     }
+}
+
+fn remove_at(directory: &impl AsFd, name: &[u8], flags: AtFlags) -> rustix::io::Result<()> {
+    fault::at("remove entry")?;
+    rustix::fs::unlinkat(directory, name, flags)
 }
 
 fn remove_error(name: &[u8], errno: rustix::io::Errno) -> RemoveError {
@@ -276,13 +294,13 @@ fn empty_directory(parent: BorrowedFd<'_>, name: &[u8], first: &mut Option<Remov
         let Some((name, is_directory)) = level.entries.pop() else {
             let Some(done) = stack.pop() else { return };
             if let Some(above) = stack.last() {
-                let gone = rustix::fs::unlinkat(&above.fd, &done.name, AtFlags::REMOVEDIR);
+                let gone = remove_at(&above.fd, &done.name, AtFlags::REMOVEDIR);
                 note(first, &done.name, gone);
             }
             continue;
         };
         if !is_directory {
-            let gone = rustix::fs::unlinkat(&level.fd, &name, AtFlags::empty());
+            let gone = remove_at(&level.fd, &name, AtFlags::empty());
             note(first, &name, gone);
         } else if depth >= OPEN_LEVELS {
             lift(&mut stack, name, first);

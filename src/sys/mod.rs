@@ -2,7 +2,9 @@
 
 pub mod capability;
 pub mod copy;
+pub mod disk;
 pub mod entry;
+pub mod fault;
 pub mod fs;
 pub mod keyring;
 pub mod lock;

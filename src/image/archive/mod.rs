@@ -23,7 +23,7 @@ use super::reference::{Reference, ReferenceError};
 use super::store::{Store, StoreError};
 use super::tar::TarError;
 use super::unpack::{UnpackError, UnpackOptions};
-use crate::sys::fs;
+use crate::sys::{fault, fs};
 use members::Members;
 
 #[derive(Debug, thiserror::Error)]
@@ -220,6 +220,7 @@ impl Spool {
             file: input,
             directory: Some((path.clone(), lock)),
         };
+        fault::at("make spool").map_err(|errno| error("spool")(errno.into()))?;
         let copy = File::options()
             .read(true)
             .write(true)

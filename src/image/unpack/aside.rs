@@ -7,6 +7,7 @@ use std::os::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::super::layer::{LayerPath, REPLACED, Replaced};
+use crate::sys::fault;
 use crate::sys::fs;
 
 pub(super) struct Aside<'a> {
@@ -49,6 +50,7 @@ impl<'a> Aside<'a> {
             return Ok(false);
         }
         if self.kept.is_none() {
+            fault::at("make directory")?;
             rustix::fs::mkdirat(self.layer, REPLACED, Mode::RWXU)?;
             let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
             let made = rustix::fs::openat(self.layer, REPLACED, flags, Mode::empty())?;
@@ -56,6 +58,7 @@ impl<'a> Aside<'a> {
         }
         if let Some(kept) = &self.kept {
             let number = self.replaced.len().to_string();
+            fault::at("rename")?;
             rustix::fs::renameat(parent, name, kept, number.as_str())?;
         }
         self.replaced.push(Replaced {

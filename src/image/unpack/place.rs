@@ -12,6 +12,7 @@ use super::super::layer::{LayerPath, Replaced};
 use super::super::tar::Limits;
 use super::UnpackError;
 use super::aside::Aside;
+use crate::sys::fault;
 use crate::sys::fs::{self, Links};
 
 /// Drops `.` and empty parts and a leading `/` (as docker and GNU tar do); `..` is refused.
@@ -158,7 +159,8 @@ impl<'a> Directories<'a> {
         name: &[u8],
         path: &LayerPath,
     ) -> Result<OwnedFd, UnpackError> {
-        match rustix::fs::mkdirat(above, name, Mode::RWXU) {
+        let made = fault::at("make directory");
+        match made.and_then(|()| rustix::fs::mkdirat(above, name, Mode::RWXU)) {
             Ok(()) => {}
             // A symlink that leads nowhere, or a loop.
             Err(Errno::EXIST) => return Err(UnpackError::Parent { path: path.clone() }),

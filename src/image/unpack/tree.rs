@@ -16,6 +16,7 @@ use super::place::{Directories, normalise, open_made};
 use super::whiteout::{Marker, Whiteouts, marker};
 use super::writers::{Job, Writers};
 use super::{UnpackError, UnpackOptions};
+use crate::sys::fault;
 use crate::sys::fs;
 
 /// Files up to this size are written by the writer threads; larger ones straight from the reader's buffer.
@@ -88,12 +89,14 @@ impl<'a, 'scope> Tree<'a, 'scope> {
             EntryKind::HardLink => self.hard_link(&path, &entry.link),
             EntryKind::Symlink => {
                 let parent = self.make(&path, |parent, name| {
+                    fault::at("make link")?;
                     rustix::fs::symlinkat(&entry.link[..], parent, name)
                 })?;
                 self.applier.special(&parent, &attributes, &path, false)
             }
             EntryKind::Fifo => {
                 let parent = self.make(&path, |parent, name| {
+                    fault::at("make fifo")?;
                     rustix::fs::mknodat(parent, name, FileType::Fifo, Mode::RUSR, 0)
                 })?;
                 self.applier.special(&parent, &attributes, &path, true)
@@ -133,6 +136,7 @@ impl<'a, 'scope> Tree<'a, 'scope> {
         self.make(&path, |parent, name| {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let mode = Mode::RUSR | Mode::WUSR;
+            fault::at("make file")?;
             made = Some(rustix::fs::openat(parent, name, flags, mode)?);
             Ok(())
         })?;
@@ -181,7 +185,11 @@ impl<'a, 'scope> Tree<'a, 'scope> {
     fn make_directory(&mut self, path: &LayerPath) -> Result<OwnedFd, UnpackError> {
         let parent = self.directories.parent(path)?;
         let name = path.name();
-        match rustix::fs::mkdirat(&*parent, name, Mode::RWXU) {
+        let make = || {
+            fault::at("make directory")?;
+            rustix::fs::mkdirat(&*parent, name, Mode::RWXU)
+        };
+        match make() {
             Ok(()) => return open_made(&parent, name, path),
             Err(Errno::EXIST) => {}
             Err(errno) => return Err(UnpackError::io("make", path)(errno)),
@@ -191,8 +199,7 @@ impl<'a, 'scope> Tree<'a, 'scope> {
             |stat: rustix::fs::Stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
         if !stat.is_some_and(is_directory) {
             self.directories.clear(&parent, path)?;
-            rustix::fs::mkdirat(&*parent, name, Mode::RWXU)
-                .map_err(UnpackError::io("make", path))?;
+            make().map_err(UnpackError::io("make", path))?;
         }
         open_made(&parent, name, path)
     }
@@ -217,7 +224,11 @@ impl<'a, 'scope> Tree<'a, 'scope> {
             self.directories.clear(&parent, path)?;
         }
         let flags = AtFlags::empty();
-        match rustix::fs::linkat(&above, target.name(), &*parent, path.name(), flags) {
+        let link = || {
+            fault::at("link")?;
+            rustix::fs::linkat(&above, target.name(), &*parent, path.name(), flags)
+        };
+        match link() {
             Ok(()) => Ok(()),
             Err(Errno::NOENT | Errno::PERM) => Err(error()),
             Err(errno) => Err(UnpackError::io("link", path)(errno)),
@@ -252,6 +263,7 @@ impl<'a, 'scope> Tree<'a, 'scope> {
 }
 
 pub(super) fn write_all(fd: &OwnedFd, mut bytes: &[u8]) -> rustix::io::Result<()> {
+    fault::at("write content")?;
     while !bytes.is_empty() {
         match rustix::io::write(fd, bytes) {
             Ok(count) => bytes = &bytes[count..],

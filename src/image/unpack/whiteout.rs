@@ -10,6 +10,7 @@ use rustix::io::Errno;
 use super::super::layer::LayerPath;
 use super::UnpackError;
 use super::place::{Directories, open_made};
+use crate::sys::fault;
 use crate::sys::{fs, xattr};
 
 const PREFIX: &[u8] = b".wh.";
@@ -175,13 +176,10 @@ fn place_device(
         real.push(b'/');
     }
     real.extend_from_slice(path.name());
-    match rustix::fs::mknodat(
-        &parent,
-        path.name(),
-        FileType::CharacterDevice,
-        Mode::empty(),
-        0,
-    ) {
+    let kind = FileType::CharacterDevice;
+    let made = fault::at("make whiteout")
+        .and_then(|()| rustix::fs::mknodat(&parent, path.name(), kind, Mode::empty(), 0));
+    match made {
         // Two names for one place, through a symlink.
         Ok(()) | Err(Errno::EXIST) => Ok(Some(LayerPath(real))),
         Err(errno) => Err(UnpackError::io("write the whiteout of", path)(errno)),

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 
 use memchr::memrchr;
 
+use crate::sys::disk;
+
 /// What is gathered before it is written, unless the output pauses first.
 const BATCH: usize = 256 * 1024;
 
@@ -80,7 +82,7 @@ impl RotatingFile {
     fn remove_surplus(&self) {
         let surplus = (self.max_file.max(1)..).map(|number| rotated(&self.path, number));
         for old in surplus {
-            if fs::remove_file(old).is_err() {
+            if disk::remove_file(old).is_err() {
                 break;
             }
         }
@@ -161,7 +163,7 @@ impl RotatingFile {
 
     fn begin_next(&self) -> io::Result<File> {
         let fresh = suffixed(&self.path, ".new");
-        absent(fs::remove_file(&fresh))?;
+        absent(disk::remove_file(&fresh))?;
         let next = File::options()
             .read(true)
             .append(true)
@@ -170,12 +172,12 @@ impl RotatingFile {
             .open(&fresh)?;
         for number in (1..self.max_file.saturating_sub(1)).rev() {
             let (from, to) = (rotated(&self.path, number), rotated(&self.path, number + 1));
-            absent(fs::rename(from, to))?;
+            absent(disk::rename(from, to))?;
         }
         if self.max_file > 1 {
             self.keep_as_first()?;
         }
-        fs::rename(&fresh, &self.path)?;
+        disk::rename(&fresh, &self.path)?;
         Ok(next)
     }
 
@@ -183,14 +185,14 @@ impl RotatingFile {
     fn keep_as_first(&self) -> io::Result<()> {
         let first = rotated(&self.path, 1);
         let link = suffixed(&self.path, ".old");
-        absent(fs::remove_file(&link))?;
+        absent(disk::remove_file(&link))?;
         match fs::hard_link(&self.path, &link) {
-            Ok(()) => fs::rename(&link, &first)?,
+            Ok(()) => disk::rename(&link, &first)?,
             // File systems without hard links: for a moment there is no `log`.
-            Err(_) => return absent(fs::rename(&self.path, &first)),
+            Err(_) => return absent(disk::rename(&self.path, &first)),
         }
         // A rename onto another name of the same file does nothing.
-        absent(fs::remove_file(&link))
+        absent(disk::remove_file(&link))
     }
 }
 

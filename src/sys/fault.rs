@@ -1,0 +1,87 @@
+//! The points at which something on the disk changes: where a test lets a process die or the disk fail. One counter for all
+//! roles of a command, because it is a file. Nothing of it is in a release build.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use rustix::io::{Errno, Result};
+
+use super::{process, role};
+
+/// Bytes of a line of the list: its length is the counter.
+const LINE: usize = 64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    Kill,
+    Fail(Errno),
+}
+
+/// `BRYO_TEST_POINTS` names the list that every point is appended to; `BRYO_TEST_FAULT` is `kill:N`, `enospc:N` or `eio:N`.
+struct Plan {
+    list: PathBuf,
+    strikes: Option<(Fault, u64)>,
+}
+
+/// Passed before each change, which is not made if this fails. A change that frees space does not fail for the want of it.
+pub fn at(change: &str) -> Result<()> {
+    if !cfg!(debug_assertions) {
+        return Ok(());
+    }
+    static PLAN: OnceLock<Option<Plan>> = OnceLock::new();
+    match PLAN.get_or_init(plan) {
+        Some(plan) => pass(plan, change),
+        None => Ok(()),
+    }
+}
+
+fn plan() -> Option<Plan> {
+    let list = std::env::var_os("BRYO_TEST_POINTS")?.into();
+    let text = std::env::var("BRYO_TEST_FAULT").unwrap_or_default();
+    let strikes = text.split_once(':').and_then(|(kind, number)| {
+        let fault = match kind {
+            "kill" => Fault::Kill,
+            "enospc" => Fault::Fail(Errno::NOSPC),
+            "eio" => Fault::Fail(Errno::IO),
+            _ => return None,
+        };
+        Some((fault, number.parse().ok()?))
+    });
+    Some(Plan { list, strikes })
+}
+
+fn pass(plan: &Plan, change: &str) -> Result<()> {
+    let Some(number) = note(plan, change) else {
+        // Inside a container's root: nothing there is of the store.
+        return Ok(());
+    };
+    match plan.strikes {
+        Some((Fault::Kill, wanted)) if wanted == number => process::exit_now(137),
+        Some((Fault::Fail(errno), wanted)) if wanted == number => {
+            let frees = change.starts_with("remove");
+            match frees && errno == Errno::NOSPC {
+                true => Ok(()),
+                false => Err(errno),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Appends the point; its number, from 1.
+fn note(plan: &Plan, change: &str) -> Option<u64> {
+    let name = role::get();
+    // A container's name is another in every run.
+    let name = name.split(' ').next().unwrap_or_default();
+    let mut line = format!("{name}: {change}");
+    line.truncate(LINE - 1);
+    let line = format!("{line:<width$}\n", width = LINE - 1);
+    let mut options = File::options();
+    options.append(true).custom_flags(libc::O_NOFOLLOW);
+    let mut list = options.open(&plan.list).ok()?;
+    list.write_all(line.as_bytes()).ok()?;
+    Some(list.stream_position().ok()? / LINE as u64)
+}

@@ -1,0 +1,262 @@
+//! A role dies, or the disk fails, at each point at which a command changes the disk: no ordinary command needs a repair
+//! afterwards, and nothing is broken.
+
+use std::fs;
+use std::io::Write;
+
+use crate::env::{TestEnv, count, test_env};
+use crate::image::{Layer, busybox};
+use crate::misbehaving::{Registry, TestImage, TestLayer};
+use crate::process::{Outcome, eventually};
+use crate::system_check::assert_sound;
+
+/// A command, how to come to where it can be given, and what it may say when its first try had been enough.
+struct Verb<'a> {
+    before: &'a [&'a [&'a str]],
+    words: &'a [&'a str],
+    done: &'a str,
+    /// How many points it has; one more or less is to be looked into.
+    points: usize,
+}
+
+/// Three layers of every kind of entry.
+fn layers() -> [Layer; 3] {
+    let mut files = Layer::new().directory("dir", 0o755);
+    for number in 0..20 {
+        files = files.file(&format!("dir/file-{number}"), 0o644, format!("{number}\n"));
+    }
+    let links = Layer::new()
+        .file("link/target", 0o600, "linked\n")
+        .hard_link("link/hard", "link/target")
+        .symlink("link/soft", "target")
+        .fifo("fifo")
+        .device("null", 1, 3)
+        .directory("closed", 0o000)
+        .file("twice", 0o644, "first\n")
+        .file("twice", 0o644, "second\n");
+    let whiteouts = Layer::new()
+        .file("dir/.wh.file-3", 0o644, "")
+        .file("link/.wh..wh..opq", 0o644, "")
+        .file("elsewhere/.wh.nothing", 0o644, "")
+        .file("implied/deeper/file", 0o644, "x");
+    [files, links, whiteouts]
+}
+
+/// The command with its points listed, and what strikes at one of them.
+fn strike(env: &TestEnv, words: &[&str], fault: &str) -> (Outcome, Vec<String>) {
+    let list = env.file("points", "");
+    let run = env
+        .command(words)
+        .var("BRYO_TEST_POINTS", &list)
+        .var("BRYO_TEST_FAULT", fault)
+        .run();
+    let text = fs::read_to_string(&list).expect("it was made");
+    (
+        run,
+        text.lines()
+            .map(|line| line.trim_end().to_owned())
+            .collect(),
+    )
+}
+
+/// Every point in the long run, some in the short one.
+fn step_of(points: &[String]) -> usize {
+    count(points.len() / 6 + 1, 1)
+}
+
+fn prepare(env: &TestEnv, verb: &Verb) {
+    for words in verb.before {
+        // What is there or gone already is no matter.
+        env.run(words);
+    }
+}
+
+/// Nothing has to be repaired, and nothing half-made is left.
+#[track_caller]
+fn assert_whole(env: &TestEnv, verb: &Verb, what: &str) {
+    for words in [&["images", "-a"][..], &["ps", "-a"]] {
+        let run = env.run(words);
+        assert_eq!(run.code, 0, "{what}: {run:?}");
+    }
+    assert_eq!(env.half_made(), [""; 0], "{what}");
+    assert_sound(env, what);
+    let again = env.run(verb.words);
+    assert!(
+        again.code == 0 || !verb.done.is_empty() && again.stderr.contains(verb.done),
+        "{what}, again: {again:?}"
+    );
+    assert_eq!(env.half_made(), [""; 0], "{what}, again");
+}
+
+fn strike_everywhere(env: &TestEnv, verb: &Verb) {
+    prepare(env, verb);
+    let (run, points) = strike(env, verb.words, "");
+    run.ok();
+    let list: Vec<String> = points
+        .iter()
+        .enumerate()
+        .map(|(number, point)| format!("{:3} {point}", number + 1))
+        .collect();
+    let name = verb.words[..2].join(" ");
+    // Past the test runner, which keeps what a test that passes prints to itself.
+    let _ = writeln!(std::io::stderr(), "{name}: {} points", points.len());
+    if step_of(&points) == 1 {
+        let _ = writeln!(std::io::stderr(), "{}", list.join("\n"));
+    }
+    assert_eq!(points.len(), verb.points, "{name}: the number of points");
+    let step = step_of(&points);
+    for number in (1..=points.len()).step_by(step) {
+        prepare(env, verb);
+        let what = format!("{name} killed at {number}, {}", points[number - 1]);
+        let (run, passed) = strike(env, verb.words, &format!("kill:{number}"));
+        assert!(
+            passed.len() >= number,
+            "{what}: it did not come there: {run:?}"
+        );
+        eventually(&what, || env.processes().is_empty());
+        assert_whole(env, verb, &what);
+    }
+    for (fault, words) in [
+        ("enospc", "No space left on device"),
+        ("eio", "Input/output error"),
+    ] {
+        for number in (1 + step / 2..=points.len()).step_by(step) {
+            prepare(env, verb);
+            let what = format!("{name} with {fault} at {number}, {}", points[number - 1]);
+            let (run, passed) = strike(env, verb.words, &format!("{fault}:{number}"));
+            assert!(
+                passed.len() >= number,
+                "{what}: it did not come there: {run:?}"
+            );
+            if run.code != 0 {
+                let said = run.stderr.lines().find(|line| line.contains(words));
+                let said = said.unwrap_or_else(|| panic!("{what}: {run:?}"));
+                let subject = said.split(words).next().unwrap_or_default();
+                assert!(subject.len() > "Error: : ".len() + 4, "{what}: {said}");
+            }
+            assert!(!run.stderr.contains("panicked"), "{what}: {run:?}");
+            assert_whole(env, verb, &what);
+        }
+    }
+}
+
+fn small(env: &TestEnv) -> String {
+    let image = crate::image::Image::new(&layers(), serde_json::json!({ "Cmd": ["/none"] }));
+    env.file("small.tar", image.docker_archive("small:latest"))
+}
+
+#[test]
+fn at_any_point_of_load() {
+    let env = test_env!();
+    let file = small(&env);
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&["rmi", "-f", "small"]],
+            words: &["load", "-q", "-i", &file],
+            done: "",
+            points: 120,
+        },
+    );
+}
+
+#[test]
+fn at_any_point_of_pull() {
+    let env = test_env!();
+    let registry = Registry::start();
+    let layers = layers().map(|layer| TestLayer::gzip(&layer.tar()));
+    registry.add("small", "1", &TestImage::new(layers.to_vec()));
+    let name = registry.reference("small:1");
+    // Where the layers are is remembered from here on.
+    env.run(&["pull", &name]).ok();
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&["rmi", "-f", &name]],
+            words: &["pull", &name],
+            done: "",
+            points: 120,
+        },
+    );
+}
+
+#[test]
+fn at_any_point_of_tag_rmi_and_prune() {
+    let env = test_env!();
+    let file = small(&env);
+    let load = ["load", "-q", "-i", &file];
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&load, &["rmi", "other:1"]],
+            words: &["tag", "small", "other:1"],
+            done: "",
+            points: 6,
+        },
+    );
+    env.run(&["rmi", "other:1"]);
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&load],
+            words: &["rmi", "small"],
+            done: "No such image",
+            points: 79,
+        },
+    );
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&load, &["untag", "small"]],
+            words: &["image", "prune", "-f"],
+            done: "",
+            points: 75,
+        },
+    );
+}
+
+#[test]
+fn at_any_point_of_run_commit_and_rm() {
+    let env = test_env!();
+    env.load(&busybox().docker_archive("busybox:latest"));
+    let clear = ["container", "prune", "-f"];
+    let run = ["run", "--network", "none", "busybox", "true"];
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&clear],
+            words: &run,
+            done: "",
+            points: 37,
+        },
+    );
+    let make = [
+        "run",
+        "--network",
+        "none",
+        "--name",
+        "box",
+        "busybox",
+        "sh",
+        "-c",
+        "mkdir /made; echo x > /made/file; ln -s file /made/link; rm /bin/ls",
+    ];
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&make, &["rmi", "-f", "made:1"]],
+            words: &["commit", "box", "made:1"],
+            done: "",
+            points: 34,
+        },
+    );
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&make],
+            words: &["rm", "box"],
+            done: "No such container",
+            points: 28,
+        },
+    );
+}
