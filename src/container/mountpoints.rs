@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::paths::Paths;
-use crate::sys::fs::{open_directory, random_name, remove_path, rename_new};
+use crate::sys::fs::{open_directory, random_name, remove_path, rename_new, sync_directory};
 use crate::sys::lock;
 
 const DIRECTORIES: [&str; 4] = ["dev", "etc", "proc", "sys"];
@@ -43,7 +43,9 @@ fn make(paths: &Paths) -> io::Result<()> {
         let data = open_directory(&paths.data)?;
         let from = Path::new("trash").join(&temporary);
         // Another command may have been faster.
-        rename_new(&data, from.as_os_str().as_encoded_bytes(), b"mountpoints")
+        let named = rename_new(&data, from.as_os_str().as_encoded_bytes(), b"mountpoints")?;
+        sync_directory(&data)?;
+        Ok(named)
     });
     if !matches!(named, Ok(true)) {
         let _ = remove_path(&here);
@@ -51,7 +53,7 @@ fn make(paths: &Paths) -> io::Result<()> {
     named.map(drop)
 }
 
-/// Whatever the umask: a container's users see these modes.
+/// Whatever the umask: a container's users see these modes. All of it is on the disk before it gets its name.
 fn fill(directory: &Path) -> io::Result<()> {
     for name in DIRECTORIES {
         let place = directory.join(name);
@@ -61,6 +63,11 @@ fn fill(directory: &Path) -> io::Result<()> {
     for name in FILES {
         let file = File::create(directory.join(name))?;
         file.set_permissions(Permissions::from_mode(0o644))?;
+        file.sync_all()?;
     }
-    fs::set_permissions(directory, Permissions::from_mode(0o755))
+    for name in DIRECTORIES {
+        sync_directory(open_directory(&directory.join(name))?)?;
+    }
+    fs::set_permissions(directory, Permissions::from_mode(0o755))?;
+    sync_directory(open_directory(directory)?)
 }
