@@ -186,7 +186,7 @@ impl<'a> Records<'a> {
                         created: jiff::Timestamp::now().to_string(),
                         ..VolumeConfig::default()
                     };
-                    let text = serde_json::to_vec_pretty(&config).map_err(io::Error::other)?;
+                    let text = serde_json::to_vec(&config).map_err(io::Error::other)?;
                     replace_file(&path, &text)?;
                 }
                 Ok(RecordRepair::Rewritten)

@@ -468,7 +468,7 @@ fn write_record(
     }
     // The mode of the container's root directory, as other users in it see it, whatever the umask.
     fs::set_permissions(directory.join("upper"), fs::Permissions::from_mode(0o755))?;
-    let text = serde_json::to_vec_pretty(config).map_err(io::Error::other)?;
+    let text = serde_json::to_vec(config).map_err(io::Error::other)?;
     disk::write(directory.join("config.json"), &text)?;
     disk::create(directory.join("state"))?;
     if *settings != Settings::default() {
