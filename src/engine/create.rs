@@ -16,8 +16,8 @@ use super::request::{
 use super::{Engine, EngineError};
 use crate::config::{Config, NetworkDefault};
 use crate::container::{
-    ContainerConfig, ContainerId, ContainerName, CreatorLock, HealthCheck, HostConfig, LogDriver,
-    LogSettings, ProcessConfig, Record, Settings, Sharing, UlimitConfig,
+    ContainerConfig, ContainerError, ContainerId, ContainerName, CreatorLock, HealthCheck,
+    HostConfig, LogDriver, LogSettings, ProcessConfig, Record, Settings, Sharing, UlimitConfig,
 };
 use crate::image::{Digest, Healthcheck, Image, ImageError, is_builtin};
 
@@ -81,12 +81,22 @@ impl Engine {
         (config.host.devices, config.host.device_names) = self.settle_devices(&request.devices)?;
         config.host.starts_at_once = starts_at_once;
         config.host.requires = self.required(&request.requires)?;
-        let name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
+        let invented = name.is_none();
+        let mut name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
         config.name = name.to_string();
         accounts::accounts(&config)?;
         let settings = settings(request, image, &self.config)?;
         let cidfile = request.cidfile.as_deref().map(CidFile::claim).transpose()?;
-        let created = self.record(&config, &settings, &name, &image.id)?;
+        let created = loop {
+            match self.record(&config, &settings, &name, &image.id) {
+                // Another command has taken the name since it was free.
+                Err(EngineError::Container(ContainerError::NameTaken { .. })) if invented => {
+                    name = self.containers.invent_name(&config.id);
+                    config.name = name.to_string();
+                }
+                other => break other?,
+            }
+        };
         // The record comes first: a volume that no record names would be nobody's after a crash. What is missing is made
         // when the container starts.
         for (volume, new) in &mounts.volumes {
