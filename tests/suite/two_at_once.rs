@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::env::{TestEnv, count, test_env};
-use crate::process::Outcome;
+use crate::process::{Outcome, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -109,7 +109,9 @@ fn stop_and_restart() {
         if now.as_deref() == Some("exited") {
             env.run(&["start", "box"]).ok();
         }
-        assert_eq!(env.out(&["exec", "box", "echo", "alive"]), "alive");
+        eventually("a program that can be executed", || {
+            env.run(&["exec", "box", "echo", "alive"]).stdout == "alive\n"
+        });
     }
 }
 
