@@ -171,10 +171,11 @@ impl Monitor {
                 self.end_with_host();
             }
         }
-        // What was said before an end counts, and the pid of a clone is among it.
+        let ends: Vec<_> = std::iter::from_fn(pidfd::reap_any).collect();
+        // What was said before an end counts, and the pid of a clone is among it: read once nothing more can be said.
         let numbers: Vec<u64> = self.execs.iter().map(|exec| exec.number).collect();
         numbers.into_iter().for_each(|number| self.advance(number));
-        while let Some((pid, ended)) = pidfd::reap_any() {
+        for (pid, ended) in ends {
             if pid == self.init.pid {
                 self.code = Some(ended);
             } else if self.daemon == Some(pid) && self.code.is_none_or(|code| code == FAULT) {

@@ -48,3 +48,24 @@ fn eight_lanes_of_runs_leave_nothing_behind() {
     assert_eq!(env.out(&["ps", "-aq"]), "");
     assert_eq!(env.containers(), Vec::<String>::new());
 }
+
+/// The ends of some fall between the words of others.
+#[test]
+fn eight_lanes_of_executed_programs_all_begin() {
+    let env = shared_env!();
+    env.busybox();
+    let start = ["run", "-d", "--network", "none", "--name", "box"];
+    env.run(&[&start[..], &["busybox", "sleep", "1000"]].concat())
+        .ok();
+    let each = count(25, 250);
+    let lane = || {
+        for _ in 0..each {
+            env.run(&["exec", "box", "true"]).ok();
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(lane);
+        }
+    });
+}
