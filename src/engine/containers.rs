@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::request::{PsRequest, Status as StatusWord};
 use super::{Engine, EngineError};
 use crate::container::{
-    ContainerConfig, ContainerId, Health, HealthCheck, Record, Settings, Status,
+    ContainerConfig, ContainerError, ContainerId, Health, HealthCheck, Record, Settings, Status,
 };
 use crate::monitor::PublishedPort;
 
@@ -154,6 +154,7 @@ impl Engine {
                     self.end_remains(&summary.record, &summary.status)?;
                     found.push(summary);
                 }
+                Err(EngineError::Container(ContainerError::NotFound { .. })) => {}
                 Err(EngineError::File { source, .. })
                     if source.kind() == std::io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),

@@ -7,8 +7,8 @@ use super::boot::BootError;
 use super::request::{LimitsError, VolumeOptionError};
 use super::worker::RoleFailure;
 use crate::container::{
-    ContainerError, ContainerNameError, LogOptionError, SecretError, SecretNameError, VolumeError,
-    VolumeNameError,
+    ContainerError, ContainerNameError, LogOptionError, Record, SecretError, SecretNameError,
+    VolumeError, VolumeNameError,
 };
 use crate::image::{ImageError, Platform, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
@@ -261,6 +261,19 @@ impl EngineError {
                 ]
             }
             _ => Vec::new(),
+        }
+    }
+
+    /// What is missing of a container that another command has removed meanwhile is the container.
+    pub(super) fn or_removed(self, record: &Record) -> EngineError {
+        match &self {
+            EngineError::File { source, .. }
+                if source.kind() == io::ErrorKind::NotFound && !record.directory.exists() =>
+            {
+                let name = record.id.short().to_owned();
+                ContainerError::NotFound { name }.into()
+            }
+            _ => self,
         }
     }
 

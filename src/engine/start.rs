@@ -65,17 +65,7 @@ impl Engine {
         self.start_required(&config)?;
         let started = self.begin(record, &config, name.clone(), called, options);
         started
-            .map_err(|error| match error {
-                // Another command was faster.
-                EngineError::File { source, .. }
-                    if source.kind() == std::io::ErrorKind::NotFound
-                        && !record.directory.exists() =>
-                {
-                    let name = name.clone();
-                    EngineError::Start(StartFailure::Removed { name })
-                }
-                other => other,
-            })
+            .map_err(|error| error.or_removed(record))
             .inspect_err(|_| self.forget(record, &config, &name))
     }
 
@@ -226,11 +216,8 @@ impl Engine {
 
     pub(super) fn config_of(&self, record: &Record) -> Result<ContainerConfig, EngineError> {
         let read = record.config();
-        read.map_err(|source| EngineError::File {
-            operation: "read",
-            path: record.path("config.json"),
-            source,
-        })
+        let read = read.map_err(EngineError::file("read", &record.path("config.json")));
+        read.map_err(|error| error.or_removed(record))
     }
 
     /// The last run's monitor may still be tidying up, or, if it was killed, what was in the container may still be dying:
