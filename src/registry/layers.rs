@@ -2,13 +2,13 @@
 //! sink unpacks. Memory is bounded by the pipes, whatever the layers' sizes.
 
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::thread::{Builder, Scope, ScopedJoinHandle};
 
 use super::auth::Session;
 use super::blob::{BlobStream, Source};
 use super::decompress::{Stop, decompress};
 use super::error::RegistryError;
+use super::lanes;
 use super::manifest::Blob;
 use super::partial;
 use super::pipe::{PipeWriter, ReaderGone, pipe};
@@ -59,40 +59,12 @@ impl<'a> Fetch<'a> {
     pub fn all(&self, mut layers: Vec<Layer>) -> Result<(), RegistryError> {
         // The largest first: it decides when the last one ends.
         layers.sort_by_key(|layer| std::cmp::Reverse(layer.blob.size));
-        let workers = self.limits().parallel_layers.clamp(1, layers.len().max(1));
-        layers.reverse();
-        let queue = Mutex::new(layers);
-        let first_failure = Mutex::new(None);
-        let work = || {
-            while !self.is_stopped() {
-                let next = queue.lock().unwrap_or_else(PoisonError::into_inner).pop();
-                let Some(layer) = next else { return };
-                let fetched = match self.one(&layer) {
-                    Err(RegistryError::StalePartial { .. }) => self.one(&layer),
-                    fetched => fetched,
-                };
-                if let Err(error) = fetched {
-                    let mut slot = first_failure.lock().unwrap_or_else(PoisonError::into_inner);
-                    slot.get_or_insert(error);
-                    self.session.exchange().stop();
-                    return;
-                }
+        lanes::each(layers, self.session.exchange(), |layer| {
+            match self.one(&layer) {
+                Err(RegistryError::StalePartial { .. }) => self.one(&layer),
+                fetched => fetched,
             }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..workers {
-                // A worker less is slower, not wrong.
-                let _ = Builder::new()
-                    .name("layer".to_owned())
-                    .spawn_scoped(scope, work);
-            }
-            work();
-        });
-        let failure = first_failure.into_inner();
-        match failure.unwrap_or_else(PoisonError::into_inner) {
-            Some(error) => Err(error),
-            None => Ok(()),
-        }
+        })
     }
 
     fn limits(&self) -> &super::config::Limits {

@@ -15,6 +15,7 @@ mod download;
 mod endpoint;
 mod error;
 mod exchange;
+mod lanes;
 mod layers;
 mod listing;
 mod locations;

@@ -1,7 +1,7 @@
 //! One push: layers the registry lacks, the configuration, then the manifest under its name. What the registry has already is
 //! not sent, what it has under another name is mounted; a manifest changes only where a layer's blob does.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
@@ -17,6 +17,7 @@ use super::config::RegistryConfig;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::exchange::{Body, Exchange, Method, Request};
+use super::lanes;
 use super::locations::{Location, Locations};
 use super::manifest::{self, Blob, Document};
 use super::place;
@@ -167,46 +168,17 @@ impl Push<'_> {
             .map(|(diff_id, blob)| ((*diff_id).clone(), blob.size))
             .collect();
         self.progress.layers(&sizes);
-        let exchange = self.target.session.exchange();
-        let workers = exchange.config().limits.parallel_layers;
-        let workers = workers.clamp(1, pairs.len().max(1));
-        let queue: Mutex<VecDeque<_>> = Mutex::new(pairs.into_iter().collect());
         let done = Mutex::new(BTreeMap::new());
-        let failure = Mutex::new(None);
-        let work = || {
-            while !exchange.is_stopped() {
-                let next = queue
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .pop_front();
-                let Some((diff_id, original)) = next else {
-                    return;
-                };
-                match self.layer(diff_id, original) {
-                    Ok(blob) => {
-                        let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
-                        done.insert(diff_id.clone(), blob);
-                    }
-                    Err(error) => {
-                        let mut slot = failure.lock().unwrap_or_else(PoisonError::into_inner);
-                        slot.get_or_insert(error);
-                        exchange.stop();
-                    }
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 1..workers {
-                // A worker less is slower, not wrong.
-                let _ = Builder::new()
-                    .name("layer".to_owned())
-                    .spawn_scoped(scope, work);
-            }
-            work();
-        });
-        if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-            return Err(error);
-        }
+        lanes::each(
+            pairs,
+            self.target.session.exchange(),
+            |(diff_id, original)| {
+                let blob = self.layer(diff_id, original)?;
+                let mut done = done.lock().unwrap_or_else(PoisonError::into_inner);
+                done.insert(diff_id.clone(), blob);
+                Ok(())
+            },
+        )?;
         let done = done.into_inner().unwrap_or_else(PoisonError::into_inner);
         let blob = |diff_id| done.get(diff_id).cloned().ok_or(RegistryError::Stopped);
         diff_ids.iter().map(blob).collect()
