@@ -24,8 +24,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     }
     let engine = invocation.engine()?;
     let warning = "WARNING! This will remove all stopped containers.";
-    if !args.force && !invocation.confirmed(warning)? {
-        invocation.ui.note("container prune has been cancelled");
+    if !invocation.confirmed("container prune", args.force, warning)? {
         return Ok(0);
     }
     let pruned = engine.prune_containers(&filters);

@@ -36,8 +36,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         false => "all dangling images",
     };
     let warning = format!("WARNING! This will remove {which}.");
-    if !args.force && !invocation.confirmed(&warning)? {
-        invocation.ui.note("image prune has been cancelled");
+    if !invocation.confirmed("image prune", args.force, &warning)? {
         return Ok(0);
     }
     let pruned = invocation.engine()?.prune_images(all, &filters);

@@ -63,8 +63,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
             ));
         }
     }
-    if !args.force && !invocation.confirmed(&args.warning(&args.filter))? {
-        invocation.ui.note("system prune has been cancelled");
+    if !invocation.confirmed("system prune", args.force, &args.warning(&args.filter))? {
         return Ok(0);
     }
     let failed = |error: EngineError| CliError::engine(Kind::Failed, &error);

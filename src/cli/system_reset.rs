@@ -19,8 +19,7 @@ const WARNING: &str = "WARNING! This will remove:
 ";
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    if !args.force && !invocation.confirmed(WARNING)? {
-        invocation.ui.note("system reset has been cancelled");
+    if !invocation.confirmed("system reset", args.force, WARNING)? {
         return Ok(0);
     }
     let reset = invocation.engine()?.reset();

@@ -29,8 +29,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         false => "anonymous local volumes",
     };
     let warning = format!("WARNING! This will remove {which} not used by at least one container.");
-    if !args.force && !invocation.confirmed(&warning)? {
-        invocation.ui.note("volume prune has been cancelled");
+    if !invocation.confirmed("volume prune", args.force, &warning)? {
         return Ok(0);
     }
     let pruned = invocation.engine()?.prune_volumes(&filters);
