@@ -4,6 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::SystemTime;
 
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{UtimensatFlags, utimensat};
+use nix::sys::time::TimeSpec;
+
 use super::digest::Digest;
 use super::layer::{LayerDir, LayerReport};
 use super::remove::{RemoveImageError, Removed, Users};
@@ -54,8 +58,8 @@ impl Store {
     /// Remembers that an image is used now. What can't be remembered costs nothing but a better choice later.
     pub fn touch(&self, image: &Digest) {
         let path = self.stack_path(image);
-        let touched =
-            std::fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        let (same, now) = (&TimeSpec::UTIME_OMIT, &TimeSpec::UTIME_NOW);
+        let touched = utimensat(AT_FDCWD, &path, same, now, UtimensatFlags::FollowSymlink);
         if let Err(error) = touched {
             tracing::debug!(%image, %error, "touch");
         }
@@ -73,7 +77,7 @@ impl Store {
         let removed = {
             let _lock = self.lock_exclusive()?;
             let users = users().map_err(|source| RemoveImageError::Users { source })?;
-            let sizes = self.layer_sizes()?;
+            let sizes = self.layer_sizes(disk_size)?;
             let mut used: HashSet<LayerDir> =
                 users.iter().flat_map(|user| user.layers.clone()).collect();
             used.extend(coming.layers.iter().map(LayerDir::base));
@@ -162,8 +166,11 @@ impl Store {
         Ok(lease.is_none())
     }
 
-    /// What each layer of the store takes. What a settled variant has of its own is not counted: directories.
-    fn layer_sizes(&self) -> Result<BTreeMap<LayerDir, u64>, StoreError> {
+    /// Each layer of the store by `size`. What a settled variant has of its own is not counted: directories.
+    pub fn layer_sizes(
+        &self,
+        size: fn(&LayerReport) -> u64,
+    ) -> Result<BTreeMap<LayerDir, u64>, StoreError> {
         let error = |operation| StoreError::io(operation, &self.layers);
         let directory = fs::open_directory(&self.layers).map_err(error("open"))?;
         let mut sizes = BTreeMap::new();
@@ -175,7 +182,7 @@ impl Store {
                 && layer == LayerDir::base(&layer.diff_id())
                 && let Ok(report) = self.layer_report(&layer.diff_id())
             {
-                sizes.insert(layer, disk_size(&report));
+                sizes.insert(layer, size(&report));
             }
         }
         Ok(sizes)

@@ -62,12 +62,12 @@ pub(super) fn rows(
     Ok(rows)
 }
 
-fn tag_of(entry: &NameEntry) -> Option<&str> {
+pub(super) fn tag_of(entry: &NameEntry) -> Option<&str> {
     entry.reference.as_ref().and_then(Reference::tag)
 }
 
 /// The entries of each image, in the order of the index.
-fn by_image(names: &Names) -> Vec<Vec<&NameEntry>> {
+pub(super) fn by_image(names: &Names) -> Vec<Vec<&NameEntry>> {
     let mut places: HashMap<&Digest, usize> = HashMap::new();
     let mut images: Vec<Vec<&NameEntry>> = Vec::new();
     for entry in &names.entries {

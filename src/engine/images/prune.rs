@@ -6,8 +6,9 @@ use std::error::Error;
 use super::super::request::PruneFilters;
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
+use super::list::{by_image, tag_of};
 use crate::container::{Event, EventKind};
-use crate::image::{Digest, NameEntry, Reference, RemoveImageError, Removed, Store};
+use crate::image::{Digest, LayerDir, Reference, RemoveImageError, Removed, Store};
 
 /// What `image prune` did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +30,7 @@ impl Engine {
         if texts.is_empty() {
             return Ok(PrunedImages::default());
         }
-        let sizes = layer_sizes(&store);
+        let sizes = store.layer_sizes(|report| report.size)?;
         let users = || {
             self.image_uses()
                 .map_err(|error| Box::<dyn Error + Send + Sync>::from(error.to_string()))
@@ -52,7 +53,7 @@ impl Engine {
             Ok(removed)
         })?;
         let gone = removed.iter().filter_map(|one| match one {
-            Removed::Deleted(digest) => sizes.get(digest),
+            Removed::Deleted(digest) => sizes.get(&LayerDir::base(digest)),
             Removed::Untagged(_) => None,
         });
         let reclaimed = gone.sum();
@@ -74,12 +75,9 @@ impl Engine {
             .map(|one| one.image)
             .collect();
         let names = store.names()?;
-        let mut images: BTreeMap<&Digest, Vec<&NameEntry>> = BTreeMap::new();
-        for entry in &names.entries {
-            images.entry(&entry.id).or_default().push(entry);
-        }
         let mut texts = Vec::new();
-        for (id, entries) in images {
+        for entries in by_image(&names) {
+            let id = &entries[0].id;
             let tagged = entries.iter().any(|entry| tag_of(entry).is_some());
             if used.contains(id) || (tagged && !all) || !fits(store, id, filters) {
                 continue;
@@ -95,10 +93,6 @@ impl Engine {
     }
 }
 
-fn tag_of(entry: &NameEntry) -> Option<&str> {
-    entry.reference.as_ref().and_then(Reference::tag)
-}
-
 /// An image that cannot be read is nobody's to judge.
 fn fits(store: &Store, id: &Digest, filters: &PruneFilters) -> bool {
     let Ok(image) = store.image_by_id(id) else {
@@ -112,22 +106,4 @@ fn fits(store: &Store, id: &Digest, filters: &PruneFilters) -> bool {
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
     filters.matches(created, &labels)
-}
-
-/// Bytes of each layer of the store.
-fn layer_sizes(store: &Store) -> BTreeMap<Digest, u64> {
-    let names = store.names().unwrap_or_default();
-    let mut sizes = BTreeMap::new();
-    for entry in &names.entries {
-        let Ok(image) = store.image_by_id(&entry.id) else {
-            continue;
-        };
-        for layer in &image.layers {
-            let diff_id = layer.diff_id();
-            if let Ok(report) = store.layer_report(&diff_id) {
-                sizes.insert(diff_id, report.size);
-            }
-        }
-    }
-    sizes
 }
