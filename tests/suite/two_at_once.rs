@@ -29,6 +29,12 @@ fn both(env: &TestEnv, round: usize, first: &[&str], second: &[&str]) -> [Outcom
     }
 }
 
+fn create(env: &TestEnv, name: &str) {
+    let words = ["create", "--network", "none", "--name", name];
+    env.run(&[&words[..], &["busybox", "sleep", "1000"]].concat())
+        .ok();
+}
+
 /// By the name it was asked for, or by that there is no such container any more.
 fn says_so(loser: Outcome) {
     let loser = loser.fails(1, "Error: ");
@@ -48,17 +54,7 @@ fn rm_and_start() {
     let env = test_env!();
     env.busybox();
     for round in 0..count(20, 200) {
-        env.run(&[
-            "create",
-            "--network",
-            "none",
-            "--name",
-            "box",
-            "busybox",
-            "sleep",
-            "1000",
-        ])
-        .ok();
+        create(&env, "box");
         let [removed, started] = both(&env, round, &["rm", "box"], &["start", "box"]);
         match (removed.code, started.code) {
             (0, 1) => {
@@ -118,17 +114,7 @@ fn two_starts_and_two_removals() {
     let env = test_env!();
     env.busybox();
     for round in 0..count(10, 100) {
-        env.run(&[
-            "create",
-            "--network",
-            "none",
-            "--name",
-            "box",
-            "busybox",
-            "sleep",
-            "1000",
-        ])
-        .ok();
+        create(&env, "box");
         // Docker's second `start` of a running container is no error.
         for outcome in both(&env, round, &["start", "box"], &["start", "box"]) {
             outcome.ok();
@@ -152,16 +138,7 @@ fn two_renames() {
     env.busybox();
     for round in 0..count(10, 100) {
         for name in ["one", "two"] {
-            env.run(&[
-                "create",
-                "--network",
-                "none",
-                "--name",
-                name,
-                "busybox",
-                "true",
-            ])
-            .ok();
+            create(&env, name);
         }
         // Two containers that want the same name.
         let wanted = both(
