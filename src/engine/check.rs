@@ -1,9 +1,9 @@
 //! `system check`: whether everything in the store is what it was when it was written, and what is done where it is not.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::time::Duration;
 
+use super::remove::users_of;
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::{BrokenRecord, RecordRepair, Records};
@@ -233,10 +233,7 @@ impl Engine {
                     .push(format!("removed container {}", record.id));
             }
         }
-        let users = || {
-            self.image_uses()
-                .map_err(|error| Box::<dyn Error + Send + Sync>::from(error.to_string()))
-        };
+        let users = || users_of(&self.containers);
         self.in_home("worker", || {
             let forgotten = store
                 .forget(gone)

@@ -1,6 +1,8 @@
 //! Looking at containers: `ps`, `inspect`, and finding the ones a verb is about. Takes no lock and waits for none.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::fs::Metadata;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -216,26 +218,28 @@ impl Engine {
 
 /// Apparent bytes of all regular files and links below a directory, as docker counts; a hard-linked file once.
 pub(super) fn tree_size(directory: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let mut seen = std::collections::HashSet::new();
-    let mut waiting = vec![directory.to_owned()];
     let mut total = 0;
+    each_below(directory, |meta| {
+        if meta.is_file() || meta.is_symlink() {
+            total += meta.len();
+        }
+    });
+    total
+}
+
+/// Everything below a directory, a hard-linked file once; what cannot be read is passed over.
+pub(super) fn each_below(directory: &Path, mut see: impl FnMut(&Metadata)) {
+    let mut seen = HashSet::new();
+    let mut waiting = vec![directory.to_owned()];
     while let Some(next) = waiting.pop() {
-        let Ok(entries) = std::fs::read_dir(&next) else {
-            continue;
-        };
-        for entry in entries.flatten() {
+        for entry in std::fs::read_dir(&next).into_iter().flatten().flatten() {
             let Ok(meta) = entry.metadata() else { continue };
             if meta.is_dir() {
                 waiting.push(entry.path());
-            } else if meta.nlink() == 1 || seen.insert((meta.dev(), meta.ino())) {
-                total += if meta.is_file() || meta.is_symlink() {
-                    meta.len()
-                } else {
-                    0
-                };
+            } else if meta.nlink() > 1 && !seen.insert((meta.dev(), meta.ino())) {
+                continue;
             }
+            see(&meta);
         }
     }
-    total
 }

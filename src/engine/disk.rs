@@ -1,9 +1,10 @@
 //! `system df`: what images, containers and volumes take of the disk, as the file system counts it.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::containers::ContainerSummary;
+use super::containers::{ContainerSummary, each_below};
 use super::request::{ListImagesRequest, PsRequest, VolumeFilters};
 use super::volumes::VolumeSummary;
 use super::{Engine, EngineError};
@@ -158,20 +159,7 @@ fn strays(layers: &Path, known: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
 
 /// Bytes of all blocks below a path, as du counts: directories too, a hard-linked file once.
 fn blocks_below(path: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let mut seen = HashSet::new();
-    let mut waiting = vec![path.to_owned()];
     let mut blocks = std::fs::symlink_metadata(path).map_or(0, |meta| meta.blocks());
-    while let Some(next) = waiting.pop() {
-        for entry in std::fs::read_dir(&next).into_iter().flatten().flatten() {
-            let Ok(meta) = entry.metadata() else { continue };
-            if meta.is_dir() {
-                waiting.push(entry.path());
-            }
-            if meta.is_dir() || meta.nlink() == 1 || seen.insert((meta.dev(), meta.ino())) {
-                blocks += meta.blocks();
-            }
-        }
-    }
+    each_below(path, |meta| blocks += meta.blocks());
     blocks * 512
 }

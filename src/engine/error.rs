@@ -128,7 +128,7 @@ pub enum EngineError {
     #[error(transparent)]
     Registry(Box<RegistryError>),
     #[error(transparent)]
-    Platform { source: PlatformError },
+    Platform(#[from] PlatformError),
     #[error("An image does not exist locally with the tag: {name}")]
     NotLocal { name: String },
     #[error(

@@ -9,7 +9,6 @@ mod room;
 mod save;
 mod tree;
 
-use std::error::Error;
 use std::fs::File;
 use std::os::fd::AsFd;
 
@@ -19,6 +18,7 @@ pub use list::ImageRow;
 pub use prune::PrunedImages;
 pub use tree::{ImageTree, TreeLayer};
 
+use super::remove::users_of;
 use super::request::{Input, ListImagesRequest, LoadRequest, TagRequest};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
@@ -119,10 +119,7 @@ impl Engine {
         if platform.is_some() {
             check_platform(&store.resolve(text)?, text, platform)?;
         }
-        let users = || {
-            self.image_uses()
-                .map_err(|error| Box::<dyn Error + Send + Sync>::from(error.to_string()))
-        };
+        let users = || users_of(&self.containers);
         let image = store.resolve(text).ok();
         let removed: Vec<Removed> = self.in_home("worker", || {
             store
@@ -147,9 +144,7 @@ impl Engine {
     pub fn load_images(&self, request: &LoadRequest) -> Result<Vec<Loaded>, EngineError> {
         let store = self.images()?;
         let platform = request.platform.as_deref().map(str::parse::<Platform>);
-        let platform = platform
-            .transpose()
-            .map_err(|source| EngineError::Platform { source })?;
+        let platform = platform.transpose()?;
         let loaded: Vec<Loaded> = self.in_home("worker", || {
             let (file, source) = open(&request.input)?;
             self.make_room(&store, room::length(&request.input))?;
@@ -179,13 +174,15 @@ impl Engine {
 }
 
 /// Whether an image that `text` names is of a platform. A store has one platform of each image.
-fn check_platform(image: &Image, text: &str, platform: Option<&str>) -> Result<(), EngineError> {
+pub(super) fn check_platform(
+    image: &Image,
+    text: &str,
+    platform: Option<&str>,
+) -> Result<(), EngineError> {
     let Some(wanted) = platform else {
         return Ok(());
     };
-    let wanted: Platform = wanted
-        .parse()
-        .map_err(|source| EngineError::Platform { source })?;
+    let wanted: Platform = wanted.parse()?;
     if wanted.rank(&Platform::of_config(&image.config)).is_none() {
         return Err(EngineError::OtherPlatform {
             image: text.to_owned(),

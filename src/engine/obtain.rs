@@ -1,7 +1,7 @@
 //! An image for a container: from the store, from the program itself, or from a registry, as the pull policy says.
 
 use super::pull::{self, PullOutcome, PullRequest};
-use super::remove::uses_of;
+use super::remove::users_of;
 use super::request::{CreateRequest, PullPolicy};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
@@ -157,7 +157,7 @@ impl Engine {
         let config = self.registry_config_for(reference)?;
         let max = self.config.storage_max.bytes;
         let containers = self.containers.clone();
-        let users = || uses_of(&containers).map_err(|error| error.to_string().into());
+        let users = || users_of(&containers);
         let outcome: PullOutcome = self.in_home("transfer", || {
             let single_id = home::is_single_id();
             let request = PullRequest {
@@ -194,9 +194,7 @@ fn fits(image: &Image, request: &CreateRequest) -> Result<bool, EngineError> {
     let Some(text) = &request.platform else {
         return Ok(true);
     };
-    let wanted: Platform = text
-        .parse()
-        .map_err(|source| EngineError::Platform { source })?;
+    let wanted: Platform = text.parse()?;
     Ok(wanted.rank(&Platform::of_config(&image.config)).is_some())
 }
 

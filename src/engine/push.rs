@@ -4,10 +4,11 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
+use super::images::check_platform;
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::Event;
-use crate::image::{Digest, ImageError, Platform, Reference, Store, diff_ids, find};
+use crate::image::{Digest, ImageError, Reference, Store, diff_ids, find};
 use crate::registry::{
     self, LayerSource, Progress, PushOptions, Pushed, RegistryError, SinkError, ToPush,
 };
@@ -95,17 +96,7 @@ impl Engine {
             error => error.into(),
         })?;
         let image = store.image_by_id(&entry.id)?;
-        if let Some(text) = &request.platform {
-            let wanted: Platform = text
-                .parse()
-                .map_err(|source| EngineError::Platform { source })?;
-            if wanted.rank(&Platform::of_config(&image.config)).is_none() {
-                return Err(EngineError::OtherPlatform {
-                    image: request.image.clone(),
-                    wanted,
-                });
-            }
-        }
+        check_platform(&image, &request.image, request.platform.as_deref())?;
         let subject = format!("config of image {}", entry.id);
         Ok(ToPush {
             manifest: store.read_blob(&entry.manifest)?,

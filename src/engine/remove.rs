@@ -1,5 +1,7 @@
 //! `rm`: out of sight at once, deleted in the home namespace where files of subordinate ids can be.
 
+use std::error::Error;
+
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::{ContainerId, Containers, LockedRecord, Record, Rubbish};
@@ -73,8 +75,12 @@ impl Engine {
     }
 }
 
-/// The same for a role with threads, which has no engine.
-pub(super) fn uses_of(containers: &Containers) -> Result<Vec<Use>, EngineError> {
+/// The same as the store asks for it, also in a role with threads, which has no engine.
+pub(super) fn users_of(containers: &Containers) -> Result<Vec<Use>, Box<dyn Error + Send + Sync>> {
+    uses_of(containers).map_err(|error| error.to_string().into())
+}
+
+fn uses_of(containers: &Containers) -> Result<Vec<Use>, EngineError> {
     let mut uses = Vec::new();
     for record in containers.all()? {
         let Ok(config) = record.config() else {

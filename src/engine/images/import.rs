@@ -22,9 +22,7 @@ impl Engine {
     ) -> Result<Imported, EngineError> {
         let store = self.images()?;
         let platform = match &request.platform {
-            Some(text) => text
-                .parse()
-                .map_err(|source| EngineError::Platform { source })?,
+            Some(text) => text.parse()?,
             None => Platform::host(),
         };
         let mut config = Map::new();

@@ -1,8 +1,8 @@
 //! `image prune`: images that nobody needs. Whatever somebody begins to use meanwhile stays.
 
 use std::collections::{BTreeMap, HashSet};
-use std::error::Error;
 
+use super::super::remove::users_of;
 use super::super::request::PruneFilters;
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
@@ -31,10 +31,7 @@ impl Engine {
             return Ok(PrunedImages::default());
         }
         let sizes = store.layer_sizes(|report| report.size)?;
-        let users = || {
-            self.image_uses()
-                .map_err(|error| Box::<dyn Error + Send + Sync>::from(error.to_string()))
-        };
+        let users = || users_of(&self.containers);
         let removed: Vec<Removed> = self.in_home("worker", || {
             let mut removed = Vec::new();
             for text in &texts {

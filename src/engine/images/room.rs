@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use super::super::Engine;
+use super::super::remove::users_of;
 use super::super::request::Input;
 use super::super::worker::RoleFailure;
-use super::super::{Engine, EngineError};
 use crate::image::{Coming, Digest, Store};
 
 impl Engine {
@@ -48,10 +49,7 @@ impl Engine {
         let Some(max) = self.config.storage_max.bytes else {
             return Ok(());
         };
-        let users = || {
-            self.image_uses()
-                .map_err(|error: EngineError| error.to_string().into())
-        };
+        let users = || users_of(&self.containers);
         store
             .make_room(max, coming, &users)
             .map(drop)

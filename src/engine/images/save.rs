@@ -7,10 +7,9 @@ use super::super::output::Unfinished;
 use super::super::request::SaveRequest;
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
+use super::check_platform;
 use crate::container::Event;
-use crate::image::{
-    self, NamedBy, Names, Platform, Reference, SaveError, SaveOptions, Store, ToSave,
-};
+use crate::image::{self, NamedBy, Names, Reference, SaveError, SaveOptions, ToSave};
 
 impl Engine {
     /// Writes the images to the output, which appears when it is whole, or to standard output. What is worth saying of their
@@ -24,13 +23,9 @@ impl Engine {
                 add(&mut images, id, tag);
             }
         }
-        if let Some(wanted) = &request.platform {
-            let wanted: Platform = wanted
-                .parse()
-                .map_err(|source| EngineError::Platform { source })?;
-            for image in &images {
-                check_platform(&store, image, &wanted)?;
-            }
+        let platform = request.platform.as_deref();
+        for image in images.iter().filter(|_| platform.is_some()) {
+            check_platform(&store.image_by_id(&image.id)?, &name(image), platform)?;
         }
         let options = SaveOptions {
             format: request.format,
@@ -63,12 +58,16 @@ impl Engine {
             unfinished.keep()?;
         }
         for image in &images {
-            let name = image.tags.first().map(Reference::familiar);
-            let name = name.unwrap_or_else(|| image.id.to_string());
-            self.emit(&Event::image(image.id.as_str(), &name, "save"));
+            self.emit(&Event::image(image.id.as_str(), &name(image), "save"));
         }
         Ok(notes)
     }
+}
+
+/// Its first tag, or its id.
+fn name(image: &ToSave) -> String {
+    let tag = image.tags.first().map(Reference::familiar);
+    tag.unwrap_or_else(|| image.id.to_string())
 }
 
 fn opened(error: std::io::Error) -> RoleFailure {
@@ -125,18 +124,6 @@ fn add(images: &mut Vec<ToSave>, id: image::Digest, tag: Option<Reference>) {
     if let Some(tag) = tag.filter(|tag| !tags.contains(tag)) {
         tags.push(tag);
     }
-}
-
-fn check_platform(store: &Store, image: &ToSave, wanted: &Platform) -> Result<(), EngineError> {
-    let stored = store.image_by_id(&image.id)?;
-    if wanted.rank(&Platform::of_config(&stored.config)).is_some() {
-        return Ok(());
-    }
-    let name = image.tags.first().map(Reference::familiar);
-    Err(EngineError::OtherPlatform {
-        image: name.unwrap_or_else(|| image.id.to_string()),
-        wanted: wanted.clone(),
-    })
 }
 
 #[cfg(test)]
