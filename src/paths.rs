@@ -98,6 +98,21 @@ impl Paths {
         self.data.join("layers")
     }
 
+    /// What the steps of builds came to.
+    pub fn build_steps(&self) -> PathBuf {
+        self.cache.join("build/steps")
+    }
+
+    /// Directories that `RUN --mount=type=cache` keeps.
+    pub fn build_mounts(&self) -> PathBuf {
+        self.cache.join("build/mounts")
+    }
+
+    /// Digests of files that builds have read.
+    pub fn build_files(&self) -> PathBuf {
+        self.cache.join("build/files")
+    }
+
     /// The store's lock: shared for whoever adds or uses, exclusive for garbage collection and migration.
     pub fn store_lock(&self) -> PathBuf {
         self.data.join("lock")

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
@@ -11,9 +11,10 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
 use super::layer::LayerPath;
+use super::merged::{Merged, Shown, is_opaque};
 use super::settle::is_whiteout;
 use super::tar::Limits;
-use crate::sys::{fs, xattr};
+use crate::sys::fs;
 
 /// docker's `C`, `A`, `D`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,9 +43,6 @@ pub struct Layers<'a> {
     /// `.wh.` files are fuse-overlayfs' whiteouts.
     pub marker_files: bool,
 }
-
-/// The directories that an upper directory is merged with, topmost first.
-type Merged = Vec<OwnedFd>;
 
 struct Below {
     stat: Stat,
@@ -77,8 +75,7 @@ impl Layers<'_> {
     /// Compares; gives what `diff` shows.
     pub fn changes(&self) -> io::Result<Changes> {
         let upper = fs::open_directory(self.upper)?;
-        let below = self.below.iter().rev().map(|path| fs::open_directory(path));
-        let below: Merged = below.collect::<io::Result<_>>()?;
+        let below = Merged::of_layers(self.below)?;
         let mut made = HashSet::new();
         for path in &self.mount_points {
             let mut place = Some(path.clone());
@@ -187,7 +184,7 @@ impl Walk<'_> {
             levels: depth.levels + 1,
             opaque: depth.opaque || is_opaque(fd.as_fd())?,
         };
-        let nothing = Merged::new();
+        let nothing = Merged::default();
         let merged = below.map_or(&nothing, |below| &below.directories);
         let before = self.changes.list.len();
         let seen = self.directory(&fd, merged, path, depth)?;
@@ -212,7 +209,7 @@ impl Walk<'_> {
     /// What a directory that took another's place no longer has.
     fn replaced(&mut self, upper: &OwnedFd, below: &Merged, path: &LayerPath) -> io::Result<()> {
         let mut names = HashSet::new();
-        for directory in below {
+        for directory in below.parts() {
             for (name, _) in fs::list_directory(directory)? {
                 names.insert(name);
             }
@@ -230,45 +227,18 @@ impl Walk<'_> {
     }
 }
 
-/// What the layers below show under `name`, in the directories that lie there.
+/// What the layers below show under `name`.
 fn look(below: &Merged, name: &[u8]) -> io::Result<Option<Below>> {
-    let mut found: Option<Below> = None;
-    for directory in below {
-        let Some(stat) = fs::stat_at(directory, name)? else {
-            continue;
-        };
-        if is_whiteout(&stat) {
-            break;
-        }
-        let is_directory = FileType::from_raw_mode(stat.st_mode) == FileType::Directory;
-        if !is_directory {
-            return Ok(Some(found.unwrap_or(Below {
-                stat,
-                directories: Merged::new(),
-            })));
-        }
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let fd = rustix::fs::openat(directory, name, flags, Mode::empty())?;
-        let opaque = is_opaque(fd.as_fd())?;
-        let below = found.get_or_insert(Below {
+    Ok(below.look(name)?.map(|shown| match shown {
+        Shown::Directory { stat, directory } => Below {
             stat,
-            directories: Merged::new(),
-        });
-        below.directories.push(fd);
-        if opaque {
-            break;
-        }
-    }
-    Ok(found)
-}
-
-fn is_opaque(directory: BorrowedFd<'_>) -> io::Result<bool> {
-    for name in [&b"user.overlay.opaque"[..], b"user.fuseoverlayfs.opaque"] {
-        if xattr::get(directory, name)?.is_some_and(|value| value == b"y") {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+            directories: directory,
+        },
+        Shown::Other { stat, .. } => Below {
+            stat,
+            directories: Merged::default(),
+        },
+    }))
 }
 
 fn join(path: &LayerPath, name: &[u8]) -> LayerPath {

@@ -217,6 +217,8 @@ pub struct TempLayer {
 pub(super) const SPLIT: &str = "split.zst";
 /// The directory of what was [`Replaced`].
 pub(super) const REPLACED: &str = "replaced";
+/// Beside `fs/` while it is written by a mount.
+pub const WORK: &str = "work";
 pub(super) const TEMPORARY: &str = ".tmp-";
 pub(super) const DEAD: &str = ".dead-";
 
@@ -234,6 +236,42 @@ impl TempLayer {
             lock,
             committed: false,
         })
+    }
+
+    /// One that another process holds, which decides about it.
+    pub(super) fn borrowed(directory: PathBuf) -> std::io::Result<TempLayer> {
+        Ok(TempLayer {
+            root: fs::open_directory(&directory.join("fs"))?,
+            lock: fs::open_directory(&directory)?,
+            directory,
+            committed: true,
+        })
+    }
+
+    /// The name of its directory below `layers/`.
+    pub fn name(&self) -> &str {
+        let name = self.directory.file_name().and_then(std::ffi::OsStr::to_str);
+        name.expect("it was made of ASCII")
+    }
+
+    /// Where overlayfs works while the layer is the upper directory of a mount; made here, for its owner.
+    pub fn make_work(&self) -> std::io::Result<()> {
+        disk::create_dir(self.directory.join(WORK))
+    }
+
+    /// What a mount left of it. Runs in the home namespace.
+    pub fn remove_work(&self) -> std::io::Result<()> {
+        match fs::remove_path(&self.directory.join(WORK)) {
+            Err(failed) if failed.source.kind() != std::io::ErrorKind::NotFound => {
+                Err(failed.source)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Somebody else has given it its name, or removed it.
+    pub fn leave(mut self) {
+        self.committed = true;
     }
 
     /// The layer's root directory.

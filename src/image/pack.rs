@@ -2,7 +2,7 @@
 //! open directory and follows no symlink, so that whoever changes the tree meanwhile changes what is read, never where.
 
 use std::collections::{HashMap, HashSet};
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::layer::LayerPath;
 use super::settle::is_whiteout;
-use super::tar::{Entry, EntryKind, Limits, TarStream};
+use super::tar::{Entry, EntryKind, Limits, TarSink, TarStream};
 use crate::sys::fs;
 use crate::sys::xattr;
 
@@ -86,7 +86,7 @@ const MAX_WARNINGS: usize = 16;
 const OPAQUE: &[u8] = b"user.overlay.opaque";
 const FUSE_OPAQUE: &[u8] = b"user.fuseoverlayfs.opaque";
 
-impl<'a, W: Write> Packer<'a, W> {
+impl<'a, W: TarSink> Packer<'a, W> {
     pub fn new(out: W, tree: Tree<'a>) -> Packer<'a, W> {
         Packer {
             stream: TarStream::new(out),

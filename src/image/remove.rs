@@ -175,7 +175,10 @@ impl Store {
         for id in &ids {
             self.read_stack(id)?.layers.iter().for_each(&mut keep);
         }
-        used.for_each(keep);
+        used.for_each(&mut keep);
+        for step in self.steps()? {
+            keep(&LayerDir::base(&step.record.layer));
+        }
         self.unlink_except(&self.images.join("stacks"), &documents)?;
         documents.extend(names.entries.iter().map(|entry| entry.manifest.hex()));
         self.unlink_except(&self.images.join("blobs/sha256"), &documents)?;

@@ -33,6 +33,7 @@ const RESERVE: u64 = 256 << 10;
 pub struct Store {
     pub(super) images: PathBuf,
     pub(super) layers: PathBuf,
+    pub(super) steps: PathBuf,
     lock: PathBuf,
 }
 
@@ -109,6 +110,7 @@ impl Store {
         let store = Store {
             images: paths.images(),
             layers: paths.layers(),
+            steps: paths.build_steps(),
             lock: paths.store_lock(),
         };
         Paths::make(&paths.data)?;
@@ -303,6 +305,12 @@ impl Store {
     /// An empty, locked directory to unpack a layer into.
     pub fn begin_layer(&self) -> Result<TempLayer, StoreError> {
         TempLayer::make(&self.layers).map_err(StoreError::io("make a directory in", &self.layers))
+    }
+
+    /// A layer that is being made by another process, which holds it.
+    pub fn borrow_layer(&self, name: &str) -> Result<TempLayer, StoreError> {
+        let path = self.layers.join(name);
+        TempLayer::borrowed(path.clone()).map_err(StoreError::io("open", &path))
     }
 
     /// Gives one unpacked layer its name; see [`Store::commit_layers`].

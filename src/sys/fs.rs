@@ -58,6 +58,12 @@ pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     Ok(rustix::fs::open(path, flags, Mode::empty())?)
 }
 
+/// The same directory again, with a position of its own.
+pub fn open_directory_readable(directory: impl AsFd) -> io::Result<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(directory, ".", flags, Mode::empty())?)
+}
+
 /// Where a descriptor points now, as the kernel prints it. Needs `/proc`.
 pub fn path_of(fd: impl AsFd) -> io::Result<Vec<u8>> {
     use std::os::fd::AsRawFd;

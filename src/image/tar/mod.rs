@@ -12,7 +12,7 @@ use std::io;
 
 pub use reader::{Limits, TarReader};
 pub use split::{Piece, SplitReader, SplitWriter};
-pub use stream::TarStream;
+pub use stream::{TarSink, TarStream};
 pub use write::TarWriter;
 
 /// What an entry is.

@@ -6,6 +6,41 @@ use std::io::{self, Write};
 use super::header::BLOCK;
 use super::{Entry, EntryKind};
 
+/// Where an archive is written to. Anything that takes bytes does; who wants to know what they are says so.
+pub trait TarSink {
+    /// Headers, padding and the end.
+    fn raw(&mut self, bytes: &[u8]) -> io::Result<()>;
+
+    /// Content of the entry that was announced last.
+    fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.raw(bytes)
+    }
+
+    /// An entry whose header comes next, and then its content.
+    fn announce(&mut self, _entry: &Entry) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// The header of a file with content was written.
+    fn begin_content(&mut self, _entry: &Entry) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<W: Write> TarSink for W {
+    fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.write_all(bytes)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+}
+
 /// The largest number that eleven octal digits hold: beyond it a PAX record says the size.
 const MAX_SIZE: u64 = 0o777_7777_7777;
 /// The same of seven digits, for owners.
@@ -20,13 +55,14 @@ pub struct TarStream<W> {
     written: u64,
 }
 
-impl<W: Write> TarStream<W> {
+impl<W: TarSink> TarStream<W> {
     pub fn new(inner: W) -> TarStream<W> {
         TarStream { inner, written: 0 }
     }
 
     /// Writes an entry's header. Directories get the slash at their end here.
     pub fn entry(&mut self, entry: &Entry) -> io::Result<()> {
+        self.inner.announce(entry)?;
         let mut path = entry.path.clone();
         if entry.kind == EntryKind::Directory && !path.ends_with(b"/") {
             path.push(b'/');
@@ -40,12 +76,18 @@ impl<W: Write> TarStream<W> {
             self.put(&records)?;
             self.pad()?;
         }
-        self.put(&header(&path, entry))
+        self.put(&header(&path, entry))?;
+        match entry.size {
+            0 => Ok(()),
+            _ => self.inner.begin_content(entry),
+        }
     }
 
     /// Content of the entry whose header was written last.
     pub fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.put(bytes)
+        self.inner.content(bytes)?;
+        self.written += bytes.len() as u64;
+        Ok(())
     }
 
     /// Fills the last block of an entry's content.
@@ -57,12 +99,12 @@ impl<W: Write> TarStream<W> {
     /// Writes the end marker; how many bytes the archive has.
     pub fn finish(mut self) -> io::Result<u64> {
         self.put(&[0; 2 * BLOCK])?;
-        self.inner.flush()?;
+        self.inner.finish()?;
         Ok(self.written)
     }
 
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.inner.write_all(bytes)?;
+        self.inner.raw(bytes)?;
         self.written += bytes.len() as u64;
         Ok(())
     }

@@ -1,0 +1,604 @@
+//! Writing copies of files into a layer that lies on others: what the layers below have of the way there is taken over, what is
+//! missing made, and nothing is looked up by a path that a link could bend. Runs in the home namespace; has no threads.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
+
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+
+use super::layer::TempLayer;
+use super::merged::{Merged, Shown};
+use super::tar::Limits;
+use crate::sys::fs::{self, Links};
+use crate::sys::{fault, xattr};
+
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} /{}: {source}", path.display())]
+pub struct GraftError {
+    pub operation: &'static str,
+    /// In the image.
+    pub path: PathBuf,
+    pub source: io::Error,
+}
+
+fn failed<E: Into<io::Error>>(
+    operation: &'static str,
+    path: &[u8],
+) -> impl FnOnce(E) -> GraftError {
+    let path = PathBuf::from(OsStr::from_bytes(path));
+    move |source| GraftError {
+        operation,
+        path,
+        source: source.into(),
+    }
+}
+
+/// What copies look like, where it is not what they are copies of.
+#[derive(Clone, Copy)]
+pub struct Appearance<'a> {
+    /// Of the home namespace.
+    pub owner: Option<(u32, u32)>,
+    /// The permissions a thing gets that has these; whether it is a directory.
+    pub mode: Option<&'a dyn Fn(u32, bool) -> u32>,
+    /// Seconds; None: as they are.
+    pub time: Option<i64>,
+}
+
+/// Whether something below what is copied is copied too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    Take,
+    Leave,
+    /// A directory that is left out unless something in it is not.
+    LookInside,
+}
+
+/// Asked for each path below what is copied, relative to it.
+pub type Choose<'a> = &'a dyn Fn(&[u8], bool) -> Choice;
+
+/// A directory of the layer, and what the layers below show there.
+#[derive(Debug)]
+pub struct Place {
+    upper: OwnedFd,
+    below: Merged,
+    path: Vec<u8>,
+}
+
+/// The layer being written.
+pub struct Graft<'a> {
+    layer: &'a TempLayer,
+    below: Merged,
+    /// Owners that are not the one id that there is are left alone.
+    single_id: bool,
+    /// The time of directories that had to be made.
+    made_at: i64,
+    /// Times of directories, set when nothing in them changes any more.
+    times: HashMap<Vec<u8>, Timestamps>,
+    /// Where a file with several names is, by device and inode.
+    linked: HashMap<(u64, u64), Vec<u8>>,
+    warnings: Vec<String>,
+}
+
+/// What is copied that is no directory, as [`Merged::look`] showed it.
+struct Leaf<'a> {
+    source: &'a Merged,
+    part: usize,
+    name: &'a [u8],
+    stat: &'a Stat,
+}
+
+/// What it becomes.
+struct Target<'a> {
+    place: &'a Place,
+    name: &'a [u8],
+    appearance: &'a Appearance<'a>,
+}
+
+impl Target<'_> {
+    fn owner(&self, stat: &Stat) -> (u32, u32) {
+        self.appearance.owner.unwrap_or((stat.st_uid, stat.st_gid))
+    }
+
+    fn mode(&self, stat: &Stat) -> Mode {
+        let mode = stat.st_mode & 0o7777;
+        let changed = self
+            .appearance
+            .mode
+            .map_or(mode, |change| change(mode, false));
+        Mode::from_raw_mode(changed)
+    }
+
+    fn times(&self, stat: &Stat) -> Timestamps {
+        self.appearance.time.map_or_else(|| times(stat), at)
+    }
+}
+
+/// One directory on its way.
+struct Level {
+    source: Merged,
+    names: std::vec::IntoIter<Vec<u8>>,
+    /// Below what is copied.
+    relative: Vec<u8>,
+    /// None until something in it is copied.
+    place: Option<Place>,
+    /// Its name in the level above, and what it looks like.
+    name: Vec<u8>,
+    stat: Option<Stat>,
+}
+
+impl<'a> Graft<'a> {
+    pub fn new(layer: &'a TempLayer, below: Merged, single_id: bool, made_at: i64) -> Graft<'a> {
+        Graft {
+            layer,
+            below,
+            single_id,
+            made_at,
+            times: HashMap::new(),
+            linked: HashMap::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    /// What the layer and those below it show now.
+    pub fn view(&self) -> io::Result<Merged> {
+        self.below.under(self.layer.root())
+    }
+
+    /// The directory at a path without links, made with all that is missing above it.
+    pub fn directory(
+        &mut self,
+        path: &[Vec<u8>],
+        owner: Option<(u32, u32)>,
+        mode: u32,
+    ) -> Result<Place, GraftError> {
+        let opened = fs::open_directory_readable(self.layer.root());
+        let mut place = Place {
+            upper: opened.map_err(failed("open", b""))?,
+            below: self.below.try_clone().map_err(failed("open", b""))?,
+            path: Vec::new(),
+        };
+        for name in path {
+            place = self.step(&place, name, owner, mode)?.0;
+        }
+        Ok(place)
+    }
+
+    /// Ends the layer's directories' changes; gives what could not be copied.
+    pub fn finish(self) -> Result<Vec<String>, GraftError> {
+        for (path, times) in &self.times {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+            let opened =
+                fs::open_in_root(self.layer.root(), path, flags, Mode::empty(), Links::Refuse);
+            opened
+                .and_then(|fd| Ok(rustix::fs::futimens(fd, times)?))
+                .map_err(failed("set the time of", path))?;
+        }
+        Ok(self.warnings)
+    }
+
+    /// Copies what `source` shows as `from` to `name` in `place`, with everything in it that is chosen.
+    pub fn copy(
+        &mut self,
+        source: &Merged,
+        from: &[u8],
+        place: &Place,
+        name: &[u8],
+        appearance: &Appearance<'_>,
+        choose: Choose<'_>,
+    ) -> Result<(), GraftError> {
+        let path = join(&place.path, name);
+        let shown = source.look(from).map_err(failed("look at", from))?;
+        match shown {
+            None => Err(failed("find", from)(io::Error::from(
+                io::ErrorKind::NotFound,
+            ))),
+            Some(Shown::Other { stat, part }) => {
+                let leaf = Leaf {
+                    source,
+                    part,
+                    name: from,
+                    stat: &stat,
+                };
+                self.leaf(
+                    &leaf,
+                    &Target {
+                        place,
+                        name,
+                        appearance,
+                    },
+                )
+            }
+            Some(Shown::Directory { stat, directory }) => {
+                let place = self.made(place, name, &stat, directory.top(), appearance)?;
+                let level = level(directory, Vec::new(), Some(place), &path)?;
+                self.walk(level, appearance, choose)
+            }
+        }
+    }
+
+    /// Copies what is in a directory, not the directory itself.
+    pub fn copy_content(
+        &mut self,
+        source: Merged,
+        place: Place,
+        appearance: &Appearance<'_>,
+        choose: Choose<'_>,
+    ) -> Result<(), GraftError> {
+        let path = place.path.clone();
+        let level = level(source, Vec::new(), Some(place), &path)?;
+        self.walk(level, appearance, choose)
+    }
+
+    /// A new file of these bytes.
+    pub fn write(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        bytes: &[u8],
+        appearance: &Appearance<'_>,
+    ) -> Result<(), GraftError> {
+        let path = join(&place.path, name);
+        self.clear(place, name, &path)?;
+        let mode = appearance.mode.map_or(0o644, |mode| mode(0o644, false));
+        let time = appearance.time.unwrap_or(self.made_at);
+        let written = create(&place.upper, name).and_then(|file| {
+            let mut file = File::from(file);
+            io::Write::write_all(&mut file, bytes)?;
+            self.own(file.as_fd(), appearance.owner.unwrap_or((0, 0)))?;
+            rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
+            Ok(rustix::fs::futimens(&file, &at(time))?)
+        });
+        written.map_err(failed("write", &path))
+    }
+
+    fn walk(
+        &mut self,
+        top: Level,
+        appearance: &Appearance<'_>,
+        choose: Choose<'_>,
+    ) -> Result<(), GraftError> {
+        let limit = Limits::default().depth;
+        let mut stack = vec![top];
+        while let Some(level) = stack.last_mut() {
+            let Some(name) = level.names.next() else {
+                stack.pop();
+                continue;
+            };
+            let relative = join(&level.relative, &name);
+            let shown = level.source.look(&name);
+            let Some(shown) = shown.map_err(failed("look at", &relative))? else {
+                // It went away meanwhile.
+                continue;
+            };
+            let is_directory = matches!(shown, Shown::Directory { .. });
+            let choice = choose(&relative, is_directory);
+            if choice == Choice::Leave || (choice == Choice::LookInside && !is_directory) {
+                continue;
+            }
+            if choice == Choice::Take {
+                self.place(&mut stack, appearance)?;
+            }
+            let level = stack.last().expect("it was there");
+            match shown {
+                Shown::Other { stat, part } => {
+                    let place = level.place.as_ref().expect("it was just made");
+                    let leaf = Leaf {
+                        source: &level.source,
+                        part,
+                        name: &name,
+                        stat: &stat,
+                    };
+                    let name = &name;
+                    self.leaf(
+                        &leaf,
+                        &Target {
+                            place,
+                            name,
+                            appearance,
+                        },
+                    )?;
+                }
+                Shown::Directory { stat, directory } => {
+                    let place = match (choice, &level.place) {
+                        (Choice::Take, Some(above)) => {
+                            Some(self.made(above, &name, &stat, directory.top(), appearance)?)
+                        }
+                        _ => None,
+                    };
+                    if stack.len() > limit {
+                        let error = io::Error::from_raw_os_error(libc::ENAMETOOLONG);
+                        return Err(failed("copy", &relative)(error));
+                    }
+                    let names = directory.list().map_err(failed("list", &relative))?;
+                    stack.push(Level {
+                        source: directory,
+                        names: names.into_iter(),
+                        relative,
+                        place,
+                        name,
+                        stat: Some(stat),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the directories that were left out so far, down to the last.
+    fn place(
+        &mut self,
+        stack: &mut [Level],
+        appearance: &Appearance<'_>,
+    ) -> Result<(), GraftError> {
+        let first = stack.iter().position(|level| level.place.is_none());
+        for number in first.unwrap_or(stack.len())..stack.len() {
+            let (above, rest) = stack.split_at_mut(number);
+            let above = above.last().and_then(|level| level.place.as_ref());
+            let above = above.expect("the first level has a place");
+            let level = &mut rest[0];
+            let stat = level.stat.expect("only the first level has none");
+            let made = self.made(above, &level.name, &stat, level.source.top(), appearance)?;
+            level.place = Some(made);
+        }
+        Ok(())
+    }
+
+    /// A directory like another one; one that is there already gets its looks.
+    fn made(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        stat: &Stat,
+        source: Option<BorrowedFd<'_>>,
+        appearance: &Appearance<'_>,
+    ) -> Result<Place, GraftError> {
+        let (made, _) = self.step(place, name, None, 0o755)?;
+        let owner = appearance.owner.unwrap_or((stat.st_uid, stat.st_gid));
+        let mode = stat.st_mode & 0o7777;
+        let mode = appearance.mode.map_or(mode, |change| change(mode, true));
+        let looks = self
+            .own(made.upper.as_fd(), owner)
+            .and_then(|()| Ok(rustix::fs::fchmod(&made.upper, Mode::from_raw_mode(mode))?))
+            .and_then(|()| source.map_or(Ok(()), |source| copy_xattrs(source, made.upper.as_fd())));
+        looks.map_err(failed("set the attributes of", &made.path))?;
+        let times = appearance.time.map_or_else(|| times(stat), at);
+        self.times.insert(made.path.clone(), times);
+        Ok(made)
+    }
+
+    /// The directory `name` in `place`; whether it is new, in the layer and in those below.
+    fn step(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        owner: Option<(u32, u32)>,
+        mode: u32,
+    ) -> Result<(Place, bool), GraftError> {
+        let path = join(&place.path, name);
+        let found = fs::stat_at(&place.upper, name).map_err(failed("look at", &path))?;
+        let is_here = match found {
+            None => false,
+            Some(stat) if is_directory(&stat) => true,
+            Some(_) => {
+                let error = io::Error::from_raw_os_error(libc::ENOTDIR);
+                return Err(failed("copy a directory to", &path)(error));
+            }
+        };
+        let below = place.below.look(name).map_err(failed("look at", &path))?;
+        if let (false, Some(Shown::Other { .. })) = (is_here, &below) {
+            let error = io::Error::from_raw_os_error(libc::ENOTDIR);
+            return Err(failed("copy a directory to", &path)(error));
+        }
+        if !is_here {
+            fault::at("make directory").map_err(failed("make", &path))?;
+            let made = rustix::fs::mkdirat(&place.upper, name, Mode::RWXU);
+            made.map_err(failed("make", &path))?;
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let upper = rustix::fs::openat(&place.upper, name, flags, Mode::empty());
+        let upper = upper.map_err(failed("open", &path))?;
+        let (below, is_new) = match below {
+            Some(Shown::Directory { stat, directory }) => {
+                if !is_here {
+                    self.take_over(&upper, &stat, &directory)
+                        .map_err(failed("set the attributes of", &path))?;
+                    self.times.insert(path.clone(), times(&stat));
+                }
+                (directory, false)
+            }
+            _ => {
+                if !is_here {
+                    let made = self.own(upper.as_fd(), owner.unwrap_or((0, 0)));
+                    made.and_then(|()| Ok(rustix::fs::fchmod(&upper, Mode::from_raw_mode(mode))?))
+                        .map_err(failed("set the attributes of", &path))?;
+                    self.times.insert(path.clone(), at(self.made_at));
+                }
+                (Merged::default(), !is_here)
+            }
+        };
+        Ok((Place { upper, below, path }, is_new))
+    }
+
+    /// What a directory of the layers below looks like, for the one that lies on it.
+    fn take_over(&self, upper: &OwnedFd, stat: &Stat, below: &Merged) -> io::Result<()> {
+        self.own(upper.as_fd(), (stat.st_uid, stat.st_gid))?;
+        rustix::fs::fchmod(upper, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+        below
+            .top()
+            .map_or(Ok(()), |top| copy_xattrs(top, upper.as_fd()))
+    }
+
+    fn leaf(&mut self, leaf: &Leaf<'_>, target: &Target<'_>) -> Result<(), GraftError> {
+        let path = join(&target.place.path, target.name);
+        let kind = FileType::from_raw_mode(leaf.stat.st_mode);
+        if !matches!(
+            kind,
+            FileType::RegularFile | FileType::Symlink | FileType::Fifo
+        ) {
+            let what = match kind {
+                FileType::Socket => "a socket",
+                _ => "a device, which only root can make,",
+            };
+            let path = String::from_utf8_lossy(&path).into_owned();
+            self.warnings.push(format!("/{path}: {what} is not copied"));
+            return Ok(());
+        }
+        self.clear(target.place, target.name, &path)?;
+        if leaf.stat.st_nlink > 1 {
+            let key = (leaf.stat.st_dev, leaf.stat.st_ino);
+            if let Some(first) = self.linked.get(&key) {
+                let (root, upper) = (self.layer.root(), &target.place.upper);
+                let flags = AtFlags::empty();
+                let linked = rustix::fs::linkat(root, &first[..], upper, target.name, flags);
+                return linked.map_err(failed("link", &path));
+            }
+            self.linked.insert(key, path.clone());
+        }
+        let copied = match kind {
+            FileType::RegularFile => self.file(leaf, target),
+            _ => self.special(leaf, target, kind),
+        };
+        copied.map_err(failed("copy", &path))
+    }
+
+    /// Takes away what lies at a name that a file gets; a directory stays and is an error.
+    fn clear(&self, place: &Place, name: &[u8], path: &[u8]) -> Result<(), GraftError> {
+        let is_taken = || {
+            let error = io::Error::from_raw_os_error(libc::EISDIR);
+            failed("copy a file to", path)(error)
+        };
+        let here = fs::stat_at(&place.upper, name).map_err(failed("look at", path))?;
+        match here {
+            Some(stat) if is_directory(&stat) => Err(is_taken()),
+            Some(_) => rustix::fs::unlinkat(&place.upper, name, AtFlags::empty())
+                .map_err(failed("replace", path)),
+            None => match place.below.look(name).map_err(failed("look at", path))? {
+                Some(Shown::Directory { .. }) => Err(is_taken()),
+                _ => Ok(()),
+            },
+        }
+    }
+
+    fn file(&self, leaf: &Leaf<'_>, target: &Target<'_>) -> io::Result<()> {
+        let mut source = File::from(leaf.source.open_file(leaf.part, leaf.name)?);
+        let mut copy = File::from(create(&target.place.upper, target.name)?);
+        if leaf.stat.st_size > 0 {
+            io::copy(&mut source, &mut copy)?;
+        }
+        self.own(copy.as_fd(), target.owner(leaf.stat))?;
+        rustix::fs::fchmod(&copy, target.mode(leaf.stat))?;
+        copy_xattrs(source.as_fd(), copy.as_fd())?;
+        Ok(rustix::fs::futimens(&copy, &target.times(leaf.stat))?)
+    }
+
+    fn special(&self, leaf: &Leaf<'_>, target: &Target<'_>, kind: FileType) -> io::Result<()> {
+        let (upper, name) = (&target.place.upper, target.name);
+        if kind == FileType::Symlink {
+            let link = leaf.source.read_link(leaf.part, leaf.name)?;
+            rustix::fs::symlinkat(&link[..], upper, name)?;
+        } else {
+            rustix::fs::mknodat(upper, name, kind, Mode::RUSR, 0)?;
+            rustix::fs::chmodat(upper, name, target.mode(leaf.stat), AtFlags::empty())?;
+        }
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        if !self.single_id {
+            let (uid, gid) = target.owner(leaf.stat);
+            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+            rustix::fs::chownat(upper, name, Some(uid), Some(gid), flags)?;
+        }
+        Ok(rustix::fs::utimensat(
+            upper,
+            name,
+            &target.times(leaf.stat),
+            flags,
+        )?)
+    }
+
+    /// What is made here is root's, who runs this.
+    fn own(&self, fd: BorrowedFd<'_>, (uid, gid): (u32, u32)) -> io::Result<()> {
+        if self.single_id || (uid, gid) == (0, 0) {
+            return Ok(());
+        }
+        let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
+        Ok(rustix::fs::fchown(fd, Some(uid), Some(gid))?)
+    }
+}
+
+fn level(
+    source: Merged,
+    relative: Vec<u8>,
+    place: Option<Place>,
+    path: &[u8],
+) -> Result<Level, GraftError> {
+    let names = source.list().map_err(failed("list", path))?;
+    Ok(Level {
+        source,
+        names: names.into_iter(),
+        relative,
+        place,
+        name: Vec::new(),
+        stat: None,
+    })
+}
+
+fn create(directory: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
+    fault::at("make file")?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(
+        directory,
+        name,
+        flags,
+        Mode::RUSR | Mode::WUSR,
+    )?)
+}
+
+/// A file's capabilities and the user's own attributes; overlay's marks mean something where they are only.
+fn copy_xattrs(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+    for name in xattr::list(source)? {
+        let kept = (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
+            || name == b"security.capability"
+            || name.starts_with(b"system.posix_acl_");
+        if !kept {
+            continue;
+        }
+        if let Some(value) = xattr::get(source, &name)? {
+            match xattr::set(target, &name, &value) {
+                // The other file system has no such attributes.
+                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
+                other => other?,
+            }
+        }
+    }
+    Ok(())
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+}
+
+fn at(seconds: i64) -> Timestamps {
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
+    }
+}
+
+fn times(stat: &Stat) -> Timestamps {
+    crate::sys::copy::times(stat)
+}
+
+fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
+    match path.is_empty() {
+        true => name.to_vec(),
+        false => [path, b"/", name].concat(),
+    }
+}

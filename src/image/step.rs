@@ -1,0 +1,100 @@
+//! What the steps of builds came to: records in the cache directory, one per key, whose layers stay in the store for as long as
+//! the record does. A record that is lost or damaged is a step that is done again.
+
+use std::io;
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use serde::{Deserialize, Serialize};
+
+use super::digest::Digest;
+use super::store::{Store, StoreError};
+use crate::sys::{disk, fs};
+
+/// Records are small: longer ones are not ours.
+const MAX_RECORD: u64 = 64 << 10;
+
+/// What is known of a step that was done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct StepRecord {
+    /// DiffID of the layer that it made.
+    pub layer: Digest,
+    /// RFC 3339: when it was done.
+    pub created: String,
+    /// Bytes of the layer's files.
+    pub size: u64,
+    /// What was done, for whoever looks at the cache.
+    pub description: String,
+}
+
+/// A record with its key.
+#[derive(Clone, Debug)]
+pub struct KnownStep {
+    pub key: Digest,
+    pub record: StepRecord,
+    pub last_used: SystemTime,
+}
+
+impl Store {
+    fn step_path(&self, key: &Digest) -> PathBuf {
+        self.steps.join(key.hex())
+    }
+
+    /// What the step with this key came to, if its layer is still there.
+    pub fn step(&self, key: &Digest) -> Option<StepRecord> {
+        let path = self.step_path(key);
+        let record: StepRecord = self.read_record(&path, MAX_RECORD).ok()?;
+        if !self.has_layer(&record.layer) {
+            return None;
+        }
+        let used = std::fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now()));
+        if let Err(error) = used {
+            tracing::debug!(%error, "the step's last use was not noted");
+        }
+        Some(record)
+    }
+
+    /// Writes down what a step came to; its layer has its name already.
+    pub fn remember_step(&self, key: &Digest, record: &StepRecord) -> Result<(), StoreError> {
+        crate::paths::Paths::make(&self.steps)?;
+        let json = serde_json::to_vec(record).expect("plain data always serialises");
+        let path = self.step_path(key);
+        let temporary = self
+            .steps
+            .join(format!("{}{}", fs::TEMPORARY_FILE, fs::random_name()));
+        // No sync: after a crash of the machine a record that is empty or gone costs a step, no more.
+        disk::write(&temporary, json)
+            .and_then(|()| disk::rename(&temporary, &path))
+            .map_err(StoreError::io("write", &path))
+    }
+
+    /// All that is known.
+    pub fn steps(&self) -> Result<Vec<KnownStep>, StoreError> {
+        let entries = match std::fs::read_dir(&self.steps) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            listed => listed.map_err(StoreError::io("list", &self.steps))?,
+        };
+        let known = entries.flatten().filter_map(|entry| {
+            let name = entry.file_name();
+            let key = format!("sha256:{}", name.to_str()?).parse().ok()?;
+            Some(KnownStep {
+                key,
+                record: self.read_record(&entry.path(), MAX_RECORD).ok()?,
+                last_used: entry.metadata().and_then(|meta| meta.modified()).ok()?,
+            })
+        });
+        Ok(known.collect())
+    }
+
+    /// Forgets a step; its layer goes with the next collection unless an image has it.
+    pub fn forget_step(&self, key: &Digest) -> Result<(), StoreError> {
+        let path = self.step_path(key);
+        match disk::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", &path)(error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
