@@ -1,0 +1,3 @@
+//! Builds images from Dockerfiles. Never runs a process except through `engine`.
+
+pub mod dockerfile;
