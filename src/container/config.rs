@@ -127,6 +127,10 @@ pub struct HostConfig {
     /// Full ids of containers that are started before it.
     #[serde(default)]
     pub requires: Vec<String>,
+    /// A step of a build: what it writes goes to the layer being made in this directory below `layers/`. It ends with the
+    /// build, and nobody hears of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub step: Option<String>,
 }
 
 /// A device node of the host, or a directory of them, and where it is in the container.

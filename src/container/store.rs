@@ -125,8 +125,7 @@ impl Containers {
                 .and_then(|()| sync(&self.names))
                 .map_err(failed)?;
         }
-        self.events
-            .append(&Event::container(config, name.as_str(), "create"));
+        self.tell(config, name.as_str(), "create");
         let record = Record {
             id: id.clone(),
             directory,
@@ -405,10 +404,16 @@ impl Containers {
         }
         if let Ok(config) = config {
             let name = name.as_deref().unwrap_or_else(|| record.id.short());
-            self.events
-                .append(&Event::container(&config, name, "destroy"));
+            self.tell(&config, name, "destroy");
         }
         Ok(rubbish)
+    }
+
+    /// A step of a build is nobody's business.
+    fn tell(&self, config: &ContainerConfig, name: &str, action: &str) {
+        if config.host.step.is_none() {
+            self.events.append(&Event::container(config, name, action));
+        }
     }
 
     /// What removed containers left: to be deleted in the home namespace.

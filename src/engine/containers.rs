@@ -152,6 +152,7 @@ impl Engine {
             match self.summary(record, name, status) {
                 Ok(summary) if running_only && !summary.status.is_running() => {}
                 Ok(summary) if self.discard_abandoned(&summary) => {}
+                Ok(summary) if summary.config.host.step.is_some() => {}
                 Ok(summary) => {
                     self.end_remains(&summary.record, &summary.status)?;
                     found.push(summary);

@@ -27,6 +27,17 @@ mod environment;
 /// Docker's /dev/shm.
 const SHM_SIZE: u64 = 64 << 20;
 
+/// What a container is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose<'a> {
+    /// To be started by somebody, some time.
+    Later,
+    /// To be started by whoever makes it, who holds its lock until then.
+    Now,
+    /// The same, as a step of a build: on these directories below `layers/`, writing into one more.
+    Step { below: &'a [String], layer: &'a str },
+}
+
 impl Engine {
     /// Makes the container of an image that is in the store.
     pub fn create(
@@ -34,16 +45,16 @@ impl Engine {
         request: &CreateRequest,
         image: &Image,
     ) -> Result<(Record, CreatorLock), EngineError> {
-        self.make(request, image, None, false)
+        self.make(request, image, None, Purpose::Later)
     }
 
-    /// The same, with an id that was chosen before. Whoever `starts_at_once` holds the lock until it has.
+    /// The same, with an id that was chosen before.
     pub(super) fn make(
         &self,
         request: &CreateRequest,
         image: &Image,
         id: Option<ContainerId>,
-        starts_at_once: bool,
+        purpose: Purpose<'_>,
     ) -> Result<(Record, CreatorLock), EngineError> {
         let name = request
             .name
@@ -79,7 +90,11 @@ impl Engine {
         let _ranges = self.allot_range(&mut namespaces, &config.process.user)?;
         config.host.namespaces = namespaces;
         (config.host.devices, config.host.device_names) = self.settle_devices(&request.devices)?;
-        config.host.starts_at_once = starts_at_once;
+        config.host.starts_at_once = purpose != Purpose::Later;
+        if let Purpose::Step { below, layer } = purpose {
+            config.layers = below.to_vec();
+            config.host.step = Some(layer.to_owned());
+        }
         config.host.requires = self.required(&request.requires)?;
         let invented = name.is_none();
         let mut name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));
@@ -162,7 +177,9 @@ impl Engine {
     ) -> Result<(Record, CreatorLock), EngineError> {
         let store = self.images()?;
         let _using = store.lock_shared()?;
-        if store.names()?.of_image(image).next().is_none() {
+        // What a build uses has no name yet, and is kept by the build.
+        let is_step = config.host.step.is_some();
+        if !is_step && store.names()?.of_image(image).next().is_none() {
             return Err(ImageError::Unknown {
                 text: config.image.clone(),
             }

@@ -13,6 +13,7 @@ use super::create::accounts;
 use super::namespaces::Settled;
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, MountConfig, Record, Settings, UlimitConfig, mountpoints};
+use crate::image::WORK;
 use crate::net::hosts::{self, ExtraHost, HostsFile};
 use crate::net::resolver::{self, Overrides, Reach};
 use crate::net::route::HostRoutes;
@@ -177,12 +178,16 @@ impl Engine {
             .layers
             .iter()
             .map(|layer| layers.join(layer).join("fs"));
+        let (upper, work) = match &config.host.step {
+            Some(step) => (layers.join(step).join("fs"), layers.join(step).join(WORK)),
+            None => (record.upper(), record.path("work")),
+        };
         let has_room = config.layers.len() < CROWDED;
         let places = has_room.then(|| mountpoints::directory(&self.paths));
         Rootfs {
             lower: places.flatten().into_iter().chain(of_image).collect(),
-            upper: record.upper(),
-            work: record.path("work"),
+            upper,
+            work,
             merged: record.path("merged"),
             volatile: config.host.auto_remove,
             by_names: cfg!(debug_assertions) && std::env::var_os("BRYO_TEST_OLD_OVERLAY").is_some(),

@@ -16,6 +16,7 @@ mod files;
 mod filter;
 pub mod images;
 mod info;
+mod keeper;
 mod kill;
 mod launch;
 mod limits;
@@ -50,6 +51,7 @@ pub use disk::{DiskUsage, ImageUsage};
 pub use error::EngineError;
 pub use files::{Committed, Copied};
 pub use info::EngineFacts;
+pub use keeper::Keeper;
 pub use logs::{LogEvent, LogLabel};
 pub use processes::{ContainerProcess, Identity};
 pub use prune::Pruned;
@@ -59,7 +61,7 @@ pub use stats::Sample;
 pub use stop::Stopped;
 pub use storage::StorageChoice;
 pub use volumes::{PrunedVolumes, VolumeSummary};
-pub use worker::RoleFailure;
+pub use worker::{Job, RoleFailure};
 
 pub use crate::monitor::PublishedPort;
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use super::call::Called;
 use super::containers::ContainerSummary;
+use super::create::Purpose;
 use super::request::{CreateRequest, PsFilters, PsRequest, StopTimeout};
 use super::session::Session;
 use super::stop::{grace, own_signal};
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Event, Record, Status};
-use crate::image::Image;
+use crate::image::{Image, TempLayer};
 use crate::monitor::{
     self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure, VERSION,
 };
@@ -42,9 +43,37 @@ impl Engine {
     ) -> Result<(Record, Session), EngineError> {
         let id = called.as_ref().map(|called| called.id.clone());
         // Held until the container runs: without it, nobody is going to start it.
-        let (record, _creator) = self.make(request, image, id, true)?;
+        let (record, _creator) = self.make(request, image, id, Purpose::Now)?;
         let session = self.launch(&record, called, options)?;
         Ok((record, session))
+    }
+
+    /// Runs a step of a build: a container of nobody's, on these directories below `layers/`, whose own layer is `layer`. Its
+    /// end is the session's; a session that ends before ends it.
+    pub fn run_step(
+        &self,
+        request: &CreateRequest,
+        base: &Image,
+        below: &[String],
+        layer: &TempLayer,
+    ) -> Result<Session, EngineError> {
+        let made = layer.make_work();
+        made.map_err(EngineError::system("make a directory for overlayfs"))?;
+        let purpose = Purpose::Step {
+            below,
+            layer: layer.name(),
+        };
+        let (record, _creator) = self.make(request, base, None, purpose)?;
+        let options = StartOptions {
+            attach: Attach {
+                stdout: true,
+                stderr: true,
+                ..Attach::default()
+            },
+            wait: true,
+            terminal_size: None,
+        };
+        self.launch(&record, None, options)
     }
 
     /// Starts a created or ended container. Returns when its program runs.
@@ -119,6 +148,7 @@ impl Engine {
             terminal_size: options.terminal_size,
             attach: options.attach,
             wait: options.wait,
+            is_step: config.host.step.is_some(),
         };
         let told = called.and_then(|called| called.tell(&orders));
         let (ours, entered) = told.map_or_else(|| self.call_with(orders), Ok)?;

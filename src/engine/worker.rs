@@ -4,6 +4,7 @@
 use std::error::Error;
 use std::fs::File;
 use std::io::Read;
+use std::marker::PhantomData;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::signal::Signal;
@@ -43,6 +44,61 @@ impl RoleFailure {
     }
 }
 
+/// A role at work. Dropped before its end, it is killed.
+pub struct Job<T> {
+    role: &'static str,
+    pid: Option<Pid>,
+    result: File,
+    answer: Vec<u8>,
+    of: PhantomData<T>,
+}
+
+impl<T> AsFd for Job<T> {
+    /// Readable when there is something to read.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.result.as_fd()
+    }
+}
+
+impl<T: DeserializeOwned> Job<T> {
+    /// One read of what it has to say; its answer at its end.
+    pub fn read(&mut self) -> Result<Option<T>, EngineError> {
+        let mut buffer = [0; 16 * 1024];
+        match self.result.read(&mut buffer) {
+            Ok(0) => {}
+            Ok(length) => {
+                self.answer.extend_from_slice(&buffer[..length]);
+                return Ok(None);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(None),
+            Err(_) => {}
+        }
+        let code = match self.pid.take() {
+            Some(pid) => pidfd::wait_child(pid).map_err(EngineError::system("wait for a role"))?,
+            None => 125,
+        };
+        answer(self.role, &self.answer, code).map(Some)
+    }
+
+    /// Waits for the answer.
+    pub fn wait(mut self) -> Result<T, EngineError> {
+        loop {
+            if let Some(answer) = self.read()? {
+                return Ok(answer);
+            }
+        }
+    }
+}
+
+impl<T> Drop for Job<T> {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid {
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            let _ = pidfd::wait_child(pid);
+        }
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Token {
     Result,
@@ -57,8 +113,33 @@ impl Engine {
         role: &'static str,
         job: impl FnOnce() -> Result<T, RoleFailure>,
     ) -> Result<T, EngineError> {
-        let (result, report) = report_pipe()?;
         let signals = watch()?;
+        let (pid, result) = self.enter_home(role, job)?;
+        outcome(role, pid, result, &signals)
+    }
+
+    /// The same without waiting: whoever asked polls for its answer, and watches for signals.
+    pub fn start_in_home<T: Serialize + DeserializeOwned>(
+        &self,
+        role: &'static str,
+        job: impl FnOnce() -> Result<T, RoleFailure>,
+    ) -> Result<Job<T>, EngineError> {
+        let (pid, result) = self.enter_home(role, job)?;
+        Ok(Job {
+            role,
+            pid: Some(pid),
+            result: File::from(result),
+            answer: Vec::new(),
+            of: PhantomData,
+        })
+    }
+
+    fn enter_home<T: Serialize>(
+        &self,
+        role: &'static str,
+        job: impl FnOnce() -> Result<T, RoleFailure>,
+    ) -> Result<(Pid, OwnedFd), EngineError> {
+        let (result, report) = report_pipe()?;
         let parent = rustix::process::getpid();
         let entered = self.with_home(|home| {
             home.enter(false, report, |gate, report| {
@@ -66,7 +147,7 @@ impl Engine {
             })
         });
         let entered = entered.map_err(|error| self.explain_home(error))?;
-        outcome(role, entered.pid, result, &signals)
+        Ok((entered.pid, result))
     }
 
     /// The same in a fork that stays where this process is: the job needs threads, and nothing of the store.
@@ -113,13 +194,21 @@ fn outcome<T: DeserializeOwned>(
     result: OwnedFd,
     signals: &Signals,
 ) -> Result<T, EngineError> {
-    let answer = read_answer(result, signals);
-    if answer.is_err() {
+    let said = read_answer(result, signals);
+    if said.is_err() {
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
     }
     let code = pidfd::wait_child(pid).map_err(EngineError::system("wait for a role"))?;
-    let answer = answer.map_err(|signal| EngineError::Interrupted { signal })?;
-    match serde_json::from_slice::<Result<T, RoleFailure>>(&answer) {
+    let said = said.map_err(|signal| EngineError::Interrupted { signal })?;
+    answer(role, &said, code)
+}
+
+fn answer<T: DeserializeOwned>(
+    role: &'static str,
+    said: &[u8],
+    code: i32,
+) -> Result<T, EngineError> {
+    match serde_json::from_slice::<Result<T, RoleFailure>>(said) {
         Ok(outcome) => outcome.map_err(EngineError::Role),
         Err(_) => Err(EngineError::RoleDied { role, code }),
     }

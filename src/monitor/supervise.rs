@@ -71,6 +71,8 @@ pub struct Orders {
     pub attach: Attach,
     /// That client also waits for the exit.
     pub wait: bool,
+    /// A step of a build: it ends with its client, and no event tells of it.
+    pub is_step: bool,
 }
 
 impl Orders {

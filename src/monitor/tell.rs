@@ -6,6 +6,9 @@ use crate::container::{Containers, Event, EventLog, Record};
 
 impl Monitor {
     pub(super) fn emit(&self, action: &str, attributes: &[(&str, String)]) {
+        if self.orders.is_step {
+            return;
+        }
         let template = &self.orders.identity;
         let mut event = Event::new(template.kind, template.id.clone(), action);
         event.attributes.clone_from(&template.attributes);

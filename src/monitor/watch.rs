@@ -296,6 +296,10 @@ impl Monitor {
             if client.attach.stdin {
                 self.end_input(client.target);
             }
+            if self.orders.is_step && self.clients.is_empty() {
+                // It is over if it has ended already.
+                let _ = self.signal(libc::SIGKILL);
+            }
         }
     }
 
