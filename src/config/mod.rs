@@ -13,7 +13,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use error::{ConfigError, Fault};
+pub use error::{ConfigError, Fault, nearest};
 pub use values::{
     DetachKeys, LogDriverDefault, LogFiles, LogFilter, LogSize, NetworkDefault, RegistryHost,
     ShortNames, StorageDriver, StorageMax, UnknownDetachKeys, UnknownValue,

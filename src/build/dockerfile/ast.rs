@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::finding::Finding;
 use super::source::{Location, Source};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +13,8 @@ pub struct Dockerfile {
     pub globals: Vec<Located<ArgDeclaration>>,
     /// At least one.
     pub stages: Vec<Stage>,
+    /// What the parser has seen that the instructions no longer show; `lint` adds the rest.
+    pub(super) remarks: Vec<Finding>,
 }
 
 /// `# key=value` in the first lines.
@@ -29,6 +32,8 @@ pub struct Directives {
 pub struct Check {
     /// Names of rules; `all` skips every rule.
     pub skip: Vec<String>,
+    /// Experimental rules that are wanted; `all` wants every one.
+    pub experimental: Vec<String>,
     /// Any finding stops the build.
     pub error: bool,
 }

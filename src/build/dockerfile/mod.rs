@@ -1,11 +1,32 @@
 //! The Dockerfile's language: text in, typed instructions with their places out. Pure: opens no file, knows no image.
 
 mod ast;
+mod directive;
+mod error;
+mod expand;
+mod finding;
+mod flags;
+pub mod glob;
+mod heredoc;
+mod ignore;
+mod instruction;
+mod lines;
+mod mount;
+mod parse;
+mod pattern;
 mod source;
+mod words;
 
 pub use ast::{
     Add, ArgDeclaration, Bind, Cache, Check, Command, Copy, Device, Directives, Dockerfile,
     Healthcheck, Heredoc, Instruction, Located, MountText, Run, RunBody, RunMount, RunNetwork,
     RunSecurity, Secret, Sharing, Ssh, Stage, Tmpfs, Word,
 };
+pub use error::{DockerfileError, Fault, excerpt};
+pub use expand::{
+    ExpandError, ExpandFault, Lookup, MAX_EXPANDED, expand, expand_heredoc, expand_words,
+};
+pub use finding::{Finding, RULES, Rule};
+pub use ignore::{Above, Ignore, IgnoreError, IgnoreFault, Verdict, clean};
+pub use parse::{MAX_FILE, parse, parse_trigger};
 pub use source::{Location, Source};

@@ -1,0 +1,328 @@
+//! `.dockerignore`, and the patterns of `--exclude`: which paths of a context are not in it. Never walks a directory.
+
+use super::glob::{BadPattern, Glob};
+
+/// A line that is no pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}:1: {fault}")]
+pub struct IgnoreError {
+    pub file: String,
+    pub line: usize,
+    /// The text of that line.
+    pub text: String,
+    pub fault: IgnoreFault,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum IgnoreFault {
+    #[error("illegal exclusion pattern: \"!\"")]
+    NothingExcepted,
+    #[error("{0}")]
+    Pattern(#[from] BadPattern),
+}
+
+/// Patterns in order: of those that match a path or a directory above it, the last one decides.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ignore {
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rule {
+    glob: Glob,
+    /// `!`: what it matches stays.
+    excepts: bool,
+    /// Excludes everything at the top.
+    is_everything: bool,
+}
+
+/// Which patterns match a directory, for the paths below it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Above {
+    matched: Vec<bool>,
+}
+
+/// What is to be done with a path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub excluded: bool,
+    /// A directory: something below it may stay, even if it is excluded itself.
+    pub enter: bool,
+    /// For the paths in it.
+    pub above: Above,
+}
+
+impl Ignore {
+    /// Reads the file; `name` is what messages call it.
+    pub fn parse(name: &str, bytes: &[u8]) -> Result<Ignore, IgnoreError> {
+        let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+        let mut ignore = Ignore::default();
+        for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
+            // Only in the first column: ` #` is a pattern.
+            if line.starts_with(b"#") {
+                continue;
+            }
+            let fail = |fault| IgnoreError {
+                file: name.to_owned(),
+                line: index + 1,
+                text: String::from_utf8_lossy(line).trim_end().to_owned(),
+                fault,
+            };
+            ignore.push(line).map_err(fail)?;
+        }
+        Ok(ignore)
+    }
+
+    /// From patterns that stand alone, as `--exclude` has them.
+    pub fn from_patterns<'p>(
+        patterns: impl IntoIterator<Item = &'p [u8]>,
+    ) -> Result<Ignore, IgnoreFault> {
+        let mut ignore = Ignore::default();
+        for pattern in patterns {
+            ignore.push(pattern)?;
+        }
+        Ok(ignore)
+    }
+
+    fn push(&mut self, line: &[u8]) -> Result<(), IgnoreFault> {
+        let line = trim(line);
+        let (excepts, pattern) = match line.strip_prefix(b"!") {
+            Some(pattern) => (true, trim(pattern)),
+            None => (false, line),
+        };
+        if pattern.is_empty() {
+            return match excepts {
+                true => Err(IgnoreFault::NothingExcepted),
+                false => Ok(()),
+            };
+        }
+        let cleaned = clean(pattern);
+        let relative = match cleaned.as_slice() {
+            [b'/', rest @ ..] if !rest.is_empty() => rest,
+            all => all,
+        };
+        self.rules.push(Rule {
+            glob: Glob::deep(relative)?,
+            excepts,
+            is_everything: [&b"*"[..], b"**", b"**/*"].contains(&relative) && !excepts,
+        });
+        Ok(())
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rules.is_empty()
+    }
+
+    /// Whether a `!` is among the patterns.
+    pub fn has_exceptions(&self) -> bool {
+        self.rules.iter().any(|rule| rule.excepts)
+    }
+
+    /// Whether a pattern takes every entry of the context.
+    pub fn excludes_everything(&self) -> bool {
+        self.rules.iter().any(|rule| rule.is_everything)
+    }
+
+    /// Of a single path, relative to the context, with `/` between its parts.
+    pub fn excludes(&self, path: &[u8]) -> bool {
+        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let mut above = Above::default();
+        for (end, _) in ends {
+            above = self.matched(&above, &path[..end]);
+        }
+        self.decide(&self.matched(&above, path))
+    }
+
+    /// Of a path while a directory is walked from the top, where `above` is empty.
+    pub fn judge(&self, above: &Above, path: &[u8]) -> Verdict {
+        let above = self.matched(above, path);
+        let excluded = self.decide(&above);
+        let excepts_below = |rule: &Rule| rule.excepts && rule.glob.could_match_below(path);
+        Verdict {
+            excluded,
+            enter: !excluded || self.rules.iter().any(excepts_below),
+            above,
+        }
+    }
+
+    fn matched(&self, above: &Above, path: &[u8]) -> Above {
+        let inherited = |index| above.matched.get(index).copied().unwrap_or(false);
+        let rules = self.rules.iter().enumerate();
+        Above {
+            matched: rules
+                .map(|(index, rule)| inherited(index) || rule.glob.is_match(path))
+                .collect(),
+        }
+    }
+
+    fn decide(&self, above: &Above) -> bool {
+        let last = above.matched.iter().rposition(|matched| *matched);
+        last.is_some_and(|index| !self.rules[index].excepts)
+    }
+}
+
+/// Without the blanks that Unicode knows, on both sides.
+fn trim(bytes: &[u8]) -> &[u8] {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.trim().as_bytes(),
+        Err(_) => bytes.trim_ascii(),
+    }
+}
+
+/// Go's `filepath.Clean`: the shortest path that means the same by its text.
+pub fn clean(path: &[u8]) -> Vec<u8> {
+    let is_absolute = path.starts_with(b"/");
+    let mut parts: Vec<&[u8]> = Vec::new();
+    for part in path.split(|byte| *byte == b'/') {
+        match part {
+            b"" | b"." => {}
+            b".." => match parts.last() {
+                Some(last) if *last != b".." => {
+                    parts.pop();
+                }
+                _ if is_absolute => {}
+                _ => parts.push(part),
+            },
+            _ => parts.push(part),
+        }
+    }
+    let joined = parts.join(&b'/');
+    match (is_absolute, joined.is_empty()) {
+        (true, _) => [b"/", joined.as_slice()].concat(),
+        (false, true) => b".".to_vec(),
+        (false, false) => joined,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn ignore(text: &str) -> Ignore {
+        Ignore::parse(".dockerignore", text.as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn paths_are_cleaned_as_go_does() {
+        for (path, cleaned) in [
+            ("", "."),
+            ("a//b", "a/b"),
+            ("a/./b/..", "a"),
+            ("../a", "../a"),
+            ("a/../..", ".."),
+            ("/..", "/"),
+            ("/a/", "/a"),
+            ("./a", "a"),
+        ] {
+            assert_eq!(clean(path.as_bytes()), cleaned.as_bytes(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_last_match_decides_and_directories_take_what_is_in_them() {
+        let table: &[(&str, &[&str], &[&str])] = &[
+            (
+                "# a comment\n\n*.log\n",
+                &["x.log"],
+                &["a/x.log", "x.log2", "# a comment"],
+            ),
+            (
+                "/foo\nbar/\n",
+                &["foo", "foo/x", "bar", "bar/a/b"],
+                &["a/foo", "a/bar"],
+            ),
+            ("  spaced  \t\r\n", &["spaced"], &["  spaced"]),
+            (
+                "*\n!src\n!README.md",
+                &["a", "a/b"],
+                &["src", "src/a/b", "README.md"],
+            ),
+            (
+                "**/node_modules\n",
+                &["node_modules/a", "a/node_modules/b"],
+                &["xnode_modules"],
+            ),
+            (
+                "*.md\n!README*.md\nREADME-secret.md",
+                &["a.md", "README-secret.md"],
+                &["README.md", "README-x.md"],
+            ),
+            (
+                "*.md\nREADME-secret.md\n!README*.md",
+                &["a.md"],
+                &["README.md", "README-secret.md"],
+            ),
+            (
+                "docs\n!docs/keep",
+                &["docs", "docs/a"],
+                &["docs/keep", "docs/keep/x"],
+            ),
+            ("! a \n", &[], &["a"]),
+            ("a\n!/a/b\n", &["a/c"], &["a/b"]),
+            ("./a/../b/./c", &["b/c", "b/c/d"], &["a", "b"]),
+            ("../x\n", &[], &["x"]),
+            (" # no comment", &["# no comment"], &["no comment"]),
+            (".\n", &["."], &["a"]),
+            ("*/temp*", &["a/temp", "a/tempx/y"], &["temp", "a/b/temp"]),
+            ("temp?", &["tempa"], &["temp", "a/tempa"]),
+            ("**", &["a", "a/b"], &[]),
+            (
+                "**/*.go\n!**/*_test.go",
+                &["a/b.go"],
+                &["a/b_test.go", "b_test.go"],
+            ),
+            ("\u{feff}a", &["a"], &[]),
+            ("a\\*b", &["a*b"], &["axb"]),
+        ];
+        for (text, excluded, kept) in table {
+            let ignore = ignore(text);
+            for path in *excluded {
+                assert!(ignore.excludes(path.as_bytes()), "{text:?} keeps {path}");
+            }
+            for path in *kept {
+                assert!(
+                    !ignore.excludes(path.as_bytes()),
+                    "{text:?} excludes {path}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_walk_enters_only_where_something_may_stay() {
+        let rules = ignore("*\n!src/**/*.rs\n!docs/a");
+        let judge = |above: &Above, path: &str| rules.judge(above, path.as_bytes());
+        let top = Above::default();
+        assert_eq!(
+            (judge(&top, "node").excluded, judge(&top, "node").enter),
+            (true, false)
+        );
+        let src = judge(&top, "src");
+        assert_eq!((src.excluded, src.enter), (true, true));
+        assert!(!judge(&src.above, "src/a.rs").excluded);
+        assert!(judge(&src.above, "src/a.c").excluded);
+        let docs = judge(&top, "docs");
+        assert!(docs.enter && !judge(&docs.above, "docs/b").enter);
+        let kept = judge(&docs.above, "docs/a");
+        assert!(!kept.excluded && !judge(&kept.above, "docs/a/x").excluded);
+        assert!(ignore("a").judge(&top, b"b").enter);
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_told_with_its_line() {
+        let error = Ignore::parse(".dockerignore", b"a\n!\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            ".dockerignore:2:1: illegal exclusion pattern: \"!\""
+        );
+        let error = Ignore::parse("x", b"a[\n").unwrap_err();
+        assert!(
+            error
+                .to_string()
+                .starts_with("x:1:1: invalid pattern \"a[\""),
+            "{error}"
+        );
+        assert!(ignore("*").excludes_everything() && !ignore("a\n!**").excludes_everything());
+    }
+}
