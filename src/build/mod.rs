@@ -1,3 +1,28 @@
 //! Builds images from Dockerfiles. Never runs a process except through `engine`.
 
+mod archive;
+mod builder;
+mod content;
+mod copy;
 pub mod dockerfile;
+mod draft;
+mod error;
+mod filter;
+mod key;
+mod layers;
+mod mode;
+mod mounts;
+mod plan;
+mod progress;
+mod request;
+mod run;
+mod scope;
+mod select;
+mod settings;
+mod sources;
+mod work;
+
+pub use builder::build;
+pub use error::{BuildError, Place, StepError};
+pub use progress::{Vertex, Watcher};
+pub use request::{Allows, BuildRequest, Context, NamedContext, SecretSource};

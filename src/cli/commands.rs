@@ -9,11 +9,12 @@ use super::error::CliError;
 use super::secret::SecretGroup;
 use super::volume::VolumeGroup;
 use super::{
-    attach, boot, commit, container_cleanup, container_clone, container_exists, container_prune,
-    cp, create, diff, doctor, events, exec, export, generate, history, image_exists, image_prune,
-    image_tree, images, import, info, inspect, kill, load, login, logout, logs, mount, pause, port,
-    ps, pull, push, rename, restart, rm, rmi, run, save, search, start, stats, stop, system_check,
-    system_df, system_prune, system_reset, tag, top, unpause, unshare, update, version, wait,
+    attach, boot, build, commit, container_cleanup, container_clone, container_exists,
+    container_prune, cp, create, diff, doctor, events, exec, export, generate, history,
+    image_exists, image_prune, image_tree, images, import, info, inspect, kill, load, login,
+    logout, logs, mount, pause, port, ps, pull, push, rename, restart, rm, rmi, run, save, search,
+    start, stats, stop, system_check, system_df, system_prune, system_reset, tag, top, unpause,
+    unshare, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -204,6 +205,8 @@ pub enum ContainerVerb {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 pub enum ImageVerb {
+    /// Make an image of a Dockerfile
+    Build(build::Args),
     /// Download an image from a registry
     Pull(pull::Args),
     /// Upload an image to a registry
@@ -415,6 +418,7 @@ impl ImageVerb {
             ImageVerb::Push(args) => push::run(args, invocation),
             ImageVerb::Load(args) => load::run(args, invocation),
             ImageVerb::Save(args) => save::run(args, invocation),
+            ImageVerb::Build(args) => build::run(args, invocation),
             ImageVerb::Import(args) => import::run(args, invocation),
             ImageVerb::Tag(args) => tag::run(args, invocation),
             ImageVerb::History(args) => history::run(args, invocation),

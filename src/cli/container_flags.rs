@@ -25,6 +25,7 @@ mod storage;
 pub use health::HealthFlags;
 pub use logging::log_options;
 pub use process::{environment, restart_policy};
+pub use security::ulimits;
 
 #[derive(Args, Debug)]
 pub struct ContainerFlags {

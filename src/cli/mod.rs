@@ -15,6 +15,7 @@ pub mod ui;
 pub mod units;
 
 mod boot;
+mod build;
 mod commit;
 mod confirm;
 mod container_cleanup;

@@ -1,6 +1,7 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
 pub mod boot;
+mod build;
 mod call;
 mod check;
 mod containers;
@@ -44,6 +45,7 @@ mod volumes;
 mod wait;
 mod worker;
 
+pub use build::{FinishedLayer, NewImage, StoredImage, WrittenLayer};
 pub use call::{Called, Expectation};
 pub use check::{CheckReport, CheckRequest};
 pub use containers::{ContainerSummary, SizeOf};

@@ -25,7 +25,7 @@ mod ulimit;
 mod volume;
 
 pub use attach::{AttachError, Stream};
-pub use change::{ChangeError, ConfigChange};
+pub use change::{ChangeError, ConfigChange, exposed_ports};
 pub use commit::{CommitRequest, PauseChoice};
 pub use condition::{Condition, ConditionError};
 pub use copy::{CopyEnd, CopyError, CopyRequest, CopyWay};

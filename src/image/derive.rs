@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -11,7 +12,7 @@ use serde_json::{Map, Value, json};
 use super::digest::Digest;
 use super::document::{self, media_type};
 use super::import::Imported;
-use super::layer::{LayerPath, LayerReport};
+use super::layer::{LayerPath, LayerReport, TempLayer};
 use super::manifest::manifest_of;
 use super::pack::{PackError, Packer, Tree};
 use super::reference::Reference;
@@ -85,43 +86,83 @@ pub fn derive(
     Ok(Imported { id, warnings })
 }
 
-/// The layer on its way from one directory into another: written as a tar by one thread, unpacked like every other one. None
-/// where the container has changed nothing.
+/// The container's layer; None where it has changed nothing.
 fn store_layer(
     store: &Store,
     derivation: &Derivation<'_>,
     warnings: &mut Vec<String>,
 ) -> Result<Option<LayerReport>, DeriveError> {
-    let failed = |source| DeriveError::Open { source };
-    let upper = fs::open_directory(derivation.upper).map_err(failed)?;
-    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
+    let layer = store.begin_layer()?;
     let tree = Tree::Layer {
         hidden: derivation.hidden,
         marker_files: derivation.marker_files,
     };
-    let layer = store.begin_layer()?;
+    let upper = fs::open_directory(derivation.upper);
+    let upper = upper.map_err(|source| DeriveError::Open { source })?;
+    let packed = repack(upper, tree, &layer, &derivation.unpack)?;
+    warnings.extend(packed.warnings);
+    if packed.report.entries == 0 {
+        return Ok(None);
+    }
+    store.commit_layer(layer, &packed.report)?;
+    Ok(Some(packed.report))
+}
+
+/// A layer as it was unpacked, and what could not be packed before.
+#[derive(Debug)]
+pub struct PackedLayer {
+    pub report: LayerReport,
+    pub warnings: Vec<String>,
+}
+
+/// A layer with fuse-overlayfs' marks, which the kernel does not know, becomes one without: in its own directory.
+pub fn copy_layer(
+    store: &Store,
+    layer: &TempLayer,
+    options: &UnpackOptions,
+) -> Result<PackedLayer, DeriveError> {
+    let scratch = store.begin_layer()?;
+    let hidden = HashSet::new();
+    let tree = Tree::Layer {
+        hidden: &hidden,
+        marker_files: true,
+    };
+    let source = fs::open_directory(&layer.path());
+    let source = source.map_err(|source| DeriveError::Open { source })?;
+    let packed = repack(source, tree, &scratch, options)?;
+    layer.take_over(&scratch)?;
+    Ok(packed)
+}
+
+/// On its way from one directory into another: written as a tar by one thread, unpacked like every other one.
+fn repack(
+    source: OwnedFd,
+    tree: Tree<'_>,
+    layer: &TempLayer,
+    options: &UnpackOptions,
+) -> Result<PackedLayer, DeriveError> {
+    let failed = |source| DeriveError::Open { source };
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
     let (packed, unpacked) = std::thread::scope(|scope| {
         let packing = scope.spawn(move || {
             let writer = std::io::BufWriter::with_capacity(64 * 1024, File::from(writer));
             let mut packer = Packer::new(writer, tree);
-            packer.add_directory(upper, b"")?;
+            packer.add_directory(source, b"")?;
             packer.finish()
         });
-        let unpacked = unpack(File::from(reader), &layer, &derivation.unpack);
+        let unpacked = unpack(File::from(reader), layer, options);
         let packed = packing.join().expect("a panic ends the process");
         (packed, unpacked)
     });
-    match packed {
+    let warnings = match packed {
         // What stopped the reader is the reason.
-        Err(error) if error.is_closed() => {}
-        packed => warnings.extend(packed?.1),
-    }
-    let report = unpacked?;
-    if report.entries == 0 {
-        return Ok(None);
-    }
-    store.commit_layer(layer, &report)?;
-    Ok(Some(report))
+        Err(error) if error.is_closed() => Vec::new(),
+        packed => packed?.1,
+    };
+    Ok(PackedLayer {
+        report: unpacked?,
+        warnings,
+    })
 }
 
 fn configuration(

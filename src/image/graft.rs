@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
 
 use super::layer::TempLayer;
-use super::merged::{Merged, Shown};
+use super::merged::{Merged, Shown, is_link};
 use super::tar::Limits;
 use crate::sys::fs::{self, Links};
 use crate::sys::{fault, xattr};
@@ -45,8 +45,19 @@ pub struct Appearance<'a> {
     pub owner: Option<(u32, u32)>,
     /// The permissions a thing gets that has these; whether it is a directory.
     pub mode: Option<&'a dyn Fn(u32, bool) -> u32>,
-    /// Seconds; None: as they are.
-    pub time: Option<i64>,
+    /// Seconds: nothing is newer.
+    pub latest: Option<i64>,
+    /// Where a directory would lie on a link to one, what is in it goes there: as an archive is unpacked.
+    pub through_links: bool,
+}
+
+impl Appearance<'_> {
+    fn times(&self, stat: &Stat) -> Timestamps {
+        match self.latest {
+            Some(latest) if stat.st_mtime >= latest => at(latest),
+            _ => times(stat),
+        }
+    }
 }
 
 /// Whether something below what is copied is copied too.
@@ -114,7 +125,7 @@ impl Target<'_> {
     }
 
     fn times(&self, stat: &Stat) -> Timestamps {
-        self.appearance.time.map_or_else(|| times(stat), at)
+        self.appearance.times(stat)
     }
 }
 
@@ -163,7 +174,7 @@ impl<'a> Graft<'a> {
             path: Vec::new(),
         };
         for name in path {
-            place = self.step(&place, name, owner, mode)?.0;
+            place = self.step(&place, name, owner, mode)?;
         }
         Ok(place)
     }
@@ -234,6 +245,25 @@ impl<'a> Graft<'a> {
         self.walk(level, appearance, choose)
     }
 
+    /// Copies what is in a directory into a new one that looks like it.
+    pub fn copy_directory(
+        &mut self,
+        source: Merged,
+        place: &Place,
+        name: &[u8],
+        appearance: &Appearance<'_>,
+        choose: Choose<'_>,
+    ) -> Result<(), GraftError> {
+        let path = join(&place.path, name);
+        let top = source.top();
+        let stat = top.map(rustix::fs::fstat).transpose();
+        let Some(stat) = stat.map_err(failed("look at", &path))? else {
+            return Ok(());
+        };
+        let made = self.made(place, name, &stat, source.top(), appearance)?;
+        self.copy_content(source, made, appearance, choose)
+    }
+
     /// A new file of these bytes.
     pub fn write(
         &mut self,
@@ -245,13 +275,12 @@ impl<'a> Graft<'a> {
         let path = join(&place.path, name);
         self.clear(place, name, &path)?;
         let mode = appearance.mode.map_or(0o644, |mode| mode(0o644, false));
-        let time = appearance.time.unwrap_or(self.made_at);
         let written = create(&place.upper, name).and_then(|file| {
             let mut file = File::from(file);
             io::Write::write_all(&mut file, bytes)?;
             self.own(file.as_fd(), appearance.owner.unwrap_or((0, 0)))?;
             rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
-            Ok(rustix::fs::futimens(&file, &at(time))?)
+            Ok(rustix::fs::futimens(&file, &at(self.made_at))?)
         });
         written.map_err(failed("write", &path))
     }
@@ -357,7 +386,12 @@ impl<'a> Graft<'a> {
         source: Option<BorrowedFd<'_>>,
         appearance: &Appearance<'_>,
     ) -> Result<Place, GraftError> {
-        let (made, _) = self.step(place, name, None, 0o755)?;
+        if appearance.through_links
+            && let Some(there) = self.behind_link(place, name)?
+        {
+            return Ok(there);
+        }
+        let made = self.step(place, name, None, 0o755)?;
         let owner = appearance.owner.unwrap_or((stat.st_uid, stat.st_gid));
         let mode = stat.st_mode & 0o7777;
         let mode = appearance.mode.map_or(mode, |change| change(mode, true));
@@ -366,19 +400,40 @@ impl<'a> Graft<'a> {
             .and_then(|()| Ok(rustix::fs::fchmod(&made.upper, Mode::from_raw_mode(mode))?))
             .and_then(|()| source.map_or(Ok(()), |source| copy_xattrs(source, made.upper.as_fd())));
         looks.map_err(failed("set the attributes of", &made.path))?;
-        let times = appearance.time.map_or_else(|| times(stat), at);
-        self.times.insert(made.path.clone(), times);
+        self.times.insert(made.path.clone(), appearance.times(stat));
         Ok(made)
     }
 
-    /// The directory `name` in `place`; whether it is new, in the layer and in those below.
+    /// The directory that a link leads to.
+    fn behind_link(&mut self, place: &Place, name: &[u8]) -> Result<Option<Place>, GraftError> {
+        let path = join(&place.path, name);
+        let view = self.view().map_err(failed("open", &path))?;
+        let here = view.resolve(&path, false);
+        let is_a_link = match here.map_err(failed("look at", &path))?.shown {
+            Some((_, Some(Shown::Other { stat, .. }))) => is_link(&stat),
+            _ => false,
+        };
+        if !is_a_link {
+            return Ok(None);
+        }
+        let there = view.resolve(&path, true);
+        let there = there.map_err(failed("follow", &path))?;
+        match there.shown {
+            Some((_, None | Some(Shown::Directory { .. }))) => {
+                self.directory(&there.path, None, 0o755).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// The directory `name` in `place`.
     fn step(
         &mut self,
         place: &Place,
         name: &[u8],
         owner: Option<(u32, u32)>,
         mode: u32,
-    ) -> Result<(Place, bool), GraftError> {
+    ) -> Result<Place, GraftError> {
         let path = join(&place.path, name);
         let found = fs::stat_at(&place.upper, name).map_err(failed("look at", &path))?;
         let is_here = match found {
@@ -402,14 +457,14 @@ impl<'a> Graft<'a> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let upper = rustix::fs::openat(&place.upper, name, flags, Mode::empty());
         let upper = upper.map_err(failed("open", &path))?;
-        let (below, is_new) = match below {
+        let below = match below {
             Some(Shown::Directory { stat, directory }) => {
                 if !is_here {
                     self.take_over(&upper, &stat, &directory)
                         .map_err(failed("set the attributes of", &path))?;
                     self.times.insert(path.clone(), times(&stat));
                 }
-                (directory, false)
+                directory
             }
             _ => {
                 if !is_here {
@@ -418,10 +473,10 @@ impl<'a> Graft<'a> {
                         .map_err(failed("set the attributes of", &path))?;
                     self.times.insert(path.clone(), at(self.made_at));
                 }
-                (Merged::default(), !is_here)
+                Merged::default()
             }
         };
-        Ok((Place { upper, below, path }, is_new))
+        Ok(Place { upper, below, path })
     }
 
     /// What a directory of the layers below looks like, for the one that lies on it.

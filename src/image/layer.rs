@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::store::StoreError;
 use crate::sys::{disk, fault, fs, lock};
 
 /// The name of a layer's directory: 64 hex digits of the DiffID, for a settled variant followed by `.` and 8 more.
@@ -267,6 +268,36 @@ impl TempLayer {
             }
             _ => Ok(()),
         }
+    }
+
+    /// The files of another one instead of its own.
+    pub(super) fn take_over(&self, other: &TempLayer) -> Result<(), StoreError> {
+        for name in ["fs", SPLIT] {
+            let (from, to) = (other.directory.join(name), self.directory.join(name));
+            fs::remove_path(&to)
+                .map_err(|failed| failed.source)
+                .or_else(|error| match error.kind() {
+                    std::io::ErrorKind::NotFound => Ok(()),
+                    _ => Err(error),
+                })
+                .and_then(|()| disk::rename(&from, &to))
+                .map_err(StoreError::io("replace", &to))?;
+        }
+        Ok(())
+    }
+
+    /// What a mount left in its work directory, where that can be removed from here: nothing but empty directories.
+    pub fn remove_empty_work(&self) {
+        let work = self.directory.join(WORK);
+        let _ = std::fs::remove_dir(work.join("work"));
+        let _ = std::fs::remove_dir(work);
+    }
+
+    /// Whether nothing was written into it, as far as can be seen from here.
+    pub fn is_empty(&self) -> bool {
+        let is_opaque = |name: &Vec<u8>| name.starts_with(b"user.overlay.opaque");
+        fs::list_directory(self.root()).is_ok_and(|entries| entries.is_empty())
+            && crate::sys::xattr::list(self.root()).is_ok_and(|names| !names.iter().any(is_opaque))
     }
 
     /// Somebody else has given it its name, or removed it.

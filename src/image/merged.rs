@@ -76,6 +76,14 @@ impl Merged {
         })
     }
 
+    /// The same of a directory that is open for reading.
+    pub fn open_plain(directory: OwnedFd) -> Merged {
+        Merged {
+            parts: vec![directory],
+            stacked: false,
+        }
+    }
+
     /// The same directories with one more on top.
     pub fn under(&self, top: BorrowedFd<'_>) -> io::Result<Merged> {
         let mut parts = vec![fs::open_directory_readable(top)?];

@@ -39,7 +39,7 @@ pub use budget::{BudgetError, Coming, disk_size};
 pub use changes::{ChangeKind, Changes, Layers};
 pub use check::{CheckDepth, DamagedImage, ImageCheck, ImageFault, Subject};
 pub use compression::{Compression, CompressionError, Decompressed};
-pub use derive::{Derivation, DeriveError, derive};
+pub use derive::{Derivation, DeriveError, PackedLayer, copy_layer, derive};
 pub use digest::{Digest, DigestError};
 pub use document::{
     Document, DocumentError, MAX_DOCUMENT, descriptor_digest, diff_ids, json, media_type,
@@ -60,7 +60,7 @@ pub use remove::{RemoveImageError, Removed, Use, Users};
 pub use replay::ReplayError;
 pub use resolve::{Image, ImageError, NamedBy, find};
 pub use save::{SaveError, SaveFormat, SaveOptions, ToSave, save_archive, save_directory};
-pub use seal::{NOTHING, SealError, seal};
+pub use seal::{NOTHING, SealError, seal, strip};
 pub use step::{KnownStep, StepRecord};
 pub use store::{Store, StoreError};
 pub use tar::{Entry, EntryKind, Limits, TarError, TarReader, TarStream, TarWriter};

@@ -3,14 +3,16 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
+use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
 use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::layer::{LayerPath, LayerReport, TempLayer};
 use super::pack::{PackError, Packer, Tree};
 use super::tar::{Entry, EntryKind, SplitWriter, TarSink};
-use crate::sys::fs;
+use crate::sys::fs::{self, Links};
 
 /// The DiffID of a layer that changes nothing: an archive of its end alone.
 pub const NOTHING: &str = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
@@ -21,12 +23,61 @@ pub enum SealError {
     Open { source: io::Error },
     #[error("keep what the layer's archive is beside its files: {source}")]
     Split { source: io::Error },
+    #[error("set the times of the layer's files: {source}")]
+    Age { source: io::Error },
     #[error(transparent)]
     Pack(#[from] PackError),
 }
 
-/// Reads the whole layer once. Whoever wrote it has ended. The directory of overlay marks (`work`) is gone before.
-pub fn seal(layer: &TempLayer) -> Result<LayerReport, SealError> {
+/// Takes out of a layer what is there for the engine only, and directories that hold nothing else. `hidden` has all of them.
+pub fn strip(layer: &TempLayer, hidden: &HashSet<LayerPath>) -> io::Result<()> {
+    let mut paths: Vec<&LayerPath> = hidden.iter().collect();
+    paths.sort_by_key(|path| std::cmp::Reverse(path.0.len()));
+    for path in paths {
+        let parent = path.parent().unwrap_or(LayerPath(Vec::new()));
+        let directory = fs::open_directory_in_root(layer.root(), &parent.0, Links::Refuse)?;
+        let removed = fs::remove_tree(&directory, path.name());
+        removed.map_err(|failed| failed.source)?;
+    }
+    Ok(())
+}
+
+/// Gives everything that is newer this time.
+fn age(directory: BorrowedFd<'_>, epoch: i64) -> io::Result<()> {
+    for (name, is_directory) in fs::list_directory(directory)? {
+        if is_directory {
+            let below = fs::open_in_root(
+                directory,
+                &name,
+                OFlags::RDONLY | OFlags::DIRECTORY,
+                Mode::empty(),
+                Links::Refuse,
+            )?;
+            age(below.as_fd(), epoch)?;
+        }
+        let Some(stat) = fs::stat_at(directory, &name)? else {
+            continue;
+        };
+        if stat.st_mtime >= epoch {
+            let time = Timespec {
+                tv_sec: epoch,
+                tv_nsec: 0,
+            };
+            let times = Timestamps {
+                last_access: time,
+                last_modification: time,
+            };
+            rustix::fs::utimensat(directory, &name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reads the whole layer once. Whoever wrote it has ended. Nothing in it is newer than `epoch`, in seconds, afterwards.
+pub fn seal(layer: &TempLayer, epoch: Option<i64>) -> Result<LayerReport, SealError> {
+    if let Some(epoch) = epoch {
+        age(layer.root(), epoch).map_err(|source| SealError::Age { source })?;
+    }
     let split = layer.create_split().and_then(SplitWriter::new);
     let mut sink = Sealing {
         hasher: Sha256::new(),

@@ -136,7 +136,8 @@ fn read_account_file(root: BorrowedFd<'_>, path: &'static str) -> Result<String,
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn resolve_in(passwd: &str, group: &str, wanted: &str) -> Result<Account, UserError> {
+/// The same in the text of account files.
+pub fn resolve_in(passwd: &str, group: &str, wanted: &str) -> Result<Account, UserError> {
     let (user, wanted_group) = match wanted.split_once(':') {
         Some((user, group)) => (user, Some(group).filter(|group| !group.is_empty())),
         None => (wanted, None),

@@ -70,7 +70,7 @@ fn sysctls(flags: &[String]) -> Result<BTreeMap<String, String>, CliError> {
     Ok(sysctls)
 }
 
-fn ulimits(flags: &[String]) -> Result<Vec<Ulimit>, CliError> {
+pub fn ulimits(flags: &[String]) -> Result<Vec<Ulimit>, CliError> {
     let mut ulimits: Vec<Ulimit> = Vec::new();
     for text in flags {
         let ulimit: Ulimit = value("--ulimit", text)?;

@@ -122,7 +122,7 @@ impl ConfigChange {
             }
             Instruction::Expose => {
                 for word in words(text) {
-                    for port in ports(&expand(&word, &env))? {
+                    for port in exposed_ports(&expand(&word, &env))? {
                         object(config, "ExposedPorts").insert(port, json!({}));
                     }
                 }
@@ -258,7 +258,8 @@ fn pairs(
 }
 
 /// `80`, `80/udp`, `8000-8002/tcp`.
-fn ports(text: &str) -> Result<Vec<String>, ChangeError> {
+/// `80`, `80/udp`, `8000-8010`: `PORT/PROTOCOL` of each.
+pub fn exposed_ports(text: &str) -> Result<Vec<String>, ChangeError> {
     let wrong = || ChangeError::Port {
         port: text.to_owned(),
     };

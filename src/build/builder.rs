@@ -1,0 +1,593 @@
+//! The build itself: stages that go on side by side, each from one instruction to the next, in one process that waits for all of
+//! them. What takes time is done by roles and containers.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use nix::sys::signal::Signal;
+use serde_json::{Map, Value};
+
+use super::dockerfile::{Dockerfile, Instruction, Located, Source, parse, parse_trigger};
+use super::draft::Draft;
+use super::error::{BuildError, Place, StepError};
+use super::layers::{Layer, Made};
+use super::plan::{self, Base, Plan};
+use super::progress::{Vertex, Watcher};
+use super::request::{BuildRequest, NamedContext};
+use super::scope::{Arguments, Given};
+use super::settings::{Settings, Wrong};
+use super::work::Activity;
+use crate::engine::request::CreateRequest;
+use crate::engine::{Engine, FinishedLayer, Job, Keeper, NewImage, StoredImage, WrittenLayer};
+use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, json};
+use crate::registry::Progress;
+use crate::sys::lock::Guard;
+use crate::sys::poll::{Interest, PollSet};
+use crate::sys::signal::Signals;
+
+/// What a stage has come to.
+pub(super) struct StageRun {
+    pub number: usize,
+    /// The instructions, those that the base left for it first.
+    pub instructions: Vec<(Rc<Source>, Rc<Located<Instruction>>)>,
+    /// The one that is next, or at work.
+    pub next: usize,
+    /// How many of them make a line of progress, and how many have.
+    pub steps: usize,
+    pub step: usize,
+    pub draft: Draft,
+    pub arguments: Arguments,
+    pub activity: Activity,
+    pub ignore_cache: bool,
+}
+
+/// A layer that is being read for its DiffID.
+struct Seal {
+    made: Rc<Made>,
+    job: Job<LayerReport>,
+}
+
+pub(super) struct Builder<'a> {
+    pub engine: &'a Engine,
+    pub request: &'a BuildRequest,
+    pub watcher: &'a dyn Watcher,
+    pub store: Store,
+    pub file: Dockerfile,
+    pub given: Given,
+    pub plan: Plan,
+    pub stages: Vec<Option<StageRun>>,
+    images: HashMap<(String, Option<String>), Rc<Image>>,
+    seals: Vec<Seal>,
+    made: Vec<Rc<Made>>,
+    /// What commands came to that changed nothing, until it is written down.
+    nothing: std::cell::RefCell<Vec<(Digest, StepRecord)>>,
+    vertices: Cell<usize>,
+    signals: Signals,
+    /// While it lives nothing that this build uses is collected.
+    _lease: Guard,
+    _keeper: Option<Keeper>,
+}
+
+/// How often a cache that another process has is asked for.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
+
+#[derive(Clone, Copy)]
+enum Token {
+    Signal,
+    Stage(usize),
+    Seal(usize),
+}
+
+/// Makes the image that a Dockerfile describes.
+pub fn build(
+    engine: &Engine,
+    request: &BuildRequest,
+    watcher: &dyn Watcher,
+    progress: &dyn Progress,
+) -> Result<StoredImage, BuildError> {
+    let file = parse(&request.dockerfile_name, &request.dockerfile)?;
+    let target = plan::target(&file, request.target.as_deref())?;
+    let platform = request.platform.clone().unwrap_or_else(Platform::host);
+    let stage = file.stages[target].name.clone();
+    let stage = stage.unwrap_or_else(|| "default".to_owned());
+    let mut given = Given::new(request.args.clone(), &platform, &stage);
+    plan::declare_globals(&file, &mut given)?;
+    let is_context = |name: &str| request.named_contexts.contains_key(name);
+    let plan = plan::plan(&file, target, &given, &is_context)?;
+    let declared = plan::declared(&file, &plan);
+    let unused = given.unused(&declared);
+    if !unused.is_empty() {
+        watcher.warn(&format!(
+            "[Warning] One or more build-args {unused:?} were not consumed"
+        ));
+    }
+    let store = engine.images()?;
+    let lease = store.lease()?;
+    let watched = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
+    let mut builder = Builder {
+        stages: file.stages.iter().map(|_| None).collect(),
+        engine,
+        request,
+        watcher,
+        store,
+        file,
+        given,
+        plan,
+        images: HashMap::new(),
+        seals: Vec::new(),
+        made: Vec::new(),
+        nothing: std::cell::RefCell::default(),
+        vertices: Cell::new(0),
+        signals: Signals::watch(&watched).map_err(BuildError::system("watch for signals"))?,
+        _lease: lease,
+        _keeper: None,
+    };
+    let built = builder.run(progress);
+    if let Err(error) = &built {
+        builder.keep_what_is_done(error);
+    }
+    built
+}
+
+impl Builder<'_> {
+    fn run(&mut self, progress: &dyn Progress) -> Result<StoredImage, BuildError> {
+        let needed: Vec<usize> = self.plan.needed.iter().copied().collect();
+        for number in needed {
+            self.begin_stage(number, progress)?;
+        }
+        while !self.is_done() {
+            let before = self.progress_mark();
+            for number in 0..self.stages.len() {
+                self.advance(number, progress)?;
+            }
+            if self.is_done() {
+                break;
+            }
+            // A stage that was waited for may have ended in this turn.
+            if self.progress_mark() == before {
+                self.wait()?;
+            }
+        }
+        self.finish()
+    }
+
+    fn is_done(&self) -> bool {
+        let target = self.stages[self.plan.target].as_ref();
+        target.is_some_and(|stage| stage.is_finished()) && self.seals.is_empty()
+    }
+
+    fn progress_mark(&self) -> usize {
+        let stages = self.stages.iter().flatten();
+        stages
+            .map(|stage| stage.next + usize::from(stage.activity.is_at_work()))
+            .sum()
+    }
+
+    pub fn new_vertex(&self, name: &str) -> Vertex {
+        let vertex = self.vertices.get() + 1;
+        self.vertices.set(vertex);
+        self.watcher.begin(vertex, name);
+        vertex
+    }
+
+    /// The image of this name, from the store or a registry.
+    pub fn image(
+        &mut self,
+        name: &str,
+        platform: Option<&Platform>,
+        progress: &dyn Progress,
+    ) -> Result<Rc<Image>, BuildError> {
+        let platform = platform
+            .or(self.request.platform.as_ref())
+            .map(ToString::to_string);
+        let key = (name.to_owned(), platform.clone());
+        if let Some(known) = self.images.get(&key) {
+            return Ok(Rc::clone(known));
+        }
+        let name = match self.request.named_contexts.get(name) {
+            Some(NamedContext::Image(name)) => name.clone(),
+            _ => name.to_owned(),
+        };
+        let wanted = CreateRequest {
+            image: name,
+            pull: self.request.pull,
+            platform,
+            ..CreateRequest::default()
+        };
+        let watcher = self.watcher;
+        let image = self
+            .engine
+            .obtain(&wanted, progress, &mut |line| watcher.warn(line))?;
+        let image = Rc::new(image);
+        self.images.insert(key, Rc::clone(&image));
+        Ok(image)
+    }
+
+    fn begin_stage(&mut self, number: usize, progress: &dyn Progress) -> Result<(), BuildError> {
+        let (base, platform) = self.plan.bases[number].clone().expect("it is needed");
+        let draft = match &base {
+            // Its draft comes with that stage's end.
+            Base::Stage(_) => Draft::empty(&Platform::host()),
+            Base::Scratch => {
+                let platform = platform.or_else(|| self.request.platform.clone());
+                Draft::empty(&platform.unwrap_or_else(Platform::host))
+            }
+            Base::Image(name) => {
+                let stage = &self.file.stages[number];
+                let label = self.stage_label(number);
+                let vertex = self.new_vertex(&format!(
+                    "[{label}1/{}] {}",
+                    self.steps_of(number),
+                    stage.text
+                ));
+                let image = self.image(name, platform.as_ref(), progress);
+                let shown = image.as_ref().err().map(ToString::to_string);
+                self.watcher.end(vertex, shown.as_deref());
+                let image = image.map_err(|error| self.at_stage(number, error))?;
+                self.draft_of(&image)?
+            }
+        };
+        let source = Rc::new(self.file.source.clone());
+        let stage = &self.file.stages[number];
+        let instructions = stage.instructions.iter();
+        let instructions = instructions
+            .map(|one| (Rc::clone(&source), Rc::new(one.clone())))
+            .collect();
+        let ignore_cache = self.request.ignore_cache
+            || stage.name.as_ref().is_some_and(|name| {
+                self.request
+                    .ignore_cache_of
+                    .iter()
+                    .any(|other| other.eq_ignore_ascii_case(name))
+            });
+        let mut run = StageRun {
+            number,
+            instructions,
+            next: 0,
+            steps: self.steps_of(number),
+            step: 1,
+            draft,
+            arguments: Arguments::default(),
+            activity: Activity::Ready,
+            ignore_cache,
+        };
+        match base {
+            Base::Stage(earlier) => run.activity = Activity::BaseOf(earlier),
+            _ => take_triggers(&mut run)?,
+        }
+        self.stages[number] = Some(run);
+        Ok(())
+    }
+
+    /// Steps as progress counts them: `FROM`, and what changes files.
+    fn steps_of(&self, number: usize) -> usize {
+        let instructions = self.file.stages[number].instructions.iter();
+        1 + instructions.filter(|one| is_step(&one.value)).count()
+    }
+
+    pub fn stage_label(&self, number: usize) -> String {
+        match plan::label(&self.file, number) {
+            label if label.is_empty() => label,
+            label => format!("{label} "),
+        }
+    }
+
+    fn at_stage(&self, number: usize, error: BuildError) -> BuildError {
+        let stage = &self.file.stages[number];
+        match error {
+            BuildError::Engine(source) => BuildError::Step {
+                place: Box::new(Place::of(&self.file.source, stage.location, &stage.text)),
+                source: StepError::Engine(source),
+            },
+            other => other,
+        }
+    }
+
+    /// What is built on an image begins with it.
+    pub fn draft_of(&self, image: &Image) -> Result<Draft, BuildError> {
+        let subject = format!("config of image {}", image.id);
+        let bytes = self.store.read_blob(&image.id)?;
+        let document: Map<String, Value> = json(&subject, &bytes)?;
+        let listed = crate::image::diff_ids(&subject, &image.config)?;
+        let mut layers = Vec::new();
+        for (place, diff_id) in listed.iter().enumerate() {
+            let is_topmost = !listed[place + 1..].contains(diff_id);
+            let directory = image
+                .layers
+                .iter()
+                .find(|layer| layer.diff_id() == *diff_id);
+            layers.push(Layer::Base {
+                diff_id: diff_id.clone(),
+                directory: directory.filter(|_| is_topmost).cloned(),
+            });
+        }
+        Ok(Draft::of_image(&image.id, document, layers))
+    }
+
+    /// Goes on with a stage until it waits for something or has ended.
+    fn advance(&mut self, number: usize, progress: &dyn Progress) -> Result<(), BuildError> {
+        let Some(mut stage) = self.stages[number].take() else {
+            return Ok(());
+        };
+        let advanced = self.advance_stage(&mut stage, progress);
+        self.stages[number] = Some(stage);
+        advanced
+    }
+
+    fn advance_stage(
+        &mut self,
+        stage: &mut StageRun,
+        progress: &dyn Progress,
+    ) -> Result<(), BuildError> {
+        if let Activity::BaseOf(earlier) = stage.activity {
+            let Some(base) = self.finished_stage(earlier) else {
+                return Ok(());
+            };
+            stage.draft = base.draft.clone();
+            stage.draft.has_own_command = false;
+            stage.activity = Activity::Ready;
+            take_triggers(stage)?;
+        }
+        if let Activity::Locked = stage.activity {
+            stage.activity = Activity::Ready;
+        }
+        if let Activity::WaitingFor(earlier) = stage.activity {
+            if self.finished_stage(earlier).is_none() {
+                return Ok(());
+            }
+            stage.activity = Activity::Ready;
+        }
+        while stage.activity.is_ready() && stage.next < stage.instructions.len() {
+            let (source, instruction) = stage.instructions[stage.next].clone();
+            let done = self.instruct(stage, &source, &instruction, progress);
+            let place = || Box::new(Place::of(&source, instruction.location, &instruction.text));
+            match done {
+                Ok(()) => {}
+                Err(Wrong::Text(error)) => return Err(error.into()),
+                Err(Wrong::Meaning(source)) => {
+                    return Err(BuildError::Step {
+                        place: place(),
+                        source,
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn finished_stage(&self, number: usize) -> Option<&StageRun> {
+        let stage = self.stages[number].as_ref();
+        stage.filter(|stage| stage.is_finished())
+    }
+
+    /// One instruction: done at once, or begun.
+    fn instruct(
+        &mut self,
+        stage: &mut StageRun,
+        source: &Source,
+        instruction: &Located<Instruction>,
+        progress: &dyn Progress,
+    ) -> Result<(), Wrong> {
+        let escape = self.file.directives.escape;
+        let row = self
+            .settings(stage, source, escape)
+            .apply(&instruction.value)?;
+        if let Some(row) = row {
+            stage.draft.record(row, None);
+            stage.next += 1;
+            return Ok(());
+        }
+        self.begin_step(stage, source, instruction, progress)
+    }
+
+    pub fn settings<'s>(
+        &'s self,
+        stage: &'s mut StageRun,
+        source: &'s Source,
+        escape: char,
+    ) -> Settings<'s> {
+        Settings {
+            draft: &mut stage.draft,
+            arguments: &mut stage.arguments,
+            given: &self.given,
+            source,
+            escape,
+        }
+    }
+
+    /// The home namespace lives on between the steps from here.
+    pub fn keep_home(&mut self) -> Result<(), StepError> {
+        if self._keeper.is_none() {
+            self._keeper = Some(self.engine.keep_home()?);
+        }
+        Ok(())
+    }
+
+    /// A layer that a step has written: its DiffID is found while the build goes on.
+    pub fn add_layer(&mut self, made: Made, written: WrittenLayer) -> Result<Layer, StepError> {
+        let made = Rc::new(made);
+        let job = self.engine.seal(written)?;
+        self.seals.push(Seal {
+            made: Rc::clone(&made),
+            job,
+        });
+        self.made.push(Rc::clone(&made));
+        Ok(Layer::Made(made))
+    }
+
+    /// A command has changed nothing.
+    pub fn add_nothing(&self, key: Digest, record: StepRecord) {
+        self.nothing.borrow_mut().push((key, record));
+    }
+
+    /// Waits for whatever comes first.
+    fn wait(&mut self) -> Result<(), BuildError> {
+        let mut set = PollSet::new();
+        set.add(self.signals.as_fd(), Interest::Read, Token::Signal);
+        for (number, stage) in self.stages.iter().enumerate() {
+            if let Some(source) = stage.as_ref().and_then(|stage| stage.activity.source()) {
+                set.add(source, Interest::Read, Token::Stage(number));
+            }
+        }
+        for (number, seal) in self.seals.iter().enumerate() {
+            set.add(seal.job.as_fd(), Interest::Read, Token::Seal(number));
+        }
+        let stages = self.stages.iter().flatten();
+        let is_locked = stages
+            .into_iter()
+            .any(|stage| matches!(stage.activity, Activity::Locked));
+        let ready = set
+            .wait(is_locked.then_some(LOOK_AGAIN))
+            .map_err(BuildError::system("wait for the build's steps"))?;
+        let mut sealed = Vec::new();
+        for token in ready {
+            match token {
+                Token::Signal => {
+                    if let Ok(Some(signal)) = self.signals.next() {
+                        return Err(BuildError::Interrupted { signal });
+                    }
+                }
+                Token::Stage(number) => self.go_on(number)?,
+                Token::Seal(number) => sealed.push(number),
+            }
+        }
+        // From the last, so that the numbers of the others stay.
+        for number in sealed.into_iter().rev() {
+            if let Some(report) = self.seals[number].job.read()? {
+                let seal = self.seals.remove(number);
+                for warning in &report.warnings {
+                    self.watcher.warn(warning);
+                }
+                *seal.made.report.borrow_mut() = Some(report);
+            }
+        }
+        Ok(())
+    }
+
+    fn go_on(&mut self, number: usize) -> Result<(), BuildError> {
+        let Some(mut stage) = self.stages[number].take() else {
+            return Ok(());
+        };
+        let (source, instruction) = stage.instructions[stage.next].clone();
+        let done = self.continue_step(&mut stage);
+        self.stages[number] = Some(stage);
+        done.map_err(|error| BuildError::Step {
+            place: Box::new(Place::of(&source, instruction.location, &instruction.text)),
+            source: error,
+        })
+    }
+
+    fn finish(&mut self) -> Result<StoredImage, BuildError> {
+        let stage = self.stages[self.plan.target].take().expect("it has ended");
+        let mut draft = stage.draft;
+        if !self.request.labels.is_empty() {
+            let labels = draft.object("Labels");
+            for (name, value) in &self.request.labels {
+                labels.insert(name.clone(), value.as_str().into());
+            }
+        }
+        let diff_ids: Option<Vec<Digest>> = draft.layers.iter().map(Layer::diff_id).collect();
+        let diff_ids = diff_ids.expect("nothing waits to be read");
+        let image = NewImage {
+            config: draft.to_json(&diff_ids),
+            diff_ids,
+            names: self.request.names.clone(),
+        };
+        let vertex = self.new_vertex("exporting to image");
+        let stored = self.store_finished(Some(&image));
+        let shown = stored.as_ref().err().map(ToString::to_string);
+        if let Ok(Some(stored)) = &stored {
+            let mut said = format!("writing image {}\n", stored.id);
+            for name in &image.names {
+                said.push_str(&format!("naming to {name}\n"));
+            }
+            self.watcher.output(vertex, said.as_bytes());
+        }
+        self.watcher.end(vertex, shown.as_deref());
+        Ok(stored?.expect("an image was given"))
+    }
+
+    /// What was done before something went wrong need not be done again.
+    fn keep_what_is_done(&mut self, error: &BuildError) {
+        if !matches!(error, BuildError::Interrupted { .. }) {
+            for seal in self.seals.drain(..) {
+                if let Ok(report) = seal.job.wait() {
+                    *seal.made.report.borrow_mut() = Some(report);
+                }
+            }
+        }
+        if let Err(error) = self.store_finished(None) {
+            tracing::debug!(%error, "what was built so far is not kept");
+        }
+    }
+
+    fn store_finished(&self, image: Option<&NewImage>) -> Result<Option<StoredImage>, BuildError> {
+        let ready = self.made.iter().filter(|made| !made.stored.get());
+        let ready: Vec<&Rc<Made>> = ready
+            .filter(|made| made.report.borrow().is_some())
+            .collect();
+        let mut steps = self.nothing.take();
+        if ready.is_empty() && steps.is_empty() && image.is_none() {
+            return Ok(None);
+        }
+        let finished: Vec<FinishedLayer> = ready
+            .iter()
+            .filter_map(|made| {
+                Some(FinishedLayer {
+                    name: made.directory.clone(),
+                    report: made.report.borrow().clone()?,
+                })
+            })
+            .collect();
+        let of_layers = ready.iter();
+        steps.extend(of_layers.filter_map(|made| Some((made.key.clone(), made.step_record()?))));
+        let stored = self.engine.store_build(&finished, &steps, image)?;
+        for made in ready {
+            made.stored.set(true);
+            if let Some(place) = made.place.take() {
+                place.leave();
+            }
+        }
+        Ok(stored)
+    }
+}
+
+impl StageRun {
+    pub fn is_finished(&self) -> bool {
+        self.next >= self.instructions.len() && self.activity.is_ready()
+    }
+}
+
+/// What changes files, or may.
+fn is_step(instruction: &Instruction) -> bool {
+    matches!(
+        instruction,
+        Instruction::Run(_) | Instruction::Copy(_) | Instruction::Add(_) | Instruction::Workdir(_)
+    )
+}
+
+/// What the base left for whoever is built on it comes first.
+fn take_triggers(stage: &mut StageRun) -> Result<(), BuildError> {
+    let mut triggers = Vec::new();
+    for text in stage.draft.take_triggers() {
+        let (source, instruction) = parse_trigger(&text)?;
+        stage.steps += usize::from(is_step(&instruction.value));
+        triggers.push((Rc::new(source), Rc::new(instruction)));
+    }
+    stage.instructions.splice(0..0, triggers);
+    Ok(())
+}
+
+/// RFC 3339, in whole seconds.
+pub(super) fn timestamp(seconds: i64) -> String {
+    let time = jiff::Timestamp::from_second(seconds);
+    time.unwrap_or(jiff::Timestamp::UNIX_EPOCH).to_string()
+}
+
+pub(super) fn now() -> i64 {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs() as i64)
+}

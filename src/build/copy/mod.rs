@@ -1,0 +1,327 @@
+//! `COPY`, and what of `ADD` is the same: sources in a tree become files of a layer. Runs in the home namespace, in a role of its
+//! own.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::content::{FileCache, Summary};
+use super::dockerfile::{Ignore, IgnoreFault};
+use super::filter::Filter;
+use super::key::KeyBuilder;
+use super::mode::ModeChange;
+use super::select::{SelectError, Selected, What, select};
+use crate::image::{
+    Choice, Digest, Graft, GraftError, Merged, StepRecord, Store, StoreError, UnpackError,
+};
+use crate::runtime::user::UserError;
+
+mod owner;
+mod write;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    #[error(transparent)]
+    Select(#[from] SelectError),
+    #[error(transparent)]
+    Graft(#[from] GraftError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("--chown: {0}")]
+    User(#[from] UserError),
+    #[error("--exclude: {0}")]
+    Exclude(#[from] IgnoreFault),
+    #[error("unpack {name}: {source}")]
+    Unpack { name: String, source: UnpackError },
+    #[error("{operation}: {source}")]
+    Io {
+        operation: &'static str,
+        source: std::io::Error,
+    },
+    #[error("{destination:?} is no directory, and a directory cannot become a file")]
+    NoDirectory { destination: String },
+}
+
+fn io(operation: &'static str) -> impl FnOnce(std::io::Error) -> CopyError {
+    move |source| CopyError::Io { operation, source }
+}
+
+/// Where sources are.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A directory of the host's.
+    Tree {
+        path: PathBuf,
+        ignore: Option<Ignore>,
+    },
+    /// The directories of an image's or a stage's layers, bottom first.
+    Layers(Vec<PathBuf>),
+}
+
+/// A file whose content the Dockerfile has.
+#[derive(Clone, Debug)]
+pub struct InlineFile {
+    pub name: String,
+    pub content: Vec<u8>,
+}
+
+/// Everything that one instruction says, expanded.
+#[derive(Clone, Debug)]
+pub struct CopyStep {
+    pub origin: Origin,
+    pub sources: Vec<String>,
+    pub inline: Vec<InlineFile>,
+    /// Absolute.
+    pub destination: String,
+    /// It ends with a slash, so that it is one.
+    pub into_directory: bool,
+    pub chown: Option<String>,
+    pub chmod: Option<ModeChange>,
+    /// As written, for the key.
+    pub chmod_text: String,
+    /// The layers below are not looked at.
+    pub link: bool,
+    pub parents: bool,
+    pub exclude: Vec<String>,
+    /// Unpack sources that are archives.
+    pub unpack: bool,
+    /// Seconds: the time of everything that is newer, and of what is made.
+    pub epoch: Option<i64>,
+}
+
+/// Where the result goes.
+pub struct CopyTarget<'a> {
+    pub store: &'a Store,
+    /// The key of what the files so far come from.
+    pub parent: &'a Digest,
+    /// The layers' directories so far, bottom first.
+    pub below: &'a [PathBuf],
+    /// The name of the layer being made; empty: nothing is written.
+    pub layer: &'a str,
+    pub files: PathBuf,
+    pub single_id: bool,
+    /// Do it even if it was done before.
+    pub ignore_cache: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, Deserialize)]
+pub enum Copied {
+    Known {
+        key: Digest,
+        record: StepRecord,
+    },
+    Made {
+        key: Digest,
+        /// Seconds: the newest file.
+        newest: i64,
+        warnings: Vec<String>,
+    },
+}
+
+/// Does it, unless it is known what comes of it.
+pub fn copy(step: &CopyStep, target: &CopyTarget<'_>) -> Result<Copied, CopyError> {
+    let tree = match &step.origin {
+        Origin::Tree { path, .. } => Merged::plain(path),
+        Origin::Layers(layers) => Merged::of_layers(layers),
+    };
+    let tree = tree.map_err(io("open the sources"))?;
+    let filters = Filters::of(step)?;
+    let selections = selections(step, &tree, &filters)?;
+    let (digest, newest) = content(step, target, &selections, &filters)?;
+    let key = key(step, target, &digest);
+    if let Some(record) = target.store.step(&key).filter(|_| !target.ignore_cache) {
+        return Ok(Copied::Known { key, record });
+    }
+    if target.layer.is_empty() {
+        let warnings = Vec::new();
+        return Ok(Copied::Made {
+            key,
+            newest,
+            warnings,
+        });
+    }
+    let warnings = write::write(step, target, selections, &filters, newest)?;
+    Ok(Copied::Made {
+        key,
+        newest,
+        warnings,
+    })
+}
+
+/// What of the sources is left out.
+struct Filters {
+    context: Option<Filter>,
+    exclude: Option<Filter>,
+}
+
+impl Filters {
+    fn of(step: &CopyStep) -> Result<Filters, CopyError> {
+        let context = match &step.origin {
+            Origin::Tree {
+                ignore: Some(ignore),
+                ..
+            } => Filter::new(ignore.clone()),
+            _ => None,
+        };
+        let exclude = step.exclude.iter().map(String::as_bytes);
+        Ok(Filters {
+            context,
+            exclude: Filter::new(Ignore::from_patterns(exclude)?),
+        })
+    }
+
+    /// For what is at `relative` below a source that is at `path` in the tree and is called `name`; empty: the source itself.
+    fn choice(&self, path: &[u8], name: &[u8], relative: &[u8], is_directory: bool) -> Choice {
+        let context = self.context.as_ref();
+        let choice = context.map_or(Choice::Take, |filter| {
+            filter.choice(&join(path, relative), is_directory)
+        });
+        let Some(exclude) = self.exclude.as_ref().filter(|_| choice != Choice::Leave) else {
+            return choice;
+        };
+        let place = match relative.is_empty() {
+            true => name,
+            false => relative,
+        };
+        match exclude.choice(place, is_directory) {
+            Choice::Take => choice,
+            other => other,
+        }
+    }
+
+    /// A source that is left out as a whole. What `--exclude` leaves out of a directory is in it.
+    fn leaves(&self, selected: &Selected) -> bool {
+        match selected.what {
+            What::Directory(_) => self
+                .context
+                .as_ref()
+                .is_some_and(|filter| filter.choice(&selected.path, true) == Choice::Leave),
+            What::Other(..) => {
+                self.choice(&selected.path, &selected.name, b"", false) != Choice::Take
+            }
+        }
+    }
+}
+
+fn selections(
+    step: &CopyStep,
+    tree: &Merged,
+    filters: &Filters,
+) -> Result<Vec<Selected>, CopyError> {
+    let mut all = Vec::new();
+    for source in &step.sources {
+        let mut selected = select(tree, source)?;
+        let is_named =
+            selected.len() == 1 && !super::dockerfile::glob::has_wildcards(source.as_bytes());
+        let in_context = filters.context.is_some() && is_named;
+        if in_context && selected.iter().any(|one| filters.leaves(one)) && step.exclude.is_empty() {
+            let pattern = source.clone();
+            return Err(SelectError::Ignored { pattern }.into());
+        }
+        selected.retain(|one| !filters.leaves(one));
+        if let Some((before, _)) = source.split_once("/./") {
+            let skipped = crate::image::parts_of(before.as_bytes()).len();
+            selected.iter_mut().for_each(|one| one.pivot = skipped);
+        }
+        all.extend(selected);
+    }
+    Ok(all)
+}
+
+fn key(step: &CopyStep, target: &CopyTarget<'_>, content: &Digest) -> Digest {
+    let key = match step.link {
+        true => KeyBuilder::new("link"),
+        false => KeyBuilder::new("copy").with(target.parent.as_str()),
+    };
+    key.with(content.as_str())
+        .with(&step.destination)
+        .with([
+            u8::from(step.into_directory),
+            u8::from(step.parents),
+            u8::from(step.unpack),
+        ])
+        .with(step.chown.as_deref().unwrap_or_default())
+        .with(&step.chmod_text)
+        .with(
+            step.epoch
+                .map(|epoch| epoch.to_string())
+                .unwrap_or_default(),
+        )
+        .finish()
+}
+
+fn content(
+    step: &CopyStep,
+    target: &CopyTarget<'_>,
+    selections: &[Selected],
+    filters: &Filters,
+) -> Result<(Digest, i64), CopyError> {
+    let (tree, with_owners) = match &step.origin {
+        Origin::Tree { path, .. } => (path.clone(), false),
+        Origin::Layers(layers) => {
+            let all: Vec<&std::ffi::OsStr> = layers.iter().map(|path| path.as_os_str()).collect();
+            (PathBuf::from(all.join(std::ffi::OsStr::new(":"))), true)
+        }
+    };
+    let mut cache = FileCache::open(&target.files, &tree);
+    let mut summary = Summary::new(&mut cache, with_owners);
+    for file in &step.inline {
+        summary.add_bytes(file.name.as_bytes(), &file.content);
+    }
+    for selected in selections {
+        let choose = |relative: &[u8], is_directory: bool| {
+            filters.choice(&selected.path, &selected.name, relative, is_directory)
+        };
+        let shown_as = match step.parents {
+            true => selected.matched[selected.pivot..].join(&b'/'),
+            false => selected.name.clone(),
+        };
+        let added = match &selected.what {
+            What::Directory(directory) => {
+                // Its content goes into the destination, whatever it is called.
+                summary.add_bytes(if step.parents { &shown_as } else { b"" }, b"directory");
+                summary.tree(directory, &selected.path, b"", &choose)
+            }
+            What::Other(parent, name) => {
+                summary.add(parent, name, &selected.path, &shown_as, &choose)
+            }
+        };
+        added.map_err(io("read the sources"))?;
+    }
+    let content = summary.finish().map_err(io("read the sources"))?;
+    cache.save();
+    Ok((content.digest, content.newest))
+}
+
+fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
+    match (path.is_empty(), name.is_empty()) {
+        (true, _) => name.to_vec(),
+        (_, true) => path.to_vec(),
+        _ => [path, b"/", name].concat(),
+    }
+}
+
+/// Makes a directory where there is none (`WORKDIR`); whether it had to.
+pub fn make_directory(
+    path: &str,
+    user: &str,
+    target: &CopyTarget<'_>,
+    made_at: i64,
+) -> Result<bool, CopyError> {
+    let below = Merged::of_layers(target.below).map_err(io("open the layers below"))?;
+    let resolved = below.resolve(path.as_bytes(), true);
+    let resolved = resolved.map_err(io("look at the directory"))?;
+    if resolved.shown.is_some() {
+        return Ok(false);
+    }
+    let owner = match user {
+        "" => None,
+        text => Some(owner::owner(target.below, text)?),
+    };
+    let layer = target.store.borrow_layer(target.layer)?;
+    let mut graft = Graft::new(&layer, below, target.single_id, made_at);
+    graft.directory(&resolved.path, owner, 0o755)?;
+    graft.finish()?;
+    Ok(true)
+}

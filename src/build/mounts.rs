@@ -1,0 +1,411 @@
+//! `RUN --mount`: what a command sees beside the files of its stage, and what of it is left when it has ended: nothing in the
+//! layer, and what caches hold.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::builder::{Builder, StageRun};
+use super::copy::{Copied, CopyStep, Origin, copy};
+use super::dockerfile::{Bind, Cache, RunMount, Secret, Sharing, Ssh};
+use super::error::StepError;
+use super::request::SecretSource;
+use super::work::{Activity, absolute};
+use crate::engine::RoleFailure;
+use crate::engine::request::{BindOptions, Mount, MountKind, Propagation, TmpfsOptions};
+use crate::image::{Digest, Merged, TempLayer};
+use crate::registry::Progress;
+use crate::sys::fs::random_name;
+use crate::sys::lock::{self, Guard, Mode};
+
+/// Larger secrets are files of another kind.
+const SECRET_MAX: u64 = 500 << 10;
+
+/// Mounts whose sources are known, before it is known whether the command has to run.
+pub(super) struct Prepared {
+    /// Of what is mounted from the context, a stage or an image.
+    pub digests: Vec<Digest>,
+    mounts: Vec<PreparedMount>,
+}
+
+enum PreparedMount {
+    Bind(Box<CopyStep>, Bind),
+    Cache(Cache),
+    Secret(Secret),
+    Ssh(Ssh),
+    Tmpfs(Mount),
+}
+
+/// Mounts of a command at work.
+#[derive(Default)]
+pub(super) struct Mounted {
+    pub mounts: Vec<Mount>,
+    pub variables: Vec<(String, String)>,
+    /// Where something empty may have been made for them.
+    pub mount_points: Vec<String>,
+    _caches: Vec<Guard>,
+    _copies: Vec<TempLayer>,
+    _private: Option<PrivateDirectory>,
+}
+
+/// A directory in the runtime directory that goes with its owner.
+struct PrivateDirectory(PathBuf);
+
+impl Drop for PrivateDirectory {
+    fn drop(&mut self) {
+        // What can't be removed now is gone with the runtime directory.
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+impl Mounted {
+    fn bind(&mut self, source: PathBuf, target: &str, read_only: bool) {
+        self.mounts.push(Mount {
+            kind: MountKind::Bind(BindOptions {
+                source,
+                create_source: false,
+                propagation: Propagation::Rprivate,
+            }),
+            target: target.to_owned(),
+            read_only,
+            chown: false,
+        });
+        self.mount_points.push(target.to_owned());
+    }
+}
+
+fn system(operation: &'static str) -> impl FnOnce(io::Error) -> StepError {
+    move |source| StepError::System { operation, source }
+}
+
+impl Builder<'_> {
+    /// None: a stage that something is mounted from has not ended.
+    pub(super) fn prepare_mounts(
+        &mut self,
+        stage: &mut StageRun,
+        mounts: &[RunMount],
+        progress: &dyn Progress,
+    ) -> Result<Option<Prepared>, StepError> {
+        let mut prepared = Prepared {
+            digests: Vec::new(),
+            mounts: Vec::new(),
+        };
+        let directory = stage.draft.text("WorkingDir").to_owned();
+        for mount in mounts {
+            let one = match mount {
+                RunMount::Bind(bind) => {
+                    let from = bind.from.as_deref();
+                    let Some(origin) = self.origin(stage, from, true, progress)? else {
+                        return Ok(None);
+                    };
+                    let step = bind_step(origin, bind.source.as_deref());
+                    prepared.digests.push(self.digest(stage, &step)?);
+                    let target = absolute(&directory, &bind.target);
+                    let bind = Bind {
+                        target,
+                        ..bind.clone()
+                    };
+                    PreparedMount::Bind(Box::new(step), bind)
+                }
+                RunMount::Cache(cache) => {
+                    if cache.from.is_some() {
+                        let what = "RUN --mount=type=cache,from=".to_owned();
+                        return Err(StepError::NotYet { what });
+                    }
+                    let target = absolute(&directory, &cache.target);
+                    PreparedMount::Cache(Cache {
+                        target,
+                        ..cache.clone()
+                    })
+                }
+                RunMount::Secret(secret) => PreparedMount::Secret(secret.clone()),
+                RunMount::Ssh(ssh) => PreparedMount::Ssh(ssh.clone()),
+                RunMount::Tmpfs(tmpfs) => PreparedMount::Tmpfs(Mount {
+                    kind: MountKind::Tmpfs(TmpfsOptions {
+                        size: tmpfs.size,
+                        mode: None,
+                        flags: Vec::new(),
+                    }),
+                    target: absolute(&directory, &tmpfs.target),
+                    read_only: false,
+                    chown: false,
+                }),
+            };
+            prepared.mounts.push(one);
+        }
+        Ok(Some(prepared))
+    }
+
+    /// Of what a mount would show; nothing is written.
+    fn digest(&mut self, stage: &StageRun, step: &CopyStep) -> Result<Digest, StepError> {
+        let target = self.copy_target_of(stage, "");
+        let copied = self.engine.in_home("worker", || {
+            copy(step, &target.borrowed()).map_err(|error| RoleFailure::of(&error, Vec::new()))
+        })?;
+        match copied {
+            Copied::Known { key, .. } | Copied::Made { key, .. } => Ok(key),
+        }
+    }
+
+    /// Makes the mounts; `script` is a file with its content that the command is.
+    pub(super) fn mount(
+        &mut self,
+        stage: &mut StageRun,
+        prepared: Prepared,
+        script: Option<&(String, String)>,
+    ) -> Result<Option<Mounted>, StepError> {
+        let mut mounted = Mounted::default();
+        for (number, mount) in prepared.mounts.into_iter().enumerate() {
+            match mount {
+                PreparedMount::Bind(step, bind) => {
+                    self.mount_bind(stage, &step, &bind, &mut mounted)?
+                }
+                PreparedMount::Tmpfs(tmpfs) => {
+                    mounted.mount_points.push(tmpfs.target.clone());
+                    mounted.mounts.push(tmpfs);
+                }
+                PreparedMount::Cache(cache) => {
+                    if !self.mount_cache(&cache, &mut mounted)? {
+                        stage.activity = Activity::Locked;
+                        return Ok(None);
+                    }
+                }
+                PreparedMount::Secret(secret) => {
+                    self.mount_secret(number, &secret, &mut mounted)?
+                }
+                PreparedMount::Ssh(ssh) => self.mount_agent(number, &ssh, &mut mounted)?,
+            }
+        }
+        if let Some((name, content)) = script {
+            let content = crate::sys::text::bytes(content);
+            let file = self.private_file(&mut mounted, "script", &content, 0o755)?;
+            mounted.bind(file, &format!("/dev/pipes/{name}"), true);
+        }
+        Ok(Some(mounted))
+    }
+
+    fn mount_bind(
+        &mut self,
+        stage: &StageRun,
+        step: &CopyStep,
+        bind: &Bind,
+        mounted: &mut Mounted,
+    ) -> Result<(), StepError> {
+        if bind.read_only
+            && let Origin::Tree { path, ignore: None } = &step.origin
+        {
+            let source = real_path(path, step).map_err(system("look at what is to be mounted"))?;
+            mounted.bind(source, &bind.target, true);
+            return Ok(());
+        }
+        // What a command writes into a mount must not reach where it came from, and what is ignored is not there.
+        let copy_of = self.new_layer()?;
+        let target = self.copy_target_of(stage, copy_of.name());
+        self.engine.in_home("worker", || {
+            copy(step, &target.borrowed()).map_err(|error| RoleFailure::of(&error, Vec::new()))
+        })?;
+        mounted.bind(copy_of.path().join("mount"), &bind.target, bind.read_only);
+        mounted._copies.push(copy_of);
+        Ok(())
+    }
+
+    /// `false`: somebody else has a cache that only one may have.
+    fn mount_cache(&self, cache: &Cache, mounted: &mut Mounted) -> Result<bool, StepError> {
+        let id = cache.id.as_deref().unwrap_or(&cache.target);
+        let caches = self.engine.paths.build_mounts();
+        let failed = || system("make a cache directory");
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(&caches)
+            .map_err(failed())?;
+        let name = Digest::of(id.as_bytes()).hex().to_owned();
+        let mut number = 0;
+        let (directory, guard) = loop {
+            let directory = match number {
+                0 => caches.join(&name),
+                number => caches.join(format!("{name}.{number}")),
+            };
+            let mode = match cache.sharing {
+                Sharing::Shared => Mode::Shared,
+                Sharing::Private | Sharing::Locked => Mode::Exclusive,
+            };
+            let lock = directory.with_extension(format!("{number}.lock"));
+            match lock::try_lock(&lock, mode).map_err(system("lock a cache directory"))? {
+                Some(guard) => break (directory, guard),
+                None if cache.sharing == Sharing::Private => number += 1,
+                None => return Ok(false),
+            }
+        };
+        if !directory.exists() {
+            self.make_cache(cache, &directory)?;
+        }
+        mounted._caches.push(guard);
+        mounted.bind(directory, &cache.target, cache.read_only);
+        Ok(true)
+    }
+
+    fn make_cache(&self, cache: &Cache, directory: &Path) -> Result<(), StepError> {
+        let (uid, gid) = (cache.uid.unwrap_or(0), cache.gid.unwrap_or(0));
+        let mode = cache.mode.unwrap_or(0o755);
+        let scratch = directory.with_extension(format!("tmp-{}", random_name()));
+        self.engine.in_home("worker", || {
+            let made = fs::create_dir(&scratch)
+                .and_then(|()| std::os::unix::fs::chown(&scratch, Some(uid), Some(gid)))
+                .and_then(|()| {
+                    let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+                    fs::set_permissions(&scratch, mode)
+                })
+                .and_then(|()| match fs::rename(&scratch, directory) {
+                    // Another build was quicker.
+                    Err(_) if directory.exists() => fs::remove_dir(&scratch),
+                    renamed => renamed,
+                });
+            made.map_err(|error| RoleFailure::of(&error, Vec::new()))
+        })?;
+        Ok(())
+    }
+
+    fn mount_secret(
+        &self,
+        number: usize,
+        secret: &Secret,
+        mounted: &mut Mounted,
+    ) -> Result<(), StepError> {
+        let failed = |source| StepError::ReadSecret {
+            id: secret.id.clone(),
+            source,
+        };
+        let content = match self.request.secrets.get(&secret.id) {
+            Some(SecretSource::File(path)) => {
+                crate::sys::fs::read_bounded(path, SECRET_MAX).map_err(failed)?
+            }
+            Some(SecretSource::Variable(name)) => match std::env::var_os(name) {
+                Some(value) => value.into_encoded_bytes(),
+                None => return Err(failed(io::Error::other(format!("${name} is not set")))),
+            },
+            None if secret.required => {
+                let id = secret.id.clone();
+                return Err(StepError::NoSecret { id });
+            }
+            None => return Ok(()),
+        };
+        if let Some(name) = &secret.env {
+            let value = crate::sys::text::from_bytes(&content).into_owned();
+            mounted.variables.push((name.clone(), value));
+        }
+        let Some(target) = &secret.target else {
+            return Ok(());
+        };
+        let mode = secret.mode.unwrap_or(0o400);
+        let name = format!("secret-{number}");
+        let file = self.private_file(mounted, &name, &content, mode)?;
+        self.give(&file, secret.uid, secret.gid)?;
+        mounted.bind(file, &absolute("/", target), true);
+        Ok(())
+    }
+
+    fn mount_agent(
+        &self,
+        number: usize,
+        ssh: &Ssh,
+        mounted: &mut Mounted,
+    ) -> Result<(), StepError> {
+        let Some(socket) = self.request.agents.get(&ssh.id) else {
+            return match ssh.required {
+                true => Err(StepError::NoAgent { id: ssh.id.clone() }),
+                false => Ok(()),
+            };
+        };
+        let usual = format!("/run/buildkit/ssh_agent.{number}");
+        let target = ssh.target.clone().unwrap_or(usual);
+        let target = absolute("/", &target);
+        let variable = "SSH_AUTH_SOCK".to_owned();
+        if !mounted.variables.iter().any(|(name, _)| *name == variable) {
+            mounted.variables.push((variable, target.clone()));
+        }
+        mounted.bind(socket.clone(), &target, false);
+        Ok(())
+    }
+
+    fn give(&self, file: &Path, uid: Option<u32>, gid: Option<u32>) -> Result<(), StepError> {
+        let (uid, gid) = (uid.unwrap_or(0), gid.unwrap_or(0));
+        if (uid, gid) == (0, 0) {
+            return Ok(());
+        }
+        self.engine.in_home("worker", || {
+            std::os::unix::fs::chown(file, Some(uid), Some(gid))
+                .map_err(|error| RoleFailure::of(&error, Vec::new()))
+        })?;
+        Ok(())
+    }
+
+    /// A file in a directory that nobody else reads and that is gone when the command has ended.
+    fn private_file(
+        &self,
+        mounted: &mut Mounted,
+        name: &str,
+        content: &[u8],
+        mode: u32,
+    ) -> Result<PathBuf, StepError> {
+        let failed = || system("write a file for a mount");
+        if mounted._private.is_none() {
+            let path = self
+                .engine
+                .paths
+                .runtime
+                .join(format!("build-{}", random_name()));
+            let mut made = fs::DirBuilder::new();
+            made.recursive(true)
+                .mode(0o700)
+                .create(&path)
+                .map_err(failed())?;
+            mounted._private = Some(PrivateDirectory(path));
+        }
+        let directory = mounted._private.as_ref().expect("it was just made");
+        let path = directory.0.join(name);
+        let file = fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&path);
+        let written = file.and_then(|mut file| {
+            io::Write::write_all(&mut file, content)?;
+            file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))
+        });
+        written.map_err(failed())?;
+        Ok(path)
+    }
+}
+
+/// A mount as the copy that it would be.
+fn bind_step(origin: Origin, source: Option<&str>) -> CopyStep {
+    CopyStep {
+        origin,
+        sources: vec![source.unwrap_or("/").to_owned()],
+        inline: Vec::new(),
+        destination: "/mount".to_owned(),
+        into_directory: false,
+        chown: None,
+        chmod: None,
+        chmod_text: String::new(),
+        link: true,
+        parents: false,
+        exclude: Vec::new(),
+        unpack: false,
+        epoch: None,
+    }
+}
+
+/// Where in the context a source really is: links lead nowhere else.
+fn real_path(context: &Path, step: &CopyStep) -> io::Result<PathBuf> {
+    use std::os::unix::ffi::OsStrExt;
+    let tree = Merged::plain(context)?;
+    let resolved = tree.resolve(step.sources[0].as_bytes(), true)?;
+    let mut path = context.to_owned();
+    for part in &resolved.path {
+        path.push(std::ffi::OsStr::from_bytes(part));
+    }
+    Ok(path)
+}

@@ -1,0 +1,18 @@
+//! What whoever builds is told of while it goes on. Never prints.
+
+/// One line of work, numbered in the order of their beginnings.
+pub type Vertex = usize;
+
+/// Told of what happens, from one thread.
+pub trait Watcher {
+    /// `[app 2/5] RUN make`
+    fn begin(&self, vertex: Vertex, name: &str);
+    /// It was done before.
+    fn cached(&self, vertex: Vertex);
+    /// What a program of it wrote.
+    fn output(&self, vertex: Vertex, bytes: &[u8]);
+    /// `None`: all went well.
+    fn end(&self, vertex: Vertex, error: Option<&str>);
+    /// What the user should know although the build goes on.
+    fn warn(&self, line: &str);
+}

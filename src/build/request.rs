@@ -1,0 +1,71 @@
+//! What may be asked of a build, as plain typed data. Reads nothing.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::dockerfile::Ignore;
+use crate::engine::request::{NetworkMode, PullPolicy, Ulimit};
+use crate::image::{Platform, Reference};
+
+/// The files that `COPY` and `ADD` take theirs from.
+#[derive(Clone, Debug)]
+pub struct Context {
+    pub directory: PathBuf,
+    pub ignore: Option<Ignore>,
+}
+
+/// `--build-context NAME=…`
+#[derive(Clone, Debug)]
+pub enum NamedContext {
+    Directory(Context),
+    Image(String),
+}
+
+/// `--secret`: where its bytes come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    File(PathBuf),
+    Variable(String),
+}
+
+/// What the image is to be.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// The Dockerfile, and what messages call it.
+    pub dockerfile: Vec<u8>,
+    pub dockerfile_name: String,
+    /// None: an empty one.
+    pub context: Option<Context>,
+    pub named_contexts: BTreeMap<String, NamedContext>,
+    pub names: Vec<Reference>,
+    /// `--build-arg`, with the values of those that take the host's.
+    pub args: BTreeMap<String, String>,
+    /// None: the last stage.
+    pub target: Option<String>,
+    pub labels: Vec<(String, String)>,
+    pub ignore_cache: bool,
+    /// Stages that are built anew.
+    pub ignore_cache_of: Vec<String>,
+    pub pull: PullPolicy,
+    pub platform: Option<Platform>,
+    /// Of every `RUN` that says no other.
+    pub network: NetworkMode,
+    pub extra_hosts: Vec<String>,
+    /// Bytes.
+    pub shm_size: Option<u64>,
+    pub ulimits: Vec<Ulimit>,
+    pub secrets: BTreeMap<String, SecretSource>,
+    /// Agents' sockets by their id.
+    pub agents: BTreeMap<String, PathBuf>,
+    /// What the build may do beyond what every build may.
+    pub allows: Allows,
+    /// Seconds since 1970: nothing in the image is newer.
+    pub epoch: Option<i64>,
+}
+
+/// `--allow`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Allows {
+    pub host_network: bool,
+    pub insecure: bool,
+}

@@ -1,0 +1,315 @@
+//! `RUN`: a container on the layers so far, whose own layer is the next.
+
+use std::collections::BTreeMap;
+
+use super::builder::{Builder, StageRun, now, timestamp};
+use super::dockerfile::{
+    Instruction, Located, Run, RunBody, RunMount, RunNetwork, RunSecurity, Source,
+};
+use super::error::StepError;
+use super::key::KeyBuilder;
+use super::layers::Layer;
+use super::mounts::{Mounted, Prepared};
+use super::progress::Vertex;
+use super::scope::PROXIES;
+use super::settings::Wrong;
+use super::work::{Activity, DoneStep};
+use crate::container::{Limits, LogDriver, NameConfig};
+use crate::engine::Session;
+use crate::engine::request::{CreateRequest, NetworkMode, SeccompChoice, SecurityOption, Variable};
+use crate::image::{Digest, Image, StepRecord, TempLayer};
+use crate::registry::Progress;
+
+/// A command at work.
+pub(super) struct Running {
+    pub session: Session,
+    pub vertex: Vertex,
+    layer: TempLayer,
+    key: Digest,
+    row: String,
+    /// As the user wrote it.
+    command: String,
+    mounted: Mounted,
+}
+
+/// What a command sees, and what its row of the history says.
+struct Command {
+    words: Vec<String>,
+    row: String,
+    environment: Vec<(String, String)>,
+    network: NetworkMode,
+    is_insecure: bool,
+    script: Option<(String, String)>,
+}
+
+/// Begins it, unless it is known what comes of it.
+pub(super) fn begin_run(
+    builder: &mut Builder<'_>,
+    stage: &mut StageRun,
+    source: &Source,
+    run: &Run,
+    instruction: &Located<Instruction>,
+    progress: &dyn Progress,
+) -> Result<(), Wrong> {
+    if !run.devices.is_empty() {
+        let what = "RUN --device".to_owned();
+        return Err(StepError::NotYet { what }.into());
+    }
+    let escape = builder.file.directives.escape;
+    let mut mounts = Vec::new();
+    for mount in &run.mounts {
+        let settings = builder.settings(stage, source, escape);
+        let lookup = |name: &str| settings.lookup(name);
+        mounts.push(source.mount(mount, escape, &lookup)?);
+    }
+    let command = command(builder, stage, run)?;
+    let Some(prepared) = builder.prepare_mounts(stage, &mounts, progress)? else {
+        return Ok(());
+    };
+    let key = key(builder, stage, &command, &mounts, &prepared);
+    if let Some(record) = builder.known(stage, &key) {
+        let name = builder.step_name(stage, &instruction.text);
+        builder.watcher.cached(builder.new_vertex(&name));
+        builder.take_known(stage, key, &record, command.row);
+        return Ok(());
+    }
+    let Some(mounted) = builder.mount(stage, prepared, command.script.as_ref())? else {
+        return Ok(());
+    };
+    let name = builder.step_name(stage, &instruction.text);
+    let vertex = builder.new_vertex(&name);
+    let started = start(builder, stage, &command, &mounted);
+    let (session, layer) = started.inspect_err(|error| {
+        builder.watcher.end(vertex, Some(&error.to_string()));
+    })?;
+    stage.activity = Activity::Running(Box::new(Running {
+        session,
+        vertex,
+        layer,
+        key,
+        row: command.row,
+        command: command_text(instruction),
+        mounted,
+    }));
+    Ok(())
+}
+
+fn start(
+    builder: &mut Builder<'_>,
+    stage: &StageRun,
+    command: &Command,
+    mounted: &Mounted,
+) -> Result<(Session, TempLayer), StepError> {
+    let layer = builder.new_layer()?;
+    let directories = stage.draft.directories();
+    let request = request(builder, stage, command, mounted);
+    let base = base(stage);
+    let session = builder
+        .engine
+        .run_step(&request, &base, &directories, &layer)?;
+    Ok((session, layer))
+}
+
+fn command_text(instruction: &Located<Instruction>) -> String {
+    let text = instruction.text.trim();
+    text.get(3..).unwrap_or(text).trim().to_owned()
+}
+
+fn command(builder: &Builder<'_>, stage: &StageRun, run: &Run) -> Result<Command, StepError> {
+    let shell = stage.draft.shell();
+    let (words, script) = match run.body() {
+        RunBody::Exec(words) => (words, None),
+        RunBody::Shell(text) => ([shell, vec![text]].concat(), None),
+        RunBody::Script { name, content } => {
+            let path = format!("/dev/pipes/{name}");
+            ([shell, vec![path]].concat(), Some((name, content)))
+        }
+    };
+    let environment = stage.draft.variables();
+    let arguments: Vec<(String, String)> = stage
+        .arguments
+        .set(&environment)
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let told: Vec<String> = arguments
+        .iter()
+        .filter(|(name, _)| !PROXIES.contains(&name.as_str()))
+        .map(|(name, value)| format!("{name}={value}"))
+        .collect();
+    let row = match told.len() {
+        0 => format!("RUN {} # buildkit", words.join(" ")),
+        count => format!(
+            "RUN |{count} {} {} # buildkit",
+            told.join(" "),
+            words.join(" ")
+        ),
+    };
+    let network = match run.network {
+        RunNetwork::Default => builder.request.network.clone(),
+        RunNetwork::None => NetworkMode::None,
+        RunNetwork::Host if builder.request.allows.host_network => NetworkMode::Host,
+        RunNetwork::Host => {
+            return Err(StepError::NotAllowed {
+                flag: "--network=host",
+                entitlement: "network.host",
+            });
+        }
+    };
+    let is_insecure = run.security == RunSecurity::Insecure;
+    if is_insecure && !builder.request.allows.insecure {
+        return Err(StepError::NotAllowed {
+            flag: "--security=insecure",
+            entitlement: "security.insecure",
+        });
+    }
+    Ok(Command {
+        words,
+        row,
+        environment: [arguments, environment].concat(),
+        network,
+        is_insecure,
+        script,
+    })
+}
+
+/// Proxies are not in it: where files come from is no part of what they are.
+fn key(
+    builder: &Builder<'_>,
+    stage: &StageRun,
+    command: &Command,
+    mounts: &[RunMount],
+    prepared: &Prepared,
+) -> Digest {
+    let environment = command.environment.iter();
+    let environment = environment.filter(|(name, _)| !PROXIES.contains(&name.as_str()));
+    let mounts = mounts.iter().map(|mount| format!("{mount:?}"));
+    let script = command.script.as_ref();
+    KeyBuilder::new("run")
+        .with(stage.draft.key.as_str())
+        .with_all(&command.words)
+        .with_all(environment.map(|(name, value)| format!("{name}={value}")))
+        .with(stage.draft.text("WorkingDir"))
+        .with(stage.draft.text("User"))
+        .with(command.network.to_string())
+        .with([u8::from(command.is_insecure)])
+        .with_all(mounts)
+        .with_all(prepared.digests.iter().map(Digest::as_str))
+        .with(
+            script
+                .map(|(_, content)| content.as_str())
+                .unwrap_or_default(),
+        )
+        .with(builder.epoch_text())
+        .finish()
+}
+
+/// Nothing of the image's settings: the request says it all.
+fn base(stage: &StageRun) -> Image {
+    Image {
+        id: stage.draft.key.clone(),
+        manifest: stage.draft.key.clone(),
+        names: Vec::new(),
+        config: oci_spec::image::ImageConfiguration::default(),
+        healthcheck: None,
+        size: 0,
+        created: None,
+        layers: Vec::new(),
+    }
+}
+
+fn request(
+    builder: &Builder<'_>,
+    stage: &StageRun,
+    command: &Command,
+    mounted: &Mounted,
+) -> CreateRequest {
+    let proxies = builder.given.proxies();
+    let variables = proxies
+        .iter()
+        .chain(&command.environment)
+        .chain(&mounted.variables);
+    let text = |key: &str| Some(stage.draft.text(key).to_owned()).filter(|text| !text.is_empty());
+    let security = match command.is_insecure {
+        true => vec![SecurityOption::Seccomp(SeccompChoice::Unconfined)],
+        false => Vec::new(),
+    };
+    CreateRequest {
+        image: "build".to_owned(),
+        command: command.words.clone(),
+        entrypoint: Some(Vec::new()),
+        env: variables
+            .map(|(name, value)| Variable {
+                name: name.clone(),
+                value: Some(value.clone()),
+            })
+            .collect(),
+        workdir: text("WorkingDir"),
+        user: text("User"),
+        network: command.network.clone(),
+        privileged: command.is_insecure,
+        security,
+        mounts: mounted.mounts.clone(),
+        shm_size: builder.request.shm_size,
+        ulimits: builder.request.ulimits.clone(),
+        limits: Limits::default(),
+        log_driver: Some(LogDriver::None),
+        labels: BTreeMap::new(),
+        names: NameConfig {
+            extra_hosts: builder.request.extra_hosts.clone(),
+            ..NameConfig::default()
+        },
+        auto_remove: true,
+        ..CreateRequest::default()
+    }
+}
+
+impl Builder<'_> {
+    /// The command has ended.
+    pub(super) fn ran(
+        &mut self,
+        stage: &mut StageRun,
+        running: Running,
+        code: i32,
+    ) -> Result<(), StepError> {
+        if code != 0 {
+            let error = StepError::Exit {
+                command: running.command,
+                code,
+            };
+            self.watcher.end(running.vertex, Some(&error.to_string()));
+            return Err(error);
+        }
+        self.watcher.end(running.vertex, None);
+        let created = timestamp(self.request.epoch.unwrap_or_else(now));
+        let done = DoneStep {
+            layer: running.layer,
+            key: running.key,
+            created,
+            row: running.row,
+            mount_points: running.mounted.mount_points.clone(),
+            was_mounted: true,
+        };
+        drop(running.mounted);
+        if done.mount_points.is_empty() && done.layer.is_empty() {
+            return self.take_nothing(stage, done);
+        }
+        self.take_layer(stage, done)
+    }
+
+    /// It has changed nothing: no directory is needed for that.
+    fn take_nothing(&mut self, stage: &mut StageRun, done: DoneStep) -> Result<(), StepError> {
+        let record = StepRecord {
+            layer: crate::image::NOTHING.parse().expect("it is a digest"),
+            created: done.created.clone(),
+            size: 0,
+            description: done.row.clone(),
+        };
+        done.layer.remove_empty_work();
+        self.add_nothing(done.key.clone(), record);
+        stage.draft.key = done.key;
+        stage.draft.created = done.created;
+        stage.draft.record(done.row, Some(Layer::Nothing));
+        stage.next += 1;
+        Ok(())
+    }
+}

@@ -1,0 +1,149 @@
+//! Which variables an instruction sees: global arguments, a stage's own, and its environment. Pure.
+
+use std::collections::BTreeMap;
+
+use crate::image::Platform;
+
+/// Of the host's proxies; every `RUN` has them, no history and no key does.
+pub const PROXIES: [&str; 10] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "FTP_PROXY",
+    "ftp_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+];
+
+/// What the command line says, and what is said by what it is built on and for.
+#[derive(Clone, Debug)]
+pub struct Given {
+    args: BTreeMap<String, String>,
+    platform: Vec<(&'static str, String)>,
+    /// `ARG` before the first `FROM`, in order.
+    globals: Vec<(String, Option<String>)>,
+}
+
+impl Given {
+    pub fn new(args: BTreeMap<String, String>, target: &Platform, stage: &str) -> Given {
+        let host = Platform::host();
+        let variant = |platform: &Platform| platform.variant.clone().unwrap_or_default();
+        let platform = vec![
+            ("BUILDPLATFORM", host.to_string()),
+            ("BUILDOS", host.os.clone()),
+            ("BUILDARCH", host.architecture.clone()),
+            ("BUILDVARIANT", variant(&host)),
+            ("TARGETPLATFORM", target.to_string()),
+            ("TARGETOS", target.os.clone()),
+            ("TARGETARCH", target.architecture.clone()),
+            ("TARGETVARIANT", variant(target)),
+            ("TARGETSTAGE", stage.to_owned()),
+        ];
+        Given {
+            args,
+            platform,
+            globals: Vec::new(),
+        }
+    }
+
+    /// `ARG name=default` before the first `FROM`.
+    pub fn declare(&mut self, name: &str, default: Option<String>) {
+        let value = self.args.get(name).cloned();
+        let value = value.or(default).or_else(|| self.of_platform(name));
+        self.globals.push((name.to_owned(), value));
+    }
+
+    fn of_platform(&self, name: &str) -> Option<String> {
+        let known = self.platform.iter().find(|(known, _)| *known == name);
+        known.map(|(_, value)| value.clone())
+    }
+
+    /// What `FROM` and a global `ARG` see.
+    pub fn global(&self, name: &str) -> Option<String> {
+        let declared = self.globals.iter().rev().find(|(known, _)| known == name);
+        match declared {
+            Some((_, value)) => value.clone(),
+            None => self.of_platform(name),
+        }
+    }
+
+    /// What `ARG name=default` in a stage makes of the name.
+    pub fn in_stage(&self, name: &str, default: Option<String>) -> Option<String> {
+        let given = self.args.get(name).cloned();
+        given.or(default).or_else(|| self.global(name))
+    }
+
+    /// Variables of every `RUN` that nobody declared.
+    pub fn proxies(&self) -> Vec<(String, String)> {
+        let given = self.args.iter();
+        given
+            .filter(|(name, _)| PROXIES.contains(&name.as_str()))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Arguments on the command line that no `ARG` is for.
+    pub fn unused<'a>(&'a self, declared: &'a [String]) -> Vec<&'a str> {
+        let given = self.args.keys().map(String::as_str);
+        given
+            .filter(|name| !declared.iter().any(|known| known == name))
+            .filter(|name| !PROXIES.contains(name) && !name.starts_with("BUILDKIT_"))
+            .filter(|name| *name != "SOURCE_DATE_EPOCH" && self.of_platform(name).is_none())
+            .collect()
+    }
+}
+
+/// A stage's arguments so far: the last of a name counts.
+#[derive(Clone, Debug, Default)]
+pub struct Arguments(Vec<(String, Option<String>)>);
+
+impl Arguments {
+    pub fn declare(&mut self, name: &str, value: Option<String>) {
+        self.0.retain(|(known, _)| known != name);
+        self.0.push((name.to_owned(), value));
+    }
+
+    pub fn get(&self, name: &str) -> Option<String> {
+        let found = self.0.iter().find(|(known, _)| known == name);
+        found.and_then(|(_, value)| value.clone())
+    }
+
+    /// Those that have a value, for a `RUN`; the environment hides those of its names.
+    pub fn set<'a>(
+        &'a self,
+        environment: &'a [(String, String)],
+    ) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.0.iter().filter_map(move |(name, value)| {
+            let hidden = environment.iter().any(|(known, _)| known == name);
+            let value = value.as_deref().filter(|_| !hidden)?;
+            Some((name.as_str(), value))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_command_line_says_counts_where_it_is_declared() {
+        let args = BTreeMap::from([("A".to_owned(), "cli".to_owned())]);
+        let mut given = Given::new(args, &Platform::host(), "app");
+        assert_eq!(given.global("A"), None, "nobody declared it");
+        given.declare("A", Some("default".to_owned()));
+        given.declare("B", Some("global".to_owned()));
+        assert_eq!(given.global("A").as_deref(), Some("cli"));
+        assert_eq!(given.in_stage("B", None).as_deref(), Some("global"));
+        assert_eq!(
+            given.in_stage("B", Some("own".to_owned())).as_deref(),
+            Some("own")
+        );
+        assert_eq!(given.global("TARGETOS").as_deref(), Some("linux"));
+        assert_eq!(given.in_stage("C", None), None);
+        let declared = ["B".to_owned()];
+        assert_eq!(given.unused(&declared), ["A"]);
+    }
+}

@@ -1,0 +1,216 @@
+//! `COPY` and `ADD`: from what is written to what is copied.
+
+use std::path::Path;
+
+use super::builder::{Builder, StageRun};
+use super::copy::{CopyStep, InlineFile, Origin};
+use super::dockerfile::{Heredoc, Instruction, Source, Word, expand_heredoc};
+use super::error::StepError;
+use super::mode::ModeChange;
+use super::plan::{self, From};
+use super::request::{Context, NamedContext};
+use super::settings::Wrong;
+use super::work::{Activity, absolute};
+use crate::registry::Progress;
+
+/// What both instructions have.
+struct Parts<'a> {
+    sources: &'a [Word],
+    inline: &'a [Heredoc],
+    destination: &'a Word,
+    chown: Option<&'a Word>,
+    chmod: Option<&'a Word>,
+    exclude: &'a [Word],
+    link: bool,
+    parents: bool,
+    unpack: bool,
+}
+
+impl Builder<'_> {
+    /// None: a stage that it takes files from has not ended.
+    pub(super) fn copy_step(
+        &mut self,
+        stage: &mut StageRun,
+        source: &Source,
+        instruction: &Instruction,
+        progress: &dyn Progress,
+    ) -> Result<Option<CopyStep>, Wrong> {
+        let (parts, from) = match instruction {
+            Instruction::Copy(copy) => {
+                let parts = Parts {
+                    sources: &copy.sources,
+                    inline: &copy.inline,
+                    destination: &copy.destination,
+                    chown: copy.chown.as_ref(),
+                    chmod: copy.chmod.as_ref(),
+                    exclude: &copy.exclude,
+                    link: copy.link,
+                    parents: copy.parents,
+                    unpack: false,
+                };
+                (parts, copy.from.as_ref())
+            }
+            Instruction::Add(add) => {
+                if add.checksum.is_some() || add.keep_git_dir {
+                    let what = "ADD --checksum and --keep-git-dir".to_owned();
+                    return Err(StepError::NotYet { what }.into());
+                }
+                let parts = Parts {
+                    sources: &add.sources,
+                    inline: &add.inline,
+                    destination: &add.destination,
+                    chown: add.chown.as_ref(),
+                    chmod: add.chmod.as_ref(),
+                    exclude: &add.exclude,
+                    link: add.link,
+                    parents: false,
+                    unpack: add.unpack.unwrap_or(true),
+                };
+                (parts, None)
+            }
+            _ => unreachable!("all others copy nothing"),
+        };
+        let step = self.expanded(stage, source, &parts)?;
+        if matches!(instruction, Instruction::Add(_))
+            && let Some(url) = step.sources.iter().find(|source| is_remote(source))
+        {
+            let what = format!("ADD of {url}");
+            return Err(StepError::NotYet { what }.into());
+        }
+        let needs_files = !step.sources.is_empty();
+        let Some(origin) = self.origin(
+            stage,
+            from.map(|word| word.text.as_str()),
+            needs_files,
+            progress,
+        )?
+        else {
+            return Ok(None);
+        };
+        Ok(Some(CopyStep { origin, ..step }))
+    }
+
+    fn expanded(
+        &mut self,
+        stage: &mut StageRun,
+        source: &Source,
+        parts: &Parts<'_>,
+    ) -> Result<CopyStep, Wrong> {
+        let escape = self.file.directives.escape;
+        let epoch = self.request.epoch;
+        let settings = self.settings(stage, source, escape);
+        let expand_all = |words: &[Word]| -> Result<Vec<String>, Wrong> {
+            words.iter().map(|word| settings.expand(word)).collect()
+        };
+        let optional = |word: Option<&Word>| word.map(|word| settings.expand(word)).transpose();
+        let destination = settings.expand(parts.destination)?;
+        let into_directory =
+            destination.ends_with('/') || destination.ends_with("/.") || destination == ".";
+        let sources = expand_all(parts.sources)?;
+        let has_several = sources.len() + parts.inline.len() > 1;
+        if has_several && !into_directory {
+            let what = "one of several";
+            return Err(StepError::NoSlash { what }.into());
+        }
+        let mut inline = Vec::new();
+        for heredoc in parts.inline {
+            let text = heredoc.content();
+            let lookup = |name: &str| settings.lookup(name);
+            let content = match heredoc.expand {
+                true => expand_heredoc(&text, &lookup).map_err(|error| StepError::Heredoc {
+                    name: heredoc.name.clone(),
+                    source: error,
+                })?,
+                false => text,
+            };
+            inline.push(InlineFile {
+                name: heredoc.name.clone(),
+                content: crate::sys::text::bytes(&content).into_owned(),
+            });
+        }
+        let chown = optional(parts.chown)?.filter(|text| !text.is_empty());
+        let chmod_text = optional(parts.chmod)?.unwrap_or_default();
+        let exclude = expand_all(parts.exclude)?;
+        let destination = absolute(stage.draft.text("WorkingDir"), &destination);
+        let chmod = match chmod_text.as_str() {
+            "" => None,
+            text => Some(ModeChange::parse(text).map_err(StepError::from)?),
+        };
+        Ok(CopyStep {
+            origin: Origin::Layers(Vec::new()),
+            sources,
+            inline,
+            destination,
+            into_directory,
+            chown,
+            chmod,
+            chmod_text,
+            link: parts.link,
+            parents: parts.parents,
+            exclude,
+            unpack: parts.unpack,
+            epoch,
+        })
+    }
+
+    /// Where files come from: the context, a stage, an image. None: the stage has not ended, and is waited for.
+    pub(super) fn origin(
+        &mut self,
+        stage: &mut StageRun,
+        from: Option<&str>,
+        needs_files: bool,
+        progress: &dyn Progress,
+    ) -> Result<Option<Origin>, StepError> {
+        let tree = |context: &Context| Origin::Tree {
+            path: context.directory.clone(),
+            ignore: context.ignore.clone(),
+        };
+        let Some(name) = from else {
+            return match &self.request.context {
+                Some(context) => Ok(Some(tree(context))),
+                None if needs_files => Err(StepError::NoContext),
+                None => Ok(Some(Origin::Layers(Vec::new()))),
+            };
+        };
+        let is_context = |name: &str| self.request.named_contexts.contains_key(name);
+        let found = plan::resolve_from(&self.file, stage.number, name, &is_context);
+        match found.expect("it was found when the build was planned") {
+            From::Stage(earlier) => match self.finished_stage(earlier) {
+                Some(other) => {
+                    let directories = other.draft.directories();
+                    Ok(Some(Origin::Layers(self.layer_paths(&directories))))
+                }
+                None => {
+                    stage.activity = Activity::WaitingFor(earlier);
+                    Ok(None)
+                }
+            },
+            From::Other(name) => {
+                if let Some(NamedContext::Directory(context)) =
+                    self.request.named_contexts.get(&name)
+                {
+                    return Ok(Some(tree(context)));
+                }
+                let image = self
+                    .image(&name, None, progress)
+                    .map_err(|error| match error {
+                        super::error::BuildError::Engine(error) => StepError::Engine(error),
+                        other => StepError::Base(other.to_string()),
+                    })?;
+                let layers = image
+                    .layers
+                    .iter()
+                    .map(|layer| self.store.layer_path(layer));
+                Ok(Some(Origin::Layers(layers.collect())))
+            }
+        }
+    }
+}
+
+/// A source that is not in the context.
+fn is_remote(source: &str) -> bool {
+    let lower = source.to_ascii_lowercase();
+    let schemes = ["http://", "https://", "git://", "git@", "ssh://"];
+    schemes.iter().any(|scheme| lower.starts_with(scheme))
+        || (lower.ends_with(".git") && !Path::new(source).exists())
+}

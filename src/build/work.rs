@@ -1,0 +1,413 @@
+//! What a stage is at, and the steps that change files: begun here, gone on with when something of theirs is ready.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use super::builder::{Builder, StageRun, now, timestamp};
+use super::copy::{Copied, CopyStep, CopyTarget, copy, make_directory};
+use super::dockerfile::{Instruction, Located, Source, Word};
+use super::error::StepError;
+use super::key::KeyBuilder;
+use super::layers::{Layer, Made};
+use super::progress::Vertex;
+use super::run::{Running, begin_run};
+use super::settings::Wrong;
+use crate::engine::{EngineError, Job, RoleFailure, WrittenLayer};
+use crate::image::{Digest, StepRecord, TempLayer};
+use crate::monitor::{FromMonitor, Reply};
+use crate::registry::Progress;
+use crate::runtime::home;
+
+/// What a stage waits for.
+pub(super) enum Activity {
+    Ready,
+    /// The stage that it is built on.
+    BaseOf(usize),
+    /// One that the next instruction takes files from.
+    WaitingFor(usize),
+    /// A cache that another command has.
+    Locked,
+    Copying(Box<Copying>),
+    Running(Box<Running>),
+}
+
+/// `COPY`, `ADD` or `WORKDIR` at work.
+pub(super) struct Copying {
+    job: Job<Copied>,
+    layer: TempLayer,
+    vertex: Vertex,
+    row: String,
+}
+
+impl Activity {
+    pub fn is_ready(&self) -> bool {
+        matches!(self, Activity::Ready)
+    }
+
+    /// Something is going to be ready to be read.
+    pub fn is_at_work(&self) -> bool {
+        self.source().is_some()
+    }
+
+    pub fn source(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Activity::Copying(copying) => Some(copying.job.as_fd()),
+            Activity::Running(running) => Some(running.session.connection.as_fd()),
+            _ => None,
+        }
+    }
+}
+
+impl Builder<'_> {
+    /// Begins an instruction that changes files.
+    pub(super) fn begin_step(
+        &mut self,
+        stage: &mut StageRun,
+        source: &Source,
+        instruction: &Located<Instruction>,
+        progress: &dyn Progress,
+    ) -> Result<(), Wrong> {
+        match &instruction.value {
+            Instruction::Workdir(word) => self.workdir(stage, source, word),
+            Instruction::Run(run) => begin_run(self, stage, source, run, instruction, progress),
+            Instruction::Copy(_) | Instruction::Add(_) => {
+                let Some(step) = self.copy_step(stage, source, &instruction.value, progress)?
+                else {
+                    return Ok(());
+                };
+                let row = format!("{} # buildkit", instruction.text);
+                self.begin_copy(stage, &instruction.text, row, step)
+                    .map_err(Wrong::Meaning)
+            }
+            _ => unreachable!("all others change settings"),
+        }
+    }
+
+    fn workdir(&mut self, stage: &mut StageRun, source: &Source, word: &Word) -> Result<(), Wrong> {
+        let escape = self.file.directives.escape;
+        let asked = self.settings(stage, source, escape).expand(word)?;
+        let path = absolute(stage.draft.text("WorkingDir"), &asked);
+        stage.draft.set("WorkingDir", path.as_str().into());
+        let row = format!("WORKDIR {path}");
+        let user = stage.draft.text("User").to_owned();
+        let key = KeyBuilder::new("workdir")
+            .with(stage.draft.key.as_str())
+            .with(&path)
+            .with(&user)
+            .with(self.epoch_text())
+            .finish();
+        if path == "/" {
+            stage.draft.record(row, None);
+            stage.next += 1;
+            return Ok(());
+        }
+        let name = self.step_name(stage, &row);
+        if let Some(record) = self.known(stage, &key) {
+            let vertex = self.new_vertex(&name);
+            self.watcher.cached(vertex);
+            self.take_known(stage, key, &record, row);
+            return Ok(());
+        }
+        let begun = self.begin_directory(stage, name, row, &path, &user, key);
+        begun.map_err(Wrong::Meaning)
+    }
+
+    fn begin_directory(
+        &mut self,
+        stage: &mut StageRun,
+        name: String,
+        row: String,
+        path: &str,
+        user: &str,
+        key: Digest,
+    ) -> Result<(), StepError> {
+        let vertex = self.new_vertex(&name);
+        let layer = self.new_layer()?;
+        let target = self.copy_target(stage, &layer);
+        let (path, user) = (path.to_owned(), user.to_owned());
+        let made_at = self
+            .request
+            .epoch
+            .unwrap_or_else(|| seconds(&stage.draft.created));
+        let job = self.engine.start_in_home("worker", move || {
+            let made = make_directory(&path, &user, &target.borrowed(), made_at);
+            made.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
+            Ok(Copied::Made {
+                key,
+                newest: made_at,
+                warnings: Vec::new(),
+            })
+        })?;
+        stage.activity = Activity::Copying(Box::new(Copying {
+            job,
+            layer,
+            vertex,
+            row,
+        }));
+        Ok(())
+    }
+
+    fn begin_copy(
+        &mut self,
+        stage: &mut StageRun,
+        shown: &str,
+        row: String,
+        step: CopyStep,
+    ) -> Result<(), StepError> {
+        let name = self.step_name(stage, shown);
+        let vertex = self.new_vertex(&name);
+        let layer = self.new_layer()?;
+        let target = self.copy_target(stage, &layer);
+        let job = self.engine.start_in_home("worker", move || {
+            crate::sys::process::allow_descriptors();
+            copy(&step, &target.borrowed()).map_err(|error| RoleFailure::of(&error, Vec::new()))
+        })?;
+        stage.activity = Activity::Copying(Box::new(Copying {
+            job,
+            layer,
+            vertex,
+            row,
+        }));
+        Ok(())
+    }
+
+    /// `[app 2/5] RUN make`, and one step further.
+    pub(super) fn step_name(&self, stage: &mut StageRun, text: &str) -> String {
+        stage.step += 1;
+        let label = self.stage_label(stage.number);
+        format!("[{label}{}/{}] {text}", stage.step, stage.steps)
+    }
+
+    pub(super) fn new_layer(&mut self) -> Result<TempLayer, StepError> {
+        self.keep_home()?;
+        Ok(self.store.begin_layer()?)
+    }
+
+    pub(super) fn epoch_text(&self) -> String {
+        self.request
+            .epoch
+            .map(|epoch| epoch.to_string())
+            .unwrap_or_default()
+    }
+
+    /// What is known of a step, unless it is to be done anew.
+    pub(super) fn known(&self, stage: &StageRun, key: &Digest) -> Option<StepRecord> {
+        self.store.step(key).filter(|_| !stage.ignore_cache)
+    }
+
+    pub(super) fn copy_target(&self, stage: &StageRun, layer: &TempLayer) -> OwnTarget {
+        self.copy_target_of(stage, layer.name())
+    }
+
+    pub(super) fn copy_target_of(&self, stage: &StageRun, layer: &str) -> OwnTarget {
+        OwnTarget {
+            store: self.store.clone(),
+            parent: stage.draft.key.clone(),
+            below: self.layer_paths(&stage.draft.directories()),
+            layer: layer.to_owned(),
+            files: self.engine.paths.build_files(),
+            ignore_cache: stage.ignore_cache,
+        }
+    }
+
+    /// The directories with their files, of names below `layers/`.
+    pub(super) fn layer_paths(&self, directories: &[String]) -> Vec<std::path::PathBuf> {
+        let layers = self.engine.paths.layers();
+        directories
+            .iter()
+            .map(|name| layers.join(name).join("fs"))
+            .collect()
+    }
+
+    /// The step was done before: its layer is there.
+    pub(super) fn take_known(
+        &self,
+        stage: &mut StageRun,
+        key: Digest,
+        record: &StepRecord,
+        row: String,
+    ) {
+        stage.draft.key = key;
+        stage.draft.created.clone_from(&record.created);
+        let layer = match record.layer.as_str() == crate::image::NOTHING {
+            true => Layer::Nothing,
+            false => Layer::Known(record.layer.clone()),
+        };
+        // A directory that was there makes no layer; a command that changed nothing makes an empty one.
+        let layer = Some(layer)
+            .filter(|layer| !(matches!(layer, Layer::Nothing) && row.starts_with("WORKDIR ")));
+        stage.draft.record(row, layer);
+        stage.next += 1;
+        stage.activity = Activity::Ready;
+    }
+
+    /// Something of a stage's step is ready.
+    pub(super) fn continue_step(&mut self, stage: &mut StageRun) -> Result<(), StepError> {
+        match &mut stage.activity {
+            Activity::Copying(copying) => {
+                let copied = match copying.job.read() {
+                    Ok(None) => return Ok(()),
+                    Ok(Some(copied)) => Ok(copied),
+                    Err(error) => Err(error),
+                };
+                let vertex = copying.vertex;
+                if let Err(error) = &copied {
+                    self.watcher.end(vertex, Some(&error.to_string()));
+                }
+                let copied = copied?;
+                let Activity::Copying(copying) =
+                    std::mem::replace(&mut stage.activity, Activity::Ready)
+                else {
+                    return Ok(());
+                };
+                self.copied(stage, *copying, copied)
+            }
+            Activity::Running(running) => {
+                let vertex = running.vertex;
+                let code = match running.session.connection.receive() {
+                    Ok(FromMonitor::Output(_, bytes)) => {
+                        self.watcher.output(vertex, bytes);
+                        return Ok(());
+                    }
+                    Ok(FromMonitor::Reply(Reply::Exited(code))) => code,
+                    Ok(FromMonitor::Reply(_) | FromMonitor::Nothing) => return Ok(()),
+                    Ok(FromMonitor::Closed) | Err(_) => {
+                        let name = running.session.name.clone();
+                        return Err(EngineError::MonitorDied { name }.into());
+                    }
+                };
+                let Activity::Running(running) =
+                    std::mem::replace(&mut stage.activity, Activity::Ready)
+                else {
+                    return Ok(());
+                };
+                self.ran(stage, *running, code)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn copied(
+        &mut self,
+        stage: &mut StageRun,
+        copying: Copying,
+        copied: Copied,
+    ) -> Result<(), StepError> {
+        match copied {
+            Copied::Known { key, record } => {
+                self.watcher.cached(copying.vertex);
+                self.take_known(stage, key, &record, copying.row);
+            }
+            Copied::Made {
+                key,
+                newest,
+                warnings,
+            } => {
+                warnings
+                    .iter()
+                    .for_each(|warning| self.watcher.warn(warning));
+                self.watcher.end(copying.vertex, None);
+                // Made of files alone, it is the same whenever it is made.
+                let created = match self.request.epoch {
+                    Some(epoch) => timestamp(epoch),
+                    None => timestamp(newest.max(seconds(&stage.draft.created))),
+                };
+                let done = DoneStep {
+                    layer: copying.layer,
+                    key,
+                    created,
+                    row: copying.row,
+                    mount_points: Vec::new(),
+                    was_mounted: false,
+                };
+                self.take_layer(stage, done)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What a step has written is the next layer.
+    pub(super) fn take_layer(
+        &mut self,
+        stage: &mut StageRun,
+        done: DoneStep,
+    ) -> Result<(), StepError> {
+        let written = WrittenLayer {
+            name: done.layer.name().to_owned(),
+            below: self.layer_paths(&stage.draft.directories()),
+            mount_points: done.mount_points,
+            epoch: self.request.epoch,
+            was_mounted: done.was_mounted,
+        };
+        // A directory that was there already makes no layer, a command that changed nothing an empty one.
+        let is_nothing = done.row.starts_with("WORKDIR ") && done.layer.is_empty();
+        let made = Made::new(
+            done.layer,
+            done.key.clone(),
+            done.row.clone(),
+            done.created.clone(),
+        );
+        let layer = self.add_layer(made, written)?;
+        stage.draft.key = done.key;
+        stage.draft.created = done.created;
+        stage
+            .draft
+            .record(done.row, Some(layer).filter(|_| !is_nothing));
+        stage.next += 1;
+        Ok(())
+    }
+}
+
+/// A step that has written its layer.
+pub(super) struct DoneStep {
+    pub layer: TempLayer,
+    pub key: Digest,
+    /// RFC 3339.
+    pub created: String,
+    /// Of the history.
+    pub row: String,
+    /// Where the engine had to make something to mount on.
+    pub mount_points: Vec<String>,
+    pub was_mounted: bool,
+}
+
+/// A copy's target that a role can be given.
+pub(super) struct OwnTarget {
+    store: crate::image::Store,
+    parent: Digest,
+    below: Vec<std::path::PathBuf>,
+    layer: String,
+    files: std::path::PathBuf,
+    ignore_cache: bool,
+}
+
+impl OwnTarget {
+    /// In the role.
+    pub fn borrowed(&self) -> CopyTarget<'_> {
+        CopyTarget {
+            store: &self.store,
+            parent: &self.parent,
+            below: &self.below,
+            layer: &self.layer,
+            files: self.files.clone(),
+            single_id: home::is_single_id(),
+            ignore_cache: self.ignore_cache,
+        }
+    }
+}
+
+/// A path, from the working directory where it is relative, without `.` and `..`.
+pub(super) fn absolute(working_directory: &str, path: &str) -> String {
+    let base = match working_directory {
+        "" => "/",
+        directory => directory,
+    };
+    let joined = std::path::Path::new(base).join(path);
+    let cleaned = crate::runtime::rootfs::clean(&joined);
+    cleaned.to_string_lossy().into_owned()
+}
+
+/// Of a time in RFC 3339, in seconds.
+pub(super) fn seconds(time: &str) -> i64 {
+    let parsed = time.parse::<jiff::Timestamp>();
+    parsed.map_or_else(|_| now(), |time| time.as_second())
+}

@@ -1,0 +1,457 @@
+//! `build`.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use super::Invocation;
+use super::container_flags::{ulimits, value};
+use super::error::{CliError, Kind};
+use super::progress::Bars;
+use crate::build::dockerfile::{Ignore, MAX_FILE};
+use crate::build::{
+    Allows, BuildError, BuildRequest, Context, NamedContext, SecretSource, StepError, build,
+};
+use crate::engine::request::{NetworkMode, PullPolicy, Size};
+use crate::image::{Platform, Reference};
+use crate::net::hosts::ExtraHost;
+
+mod plain;
+
+use plain::Plain;
+
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// Directory of the files that COPY and ADD take, `-` for a Dockerfile on standard input
+    #[arg(value_name = "PATH")]
+    context: PathBuf,
+    /// Dockerfile, `-` for standard input (default: PATH/Dockerfile)
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Name for the image: NAME[:TAG]
+    #[arg(short, long, value_name = "NAME")]
+    tag: Vec<String>,
+    /// Value of an ARG: NAME=VALUE, or NAME for the host's variable
+    #[arg(long, value_name = "NAME[=VALUE]")]
+    build_arg: Vec<String>,
+    /// Another place for --from and FROM: NAME=DIRECTORY, NAME=docker-image://IMAGE
+    #[arg(long, value_name = "NAME=PLACE")]
+    build_context: Vec<String>,
+    /// Stage to build, by name or number (default: the last one)
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+    /// Label of the image
+    #[arg(long, value_name = "NAME=VALUE")]
+    label: Vec<String>,
+    /// Do every step anew
+    #[arg(long)]
+    no_cache: bool,
+    /// Do the steps of this stage anew
+    #[arg(long, value_name = "STAGE", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
+    /// Ask the registry for newer base images
+    #[arg(long)]
+    pull: bool,
+    /// What the image is for (os/arch[/variant]), if not for this host
+    #[arg(long)]
+    platform: Option<String>,
+    /// Network of RUN: default, none, host, pasta
+    #[arg(long, default_value = "default")]
+    network: String,
+    /// Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    add_host: Vec<String>,
+    /// Size of /dev/shm of RUN
+    #[arg(long, value_name = "SIZE")]
+    shm_size: Option<String>,
+    /// Resource limit of RUN: NAME=SOFT[:HARD]
+    #[arg(long, value_name = "LIMIT")]
+    ulimit: Vec<String>,
+    /// Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]
+    #[arg(long, value_name = "SECRET")]
+    secret: Vec<String>,
+    /// Agent's socket for RUN --mount=type=ssh: default, or ID[=SOCKET]
+    #[arg(long, value_name = "AGENT")]
+    ssh: Vec<String>,
+    /// What RUN may do beyond the usual: network.host, security.insecure
+    #[arg(long, value_name = "ENTITLEMENT")]
+    allow: Vec<String>,
+    /// Nothing in the image is newer than this (seconds since 1970)
+    #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH")]
+    source_date_epoch: Option<i64>,
+    /// Write the image's id to a file
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+    /// Write what was built to a file, as JSON
+    #[arg(long, value_name = "FILE")]
+    metadata_file: Option<PathBuf>,
+    /// Print the image's id and nothing else
+    #[arg(short, long)]
+    quiet: bool,
+    /// How progress looks: auto, plain, quiet
+    #[arg(long, value_name = "KIND", default_value = "auto")]
+    progress: String,
+    /// Put the image into the store, which is always done
+    #[arg(long)]
+    load: bool,
+    /// Builder to use: there is one, whatever it is called
+    #[arg(long, value_name = "NAME")]
+    builder: Option<String>,
+}
+
+impl Args {
+    fn request(&self) -> Result<BuildRequest, CliError> {
+        let from_stdin = Path::new("-");
+        let stdin_context = self.context == from_stdin;
+        let stdin_file = self.file.as_deref() == Some(from_stdin);
+        if stdin_context && stdin_file {
+            return Err(CliError::usage(
+                "invalid argument: can't use stdin for both build context and dockerfile",
+            ));
+        }
+        let (name, dockerfile) = match &self.file {
+            Some(file) if !stdin_file => (file.display().to_string(), read(file)?),
+            None if !stdin_context => {
+                let file = self.context.join("Dockerfile");
+                ("Dockerfile".to_owned(), read(&file)?)
+            }
+            _ => ("-".to_owned(), read_stdin()?),
+        };
+        let context = match stdin_context {
+            true => None,
+            false => Some(self.context_at(&self.context, true)?),
+        };
+        let names = self
+            .tag
+            .iter()
+            .map(|text| value::<Reference>("--tag", text));
+        let network = match self.network.as_str() {
+            "bridge" => NetworkMode::Default,
+            text => value("--network", text)?,
+        };
+        if let NetworkMode::Container(_) = network {
+            return Err(CliError::not_yet("build --network container:NAME"));
+        }
+        Ok(BuildRequest {
+            dockerfile,
+            dockerfile_name: name,
+            context,
+            named_contexts: self.named_contexts()?,
+            names: names.collect::<Result<_, _>>()?,
+            args: arguments(&self.build_arg)?,
+            target: self.target.clone().filter(|target| !target.is_empty()),
+            labels: labels(&self.label)?,
+            ignore_cache: self.no_cache,
+            ignore_cache_of: self.no_cache_filter.clone(),
+            pull: match self.pull {
+                true => PullPolicy::Always,
+                false => PullPolicy::Missing,
+            },
+            platform: self
+                .platform
+                .as_deref()
+                .map(|text| value::<Platform>("--platform", text))
+                .transpose()?,
+            network,
+            extra_hosts: self
+                .add_host
+                .iter()
+                .map(|text| value::<ExtraHost>("--add-host", text).map(|host| host.to_string()))
+                .collect::<Result<_, _>>()?,
+            shm_size: self
+                .shm_size
+                .as_deref()
+                .map(|text| value::<Size>("--shm-size", text).map(|size| size.0))
+                .transpose()?,
+            ulimits: ulimits(&self.ulimit)?,
+            secrets: secrets(&self.secret)?,
+            agents: agents(&self.ssh)?,
+            allows: allows(&self.allow)?,
+            epoch: self.source_date_epoch,
+        })
+    }
+
+    /// A directory with what its `.dockerignore` leaves out; that of the Dockerfile goes before that of the directory.
+    fn context_at(&self, directory: &Path, is_main: bool) -> Result<Context, CliError> {
+        let real = std::fs::canonicalize(directory).map_err(|error| {
+            let path = directory.display();
+            CliError::usage(format!(
+                "unable to prepare context: path \"{path}\": {error}"
+            ))
+        })?;
+        if !real.is_dir() {
+            let path = directory.display();
+            return Err(CliError::usage(format!(
+                "unable to prepare context: path \"{path}\" is no directory"
+            )));
+        }
+        let of_file = match &self.file {
+            Some(file) if is_main && file != Path::new("-") => beside(file),
+            Some(_) => None,
+            None => Some(directory.join("Dockerfile.dockerignore")),
+        };
+        let candidates = of_file.into_iter().chain([directory.join(".dockerignore")]);
+        for path in candidates {
+            match std::fs::read(&path) {
+                Ok(bytes) => {
+                    let name = path.display().to_string();
+                    let ignore = Ignore::parse(&name, &bytes);
+                    return Ok(Context {
+                        directory: real,
+                        ignore: Some(ignore.map_err(|error| CliError::failed(&error))?),
+                    });
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    let path = path.display();
+                    return Err(CliError::new(Kind::Failed, format!("open {path}: {error}")));
+                }
+            }
+        }
+        Ok(Context {
+            directory: real,
+            ignore: None,
+        })
+    }
+
+    fn named_contexts(&self) -> Result<BTreeMap<String, NamedContext>, CliError> {
+        let mut contexts = BTreeMap::new();
+        for text in &self.build_context {
+            let (name, place) = pair("--build-context", text)?;
+            let context = match place.strip_prefix("docker-image://") {
+                Some(image) => NamedContext::Image(image.to_owned()),
+                None if place.contains("://") => {
+                    return Err(CliError::not_yet(&format!("--build-context {place}")));
+                }
+                None => NamedContext::Directory(self.context_at(Path::new(place), false)?),
+            };
+            contexts.insert(name.to_owned(), context);
+        }
+        Ok(contexts)
+    }
+}
+
+pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let quiet = match args.progress.as_str() {
+        "auto" | "plain" => args.quiet,
+        "quiet" => true,
+        other => return Err(CliError::not_yet(&format!("build --progress {other}"))),
+    };
+    // The store is where images go, and there is one builder.
+    tracing::debug!(args.load, builder = ?args.builder, "build");
+    let request = args.request()?;
+    let engine = invocation.engine()?;
+    let plain = Plain::new(&invocation.ui, quiet);
+    let bars = Bars::new(&invocation.ui);
+    let built = build(&engine, &request, &plain, &bars);
+    let built = built.map_err(|error| failed(&error, &plain, invocation))?;
+    if let Some(path) = &args.iidfile {
+        write(path, built.id.as_str())?;
+    }
+    if let Some(path) = &args.metadata_file {
+        let names: Vec<String> = request.names.iter().map(ToString::to_string).collect();
+        let metadata = serde_json::json!({
+            "containerimage.config.digest": built.id.as_str(),
+            "containerimage.digest": built.manifest.as_str(),
+            "image.name": names.join(","),
+        });
+        write(path, &format!("{metadata:#}\n"))?;
+    }
+    if args.quiet {
+        invocation.ui.line(built.id.as_str())?;
+    }
+    Ok(0)
+}
+
+/// What the step wrote last, the lines of the Dockerfile, and the reason.
+fn failed(error: &BuildError, plain: &Plain<'_>, invocation: &Invocation) -> CliError {
+    let ui = &invocation.ui;
+    if let BuildError::Interrupted { signal } = error {
+        let signal = u8::try_from(*signal).unwrap_or(0);
+        return CliError::said(Kind::Interrupted(signal));
+    }
+    if let Some((name, log)) = plain.failure() {
+        ui.note("------");
+        ui.note(&format!(" > {name}:"));
+        log.iter().for_each(|line| ui.note(line));
+        ui.note("------");
+    }
+    if let Some(excerpt) = error.excerpt() {
+        ui.note(&excerpt);
+    }
+    let mut shown = CliError::new(Kind::Failed, error.to_string());
+    for hint in error.hints() {
+        shown = shown.hint(hint);
+    }
+    if let BuildError::Step {
+        source: StepError::Exit { .. },
+        ..
+    } = error
+        && plain.failure().is_none()
+    {
+        shown = shown.hint("bryo build --progress plain");
+    }
+    shown
+}
+
+fn write(path: &Path, text: &str) -> Result<(), CliError> {
+    let path_text = path.display();
+    std::fs::write(path, text)
+        .map_err(|error| CliError::new(Kind::Failed, format!("write {path_text}: {error}")))
+}
+
+/// `app.Dockerfile` → `app.Dockerfile.dockerignore`
+fn beside(file: &Path) -> Option<PathBuf> {
+    let mut name = file.file_name()?.to_owned();
+    name.push(".dockerignore");
+    Some(file.with_file_name(name))
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CliError> {
+    let text = path.display();
+    crate::sys::fs::read_bounded(path, MAX_FILE as u64).map_err(|error| {
+        let message = format!("failed to read dockerfile: open {text}: {error}");
+        CliError::new(Kind::Failed, message)
+    })
+}
+
+fn read_stdin() -> Result<Vec<u8>, CliError> {
+    let mut bytes = Vec::new();
+    let read = std::io::stdin()
+        .lock()
+        .take(MAX_FILE as u64 + 1)
+        .read_to_end(&mut bytes);
+    read.map_err(|error| CliError::new(Kind::Failed, format!("read standard input: {error}")))?;
+    Ok(bytes)
+}
+
+fn pair<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str), CliError> {
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| {
+            CliError::usage(format!(
+                "invalid value {text:?} for {flag}: expected NAME=VALUE"
+            ))
+        })
+}
+
+/// A name alone takes the host's value, and is not given where the host has none.
+fn arguments(flags: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    let mut arguments = BTreeMap::new();
+    for text in flags {
+        match text.split_once('=') {
+            Some((name, value)) => drop(arguments.insert(name.to_owned(), value.to_owned())),
+            None => {
+                if let Some(value) = std::env::var_os(text) {
+                    arguments.insert(text.clone(), crate::sys::text::from_os(&value));
+                }
+            }
+        }
+    }
+    if arguments.contains_key("") {
+        return Err(CliError::usage(
+            "invalid value for --build-arg: it has no name",
+        ));
+    }
+    Ok(arguments)
+}
+
+fn labels(flags: &[String]) -> Result<Vec<(String, String)>, CliError> {
+    let split = flags.iter().map(|text| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        match name.is_empty() {
+            true => Err(CliError::usage(format!(
+                "invalid label {text:?}: it has no name"
+            ))),
+            false => Ok((name.to_owned(), value.to_owned())),
+        }
+    });
+    split.collect()
+}
+
+/// `id=x,src=FILE`, `id=x,env=VARIABLE`, `id=x`: of the environment, else the file of that name.
+fn secrets(flags: &[String]) -> Result<BTreeMap<String, SecretSource>, CliError> {
+    let mut secrets = BTreeMap::new();
+    for text in flags {
+        let (mut id, mut file, mut variable, mut is_variable) = (None, None, None, None);
+        for field in text.split(',') {
+            let (key, value) = pair("--secret", field)?;
+            match key.to_ascii_lowercase().as_str() {
+                "id" => id = Some(value.to_owned()),
+                "src" | "source" => file = Some(value.to_owned()),
+                "env" => variable = Some(value.to_owned()),
+                "type" if value == "env" => is_variable = Some(true),
+                "type" if value == "file" => is_variable = Some(false),
+                _ => {
+                    let message = format!(
+                        "invalid field {field:?} for --secret: id, src, env and type are known"
+                    );
+                    return Err(CliError::usage(message));
+                }
+            }
+        }
+        let id = id.ok_or_else(|| CliError::usage(format!("--secret {text:?} has no id")))?;
+        let source = match (file, variable, is_variable) {
+            (None, Some(name), _) | (Some(name), None, Some(true)) => SecretSource::Variable(name),
+            (Some(file), None, _) => SecretSource::File(file.into()),
+            (None, None, Some(true)) => SecretSource::Variable(id.clone()),
+            (None, None, None) if std::env::var_os(&id).is_some() => {
+                SecretSource::Variable(id.clone())
+            }
+            (None, None, _) => SecretSource::File(id.clone().into()),
+            (Some(_), Some(_), _) => {
+                return Err(CliError::usage(format!(
+                    "--secret {text:?} has a file and a variable"
+                )));
+            }
+        };
+        secrets.insert(id, source);
+    }
+    Ok(secrets)
+}
+
+fn agents(flags: &[String]) -> Result<BTreeMap<String, PathBuf>, CliError> {
+    let mut agents = BTreeMap::new();
+    for text in flags {
+        let (id, socket) = match text.split_once('=') {
+            Some((id, socket)) => (id, Some(PathBuf::from(socket))),
+            None => (text.as_str(), None),
+        };
+        let usual = || std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
+        let socket = socket.or_else(usual).ok_or_else(|| {
+            CliError::usage(format!(
+                "--ssh {text}: no agent runs, SSH_AUTH_SOCK is not set"
+            ))
+        })?;
+        if !is_socket(&socket) {
+            let path = socket.display();
+            return Err(CliError::usage(format!(
+                "--ssh {text}: {path} is no socket (keys are not yet supported by bryo: start an agent)"
+            )));
+        }
+        agents.insert(id.to_owned(), socket);
+    }
+    Ok(agents)
+}
+
+fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
+}
+
+fn allows(flags: &[String]) -> Result<Allows, CliError> {
+    let mut allows = Allows::default();
+    for text in flags {
+        match text.as_str() {
+            "network.host" => allows.host_network = true,
+            "security.insecure" => allows.insecure = true,
+            _ => {
+                let message = format!(
+                    "invalid entitlement {text:?} for --allow: network.host and security.insecure are known"
+                );
+                return Err(CliError::usage(message));
+            }
+        }
+    }
+    Ok(allows)
+}

@@ -1,0 +1,178 @@
+//! What a build needs of the store: the layers that its steps wrote become layers of images, and the image gets its names.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::images::unpack_options;
+use super::worker::{Job, RoleFailure};
+use super::{Engine, EngineError};
+use crate::container::Event;
+use crate::image::{
+    Digest, LayerPath, LayerReport, Layers, NOTHING, PackedLayer, Reference, StepRecord, Store,
+    StoreError, TempLayer, copy_layer, manifest_of, media_type, seal, strip,
+};
+use crate::runtime::rootfs::Driver;
+
+/// A layer that a step has written.
+#[derive(Clone, Debug)]
+pub struct WrittenLayer {
+    /// Below `layers/`.
+    pub name: String,
+    /// Directories of the layers that it lies on, bottom first.
+    pub below: Vec<PathBuf>,
+    /// Where the engine had to make something to mount on.
+    pub mount_points: Vec<String>,
+    /// Seconds: nothing in it is newer.
+    pub epoch: Option<i64>,
+    /// It was the upper directory of a mount.
+    pub was_mounted: bool,
+}
+
+/// A finished layer: it gets the name of its DiffID.
+#[derive(Clone, Debug)]
+pub struct FinishedLayer {
+    pub name: String,
+    pub report: LayerReport,
+}
+
+/// The image that a build comes to.
+#[derive(Clone, Debug)]
+pub struct NewImage {
+    pub config: Vec<u8>,
+    /// Bottom first, all in the store or among the finished ones.
+    pub diff_ids: Vec<Digest>,
+    pub names: Vec<Reference>,
+}
+
+/// What was stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredImage {
+    pub id: Digest,
+    pub manifest: Digest,
+}
+
+fn failure(error: &(dyn std::error::Error + 'static)) -> RoleFailure {
+    RoleFailure::of(error, Vec::new())
+}
+
+impl Engine {
+    /// Reads what a step wrote: its DiffID and its record. Nobody writes into it any more.
+    pub fn seal(&self, written: WrittenLayer) -> Result<Job<LayerReport>, EngineError> {
+        let store = self.images()?;
+        let marker_files = self.storage_choice().driver == Driver::FuseOverlayfs;
+        self.start_in_home("worker", move || {
+            let layer = store
+                .borrow_layer(&written.name)
+                .map_err(|error| failure(&error))?;
+            seal_written(&store, &layer, &written, marker_files)
+        })
+    }
+
+    /// Gives finished layers their names, writes down what steps came to, and makes the image, if there is one.
+    pub fn store_build(
+        &self,
+        finished: &[FinishedLayer],
+        steps: &[(Digest, StepRecord)],
+        image: Option<&NewImage>,
+    ) -> Result<Option<StoredImage>, EngineError> {
+        let store = self.images()?;
+        let stored = self.in_home("worker", || {
+            let size = finished.iter().map(|layer| layer.report.size).sum();
+            self.make_room(&store, size)?;
+            let stored =
+                store_all(&store, finished, steps, image).map_err(|error| failure(&error))?;
+            if let Some(stored) = &stored {
+                self.make_room_beside(&store, [stored.id.clone()]);
+            }
+            Ok(stored)
+        })?;
+        for name in image.iter().flat_map(|image| &image.names) {
+            let name = name.familiar();
+            self.emit(&Event::image(name.as_str(), &name, "tag"));
+        }
+        Ok(stored)
+    }
+}
+
+fn seal_written(
+    store: &Store,
+    layer: &TempLayer,
+    written: &WrittenLayer,
+    marker_files: bool,
+) -> Result<LayerReport, RoleFailure> {
+    let io =
+        |operation: &'static str| move |source| failure(&EngineError::System { operation, source });
+    layer
+        .remove_work()
+        .map_err(io("remove what a mount left"))?;
+    if !written.mount_points.is_empty() {
+        let path = layer.path();
+        let layers = Layers {
+            upper: &path,
+            below: &written.below,
+            mount_points: written
+                .mount_points
+                .iter()
+                .map(|path| LayerPath(path.trim_matches('/').as_bytes().to_vec()))
+                .collect::<HashSet<_>>(),
+            marker_files,
+        };
+        let changes = layers.changes().map_err(io("read the layer"))?;
+        strip(layer, &changes.hidden).map_err(io("remove a place that was mounted on"))?;
+    }
+    if written.was_mounted && marker_files {
+        // fuse-overlayfs has its own marks: the layer is written anew in the kernel's words.
+        let options = unpack_options();
+        let PackedLayer { report, warnings } =
+            copy_layer(store, layer, &options).map_err(|error| failure(&error))?;
+        return Ok(LayerReport { warnings, ..report });
+    }
+    seal(layer, written.epoch).map_err(|error| failure(&error))
+}
+
+fn store_all(
+    store: &Store,
+    finished: &[FinishedLayer],
+    steps: &[(Digest, StepRecord)],
+    image: Option<&NewImage>,
+) -> Result<Option<StoredImage>, StoreError> {
+    let mut layers = Vec::new();
+    for layer in finished {
+        layers.push((store.borrow_layer(&layer.name)?, layer.report.clone()));
+    }
+    let nothing: Digest = NOTHING.parse().expect("it is a digest");
+    let needs_nothing = steps.iter().any(|(_, record)| record.layer == nothing)
+        || image.is_some_and(|image| image.diff_ids.contains(&nothing));
+    if needs_nothing && !store.has_layer(&nothing) {
+        let empty = store.begin_layer()?;
+        let report = seal(&empty, None).map_err(|error| StoreError::Io {
+            operation: "make an empty layer in",
+            path: empty.path(),
+            source: std::io::Error::other(error),
+        })?;
+        layers.push((empty, report));
+    }
+    store.commit_layers(layers)?;
+    for (key, record) in steps {
+        store.remember_step(key, record)?;
+    }
+    let Some(image) = image else { return Ok(None) };
+    let mut sizes = Vec::new();
+    for diff_id in &image.diff_ids {
+        sizes.push((diff_id.clone(), store.layer_report(diff_id)?.tar_size));
+    }
+    let manifest = manifest_of(&image.config, &sizes);
+    let id = store.commit_image(
+        &manifest,
+        media_type::OCI_MANIFEST,
+        &image.config,
+        &image.diff_ids,
+        &image.names,
+    )?;
+    Ok(Some(StoredImage {
+        id,
+        manifest: Digest::of(&manifest),
+    }))
+}
