@@ -1,0 +1,149 @@
+//! Flags of `build` that every `RUN` feels, and those that say where a base comes from.
+
+use crate::dockerfile::{build_by, build_text, context, inspected, shell};
+use crate::env::test_env;
+use crate::image::platforms;
+use crate::need::{Need, need};
+use crate::registry::{Access, Registry};
+use crate::spellings::words;
+
+#[test]
+fn every_command_has_the_limits_and_names_asked_for() {
+    let env = test_env!();
+    env.busybox();
+    let text = "FROM busybox\nRUN ulimit -n; df -k /dev/shm | tail -1; grep extra /etc/hosts; ls /sys/class/net\n";
+    let directory = context(&env, "app", &[("Dockerfile", text)]);
+    for command in ["build", "image build"] {
+        let flags = [
+            "--no-cache",
+            "--ulimit",
+            "nofile=77:78",
+            "--shm-size",
+            "3m",
+            "--add-host",
+            "extra:10.1.2.3",
+        ];
+        let built = build_by(&env, command, &directory, &flags).ok();
+        let said: Vec<&str> = built
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("#2 "))
+            .collect();
+        let said = said.join("\n");
+        assert!(
+            said.contains(" 77\n") && said.contains(" 3072 ") && said.contains("10.1.2.3"),
+            "{said}"
+        );
+        assert!(
+            said.ends_with(" lo\n#2 DONE 0.0s") || said.contains(" lo\n"),
+            "{said}"
+        );
+    }
+}
+
+#[test]
+fn the_host_is_reached_only_where_it_is_allowed() {
+    let env = test_env!();
+    env.busybox();
+    let text = "FROM busybox\nRUN --network=host ls /sys/class/net | wc -l\n";
+    let directory = context(&env, "app", &[("Dockerfile", text)]);
+    let plain = "FROM busybox\nRUN ls /sys/class/net | sort\n";
+    let plain = context(&env, "plain", &[("Dockerfile", plain)]);
+    let host = crate::env::names("/sys/class/net".as_ref()).remove(0);
+    let insecure = "FROM busybox\nRUN --security=insecure grep Seccomp: /proc/self/status\n";
+    let insecure = context(&env, "insecure", &[("Dockerfile", insecure)]);
+    for command in ["build", "image build"] {
+        let refused = build_by(&env, command, &directory, &[]);
+        assert!(
+            refused
+                .stderr
+                .contains("allow it with --allow network.host"),
+            "{}",
+            refused.stderr
+        );
+        build_by(&env, command, &directory, &["--allow", "network.host"]).ok();
+        let whole = words(command, &["--no-cache", "--network", "host", &plain]);
+        let names = env.run(&whole).ok().stderr;
+        assert!(names.contains(&format!(" {host}\n")), "{names}");
+        let refused = build_by(&env, command, &insecure, &[]);
+        assert!(
+            refused.stderr.contains("--allow security.insecure"),
+            "{}",
+            refused.stderr
+        );
+        let flags = ["--no-cache", "--allow", "security.insecure"];
+        let built = build_by(&env, command, &insecure, &flags).ok();
+        assert!(built.stderr.contains("Seccomp:\t0"), "{}", built.stderr);
+        env.run(&words(command, &["--allow", "everything", &directory]))
+            .fails(125, "invalid entitlement");
+    }
+    let text = "FROM busybox\nRUN grep Seccomp: /proc/self/status\n";
+    let built = build_text(&env, text, &[]).ok();
+    assert!(
+        built.stderr.contains("Seccomp:\t2"),
+        "a filter is always there: {}",
+        built.stderr
+    );
+}
+
+#[test]
+fn named_contexts_stand_for_images_and_directories() {
+    let env = test_env!();
+    env.busybox();
+    env.run(&["tag", "busybox", "other:1"]).ok();
+    let more = context(
+        &env,
+        "more",
+        &[
+            ("file", "from another place"),
+            ("skipped", ""),
+            (".dockerignore", "skipped\n"),
+        ],
+    );
+    let text = "FROM base\nCOPY --from=more . /more/\nCOPY --from=pic /etc/passwd /p\n";
+    let directory = context(&env, "app", &[("Dockerfile", text)]);
+    for command in ["build", "image build"] {
+        let place = format!("more={more}");
+        let flags = [
+            "-t",
+            "made",
+            "--build-context",
+            &place,
+            "--build-context",
+            "base=docker-image://other:1",
+            "--build-context",
+            "pic=docker-image://busybox",
+        ];
+        build_by(&env, command, &directory, &flags).ok();
+        assert_eq!(
+            shell(&env, "made", "cat /more/file; ls /more"),
+            "from another placefile"
+        );
+    }
+}
+
+#[test]
+fn a_base_is_pulled_for_the_platform_asked_for() {
+    need!(Need::Program("docker-registry"), Need::Program("skopeo"));
+    let env = test_env!();
+    let registry = Registry::start(&env, Access::Http);
+    let name = registry.push_index(&env, &platforms(), "both");
+    let text = format!("FROM {name}\nLABEL a=b\n");
+    let directory = context(&env, "app", &[("Dockerfile", &text)]);
+    for command in ["build", "image build"] {
+        for (platform, architecture) in [("linux/arm64", "arm64"), ("linux/amd64", "amd64")] {
+            build_by(
+                &env,
+                command,
+                &directory,
+                &["-t", "made", "--pull", "--platform", platform],
+            )
+            .ok();
+            assert_eq!(
+                inspected(&env, "made")["Architecture"],
+                architecture,
+                "{command}"
+            );
+        }
+    }
+}
