@@ -195,7 +195,15 @@ impl<'l, 's> Statement<'l, 's> {
                     .map(Box::new)
                     .map(Parsed::Stage);
             }
-            "ARG" => Instruction::Arg(self.arguments()?),
+            "ARG" => {
+                let declarations = self.arguments()?;
+                let names: Vec<&str> = declarations
+                    .iter()
+                    .map(|declaration| declaration.name.text.as_str())
+                    .collect();
+                self.check_description("ARG", &names, remarks);
+                Instruction::Arg(declarations)
+            }
             "ENV" => Instruction::Env(self.pairs(remarks)?),
             "LABEL" => Instruction::Label(self.pairs(remarks)?),
             "RUN" => Instruction::Run(self.run(&mut flags)?),
@@ -572,7 +580,7 @@ impl<'l, 's> Statement<'l, 's> {
     }
 
     /// A comment directly above that does not begin with the name of what it stands above.
-    pub fn check_description(&self, keyword: &str, names: &[&str], remarks: &mut Vec<Finding>) {
+    fn check_description(&self, keyword: &str, names: &[&str], remarks: &mut Vec<Finding>) {
         let Some(comment) = self.line.comments.last() else {
             return;
         };

@@ -11,6 +11,7 @@ mod heredoc;
 mod ignore;
 mod instruction;
 mod lines;
+mod lint;
 mod mount;
 mod parse;
 mod pattern;
@@ -28,5 +29,10 @@ pub use expand::{
 };
 pub use finding::{Finding, RULES, Rule};
 pub use ignore::{Above, Ignore, IgnoreError, IgnoreFault, Verdict, clean};
+pub use lint::{LintContext, lint};
 pub use parse::{MAX_FILE, parse, parse_trigger};
 pub use source::{Location, Source};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod corpus_tests;

@@ -55,7 +55,7 @@ struct Options {
     gid: Option<u32>,
 }
 
-fn known_keys() -> impl Iterator<Item = &'static str> {
+pub(super) fn known_keys() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|(key, _)| *key).chain([GID])
 }
 
@@ -165,17 +165,21 @@ fn kind(value: &Option<String>, word: &Word) -> Result<usize, Wrong> {
 fn split(flag: &Word, name: &'static str) -> Result<Vec<(Word, Option<Word>)>, Wrong> {
     let fields = words::record(&flag.text)
         .ok_or_else(|| Wrong::at(flag.location, Fault::Quote { flag: name }))?;
-    let column = |bytes: usize| flag.location.column + flag.text[..bytes].chars().count();
+    // Inside of quotes with quotes in them the place is only near.
+    let column = |bytes: usize| {
+        let before = flag.text.get(..bytes).unwrap_or_default();
+        flag.location.column + before.chars().count()
+    };
     let word = |at: usize, text: &str| Word {
         text: text.to_owned(),
-        location: Location::at(flag.location.line, column(at.min(flag.text.len()))),
+        location: Location::at(flag.location.line, column(at)),
     };
     Ok(fields
         .into_iter()
         .map(|(at, field)| match field.split_once('=') {
             Some((key, value)) => {
                 let key_word = word(at, &key.to_lowercase());
-                let value_at = flag.text.floor_char_boundary(at + key.len() + 1);
+                let value_at = at + key.len() + 1;
                 (key_word, Some(word(value_at, value)))
             }
             None => (word(at, &field.to_lowercase()), None),
