@@ -8,8 +8,11 @@ use super::pattern::{Pattern, PatternError};
 /// The value of a variable, if it is set.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// How long a word may become. Ten instructions that each repeat the last one ten times would make a word of gigabytes.
-pub const MAX_EXPANDED: usize = 1 << 20;
+/// How long a word may become: no longer variable can be given to a program (Linux's `MAX_ARG_STRLEN`). Ten instructions that each
+/// repeat the last one ten times would make a word of gigabytes.
+pub const MAX_WORD: usize = 128 << 10;
+/// How long a heredoc may become.
+pub const MAX_HEREDOC: usize = 8 << 20;
 /// How deep `${a:-${b:-…}}` may go.
 const MAX_DEPTH: usize = 64;
 
@@ -43,8 +46,8 @@ pub enum ExpandFault {
     },
     #[error("substitutions inside substitutions, more than {MAX_DEPTH} deep")]
     TooDeep,
-    #[error("the expanded text is longer than {MAX_EXPANDED} bytes")]
-    TooLong,
+    #[error("the expanded text is longer than {0} bytes")]
+    TooLong(usize),
 }
 
 /// One word in, one out: spaces stay.
@@ -104,6 +107,7 @@ struct Expansion<'a> {
     at: usize,
     escape: char,
     quotes: bool,
+    limit: usize,
     /// Escapes stay in the output: in patterns.
     raw: bool,
     depth: usize,
@@ -120,6 +124,10 @@ impl<'a> Expansion<'a> {
             at: 0,
             escape,
             quotes,
+            limit: match quotes {
+                true => MAX_WORD,
+                false => MAX_HEREDOC,
+            },
             raw: false,
             depth: 0,
             lookup,
@@ -149,8 +157,8 @@ impl<'a> Expansion<'a> {
         let mut out = String::new();
         let mut words = Words::default();
         while let Some(next) = self.peek() {
-            if out.len() > MAX_EXPANDED {
-                return Err((begin, ExpandFault::TooLong));
+            if out.len() > self.limit {
+                return Err((begin, ExpandFault::TooLong(self.limit)));
             }
             match next {
                 _ if Some(next) == stop => {
@@ -188,7 +196,7 @@ impl<'a> Expansion<'a> {
         match stop {
             Some('/') => Err((begin, ExpandFault::Unclosed("slash"))),
             Some(_) => Err((begin, ExpandFault::Unclosed("brace"))),
-            None if out.len() > MAX_EXPANDED => Err((begin, ExpandFault::TooLong)),
+            None if out.len() > self.limit => Err((begin, ExpandFault::TooLong(self.limit))),
             None => Ok((out, words.finish())),
         }
     }
@@ -210,8 +218,8 @@ impl<'a> Expansion<'a> {
                 }
                 Some('$') if quote == '"' => {
                     out.push_str(&self.dollar()?);
-                    if out.len() > MAX_EXPANDED {
-                        return Err((begin, ExpandFault::TooLong));
+                    if out.len() > self.limit {
+                        return Err((begin, ExpandFault::TooLong(self.limit)));
                     }
                 }
                 Some(next) if next == self.escape && quote == '"' => {
@@ -323,8 +331,8 @@ impl<'a> Expansion<'a> {
                 let replacement = self.inner(begin, name, '}', true)?;
                 let value = (self.lookup)(name).unwrap_or_default();
                 compile(begin, name, &pattern)?
-                    .replace(&value, &replacement, all, MAX_EXPANDED)
-                    .ok_or((begin, ExpandFault::TooLong))
+                    .replace(&value, &replacement, all, self.limit)
+                    .ok_or((begin, ExpandFault::TooLong(self.limit)))
             }
             _ => fail(ExpandFault::Modifier {
                 name: name.into(),

@@ -107,6 +107,14 @@ fn globals(
     globals
 }
 
+/// A name that is probably meant; a file with hundreds of findings needs other help.
+fn suggest<'v>(variables: &'v Variables, name: &str, findings: &[Finding]) -> Option<&'v str> {
+    const MANY: usize = 200;
+    (findings.len() < MANY)
+        .then(|| variables.nearest(name))
+        .flatten()
+}
+
 /// Which variables a text uses: those that are set, and those that are not.
 struct Used {
     text: String,
@@ -222,7 +230,7 @@ fn from(dockerfile: &Dockerfile, stage: &Stage, globals: &Variables, findings: &
     {
         for name in used.unset.iter().filter(|name| !globals.is_declared(name)) {
             let mut message = format!("FROM argument '{name}' is not declared");
-            if let Some(nearest) = globals.nearest(name) {
+            if let Some(nearest) = suggest(globals, name, findings) {
                 message += &format!(" (did you mean {nearest}?)");
             }
             findings.push(Finding::new(

@@ -198,10 +198,7 @@ fn every_rule_finds_its_example() {
         );
     }
     let described = format!("{undefined}# not about it\nFROM a AS base\n# neither\nARG V=1");
-    let names: Vec<_> = found(&described)
-        .into_iter()
-        .map(|(line, rule, message)| (line, rule, message))
-        .collect();
+    let names = found(&described);
     assert_eq!(
         names[0],
         (

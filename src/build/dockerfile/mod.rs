@@ -25,7 +25,7 @@ pub use ast::{
 };
 pub use error::{DockerfileError, Fault, excerpt};
 pub use expand::{
-    ExpandError, ExpandFault, Lookup, MAX_EXPANDED, expand, expand_heredoc, expand_words,
+    ExpandError, ExpandFault, Lookup, MAX_HEREDOC, MAX_WORD, expand, expand_heredoc, expand_words,
 };
 pub use finding::{Finding, RULES, Rule};
 pub use ignore::{Above, Ignore, IgnoreError, IgnoreFault, Verdict, clean};
@@ -36,3 +36,6 @@ pub use source::{Location, Source};
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod corpus_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod coverage_tests;

@@ -6,7 +6,7 @@ use super::super::ignore::clean;
 use super::super::source::Location;
 use super::super::{expand, expand_heredoc};
 use super::variables::Variables;
-use super::{LintContext, keyword, uses};
+use super::{LintContext, keyword, suggest, uses};
 
 /// Given to scanners, so nobody declares them.
 const SCANNER_ARGUMENTS: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
@@ -23,6 +23,8 @@ const SECRET_WORDS: [&str; 10] = [
     "secret",
     "token",
 ];
+/// Of a file with more stages the rest is not looked at: each begins with the variables of another.
+const MAX_STAGES: usize = 1_000;
 const HARMLESS_WORDS: [&str; 3] = ["public", "file", "version"];
 
 /// What a stage hands on to those that begin with it.
@@ -58,7 +60,7 @@ pub fn lint_all(
     findings: &mut Vec<Finding>,
 ) {
     let mut states: Vec<State> = Vec::new();
-    for stage in &dockerfile.stages {
+    for stage in dockerfile.stages.iter().take(MAX_STAGES) {
         let state = begin(dockerfile, context, globals, stage, &states);
         let mut linter = Linter {
             dockerfile,
@@ -292,7 +294,7 @@ impl Linter<'_> {
     }
 
     fn undefined_variables(&mut self, instruction: &Instruction, location: Location) {
-        if self.state.environment.is_open {
+        if self.state.environment.is_open || self.arguments.is_open {
             return;
         }
         let escape = self.dockerfile.directives.escape;
@@ -317,10 +319,8 @@ impl Linter<'_> {
                 continue;
             }
             let mut message = format!("Usage of undefined variable '${name}'");
-            let nearest = self
-                .arguments
-                .nearest(&name)
-                .or_else(|| self.state.environment.nearest(&name));
+            let nearest = suggest(&self.arguments, &name, self.findings)
+                .or_else(|| suggest(&self.state.environment, &name, self.findings));
             if let Some(nearest) = nearest {
                 message += &format!(" (did you mean ${nearest}?)");
             }

@@ -4,6 +4,11 @@ use std::collections::BTreeMap;
 
 use crate::config::nearest;
 
+/// A file with more is nobody's: then nothing more is said of its variables.
+const MAX_NAMES: usize = 1_000;
+/// Of longer values only the beginning matters here.
+const MAX_VALUE: usize = 4_096;
+
 /// Names, and values where they have one: `ARG x` declares a name without.
 #[derive(Clone, Debug, Default)]
 pub struct Variables {
@@ -18,6 +23,14 @@ impl Variables {
     }
 
     pub fn set(&mut self, name: &str, value: Option<String>) {
+        if self.values.len() >= MAX_NAMES {
+            self.is_open = true;
+            return;
+        }
+        let value = value.map(|value| match value.len() > MAX_VALUE {
+            true => value.chars().take(MAX_VALUE / 4).collect(),
+            false => value,
+        });
         self.values.insert(name.to_owned(), value);
     }
 
@@ -31,6 +44,9 @@ impl Variables {
 
     /// A name that this one is probably meant to be: at most a third of it is different.
     pub fn nearest(&self, name: &str) -> Option<&str> {
+        if name.len() > MAX_VALUE {
+            return None;
+        }
         let found = nearest(name, self.values.keys().map(String::as_str));
         let length = name.chars().count();
         let same = name
