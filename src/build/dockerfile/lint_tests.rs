@@ -29,168 +29,170 @@ fn found(text: &str) -> Vec<(usize, &'static str, String)> {
     found_with(text, None)
 }
 
+/// A file, the line, the rule and its words.
+const EXAMPLES: &[(&str, usize, &str, &str)] = &[
+    (
+        "FROM a AS Base",
+        1,
+        "StageNameCasing",
+        "Stage name 'Base' should be lowercase",
+    ),
+    (
+        "FROM a as base",
+        1,
+        "FromAsCasing",
+        "'as' and 'FROM' keywords' casing do not match",
+    ),
+    (
+        "FROM a\nRUN a \\\n\n  b",
+        3,
+        "NoEmptyContinuation",
+        "Empty continuation line",
+    ),
+    (
+        "FROM a\nRun b",
+        2,
+        "ConsistentInstructionCasing",
+        "Command 'Run' should match the case of the command majority (uppercase)",
+    ),
+    (
+        "from a\nrun b\nUSER c",
+        3,
+        "ConsistentInstructionCasing",
+        "Command 'USER' should match the case of the command majority (lowercase)",
+    ),
+    (
+        "FROM a AS b\nFROM a AS b",
+        2,
+        "DuplicateStageName",
+        "Duplicate stage name \"b\", stage names should be unique",
+    ),
+    (
+        "FROM a AS scratch",
+        1,
+        "ReservedStageName",
+        "Stage name should not use the same name as reserved stage \"scratch\"",
+    ),
+    (
+        "FROM a\nCMD b c",
+        2,
+        "JSONArgsRecommended",
+        "JSON arguments recommended for CMD to prevent unintended behavior related to OS signals",
+    ),
+    (
+        "FROM a\nENTRYPOINT b",
+        2,
+        "JSONArgsRecommended",
+        "JSON arguments recommended for ENTRYPOINT to prevent unintended behavior related to OS signals",
+    ),
+    (
+        "FROM a\nMAINTAINER me",
+        2,
+        "MaintainerDeprecated",
+        "Maintainer instruction is deprecated in favor of using label",
+    ),
+    (
+        "ARG VERSION=1\nFROM a:1$VERSON",
+        2,
+        "UndefinedArgInFrom",
+        "FROM argument 'VERSON' is not declared (did you mean VERSION?)",
+    ),
+    (
+        "FROM a\nWORKDIR b",
+        2,
+        "WorkdirRelativePath",
+        "Relative workdir \"b\" can have unexpected results if the base image changes",
+    ),
+    (
+        "FROM a\nARG DIRNAME=/x\nCOPY a $DIRNAM",
+        3,
+        "UndefinedVar",
+        "Usage of undefined variable '$DIRNAM' (did you mean $DIRNAME?)",
+    ),
+    (
+        "FROM a\nCOPY <<A /x\n$NEVER\nA",
+        2,
+        "UndefinedVar",
+        "Usage of undefined variable '$NEVER'",
+    ),
+    (
+        "FROM a\nCMD [\"a\"]\nCMD [\"b\"]",
+        2,
+        "MultipleInstructionsDisallowed",
+        "Multiple CMD instructions should not be used in the same stage because only the last one will be used",
+    ),
+    (
+        "FROM a\nENTRYPOINT [\"a\"]\nENTRYPOINT [\"b\"]",
+        2,
+        "MultipleInstructionsDisallowed",
+        "Multiple ENTRYPOINT instructions should not be used in the same stage because only the last one will be used",
+    ),
+    (
+        "FROM a\nHEALTHCHECK NONE\nHEALTHCHECK CMD b",
+        2,
+        "MultipleInstructionsDisallowed",
+        "Multiple HEALTHCHECK instructions should not be used in the same stage because only the last one will be used",
+    ),
+    (
+        "FROM a\nENV b c",
+        2,
+        "LegacyKeyValueFormat",
+        "\"ENV key=value\" should be used instead of legacy \"ENV key value\" format",
+    ),
+    (
+        "FROM a\nLABEL b c",
+        2,
+        "LegacyKeyValueFormat",
+        "\"LABEL key=value\" should be used instead of legacy \"LABEL key value\" format",
+    ),
+    (
+        "FROM --platform=$TARGETPLATFORM a",
+        1,
+        "RedundantTargetPlatform",
+        "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
+    ),
+    (
+        "FROM a\nARG MY_TOKEN",
+        2,
+        "SecretsUsedInArgOrEnv",
+        "Do not use ARG or ENV instructions for sensitive data (ARG \"MY_TOKEN\")",
+    ),
+    (
+        "FROM a\nENV db_password=x",
+        2,
+        "SecretsUsedInArgOrEnv",
+        "Do not use ARG or ENV instructions for sensitive data (ENV \"db_password\")",
+    ),
+    (
+        "ARG V\nFROM a:$V",
+        2,
+        "InvalidDefaultArgInFrom",
+        "Default value for ARG a:$V results in empty or invalid base image name",
+    ),
+    (
+        "FROM --platform=linux/arm64 a",
+        1,
+        "FromPlatformFlagConstDisallowed",
+        "FROM --platform flag should not use constant value \"linux/arm64\"",
+    ),
+    (
+        "FROM a\nEXPOSE 80/TcP",
+        2,
+        "ExposeProtoCasing",
+        "Defined protocol '80/TcP' in EXPOSE instruction should be lowercase",
+    ),
+    (
+        "FROM a\nEXPOSE 127.0.0.1:80:80",
+        2,
+        "ExposeInvalidFormat",
+        "EXPOSE instruction should not define an IP address or host-port mapping, found '127.0.0.1:80:80'",
+    ),
+];
+
 #[test]
 fn every_rule_finds_its_example() {
     let undefined = "# check=experimental=all\n";
-    let table: &[(&str, usize, &str, &str)] = &[
-        (
-            "FROM a AS Base",
-            1,
-            "StageNameCasing",
-            "Stage name 'Base' should be lowercase",
-        ),
-        (
-            "FROM a as base",
-            1,
-            "FromAsCasing",
-            "'as' and 'FROM' keywords' casing do not match",
-        ),
-        (
-            "FROM a\nRUN a \\\n\n  b",
-            3,
-            "NoEmptyContinuation",
-            "Empty continuation line",
-        ),
-        (
-            "FROM a\nRun b",
-            2,
-            "ConsistentInstructionCasing",
-            "Command 'Run' should match the case of the command majority (uppercase)",
-        ),
-        (
-            "from a\nrun b\nUSER c",
-            3,
-            "ConsistentInstructionCasing",
-            "Command 'USER' should match the case of the command majority (lowercase)",
-        ),
-        (
-            "FROM a AS b\nFROM a AS b",
-            2,
-            "DuplicateStageName",
-            "Duplicate stage name \"b\", stage names should be unique",
-        ),
-        (
-            "FROM a AS scratch",
-            1,
-            "ReservedStageName",
-            "Stage name should not use the same name as reserved stage \"scratch\"",
-        ),
-        (
-            "FROM a\nCMD b c",
-            2,
-            "JSONArgsRecommended",
-            "JSON arguments recommended for CMD to prevent unintended behavior related to OS signals",
-        ),
-        (
-            "FROM a\nENTRYPOINT b",
-            2,
-            "JSONArgsRecommended",
-            "JSON arguments recommended for ENTRYPOINT to prevent unintended behavior related to OS signals",
-        ),
-        (
-            "FROM a\nMAINTAINER me",
-            2,
-            "MaintainerDeprecated",
-            "Maintainer instruction is deprecated in favor of using label",
-        ),
-        (
-            "ARG VERSION=1\nFROM a:1$VERSON",
-            2,
-            "UndefinedArgInFrom",
-            "FROM argument 'VERSON' is not declared (did you mean VERSION?)",
-        ),
-        (
-            "FROM a\nWORKDIR b",
-            2,
-            "WorkdirRelativePath",
-            "Relative workdir \"b\" can have unexpected results if the base image changes",
-        ),
-        (
-            "FROM a\nARG DIRNAME=/x\nCOPY a $DIRNAM",
-            3,
-            "UndefinedVar",
-            "Usage of undefined variable '$DIRNAM' (did you mean $DIRNAME?)",
-        ),
-        (
-            "FROM a\nCOPY <<A /x\n$NEVER\nA",
-            2,
-            "UndefinedVar",
-            "Usage of undefined variable '$NEVER'",
-        ),
-        (
-            "FROM a\nCMD [\"a\"]\nCMD [\"b\"]",
-            2,
-            "MultipleInstructionsDisallowed",
-            "Multiple CMD instructions should not be used in the same stage because only the last one will be used",
-        ),
-        (
-            "FROM a\nENTRYPOINT [\"a\"]\nENTRYPOINT [\"b\"]",
-            2,
-            "MultipleInstructionsDisallowed",
-            "Multiple ENTRYPOINT instructions should not be used in the same stage because only the last one will be used",
-        ),
-        (
-            "FROM a\nHEALTHCHECK NONE\nHEALTHCHECK CMD b",
-            2,
-            "MultipleInstructionsDisallowed",
-            "Multiple HEALTHCHECK instructions should not be used in the same stage because only the last one will be used",
-        ),
-        (
-            "FROM a\nENV b c",
-            2,
-            "LegacyKeyValueFormat",
-            "\"ENV key=value\" should be used instead of legacy \"ENV key value\" format",
-        ),
-        (
-            "FROM a\nLABEL b c",
-            2,
-            "LegacyKeyValueFormat",
-            "\"LABEL key=value\" should be used instead of legacy \"LABEL key value\" format",
-        ),
-        (
-            "FROM --platform=$TARGETPLATFORM a",
-            1,
-            "RedundantTargetPlatform",
-            "Setting platform to predefined $TARGETPLATFORM in FROM is redundant as this is the default behavior",
-        ),
-        (
-            "FROM a\nARG MY_TOKEN",
-            2,
-            "SecretsUsedInArgOrEnv",
-            "Do not use ARG or ENV instructions for sensitive data (ARG \"MY_TOKEN\")",
-        ),
-        (
-            "FROM a\nENV db_password=x",
-            2,
-            "SecretsUsedInArgOrEnv",
-            "Do not use ARG or ENV instructions for sensitive data (ENV \"db_password\")",
-        ),
-        (
-            "ARG V\nFROM a:$V",
-            2,
-            "InvalidDefaultArgInFrom",
-            "Default value for ARG a:$V results in empty or invalid base image name",
-        ),
-        (
-            "FROM --platform=linux/arm64 a",
-            1,
-            "FromPlatformFlagConstDisallowed",
-            "FROM --platform flag should not use constant value \"linux/arm64\"",
-        ),
-        (
-            "FROM a\nEXPOSE 80/TcP",
-            2,
-            "ExposeProtoCasing",
-            "Defined protocol '80/TcP' in EXPOSE instruction should be lowercase",
-        ),
-        (
-            "FROM a\nEXPOSE 127.0.0.1:80:80",
-            2,
-            "ExposeInvalidFormat",
-            "EXPOSE instruction should not define an IP address or host-port mapping, found '127.0.0.1:80:80'",
-        ),
-    ];
-    for (text, line, rule, message) in table {
+    for (text, line, rule, message) in EXAMPLES {
         assert_eq!(
             found(text),
             [(*line, *rule, (*message).to_owned())],
