@@ -7,7 +7,7 @@ use crate::config::nearest;
 /// A file with more is nobody's: then nothing more is said of its variables.
 const MAX_NAMES: usize = 1_000;
 /// Of longer values only the beginning matters here.
-const MAX_VALUE: usize = 4_096;
+const MAX_VALUE: usize = 1_024;
 
 /// Names, and values where they have one: `ARG x` declares a name without.
 #[derive(Clone, Debug, Default)]
