@@ -2,9 +2,8 @@
 
 use super::ast::{Check, Directives, Located};
 use super::error::Fault;
-use super::flags::Wrong;
+use super::flags::{Wrong, closest};
 use super::source::{Location, Source};
-use crate::config::nearest;
 
 /// Frontends whose language is the built-in one.
 const OWN_FRONTENDS: [&str; 4] = [
@@ -123,7 +122,7 @@ fn check(text: &str) -> Result<Check, Fault> {
             other => {
                 return Err(Fault::CheckOption {
                     option: other.to_owned(),
-                    nearest: nearest(other, ["skip", "error", "experimental"]).to_owned(),
+                    nearest: closest(other, ["skip", "error", "experimental"]),
                 });
             }
         }

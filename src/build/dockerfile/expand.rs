@@ -8,8 +8,11 @@ use super::pattern::{Pattern, PatternError};
 /// The value of a variable, if it is set.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// How long a word may become. Ten instructions that each repeat the last one ten times would make a word of gigabytes.
-pub const MAX_EXPANDED: usize = 1 << 20;
+/// How long a word may become: no longer variable can be given to a program (Linux's `MAX_ARG_STRLEN`). Ten instructions that each
+/// repeat the last one ten times would make a word of gigabytes.
+pub const MAX_WORD: usize = 128 << 10;
+/// How long a heredoc may become.
+pub const MAX_HEREDOC: usize = 8 << 20;
 /// How deep `${a:-${b:-…}}` may go.
 const MAX_DEPTH: usize = 64;
 
@@ -43,8 +46,8 @@ pub enum ExpandFault {
     },
     #[error("substitutions inside substitutions, more than {MAX_DEPTH} deep")]
     TooDeep,
-    #[error("the expanded text is longer than {MAX_EXPANDED} bytes")]
-    TooLong,
+    #[error("the expanded text is longer than {0} bytes")]
+    TooLong(usize),
 }
 
 /// One word in, one out: spaces stay.
@@ -59,9 +62,11 @@ pub fn expand(text: &str, escape: char, lookup: Lookup) -> Result<String, Expand
 
 /// Splits what comes out at spaces that are not quoted, as `EXPOSE` does.
 pub fn expand_words(text: &str, escape: char, lookup: Lookup) -> Result<Vec<String>, ExpandError> {
-    Expansion::new(text, escape, true, lookup)
-        .run()
-        .map(|(_, words)| words)
+    let splitting = Expansion {
+        splits: true,
+        ..Expansion::new(text, escape, true, lookup)
+    };
+    splitting.run().map(|(_, words)| words)
 }
 
 /// The content of a heredoc whose name is not quoted: quotes are text, and `\` escapes whatever the file's escape is.
@@ -74,19 +79,32 @@ pub fn expand_heredoc(content: &str, lookup: Lookup) -> Result<String, ExpandErr
         .map(|(word, _)| word)
 }
 
-/// Words as they grow: spaces split only what neither quotes nor escapes protect.
+/// Words as they grow, where they are wanted: spaces split only what neither quotes nor escapes protect.
 #[derive(Default)]
 struct Words {
+    is_wanted: bool,
     word: String,
     done: Vec<String>,
 }
 
 impl Words {
-    fn push(&mut self, character: char) {
-        if !character.is_whitespace() {
-            self.word.push(character);
-        } else if !self.word.is_empty() {
-            self.done.push(std::mem::take(&mut self.word));
+    fn extend(&mut self, text: &str) {
+        if !self.is_wanted {
+            return;
+        }
+        for character in text.chars() {
+            if !character.is_whitespace() {
+                self.word.push(character);
+            } else if !self.word.is_empty() {
+                self.done.push(std::mem::take(&mut self.word));
+            }
+        }
+    }
+
+    /// Spaces in it are content.
+    fn extend_protected(&mut self, text: &str) {
+        if self.is_wanted {
+            self.word.push_str(text);
         }
     }
 
@@ -104,6 +122,9 @@ struct Expansion<'a> {
     at: usize,
     escape: char,
     quotes: bool,
+    limit: usize,
+    /// The words of the result are asked for.
+    splits: bool,
     /// Escapes stay in the output: in patterns.
     raw: bool,
     depth: usize,
@@ -120,6 +141,11 @@ impl<'a> Expansion<'a> {
             at: 0,
             escape,
             quotes,
+            limit: match quotes {
+                true => MAX_WORD,
+                false => MAX_HEREDOC,
+            },
+            splits: false,
             raw: false,
             depth: 0,
             lookup,
@@ -147,10 +173,13 @@ impl<'a> Expansion<'a> {
     fn until(&mut self, stop: Option<char>) -> Result<(String, Vec<String>), Failed> {
         let begin = self.at;
         let mut out = String::new();
-        let mut words = Words::default();
+        let mut words = Words {
+            is_wanted: self.splits && stop.is_none(),
+            ..Words::default()
+        };
         while let Some(next) = self.peek() {
-            if out.len() > MAX_EXPANDED {
-                return Err((begin, ExpandFault::TooLong));
+            if out.len() > self.limit {
+                return Err((begin, ExpandFault::TooLong(self.limit)));
             }
             match next {
                 _ if Some(next) == stop => {
@@ -159,38 +188,49 @@ impl<'a> Expansion<'a> {
                 }
                 '$' => {
                     let value = self.dollar()?;
-                    value.chars().for_each(|character| words.push(character));
+                    words.extend(&value);
                     out.push_str(&value);
                 }
                 '\'' | '"' if self.quotes => {
                     let quoted = self.quoted(next)?;
-                    words.word.push_str(&quoted);
+                    words.extend_protected(&quoted);
                     out.push_str(&quoted);
                 }
                 _ if next == self.escape => {
                     self.at += next.len_utf8();
                     if self.raw {
-                        words.word.push(next);
+                        words.extend_protected(next.encode_utf8(&mut [0; 4]));
                         out.push(next);
                     }
                     if let Some(escaped) = self.next() {
-                        words.word.push(escaped);
+                        words.extend_protected(escaped.encode_utf8(&mut [0; 4]));
                         out.push(escaped);
                     }
                 }
                 _ => {
-                    self.at += next.len_utf8();
-                    words.push(next);
-                    out.push(next);
+                    let plain = self.plain(stop);
+                    words.extend(plain);
+                    out.push_str(plain);
                 }
             }
         }
         match stop {
             Some('/') => Err((begin, ExpandFault::Unclosed("slash"))),
             Some(_) => Err((begin, ExpandFault::Unclosed("brace"))),
-            None if out.len() > MAX_EXPANDED => Err((begin, ExpandFault::TooLong)),
+            None if out.len() > self.limit => Err((begin, ExpandFault::TooLong(self.limit))),
             None => Ok((out, words.finish())),
         }
+    }
+
+    /// What comes before the next character that may mean something; at least one.
+    fn plain(&mut self, stop: Option<char>) -> &'a str {
+        let rest = &self.text[self.at..];
+        let first = rest.chars().next().map_or(0, char::len_utf8);
+        let (escape, stop) = (self.escape, stop.unwrap_or('$'));
+        let end = rest[first..].find(['$', '"', '\'', escape, stop]);
+        let plain = &rest[..end.map_or(rest.len(), |end| first + end)];
+        self.at += plain.len();
+        plain
     }
 
     fn quoted(&mut self, quote: char) -> Result<String, Failed> {
@@ -210,8 +250,8 @@ impl<'a> Expansion<'a> {
                 }
                 Some('$') if quote == '"' => {
                     out.push_str(&self.dollar()?);
-                    if out.len() > MAX_EXPANDED {
-                        return Err((begin, ExpandFault::TooLong));
+                    if out.len() > self.limit {
+                        return Err((begin, ExpandFault::TooLong(self.limit)));
                     }
                 }
                 Some(next) if next == self.escape && quote == '"' => {
@@ -323,8 +363,8 @@ impl<'a> Expansion<'a> {
                 let replacement = self.inner(begin, name, '}', true)?;
                 let value = (self.lookup)(name).unwrap_or_default();
                 compile(begin, name, &pattern)?
-                    .replace(&value, &replacement, all, MAX_EXPANDED)
-                    .ok_or((begin, ExpandFault::TooLong))
+                    .replace(&value, &replacement, all, self.limit)
+                    .ok_or((begin, ExpandFault::TooLong(self.limit)))
             }
             _ => fail(ExpandFault::Modifier {
                 name: name.into(),

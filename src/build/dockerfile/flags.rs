@@ -18,6 +18,12 @@ impl Wrong {
     }
 }
 
+/// The candidate that a word is probably meant to be. Of a very long one only the beginning counts.
+pub fn closest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    let beginning: String = word.chars().take(60).collect();
+    nearest(&beginning, candidates).to_owned()
+}
+
 /// How a flag is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -105,7 +111,7 @@ impl Flags {
                 if known.is_empty() {
                     return wrong(Fault::NoFlags { keyword, flag });
                 }
-                let nearest = nearest(name, known.iter().map(|(name, _)| *name)).to_owned();
+                let nearest = closest(name, known.iter().map(|(name, _)| *name));
                 return wrong(Fault::UnknownFlag {
                     keyword,
                     flag,
@@ -187,7 +193,7 @@ impl Flags {
                 word.location,
                 Fault::FlagWord {
                     flag: name.to_owned(),
-                    nearest: nearest(&word.text, words.iter().map(|(word, _)| *word)).to_owned(),
+                    nearest: closest(&word.text, words.iter().map(|(word, _)| *word)),
                     value: word.text,
                 },
             )),

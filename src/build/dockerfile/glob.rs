@@ -112,26 +112,41 @@ impl Glob {
     pub fn is_match(&self, path: &[u8]) -> bool {
         match &self.plain {
             Some(plain) => plain == path,
-            None => self.run(path)[self.tokens.len()],
+            None => self.run(path, |_| {})[self.tokens.len()],
         }
+    }
+
+    /// Whether it matches the path or a directory above it.
+    pub fn is_match_or_above(&self, path: &[u8]) -> bool {
+        if let Some(plain) = &self.plain {
+            let rest = path.strip_prefix(plain.as_slice());
+            return rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
+        }
+        let accepts = |positions: &[bool]| positions[self.tokens.len()];
+        let mut above = false;
+        let end = self.run(path, |positions| above |= accepts(positions));
+        accepts(&end) || above
     }
 
     /// Whether something below the directory could match.
     pub fn could_match_below(&self, directory: &[u8]) -> bool {
         let inside = [directory, b"/"].concat();
-        self.run(&inside).contains(&true)
+        self.run(&inside, |_| {}).contains(&true)
     }
 
-    /// The positions that can be reached with the whole of the path.
-    fn run(&self, path: &[u8]) -> Vec<bool> {
+    /// The positions that can be reached with the whole of the path; those in front of each slash are shown.
+    fn run(&self, path: &[u8], mut before_slash: impl FnMut(&[bool])) -> Vec<bool> {
         let mut now = vec![false; self.tokens.len() + 1];
         let mut then = now.clone();
         self.enter(&mut now, 0);
         let mut rest = path;
         while let Some(character) = next(&mut rest) {
+            let is_slash = character == u32::from(b'/');
+            if is_slash {
+                before_slash(&now);
+            }
             then.fill(false);
             for (at, token) in self.tokens.iter().enumerate().filter(|(at, _)| now[*at]) {
-                let is_slash = character == u32::from(b'/');
                 match token {
                     Token::One(one) if *one == character => self.enter(&mut then, at + 1),
                     Token::Any if !is_slash => self.enter(&mut then, at + 1),

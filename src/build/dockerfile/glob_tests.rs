@@ -112,6 +112,19 @@ fn a_directory_may_hold_what_matches() {
 }
 
 #[test]
+fn a_directory_that_matches_takes_what_is_in_it() {
+    let above = |pattern: &str, path: &str| {
+        Glob::deep(pattern.as_bytes())
+            .unwrap()
+            .is_match_or_above(path.as_bytes())
+    };
+    assert!(
+        above("a", "a") && above("a", "a/b/c") && above("a*", "ab/c") && above("**/b", "a/b/c")
+    );
+    assert!(!above("a", "ab") && !above("a/b", "a") && !above("b*", "a/b"));
+}
+
+#[test]
 fn bytes_that_are_no_text_are_characters() {
     assert!(matches(b"a?b", b"a\xffb").unwrap());
     assert!(matches(b"a\xff", b"a\xff").unwrap());

@@ -125,12 +125,12 @@ impl Ignore {
 
     /// Of a single path, relative to the context, with `/` between its parts.
     pub fn excludes(&self, path: &[u8]) -> bool {
-        let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        let mut above = Above::default();
-        for (end, _) in ends {
-            above = self.matched(&above, &path[..end]);
-        }
-        self.decide(&self.matched(&above, path))
+        let last = self
+            .rules
+            .iter()
+            .rev()
+            .find(|rule| rule.glob.is_match_or_above(path));
+        last.is_some_and(|rule| !rule.excepts)
     }
 
     /// Of a path while a directory is walked from the top, where `above` is empty.

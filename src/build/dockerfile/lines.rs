@@ -50,13 +50,12 @@ impl Logical<'_> {
 
     fn characters(&self, line: usize, bytes: usize) -> usize {
         let text = self.source.line(line);
-        let bytes = text.floor_char_boundary(bytes);
         let (counted_line, from, before) = self.counted.get();
         let (from, before) = match counted_line == line && from <= bytes {
             true => (from, before),
             false => (0, 0),
         };
-        let count = before + text[from..bytes].chars().count();
+        let count = before + text.get(from..bytes).map_or(0, |part| part.chars().count());
         self.counted.set((line, bytes, count));
         count
     }

@@ -11,6 +11,7 @@ mod heredoc;
 mod ignore;
 mod instruction;
 mod lines;
+mod lint;
 mod mount;
 mod parse;
 mod pattern;
@@ -24,9 +25,17 @@ pub use ast::{
 };
 pub use error::{DockerfileError, Fault, excerpt};
 pub use expand::{
-    ExpandError, ExpandFault, Lookup, MAX_EXPANDED, expand, expand_heredoc, expand_words,
+    ExpandError, ExpandFault, Lookup, MAX_HEREDOC, MAX_WORD, expand, expand_heredoc, expand_words,
 };
 pub use finding::{Finding, RULES, Rule};
 pub use ignore::{Above, Ignore, IgnoreError, IgnoreFault, Verdict, clean};
+pub use lint::{LintContext, lint};
 pub use parse::{MAX_FILE, parse, parse_trigger};
 pub use source::{Location, Source};
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod corpus_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod coverage_tests;

@@ -2,10 +2,9 @@
 
 use super::ast::{Bind, Cache, Device, MountText, RunMount, Secret, Sharing, Ssh, Tmpfs, Word};
 use super::error::Fault;
-use super::flags::Wrong;
+use super::flags::{Wrong, closest};
 use super::source::Location;
 use super::words;
-use crate::config::nearest;
 
 const TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 const SHARING: [(&str, Sharing); 3] = [
@@ -55,7 +54,7 @@ struct Options {
     gid: Option<u32>,
 }
 
-fn known_keys() -> impl Iterator<Item = &'static str> {
+pub(super) fn known_keys() -> impl Iterator<Item = &'static str> {
     KEYS.iter().map(|(key, _)| *key).chain([GID])
 }
 
@@ -80,7 +79,7 @@ impl MountText {
                     key.location,
                     Fault::MountKey {
                         key: key.text.clone(),
-                        nearest: nearest(&key.text, known_keys()).to_owned(),
+                        nearest: closest(&key.text, known_keys()),
                     },
                 ));
             }
@@ -154,7 +153,7 @@ fn kind(value: &Option<String>, word: &Word) -> Result<usize, Wrong> {
             Wrong::at(
                 word.location,
                 Fault::MountType {
-                    nearest: nearest(&lower, TYPES).to_owned(),
+                    nearest: closest(&lower, TYPES),
                     value: value.clone(),
                 },
             )
@@ -165,17 +164,23 @@ fn kind(value: &Option<String>, word: &Word) -> Result<usize, Wrong> {
 fn split(flag: &Word, name: &'static str) -> Result<Vec<(Word, Option<Word>)>, Wrong> {
     let fields = words::record(&flag.text)
         .ok_or_else(|| Wrong::at(flag.location, Fault::Quote { flag: name }))?;
-    let column = |bytes: usize| flag.location.column + flag.text[..bytes].chars().count();
-    let word = |at: usize, text: &str| Word {
+    // Inside of quotes with quotes in them the place is only near. Fields come in order, so that no character is counted twice.
+    let mut counted = (0, flag.location.column);
+    let mut column = |bytes: usize| {
+        let between = flag.text.get(counted.0..bytes).unwrap_or_default();
+        counted = (bytes, counted.1 + between.chars().count());
+        counted.1
+    };
+    let mut word = |at: usize, text: &str| Word {
         text: text.to_owned(),
-        location: Location::at(flag.location.line, column(at.min(flag.text.len()))),
+        location: Location::at(flag.location.line, column(at)),
     };
     Ok(fields
         .into_iter()
         .map(|(at, field)| match field.split_once('=') {
             Some((key, value)) => {
                 let key_word = word(at, &key.to_lowercase());
-                let value_at = flag.text.floor_char_boundary(at + key.len() + 1);
+                let value_at = at + key.len() + 1;
                 (key_word, Some(word(value_at, value)))
             }
             None => (word(at, &field.to_lowercase()), None),
@@ -230,7 +235,7 @@ impl Options {
             "sharing" => {
                 let lower = value.to_lowercase();
                 let Some((_, sharing)) = SHARING.iter().find(|(known, _)| *known == lower) else {
-                    let nearest = nearest(&lower, SHARING.iter().map(|(word, _)| *word)).to_owned();
+                    let nearest = closest(&lower, SHARING.iter().map(|(word, _)| *word));
                     return Err(Fault::Sharing { value, nearest });
                 };
                 self.sharing = Some(*sharing);
@@ -368,7 +373,7 @@ impl Device {
                     return Err(Wrong::at(
                         key.location,
                         Fault::DeviceKey {
-                            nearest: nearest(text, ["name", "required"]).to_owned(),
+                            nearest: closest(text, ["name", "required"]),
                             key: text.to_owned(),
                         },
                     ));

@@ -13,7 +13,7 @@ use super::source::{Location, Source};
 use crate::sys::text;
 
 /// No file that a person wrote is larger.
-pub const MAX_FILE: usize = 8 << 20;
+pub const MAX_FILE: usize = 2 << 20;
 
 /// Reads a Dockerfile; `name` is what messages call it.
 pub fn parse(name: &str, bytes: &[u8]) -> Result<Dockerfile, DockerfileError> {

@@ -1,0 +1,4 @@
+FROM alpine
+ADD <<FOO /foo
+some text
+FOO

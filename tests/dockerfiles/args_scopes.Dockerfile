@@ -1,0 +1,9 @@
+ARG VERSION=latest
+ARG REGISTRY
+FROM ${REGISTRY:-docker.io}/alpine:$VERSION AS one
+ARG VERSION
+RUN echo $VERSION
+FROM one
+ARG VERSION=override
+ARG A B=2 C="three words" D='4'
+ENV V=$VERSION

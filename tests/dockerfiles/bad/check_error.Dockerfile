@@ -1,0 +1,2 @@
+# check=error=yes
+FROM a

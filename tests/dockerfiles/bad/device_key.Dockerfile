@@ -1,0 +1,2 @@
+FROM a
+RUN --device=a.com/b=c,requird true

@@ -1,0 +1,3 @@
+FROM a
+COPY --chown=1 \
+    --chown=2 a /

@@ -1,0 +1,2 @@
+FROM a
+RUN --mount=type=bind,bind-propagation=shared,target=/a true

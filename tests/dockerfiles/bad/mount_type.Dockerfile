@@ -1,0 +1,2 @@
+FROM a
+RUN --mount=type=bnd,target=/a true

@@ -1,0 +1,2 @@
+FROM a
+WORKDIR --mode=1 /a

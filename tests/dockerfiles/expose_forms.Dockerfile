@@ -1,0 +1,4 @@
+FROM alpine
+EXPOSE 80
+EXPOSE 80/tcp 443/udp 7000-7010/tcp
+EXPOSE 53/UDP 132/sctp

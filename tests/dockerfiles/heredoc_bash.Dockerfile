@@ -1,0 +1,5 @@
+FROM debian
+RUN <<EOF bash -ex
+echo one
+echo two
+EOF

@@ -1,0 +1,4 @@
+FROM debian
+RUN 3<<IN4 cat <&3
+text
+IN4

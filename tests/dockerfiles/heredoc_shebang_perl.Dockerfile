@@ -1,0 +1,5 @@
+FROM perl
+RUN <<-"SCRIPT"
+	#!/usr/bin/perl
+	print "hello\n";
+	SCRIPT

@@ -1,0 +1,4 @@
+FROM alpine
+RUN [ "echo" , "a\tb" , "\u00e4" , "q\"q" ]
+CMD []
+ENTRYPOINT []

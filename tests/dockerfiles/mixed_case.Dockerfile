@@ -1,0 +1,4 @@
+From alpine
+Run echo
+eNv A=b
+CMD ["sh"]

@@ -1,0 +1,3 @@
+FROM alpine
+COPY --from=shared . /shared
+RUN --mount=type=bind,from=shared,target=/ctx ls /ctx

@@ -1,0 +1,3 @@
+FROM alpine
+LABEL name=café
+RUN touch /ÿþ

@@ -1,0 +1,6 @@
+FROM alpine
+USER app
+USER app:group
+USER 1000
+USER 1000:1000
+RUN id

@@ -1,0 +1,4 @@
+FROM alpine
+VOLUME /a
+VOLUME /b /c
+VOLUME ["/d e", "/f"]

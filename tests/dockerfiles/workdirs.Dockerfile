@@ -1,0 +1,8 @@
+FROM alpine
+WORKDIR /a
+WORKDIR b
+WORKDIR c d
+ENV DIRPATH=/path
+WORKDIR $DIRPATH/$DIRNAME
+WORKDIR "/quoted dir"
+RUN pwd
