@@ -206,7 +206,7 @@ pub enum ContainerVerb {
 #[command(defer = true)]
 pub enum ImageVerb {
     /// Make an image of a Dockerfile
-    Build(build::Args),
+    Build(Box<build::Args>),
     /// Download an image from a registry
     Pull(pull::Args),
     /// Upload an image to a registry
@@ -418,7 +418,7 @@ impl ImageVerb {
             ImageVerb::Push(args) => push::run(args, invocation),
             ImageVerb::Load(args) => load::run(args, invocation),
             ImageVerb::Save(args) => save::run(args, invocation),
-            ImageVerb::Build(args) => build::run(args, invocation),
+            ImageVerb::Build(args) => build::run(*args, invocation),
             ImageVerb::Import(args) => import::run(args, invocation),
             ImageVerb::Tag(args) => tag::run(args, invocation),
             ImageVerb::History(args) => history::run(args, invocation),
