@@ -3,8 +3,9 @@
 use super::copy::CopyError;
 use super::dockerfile::{DockerfileError, ExpandError, Location, Source, excerpt};
 use super::mode::ModeError;
-use crate::engine::EngineError;
-use crate::image::{DocumentError, ImageError, PlatformError, StoreError};
+use crate::engine::request::GitSourceError;
+use crate::engine::{EngineError, FetchError};
+use crate::image::{DigestError, DocumentError, ImageError, PlatformError, StoreError};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -98,6 +99,14 @@ pub enum StepError {
     NoAgent { id: String },
     #[error("there is no build context to copy from: it was given as -")]
     NoContext,
+    #[error(transparent)]
+    Git(#[from] GitSourceError),
+    #[error(transparent)]
+    Fetch(#[from] FetchError),
+    #[error("--checksum {text:?}: {source}")]
+    Checksum { text: String, source: DigestError },
+    #[error("--checksum is for exactly one source, which is an http or https URL")]
+    ChecksumOf,
     #[error("{what} is not yet supported by bryo")]
     NotYet { what: String },
     #[error("invalid containerPort: {port}")]

@@ -1,6 +1,5 @@
 //! Builds images from Dockerfiles. Never runs a process except through `engine`.
 
-mod archive;
 mod builder;
 mod content;
 mod copy;

@@ -7,7 +7,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::builder::{Builder, StageRun};
-use super::copy::{Copied, CopyStep, Origin, copy};
+use super::copy::{Copied, CopyStep, Origin, Unpack, copy};
 use super::dockerfile::{Bind, Cache, RunMount, Secret, Sharing, Ssh};
 use super::error::StepError;
 use super::request::SecretSource;
@@ -393,7 +393,8 @@ fn bind_step(origin: Origin, source: Option<&str>) -> CopyStep {
         link: true,
         parents: false,
         exclude: Vec::new(),
-        unpack: false,
+        unpack: Unpack::Nothing,
+        fetched: Vec::new(),
         epoch: None,
     }
 }

@@ -20,15 +20,25 @@ pub enum SelectError {
 /// One thing that a source names.
 #[derive(Debug)]
 pub struct Selected {
-    /// What it is called: the last part of the path that was matched, whatever a link there leads to.
-    pub name: Vec<u8>,
+    pub named: Named,
     /// As it was matched, for `--parents`.
     pub matched: Vec<Vec<u8>>,
     /// So many of these lie before the `/./` of the source.
     pub pivot: usize,
-    /// Where it really is.
-    pub path: Vec<u8>,
     pub what: What,
+}
+
+/// What a selected thing is called, and where it is.
+#[derive(Clone, Debug, Default)]
+pub struct Named {
+    /// The last part of the path that was matched, whatever a link there leads to.
+    pub name: Vec<u8>,
+    /// In its tree, where it really is.
+    pub path: Vec<u8>,
+    /// It is no part of the context.
+    pub is_fetched: bool,
+    /// Seconds: nothing in it is newer.
+    pub latest: Option<i64>,
 }
 
 #[derive(Debug)]
@@ -99,8 +109,11 @@ fn selected(tree: &Merged, matched: Vec<Vec<u8>>) -> io::Result<Option<Selected>
         }
     };
     Ok(Some(Selected {
-        name: matched.last().cloned().unwrap_or_default(),
-        path: path.join(&b'/'),
+        named: Named {
+            name: matched.last().cloned().unwrap_or_default(),
+            path: path.join(&b'/'),
+            ..Named::default()
+        },
         pivot: 0,
         matched,
         what,

@@ -1,9 +1,7 @@
 //! `COPY` and `ADD`: from what is written to what is copied.
 
-use std::path::Path;
-
 use super::builder::{Builder, StageRun};
-use super::copy::{CopyStep, InlineFile, Origin};
+use super::copy::{CopyStep, Fetched, InlineFile, Origin, Unpack};
 use super::dockerfile::{Heredoc, Instruction, Source, Word, expand_heredoc};
 use super::error::StepError;
 use super::mode::ModeChange;
@@ -11,6 +9,8 @@ use super::plan::{self, From};
 use super::request::{Context, NamedContext};
 use super::settings::Wrong;
 use super::work::{Activity, absolute};
+use crate::engine::request::GitSource;
+use crate::image::{Digest, TempLayer};
 use crate::registry::Progress;
 
 /// What both instructions have.
@@ -23,7 +23,7 @@ struct Parts<'a> {
     exclude: &'a [Word],
     link: bool,
     parents: bool,
-    unpack: bool,
+    unpack: Unpack,
 }
 
 impl Builder<'_> {
@@ -34,7 +34,7 @@ impl Builder<'_> {
         source: &Source,
         instruction: &Instruction,
         progress: &dyn Progress,
-    ) -> Result<Option<CopyStep>, Wrong> {
+    ) -> Result<Option<(CopyStep, Vec<TempLayer>)>, Wrong> {
         let (parts, from) = match instruction {
             Instruction::Copy(copy) => {
                 let parts = Parts {
@@ -46,15 +46,11 @@ impl Builder<'_> {
                     exclude: &copy.exclude,
                     link: copy.link,
                     parents: copy.parents,
-                    unpack: false,
+                    unpack: Unpack::Nothing,
                 };
                 (parts, copy.from.as_ref())
             }
             Instruction::Add(add) => {
-                if add.checksum.is_some() || add.keep_git_dir {
-                    let what = "ADD --checksum and --keep-git-dir".to_owned();
-                    return Err(StepError::NotYet { what }.into());
-                }
                 let parts = Parts {
                     sources: &add.sources,
                     inline: &add.inline,
@@ -64,30 +60,89 @@ impl Builder<'_> {
                     exclude: &add.exclude,
                     link: add.link,
                     parents: false,
-                    unpack: add.unpack.unwrap_or(true),
+                    unpack: match add.unpack {
+                        None => Unpack::Local,
+                        Some(true) => Unpack::Everything,
+                        Some(false) => Unpack::Nothing,
+                    },
                 };
                 (parts, None)
             }
             _ => unreachable!("all others copy nothing"),
         };
-        let step = self.expanded(stage, source, &parts)?;
-        if matches!(instruction, Instruction::Add(_))
-            && let Some(url) = step.sources.iter().find(|source| is_remote(source))
-        {
-            let what = format!("ADD of {url}");
-            return Err(StepError::NotYet { what }.into());
-        }
-        let needs_files = !step.sources.is_empty();
-        let Some(origin) = self.origin(
-            stage,
-            from.map(|word| word.text.as_str()),
-            needs_files,
-            progress,
-        )?
-        else {
+        let mut step = self.expanded(stage, source, &parts)?;
+        let needs_files = match instruction {
+            Instruction::Add(_) => step.sources.iter().any(|source| !is_remote(source)),
+            _ => !step.sources.is_empty(),
+        };
+        let from = from.map(|word| word.text.as_str());
+        let Some(origin) = self.origin(stage, from, needs_files, progress)? else {
             return Ok(None);
         };
-        Ok(Some(CopyStep { origin, ..step }))
+        step.origin = origin;
+        let mut held = Vec::new();
+        if let Instruction::Add(add) = instruction {
+            let settings = self.settings(stage, source, self.file.directives.escape);
+            let checksum = add.checksum.as_ref().map(|word| settings.expand(word));
+            let checksum = checksum.transpose()?;
+            held = self.fetch(&mut step, checksum.as_deref(), add.keep_git_dir, progress)?;
+        }
+        Ok(Some((step, held)))
+    }
+
+    /// Brings sources here that are elsewhere; what is given back holds them.
+    fn fetch(
+        &mut self,
+        step: &mut CopyStep,
+        checksum: Option<&str>,
+        keep_git_directory: bool,
+        progress: &dyn Progress,
+    ) -> Result<Vec<TempLayer>, StepError> {
+        let (remote, local): (Vec<String>, Vec<String>) =
+            step.sources.drain(..).partition(|source| is_remote(source));
+        step.sources = local;
+        let expected = checksum.map(str::parse::<Digest>).transpose();
+        let expected = expected.map_err(|error| StepError::Checksum {
+            text: checksum.unwrap_or_default().to_owned(),
+            source: error,
+        })?;
+        if expected.is_some() && (remote.len() != 1 || !step.sources.is_empty()) {
+            return Err(StepError::ChecksumOf);
+        }
+        let mut held = Vec::new();
+        for source in remote {
+            let place = self.new_layer()?;
+            let directory = place.path();
+            let fetched = match GitSource::parse(&source)? {
+                Some(repository) => {
+                    if expected.is_some() {
+                        return Err(StepError::ChecksumOf);
+                    }
+                    let fetched =
+                        self.engine
+                            .fetch_git(&repository, keep_git_directory, &directory);
+                    let (directory, time) = fetched?;
+                    Fetched {
+                        directory,
+                        file: None,
+                        latest: Some(time),
+                    }
+                }
+                None => {
+                    let file =
+                        self.engine
+                            .fetch_url(&source, expected.as_ref(), &directory, progress)?;
+                    Fetched {
+                        directory,
+                        file: Some(file.name),
+                        latest: None,
+                    }
+                }
+            };
+            step.fetched.push(fetched);
+            held.push(place);
+        }
+        Ok(held)
     }
 
     fn expanded(
@@ -149,6 +204,7 @@ impl Builder<'_> {
             parents: parts.parents,
             exclude,
             unpack: parts.unpack,
+            fetched: Vec::new(),
             epoch,
         })
     }
@@ -210,7 +266,6 @@ impl Builder<'_> {
 /// A source that is not in the context.
 fn is_remote(source: &str) -> bool {
     let lower = source.to_ascii_lowercase();
-    let schemes = ["http://", "https://", "git://", "git@", "ssh://"];
-    schemes.iter().any(|scheme| lower.starts_with(scheme))
-        || (lower.ends_with(".git") && !Path::new(source).exists())
+    let is_web = lower.starts_with("http://") || lower.starts_with("https://");
+    is_web || !matches!(GitSource::parse(source), Ok(None))
 }

@@ -36,6 +36,8 @@ pub(super) struct Copying {
     layer: TempLayer,
     vertex: Vertex,
     row: String,
+    /// Sources that were brought here for it.
+    _held: Vec<TempLayer>,
 }
 
 impl Activity {
@@ -70,12 +72,13 @@ impl Builder<'_> {
             Instruction::Workdir(word) => self.workdir(stage, source, word),
             Instruction::Run(run) => begin_run(self, stage, source, run, instruction, progress),
             Instruction::Copy(_) | Instruction::Add(_) => {
-                let Some(step) = self.copy_step(stage, source, &instruction.value, progress)?
+                let Some((step, held)) =
+                    self.copy_step(stage, source, &instruction.value, progress)?
                 else {
                     return Ok(());
                 };
                 let row = format!("{} # buildkit", instruction.text);
-                self.begin_copy(stage, &instruction.text, row, step)
+                self.begin_copy(stage, &instruction.text, row, step, held)
                     .map_err(Wrong::Meaning)
             }
             _ => unreachable!("all others change settings"),
@@ -142,6 +145,7 @@ impl Builder<'_> {
             layer,
             vertex,
             row,
+            _held: Vec::new(),
         }));
         Ok(())
     }
@@ -152,6 +156,7 @@ impl Builder<'_> {
         shown: &str,
         row: String,
         step: CopyStep,
+        held: Vec<TempLayer>,
     ) -> Result<(), StepError> {
         let name = self.step_name(stage, shown);
         let vertex = self.new_vertex(&name);
@@ -166,6 +171,7 @@ impl Builder<'_> {
             layer,
             vertex,
             row,
+            _held: held,
         }));
         Ok(())
     }

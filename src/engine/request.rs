@@ -12,6 +12,7 @@ mod environment;
 mod event;
 mod expand;
 mod filter;
+mod git;
 mod label;
 mod limits;
 mod mount;
@@ -37,6 +38,7 @@ pub use device::{DeviceError, DeviceRequest, parse_gpus};
 pub use environment::{EnvError, Variable, parse_env_file, parse_variable};
 pub use event::{EventFilters, EventsRequest};
 pub use filter::{FilterError, ImageFilters, LabelFilter, PruneFilters, PsFilters, Status};
+pub use git::{GitSource, GitSourceError};
 pub use label::{Label, LabelError};
 pub use limits::{
     Cpus, LimitsError, SwapSize, check_limits, device_operations, device_rate, device_weight,

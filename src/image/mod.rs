@@ -30,6 +30,7 @@ mod settle;
 mod step;
 mod store;
 mod tar;
+mod tarball;
 mod unpack;
 mod variant;
 mod verify;
@@ -64,6 +65,7 @@ pub use seal::{NOTHING, SealError, seal, strip};
 pub use step::{KnownStep, StepRecord};
 pub use store::{Store, StoreError};
 pub use tar::{Entry, EntryKind, Limits, TarError, TarReader, TarStream, TarWriter};
+pub use tarball::{is_archive, unpack_archive};
 pub use unpack::{UnpackError, UnpackOptions, unpack, unpack_into};
 pub use verify::{VerifyError, VerifyingReader};
 

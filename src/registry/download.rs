@@ -15,6 +15,8 @@ use super::retry;
 pub struct Download {
     /// Without credentials and query: fit to be shown and kept.
     pub url: String,
+    /// When the server says it was changed, in seconds since 1970.
+    pub modified: Option<u64>,
     body: Response,
 }
 
@@ -34,9 +36,20 @@ pub fn download(
     let exchange = Exchange::new(config);
     let body = retry::send(&exchange, &Request::get(url), progress)?;
     match body.status().as_u16() {
-        200 => Ok(Download { url: shown, body }),
+        200 => Ok(Download {
+            url: shown,
+            modified: modified(&body),
+            body,
+        }),
         status => Err(RegistryError::Download { url: shown, status }),
     }
+}
+
+/// RFC 9110, 8.8.2: a date in the form of RFC 5322.
+fn modified(response: &Response) -> Option<u64> {
+    let text = response.headers().get("last-modified")?.to_str().ok()?;
+    let time = jiff::fmt::rfc2822::parse(text).ok()?;
+    u64::try_from(time.timestamp().as_second()).ok()
 }
 
 impl Read for Download {

@@ -16,6 +16,7 @@ mod budget;
 mod build;
 mod build_copy;
 mod build_flags;
+mod build_hostile;
 mod build_mounts;
 mod bytes;
 mod cli_generated;

@@ -10,7 +10,7 @@ use super::dockerfile::{Ignore, IgnoreFault};
 use super::filter::Filter;
 use super::key::KeyBuilder;
 use super::mode::ModeChange;
-use super::select::{SelectError, Selected, What, select};
+use super::select::{Named, SelectError, Selected, What, select};
 use crate::image::{
     Choice, Digest, Graft, GraftError, Merged, StepRecord, Store, StoreError, UnpackError,
 };
@@ -58,6 +58,24 @@ pub enum Origin {
     Layers(Vec<PathBuf>),
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unpack {
+    Nothing,
+    /// Those that were not downloaded.
+    Local,
+    Everything,
+}
+
+/// What a URL or a repository named.
+#[derive(Clone, Debug)]
+pub struct Fetched {
+    pub directory: PathBuf,
+    /// The only file in it; None: all of the directory.
+    pub file: Option<String>,
+    /// Seconds: nothing in it is newer.
+    pub latest: Option<i64>,
+}
+
 /// A file whose content the Dockerfile has.
 #[derive(Clone, Debug)]
 pub struct InlineFile {
@@ -83,8 +101,10 @@ pub struct CopyStep {
     pub link: bool,
     pub parents: bool,
     pub exclude: Vec<String>,
-    /// Unpack sources that are archives.
-    pub unpack: bool,
+    /// Which sources that are archives are unpacked.
+    pub unpack: Unpack,
+    /// Sources that were brought here.
+    pub fetched: Vec<Fetched>,
     /// Seconds: the time of everything that is newer, and of what is made.
     pub epoch: Option<i64>,
 }
@@ -171,9 +191,10 @@ impl Filters {
         })
     }
 
-    /// For what is at `relative` below a source that is at `path` in the tree and is called `name`; empty: the source itself.
-    fn choice(&self, path: &[u8], name: &[u8], relative: &[u8], is_directory: bool) -> Choice {
-        let context = self.context.as_ref();
+    /// For what is at `relative` below a source; empty: the source itself.
+    fn choice(&self, source: &Named, relative: &[u8], is_directory: bool) -> Choice {
+        let Named { path, name, .. } = source;
+        let context = self.context.as_ref().filter(|_| !source.is_fetched);
         let choice = context.map_or(Choice::Take, |filter| {
             filter.choice(&join(path, relative), is_directory)
         });
@@ -196,10 +217,9 @@ impl Filters {
             What::Directory(_) => self
                 .context
                 .as_ref()
-                .is_some_and(|filter| filter.choice(&selected.path, true) == Choice::Leave),
-            What::Other(..) => {
-                self.choice(&selected.path, &selected.name, b"", false) != Choice::Take
-            }
+                .filter(|_| !selected.named.is_fetched)
+                .is_some_and(|filter| filter.choice(&selected.named.path, true) == Choice::Leave),
+            What::Other(..) => self.choice(&selected.named, b"", false) != Choice::Take,
         }
     }
 }
@@ -226,6 +246,24 @@ fn selections(
         }
         all.extend(selected);
     }
+    for fetched in &step.fetched {
+        let tree = Merged::plain(&fetched.directory).map_err(io("open what was fetched"))?;
+        let name = fetched.file.clone().unwrap_or_default().into_bytes();
+        all.push(Selected {
+            named: Named {
+                path: name.clone(),
+                name: name.clone(),
+                is_fetched: true,
+                latest: fetched.latest,
+            },
+            matched: vec![name.clone()],
+            pivot: 0,
+            what: match fetched.file {
+                Some(_) => What::Other(tree, name),
+                None => What::Directory(tree),
+            },
+        });
+    }
     Ok(all)
 }
 
@@ -239,7 +277,7 @@ fn key(step: &CopyStep, target: &CopyTarget<'_>, content: &Digest) -> Digest {
         .with([
             u8::from(step.into_directory),
             u8::from(step.parents),
-            u8::from(step.unpack),
+            step.unpack as u8,
         ])
         .with(step.chown.as_deref().unwrap_or_default())
         .with(&step.chmod_text)
@@ -271,20 +309,20 @@ fn content(
     }
     for selected in selections {
         let choose = |relative: &[u8], is_directory: bool| {
-            filters.choice(&selected.path, &selected.name, relative, is_directory)
+            filters.choice(&selected.named, relative, is_directory)
         };
         let shown_as = match step.parents {
             true => selected.matched[selected.pivot..].join(&b'/'),
-            false => selected.name.clone(),
+            false => selected.named.name.clone(),
         };
         let added = match &selected.what {
             What::Directory(directory) => {
                 // Its content goes into the destination, whatever it is called.
                 summary.add_bytes(if step.parents { &shown_as } else { b"" }, b"directory");
-                summary.tree(directory, &selected.path, b"", &choose)
+                summary.tree(directory, &selected.named.path, b"", &choose)
             }
             What::Other(parent, name) => {
-                summary.add(parent, name, &selected.path, &shown_as, &choose)
+                summary.add(parent, name, &selected.named.path, &shown_as, &choose)
             }
         };
         added.map_err(io("read the sources"))?;

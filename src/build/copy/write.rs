@@ -3,10 +3,11 @@
 use std::os::fd::AsFd;
 
 use super::owner::owner;
-use super::{CopyError, CopyStep, CopyTarget, Filters, Origin, io};
-use crate::build::archive;
-use crate::build::select::{Selected, What};
-use crate::image::{Appearance, Choice, Graft, Merged, Place, Shown};
+use super::{CopyError, CopyStep, CopyTarget, Filters, Origin, Unpack, io};
+use crate::build::select::{Named, Selected, What};
+use crate::image::{
+    Appearance, Choice, Graft, Merged, Place, Shown, UnpackOptions, is_archive, unpack_archive,
+};
 use crate::sys::fs;
 
 pub(super) fn write(
@@ -79,7 +80,7 @@ struct Writer<'a> {
     warnings: Vec<String>,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
     /// The destination as it is now: its real path, and whether it is a directory, something else, or nothing.
     fn destination(&self) -> Result<(Vec<Vec<u8>>, Option<bool>), CopyError> {
         let view = self.graft.view().map_err(io("open the layers below"))?;
@@ -90,6 +91,14 @@ impl Writer<'_> {
             Some(Shown::Other { .. }) => false,
         });
         Ok((resolved.path, is_directory))
+    }
+
+    fn appearance_of(&self, named: &Named) -> Appearance<'a> {
+        let latest = self.appearance.latest.into_iter().chain(named.latest).min();
+        Appearance {
+            latest,
+            ..self.appearance
+        }
     }
 
     fn directory(&mut self, path: &[Vec<u8>]) -> Result<Place, CopyError> {
@@ -108,17 +117,20 @@ impl Writer<'_> {
     }
 
     fn put(&mut self, selected: Selected) -> Result<(), CopyError> {
-        let Selected {
-            name, path, what, ..
-        } = selected;
+        let Selected { named, what, .. } = selected;
         match what {
-            What::Directory(directory) => self.put_directory(directory, &path, &name),
+            What::Directory(directory) => self.put_directory(directory, &named),
             What::Other(parent, from) => {
-                if self.step.unpack && self.unpack(&parent, &from)? {
+                let may_unpack = match self.step.unpack {
+                    Unpack::Nothing => false,
+                    Unpack::Local => !named.is_fetched,
+                    Unpack::Everything => true,
+                };
+                if may_unpack && self.unpack(&parent, &from)? {
                     return Ok(());
                 }
-                let (place, target) = self.file_target(&name)?;
-                let appearance = self.appearance;
+                let (place, target) = self.file_target(&named.name)?;
+                let appearance = self.appearance_of(&named);
                 self.graft
                     .copy(&parent, &from, &place, &target, &appearance, &take_all)?;
                 Ok(())
@@ -127,24 +139,18 @@ impl Writer<'_> {
     }
 
     /// The content of a directory becomes that of the destination.
-    fn put_directory(
-        &mut self,
-        directory: Merged,
-        path: &[u8],
-        name: &[u8],
-    ) -> Result<(), CopyError> {
+    fn put_directory(&mut self, directory: Merged, named: &Named) -> Result<(), CopyError> {
         let filters = self.filters;
-        let choose = |relative: &[u8], is_directory: bool| {
-            filters.choice(path, name, relative, is_directory)
-        };
-        let appearance = self.appearance;
+        let choose =
+            |relative: &[u8], is_directory: bool| filters.choice(named, relative, is_directory);
+        let appearance = self.appearance_of(named);
         let (there, is_directory) = self.destination()?;
         match (is_directory, there.split_last()) {
             (Some(false), _) => Err(CopyError::NoDirectory {
                 destination: self.step.destination.clone(),
             }),
             // A new directory is like the one it comes from; what the context itself looks like is nobody's business.
-            (None, Some((last, parents))) if !path.is_empty() => {
+            (None, Some((last, parents))) if !named.path.is_empty() => {
                 let place = self.directory(parents)?;
                 self.graft
                     .copy_directory(directory, &place, last, &appearance, &choose)?;
@@ -169,10 +175,9 @@ impl Writer<'_> {
         there.extend(parts);
         let place = self.directory(&there)?;
         let filters = self.filters;
-        let (path, name) = (&selected.path, &selected.name);
-        let choose = |relative: &[u8], is_directory: bool| {
-            filters.choice(path, name, relative, is_directory)
-        };
+        let named = &selected.named;
+        let choose =
+            |relative: &[u8], is_directory: bool| filters.choice(named, relative, is_directory);
         let appearance = self.appearance;
         match selected.what {
             What::Directory(directory) => {
@@ -196,11 +201,17 @@ impl Writer<'_> {
         let Ok(file) = parent.open_file(part, name) else {
             return Ok(false);
         };
-        if !archive::is_archive(&file).map_err(io("read a source"))? {
+        if !is_archive(&file).map_err(io("read a source"))? {
             return Ok(false);
         }
         let scratch = self.target.store.begin_layer()?;
-        let unpacked = archive::unpack(file, scratch.root(), self.target.single_id);
+        // Names that would stand for whiteouts in a layer are names here.
+        let options = UnpackOptions {
+            single_id: self.target.single_id,
+            plain: true,
+            ..UnpackOptions::default()
+        };
+        let unpacked = unpack_archive(file, scratch.root(), &options);
         self.warnings
             .extend(unpacked.map_err(|source| CopyError::Unpack {
                 name: String::from_utf8_lossy(name).into_owned(),

@@ -1,10 +1,12 @@
-//! Archives among the sources of `ADD`: told by their content, whatever they are called, and unpacked beside the layer.
+//! Archives that are no images: told by their content, whatever they are called, and unpacked into any directory.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 
-use crate::image::{Decompressed, UnpackError, UnpackOptions, unpack_into};
+use super::compression::Decompressed;
+use super::layer::LayerPath;
+use super::unpack::{UnpackError, UnpackOptions, unpack_into};
 
 const BLOCK: usize = 512;
 
@@ -20,23 +22,18 @@ pub fn is_archive(file: &OwnedFd) -> io::Result<bool> {
     Ok(found == BLOCK && has_checksum(&block))
 }
 
-/// Unpacks what [`is_archive`] said yes to. Names that would stand for whiteouts in a layer are names here.
-pub fn unpack(
+/// Unpacks what [`is_archive`] said yes to, over what is in `root`.
+pub fn unpack_archive(
     file: OwnedFd,
-    root: BorrowedFd<'_>,
-    single_id: bool,
+    root: impl AsFd,
+    options: &UnpackOptions,
 ) -> Result<Vec<String>, UnpackError> {
-    let options = UnpackOptions {
-        single_id,
-        plain: true,
-        ..UnpackOptions::default()
-    };
     let plain = Decompressed::new(File::from(file)).map_err(|source| UnpackError::Io {
         operation: "read",
-        path: crate::image::LayerPath(Vec::new()),
+        path: LayerPath(Vec::new()),
         source,
     })?;
-    Ok(unpack_into(plain, root, &options)?.warnings)
+    Ok(unpack_into(plain, root.as_fd(), options)?.warnings)
 }
 
 fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {

@@ -1,0 +1,286 @@
+//! Files that a build takes from elsewhere: a URL, a git repository. Each is brought into a directory that its holder decides
+//! about. A repository's own words run nothing: no hooks, no filters, no protocol but https and ssh.
+
+use std::ffi::OsString;
+use std::fs::{File, Permissions};
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use super::request::GitSource;
+use super::worker::RoleFailure;
+use super::{Engine, EngineError};
+use crate::image::{Digest, Merged, UnpackOptions, is_archive, unpack_archive};
+use crate::registry::{self, Progress};
+use crate::runtime::home::find_program;
+use crate::sys::fs;
+
+/// What docker makes a downloaded file.
+const MODE: u32 = 0o600;
+
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    #[error("git is not installed, and {remote} can't be cloned without it")]
+    NoGit { remote: String },
+    #[error("clone {remote}: {message}")]
+    Git { remote: String, message: String },
+    #[error("run git: {source}")]
+    RunGit { source: io::Error },
+    #[error("{subdirectory:?} is no directory of {remote}")]
+    Subdirectory {
+        remote: String,
+        subdirectory: String,
+    },
+    #[error("digest mismatch of {url}: {found}, expected {expected}")]
+    Digest {
+        url: String,
+        expected: Digest,
+        found: Digest,
+    },
+    #[error("write {path}: {source}")]
+    Write { path: PathBuf, source: io::Error },
+}
+
+/// A file that was downloaded.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct FetchedFile {
+    /// The last part of the URL's path.
+    pub name: String,
+}
+
+impl Engine {
+    /// Downloads into `directory`, with the time that the server says it has.
+    pub fn fetch_url(
+        &self,
+        url: &str,
+        expected: Option<&Digest>,
+        directory: &Path,
+        progress: &dyn Progress,
+    ) -> Result<FetchedFile, EngineError> {
+        let registries = self.registry_config()?;
+        self.beside("transfer", || {
+            let mut download = registry::download(url, &registries, progress)
+                .map_err(|error| RoleFailure::of(&error, error.hints()))?;
+            let name = file_name(&download.url);
+            let path = directory.join(&name);
+            let fetched = write(&mut download, &path, expected);
+            fetched.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
+            Ok(FetchedFile { name })
+        })
+    }
+
+    /// Clones into `directory`; gives the directory in it that was asked for and the time of the commit, in seconds.
+    pub fn fetch_git(
+        &self,
+        source: &GitSource,
+        keep_git_directory: bool,
+        directory: &Path,
+    ) -> Result<(PathBuf, i64), FetchError> {
+        let git = Git::new(source, directory)?;
+        git.run(&["init", "--quiet"])?;
+        let reference = source.reference.as_deref().unwrap_or("HEAD");
+        // What looks like a flag is none behind this.
+        let depth = ["fetch", "--quiet", "--depth=1", "--no-tags", "--"];
+        git.run(&[&depth[..], &[&source.remote, reference]].concat())?;
+        git.run(&["checkout", "--quiet", "--detach", "FETCH_HEAD"])?;
+        if directory.join(".gitmodules").is_file() {
+            let update = [
+                "submodule",
+                "--quiet",
+                "update",
+                "--init",
+                "--recursive",
+                "--depth=1",
+            ];
+            git.run(&update)?;
+        }
+        let time = git.run(&["log", "-1", "--format=%ct"])?;
+        if !keep_git_directory {
+            let removed = fs::remove_path(&directory.join(".git"));
+            removed.map_err(|failed| FetchError::Write {
+                path: directory.join(".git"),
+                source: failed.source,
+            })?;
+        }
+        let there = subdirectory(source, directory)?;
+        Ok((there, time.trim().parse().unwrap_or(0)))
+    }
+
+    /// Unpacks an archive, plain or compressed, into `directory`: everything in it is the user's. `false`: it is no archive,
+    /// and nothing was unpacked.
+    pub fn unpack_context(&self, archive: &Path, directory: &Path) -> Result<bool, EngineError> {
+        self.in_home("worker", || {
+            let failed =
+                |error: &(dyn std::error::Error + 'static)| RoleFailure::of(error, Vec::new());
+            let archive = OwnedFd::from(File::open(archive).map_err(|error| failed(&error))?);
+            if !is_archive(&archive).map_err(|error| failed(&error))? {
+                return Ok(false);
+            }
+            let root = fs::open_directory(directory).map_err(|error| failed(&error))?;
+            let options = UnpackOptions {
+                single_id: true,
+                plain: true,
+                ..UnpackOptions::default()
+            };
+            unpack_archive(archive, &root, &options).map_err(|error| failed(&error))?;
+            Ok(true)
+        })
+    }
+}
+
+fn file_name(url: &str) -> String {
+    let path = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let name = match path.split_once('/') {
+        Some((_, path)) => path.rsplit('/').next().unwrap_or_default(),
+        None => "",
+    };
+    let usable = !name.is_empty() && name != "." && name != "..";
+    if usable { name } else { "download" }.to_owned()
+}
+
+fn write(
+    download: &mut registry::Download,
+    path: &Path,
+    expected: Option<&Digest>,
+) -> Result<(), FetchError> {
+    let failed = || {
+        let path = path.to_owned();
+        |source| FetchError::Write { path, source }
+    };
+    let mut file = File::create_new(path).map_err(failed())?;
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        match download.read(&mut buffer).map_err(failed())? {
+            0 => break,
+            length => {
+                hasher.update(&buffer[..length]);
+                file.write_all(&buffer[..length]).map_err(failed())?;
+            }
+        }
+    }
+    let found = Digest::from_hash(hasher.finalize().as_slice());
+    if let Some(expected) = expected.filter(|expected| **expected != found) {
+        return Err(FetchError::Digest {
+            url: download.url.clone(),
+            expected: expected.clone(),
+            found,
+        });
+    }
+    let modified = download.modified.unwrap_or(0);
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(modified);
+    file.set_permissions(Permissions::from_mode(MODE))
+        .and_then(|()| file.set_modified(time))
+        .map_err(failed())
+}
+
+/// Git with nothing of the host's settings, in one directory.
+struct Git<'a> {
+    program: PathBuf,
+    source: &'a GitSource,
+    directory: &'a Path,
+}
+
+impl Git<'_> {
+    fn new<'a>(source: &'a GitSource, directory: &'a Path) -> Result<Git<'a>, FetchError> {
+        let program = find_program("git").ok_or_else(|| FetchError::NoGit {
+            remote: source.remote.clone(),
+        })?;
+        Ok(Git {
+            program,
+            source,
+            directory,
+        })
+    }
+
+    /// What it prints.
+    fn run(&self, arguments: &[&str]) -> Result<String, FetchError> {
+        let mut command = Command::new(&self.program);
+        for setting in [
+            "core.hooksPath=/dev/null",
+            "core.fsmonitor=false",
+            "core.attributesFile=/dev/null",
+            "core.symlinks=true",
+            "protocol.allow=never",
+            "protocol.https.allow=always",
+            "protocol.ssh.allow=always",
+            "advice.detachedHead=false",
+            "init.defaultBranch=main",
+        ] {
+            command.args(["-c", setting]);
+        }
+        command.args(arguments).current_dir(self.directory);
+        command.env_clear().envs(kept_variables());
+        for (name, value) in [
+            ("GIT_CONFIG_NOSYSTEM", "1"),
+            ("GIT_CONFIG_GLOBAL", "/dev/null"),
+            ("GIT_CONFIG_SYSTEM", "/dev/null"),
+            ("GIT_TERMINAL_PROMPT", "0"),
+            ("GIT_ALLOW_PROTOCOL", "https:ssh"),
+            ("GIT_LFS_SKIP_SMUDGE", "1"),
+            ("LC_ALL", "C"),
+        ] {
+            command.env(name, value);
+        }
+        command.stdin(Stdio::null());
+        let output = command
+            .output()
+            .map_err(|source| FetchError::RunGit { source })?;
+        match output.status.success() {
+            true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
+            false => Err(FetchError::Git {
+                remote: self.source.remote.clone(),
+                message: String::from_utf8_lossy(&output.stderr)
+                    .trim()
+                    .replace('\n', "; "),
+            }),
+        }
+    }
+}
+
+/// What ssh and certificates need of the user's session.
+fn kept_variables() -> Vec<(&'static str, OsString)> {
+    let names = [
+        "PATH",
+        "HOME",
+        "SSH_AUTH_SOCK",
+        "GIT_SSH_COMMAND",
+        "GIT_SSL_CAINFO",
+        "SSL_CERT_FILE",
+        "https_proxy",
+        "HTTPS_PROXY",
+        "no_proxy",
+        "NO_PROXY",
+    ];
+    let set = names
+        .into_iter()
+        .map(|name| Some((name, std::env::var_os(name)?)));
+    set.flatten().collect()
+}
+
+/// A link in the repository leads nowhere else.
+fn subdirectory(source: &GitSource, directory: &Path) -> Result<PathBuf, FetchError> {
+    use std::os::unix::ffi::OsStrExt;
+    let Some(wanted) = &source.subdirectory else {
+        return Ok(directory.to_owned());
+    };
+    let missing = || FetchError::Subdirectory {
+        remote: source.remote.clone(),
+        subdirectory: wanted.clone(),
+    };
+    let tree = Merged::plain(directory).map_err(|_| missing())?;
+    let resolved = tree
+        .resolve(wanted.as_bytes(), true)
+        .map_err(|_| missing())?;
+    let mut path = directory.to_owned();
+    for part in &resolved.path {
+        path.push(std::ffi::OsStr::from_bytes(part));
+    }
+    path.is_dir().then_some(path).ok_or_else(missing)
+}
