@@ -4,6 +4,7 @@ mod history;
 mod import;
 mod inspect;
 mod list;
+mod platforms;
 mod prune;
 mod room;
 mod save;
@@ -15,6 +16,7 @@ use std::os::fd::AsFd;
 pub use history::HistoryRow;
 pub use inspect::ImageDetails;
 pub use list::ImageRow;
+pub use platforms::TreeImage;
 pub use prune::PrunedImages;
 pub use tree::{ImageTree, TreeLayer};
 
@@ -108,11 +110,12 @@ impl Engine {
     }
 
     /// Removes one name or image of a request; the caller goes through its images and goes on after a failure.
-    /// It has to be of the `platform`, where one is given.
+    /// It has to be of the `platform`, where one is given. With `parents` go nameless images that it was made from.
     pub fn remove_image(
         &self,
         text: &str,
         force: bool,
+        parents: bool,
         platform: Option<&str>,
     ) -> Result<Vec<Removed>, EngineError> {
         let store = self.images()?;
@@ -123,7 +126,7 @@ impl Engine {
         let image = store.resolve(text).ok();
         let removed: Vec<Removed> = self.in_home("worker", || {
             store
-                .remove(text, force, &users)
+                .remove(text, force, parents, &users)
                 .map_err(|error| RoleFailure::of(&error, remove_hints(&error, text)))
         })?;
         for what in &removed {

@@ -153,6 +153,38 @@ impl Engine {
         platform: Option<String>,
         progress: &dyn Progress,
     ) -> Result<PullOutcome, EngineError> {
+        self.transfer(reference, platform, false, progress)
+    }
+
+    /// Brings the images for every platform of an index. This host's gets the name; the others have only their digests, by
+    /// which `run --platform` cannot mistake them for it. Gives what the reference itself came to.
+    pub fn pull_all_platforms(
+        &self,
+        reference: &Reference,
+        progress: &dyn Progress,
+    ) -> Result<PullOutcome, EngineError> {
+        let mut warnings = Vec::new();
+        for digest in self.remote_platforms(reference)? {
+            let one = reference.with_digest(digest);
+            let outcome = self.transfer(&one, None, true, progress)?;
+            warnings.extend(outcome.warnings);
+        }
+        let mut outcome = self.transfer(reference, None, false, progress)?;
+        warnings.append(&mut outcome.warnings);
+        warnings.dedup();
+        Ok(PullOutcome {
+            warnings,
+            ..outcome
+        })
+    }
+
+    fn transfer(
+        &self,
+        reference: &Reference,
+        platform: Option<String>,
+        any_platform: bool,
+        progress: &dyn Progress,
+    ) -> Result<PullOutcome, EngineError> {
         let store = self.images()?;
         let config = self.registry_config_for(reference)?;
         let max = self.config.storage_max.bytes;
@@ -163,6 +195,7 @@ impl Engine {
             let request = PullRequest {
                 reference: reference.clone(),
                 platform,
+                any_platform,
                 single_id,
                 max,
             };

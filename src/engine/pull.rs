@@ -22,6 +22,8 @@ pub struct PullRequest {
     pub reference: Reference,
     /// In `Platform`'s own notation; the host's where absent.
     pub platform: Option<String>,
+    /// It is meant whatever it is for.
+    pub any_platform: bool,
     /// Only one id is mapped here, so owners of files cannot be kept.
     pub single_id: bool,
     /// How many bytes the store's layers may take.
@@ -163,7 +165,8 @@ fn names(reference: &Reference, pulled: &Pulled) -> Vec<Reference> {
 /// docker's own words; with `--platform` such an image is refused instead.
 fn platform_warning(request: &PullRequest, pulled: &Pulled) -> Option<String> {
     let host = Platform::host();
-    let fits = request.platform.is_some() || host.rank(&pulled.platform).is_some();
+    let fits =
+        request.any_platform || request.platform.is_some() || host.rank(&pulled.platform).is_some();
     (!fits).then(|| {
         format!(
             "the requested image's platform ({}) does not match the detected host platform ({host}) and no specific platform was requested",

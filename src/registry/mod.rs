@@ -11,6 +11,7 @@ mod compress;
 mod config;
 mod credentials;
 mod decompress;
+mod documents;
 mod download;
 mod endpoint;
 mod error;
@@ -37,8 +38,9 @@ mod tls;
 mod upload;
 
 pub use compress::{GZIP_LEVEL, Packing, ZSTD_LEVEL};
-pub use config::{HostConfig, Limits, RegistryConfig};
+pub use config::{Access, HostConfig, Limits, RegistryConfig};
 pub use credentials::{Credentials, KeeperError, Kept, Known};
+pub use documents::{ListMember, ListToPush, RemoteDocument, document, push_list};
 pub use download::{Download, download};
 pub use error::RegistryError;
 pub use listing::{FoundRepository, search, tags};

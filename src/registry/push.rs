@@ -16,7 +16,7 @@ use super::compress::{Compressor, Packing, Piece};
 use super::config::RegistryConfig;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
-use super::exchange::{Body, Exchange, Method, Request};
+use super::exchange::Exchange;
 use super::lanes;
 use super::locations::{Location, Locations};
 use super::manifest::{self, Blob, Document};
@@ -396,27 +396,12 @@ impl Push<'_> {
             None => reference.tag().unwrap_or("latest"),
         };
         let size = bytes.len() as u64;
-        let url = self
-            .target
-            .endpoint
-            .url(reference.repository(), "manifests", name);
-        let request = Request {
-            body: Body::Bytes {
-                media_type: media_type.to_owned(),
-                bytes: Bytes::from(bytes),
-                at: None,
-            },
-            ..Request::new(Method::Put, url)
-        };
-        let response = self.target.session.send(request)?;
-        match response.status().is_success() {
-            true => Ok(Pushed {
-                digest,
-                size,
-                changed,
-            }),
-            false => Err(self.target.unexpected("put the manifest of", response)),
-        }
+        self.target.put_manifest(name, bytes, media_type)?;
+        Ok(Pushed {
+            digest,
+            size,
+            changed,
+        })
     }
 }
 

@@ -57,6 +57,7 @@ mod login;
 mod logs;
 mod logs_drivers;
 mod machine;
+mod manifest;
 mod many_at_once;
 mod many_runs;
 mod monitor_death;

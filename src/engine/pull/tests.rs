@@ -48,6 +48,7 @@ fn config() -> RegistryConfig {
 impl Setup {
     fn request(&self, name: &str) -> PullRequest {
         PullRequest {
+            any_platform: false,
             reference: self.registry.reference(name).parse().unwrap(),
             platform: None,
             single_id: true,
