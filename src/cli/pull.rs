@@ -1,5 +1,7 @@
 //! `pull`.
 
+use std::path::PathBuf;
+
 use super::Invocation;
 use super::container_flags::CONTENT_TRUST_NOTICE;
 use super::error::CliError;
@@ -8,7 +10,7 @@ use super::progress::Bars;
 use super::registry_flags::RegistryFlags;
 use crate::engine::Engine;
 use crate::image::Reference;
-use crate::registry::{Progress, Silent};
+use crate::registry::{Access, Progress, Silent};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -27,6 +29,9 @@ pub struct Args {
     /// Print only the image's name
     #[arg(short, long)]
     quiet: bool,
+    /// Take the image only if cosign has signed it with this key: a public key in PEM
+    #[arg(long, value_name = "KEY")]
+    verify_signature: Option<PathBuf>,
     /// Skip image verification (without meaning since docker removed content trust)
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, value_name = "BOOL")]
     disable_content_trust: Option<Option<String>>,
@@ -38,7 +43,10 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     if args.disable_content_trust.is_some() {
         invocation.ui.note(CONTENT_TRUST_NOTICE);
     }
-    let access = args.registry.access(invocation)?;
+    let access = Access {
+        signed_by: args.verify_signature.clone(),
+        ..args.registry.access(invocation)?
+    };
     let engine = invocation.engine()?.with_access(access);
     let failed = |error| CliError::engine(Kind::Failed, &error);
     let mut candidates = engine.stands_for(&args.name).map_err(failed)?;

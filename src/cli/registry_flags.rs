@@ -51,6 +51,7 @@ impl PlaceFlags {
             tls_verify: self.tls_verify,
             credentials: None,
             auth_file: self.authfile.clone(),
+            signed_by: None,
         }
     }
 }

@@ -6,6 +6,7 @@
 
 mod error;
 mod file;
+mod policy;
 mod values;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, Fault, nearest};
+pub use policy::{Policy, PolicyRule};
 pub use values::{
     DetachKeys, LogDriverDefault, LogFiles, LogFilter, LogSize, NetworkDefault, RegistryHost,
     ShortNames, StorageDriver, StorageMax, UnknownDetachKeys, UnknownValue,
@@ -71,6 +73,8 @@ macro_rules! settings {
             $($(#[doc = $doc])+ pub $field: $type,)+
             /// What to ask instead of a registry named in a reference, and how: `[registries."docker.io"]`.
             pub registries: BTreeMap<String, RegistryHost>,
+            /// Which images are let in: `[policy."docker.io/library"]`.
+            pub policy: Policy,
             sources: BTreeMap<String, Source>,
         }
 
@@ -88,6 +92,7 @@ macro_rules! settings {
                 Config {
                     $($field: <$type as Setting>::parse($default).expect("the default is one of its values"),)+
                     registries: BTreeMap::new(),
+                    policy: Policy::default(),
                     sources: BTreeMap::new(),
                 }
             }
@@ -219,6 +224,10 @@ impl Config {
             for (name, value) in registry.entries() {
                 entries.push(entry(file::registry_key(host, name), value));
             }
+        }
+        for (scope, rule) in self.policy.rules() {
+            let key = file::policy_key(scope, "type");
+            entries.push(entry(key, rule.word().to_owned()));
         }
         entries
     }

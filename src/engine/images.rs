@@ -22,12 +22,13 @@ pub use tree::{ImageTree, TreeLayer};
 
 use super::remove::users_of;
 use super::request::{Input, ListImagesRequest, LoadRequest, TagRequest};
+use super::trust::admit_unsigned;
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::Event;
 use crate::image::{
-    self, ArchiveError, Image, ImageError, LoadOptions, Loaded, Platform, Reference, Removed,
-    Store, UnpackOptions,
+    self, ArchiveError, Image, ImageError, Judge, LoadOptions, Loaded, Platform, Reference,
+    Removed, Store, UnpackOptions,
 };
 use crate::runtime::home;
 
@@ -151,7 +152,9 @@ impl Engine {
         let loaded: Vec<Loaded> = self.in_home("worker", || {
             let (file, source) = open(&request.input)?;
             self.make_room(&store, room::length(&request.input))?;
-            let loaded = load_job(&store, file, &source, platform)?;
+            let policy = &self.config.policy;
+            let judge = |names: &[Reference]| admit_unsigned(policy, names);
+            let loaded = load_job(&store, file, &source, platform, &judge)?;
             self.make_room_beside(&store, loaded.iter().map(|image| image.id.clone()));
             Ok(loaded)
         })?;
@@ -201,6 +204,7 @@ pub fn load_job(
     input: File,
     source: &str,
     platform: Option<Platform>,
+    judge: Judge<'_>,
 ) -> Result<Vec<Loaded>, RoleFailure> {
     let options = LoadOptions {
         source: source.to_owned(),
@@ -208,7 +212,7 @@ pub fn load_job(
         unpack: unpack_options(),
         parallel: processors(),
     };
-    image::load(store, input, &options).map_err(|error| {
+    image::load(store, input, &options, judge).map_err(|error| {
         let hints = match &error {
             ArchiveError::RootFilesystem { .. } => vec![format!("bryo import {source}")],
             _ => Vec::new(),

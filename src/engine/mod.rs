@@ -43,6 +43,7 @@ mod start;
 mod stats;
 mod stop;
 mod storage;
+mod trust;
 mod volumes;
 mod wait;
 mod worker;

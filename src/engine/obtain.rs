@@ -29,7 +29,12 @@ impl Engine {
             PullPolicy::Never => true,
             _ => false,
         };
-        Ok(enough.then_some(found))
+        match enough {
+            true => self
+                .admitted(&self.images()?, found, &request.image)
+                .map(Some),
+            false => Ok(None),
+        }
     }
 
     /// The image that `create` and `run` name. `note` is told what is not found and fetched.
@@ -49,8 +54,12 @@ impl Engine {
         let here = found.is_ok();
         tracing::debug!(image = request.image, here, policy = %request.pull, "look for the image");
         let missing = match (found, request.pull) {
-            (Ok(image), PullPolicy::Missing) if fits(&image, request)? => return Ok(image),
-            (Ok(image), PullPolicy::Never) => return Ok(image),
+            (Ok(image), PullPolicy::Missing) if fits(&image, request)? => {
+                return self.admitted(&store, image, &request.image);
+            }
+            (Ok(image), PullPolicy::Never) => {
+                return self.admitted(&store, image, &request.image);
+            }
             (Err(error), PullPolicy::Never) => Some(error),
             _ => None,
         };
@@ -61,7 +70,8 @@ impl Engine {
         let reference = candidates.remove(0);
         if reference.to_string() == BUILTIN {
             self.install_builtin(&reference)?;
-            return Ok(store.resolve_reference(&reference)?);
+            let image = store.resolve_reference(&reference)?;
+            return self.admitted(&store, image, &request.image);
         }
         let said = |line: String, note: &mut dyn FnMut(&str)| {
             if !request.quiet_pull {
@@ -80,7 +90,8 @@ impl Engine {
         for line in outcome.summary(&reference) {
             said(line, note);
         }
-        Ok(store.resolve_reference(&reference)?)
+        let image = store.resolve_reference(&reference)?;
+        self.admitted(&store, image, &reference.to_string())
     }
 
     /// What an image's name may stand for, likeliest first; never empty.
@@ -201,7 +212,9 @@ impl Engine {
             };
             match pull::pull(&store, &request, &config, &users, progress) {
                 Err(pull::PullError::Registry(error))
-                    if is_out_of_reach(&error) && reference.to_string() == BUILTIN_FALLBACK =>
+                    if is_out_of_reach(&error)
+                        && reference.to_string() == BUILTIN_FALLBACK
+                        && registry::is_accepted(&config, reference) =>
                 {
                     let id = install_builtin(&store, std::slice::from_ref(reference), HELLO);
                     let id = id.map_err(|error| RoleFailure::of(&error, Vec::new()))?;

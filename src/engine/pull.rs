@@ -277,6 +277,11 @@ impl<'a> StoreSink<'a> {
             &pulled.diff_ids,
             names,
         )?;
+        if !pulled.signatures.evidence.is_empty() {
+            let kept = serde_json::to_vec(&pulled.signatures);
+            let kept = kept.expect("plain data always serialises");
+            self.store.keep_signatures(&pulled.digest, &kept)?;
+        }
         Ok((id, warnings.into_iter().collect()))
     }
 }

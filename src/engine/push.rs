@@ -61,7 +61,8 @@ impl Engine {
         let store = self.images()?;
         let _lease = store.lease()?;
         let image = self.to_push(&store, request)?;
-        let config = self.registry_config_for(&request.target)?;
+        let mut config = self.registry_config_for(&request.target)?;
+        config.look_up_origins(&image.diff_ids)?;
         let target = &request.target;
         let outcome: PushOutcome = self.in_home("transfer", || {
             let source = StoreSource(&store);

@@ -36,7 +36,7 @@ mod unpack;
 mod variant;
 mod verify;
 
-pub use archive::{ArchiveError, LoadOptions, Loaded, load};
+pub use archive::{ArchiveError, Judge, LoadOptions, Loaded, load};
 pub use budget::{BudgetError, Coming, disk_size};
 pub use changes::{ChangeKind, Changes, Layers};
 pub use check::{CheckDepth, DamagedImage, ImageCheck, ImageFault, Subject};

@@ -203,7 +203,13 @@ impl Store {
             keep(&LayerDir::base(&step.record.layer));
         }
         self.unlink_except(&self.images.join("stacks"), &documents)?;
-        documents.extend(names.entries.iter().map(|entry| entry.manifest.hex()));
+        let manifests: HashSet<&str> = names
+            .entries
+            .iter()
+            .map(|entry| entry.manifest.hex())
+            .collect();
+        self.unlink_except(&self.images.join("signatures"), &manifests)?;
+        documents.extend(manifests);
         self.unlink_except(&self.images.join("blobs/sha256"), &documents)?;
         self.unlink_interrupted()?;
         let lease = self.lease_path();
@@ -316,7 +322,7 @@ impl Store {
                 found.push((path, lock));
             }
         }
-        for directory in ["", "blobs/sha256", "stacks"] {
+        for directory in ["", "blobs/sha256", "stacks", "signatures"] {
             found.extend(self.unlocked_files(&self.images.join(directory))?);
         }
         Ok(found)

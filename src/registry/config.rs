@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::credentials::{Credentials, Known};
 use super::error::RegistryError;
 use super::registries_conf::Rules;
-use crate::config::Config;
+use crate::config::{Config, Policy};
 use crate::paths::Paths;
 
 /// The registry of references that name none.
@@ -34,6 +34,8 @@ pub struct RegistryConfig {
     pub cache: Option<PathBuf>,
     pub limits: Limits,
     pub access: Access,
+    /// Which images are let in.
+    pub policy: Policy,
 }
 
 /// What one command says about the registries it speaks to, over files and settings.
@@ -45,6 +47,8 @@ pub struct Access {
     pub credentials: Option<Credentials>,
     /// The one file of credentials that counts, in docker's and containers' common format.
     pub auth_file: Option<PathBuf>,
+    /// The key of cosign's that an image has to be signed with, whatever the policy says.
+    pub signed_by: Option<PathBuf>,
 }
 
 /// One registry's entry.
@@ -131,6 +135,7 @@ impl RegistryConfig {
             cache: Some(paths.cache.clone()),
             limits: Limits::default(),
             access: Access::default(),
+            policy: config.policy.clone(),
         }
     }
 

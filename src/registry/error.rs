@@ -15,6 +15,8 @@ pub enum RegistryError {
     Blocked { registry: String, by: String },
     #[error("read {path}: {reason}")]
     RegistriesConf { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Untrusted(Box<super::trust::TrustError>),
     #[error("credentials file {path} is not there")]
     NoAuthFile { path: PathBuf },
     #[error("URL {text:?}: {source}")]

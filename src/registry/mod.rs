@@ -22,6 +22,7 @@ mod listing;
 mod locations;
 mod login;
 mod manifest;
+mod origin;
 mod partial;
 mod pipe;
 mod place;
@@ -35,6 +36,7 @@ mod secret;
 mod short_names;
 mod sink;
 mod tls;
+mod trust;
 mod upload;
 
 pub use compress::{GZIP_LEVEL, Packing, ZSTD_LEVEL};
@@ -53,6 +55,7 @@ pub use registries_conf::Rules;
 pub use secret::Secret;
 pub use short_names::candidates;
 pub use sink::{LayerSink, PlannedLayer, SinkError};
+pub use trust::{KeptSignatures, TrustError, admit_unsigned, is_accepted, judge_kept};
 
 #[cfg(test)]
 #[path = "../../tests/registry/mod.rs"]

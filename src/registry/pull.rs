@@ -18,6 +18,7 @@ use super::manifest::{self, Blob, Document, Manifest};
 use super::partial;
 use super::place::{self, Place};
 use super::progress::Progress;
+use super::trust::{self, KeptSignatures};
 use super::{LayerSink, PlannedLayer};
 use crate::image::{Digest, Platform, Reference};
 
@@ -38,6 +39,8 @@ pub struct Pulled {
     pub diff_ids: Vec<Digest>,
     /// The platform the configuration names.
     pub platform: Platform,
+    /// Those for which it was let in.
+    pub signatures: KeptSignatures,
 }
 
 /// Pulls an image's layers into the sink. Without a platform the host's is chosen from an index, and an image for
@@ -52,6 +55,7 @@ pub fn pull(
     if let Some(cache) = &config.cache {
         partial::sweep(cache);
     }
+    trust::refuse_rejected(config, reference)?;
     let mut places = place::places(config, reference)?;
     let own = places.pop().expect("the registry itself is the last place");
     for mirror in places {
@@ -86,6 +90,8 @@ fn pull_from(
         session,
     };
     let found = pull.manifest()?;
+    let digests = [found.digest.clone(), found.named_digest.clone()];
+    let signatures = trust::admit(&pull.session, &pull.endpoint, reference, &digests)?;
     let (config_bytes, image) = pull.config(&found.manifest)?;
     // Configurations say less than indexes do (old ones lack the variant): what an index said is not asked again.
     if found.digest == found.named_digest {
@@ -101,6 +107,7 @@ fn pull_from(
         config: config_bytes,
         diff_ids: layers.into_iter().map(|layer| layer.diff_id).collect(),
         platform: image.platform(),
+        signatures,
     })
 }
 

@@ -7,6 +7,7 @@ mod misbehaving;
 mod need;
 mod process;
 mod registry;
+mod signatures;
 mod spellings;
 mod terminal;
 

@@ -293,3 +293,66 @@ fn a_large_layer_goes_in_chunks() {
     env.run(&["cp", &format!("{made}:/noise"), &to]).ok();
     assert!(fs::read(file).expect("it was copied") == noise);
 }
+
+#[test]
+fn what_was_pulled_keeps_its_digest_at_another_registry() {
+    let env = test_env!();
+    need_registry!();
+    let (from, to) = (
+        Registry::start(&env, Access::Basic),
+        Registry::start(&env, Access::Http),
+    );
+    for (number, compression) in [Compression::Gzip, Compression::Zstd]
+        .into_iter()
+        .enumerate()
+    {
+        let own = Layer::new().file("own", 0o644, format!("{compression:?}"));
+        let image = busybox().with(&own).compressed(compression);
+        let digest = crate::image::digest(&image.blobs().0);
+        let name = from.push(&env, &image, &format!("from/app{number}:1"));
+        let login = ["login", "-u", "tester", "--password-stdin", &from.address];
+        env.command(&login).input("secret").run().ok();
+        env.run(&["pull", &name]).ok();
+        // No compressor of ours makes these bytes, but the registry still has them.
+        let first = format!("{}/to/app{number}:1", to.address);
+        let push = env.run(&["push", "--require-digest", &name, &first]).ok();
+        assert_eq!(digest_of(&push, "1"), digest);
+        assert_eq!(manifest(&env, &first)["layers"], {
+            let (bytes, _) = image.blobs();
+            let parsed: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+            parsed["layers"].clone()
+        });
+        // Who may not read them any more makes others, and says so.
+        env.run(&["logout", &from.address]).ok();
+        let second = format!("{}/other/app{number}:1", to.address);
+        fs::remove_dir_all(env.path("cache/bryo/blobs")).expect("the hints are there");
+        env.run(&["push", "--require-digest", &name, &second])
+            .fails(1, "digest");
+        let push = env.run(&["push", &name, &second]).ok();
+        let push = push.says("its compressed bytes differ from the manifest's here");
+        assert_ne!(digest_of(&push, "1"), digest);
+        // The next image shares a layer, which has to come again in its own form.
+        env.run(&["rmi", &name]).ok();
+    }
+}
+
+#[test]
+fn a_registry_that_lost_a_layer_is_no_obstacle() {
+    let env = test_env!();
+    need_registry!();
+    let from = Registry::start(&env, Access::Basic);
+    let to = Registry::start(&env, Access::Http);
+    let image = busybox().compressed(Compression::Gzip);
+    let name = from.push(&env, &image, "from/app:1");
+    let creds = ["pull", "--creds", "tester:secret", &name];
+    env.run(&creds).ok();
+    let other = format!("{}/to/app:1", to.address);
+    // Nobody is logged in there now.
+    env.run(&["push", &name, &other])
+        .ok()
+        .says("its compressed bytes differ");
+    drop(from);
+    let third = format!("{}/third/app:1", to.address);
+    env.run(&["push", "--require-digest", &name, &third])
+        .fails(1, "digest");
+}

@@ -147,6 +147,19 @@ impl RegistryConfig {
     }
 }
 
+/// Remembers who the user is at a host, unless that is known.
+pub(super) fn know(
+    config: &mut RegistryConfig,
+    host: &str,
+    repository: &str,
+) -> Result<(), RegistryError> {
+    if !config.known.0.contains_key(host) {
+        let found = find(config, host, Some(repository))?;
+        config.known.0.insert(host.to_owned(), found);
+    }
+    Ok(())
+}
+
 /// Where credentials have been put.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kept {
