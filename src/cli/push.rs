@@ -66,6 +66,10 @@ impl Args {
             (Some("none"), Some(_)) => Err(CliError::usage(
                 "--compression-level: with --compression-format none there is no level",
             )),
+            (Some("zstd:chunked"), _) => Err(CliError::new(
+                Kind::Unsupported,
+                "--compression-format zstd:chunked: layers without a table of contents only, as zstd makes them",
+            )),
             (Some(other), _) => Err(CliError::usage(format!(
                 "invalid argument {other:?} for \"--compression-format\" flag: gzip, zstd or none"
             ))),

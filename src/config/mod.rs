@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 pub use error::{ConfigError, Fault, nearest};
 pub use policy::{Policy, PolicyRule};
 pub use values::{
-    DetachKeys, LogDriverDefault, LogFiles, LogFilter, LogSize, NetworkDefault, RegistryHost,
-    ShortNames, StorageDriver, StorageMax, UnknownDetachKeys, UnknownValue,
+    DetachKeys, KeepBlobs, LogDriverDefault, LogFiles, LogFilter, LogSize, NetworkDefault,
+    RegistryHost, ShortNames, StorageDriver, StorageMax, UnknownDetachKeys, UnknownValue,
 };
 
 use crate::paths::Paths;
@@ -140,6 +140,8 @@ settings! {
     storage_driver: StorageDriver = "storage.driver", "BRYO_STORAGE_DRIVER", "auto";
     /// How much the layers of images may take: before more is added, images that no container uses are removed, least recently used first.
     storage_max: StorageMax = "storage.max", "BRYO_STORAGE_MAX", "none";
+    /// Whether a pull keeps the compressed layers too, so that `push` and `save` give them back with the same digests wherever they came from.
+    keep_blobs: KeepBlobs = "storage.keep-blobs", "BRYO_KEEP_BLOBS", "never";
 }
 
 impl Config {

@@ -5,7 +5,7 @@ use super::remove::users_of;
 use super::request::{CreateRequest, PullPolicy};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
-use crate::config::ShortNames;
+use crate::config::{KeepBlobs, ShortNames};
 use crate::container::Event;
 use crate::image::{Image, ImageError, Platform, Reference, Store, install_builtin};
 use crate::registry::{self, Progress, RegistryError, Rules};
@@ -199,6 +199,7 @@ impl Engine {
         let store = self.images()?;
         let config = self.registry_config_for(reference)?;
         let max = self.config.storage_max.bytes;
+        let keep_blobs = self.config.keep_blobs;
         let containers = self.containers.clone();
         let users = || users_of(&containers);
         let outcome: PullOutcome = self.in_home("transfer", || {
@@ -209,6 +210,7 @@ impl Engine {
                 any_platform,
                 single_id,
                 max,
+                keep_blobs: keep_blobs == KeepBlobs::Always,
             };
             match pull::pull(&store, &request, &config, &users, progress) {
                 Err(pull::PullError::Registry(error))

@@ -7,12 +7,13 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::image::{
-    BudgetError, Coming, Digest, Document, ImageError, KnownBlob, LayerReport, Limits, Platform,
-    Reference, Store, StoreError, TempLayer, UnpackError, UnpackOptions, Use, descriptor_digest,
-    disk_size, unpack,
+    BudgetError, Coming, Digest, Document, ImageError, KeptBlob, KnownBlob, LayerReport, Limits,
+    Platform, Reference, Store, StoreError, TempLayer, UnpackError, UnpackOptions, Use,
+    descriptor_digest, disk_size, unpack,
 };
 use crate::registry::{
-    self, LayerSink, PlannedLayer, Progress, Pulled, RegistryConfig, RegistryError, SinkError,
+    self, BlobKeeper, LayerSink, PlannedLayer, Progress, Pulled, RegistryConfig, RegistryError,
+    SinkError,
 };
 use crate::sys::lock::Guard;
 
@@ -28,6 +29,8 @@ pub struct PullRequest {
     pub single_id: bool,
     /// How many bytes the store's layers may take.
     pub max: Option<u64>,
+    /// Keep the compressed layers too.
+    pub keep_blobs: bool,
 }
 
 /// What a pull did.
@@ -122,7 +125,7 @@ pub fn pull(
             max: request.max,
             users,
         };
-        let sink = StoreSink::new(store, request.single_id, room).map_err(in_store)?;
+        let sink = StoreSink::new(store, request, room).map_err(in_store)?;
         let pulled = registry::pull(
             &request.reference,
             platform.as_ref(),
@@ -192,6 +195,7 @@ struct StoreSink<'a> {
     store: &'a Store,
     options: UnpackOptions,
     unpacked: Mutex<Vec<(TempLayer, LayerReport)>>,
+    keep_blobs: bool,
     room: Room<'a>,
     /// Of the image: these layers stay, whatever else has to go.
     planned: Mutex<HashSet<Digest>>,
@@ -200,17 +204,22 @@ struct StoreSink<'a> {
 }
 
 impl<'a> StoreSink<'a> {
-    fn new(store: &'a Store, single_id: bool, room: Room<'a>) -> Result<StoreSink<'a>, StoreError> {
+    fn new(
+        store: &'a Store,
+        request: &PullRequest,
+        room: Room<'a>,
+    ) -> Result<StoreSink<'a>, StoreError> {
         Ok(StoreSink {
             store,
             options: UnpackOptions {
-                single_id,
+                single_id: request.single_id,
                 limits: Limits::default(),
                 // Layers unpack at the same time, each behind two threads of its own: the processors are busy.
                 writers: 0,
                 plain: false,
             },
             unpacked: Mutex::new(Vec::new()),
+            keep_blobs: request.keep_blobs,
             room,
             planned: Mutex::default(),
             lease: Mutex::new(Some(store.lease()?)),
@@ -311,7 +320,26 @@ fn fetched_as(pulled: &Pulled, diff_id: &Digest) -> Result<Option<KnownBlob>, St
     Ok(found)
 }
 
+impl BlobKeeper for KeptBlob {
+    fn done(self: Box<Self>) -> std::io::Result<()> {
+        self.keep()
+    }
+}
+
 impl LayerSink for StoreSink<'_> {
+    fn keeper(&self, blob: &Digest) -> Option<Box<dyn BlobKeeper>> {
+        if !self.keep_blobs {
+            return None;
+        }
+        match self.store.begin_kept(blob) {
+            Ok(kept) => kept.map(|kept| Box::new(kept) as Box<dyn BlobKeeper>),
+            Err(error) => {
+                tracing::warn!(%error, "the layer is not kept");
+                None
+            }
+        }
+    }
+
     fn plan(&self, layers: &[PlannedLayer]) -> Result<(), SinkError> {
         let wanted = layers.iter().map(|layer| layer.diff_id.clone());
         *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = wanted.collect();

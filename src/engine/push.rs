@@ -116,4 +116,8 @@ impl LayerSource for StoreSource<'_> {
         let written = self.0.write_tar(diff_id, to);
         written.map(drop).map_err(SinkError::new)
     }
+
+    fn kept(&self, digest: &Digest, size: u64) -> Option<std::fs::File> {
+        self.0.kept(digest, size)
+    }
 }

@@ -252,13 +252,8 @@ impl ManifestLists {
 
     /// Temporary files of writers that were killed: every writer holds the lock that is held here.
     fn sweep(&self) {
-        let entries = std::fs::read_dir(&self.directory).into_iter().flatten();
-        for entry in entries.flatten() {
-            let name = entry.file_name();
-            let begin = fs::TEMPORARY_FILE.as_bytes();
-            if name.as_encoded_bytes().starts_with(begin) {
-                let _ = disk::remove_file(entry.path());
-            }
+        if let Err(error) = fs::sweep_temporary_files(&self.directory) {
+            tracing::debug!(%error, "sweep the manifest lists");
         }
     }
 

@@ -216,7 +216,10 @@ impl Store {
         let lease =
             lock::try_lock(&lease, Mode::Exclusive).map_err(StoreError::io("lock", &lease))?;
         match lease {
-            Some(_held) => self.rename_away(&layers),
+            Some(_held) => {
+                self.forget_kept(&names)?;
+                self.rename_away(&layers)
+            }
             None => Ok(Vec::new()),
         }
     }
@@ -257,7 +260,7 @@ impl Store {
     }
 
     /// Files of a directory that is written only under the store lock, shared: temporary ones are rubbish here.
-    fn unlink_except(
+    pub(super) fn unlink_except(
         &self,
         path: &std::path::Path,
         keep: &HashSet<&str>,
@@ -322,7 +325,7 @@ impl Store {
                 found.push((path, lock));
             }
         }
-        for directory in ["", "blobs/sha256", "stacks", "signatures"] {
+        for directory in ["", "blobs/sha256", "stacks", "signatures", "kept"] {
             found.extend(self.unlocked_files(&self.images.join(directory))?);
         }
         Ok(found)

@@ -118,6 +118,7 @@ impl Store {
         Paths::make(&store.images.join("blobs/sha256"))?;
         Paths::make(&store.images.join("stacks"))?;
         Paths::make(&store.images.join("signatures"))?;
+        Paths::make(&store.kept_directory())?;
         Paths::make(&store.layers)?;
         let layout = store.images.join("oci-layout");
         if !layout.exists() {

@@ -54,7 +54,7 @@ pub use push::{LayerSource, PushOptions, Pushed, ToPush, push};
 pub use registries_conf::Rules;
 pub use secret::Secret;
 pub use short_names::candidates;
-pub use sink::{LayerSink, PlannedLayer, SinkError};
+pub use sink::{BlobKeeper, LayerSink, PlannedLayer, SinkError};
 pub use trust::{KeptSignatures, TrustError, admit_unsigned, is_accepted, judge_kept};
 
 #[cfg(test)]
