@@ -242,7 +242,7 @@ impl<'a> Plan<'a> {
         let blobs = parsed.layers().iter();
         let blobs = blobs.map(|layer| {
             Ok::<_, DocumentError>(Described {
-                media_type: documents::oci_layer(&layer.media_type().to_string()),
+                media_type: documents::oci_layer(layer.media_type().as_ref()),
                 digest: document::descriptor_digest(&subject, layer)?,
                 size: layer.size(),
             })
