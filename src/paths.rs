@@ -86,6 +86,11 @@ impl Paths {
         self.data.join("images")
     }
 
+    /// Manifest lists that are being put together.
+    pub fn manifests(&self) -> PathBuf {
+        self.data.join("manifests")
+    }
+
     pub fn volumes(&self) -> PathBuf {
         self.data.join("volumes")
     }

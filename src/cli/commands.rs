@@ -6,6 +6,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use super::Invocation;
 use super::error::CliError;
+use super::manifest::ManifestGroup;
 use super::secret::SecretGroup;
 use super::volume::VolumeGroup;
 use super::{
@@ -132,6 +133,16 @@ pub enum Command {
     SecretGroup {
         #[command(subcommand)]
         verb: SecretGroup,
+    },
+    /// Put together lists of manifests, one for each platform
+    #[command(
+        name = "manifest",
+        subcommand_required = true,
+        arg_required_else_help = true
+    )]
+    ManifestGroup {
+        #[command(subcommand)]
+        verb: ManifestGroup,
     },
     /// Manage bryo
     #[command(
@@ -372,6 +383,7 @@ impl Command {
             Command::Search(args) => search::run(args, invocation),
             Command::VolumeGroup { verb } => verb.run(invocation),
             Command::SecretGroup { verb } => verb.run(invocation),
+            Command::ManifestGroup { verb } => verb.run(invocation),
             Command::Version(args) => version::run(args, invocation),
             Command::Unshare(args) => unshare::run(args, invocation),
             Command::Doctor(args) => doctor::run(args, invocation),

@@ -5,7 +5,7 @@ use jiff::tz::TimeZone;
 
 use super::error::{CliError, Kind};
 use super::table::{Columns, Row};
-use super::{Invocation, units};
+use super::{Invocation, images_tree, units};
 use crate::engine::images::ImageRow;
 use crate::engine::request::{ImageFilters, ListImagesRequest};
 
@@ -32,6 +32,9 @@ pub struct Args {
     /// Show only ids
     #[arg(short, long)]
     quiet: bool,
+    /// Show each image with its platform, what it takes and whether it is used
+    #[arg(long)]
+    tree: bool,
 }
 
 impl Args {
@@ -47,6 +50,23 @@ impl Args {
             pattern: self.name.clone(),
             filters,
         })
+    }
+
+    /// docker's words for what does not go together with a tree.
+    fn check_tree(&self) -> Result<(), CliError> {
+        let conflicts = [
+            (self.quiet, "--quiet"),
+            (self.no_trunc, "--no-trunc"),
+            (self.digests, "--show-digest"),
+            (self.format.is_some(), "--format"),
+        ];
+        match conflicts.into_iter().find(|(given, _)| *given) {
+            Some((_, flag)) => Err(CliError::new(
+                Kind::Failed,
+                format!("{flag} is not yet supported with --tree"),
+            )),
+            None => Ok(()),
+        }
     }
 
     fn columns(&self) -> Columns {
@@ -81,6 +101,10 @@ pub(super) fn columns() -> Columns {
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.request()?;
+    if args.tree {
+        args.check_tree()?;
+        return images_tree::run(&request, invocation);
+    }
     let listed = invocation.engine()?.list_images(&request);
     let images = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     let (now, zone) = (Timestamp::now(), units::local_zone());

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 
 use super::Invocation;
 use super::error::{CliError, Kind};
+use super::registry_flags::{Password, PlaceFlags};
 use crate::engine::Engine;
 use crate::registry::{Credentials, Kept, Secret, Server};
 use crate::sys::prompt::{self, Typed};
@@ -41,27 +42,13 @@ pub struct Args {
     /// Print the user who is logged in, instead
     #[arg(long)]
     get_login: bool,
-}
-
-/// An argument that no debug output shows.
-#[derive(Clone)]
-struct Password(Secret);
-
-impl From<String> for Password {
-    fn from(text: String) -> Password {
-        Password(Secret::new(text))
-    }
-}
-
-impl std::fmt::Debug for Password {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(f)
-    }
+    #[command(flatten)]
+    place: PlaceFlags,
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let server = Server::named(args.server.as_deref());
-    let engine = invocation.engine()?;
+    let engine = invocation.engine()?.with_access(args.place.access());
     let failed = |error| CliError::engine(Kind::Failed, &error);
     if args.get_login {
         let Some(known) = engine.logged_in(&server).map_err(failed)? else {
@@ -189,6 +176,15 @@ fn asked(
         return Err(CliError::new(Kind::Failed, "password is required"));
     }
     Ok(Credentials::Password { user, password })
+}
+
+/// The password that a command line left out.
+pub(super) fn ask_password(invocation: &Invocation) -> Result<String, CliError> {
+    if !std::io::stdin().is_terminal() {
+        let message = "cannot ask for a password on what is no terminal";
+        return Err(CliError::new(Kind::Failed, message).hint("--creds USER:PASSWORD"));
+    }
+    ask("Password: ", false, invocation)
 }
 
 fn ask(question: &str, shown: bool, invocation: &Invocation) -> Result<String, CliError> {

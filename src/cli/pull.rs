@@ -1,13 +1,16 @@
 //! `pull`.
 
+use std::path::PathBuf;
+
 use super::Invocation;
 use super::container_flags::CONTENT_TRUST_NOTICE;
 use super::error::CliError;
 use super::error::Kind;
 use super::progress::Bars;
+use super::registry_flags::RegistryFlags;
 use crate::engine::Engine;
 use crate::image::Reference;
-use crate::registry::{Progress, Silent};
+use crate::registry::{Access, Progress, Silent};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -20,19 +23,31 @@ pub struct Args {
     /// Platform to choose from an index (os/arch[/variant])
     #[arg(long)]
     platform: Option<String>,
+    /// Pull the images of every platform
+    #[arg(long, conflicts_with_all = ["platform", "all_tags"])]
+    all_platforms: bool,
     /// Print only the image's name
     #[arg(short, long)]
     quiet: bool,
+    /// Take the image only if cosign has signed it with this key: a public key in PEM
+    #[arg(long, value_name = "KEY")]
+    verify_signature: Option<PathBuf>,
     /// Skip image verification (without meaning since docker removed content trust)
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, value_name = "BOOL")]
     disable_content_trust: Option<Option<String>>,
+    #[command(flatten)]
+    registry: RegistryFlags,
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     if args.disable_content_trust.is_some() {
         invocation.ui.note(CONTENT_TRUST_NOTICE);
     }
-    let engine = invocation.engine()?;
+    let access = Access {
+        signed_by: args.verify_signature.clone(),
+        ..args.registry.access(invocation)?
+    };
+    let engine = invocation.engine()?.with_access(access);
     let failed = |error| CliError::engine(Kind::Failed, &error);
     let mut candidates = engine.stands_for(&args.name).map_err(failed)?;
     let reference = candidates.remove(0);
@@ -58,7 +73,12 @@ fn pull(
 ) -> Result<Reference, CliError> {
     let bars = Bars::new(&invocation.ui);
     let progress: &dyn Progress = if args.quiet { &Silent } else { &bars };
-    let pulled = engine.pull_any(reference, others, &args.platform, progress);
+    let pulled = match args.all_platforms {
+        true => engine
+            .pull_all_platforms(&reference, progress)
+            .map(|outcome| (reference, outcome)),
+        false => engine.pull_any(reference, others, &args.platform, progress),
+    };
     let (reference, outcome) = pulled.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     for warning in &outcome.warnings {
         invocation.ui.warning(warning);

@@ -4,6 +4,7 @@ use super::Invocation;
 use super::container_flags::CONTENT_TRUST_NOTICE;
 use super::error::{CliError, Kind};
 use super::progress::Bars;
+use super::registry_flags::RegistryFlags;
 use crate::engine::push::PushRequest;
 use crate::image::{Reference, ReferenceError};
 use crate::registry::{GZIP_LEVEL, Packing, Progress, PushOptions, Silent, ZSTD_LEVEL};
@@ -37,6 +38,8 @@ pub struct Args {
     /// Skip image signing (without meaning since docker removed content trust)
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true, value_name = "BOOL")]
     disable_content_trust: Option<Option<String>>,
+    #[command(flatten)]
+    registry: RegistryFlags,
 }
 
 impl Args {
@@ -62,6 +65,10 @@ impl Args {
             (Some("none"), None) => Ok(Some(Packing::None)),
             (Some("none"), Some(_)) => Err(CliError::usage(
                 "--compression-level: with --compression-format none there is no level",
+            )),
+            (Some("zstd:chunked"), _) => Err(CliError::new(
+                Kind::Unsupported,
+                "--compression-format zstd:chunked: layers without a table of contents only, as zstd makes them",
             )),
             (Some(other), _) => Err(CliError::usage(format!(
                 "invalid argument {other:?} for \"--compression-format\" flag: gzip, zstd or none"
@@ -91,7 +98,8 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         None => parsed(&args.name)?,
         Some(text) => parsed(text.strip_prefix("docker://").unwrap_or(text))?,
     };
-    let engine = invocation.engine()?;
+    let access = args.registry.access(invocation)?;
+    let engine = invocation.engine()?.with_access(access);
     let typed = args.destination.as_ref().unwrap_or(&args.name);
     let has_tag =
         own.digest().is_some() || typed.ends_with(&format!(":{}", own.tag().unwrap_or("")));

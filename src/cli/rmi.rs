@@ -12,6 +12,9 @@ pub struct Args {
     /// Remove every name, and images that stopped containers use
     #[arg(short, long)]
     force: bool,
+    /// Keep untagged images that a removed one was made from
+    #[arg(long)]
+    no_prune: bool,
     /// Remove only images of this platform (os/arch[/variant])
     #[arg(long)]
     platform: Option<String>,
@@ -21,7 +24,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let engine = invocation.engine()?;
     let mut failed = false;
     for name in &args.names {
-        match engine.remove_image(name, args.force, args.platform.as_deref()) {
+        match engine.remove_image(name, args.force, !args.no_prune, args.platform.as_deref()) {
             Ok(removed) => {
                 for line in &removed {
                     invocation.ui.line(&words(line))?;

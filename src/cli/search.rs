@@ -2,6 +2,7 @@
 
 use super::Invocation;
 use super::error::{CliError, Kind};
+use super::registry_flags::RegistryFlags;
 use super::table::{Columns, Row};
 use crate::engine::search::SearchRequest;
 use crate::registry::FoundRepository;
@@ -29,6 +30,8 @@ pub struct Args {
     /// Do not shorten descriptions
     #[arg(long)]
     no_trunc: bool,
+    #[command(flatten)]
+    registry: RegistryFlags,
 }
 
 impl Args {
@@ -92,7 +95,8 @@ fn add(request: &mut SearchRequest, filter: &str) -> Result<(), CliError> {
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let request = args.request()?;
-    let found = invocation.engine()?.search(&request);
+    let access = args.registry.access(invocation)?;
+    let found = invocation.engine()?.with_access(access).search(&request);
     let found = found.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     let rows: Vec<Row> = found.iter().map(|one| row(one, args.no_trunc)).collect();
     let columns = Columns {

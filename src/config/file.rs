@@ -1,20 +1,27 @@
 //! Reads one `config.toml` into `Config`, with the place of every mistake. Never opens a file.
 
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::error::nearest;
+use super::policy::{Policy, PolicyRule};
 use super::values::RegistryHost;
 use super::{Config, ConfigError, Fault, KEYS, Source};
 
 const REGISTRIES: &str = "registries";
+const POLICY: &str = "policy";
 
 /// The key of a registry's setting as `info` shows it and TOML accepts it.
 pub(super) fn registry_key(host: &str, name: &str) -> String {
     format!("{REGISTRIES}.\"{host}\".{name}")
+}
+
+/// The same for the policy of a registry or repository.
+pub(super) fn policy_key(scope: &str, name: &str) -> String {
+    format!("{POLICY}.\"{scope}\".{name}")
 }
 
 /// The file being read: turns byte offsets into places.
@@ -74,6 +81,8 @@ impl Config {
             let section = format!("{name}.");
             if prefix.is_empty() && name == REGISTRIES {
                 self.read_registries(place, as_table(place, &name, value)?)?;
+            } else if prefix.is_empty() && name == POLICY {
+                self.read_policy(place, as_table(place, &name, value)?)?;
             } else if KEYS.iter().any(|known| known.name == name) {
                 let text = as_text(place, &name, value)?;
                 self.set(&name, text, place.source(&key.span()))
@@ -82,7 +91,7 @@ impl Config {
                 self.read_table(place, &section, as_table(place, &name, value)?)?;
             } else {
                 let known = KEYS.iter().map(|known| known.name);
-                let sections = [REGISTRIES, "log", "network", "storage"];
+                let sections = [REGISTRIES, POLICY, "log", "network", "storage"];
                 let nearest = nearest(&name, known.chain(sections)).to_owned();
                 let fault = Fault::UnknownKey { key: name, nearest };
                 return Err(place.error(key.span(), fault));
@@ -102,6 +111,32 @@ impl Config {
             for (key, value) in as_table(place, &table_name, value)? {
                 self.read_registry_key(place, &host, key, value)?;
             }
+        }
+        Ok(())
+    }
+
+    /// A scope's table is one rule: it replaces that of an earlier file as a whole.
+    fn read_policy(&mut self, place: &Place<'_>, scopes: &DeTable<'_>) -> Result<(), ConfigError> {
+        for (scope, value) in scopes {
+            let text = scope.get_ref().to_string();
+            let table_name = format!("{POLICY}.\"{text}\"");
+            if !Policy::is_scope(&text) {
+                let fault = Fault::WrongValue {
+                    key: POLICY.to_owned(),
+                    value: text,
+                    expected: "default, or a registry and what is below it, as docker.io/library/debian",
+                };
+                return Err(place.error(scope.span(), fault));
+            }
+            let rule = read_rule(
+                place,
+                &text,
+                as_table(place, &table_name, value)?,
+                scope.span(),
+            )?;
+            self.policy.set(&text, rule);
+            self.sources
+                .insert(policy_key(&text, "type"), place.source(&scope.span()));
         }
         Ok(())
     }
@@ -146,6 +181,56 @@ impl Config {
         self.sources.insert(name, place.source(&key.span()));
         Ok(())
     }
+}
+
+fn read_rule(
+    place: &Place<'_>,
+    scope: &str,
+    table: &DeTable<'_>,
+    span: Range<usize>,
+) -> Result<PolicyRule, ConfigError> {
+    let (mut word, mut keys, mut lookaside) = (None, None, None);
+    for (key, value) in table {
+        let name = policy_key(scope, key.get_ref());
+        match key.get_ref().as_ref() {
+            "type" => word = Some(as_text(place, &name, value)?),
+            "keys" => keys = Some(as_paths(place, &name, value)?),
+            "lookaside" => lookaside = Some(as_text(place, &name, value)?.to_owned()),
+            other => {
+                let fault = Fault::UnknownKey {
+                    nearest: nearest(other, PolicyRule::FIELDS).to_owned(),
+                    key: name,
+                };
+                return Err(place.error(key.span(), fault));
+            }
+        }
+    }
+    let word = word.unwrap_or_default();
+    PolicyRule::parse(word, keys, lookaside).map_err(|expected| {
+        let fault = Fault::WrongValue {
+            key: policy_key(scope, "type"),
+            value: word.to_owned(),
+            expected,
+        };
+        place.error(span, fault)
+    })
+}
+
+fn as_paths(
+    place: &Place<'_>,
+    name: &str,
+    value: &Spanned<DeValue<'_>>,
+) -> Result<Vec<PathBuf>, ConfigError> {
+    let array = value.get_ref().as_array();
+    let array = array.ok_or_else(|| wrong_type(place, name, value, "an array of strings"))?;
+    let path = |value| {
+        let text = as_text(place, name, value)?;
+        match text.starts_with('/') {
+            true => Ok(PathBuf::from(text)),
+            false => Err(wrong_value(place, name, value, text, "an absolute path")),
+        }
+    };
+    array.iter().map(path).collect()
 }
 
 fn as_table<'a, 'i>(

@@ -6,6 +6,7 @@
 
 mod error;
 mod file;
+mod policy;
 mod values;
 
 use std::collections::BTreeMap;
@@ -14,9 +15,10 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, Fault, nearest};
+pub use policy::{Policy, PolicyRule};
 pub use values::{
-    DetachKeys, LogDriverDefault, LogFiles, LogFilter, LogSize, NetworkDefault, RegistryHost,
-    ShortNames, StorageDriver, StorageMax, UnknownDetachKeys, UnknownValue,
+    DetachKeys, KeepBlobs, LogDriverDefault, LogFiles, LogFilter, LogSize, NetworkDefault,
+    RegistryHost, ShortNames, StorageDriver, StorageMax, UnknownDetachKeys, UnknownValue,
 };
 
 use crate::paths::Paths;
@@ -71,6 +73,8 @@ macro_rules! settings {
             $($(#[doc = $doc])+ pub $field: $type,)+
             /// What to ask instead of a registry named in a reference, and how: `[registries."docker.io"]`.
             pub registries: BTreeMap<String, RegistryHost>,
+            /// Which images are let in: `[policy."docker.io/library"]`.
+            pub policy: Policy,
             sources: BTreeMap<String, Source>,
         }
 
@@ -88,6 +92,7 @@ macro_rules! settings {
                 Config {
                     $($field: <$type as Setting>::parse($default).expect("the default is one of its values"),)+
                     registries: BTreeMap::new(),
+                    policy: Policy::default(),
                     sources: BTreeMap::new(),
                 }
             }
@@ -135,6 +140,8 @@ settings! {
     storage_driver: StorageDriver = "storage.driver", "BRYO_STORAGE_DRIVER", "auto";
     /// How much the layers of images may take: before more is added, images that no container uses are removed, least recently used first.
     storage_max: StorageMax = "storage.max", "BRYO_STORAGE_MAX", "none";
+    /// Whether a pull keeps the compressed layers too, so that `push` and `save` give them back with the same digests wherever they came from.
+    keep_blobs: KeepBlobs = "storage.keep-blobs", "BRYO_KEEP_BLOBS", "never";
 }
 
 impl Config {
@@ -219,6 +226,10 @@ impl Config {
             for (name, value) in registry.entries() {
                 entries.push(entry(file::registry_key(host, name), value));
             }
+        }
+        for (scope, rule) in self.policy.rules() {
+            let key = file::policy_key(scope, "type");
+            entries.push(entry(key, rule.word().to_owned()));
         }
         entries
     }

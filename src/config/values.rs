@@ -67,6 +67,16 @@ choice! {
 }
 
 choice! {
+    /// Whether layers are kept as they came, besides being unpacked.
+    KeepBlobs, "never or always" {
+        /// They are fetched or compressed again where they are needed.
+        Never = "never",
+        /// So that every push and save has the digests of the pull.
+        Always = "always",
+    }
+}
+
+choice! {
     /// Where a container's output is kept that names no place.
     LogDriverDefault, "json-file, k8s-file, journald or none" {
         /// Docker's format in files of the container.

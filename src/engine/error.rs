@@ -10,7 +10,7 @@ use crate::container::{
     ContainerError, ContainerNameError, LogOptionError, Record, SecretError, SecretNameError,
     VolumeError, VolumeNameError,
 };
-use crate::image::{ImageError, Platform, PlatformError, RemoveImageError, StoreError};
+use crate::image::{ImageError, ListError, Platform, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
 use crate::net::hosts::ExtraHostError;
 use crate::net::pasta::PastaError;
@@ -127,6 +127,8 @@ pub enum EngineError {
     Role(RoleFailure),
     #[error(transparent)]
     Registry(Box<RegistryError>),
+    #[error(transparent)]
+    ManifestList(#[from] ListError),
     #[error(transparent)]
     Platform(#[from] PlatformError),
     #[error("An image does not exist locally with the tag: {name}")]

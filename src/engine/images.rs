@@ -4,6 +4,7 @@ mod history;
 mod import;
 mod inspect;
 mod list;
+mod platforms;
 mod prune;
 mod room;
 mod save;
@@ -15,17 +16,19 @@ use std::os::fd::AsFd;
 pub use history::HistoryRow;
 pub use inspect::ImageDetails;
 pub use list::ImageRow;
+pub use platforms::TreeImage;
 pub use prune::PrunedImages;
 pub use tree::{ImageTree, TreeLayer};
 
 use super::remove::users_of;
 use super::request::{Input, ListImagesRequest, LoadRequest, TagRequest};
+use super::trust::admit_unsigned;
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::Event;
 use crate::image::{
-    self, ArchiveError, Image, ImageError, LoadOptions, Loaded, Platform, Reference, Removed,
-    Store, UnpackOptions,
+    self, ArchiveError, Image, ImageError, Judge, LoadOptions, Loaded, Platform, Reference,
+    Removed, Store, UnpackOptions,
 };
 use crate::runtime::home;
 
@@ -108,11 +111,12 @@ impl Engine {
     }
 
     /// Removes one name or image of a request; the caller goes through its images and goes on after a failure.
-    /// It has to be of the `platform`, where one is given.
+    /// It has to be of the `platform`, where one is given. With `parents` go nameless images that it was made from.
     pub fn remove_image(
         &self,
         text: &str,
         force: bool,
+        parents: bool,
         platform: Option<&str>,
     ) -> Result<Vec<Removed>, EngineError> {
         let store = self.images()?;
@@ -123,7 +127,7 @@ impl Engine {
         let image = store.resolve(text).ok();
         let removed: Vec<Removed> = self.in_home("worker", || {
             store
-                .remove(text, force, &users)
+                .remove(text, force, parents, &users)
                 .map_err(|error| RoleFailure::of(&error, remove_hints(&error, text)))
         })?;
         for what in &removed {
@@ -148,7 +152,9 @@ impl Engine {
         let loaded: Vec<Loaded> = self.in_home("worker", || {
             let (file, source) = open(&request.input)?;
             self.make_room(&store, room::length(&request.input))?;
-            let loaded = load_job(&store, file, &source, platform)?;
+            let policy = &self.config.policy;
+            let judge = |names: &[Reference]| admit_unsigned(policy, names);
+            let loaded = load_job(&store, file, &source, platform, &judge)?;
             self.make_room_beside(&store, loaded.iter().map(|image| image.id.clone()));
             Ok(loaded)
         })?;
@@ -198,6 +204,7 @@ pub fn load_job(
     input: File,
     source: &str,
     platform: Option<Platform>,
+    judge: Judge<'_>,
 ) -> Result<Vec<Loaded>, RoleFailure> {
     let options = LoadOptions {
         source: source.to_owned(),
@@ -205,7 +212,7 @@ pub fn load_job(
         unpack: unpack_options(),
         parallel: processors(),
     };
-    image::load(store, input, &options).map_err(|error| {
+    image::load(store, input, &options, judge).map_err(|error| {
         let hints = match &error {
             ArchiveError::RootFilesystem { .. } => vec![format!("bryo import {source}")],
             _ => Vec::new(),

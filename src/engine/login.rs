@@ -21,7 +21,7 @@ struct Accepted {
 impl Engine {
     /// Asks the registry, and keeps the credentials if it takes them.
     pub fn login(&self, server: &Server, credentials: &Credentials) -> Result<Kept, EngineError> {
-        let config = self.registry_config()?;
+        let config = self.login_config()?;
         let accepted: Accepted = self.beside("transfer", || {
             let accepted = registry::check(server, credentials, &config);
             let accepted = accepted.map_err(|error| RoleFailure::of(&error, error.hints()))?;
@@ -44,21 +44,34 @@ impl Engine {
 
     /// Whom a registry's requests are made for.
     pub fn logged_in(&self, server: &Server) -> Result<Option<Credentials>, EngineError> {
-        Ok(registry::logged_in(server, &self.registry_config()?)?)
+        Ok(registry::logged_in(server, &self.login_config()?)?)
     }
 
     /// Names a file of other tools' that still has credentials.
     pub fn logout(&self, server: &Server) -> Result<Option<PathBuf>, EngineError> {
-        Ok(registry::forget(server, &self.registry_config()?)?)
+        Ok(registry::forget(server, &self.login_config()?)?)
     }
 
     /// The registries that `logout --all` leaves.
     pub fn logins(&self) -> Result<Vec<Server>, EngineError> {
-        Ok(registry::servers(&self.registry_config()?)?)
+        Ok(registry::servers(&self.login_config()?)?)
     }
 
     /// What the configuration, docker's own files and containers' say of registries.
     pub(super) fn registry_config(&self) -> Result<RegistryConfig, EngineError> {
+        Ok(self
+            .configured_registries()?
+            .with_access(&self.access, false)?)
+    }
+
+    /// The same for who writes the file of credentials, which therefore need not be there.
+    fn login_config(&self) -> Result<RegistryConfig, EngineError> {
+        Ok(self
+            .configured_registries()?
+            .with_access(&self.access, true)?)
+    }
+
+    fn configured_registries(&self) -> Result<RegistryConfig, EngineError> {
         Ok(RegistryConfig {
             docker_config: self.docker_config(),
             rules: Rules::from_environment()?,

@@ -24,6 +24,8 @@ mod launch;
 mod limits;
 mod login;
 mod logs;
+pub mod manifests;
+
 mod mounts;
 mod namespaces;
 mod obtain;
@@ -42,6 +44,7 @@ mod start;
 mod stats;
 mod stop;
 mod storage;
+mod trust;
 mod volumes;
 mod wait;
 mod worker;
@@ -76,7 +79,7 @@ use crate::config::Config;
 use crate::container::{Containers, Secrets, Volumes};
 use crate::image::Store;
 use crate::paths::Paths;
-use crate::registry::RegistryConfig;
+use crate::registry::{Access, RegistryConfig};
 use crate::runtime::home::{Found, Home};
 use crate::sys::process::ProcessName;
 
@@ -86,6 +89,8 @@ pub struct Engine {
     pub config: Config,
     /// Where docker's `config.json` with registry credentials is, if not where docker has it.
     docker_directory: Option<PathBuf>,
+    /// What the command line says about registries.
+    access: Access,
     containers: Containers,
     /// Told what the user should know although the verb goes on.
     warn: Box<dyn Fn(&str)>,
@@ -108,6 +113,7 @@ impl Engine {
             paths,
             config,
             docker_directory: None,
+            access: Access::default(),
             containers,
             volumes,
             secrets,
@@ -132,6 +138,11 @@ impl Engine {
             docker_directory: directory,
             ..self
         }
+    }
+
+    /// With what one command says about its registries.
+    pub fn with_access(self, access: Access) -> Engine {
+        Engine { access, ..self }
     }
 
     /// Docker's `config.json`.

@@ -5,7 +5,7 @@ use super::remove::users_of;
 use super::request::{CreateRequest, PullPolicy};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
-use crate::config::ShortNames;
+use crate::config::{KeepBlobs, ShortNames};
 use crate::container::Event;
 use crate::image::{Image, ImageError, Platform, Reference, Store, install_builtin};
 use crate::registry::{self, Progress, RegistryError, Rules};
@@ -29,7 +29,12 @@ impl Engine {
             PullPolicy::Never => true,
             _ => false,
         };
-        Ok(enough.then_some(found))
+        match enough {
+            true => self
+                .admitted(&self.images()?, found, &request.image)
+                .map(Some),
+            false => Ok(None),
+        }
     }
 
     /// The image that `create` and `run` name. `note` is told what is not found and fetched.
@@ -49,8 +54,12 @@ impl Engine {
         let here = found.is_ok();
         tracing::debug!(image = request.image, here, policy = %request.pull, "look for the image");
         let missing = match (found, request.pull) {
-            (Ok(image), PullPolicy::Missing) if fits(&image, request)? => return Ok(image),
-            (Ok(image), PullPolicy::Never) => return Ok(image),
+            (Ok(image), PullPolicy::Missing) if fits(&image, request)? => {
+                return self.admitted(&store, image, &request.image);
+            }
+            (Ok(image), PullPolicy::Never) => {
+                return self.admitted(&store, image, &request.image);
+            }
             (Err(error), PullPolicy::Never) => Some(error),
             _ => None,
         };
@@ -61,7 +70,8 @@ impl Engine {
         let reference = candidates.remove(0);
         if reference.to_string() == BUILTIN {
             self.install_builtin(&reference)?;
-            return Ok(store.resolve_reference(&reference)?);
+            let image = store.resolve_reference(&reference)?;
+            return self.admitted(&store, image, &request.image);
         }
         let said = |line: String, note: &mut dyn FnMut(&str)| {
             if !request.quiet_pull {
@@ -80,7 +90,8 @@ impl Engine {
         for line in outcome.summary(&reference) {
             said(line, note);
         }
-        Ok(store.resolve_reference(&reference)?)
+        let image = store.resolve_reference(&reference)?;
+        self.admitted(&store, image, &reference.to_string())
     }
 
     /// What an image's name may stand for, likeliest first; never empty.
@@ -153,9 +164,42 @@ impl Engine {
         platform: Option<String>,
         progress: &dyn Progress,
     ) -> Result<PullOutcome, EngineError> {
+        self.transfer(reference, platform, false, progress)
+    }
+
+    /// Brings the images for every platform of an index. This host's gets the name; the others have only their digests, by
+    /// which `run --platform` cannot mistake them for it. Gives what the reference itself came to.
+    pub fn pull_all_platforms(
+        &self,
+        reference: &Reference,
+        progress: &dyn Progress,
+    ) -> Result<PullOutcome, EngineError> {
+        let mut warnings = Vec::new();
+        for digest in self.remote_platforms(reference)? {
+            let one = reference.with_digest(digest);
+            let outcome = self.transfer(&one, None, true, progress)?;
+            warnings.extend(outcome.warnings);
+        }
+        let mut outcome = self.transfer(reference, None, false, progress)?;
+        warnings.append(&mut outcome.warnings);
+        warnings.dedup();
+        Ok(PullOutcome {
+            warnings,
+            ..outcome
+        })
+    }
+
+    fn transfer(
+        &self,
+        reference: &Reference,
+        platform: Option<String>,
+        any_platform: bool,
+        progress: &dyn Progress,
+    ) -> Result<PullOutcome, EngineError> {
         let store = self.images()?;
         let config = self.registry_config_for(reference)?;
         let max = self.config.storage_max.bytes;
+        let keep_blobs = self.config.keep_blobs;
         let containers = self.containers.clone();
         let users = || users_of(&containers);
         let outcome: PullOutcome = self.in_home("transfer", || {
@@ -163,12 +207,16 @@ impl Engine {
             let request = PullRequest {
                 reference: reference.clone(),
                 platform,
+                any_platform,
                 single_id,
                 max,
+                keep_blobs: keep_blobs == KeepBlobs::Always,
             };
             match pull::pull(&store, &request, &config, &users, progress) {
                 Err(pull::PullError::Registry(error))
-                    if is_out_of_reach(&error) && reference.to_string() == BUILTIN_FALLBACK =>
+                    if is_out_of_reach(&error)
+                        && reference.to_string() == BUILTIN_FALLBACK
+                        && registry::is_accepted(&config, reference) =>
                 {
                     let id = install_builtin(&store, std::slice::from_ref(reference), HELLO);
                     let id = id.map_err(|error| RoleFailure::of(&error, Vec::new()))?;

@@ -7,12 +7,13 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::image::{
-    BudgetError, Coming, Digest, Document, ImageError, KnownBlob, LayerReport, Limits, Platform,
-    Reference, Store, StoreError, TempLayer, UnpackError, UnpackOptions, Use, descriptor_digest,
-    disk_size, unpack,
+    BudgetError, Coming, Digest, Document, ImageError, KeptBlob, KnownBlob, LayerReport, Limits,
+    Platform, Reference, Store, StoreError, TempLayer, UnpackError, UnpackOptions, Use,
+    descriptor_digest, disk_size, unpack,
 };
 use crate::registry::{
-    self, LayerSink, PlannedLayer, Progress, Pulled, RegistryConfig, RegistryError, SinkError,
+    self, BlobKeeper, LayerSink, PlannedLayer, Progress, Pulled, RegistryConfig, RegistryError,
+    SinkError,
 };
 use crate::sys::lock::Guard;
 
@@ -22,10 +23,14 @@ pub struct PullRequest {
     pub reference: Reference,
     /// In `Platform`'s own notation; the host's where absent.
     pub platform: Option<String>,
+    /// It is meant whatever it is for.
+    pub any_platform: bool,
     /// Only one id is mapped here, so owners of files cannot be kept.
     pub single_id: bool,
     /// How many bytes the store's layers may take.
     pub max: Option<u64>,
+    /// Keep the compressed layers too.
+    pub keep_blobs: bool,
 }
 
 /// What a pull did.
@@ -120,7 +125,7 @@ pub fn pull(
             max: request.max,
             users,
         };
-        let sink = StoreSink::new(store, request.single_id, room).map_err(in_store)?;
+        let sink = StoreSink::new(store, request, room).map_err(in_store)?;
         let pulled = registry::pull(
             &request.reference,
             platform.as_ref(),
@@ -163,7 +168,8 @@ fn names(reference: &Reference, pulled: &Pulled) -> Vec<Reference> {
 /// docker's own words; with `--platform` such an image is refused instead.
 fn platform_warning(request: &PullRequest, pulled: &Pulled) -> Option<String> {
     let host = Platform::host();
-    let fits = request.platform.is_some() || host.rank(&pulled.platform).is_some();
+    let fits =
+        request.any_platform || request.platform.is_some() || host.rank(&pulled.platform).is_some();
     (!fits).then(|| {
         format!(
             "the requested image's platform ({}) does not match the detected host platform ({host}) and no specific platform was requested",
@@ -189,6 +195,7 @@ struct StoreSink<'a> {
     store: &'a Store,
     options: UnpackOptions,
     unpacked: Mutex<Vec<(TempLayer, LayerReport)>>,
+    keep_blobs: bool,
     room: Room<'a>,
     /// Of the image: these layers stay, whatever else has to go.
     planned: Mutex<HashSet<Digest>>,
@@ -197,17 +204,22 @@ struct StoreSink<'a> {
 }
 
 impl<'a> StoreSink<'a> {
-    fn new(store: &'a Store, single_id: bool, room: Room<'a>) -> Result<StoreSink<'a>, StoreError> {
+    fn new(
+        store: &'a Store,
+        request: &PullRequest,
+        room: Room<'a>,
+    ) -> Result<StoreSink<'a>, StoreError> {
         Ok(StoreSink {
             store,
             options: UnpackOptions {
-                single_id,
+                single_id: request.single_id,
                 limits: Limits::default(),
                 // Layers unpack at the same time, each behind two threads of its own: the processors are busy.
                 writers: 0,
                 plain: false,
             },
             unpacked: Mutex::new(Vec::new()),
+            keep_blobs: request.keep_blobs,
             room,
             planned: Mutex::default(),
             lease: Mutex::new(Some(store.lease()?)),
@@ -274,6 +286,11 @@ impl<'a> StoreSink<'a> {
             &pulled.diff_ids,
             names,
         )?;
+        if !pulled.signatures.evidence.is_empty() {
+            let kept = serde_json::to_vec(&pulled.signatures);
+            let kept = kept.expect("plain data always serialises");
+            self.store.keep_signatures(&pulled.digest, &kept)?;
+        }
         Ok((id, warnings.into_iter().collect()))
     }
 }
@@ -303,7 +320,26 @@ fn fetched_as(pulled: &Pulled, diff_id: &Digest) -> Result<Option<KnownBlob>, St
     Ok(found)
 }
 
+impl BlobKeeper for KeptBlob {
+    fn done(self: Box<Self>) -> std::io::Result<()> {
+        self.keep()
+    }
+}
+
 impl LayerSink for StoreSink<'_> {
+    fn keeper(&self, blob: &Digest) -> Option<Box<dyn BlobKeeper>> {
+        if !self.keep_blobs {
+            return None;
+        }
+        match self.store.begin_kept(blob) {
+            Ok(kept) => kept.map(|kept| Box::new(kept) as Box<dyn BlobKeeper>),
+            Err(error) => {
+                tracing::warn!(%error, "the layer is not kept");
+                None
+            }
+        }
+    }
+
     fn plan(&self, layers: &[PlannedLayer]) -> Result<(), SinkError> {
         let wanted = layers.iter().map(|layer| layer.diff_id.clone());
         *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = wanted.collect();

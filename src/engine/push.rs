@@ -61,7 +61,8 @@ impl Engine {
         let store = self.images()?;
         let _lease = store.lease()?;
         let image = self.to_push(&store, request)?;
-        let config = self.registry_config_for(&request.target)?;
+        let mut config = self.registry_config_for(&request.target)?;
+        config.look_up_origins(&image.diff_ids)?;
         let target = &request.target;
         let outcome: PushOutcome = self.in_home("transfer", || {
             let source = StoreSource(&store);
@@ -114,5 +115,9 @@ impl LayerSource for StoreSource<'_> {
     fn write(&self, diff_id: &Digest, to: &mut dyn Write) -> Result<(), SinkError> {
         let written = self.0.write_tar(diff_id, to);
         written.map(drop).map_err(SinkError::new)
+    }
+
+    fn kept(&self, digest: &Digest, size: u64) -> Option<std::fs::File> {
+        self.0.kept(digest, size)
     }
 }

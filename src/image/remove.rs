@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
@@ -79,11 +80,12 @@ struct Plan {
 
 impl Store {
     /// Removes what `text` names: a name only where the image has others, else the image. Layers that nothing else
-    /// needs are deleted before this returns. Runs in the home namespace.
+    /// needs are deleted before this returns, and with `parents` nameless images that a removed one was made from. Runs in the home namespace.
     pub fn remove(
         &self,
         text: &str,
         force: bool,
+        parents: bool,
         users: Users<'_>,
     ) -> Result<Vec<Removed>, RemoveImageError> {
         let mut removed = Vec::new();
@@ -91,6 +93,9 @@ impl Store {
             let _lock = self.lock_exclusive()?;
             let users = users().map_err(|source| RemoveImageError::Users { source })?;
             let plan = plan(&self.names()?, text, force, &users)?;
+            // One that cannot be read has no parents that could be found.
+            let config = plan.delete.as_ref().filter(|_| parents);
+            let config = config.and_then(|id| self.config_of(id).ok());
             self.remove_names(|names| {
                 for reference in &plan.untag {
                     names.remove_name(reference);
@@ -103,12 +108,30 @@ impl Store {
             removed.extend(plan.untag.into_iter().map(Removed::Untagged));
             if let Some(id) = plan.delete {
                 removed.push(Removed::Deleted(id));
+                if let Some(config) = config {
+                    removed.extend(self.remove_parents(&config, &users)?);
+                }
                 let layers = self.collect(users.iter().flat_map(|user| &user.layers))?;
                 removed.extend(layers.into_iter().map(Removed::Deleted));
             }
         }
         self.sweep()?;
         Ok(removed)
+    }
+
+    fn remove_parents(
+        &self,
+        config: &ImageConfiguration,
+        users: &[Use],
+    ) -> Result<Vec<Removed>, StoreError> {
+        let parents = self.lonely_parents(&self.names()?, config, users)?;
+        if !parents.is_empty() {
+            self.remove_names(|names| {
+                parents.iter().for_each(|id| names.remove_image(id));
+                Ok(())
+            })?;
+        }
+        Ok(parents.into_iter().map(Removed::Deleted).collect())
     }
 
     /// Takes these names away; images that have no other stay without one.
@@ -180,14 +203,23 @@ impl Store {
             keep(&LayerDir::base(&step.record.layer));
         }
         self.unlink_except(&self.images.join("stacks"), &documents)?;
-        documents.extend(names.entries.iter().map(|entry| entry.manifest.hex()));
+        let manifests: HashSet<&str> = names
+            .entries
+            .iter()
+            .map(|entry| entry.manifest.hex())
+            .collect();
+        self.unlink_except(&self.images.join("signatures"), &manifests)?;
+        documents.extend(manifests);
         self.unlink_except(&self.images.join("blobs/sha256"), &documents)?;
         self.unlink_interrupted()?;
         let lease = self.lease_path();
         let lease =
             lock::try_lock(&lease, Mode::Exclusive).map_err(StoreError::io("lock", &lease))?;
         match lease {
-            Some(_held) => self.rename_away(&layers),
+            Some(_held) => {
+                self.forget_kept(&names)?;
+                self.rename_away(&layers)
+            }
             None => Ok(Vec::new()),
         }
     }
@@ -228,7 +260,7 @@ impl Store {
     }
 
     /// Files of a directory that is written only under the store lock, shared: temporary ones are rubbish here.
-    fn unlink_except(
+    pub(super) fn unlink_except(
         &self,
         path: &std::path::Path,
         keep: &HashSet<&str>,
@@ -293,7 +325,7 @@ impl Store {
                 found.push((path, lock));
             }
         }
-        for directory in ["", "blobs/sha256", "stacks"] {
+        for directory in ["", "blobs/sha256", "stacks", "signatures", "kept"] {
             found.extend(self.unlocked_files(&self.images.join(directory))?);
         }
         Ok(found)

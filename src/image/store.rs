@@ -117,6 +117,8 @@ impl Store {
         check_format(&paths.data.join("version"))?;
         Paths::make(&store.images.join("blobs/sha256"))?;
         Paths::make(&store.images.join("stacks"))?;
+        Paths::make(&store.images.join("signatures"))?;
+        Paths::make(&store.kept_directory())?;
         Paths::make(&store.layers)?;
         let layout = store.images.join("oci-layout");
         if !layout.exists() {
@@ -242,6 +244,23 @@ impl Store {
             fs::replace_file(&path, bytes).map_err(StoreError::io("write", &path))?;
         }
         Ok(digest)
+    }
+
+    /// What is kept of the signatures of a manifest, if anything is.
+    pub fn signatures(&self, manifest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.images.join("signatures").join(manifest.hex());
+        match fs::read_bounded(&path, MAX_DOCUMENT) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StoreError::io("read", &path)(source)),
+        }
+    }
+
+    /// Keeps them beside an image that is there, and goes with it.
+    pub fn keep_signatures(&self, manifest: &Digest, bytes: &[u8]) -> Result<(), StoreError> {
+        let _lock = self.lock_shared()?;
+        let path = self.images.join("signatures").join(manifest.hex());
+        fs::replace_file(&path, bytes).map_err(StoreError::io("write", &path))
     }
 
     pub(super) fn read_stack(&self, id: &Digest) -> Result<Stack, StoreError> {

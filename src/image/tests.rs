@@ -55,7 +55,7 @@ fn removing_an_image_frees_exactly_its_own_layers() {
     import_named(&scratch, "c:1", "other");
     assert_ne!(first, second);
     assert_eq!(sizes(&scratch), (2, 6, 3));
-    let removed = scratch.store.remove("a:1", false, &nobody).unwrap();
+    let removed = scratch.store.remove("a:1", false, true, &nobody).unwrap();
     assert_eq!(
         removed,
         [
@@ -67,7 +67,7 @@ fn removing_an_image_frees_exactly_its_own_layers() {
     let layer = scratch.store.resolve("b:1").unwrap().layers[0].diff_id();
     let removed = scratch
         .store
-        .remove(second.short(), false, &nobody)
+        .remove(second.short(), false, true, &nobody)
         .unwrap();
     assert_eq!(
         removed[1..],
@@ -90,8 +90,8 @@ fn layers_of_a_container_outlive_their_image() {
             running: false,
         }])
     };
-    assert!(scratch.store.remove("a:1", false, &users).is_err());
-    scratch.store.remove("a:1", true, &users).unwrap();
+    assert!(scratch.store.remove("a:1", false, true, &users).is_err());
+    scratch.store.remove("a:1", true, true, &users).unwrap();
     assert!(scratch.store.resolve("a:1").is_err());
     assert!(
         scratch
@@ -120,7 +120,7 @@ fn while_an_image_is_being_added_no_layer_goes() {
     let scratch = Scratch::new();
     import_named(&scratch, "a:1", "x");
     let lease = scratch.store.lease().unwrap();
-    scratch.store.remove("a:1", false, &nobody).unwrap();
+    scratch.store.remove("a:1", false, true, &nobody).unwrap();
     assert_eq!(sizes(&scratch), (1, 0, 0));
     drop(lease);
     assert_eq!(scratch.store.collect_garbage(&nobody).unwrap().len(), 1);
@@ -137,7 +137,7 @@ fn an_image_whose_layer_is_gone_cannot_be_committed() {
         scratch.store.read_blob(&image.manifest).unwrap(),
     );
     let diff_ids = [image.layers[0].diff_id()];
-    scratch.store.remove("a:1", false, &nobody).unwrap();
+    scratch.store.remove("a:1", false, true, &nobody).unwrap();
     let again = |diff_ids: &[Digest]| {
         scratch
             .store
@@ -186,7 +186,7 @@ fn many_commands_at_once_leave_a_valid_store() {
                     let name = format!("n{}:{thread}", round % 3);
                     import_named(scratch, &name, &format!("{}", round % 4));
                     // Another thread may have removed it by its id already.
-                    let _ = scratch.store.remove(&name, false, &nobody);
+                    let _ = scratch.store.remove(&name, false, true, &nobody);
                 }
             });
         }

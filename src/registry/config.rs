@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::credentials::Known;
+use super::credentials::{Credentials, Known};
+use super::error::RegistryError;
 use super::registries_conf::Rules;
-use crate::config::Config;
+use crate::config::{Config, Policy};
 use crate::paths::Paths;
 
 /// The registry of references that name none.
@@ -32,6 +33,22 @@ pub struct RegistryConfig {
     /// Where hints and unfinished downloads are kept; without it none are.
     pub cache: Option<PathBuf>,
     pub limits: Limits,
+    pub access: Access,
+    /// Which images are let in.
+    pub policy: Policy,
+}
+
+/// What one command says about the registries it speaks to, over files and settings.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// `false` takes any certificate, and plain HTTP from who does not speak TLS; `true` neither, whatever is configured.
+    pub tls_verify: Option<bool>,
+    /// For the registry that the command names.
+    pub credentials: Option<Credentials>,
+    /// The one file of credentials that counts, in docker's and containers' common format.
+    pub auth_file: Option<PathBuf>,
+    /// The key of cosign's that an image has to be signed with, whatever the policy says.
+    pub signed_by: Option<PathBuf>,
 }
 
 /// One registry's entry.
@@ -117,7 +134,25 @@ impl RegistryConfig {
             known: Known::default(),
             cache: Some(paths.cache.clone()),
             limits: Limits::default(),
+            access: Access::default(),
+            policy: config.policy.clone(),
         }
+    }
+
+    /// With what the command line says; a file that it names has to be there unless it is to be written.
+    pub fn with_access(self, access: &Access, may_be_new: bool) -> Result<Self, RegistryError> {
+        let mut config = RegistryConfig {
+            access: access.clone(),
+            ..self
+        };
+        if let Some(path) = &access.auth_file {
+            if !may_be_new && !path.exists() {
+                return Err(RegistryError::NoAuthFile { path: path.clone() });
+            }
+            config.docker_config = Some(path.clone());
+            config.auth_files = Vec::new();
+        }
+        Ok(config)
     }
 
     /// `$DOCKER_CONFIG/config.json`, or `~/.docker/config.json`.

@@ -32,17 +32,23 @@ impl Endpoint {
             plain,
             prefix,
         } = place.address()?;
-        let insecure = place.insecure || config.is_insecure(&host_of(&secure));
+        let verify = config.access.tls_verify;
+        let insecure = match verify {
+            Some(verify) => !verify,
+            None => place.insecure || config.is_insecure(&host_of(&secure)),
+        };
+        let may_be_plain = is_loopback(&secure) && verify.is_none();
         let base = match scheme {
-            Some("http") if insecure || is_loopback(&secure) => plain,
+            Some("http") if insecure || may_be_plain => plain,
             Some("http") => {
                 return Err(RegistryError::RedirectDowngrade {
                     host: place.registry.clone(),
                     target: host_of(&secure),
                 });
             }
+            None if verify == Some(false) => probe(exchange, secure, plain)?,
             None if insecure => plain,
-            None if is_loopback(&secure) => probe(exchange, secure, plain)?,
+            None if may_be_plain => probe(exchange, secure, plain)?,
             _ => secure,
         };
         Ok(Endpoint {
@@ -101,7 +107,7 @@ impl Endpoint {
     }
 }
 
-/// A loopback registry may speak either; as docker does, https is tried first. A certificate that is not trusted is an
+/// A loopback registry may speak either, and so may one that need not be verified; as docker does, https is tried first. A certificate that is not trusted is an
 /// answer (the server does speak TLS), so it never leads to plain HTTP.
 fn probe(exchange: &Exchange<'_>, secure: Url, plain: Url) -> Result<Url, RegistryError> {
     match exchange.send(&Request::get(secure.clone())) {

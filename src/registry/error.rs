@@ -15,6 +15,10 @@ pub enum RegistryError {
     Blocked { registry: String, by: String },
     #[error("read {path}: {reason}")]
     RegistriesConf { path: PathBuf, reason: String },
+    #[error(transparent)]
+    Untrusted(Box<super::trust::TrustError>),
+    #[error("credentials file {path} is not there")]
+    NoAuthFile { path: PathBuf },
     #[error("URL {text:?}: {source}")]
     Url {
         text: String,
@@ -128,6 +132,13 @@ pub enum RegistryError {
         digest: Digest,
     },
 
+    #[error(
+        "cannot use source images from a different registry than the target image: {source_image} != {target}"
+    )]
+    OtherRegistry {
+        source_image: String,
+        target: String,
+    },
     #[error("{reference}: manifest is larger than {limit} bytes, refused")]
     ManifestTooLarge { reference: String, limit: u64 },
     #[error("{reference}: manifest {digest}: {fault}")]

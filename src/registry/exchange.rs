@@ -204,7 +204,9 @@ impl<'a> Exchange<'a> {
     }
 
     fn make_client(&self, url: &Url, host: &str) -> Result<Client, RegistryError> {
-        let tls = if url.scheme() == "https" {
+        let tls = if url.scheme() == "https" && self.config.access.tls_verify == Some(false) {
+            tls::unverified(host)?
+        } else if url.scheme() == "https" {
             tls::client_config(host, &self.certificate_directories(host))?
         } else {
             tls::no_roots(host)?

@@ -13,7 +13,7 @@ use super::manifest::Blob;
 use super::partial;
 use super::pipe::{PipeWriter, ReaderGone, pipe};
 use super::progress::Progress;
-use super::{LayerSink, SinkError};
+use super::{BlobKeeper, LayerSink, SinkError};
 use crate::image::Digest;
 
 /// Compressed bytes wait in 4 to 6 buffers of 128 KiB, the tar in as many of 256 KiB: 2.3 MiB for each layer at work.
@@ -136,6 +136,7 @@ impl<'a> Fetch<'a> {
         };
         let mut stream = BlobStream::open(source, blob)?;
         had_partial.store(stream.had_partial(), Ordering::Relaxed);
+        let mut keeper = self.sink.keeper(&blob.digest);
         loop {
             if self.is_stopped() {
                 return Err(RegistryError::Stopped);
@@ -144,6 +145,20 @@ impl<'a> Fetch<'a> {
                 return Ok(());
             };
             let length = stream.read(&mut buffer)?;
+            let kept = keeper
+                .as_mut()
+                .map(|keeper| keeper.write_all(&buffer[..length]));
+            let kept = match kept {
+                Some(Ok(())) if length == 0 => keeper.take().map_or(Ok(()), BlobKeeper::done),
+                Some(kept) => kept,
+                None => Ok(()),
+            };
+            if let Err(error) = kept {
+                let short = blob.digest.short();
+                self.progress
+                    .note(&format!("{short}: it is not kept: {error}"));
+                keeper = None;
+            }
             if length == 0 {
                 self.progress.downloaded(&blob.digest);
                 let _: Result<(), ReaderGone> = to.end();

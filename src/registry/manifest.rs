@@ -107,6 +107,19 @@ pub(super) fn parse(
     bytes: &[u8],
     content_type: Option<&str>,
 ) -> Result<(Document, String), ManifestFault> {
+    let (is_index, media_type) = shape(bytes, content_type)?;
+    if is_index {
+        Ok((Document::Index(Box::new(index(bytes)?)), media_type))
+    } else {
+        Ok((Document::Manifest(manifest(bytes)?), media_type))
+    }
+}
+
+/// Whether a document is an index, and its media type; asks nothing of what it names.
+pub(super) fn shape(
+    bytes: &[u8],
+    content_type: Option<&str>,
+) -> Result<(bool, String), ManifestFault> {
     let header = content_type.map(essence).filter(|t| !is_generic(t));
     if header
         .as_deref()
@@ -133,12 +146,15 @@ pub(super) fn parse(
     if !is_manifest && !is_index {
         return Err(ManifestFault::NoShape);
     }
-    let media_type = agree(header, shape.media_type, is_index)?;
-    if is_index {
-        Ok((Document::Index(Box::new(index(bytes)?)), media_type))
-    } else {
-        Ok((Document::Manifest(manifest(bytes)?), media_type))
-    }
+    Ok((is_index, agree(header, shape.media_type, is_index)?))
+}
+
+/// Everything that a manifest names, whatever it is of.
+pub(super) fn blobs(bytes: &[u8]) -> Result<Vec<Blob>, ManifestFault> {
+    let manifest: ImageManifest = serde_json::from_slice(bytes).map_err(json)?;
+    at_most(manifest.layers().len(), "layers", INDEX_LIMIT)?;
+    let named = std::iter::once(manifest.config()).chain(manifest.layers());
+    named.map(blob).collect()
 }
 
 /// The media type without parameters, lower case.

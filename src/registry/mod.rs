@@ -11,6 +11,7 @@ mod compress;
 mod config;
 mod credentials;
 mod decompress;
+mod documents;
 mod download;
 mod endpoint;
 mod error;
@@ -21,6 +22,7 @@ mod listing;
 mod locations;
 mod login;
 mod manifest;
+mod origin;
 mod partial;
 mod pipe;
 mod place;
@@ -34,11 +36,13 @@ mod secret;
 mod short_names;
 mod sink;
 mod tls;
+mod trust;
 mod upload;
 
 pub use compress::{GZIP_LEVEL, Packing, ZSTD_LEVEL};
-pub use config::{HostConfig, Limits, RegistryConfig};
+pub use config::{Access, HostConfig, Limits, RegistryConfig};
 pub use credentials::{Credentials, KeeperError, Kept, Known};
+pub use documents::{ListMember, ListToPush, RemoteDocument, document, push_list};
 pub use download::{Download, download};
 pub use error::RegistryError;
 pub use listing::{FoundRepository, search, tags};
@@ -50,7 +54,8 @@ pub use push::{LayerSource, PushOptions, Pushed, ToPush, push};
 pub use registries_conf::Rules;
 pub use secret::Secret;
 pub use short_names::candidates;
-pub use sink::{LayerSink, PlannedLayer, SinkError};
+pub use sink::{BlobKeeper, LayerSink, PlannedLayer, SinkError};
+pub use trust::{KeptSignatures, TrustError, admit_unsigned, is_accepted, judge_kept};
 
 #[cfg(test)]
 #[path = "../../tests/registry/mod.rs"]

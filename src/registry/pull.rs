@@ -8,16 +8,17 @@ use serde::Deserialize;
 use super::auth::{Session, Subject};
 use super::blob::{BlobStream, Source};
 use super::config::RegistryConfig;
+use super::documents;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
-use super::exchange::{Exchange, Request, printable, read_bounded, read_reason};
+use super::exchange::{Exchange, printable};
 use super::layers::{Fetch, Layer};
 use super::locations::{Location, Locations};
-use super::manifest::{self, Blob, Document, MANIFEST_LIMIT, Manifest};
+use super::manifest::{self, Blob, Document, Manifest};
 use super::partial;
 use super::place::{self, Place};
 use super::progress::Progress;
-use super::retry;
+use super::trust::{self, KeptSignatures};
 use super::{LayerSink, PlannedLayer};
 use crate::image::{Digest, Platform, Reference};
 
@@ -38,6 +39,8 @@ pub struct Pulled {
     pub diff_ids: Vec<Digest>,
     /// The platform the configuration names.
     pub platform: Platform,
+    /// Those for which it was let in.
+    pub signatures: KeptSignatures,
 }
 
 /// Pulls an image's layers into the sink. Without a platform the host's is chosen from an index, and an image for
@@ -52,6 +55,7 @@ pub fn pull(
     if let Some(cache) = &config.cache {
         partial::sweep(cache);
     }
+    trust::refuse_rejected(config, reference)?;
     let mut places = place::places(config, reference)?;
     let own = places.pop().expect("the registry itself is the last place");
     for mirror in places {
@@ -86,6 +90,8 @@ fn pull_from(
         session,
     };
     let found = pull.manifest()?;
+    let digests = [found.digest.clone(), found.named_digest.clone()];
+    let signatures = trust::admit(&pull.session, &pull.endpoint, reference, &digests)?;
     let (config_bytes, image) = pull.config(&found.manifest)?;
     // Configurations say less than indexes do (old ones lack the variant): what an index said is not asked again.
     if found.digest == found.named_digest {
@@ -101,6 +107,7 @@ fn pull_from(
         config: config_bytes,
         diff_ids: layers.into_iter().map(|layer| layer.diff_id).collect(),
         platform: image.platform(),
+        signatures,
     })
 }
 
@@ -202,21 +209,12 @@ impl Pull<'_> {
         expected: Option<&Digest>,
         child: Option<&Blob>,
     ) -> Result<Fetched, RegistryError> {
-        let name = match expected {
-            Some(digest) => digest.as_str(),
-            None => self.reference.tag().unwrap_or("latest"),
-        };
-        let (bytes, content_type, announced) = self.fetch_bytes(name)?;
-        let actual = Digest::of(&bytes);
-        if let Some(expected) = expected.or(announced.as_ref())
-            && *expected != actual
-        {
-            return Err(RegistryError::ManifestDigest {
-                reference: self.name.clone(),
-                expected: expected.clone(),
-                actual,
-            });
-        }
+        let fetched = documents::fetch(&self.session, &self.endpoint, self.reference, expected)?;
+        let documents::Fetched {
+            bytes,
+            content_type,
+            digest: actual,
+        } = fetched;
         let (document, media_type) = manifest::parse(&bytes, content_type.as_deref())
             .map_err(|fault| self.manifest_error(&actual, fault))?;
         if let Some(child) = child
@@ -234,60 +232,6 @@ impl Pull<'_> {
             media_type,
             digest: actual,
         })
-    }
-
-    /// A manifest's bytes, `Content-Type` and `Docker-Content-Digest`.
-    #[allow(clippy::type_complexity)]
-    fn fetch_bytes(
-        &self,
-        name: &str,
-    ) -> Result<(Vec<u8>, Option<String>, Option<Digest>), RegistryError> {
-        let url = self
-            .endpoint
-            .url(self.reference.repository(), "manifests", name);
-        let request = Request {
-            accept: manifest::ACCEPT,
-            ..Request::get(url)
-        };
-        let mut response = self.session.send(request)?;
-        match response.status().as_u16() {
-            200 => {}
-            404 => {
-                return Err(RegistryError::UnknownManifest {
-                    reference: self.name.clone(),
-                });
-            }
-            status => {
-                return Err(RegistryError::Status {
-                    operation: format!("fetch the manifest of {}", self.name),
-                    host: self.session.host().to_owned(),
-                    status,
-                    message: retry::server_message(&mut response),
-                });
-            }
-        }
-        let header = |name: &str| {
-            let value = response.headers().get(name)?;
-            Some(value.to_str().unwrap_or_default().to_owned())
-        };
-        let content_type = header("content-type");
-        let announced = header("docker-content-digest")
-            .map(|text| text.parse())
-            .transpose()
-            .map_err(|source| RegistryError::ContentDigest {
-                reference: self.name.clone(),
-                source,
-            })?;
-        let bytes = read_bounded(&mut response, MANIFEST_LIMIT)
-            .map_err(|error| RegistryError::Broken {
-                host: self.session.host().to_owned(),
-                reason: read_reason(&error),
-            })?
-            .ok_or_else(|| RegistryError::ManifestTooLarge {
-                reference: self.name.clone(),
-                limit: MANIFEST_LIMIT,
-            })?;
-        Ok((bytes, content_type, announced))
     }
 
     fn manifest_error(&self, digest: &Digest, fault: manifest::ManifestFault) -> RegistryError {

@@ -2,7 +2,7 @@
 //! not sent, what it has under another name is mounted; a manifest changes only where a layer's blob does.
 
 use std::collections::BTreeMap;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
@@ -12,14 +12,16 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::auth::{Session, Subject};
+use super::blob::BlobStream;
 use super::compress::{Compressor, Packing, Piece};
 use super::config::RegistryConfig;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
-use super::exchange::{Body, Exchange, Method, Request};
+use super::exchange::Exchange;
 use super::lanes;
 use super::locations::{Location, Locations};
 use super::manifest::{self, Blob, Document};
+use super::origin::{self, Origin};
 use super::place;
 use super::progress::Progress;
 use super::sink::SinkError;
@@ -35,6 +37,9 @@ const QUESTIONS: usize = 4;
 pub trait LayerSource: Sync {
     /// Writes the very tar of this DiffID; fails when it is not that to the last byte, or when a write fails.
     fn write(&self, diff_id: &Digest, to: &mut dyn Write) -> Result<(), SinkError>;
+
+    /// The bytes of a blob that were kept when it was pulled.
+    fn kept(&self, digest: &Digest, size: u64) -> Option<std::fs::File>;
 }
 
 /// An image of the store.
@@ -184,46 +189,34 @@ impl Push<'_> {
         diff_ids.iter().map(blob).collect()
     }
 
-    /// The blob under which the repository has this layer now.
+    /// The blob under which the repository has this layer now: its original, if that can be had from anywhere, so that the
+    /// manifest keeps its digest; else another form of it that is there already; else one that is made now.
     fn layer(&self, diff_id: &Digest, original: &Blob) -> Result<Blob, RegistryError> {
-        let host = self.target.session.host();
         let known = self.locations.of(diff_id);
-        let mut blobs: Vec<Blob> = Vec::new();
-        for blob in [original.clone()]
-            .into_iter()
-            .chain(known.iter().map(Location::blob))
-        {
-            if self.is_wanted(&blob) && !blobs.contains(&blob) && blobs.len() < QUESTIONS {
-                blobs.push(blob);
-            }
-        }
-        for blob in &blobs {
-            if self.target.has(blob)? {
-                self.settled(diff_id, blob, "Layer already exists");
-                return Ok(blob.clone());
-            }
-        }
         let mut begun = None;
-        let elsewhere = known
-            .iter()
-            .filter(|at| at.host == host && at.repository != self.own);
-        for location in elsewhere
-            .filter(|at| self.is_wanted(&at.blob()))
-            .take(QUESTIONS)
-        {
-            let from = Some((&location.digest, location.repository.as_str()));
-            match self.target.begin(from) {
-                Ok(Begun::Mounted) => {
-                    let words = format!("Mounted from {}", location.repository);
-                    self.settled(diff_id, &location.blob(), &words);
-                    return Ok(location.blob());
-                }
-                Ok(Begun::Upload(upload)) => begun = Some(upload),
-                // A place that may not be read any more is none.
-                Err(RegistryError::Denied { .. } | RegistryError::Status { .. }) => continue,
-                Err(error) => return Err(error),
+        if self.is_wanted(original) {
+            if let Some(blob) = self.there(diff_id, original, &known, &mut begun)? {
+                return Ok(blob);
             }
-            break;
+            if self.options.packing.is_none()
+                && self.forward(diff_id, original, &known, &mut begun)?
+            {
+                self.settled(diff_id, original, "Pushed");
+                return Ok(original.clone());
+            }
+        }
+        let mut others: Vec<Blob> = Vec::new();
+        for blob in known.iter().map(Location::blob) {
+            let is_new = blob != *original && !others.contains(&blob);
+            if self.is_wanted(&blob) && is_new && others.len() < QUESTIONS {
+                others.push(blob);
+            }
+        }
+        // One that is only as good as another would change the digest.
+        for other in others.iter().filter(|_| !self.options.require_digest) {
+            if let Some(blob) = self.there(diff_id, other, &known, &mut begun)? {
+                return Ok(blob);
+            }
         }
         let packing = self.packing_for(original);
         self.progress.uploading(diff_id);
@@ -238,6 +231,166 @@ impl Push<'_> {
         };
         self.settled(diff_id, &blob, "Pushed");
         Ok(blob)
+    }
+
+    /// A blob that the repository has, or that the registry has elsewhere and gives to it.
+    fn there<'s>(
+        &'s self,
+        diff_id: &Digest,
+        blob: &Blob,
+        known: &[Location],
+        begun: &mut Option<Upload<'s>>,
+    ) -> Result<Option<Blob>, RegistryError> {
+        if self.target.has(blob)? {
+            self.settled(diff_id, blob, "Layer already exists");
+            return Ok(Some(blob.clone()));
+        }
+        let host = self.target.session.host();
+        let elsewhere = known
+            .iter()
+            .filter(|at| at.host == host && at.repository != self.own && at.blob() == *blob);
+        for location in elsewhere.take(QUESTIONS).filter(|_| begun.is_none()) {
+            let from = Some((&location.digest, location.repository.as_str()));
+            match self.target.begin(from) {
+                Ok(Begun::Mounted) => {
+                    let words = format!("Mounted from {}", location.repository);
+                    self.settled(diff_id, &location.blob(), &words);
+                    return Ok(Some(location.blob()));
+                }
+                Ok(Begun::Upload(upload)) => {
+                    *begun = Some(upload);
+                    break;
+                }
+                // A place that may not be read any more is none.
+                Err(RegistryError::Denied { .. } | RegistryError::Status { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Sends the very bytes that a registry has, if one can be found that still gives them. A failure there is none of this
+    /// push, which then makes a blob of its own.
+    fn forward<'s>(
+        &'s self,
+        diff_id: &Digest,
+        original: &Blob,
+        known: &[Location],
+        begun: &mut Option<Upload<'s>>,
+    ) -> Result<bool, RegistryError> {
+        if self.forward_kept(diff_id, original)? {
+            return Ok(true);
+        }
+        let config = self.target.session.exchange().config();
+        let places = known.iter().filter(|at| at.blob() == *original);
+        for location in places.take(QUESTIONS) {
+            let patience = origin::impatient(config);
+            let opened = Origin::open(location, &patience);
+            let mut stream = match opened.as_ref().map(|origin| origin.stream(original)) {
+                Ok(Ok(stream)) => stream,
+                Ok(Err(error)) => {
+                    self.not_from(location, &error);
+                    continue;
+                }
+                Err(error) => {
+                    self.not_from(location, error);
+                    continue;
+                }
+            };
+            self.progress.uploading(diff_id);
+            let upload = match begun.take() {
+                Some(upload) => Begun::Upload(upload),
+                None => self.target.begin(None)?,
+            };
+            let Begun::Upload(mut upload) = upload else {
+                return Ok(true);
+            };
+            match self.relay(diff_id, original, &mut stream, &mut upload) {
+                Ok(()) => {
+                    upload.finish(&original.digest, original.size)?;
+                    return Ok(true);
+                }
+                Err(Relay::Source(error)) => self.not_from(location, &error),
+                // What was sent before is gone there: the ordinary way begins again.
+                Err(Relay::Target(RegistryError::UploadLost { .. })) => return Ok(false),
+                Err(Relay::Target(error)) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// The same from the store. A file that was damaged is as good as none: the registry compares the digest.
+    fn forward_kept(&self, diff_id: &Digest, original: &Blob) -> Result<bool, RegistryError> {
+        let Some(mut file) = self.source.kept(&original.digest, original.size) else {
+            return Ok(false);
+        };
+        let Begun::Upload(mut upload) = self.target.begin(None)? else {
+            return Ok(true);
+        };
+        self.progress.uploading(diff_id);
+        let mut hasher = Sha256::new();
+        let most = usize::try_from(original.size)
+            .unwrap_or(CHUNK)
+            .clamp(1, CHUNK);
+        loop {
+            if self.target.session.exchange().is_stopped() {
+                return Err(RegistryError::Stopped);
+            }
+            let mut chunk = Vec::new();
+            let read = (&mut file).take(most as u64).read_to_end(&mut chunk);
+            match read {
+                Ok(0) => break,
+                Ok(length) => {
+                    hasher.update(&chunk);
+                    match upload.chunk(Bytes::from(chunk)) {
+                        Err(RegistryError::UploadLost { .. }) => return Ok(false),
+                        sent => sent?,
+                    }
+                    self.progress.advanced(diff_id, length as u64);
+                }
+                Err(error) => {
+                    tracing::debug!(%error, digest = %original.digest, "read a kept blob");
+                    return Ok(false);
+                }
+            }
+        }
+        if Digest::from_hash(&hasher.finalize()) != original.digest {
+            tracing::warn!(digest = %original.digest, "a kept blob was damaged");
+            return Ok(false);
+        }
+        upload.finish(&original.digest, original.size)?;
+        Ok(true)
+    }
+
+    fn not_from(&self, location: &Location, error: &RegistryError) {
+        let Location {
+            host, repository, ..
+        } = location;
+        tracing::debug!(host, repository, %error, "the original layer cannot be had again");
+    }
+
+    fn relay(
+        &self,
+        diff_id: &Digest,
+        original: &Blob,
+        stream: &mut BlobStream<'_>,
+        upload: &mut Upload<'_>,
+    ) -> Result<(), Relay> {
+        let most = usize::try_from(original.size).unwrap_or(CHUNK);
+        loop {
+            if self.target.session.exchange().is_stopped() {
+                return Err(Relay::Target(RegistryError::Stopped));
+            }
+            let mut chunk = vec![0; most.clamp(1, CHUNK)];
+            let length = stream.read(&mut chunk).map_err(Relay::Source)?;
+            if length == 0 {
+                return Ok(());
+            }
+            chunk.truncate(length);
+            let sent = upload.chunk(Bytes::from(chunk));
+            sent.map_err(Relay::Target)?;
+            self.progress.advanced(diff_id, length as u64);
+        }
     }
 
     fn settled(&self, diff_id: &Digest, blob: &Blob, words: &str) {
@@ -396,28 +549,19 @@ impl Push<'_> {
             None => reference.tag().unwrap_or("latest"),
         };
         let size = bytes.len() as u64;
-        let url = self
-            .target
-            .endpoint
-            .url(reference.repository(), "manifests", name);
-        let request = Request {
-            body: Body::Bytes {
-                media_type: media_type.to_owned(),
-                bytes: Bytes::from(bytes),
-                at: None,
-            },
-            ..Request::new(Method::Put, url)
-        };
-        let response = self.target.session.send(request)?;
-        match response.status().is_success() {
-            true => Ok(Pushed {
-                digest,
-                size,
-                changed,
-            }),
-            false => Err(self.target.unexpected("put the manifest of", response)),
-        }
+        self.target.put_manifest(name, bytes, media_type)?;
+        Ok(Pushed {
+            digest,
+            size,
+            changed,
+        })
     }
+}
+
+/// Which end of a relayed blob failed.
+enum Relay {
+    Source(RegistryError),
+    Target(RegistryError),
 }
 
 /// Compressing failed, which it does only when nobody takes what comes out.

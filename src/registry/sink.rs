@@ -27,6 +27,15 @@ pub trait LayerSink: Sync {
     /// Stores one layer from its uncompressed tar. Reads `tar` to its end, fails when a read fails, and makes nothing
     /// visible unless all of it had the digest `diff_id`. The reader ends only when the compressed blob was verified.
     fn store(&self, diff_id: &Digest, tar: &mut dyn Read) -> Result<(), SinkError>;
+
+    /// Who wants the compressed blob of a layer as well. Failing to keep it fails no pull.
+    fn keeper(&self, blob: &Digest) -> Option<Box<dyn BlobKeeper>>;
+}
+
+/// Where a blob's very bytes go while they come.
+pub trait BlobKeeper: std::io::Write + Send {
+    /// All of them were right.
+    fn done(self: Box<Self>) -> std::io::Result<()>;
 }
 
 /// Why the sink could not store a layer: the error of another module, with its hints.

@@ -1,12 +1,15 @@
-//! Whom bryo trusts: the system's roots, and per host the ones in `certs.d`. Verification is never switched off.
+//! Whom bryo trusts: the system's roots, and per host the ones in `certs.d`. Verification is switched off only by a command
+//! that says so (`--tls-verify=false`), for what that command does.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use rustls::pki_types::CertificateDer;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::error::RegistryError;
 
@@ -41,6 +44,57 @@ pub(super) fn no_roots(host: &str) -> Result<ClientConfig, RegistryError> {
     Ok(builder
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth())
+}
+
+/// Whoever answers is believed to be the host.
+pub(super) fn unverified(host: &str) -> Result<ClientConfig, RegistryError> {
+    let mut config = no_roots(host)?;
+    let verifier = AnyCertificate(Arc::clone(config.crypto_provider()));
+    config
+        .dangerous()
+        .set_certificate_verifier(Arc::new(verifier));
+    Ok(config)
+}
+
+/// The handshake's signatures still have to be right: only the certificate is nobody's.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
 }
 
 /// Read once; a host without any root shows itself as `UnknownIssuer` at the first connection.

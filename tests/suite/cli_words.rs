@@ -84,6 +84,7 @@ fn groups_show_their_commands() {
         ("image", "pull"),
         ("volume", "create"),
         ("secret", "create"),
+        ("manifest", "annotate"),
         ("system", "info"),
     ] {
         let ended = bryo(&[group]);

@@ -568,3 +568,96 @@ fn image_tree_and_diff_show_layers() {
     );
     ask(&env, "image diff", &["nothing"]).fails(1, "No such image: nothing");
 }
+
+#[test]
+fn images_tree_shows_platforms() {
+    let env = test_env!();
+    env.busybox();
+    env.run(&["tag", "busybox", "second:name"]).ok();
+    env.run(&["create", "busybox"]).ok();
+    for command in ["images", "image ls"] {
+        let out = ask(&env, command, &["--tree"]).ok();
+        let lines = out.lines();
+        let heading: Vec<&str> = lines[0].split_whitespace().collect();
+        let expected = "IMAGE ID DISK USAGE CONTENT SIZE EXTRA";
+        assert_eq!(heading.join(" "), expected, "{command}");
+        assert_eq!(lines[1], "busybox:latest", "{command}");
+        let row: Vec<&str> = lines[2].split_whitespace().collect();
+        assert_eq!(row[..2], ["second:name", &busybox().id()[..12]]);
+        assert!(row[2].ends_with("MB") && row[4] == "U", "{row:?}");
+        let platform = format!("linux/{}", crate::image::architecture());
+        assert!(lines[3].starts_with(&format!("└─ {platform}")), "{lines:?}");
+        for (flag, words) in [
+            ("-q", "--quiet"),
+            ("--no-trunc", "--no-trunc"),
+            ("--digests", "--show-digest"),
+            ("--format=json", "--format"),
+        ] {
+            let message = format!("{words} is not yet supported with --tree");
+            ask(&env, command, &["--tree", flag]).fails(1, &message);
+        }
+        let none = ask(&env, command, &["--tree", "-f", "dangling=true"]).ok();
+        assert_eq!(none.lines().len(), 1, "{none:?}");
+    }
+}
+
+/// A nameless image, and `child` that was made from it.
+fn child_of_nameless(env: &TestEnv) -> String {
+    env.run(&[
+        "run",
+        "--name",
+        "maker",
+        "--network",
+        "none",
+        "busybox",
+        "touch",
+        "/x",
+    ])
+    .ok();
+    env.run(&["commit", "maker", "parent"]).ok();
+    env.run(&["rm", "maker"]).ok();
+    env.run(&[
+        "run",
+        "--name",
+        "maker",
+        "--network",
+        "none",
+        "parent",
+        "touch",
+        "/y",
+    ])
+    .ok();
+    env.run(&["commit", "maker", "child"]).ok();
+    env.run(&["rm", "maker"]).ok();
+    let id = env.out(&["image", "inspect", "-f", "{{.Id}}", "parent"]);
+    env.run(&["untag", "parent"]).ok();
+    id
+}
+
+#[test]
+fn rmi_no_prune_keeps_nameless_parents() {
+    let env = test_env!();
+    env.busybox();
+    for command in ["rmi", "image rm"] {
+        let parent = child_of_nameless(&env);
+        let removed = ask(&env, command, &["--no-prune", "child"]).ok();
+        assert!(!removed.stdout.contains(&parent), "{removed:?}");
+        env.run(&["image", "exists", &parent]).ok();
+        env.run(&["rmi", &parent]).ok();
+
+        let parent = child_of_nameless(&env);
+        env.run(&["create", "--name", "user", &parent]).ok();
+        ask(&env, command, &["child"]).ok();
+        env.run(&["image", "exists", &parent]).ok();
+        env.run(&["rm", "user"]).ok();
+        env.run(&["rmi", &parent]).ok();
+
+        let parent = child_of_nameless(&env);
+        ask(&env, command, &["child"])
+            .ok()
+            .prints(&format!("Deleted: {parent}"));
+        env.run(&["image", "exists", &parent]).code(1);
+        // Its own parent has a name.
+        env.run(&["image", "exists", "busybox"]).ok();
+    }
+}

@@ -7,6 +7,7 @@ mod misbehaving;
 mod need;
 mod process;
 mod registry;
+mod signatures;
 mod spellings;
 mod terminal;
 
@@ -58,6 +59,7 @@ mod login;
 mod logs;
 mod logs_drivers;
 mod machine;
+mod manifest;
 mod many_at_once;
 mod many_runs;
 mod monitor_death;

@@ -293,3 +293,122 @@ fn a_large_layer_goes_in_chunks() {
     env.run(&["cp", &format!("{made}:/noise"), &to]).ok();
     assert!(fs::read(file).expect("it was copied") == noise);
 }
+
+#[test]
+fn what_was_pulled_keeps_its_digest_at_another_registry() {
+    let env = test_env!();
+    need_registry!();
+    let (from, to) = (
+        Registry::start(&env, Access::Basic),
+        Registry::start(&env, Access::Http),
+    );
+    for (number, compression) in [Compression::Gzip, Compression::Zstd]
+        .into_iter()
+        .enumerate()
+    {
+        let own = Layer::new().file("own", 0o644, format!("{compression:?}"));
+        let image = busybox().with(&own).compressed(compression);
+        let digest = crate::image::digest(&image.blobs().0);
+        let name = from.push(&env, &image, &format!("from/app{number}:1"));
+        let login = ["login", "-u", "tester", "--password-stdin", &from.address];
+        env.command(&login).input("secret").run().ok();
+        env.run(&["pull", &name]).ok();
+        // No compressor of ours makes these bytes, but the registry still has them.
+        let first = format!("{}/to/app{number}:1", to.address);
+        let push = env.run(&["push", "--require-digest", &name, &first]).ok();
+        assert_eq!(digest_of(&push, "1"), digest);
+        assert_eq!(manifest(&env, &first)["layers"], {
+            let (bytes, _) = image.blobs();
+            let parsed: serde_json::Value = serde_json::from_slice(&bytes).expect("JSON");
+            parsed["layers"].clone()
+        });
+        // Who may not read them any more makes others, and says so.
+        env.run(&["logout", &from.address]).ok();
+        let second = format!("{}/other/app{number}:1", to.address);
+        fs::remove_dir_all(env.path("cache/bryo/blobs")).expect("the hints are there");
+        env.run(&["push", "--require-digest", &name, &second])
+            .fails(1, "digest");
+        let push = env.run(&["push", &name, &second]).ok();
+        let push = push.says("its compressed bytes differ from the manifest's here");
+        assert_ne!(digest_of(&push, "1"), digest);
+        // The next image shares a layer, which has to come again in its own form.
+        env.run(&["rmi", &name]).ok();
+    }
+}
+
+#[test]
+fn a_registry_that_lost_a_layer_is_no_obstacle() {
+    let env = test_env!();
+    need_registry!();
+    let from = Registry::start(&env, Access::Basic);
+    let to = Registry::start(&env, Access::Http);
+    let image = busybox().compressed(Compression::Gzip);
+    let name = from.push(&env, &image, "from/app:1");
+    let creds = ["pull", "--creds", "tester:secret", &name];
+    env.run(&creds).ok();
+    let other = format!("{}/to/app:1", to.address);
+    // Nobody is logged in there now.
+    env.run(&["push", &name, &other])
+        .ok()
+        .says("its compressed bytes differ");
+    drop(from);
+    let third = format!("{}/third/app:1", to.address);
+    env.run(&["push", "--require-digest", &name, &third])
+        .fails(1, "digest");
+}
+
+#[test]
+fn kept_blobs_give_every_push_and_save_the_digests_of_the_pull() {
+    let env = test_env!();
+    need_registry!();
+    fs::create_dir_all(env.path("config/bryo")).expect("it is writable");
+    let settings = "[storage]\nkeep-blobs = \"always\"\n";
+    fs::write(env.path("config/bryo/config.toml"), settings).expect("it is writable");
+    let from = Registry::start(&env, Access::Http);
+    let image = busybox().compressed(Compression::Gzip);
+    let digest = crate::image::digest(&image.blobs().0);
+    let name = from.push(&env, &image, "from/app:1");
+    env.run(&["pull", &name]).ok();
+    drop(from);
+    fs::remove_dir_all(env.path("cache/bryo")).expect("it is there");
+    let to = Registry::start(&env, Access::Http);
+    let other = format!("{}/to/app:1", to.address);
+    let push = env.run(&["push", "--require-digest", &name, &other]).ok();
+    assert_eq!(digest_of(&push, "1"), digest);
+    let kept = env.store().join("images/kept");
+    let blobs = crate::env::names(&kept);
+    assert_eq!(blobs.len(), 1, "{blobs:?}");
+    for (format, file) in [
+        ("oci-archive", "a.tar"),
+        ("oci-dir", "d"),
+        ("docker-dir", "e"),
+    ] {
+        let path = env.path("home").join(file).display().to_string();
+        let words = ["save", "--require-digest", "--format", format, "-o", &path];
+        env.run(&[&words[..], &[&name]].concat()).ok();
+        let at = match format {
+            "oci-archive" => format!("oci-archive:{path}"),
+            "oci-dir" => format!("oci:{path}"),
+            _ => format!("dir:{path}"),
+        };
+        let inspect = env.other("skopeo", &["inspect", "--raw", &at]).run().ok();
+        assert_eq!(crate::image::digest(inspect.stdout.as_bytes()), digest);
+    }
+    // What was damaged is none, and not given to anybody.
+    let blob = kept.join(&blobs[0]);
+    let mut bytes = fs::read(&blob).expect("it is there");
+    bytes[100] ^= 1;
+    fs::write(&blob, bytes).expect("it is ours");
+    let third = format!("{}/third/app:1", to.address);
+    fs::remove_dir_all(env.path("cache/bryo")).expect("it is there");
+    env.run(&["push", "--require-digest", &name, &third])
+        .fails(1, "digest");
+    let path = env.path("home/b.tar").display().to_string();
+    let words = ["save", "--require-digest", "--format", "oci-archive"];
+    env.run(&[&words[..], &["-o", &path, &name]].concat())
+        .fails(1, "another manifest digest");
+    env.run(&["rmi", &name]).ok();
+    assert_eq!(crate::env::names(&kept).len(), 0);
+    env.run(&["push", "--compression-format", "zstd:chunked", &name])
+        .fails(125, "zstd:chunked");
+}

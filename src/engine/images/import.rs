@@ -11,7 +11,7 @@ use super::room::length;
 use super::{open, unpack_options};
 use crate::container::Event;
 use crate::image::{self, ImportOptions, Imported, Platform, Reference};
-use crate::registry::{self, Progress};
+use crate::registry::{self, Progress, RegistryError};
 
 impl Engine {
     /// Makes an image of a root filesystem. What is downloaded is unpacked while it comes.
@@ -25,6 +25,8 @@ impl Engine {
             Some(text) => text.parse()?,
             None => Platform::host(),
         };
+        registry::admit_unsigned(&self.config.policy, request.reference.as_ref())
+            .map_err(RegistryError::from)?;
         let mut config = Map::new();
         ConfigChange::apply_all(&request.changes, &mut config);
         let registries = self.registry_config()?;

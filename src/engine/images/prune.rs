@@ -35,7 +35,7 @@ impl Engine {
         let removed: Vec<Removed> = self.in_home("worker", || {
             let mut removed = Vec::new();
             for text in &texts {
-                match store.remove(text, false, &users) {
+                match store.remove(text, false, false, &users) {
                     Ok(some) => removed.extend(some),
                     // Removed, or begun to be used, meanwhile.
                     Err(

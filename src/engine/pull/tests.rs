@@ -48,6 +48,8 @@ fn config() -> RegistryConfig {
 impl Setup {
     fn request(&self, name: &str) -> PullRequest {
         PullRequest {
+            any_platform: false,
+            keep_blobs: false,
             reference: self.registry.reference(name).parse().unwrap(),
             platform: None,
             single_id: true,

@@ -33,6 +33,7 @@ pub(super) fn load(job: &Job<'_>) -> Result<Vec<Loaded>, ArchiveError> {
 }
 
 fn load_one(job: &Job<'_>, item: &Item, names: Vec<Reference>) -> Result<Loaded, ArchiveError> {
+    job.admit(&names)?;
     let config = job.members.document(&item.config, "manifest.json")?;
     let id = Digest::of(&config);
     let subject = format!("config {}", item.config);

@@ -44,6 +44,11 @@ pub enum ArchiveError {
         "{archive} was saved by a docker before 1.10 (2016), whose images have no digests; a later docker or podman has to load and save it"
     )]
     WithoutDigests { archive: String },
+    #[error("load {archive}: {source}")]
+    Refused {
+        archive: String,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     #[error("{archive} is a root filesystem, not an image: \"bryo import\" makes an image of it")]
     RootFilesystem { archive: String },
     #[error("{archive} has no member {member:?}, which {by} names")]
@@ -113,11 +118,16 @@ pub struct LoadOptions {
     pub parallel: usize,
 }
 
+/// Says whether an image may come in under these names; an image without a name has none.
+pub type Judge<'a> =
+    &'a (dyn Fn(&[Reference]) -> Result<(), Box<dyn std::error::Error + Send + Sync>> + Sync);
+
 /// Loads all images of an archive; names go to them as `docker load` does. Runs in the home namespace.
 pub fn load(
     store: &Store,
     input: File,
     options: &LoadOptions,
+    judge: Judge<'_>,
 ) -> Result<Vec<Loaded>, ArchiveError> {
     store.sweep()?;
     let _lease = store.lease()?;
@@ -132,6 +142,7 @@ pub fn load(
         store,
         members: &members,
         options,
+        judge,
         blobs: "blobs/sha256/",
     };
     if members.has("manifest.json") {
@@ -162,6 +173,7 @@ struct Job<'a> {
     store: &'a Store,
     members: &'a Members<'a>,
     options: &'a LoadOptions,
+    judge: Judge<'a>,
     /// What stands before the digits of a blob's digest in its name.
     blobs: &'static str,
 }
@@ -169,6 +181,14 @@ struct Job<'a> {
 impl Job<'_> {
     fn blob_name(&self, digest: &Digest) -> String {
         format!("{}{}", self.blobs, digest.hex())
+    }
+
+    /// Before anything of it is stored.
+    fn admit(&self, names: &[Reference]) -> Result<(), ArchiveError> {
+        (self.judge)(names).map_err(|source| ArchiveError::Refused {
+            archive: self.options.source.clone(),
+            source,
+        })
     }
 
     /// Refuses an image for another platform than the one asked for.

@@ -163,6 +163,7 @@ fn not_offered(subject: &str, wanted: &Platform, index: &ImageIndex) -> ArchiveE
 }
 
 fn load_one(job: &Job<'_>, found: Found, names: Vec<Reference>) -> Result<Loaded, ArchiveError> {
+    job.admit(&names)?;
     let by = format!("manifest {}", found.digest);
     let config_digest = document::descriptor_digest(&by, found.manifest.config())?;
     let config = job.blob(&config_digest, found.manifest.config().size(), &by)?;

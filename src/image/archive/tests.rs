@@ -69,7 +69,7 @@ pub(crate) fn load_bytes(scratch: &Scratch, bytes: &[u8]) -> Result<Vec<Loaded>,
         .unwrap();
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
-    load(&scratch.store, file, &load_options()).map_err(|error| error.to_string())
+    load(&scratch.store, file, &load_options(), &|_| Ok(())).map_err(|error| error.to_string())
 }
 
 pub(crate) fn two_layers() -> (Vec<u8>, Vec<u8>) {
@@ -134,7 +134,9 @@ fn a_stream_is_loaded_as_well() {
     let thread = std::thread::spawn(move || writer.write_all(&bytes).unwrap());
     let input = File::from(OwnedFd::from(reader));
     assert_eq!(
-        load(&scratch.store, input, &load_options()).unwrap().len(),
+        load(&scratch.store, input, &load_options(), &|_| Ok(()))
+            .unwrap()
+            .len(),
         1
     );
     thread.join().unwrap();

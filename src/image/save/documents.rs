@@ -43,6 +43,17 @@ impl Described {
     }
 }
 
+/// A layer's media type in OCI's words.
+pub(super) fn oci_layer(media_type: &str) -> String {
+    let oci = match media_type {
+        media_type::DOCKER_LAYER => media_type::OCI_LAYER,
+        media_type::DOCKER_LAYER_GZIP => media_type::OCI_LAYER_GZIP,
+        media_type::DOCKER_LAYER_ZSTD => media_type::OCI_LAYER_ZSTD,
+        other => other,
+    };
+    oci.to_owned()
+}
+
 /// The manifest of layers in the form they were written.
 pub(super) fn manifest(
     format: SaveFormat,

@@ -5,8 +5,11 @@ mod documents;
 mod target;
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::document::{self, Document, DocumentError, media_type};
@@ -135,7 +138,7 @@ fn save(
     if options.require_digest && !options.compress {
         // Known before a byte is written.
         for plan in &plans {
-            plan.check_digest(&plan.diff_ids)?;
+            plan.check_digest(&plan.expected(store, options))?;
         }
     }
     target.begin()?;
@@ -143,10 +146,18 @@ fn save(
     let mut saved = Vec::new();
     let mut notes = Vec::new();
     for plan in &plans {
-        for diff_id in &plan.diff_ids {
-            if !layers.contains_key(diff_id) {
-                layers.insert(diff_id, target.layer(store, diff_id)?);
+        for (diff_id, original) in plan.diff_ids.iter().zip(&plan.blobs) {
+            if layers.contains_key(diff_id) {
+                continue;
             }
+            let described = match kept(store, options, original) {
+                Some(file) => {
+                    target.kept(original, file)?;
+                    original.clone()
+                }
+                None => target.layer(store, diff_id)?,
+            };
+            layers.insert(diff_id, described);
         }
         let of_image: Vec<Described> = plan.diff_ids.iter().map(|id| layers[id].clone()).collect();
         let config = Described::of(media_type::OCI_CONFIG, &plan.config);
@@ -179,16 +190,35 @@ fn save(
     Ok(notes)
 }
 
+/// A layer's original blob, if it was kept and is whole; docker's own archive has layers uncompressed.
+fn kept(store: &Store, options: &SaveOptions, original: &Described) -> Option<File> {
+    if options.format == SaveFormat::DockerArchive || options.compress {
+        return None;
+    }
+    let mut file = store.kept(&original.digest, original.size)?;
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; 128 * 1024];
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(length) => hasher.update(&chunk[..length]),
+            Err(_) => return None,
+        }
+    }
+    let is_whole = Digest::from_hash(&hasher.finalize()) == original.digest;
+    (is_whole && file.rewind().is_ok()).then_some(file)
+}
+
 /// What the store knows of an image.
 struct Plan<'a> {
     image: &'a ToSave,
     config: Vec<u8>,
     diff_ids: Vec<Digest>,
-    /// The manifest it came with, its digest and media type, and the digests of its layers.
+    /// The manifest it came with, its digest and media type, and its layers.
     manifest: Vec<u8>,
     digest: Digest,
     media_type: String,
-    blobs: Vec<Digest>,
+    blobs: Vec<Described>,
 }
 
 impl<'a> Plan<'a> {
@@ -210,7 +240,13 @@ impl<'a> Plan<'a> {
             return Err(StoreError::NotAManifest { subject }.into());
         };
         let blobs = parsed.layers().iter();
-        let blobs = blobs.map(|layer| document::descriptor_digest(&subject, layer));
+        let blobs = blobs.map(|layer| {
+            Ok::<_, DocumentError>(Described {
+                media_type: documents::oci_layer(layer.media_type().as_ref()),
+                digest: document::descriptor_digest(&subject, layer)?,
+                size: layer.size(),
+            })
+        });
         Ok(Plan {
             image,
             config,
@@ -229,15 +265,26 @@ impl<'a> Plan<'a> {
         config: &Described,
         layers: &[Described],
     ) -> (Described, Vec<u8>) {
-        if layers.iter().map(|layer| &layer.digest).eq(&self.blobs) {
+        let originals = self.blobs.iter().map(|blob| &blob.digest);
+        if layers.iter().map(|layer| &layer.digest).eq(originals) {
             let described = Described::of(&self.media_type, &self.manifest);
             return (described, self.manifest.clone());
         }
         documents::manifest(format, config, layers)
     }
 
+    /// The digests that the layers will have.
+    fn expected(&self, store: &Store, options: &SaveOptions) -> Vec<Digest> {
+        let pairs = self.diff_ids.iter().zip(&self.blobs);
+        let digest = |(diff_id, original): (&Digest, &Described)| {
+            let kept = kept(store, options, original);
+            kept.map_or(diff_id, |_| &original.digest).clone()
+        };
+        pairs.map(digest).collect()
+    }
+
     fn changed(&self, digests: &[Digest]) -> Vec<Digest> {
-        let pairs = self.blobs.iter().zip(digests);
+        let pairs = self.blobs.iter().map(|blob| &blob.digest).zip(digests);
         let changed = pairs.filter(|(before, now)| before != now);
         changed.map(|(before, _)| before.clone()).collect()
     }

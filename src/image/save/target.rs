@@ -1,7 +1,7 @@
 //! Where a saved image goes: members of a tar that is written in one pass, or files of a directory.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use flate2::write::GzEncoder;
@@ -20,6 +20,8 @@ pub(super) trait Target {
     fn begin(&mut self) -> Result<(), SaveError>;
     /// A layer's archive, in the form that this target has layers.
     fn layer(&mut self, store: &Store, diff_id: &Digest) -> Result<Described, SaveError>;
+    /// A layer as it was kept, whose digest was compared just now.
+    fn kept(&mut self, layer: &Described, from: File) -> Result<(), SaveError>;
     /// A small blob; once more is nothing.
     fn blob(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), SaveError>;
     fn file(&mut self, name: &str, bytes: &[u8]) -> Result<(), SaveError>;
@@ -115,6 +117,23 @@ impl Target for Archive<'_> {
         })
     }
 
+    fn kept(&mut self, layer: &Described, from: File) -> Result<(), SaveError> {
+        if self.written.contains(&layer.digest) {
+            return Ok(());
+        }
+        let name = format!("{BLOBS}/{}", layer.digest.hex());
+        self.entry(&name, EntryKind::File, layer.size)?;
+        let mut from = from.take(layer.size);
+        let copied = io::copy(&mut from, &mut Content(self.stream()));
+        let copied = copied.map_err(failed(&name))?;
+        if copied != layer.size {
+            return Err(failed(&name)(io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.stream().pad().map_err(failed(&name))?;
+        self.written.push(layer.digest.clone());
+        Ok(())
+    }
+
     fn blob(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), SaveError> {
         if self.written.contains(digest) {
             return Ok(());
@@ -197,6 +216,13 @@ impl Target for Directory {
             digest,
             size: hashed.size,
         })
+    }
+
+    fn kept(&mut self, layer: &Described, mut from: File) -> Result<(), SaveError> {
+        let path = self.blobs.join(layer.digest.hex());
+        let shown = path.display().to_string();
+        let copied = File::create(&path).and_then(|mut to| io::copy(&mut from, &mut to));
+        copied.map(drop).map_err(failed(&shown))
     }
 
     fn blob(&mut self, digest: &Digest, bytes: &[u8]) -> Result<(), SaveError> {

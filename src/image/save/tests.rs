@@ -83,7 +83,7 @@ fn directories_load_as_they_were_compressed_or_not() {
             assert_eq!(notes.len(), usize::from(compress), "{notes:?}");
             let other = Scratch::new();
             let directory = std::fs::File::open(&path).unwrap();
-            let loaded = load(&other.store, directory, &load_options()).unwrap();
+            let loaded = load(&other.store, directory, &load_options(), &|_| Ok(())).unwrap();
             assert_eq!(loaded[0].id, all(&scratch)[0].id);
             let image = other.store.image_by_id(&loaded[0].id).unwrap();
             assert_eq!(image.size, 4);

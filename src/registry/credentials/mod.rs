@@ -113,8 +113,14 @@ pub(super) fn find(
 impl RegistryConfig {
     /// Asks files and helpers now about the hosts that serve `reference`, on behalf of a role that can't.
     pub fn look_up(&mut self, reference: &Reference) -> Result<(), RegistryError> {
-        for (host, repository) in place::hosts(self, reference)? {
-            let found = find(self, &host, Some(&repository))?;
+        let hosts = place::hosts(self, reference)?;
+        let own = hosts.len().saturating_sub(1);
+        for (number, (host, repository)) in hosts.into_iter().enumerate() {
+            // What was given for a registry is none of its mirrors' business.
+            let found = match self.given().filter(|_| number == own) {
+                Some(given) => given,
+                None => find(self, &host, Some(&repository))?,
+            };
             self.known.0.insert(host, found);
         }
         Ok(())
@@ -123,10 +129,35 @@ impl RegistryConfig {
     /// The same for a registry itself.
     pub fn look_up_registry(&mut self, registry: &str) -> Result<(), RegistryError> {
         let host = place::host(self, registry)?;
-        let found = find(self, &host, None)?;
+        let found = match self.given() {
+            Some(given) => given,
+            None => find(self, &host, None)?,
+        };
         self.known.0.insert(host, found);
         Ok(())
     }
+
+    /// The credentials of the command line.
+    fn given(&self) -> Option<Found> {
+        let given = self.access.credentials.clone()?;
+        Some(Found {
+            credentials: Some(given),
+            helper_fault: None,
+        })
+    }
+}
+
+/// Remembers who the user is at a host, unless that is known.
+pub(super) fn know(
+    config: &mut RegistryConfig,
+    host: &str,
+    repository: &str,
+) -> Result<(), RegistryError> {
+    if !config.known.0.contains_key(host) {
+        let found = find(config, host, Some(repository))?;
+        config.known.0.insert(host.to_owned(), found);
+    }
+    Ok(())
 }
 
 /// Where credentials have been put.

@@ -17,7 +17,8 @@ use std::time::Duration;
 
 use super::misbehaving::{Registry, TestImage, TestLayer, image};
 use super::{
-    LayerSink, Limits, PlannedLayer, Pulled, RegistryConfig, RegistryError, Silent, SinkError,
+    BlobKeeper, LayerSink, Limits, PlannedLayer, Pulled, RegistryConfig, RegistryError, Silent,
+    SinkError,
 };
 use crate::image::{Digest, Platform};
 
@@ -40,6 +41,10 @@ enum MemoryError {
 }
 
 impl LayerSink for MemorySink {
+    fn keeper(&self, _blob: &Digest) -> Option<Box<dyn BlobKeeper>> {
+        None
+    }
+
     fn plan(&self, _layers: &[PlannedLayer]) -> Result<(), SinkError> {
         Ok(())
     }

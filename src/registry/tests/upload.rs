@@ -126,6 +126,10 @@ fn answer(state: &Mutex<State>, wrong: Wrong, host: &str, request: &Request) -> 
 struct Memory(Vec<u8>);
 
 impl LayerSource for Memory {
+    fn kept(&self, _digest: &Digest, _size: u64) -> Option<std::fs::File> {
+        None
+    }
+
     fn write(&self, diff_id: &Digest, to: &mut dyn Write) -> Result<(), SinkError> {
         assert_eq!(*diff_id, Digest::of(&self.0));
         to.write_all(&self.0)
@@ -203,6 +207,10 @@ fn an_upload_survives_what_registries_do() {
 fn a_layer_that_cannot_be_read_is_named() {
     struct Broken;
     impl LayerSource for Broken {
+        fn kept(&self, _digest: &Digest, _size: u64) -> Option<std::fs::File> {
+            None
+        }
+
         fn write(&self, _: &Digest, to: &mut dyn Write) -> Result<(), SinkError> {
             to.write_all(&[0; 100]).unwrap();
             Err(SinkError::new(MemoryError::Full))
