@@ -1,29 +1,29 @@
 //! `build`.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::Invocation;
 use super::container_flags::{ulimits, value};
 use super::error::{CliError, Kind};
 use super::progress::Bars;
-use crate::build::dockerfile::{Ignore, MAX_FILE};
 use crate::build::{
-    Allows, BuildError, BuildRequest, Context, NamedContext, SecretSource, StepError, build,
+    Allows, BuildError, BuildRequest, NamedContext, SecretSource, StepError, build,
 };
 use crate::engine::request::{NetworkMode, PullPolicy, Size};
 use crate::image::{Platform, Reference};
 use crate::net::hosts::ExtraHost;
 
+mod contexts;
 mod plain;
 
+use contexts::{Opened, context_at};
 use plain::Plain;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Directory of the files that COPY and ADD take, `-` for a Dockerfile on standard input
-    #[arg(value_name = "PATH")]
+    /// Files that COPY and ADD take: a directory, a git repository or archive by its URL, `-` for an archive or Dockerfile on standard input
+    #[arg(value_name = "PATH|URL|-")]
     context: PathBuf,
     /// Dockerfile, `-` for standard input (default: PATH/Dockerfile)
     #[arg(short, long, value_name = "FILE")]
@@ -100,27 +100,7 @@ pub struct Args {
 }
 
 impl Args {
-    fn request(&self) -> Result<BuildRequest, CliError> {
-        let from_stdin = Path::new("-");
-        let stdin_context = self.context == from_stdin;
-        let stdin_file = self.file.as_deref() == Some(from_stdin);
-        if stdin_context && stdin_file {
-            return Err(CliError::usage(
-                "invalid argument: can't use stdin for both build context and dockerfile",
-            ));
-        }
-        let (name, dockerfile) = match &self.file {
-            Some(file) if !stdin_file => (file.display().to_string(), read(file)?),
-            None if !stdin_context => {
-                let file = self.context.join("Dockerfile");
-                ("Dockerfile".to_owned(), read(&file)?)
-            }
-            _ => ("-".to_owned(), read_stdin()?),
-        };
-        let context = match stdin_context {
-            true => None,
-            false => Some(self.context_at(&self.context, true)?),
-        };
+    fn request(&self, opened: &Opened) -> Result<BuildRequest, CliError> {
         let names = self
             .tag
             .iter()
@@ -133,9 +113,9 @@ impl Args {
             return Err(CliError::not_yet("build --network container:NAME"));
         }
         Ok(BuildRequest {
-            dockerfile,
-            dockerfile_name: name,
-            context,
+            dockerfile: opened.dockerfile.clone(),
+            dockerfile_name: opened.name.clone(),
+            context: opened.context.clone(),
             named_contexts: self.named_contexts()?,
             names: names.collect::<Result<_, _>>()?,
             args: arguments(&self.build_arg)?,
@@ -171,49 +151,6 @@ impl Args {
         })
     }
 
-    /// A directory with what its `.dockerignore` leaves out; that of the Dockerfile goes before that of the directory.
-    fn context_at(&self, directory: &Path, is_main: bool) -> Result<Context, CliError> {
-        let real = std::fs::canonicalize(directory).map_err(|error| {
-            let path = directory.display();
-            CliError::usage(format!(
-                "unable to prepare context: path \"{path}\": {error}"
-            ))
-        })?;
-        if !real.is_dir() {
-            let path = directory.display();
-            return Err(CliError::usage(format!(
-                "unable to prepare context: path \"{path}\" is no directory"
-            )));
-        }
-        let of_file = match &self.file {
-            Some(file) if is_main && file != Path::new("-") => beside(file),
-            Some(_) => None,
-            None => Some(directory.join("Dockerfile.dockerignore")),
-        };
-        let candidates = of_file.into_iter().chain([directory.join(".dockerignore")]);
-        for path in candidates {
-            match std::fs::read(&path) {
-                Ok(bytes) => {
-                    let name = path.display().to_string();
-                    let ignore = Ignore::parse(&name, &bytes);
-                    return Ok(Context {
-                        directory: real,
-                        ignore: Some(ignore.map_err(|error| CliError::failed(&error))?),
-                    });
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    let path = path.display();
-                    return Err(CliError::new(Kind::Failed, format!("open {path}: {error}")));
-                }
-            }
-        }
-        Ok(Context {
-            directory: real,
-            ignore: None,
-        })
-    }
-
     fn named_contexts(&self) -> Result<BTreeMap<String, NamedContext>, CliError> {
         let mut contexts = BTreeMap::new();
         for text in &self.build_context {
@@ -223,7 +160,7 @@ impl Args {
                 None if place.contains("://") => {
                     return Err(CliError::not_yet(&format!("--build-context {place}")));
                 }
-                None => NamedContext::Directory(self.context_at(Path::new(place), false)?),
+                None => NamedContext::Directory(context_at(Path::new(place), None)?),
             };
             contexts.insert(name.to_owned(), context);
         }
@@ -239,10 +176,11 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     };
     // The store is where images go, and there is one builder.
     tracing::debug!(args.load, builder = ?args.builder, "build");
-    let request = args.request()?;
     let engine = invocation.engine()?;
-    let plain = Plain::new(&invocation.ui, quiet);
     let bars = Bars::new(&invocation.ui);
+    let opened = contexts::open(&engine, &args.context, args.file.as_deref(), &bars)?;
+    let request = args.request(&opened)?;
+    let plain = Plain::new(&invocation.ui, quiet);
     let built = build(&engine, &request, &plain, &bars);
     let built = built.map_err(|error| failed(&error, &plain, invocation))?;
     if let Some(path) = &args.iidfile {
@@ -298,31 +236,6 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
     let path_text = path.display();
     std::fs::write(path, text)
         .map_err(|error| CliError::new(Kind::Failed, format!("write {path_text}: {error}")))
-}
-
-/// `app.Dockerfile` → `app.Dockerfile.dockerignore`
-fn beside(file: &Path) -> Option<PathBuf> {
-    let mut name = file.file_name()?.to_owned();
-    name.push(".dockerignore");
-    Some(file.with_file_name(name))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CliError> {
-    let text = path.display();
-    crate::sys::fs::read_bounded(path, MAX_FILE as u64).map_err(|error| {
-        let message = format!("failed to read dockerfile: open {text}: {error}");
-        CliError::new(Kind::Failed, message)
-    })
-}
-
-fn read_stdin() -> Result<Vec<u8>, CliError> {
-    let mut bytes = Vec::new();
-    let read = std::io::stdin()
-        .lock()
-        .take(MAX_FILE as u64 + 1)
-        .read_to_end(&mut bytes);
-    read.map_err(|error| CliError::new(Kind::Failed, format!("read standard input: {error}")))?;
-    Ok(bytes)
 }
 
 fn pair<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str), CliError> {

@@ -16,6 +16,7 @@ mod boot;
 mod budget;
 mod build;
 mod build_copy;
+mod build_fetch;
 mod build_flags;
 mod build_hostile;
 mod build_mounts;

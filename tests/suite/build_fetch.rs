@@ -1,0 +1,155 @@
+//! What a build takes from elsewhere: URLs and git repositories.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::dockerfile::{build, build_text, cached, context, shell};
+use crate::env::{TestEnv, test_env};
+use crate::image::{Compression, Layer};
+use crate::misbehaving::Registry;
+
+#[test]
+fn add_downloads_what_a_url_names() {
+    let env = test_env!();
+    env.busybox();
+    let archive = Layer::new().file("inside", 0o644, "unpacked");
+    let archive = Compression::Gzip.apply(&archive.tar());
+    let server = Registry::start();
+    server.put("/dir/file.txt", b"downloaded".to_vec(), "text/plain");
+    server.put("/a.tar.gz", archive, "application/gzip");
+    let url = |path: &str| format!("http://{}{path}", server.host());
+    let digest = crate::image::digest(b"downloaded");
+    let text = format!(
+        "FROM busybox\nADD {0} /to/\nADD --checksum={digest} {0} /name\nADD {1} /raw/\nADD --unpack=true {1} /un/\n\
+         ADD --chmod=644 --chown=5:6 {0} local /both/\n",
+        url("/dir/file.txt"),
+        url("/a.tar.gz")
+    );
+    let directory = context(&env, "app", &[("Dockerfile", &text), ("local", "local")]);
+    build(&env, &directory, &["-t", "made"]).ok();
+    let seen = shell(
+        &env,
+        "made",
+        "cat /to/file.txt /name /un/inside /both/file.txt /both/local; ls /raw; stat -c '%a %u %g %Y' /to/file.txt /both/file.txt",
+    );
+    let expected = "downloadeddownloadedunpackeddownloadedlocala.tar.gz\n600 0 0 0\n644 5 6 0";
+    assert_eq!(seen, expected);
+    assert_eq!(cached(&build(&env, &directory, &[]).ok()), 5);
+    let wrong = crate::image::digest(b"else");
+    for (flag, source, message) in [
+        (
+            format!("--checksum={wrong}"),
+            url("/dir/file.txt"),
+            "digest mismatch",
+        ),
+        (
+            "--checksum=md5:1".to_owned(),
+            url("/dir/file.txt"),
+            "--checksum",
+        ),
+        (
+            format!("--checksum={digest}"),
+            "local".to_owned(),
+            "exactly one source",
+        ),
+        (String::new(), url("/nothing"), "404"),
+    ] {
+        let text = format!("FROM scratch\nADD {flag} {source} /x\n");
+        let directory = context(&env, "app", &[("Dockerfile", &text)]);
+        let failed = build(&env, &directory, &[]);
+        assert_eq!(failed.code, 1);
+        assert!(
+            failed.stderr.contains(message),
+            "{message}: {}",
+            failed.stderr
+        );
+    }
+}
+
+/// A repository of two commits, the first tagged, and an ssh that reaches it without a network.
+fn repository(env: &mut TestEnv) {
+    let script = "set -e; mkdir repo; cd repo; git init -q -b main; git config user.email a@b; git config user.name a\n\
+        mkdir -p sub/deep; echo first > file; echo deep > sub/deep/f; ln -s /etc sub/out; ln -s ../../../../../../etc up\n\
+        printf '#!/bin/sh\\ntouch /tmp/bryo-hook-ran\\n' > hook; chmod +x hook; printf '* filter=evil\\n' > .gitattributes\n\
+        printf 'FROM busybox\\nCOPY . /all/\\n' > Dockerfile; git add -A; GIT_COMMITTER_DATE='2020-01-01T00:00:00Z' git commit -q -m one; git tag v1\n\
+        echo second > file; git commit -q -am two\n";
+    env.other("sh", &["-c", script]).run().ok();
+    let ssh = env.file("ssh", "#!/bin/sh\nshift $(($# - 1))\nexec sh -c \"$1\"\n");
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755))
+        .expect("home is writable");
+    env.set("GIT_SSH_COMMAND", &ssh);
+}
+
+#[test]
+fn add_clones_repositories_and_runs_nothing_of_theirs() {
+    let mut env = test_env!();
+    env.busybox();
+    repository(&mut env);
+    let remote = format!("ssh://git@host{}", env.path("home/repo").display());
+    let text = format!(
+        "FROM busybox\nADD {remote}#v1 /one/\nADD --keep-git-dir=true {remote} /two/\nADD {remote}#main:sub/deep /sub/\n"
+    );
+    build_text(&env, &text, &[]).ok();
+    let seen = shell(
+        &env,
+        "made",
+        "cat /one/file /two/file /sub/f; ls -d /one/.git /two/.git; stat -c %Y /one/file; readlink /one/sub/out",
+    );
+    assert_eq!(seen, "first\nsecond\ndeep\n/two/.git\n1577836800\n/etc");
+    for (source, message) in [
+        (format!("{remote}#main:sub/out"), "is no directory"),
+        (format!("{remote}#main:up"), "is no directory"),
+        (format!("{remote}#nothing"), "clone ssh://"),
+        ("git://host/a".to_owned(), "by https and ssh only"),
+        (format!("{remote}#--upload-pack=x"), "no reference"),
+    ] {
+        let failed = build_text(&env, &format!("FROM scratch\nADD {source} /x\n"), &[]);
+        assert!(
+            failed.stderr.contains(message),
+            "{source}: {}",
+            failed.stderr
+        );
+    }
+}
+
+#[test]
+fn a_repository_or_an_archive_is_a_context() {
+    let mut env = test_env!();
+    env.busybox();
+    repository(&mut env);
+    let remote = format!("ssh://git@host{}", env.path("home/repo").display());
+    build(&env, &format!("{remote}#v1"), &["-t", "made"]).ok();
+    assert_eq!(
+        shell(
+            &env,
+            "made",
+            "cat /all/file; ls -d /all/.git 2>/dev/null; true"
+        ),
+        "first"
+    );
+    let tar = Layer::new()
+        .file("Dockerfile", 0o644, "FROM busybox\nCOPY f /f\n")
+        .file("f", 0o644, "of the archive")
+        .symlink("out", "/etc/hostname");
+    let tar = Compression::Gzip.apply(&tar.tar());
+    for command in ["build", "image build"] {
+        let words = crate::spellings::words(command, &["--network", "none", "-t", "made", "-"]);
+        env.command(&words).input(tar.clone()).run().ok();
+        assert_eq!(shell(&env, "made", "cat /f"), "of the archive");
+    }
+    let server = Registry::start();
+    server.put("/c.tar.gz", tar, "application/gzip");
+    let alone = b"FROM busybox\nRUN echo alone > /f\n".to_vec();
+    server.put("/Dockerfile", alone, "text/plain");
+    let url = format!("http://{}", server.host());
+    build(&env, &format!("{url}/c.tar.gz"), &["-t", "made"]).ok();
+    assert_eq!(shell(&env, "made", "cat /f"), "of the archive");
+    build(&env, &format!("{url}/Dockerfile"), &["-t", "made"]).ok();
+    assert_eq!(shell(&env, "made", "cat /f"), "alone");
+    let evil = Layer::new()
+        .file("Dockerfile", 0o644, "FROM scratch\nCOPY out /\n")
+        .symlink("out", "/etc/hostname");
+    let words = ["build", "-"];
+    let failed = env.command(&words).input(evil.tar()).run();
+    assert!(failed.stderr.contains("not found"), "{}", failed.stderr);
+    assert!(env.half_made().is_empty(), "{:?}", env.half_made());
+}
