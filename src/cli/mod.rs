@@ -45,6 +45,7 @@ mod login;
 mod logout;
 mod logs;
 mod mount;
+mod network;
 mod pause;
 mod port;
 mod ps;
