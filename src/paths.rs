@@ -99,6 +99,20 @@ impl Paths {
         self.data.join("secrets")
     }
 
+    pub fn networks(&self) -> PathBuf {
+        self.data.join("networks")
+    }
+
+    /// Where the inner half of `bryo net` listens.
+    pub fn net_socket(&self) -> PathBuf {
+        self.runtime.join("net")
+    }
+
+    /// Held by whoever starts `bryo net`.
+    pub fn net_lock(&self) -> PathBuf {
+        self.runtime.join("net.lock")
+    }
+
     pub fn layers(&self) -> PathBuf {
         self.data.join("layers")
     }

@@ -7,6 +7,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use super::Invocation;
 use super::error::CliError;
 use super::manifest::ManifestGroup;
+use super::network::NetworkGroup;
 use super::secret::SecretGroup;
 use super::volume::VolumeGroup;
 use super::{
@@ -78,7 +79,7 @@ pub enum Command {
     Search(search::Args),
     /// Show what happens to containers, images, volumes and networks
     Events(events::Args),
-    /// Show everything about containers, images, volumes or secrets
+    /// Show everything about containers, images, networks, volumes or secrets
     Inspect(inspect::Args),
     /// Show what this host gives and which settings are in force
     Info(info::Args),
@@ -123,6 +124,16 @@ pub enum Command {
     VolumeGroup {
         #[command(subcommand)]
         verb: VolumeGroup,
+    },
+    /// Manage networks
+    #[command(
+        name = "network",
+        subcommand_required = true,
+        arg_required_else_help = true
+    )]
+    NetworkGroup {
+        #[command(subcommand)]
+        verb: NetworkGroup,
     },
     /// Manage secrets
     #[command(
@@ -381,6 +392,7 @@ impl Command {
             Command::Login(args) => login::run(args, invocation),
             Command::Logout(args) => logout::run(args, invocation),
             Command::Search(args) => search::run(args, invocation),
+            Command::NetworkGroup { verb } => verb.run(invocation),
             Command::VolumeGroup { verb } => verb.run(invocation),
             Command::SecretGroup { verb } => verb.run(invocation),
             Command::ManifestGroup { verb } => verb.run(invocation),

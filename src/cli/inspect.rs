@@ -3,6 +3,8 @@
 mod container;
 mod image;
 mod limits;
+mod network;
+mod networks;
 mod secret;
 mod volume;
 
@@ -17,6 +19,7 @@ use crate::container::{ContainerError, SecretError, VolumeError};
 use crate::engine::request::{InspectRequest, ObjectKind};
 use crate::engine::{Engine, EngineError};
 use crate::image::ImageError;
+use crate::net::record::NetworkError;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -28,7 +31,7 @@ pub struct Args {
     /// Show sizes of containers
     #[arg(short, long)]
     size: bool,
-    /// Look only for one kind: container, image, volume, secret
+    /// Look only for one kind: container, image, network, volume, secret
     #[arg(long = "type", value_name = "KIND")]
     kind: Option<String>,
     /// Show what a secret holds.
@@ -104,7 +107,7 @@ impl Args {
             Some("image") => Some(ObjectKind::Image),
             Some("volume") => Some(ObjectKind::Volume),
             Some("secret") => Some(ObjectKind::Secret),
-            Some("network") => return Err(CliError::not_yet("inspect --type network")),
+            Some("network") => Some(ObjectKind::Network),
             Some(other) => {
                 return Err(CliError::usage(format!("unknown type: {other:?}")));
             }
@@ -150,7 +153,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     }
 }
 
-/// Containers first, then images, volumes, secrets, unless one kind was asked for.
+/// Containers first, then images, networks, volumes, secrets, unless one kind was asked for.
 fn find(
     engine: &Engine,
     name: &str,
@@ -162,6 +165,7 @@ fn find(
         None => vec![
             ObjectKind::Container,
             ObjectKind::Image,
+            ObjectKind::Network,
             ObjectKind::Volume,
             ObjectKind::Secret,
         ],
@@ -196,6 +200,7 @@ fn document(
             .inspect_image(name, request.platform.as_deref())
             .map(|found| image::document(&found)),
         ObjectKind::Volume => engine.volume(name).map(|found| volume::document(&found)),
+        ObjectKind::Network => engine.network(name).map(|found| network::document(&found)),
         ObjectKind::Secret => {
             let (secret, value) = engine.secret(name)?;
             Ok(secret::document(&secret, Some(&value).filter(|_| values)))
@@ -207,6 +212,7 @@ fn is_unknown(error: &EngineError) -> bool {
     match error {
         EngineError::Container(ContainerError::NotFound { .. })
         | EngineError::Volume(VolumeError::NotFound { .. })
+        | EngineError::Network(NetworkError::NotFound { .. })
         | EngineError::Secret(SecretError::NotFound { .. }) => true,
         EngineError::Image(error) => matches!(**error, ImageError::Unknown { .. }),
         _ => false,

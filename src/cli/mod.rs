@@ -48,6 +48,7 @@ mod logout;
 mod logs;
 mod manifest;
 mod mount;
+mod network;
 mod pause;
 mod port;
 mod ps;

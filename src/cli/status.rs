@@ -103,7 +103,17 @@ pub fn row(container: &ContainerSummary, whole: bool, now: Timestamp, zone: &Tim
         .filter(|mount| mount.volume.is_some());
     row.set("Mounts", mounts.join(","));
     row.set("LocalVolumes", volumes.count().to_string());
-    row.set("Networks", config.host.network.as_str());
+    let endpoints = config.endpoints(&container.settings).iter();
+    let networks: Vec<&str> = endpoints
+        .map(|endpoint| endpoint.network.as_str())
+        .collect();
+    row.set(
+        "Networks",
+        match config.host.is_bridged() {
+            true => networks.join(","),
+            false => config.host.network.clone(),
+        },
+    );
     row.set("Platform", "");
     row.labels = config
         .labels

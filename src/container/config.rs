@@ -1,13 +1,14 @@
 //! What a container was made as. Written once when it is created and never changed.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
 
 use super::id::ContainerId;
 use super::limits::Limits;
 use super::namespaces::Namespaces;
+use super::settings::Settings;
 
 /// `config.json` of a container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,8 +66,11 @@ pub struct ProcessConfig {
 /// How the host was asked to run it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostConfig {
-    /// `none`, `host`, `pasta` or `container:` and an id.
+    /// `none`, `host`, `pasta`, `container:` and an id, or the name of the first of `endpoints`' networks.
     pub network: String,
+    /// Its places in networks that it shares, as it was made; `Settings::endpoints` has the later ones.
+    #[serde(default)]
+    pub endpoints: Vec<EndpointConfig>,
     /// Published ports in their canonical form, `127.0.0.1:8080:80/tcp`.
     pub ports: Vec<String>,
     pub mounts: Vec<MountConfig>,
@@ -131,6 +135,26 @@ pub struct HostConfig {
     /// build, and nobody hears of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step: Option<String>,
+}
+
+/// What was asked of a place in a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct EndpointConfig {
+    pub network: String,
+    pub ipv4: Option<Ipv4Addr>,
+    pub ipv6: Option<Ipv6Addr>,
+    /// `02:42:ac:11:00:02`.
+    pub mac: Option<String>,
+    pub aliases: Vec<String>,
+    /// `container:alias`.
+    pub links: Vec<String>,
+    /// More addresses of its interface.
+    pub more: Vec<IpAddr>,
+    /// The highest has the default route; of equals, the first by name.
+    pub priority: i64,
+    /// The interface's name; None: `eth` and a number.
+    pub interface: Option<String>,
 }
 
 /// A device node of the host, or a directory of them, and where it is in the container.
@@ -226,6 +250,14 @@ impl ProcessConfig {
     }
 }
 
+impl HostConfig {
+    /// It shares networks with others, or did.
+    pub fn is_bridged(&self) -> bool {
+        let network = self.network.as_str();
+        !matches!(network, "none" | "host" | "pasta") && !network.starts_with("container:")
+    }
+}
+
 impl ContainerConfig {
     /// What is executed: the entrypoint, then the command.
     pub fn arguments(&self) -> Vec<String> {
@@ -235,6 +267,12 @@ impl ContainerConfig {
             .chain(&self.process.command)
             .cloned()
             .collect()
+    }
+
+    /// Its places in networks, as they are now.
+    pub fn endpoints<'a>(&'a self, settings: &'a Settings) -> &'a [EndpointConfig] {
+        let changed = settings.endpoints.as_deref();
+        changed.unwrap_or(&self.host.endpoints)
     }
 
     /// The volumes that were made for this container alone.

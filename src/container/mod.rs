@@ -21,8 +21,8 @@ mod volume;
 
 pub use check::{BrokenRecord, RecordFault, RecordRepair, Records};
 pub use config::{
-    ContainerConfig, DeviceConfig, GroupConfig, HostConfig, MountConfig, NameConfig, ProcessConfig,
-    SecretConfig, SecretPlace, UlimitConfig, VolumeUse,
+    ContainerConfig, DeviceConfig, EndpointConfig, GroupConfig, HostConfig, MountConfig,
+    NameConfig, ProcessConfig, SecretConfig, SecretPlace, UlimitConfig, VolumeUse,
 };
 pub use event::{Event, EventKind};
 pub use event_log::{EventLog, EventReader, EventWatch};

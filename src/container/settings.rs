@@ -10,6 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::config::EndpointConfig;
 use super::health::HealthCheck;
 use super::limits::Limits;
 use super::log::LogSettings;
@@ -31,6 +32,9 @@ pub struct Settings {
     /// Instead of those that it was made with.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limits: Option<Limits>,
+    /// The same of its places in networks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub endpoints: Option<Vec<EndpointConfig>>,
 }
 
 /// What is to be different; nothing is said of the rest.

@@ -12,7 +12,8 @@ use super::{Engine, EngineError};
 use crate::container::{
     ContainerConfig, ContainerError, ContainerId, Health, HealthCheck, Record, Settings, Status,
 };
-use crate::monitor::PublishedPort;
+use crate::monitor::{PublishedPort, read_endpoints};
+use crate::net::wire::Endpoint;
 
 /// Bytes of a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,8 @@ pub struct ContainerSummary {
     pub status: Status,
     /// The host's ports that lead into it now.
     pub ports: Vec<PublishedPort>,
+    /// Where it is connected now with networks that it shares.
+    pub endpoints: Vec<Endpoint>,
     /// Only where it was asked for.
     pub size: Option<SizeOf>,
 }
@@ -105,6 +108,10 @@ impl Engine {
             true => PublishedPort::read(&record.directory),
             false => Vec::new(),
         };
+        let endpoints = match status.is_running() && config.host.is_bridged() {
+            true => read_endpoints(&record.directory),
+            false => Vec::new(),
+        };
         let settings = record.settings();
         let settings = settings.map_err(|source| EngineError::File {
             operation: "read",
@@ -118,6 +125,7 @@ impl Engine {
             settings,
             health,
             ports,
+            endpoints,
             record,
             name,
             config,

@@ -80,6 +80,7 @@ impl Engine {
         let mut mounts = self.mounts(request, &defaults.volumes)?;
         let configs = std::mem::take(&mut mounts.configs);
         let network = network(&request.network, self.config.network_default, &image.config);
+        self.check_endpoints(&request.endpoints)?;
         let (mut namespaces, network) = self.settle_namespaces(request, network)?;
         let proxies = environment::docker_proxies(self.docker_config().as_deref())?;
         let mut config = container_config(request, image, id, &network, &proxies)?;
@@ -409,6 +410,7 @@ fn host_config(request: &CreateRequest, network: &NetworkMode) -> Result<HostCon
     });
     let mut host = HostConfig {
         network: network.to_string(),
+        endpoints: request.endpoints.clone(),
         ports: request.ports.clone(),
         volumes_from: request
             .volumes_from

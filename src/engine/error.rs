@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use super::boot::BootError;
+use super::bridged::EndpointRequestError;
+use super::networks::NetworkRequestError;
 use super::request::{LimitsError, VolumeOptionError};
 use super::worker::RoleFailure;
 use crate::container::{
@@ -12,9 +14,11 @@ use crate::container::{
 };
 use crate::image::{ImageError, ListError, Platform, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
+use crate::net::firewall::FirewallError;
 use crate::net::hosts::ExtraHostError;
 use crate::net::pasta::PastaError;
 use crate::net::ports::PortSpecError;
+use crate::net::record::NetworkError;
 use crate::registry::RegistryError;
 use crate::runtime::cdi::CdiError;
 use crate::runtime::cgroup::NoCgroup;
@@ -121,6 +125,14 @@ pub enum EngineError {
     PortSpec(#[from] PortSpecError),
     #[error(transparent)]
     Pasta(#[from] PastaError),
+    #[error(transparent)]
+    Firewall(#[from] FirewallError),
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    #[error(transparent)]
+    NetworkRequest(#[from] NetworkRequestError),
+    #[error(transparent)]
+    EndpointRequest(#[from] EndpointRequestError),
     #[error(transparent)]
     Start(StartFailure),
     #[error(transparent)]
@@ -234,6 +246,7 @@ impl EngineError {
             EngineError::Start(StartFailure::Network { hints, .. }) => hints.clone(),
             EngineError::Start(StartFailure::NoTun) => PastaError::Tun.hints(),
             EngineError::Pasta(error) => error.hints(),
+            EngineError::Firewall(error) => error.hints(),
             EngineError::Host { finding, .. } => finding
                 .cure
                 .iter()

@@ -140,7 +140,17 @@ fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {
     };
     filters.labels.iter().all(label)
         && any(&filters.volume, &volume)
-        && any(&filters.network, &|name| host.network == name)
+        && any(&filters.network, &|name| is_in_network(summary, name))
         && any(&filters.publish, &publish)
         && any(&filters.expose, &expose)
+}
+
+/// By the network's name; of one that it is in now, by its id too.
+fn is_in_network(summary: &ContainerSummary, wanted: &str) -> bool {
+    let config = &summary.config;
+    let mut places = config.endpoints(&summary.settings).iter();
+    let mut live = summary.endpoints.iter();
+    (!config.host.is_bridged() && config.host.network == wanted)
+        || places.any(|place| place.network == wanted)
+        || (!wanted.is_empty() && live.any(|live| live.network_id.starts_with(wanted)))
 }

@@ -398,6 +398,7 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
     let reach = match network {
         "host" => Reach::Host,
         "none" => Reach::Nothing,
+        _ if config.host.is_bridged() => Reach::Bridged,
         _ => {
             let routes = HostRoutes::read();
             Reach::Pasta {

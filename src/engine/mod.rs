@@ -1,6 +1,7 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
 pub mod boot;
+mod bridged;
 mod build;
 mod call;
 mod check;
@@ -28,6 +29,7 @@ pub mod manifests;
 
 mod mounts;
 mod namespaces;
+mod networks;
 mod obtain;
 mod output;
 mod processes;
@@ -49,6 +51,7 @@ mod volumes;
 mod wait;
 mod worker;
 
+pub use bridged::EndpointRequestError;
 pub use build::{FinishedLayer, NewImage, StoredImage, WrittenLayer};
 pub use call::{Called, Expectation};
 pub use check::{CheckReport, CheckRequest};
@@ -60,6 +63,7 @@ pub use files::{Committed, Copied};
 pub use info::EngineFacts;
 pub use keeper::Keeper;
 pub use logs::{LogEvent, LogLabel};
+pub use networks::{NetworkMember, NetworkRequestError, NetworkSummary};
 pub use processes::{ContainerProcess, Identity};
 pub use prune::Pruned;
 pub use session::{Foreground, Outcome, Session};

@@ -16,6 +16,7 @@ mod git;
 mod label;
 mod limits;
 mod mount;
+mod network;
 mod secret;
 mod security;
 mod signal;
@@ -47,6 +48,11 @@ pub use limits::{
 pub use mount::{
     BindOptions, Mount, MountError, MountKind, Propagation, TmpfsOptions, VolumeOptions, clean,
     duplicate_target,
+};
+pub use network::{
+    CreateNetworkRequest, EndpointError, NetworkFilters, mac_bytes, parse_alias,
+    parse_driver_option, parse_endpoint, parse_ipv4, parse_ipv6, parse_link, parse_link_local,
+    parse_mac, parse_priority,
 };
 pub use secret::{CreateSecretRequest, SecretFilters, SecretFlagError, parse_secret};
 pub use security::{SeccompChoice, SecurityError, SecurityOption};
@@ -156,13 +162,14 @@ pub enum ObjectKind {
     Container,
     Image,
     Volume,
+    Network,
     Secret,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InspectRequest {
     pub names: Vec<String>,
-    /// None: containers first, then images, volumes, secrets.
+    /// None: containers first, then images, volumes, networks, secrets.
     pub kind: Option<ObjectKind>,
     /// That images have to be of.
     pub platform: Option<String>,

@@ -10,10 +10,11 @@ use super::request::{CreateRequest, PsFilters, PsRequest, StopTimeout};
 use super::session::Session;
 use super::stop::{grace, own_signal};
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, Event, Record, Status};
+use crate::container::{ContainerConfig, Event, Record, Settings, Status};
 use crate::image::{Image, TempLayer};
 use crate::monitor::{
-    self, Attach, Birth, Connection, NetworkOrders, Orders, Reply, StartFailure, VERSION,
+    self, Attach, Birth, Connection, NetworkOrders, Orders, PastaOrders, Reply, StartFailure,
+    VERSION,
 };
 use crate::net::pasta;
 use crate::net::ports::{self, ExposedPorts, PortSpec};
@@ -124,6 +125,8 @@ impl Engine {
             settings.map_err(EngineError::file("read", &record.path("settings.json")))?;
         let log = self.log_orders(record, config, &settings.log, &name)?;
         let prepared = self.prepare(record, config, &settings, called.as_ref())?;
+        let network =
+            self.network_orders(record, config, &settings, &name, prepared.dns_forward)?;
         let orders = Orders {
             paths: self.paths.clone(),
             id: record.id.clone(),
@@ -131,7 +134,7 @@ impl Engine {
             directory: record.directory.clone(),
             launch: prepared.launch,
             cgroup: prepared.cgroup,
-            network: self.network(config, prepared.dns_forward)?,
+            network,
             log,
             passed: None,
             open_stdin: config.process.open_stdin,
@@ -185,13 +188,17 @@ impl Engine {
         Ok((ours, entered))
     }
 
-    /// Who connects the container: pasta, unless it wants no network or the host's.
-    fn network(
+    /// Who connects the container: nobody, if it wants no network, the host's or another's.
+    fn network_orders(
         &self,
+        record: &Record,
         config: &ContainerConfig,
+        settings: &Settings,
+        name: &str,
         dns_forward: bool,
     ) -> Result<Option<NetworkOrders>, EngineError> {
-        if config.host.network != "pasta" {
+        let has_pasta = config.host.network == "pasta";
+        if !has_pasta && !config.host.is_bridged() {
             return Ok(None);
         }
         let ports = config.host.ports.iter().map(|text| text.parse());
@@ -201,17 +208,21 @@ impl Engine {
             let exposed = exposed.collect::<Result<Vec<ExposedPorts>, _>>()?;
             ports.extend(ports::publish_all(&exposed, &ports));
         }
+        if !has_pasta {
+            let bridged = self.bridged(record, config, settings, name, ports)?;
+            return Ok(Some(NetworkOrders::Bridged(Box::new(bridged))));
+        }
         let missing = || EngineError::NoNetworkHelper {
             image: config.image.clone(),
         };
         let binary = pasta::find().ok_or_else(missing)?;
-        Ok(Some(NetworkOrders {
+        Ok(Some(NetworkOrders::Pasta(PastaOrders {
             features: pasta::probe(&binary, &self.paths.cache)?,
             ports,
             routes: HostRoutes::read(),
             dns_forward,
             binary,
-        }))
+        })))
     }
 
     /// A container that did not start and that nobody wants to keep. Its monitor, if there was one, has done it already.

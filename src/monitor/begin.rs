@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use rustix::process::Pid;
 
+use super::bridged::Bridged;
 use super::called::Expected;
 use super::fault;
 use super::protocol::StartFailure;
@@ -28,6 +29,8 @@ pub struct Running {
     pub driver: Driver,
     /// fuse-overlayfs.
     pub daemon: Option<Pid>,
+    /// Its places in networks that it shares.
+    pub network: Option<Box<Bridged>>,
 }
 
 /// What the monitor does while init sets the root up; it may be called again, and fails the start.
@@ -96,6 +99,7 @@ fn attempt(
         stdio,
         driver,
         daemon,
+        network: ready.network,
     };
     if has_terminal {
         let master = ready
@@ -230,6 +234,7 @@ impl Briefed {
 struct Ready {
     master: Option<OwnedFd>,
     filter: Option<Program>,
+    network: Option<Box<Bridged>>,
     /// The program runs already, or is about to.
     released: bool,
 }
@@ -243,7 +248,7 @@ fn become_ready(
     meanwhile: Meanwhile<'_>,
 ) -> Result<Ready, StartFailure> {
     let helper = match (&orders.network, &init.network_namespace) {
-        (Some(network), Some(namespace)) => Some(network.begin(namespace.as_fd())?),
+        (Some(network), Some(namespace)) => Some(network.begin(orders, namespace.as_fd())?),
         _ => None,
     };
     let filter = orders.launch.filter();
@@ -257,12 +262,14 @@ fn become_ready(
     let released = !has_terminal && helper.is_none() && init.release(filter.as_ref()).is_ok();
     tracing::debug!(pid = init.host_pid, "wait for init");
     let master = init.wait_ready().map_err(StartFailure::Setup)?;
-    if let Some(helper) = helper {
-        helper.finish(&orders.directory)?;
-    }
+    let network = match helper {
+        Some(helper) => helper.finish(&orders.directory)?,
+        None => None,
+    };
     Ok(Ready {
         master,
         filter,
+        network,
         released,
     })
 }

@@ -38,6 +38,8 @@ impl Monitor {
         if !removed && !self.state.restarting && !self.start_failed {
             self.emit_die(code);
         }
+        // Its ports are free before anybody hears of the end.
+        self.network = None;
         self.clients.iter_mut().for_each(|client| client.end(code));
         let _ = crate::sys::disk::remove_file(
             self.orders.paths.monitor_socket(self.orders.id.as_str()),

@@ -121,6 +121,7 @@ impl Monitor {
     /// The namespaces, the network helper and the root of the last run go first.
     fn start_again(&mut self) -> Result<(), StartFailure> {
         self.wish = Wish::Nothing;
+        self.network = None;
         self.init.mount_namespace = None;
         self.init.network_namespace = None;
         if let Some(daemon) = self.daemon.take() {
@@ -139,10 +140,12 @@ impl Monitor {
             stdio,
             driver,
             daemon,
+            network,
         } = begin::start(&self.orders, None, &mut || Ok(()))?;
         self.init = init;
         self.stdio = stdio;
         self.daemon = daemon;
+        self.network = network;
         self.name_processes();
         driver.name().clone_into(&mut self.state.driver);
         self.state.started = Timestamp::now().to_string();

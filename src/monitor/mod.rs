@@ -1,6 +1,7 @@
 //! The process that supervises one container: its protocol, logs and exit record. Never threads, HTTP or image names.
 
 mod begin;
+mod bridged;
 mod called;
 mod client;
 mod exec;
@@ -20,9 +21,10 @@ mod supervise;
 mod tell;
 mod watch;
 
+pub use bridged::{BridgedOrders, read_endpoints};
 pub use called::{Expected, wait};
 pub use log::{JOURNAL_SOCKET, LogEntry, LogOrders, LogReader, Reach};
-pub use network::{NetworkOrders, PublishedPort};
+pub use network::{NetworkOrders, PastaOrders, PublishedPort};
 pub use protocol::{
     Attach, CHUNK, Connection, ExecOrders, FromMonitor, Reply, Request, StartFailure, Stream,
     VERSION,

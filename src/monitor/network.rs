@@ -1,19 +1,28 @@
-//! The container's own network helper: pasta, started while the root is set up and ready before the program runs.
+//! What connects the container: a pasta of its own, started while the root is set up and ready before the program runs, or
+//! networks that it shares with others (`bridged`).
 
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use super::bridged::{Bridged, BridgedOrders};
 use super::protocol::StartFailure;
+use super::supervise::Orders;
 use crate::net::pasta::{self, Features, PastaError, Plan, Starting};
 use crate::net::ports::PortSpec;
-use crate::net::publish::{self, PortMapping};
+use crate::net::publish::{self, ClaimedPorts, PortMapping};
 use crate::net::route::HostRoutes;
+
+#[derive(serde::Serialize, serde::Deserialize)]
+pub enum NetworkOrders {
+    Pasta(PastaOrders),
+    Bridged(Box<BridgedOrders>),
+}
 
 /// What the monitor needs to know to start pasta.
 #[derive(serde::Serialize, serde::Deserialize)]
-pub struct NetworkOrders {
+pub struct PastaOrders {
     pub binary: PathBuf,
     pub features: Features,
     pub ports: Vec<PortSpec>,
@@ -22,21 +31,44 @@ pub struct NetworkOrders {
     pub dns_forward: bool,
 }
 
-/// pasta on its way.
-pub struct StartingNetwork {
-    starting: Starting,
-    mappings: Vec<PortMapping>,
+/// pasta on its way, or everything done already.
+pub enum StartingNetwork {
+    Pasta {
+        starting: Starting,
+        mappings: Vec<PortMapping>,
+    },
+    Bridged(Box<Bridged>),
 }
 
 impl NetworkOrders {
-    /// Chooses the host's ports and starts pasta. The monitor lives in the host's network namespace.
-    pub fn begin(&self, namespace: BorrowedFd<'_>) -> Result<StartingNetwork, StartFailure> {
-        let claimed = publish::claim(&self.ports);
-        let claimed = claimed.map_err(|error| StartFailure::Network {
-            message: error.to_string(),
-            hints: error.hints(),
-        })?;
-        let mappings = claimed.release();
+    /// Nothing has to be started for it that others use too.
+    pub fn is_at_hand(&self) -> bool {
+        match self {
+            NetworkOrders::Pasta(_) => true,
+            NetworkOrders::Bridged(bridged) => bridged.holder.is_there(),
+        }
+    }
+
+    /// Connects the container, or begins to. The monitor lives in the host's network namespace.
+    pub fn begin(
+        &self,
+        orders: &Orders,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<StartingNetwork, StartFailure> {
+        match self {
+            NetworkOrders::Pasta(pasta) => pasta.begin(namespace),
+            NetworkOrders::Bridged(bridged) => {
+                let connected = Bridged::connect(orders, bridged, namespace)?;
+                Ok(StartingNetwork::Bridged(Box::new(connected)))
+            }
+        }
+    }
+}
+
+impl PastaOrders {
+    /// Chooses the host's ports and starts pasta.
+    fn begin(&self, namespace: BorrowedFd<'_>) -> Result<StartingNetwork, StartFailure> {
+        let mappings = claim(&self.ports)?.release();
         let plan = Plan {
             mappings: &mappings,
             routes: self.routes,
@@ -44,25 +76,48 @@ impl NetworkOrders {
         };
         let starting =
             pasta::start(&self.binary, self.features, namespace, &plan).map_err(explain)?;
-        Ok(StartingNetwork { starting, mappings })
+        Ok(StartingNetwork::Pasta { starting, mappings })
     }
 }
 
+pub(super) fn claim(ports: &[PortSpec]) -> Result<ClaimedPorts, StartFailure> {
+    publish::claim(ports).map_err(|error| StartFailure::Network {
+        message: error.to_string(),
+        hints: error.hints(),
+    })
+}
+
 impl StartingNetwork {
-    /// Waits until the interface is there and the ports listen; records which they are in the container's directory.
-    pub fn finish(self, directory: &Path) -> Result<(), StartFailure> {
-        self.starting.wait().map_err(explain)?;
-        let failed = |error: io::Error| StartFailure::Monitor {
-            operation: "record the published ports".to_owned(),
-            message: error.to_string(),
-        };
-        let ports: Vec<PublishedPort> = self.mappings.iter().map(PublishedPort::of).collect();
-        let text = serde_json::to_vec(&ports).map_err(|error| failed(error.into()))?;
-        let temporary = directory.join(".ports");
-        crate::sys::disk::write(&temporary, text)
-            .and_then(|()| crate::sys::disk::rename(&temporary, directory.join("ports.json")))
-            .map_err(failed)
+    /// Waits until the interface is there and the ports listen; records which they are in the container's directory. Gives
+    /// what has to be held while the container runs.
+    pub fn finish(self, directory: &Path) -> Result<Option<Box<Bridged>>, StartFailure> {
+        match self {
+            StartingNetwork::Bridged(bridged) => Ok(Some(bridged)),
+            StartingNetwork::Pasta { starting, mappings } => {
+                starting.wait().map_err(explain)?;
+                record_ports(directory, &mappings)?;
+                Ok(None)
+            }
+        }
     }
+}
+
+pub(super) fn record_ports(directory: &Path, mappings: &[PortMapping]) -> Result<(), StartFailure> {
+    let ports: Vec<PublishedPort> = mappings.iter().map(PublishedPort::of).collect();
+    record(directory, "ports.json", &ports)
+        .map_err(super::supervise::failure("record the published ports"))
+}
+
+/// Puts a file into the container's directory, whole.
+pub(super) fn record<T: serde::Serialize>(
+    directory: &Path,
+    name: &str,
+    what: &T,
+) -> io::Result<()> {
+    let text = serde_json::to_vec(what)?;
+    let temporary = directory.join(format!(".{name}"));
+    crate::sys::disk::write(&temporary, text)?;
+    crate::sys::disk::rename(&temporary, directory.join(name))
 }
 
 fn explain(error: PastaError) -> StartFailure {

@@ -13,8 +13,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::container::SettingsChange;
+use crate::container::{EndpointConfig, SettingsChange};
 use crate::net::pasta::PastaError;
+use crate::net::wire;
 use crate::runtime::enter::ProgramChoice;
 use crate::runtime::execute::SetupError;
 use crate::runtime::limits::Setting;
@@ -64,6 +65,16 @@ pub enum Request {
         change: Box<SettingsChange>,
         limits: Vec<Setting>,
     },
+    /// Connects the container with one more network; `endpoints` are all that it then has. Since 2.
+    Connect {
+        attach: Box<wire::Attach>,
+        endpoints: Vec<EndpointConfig>,
+    },
+    /// Takes it out of a network, by id. Since 2.
+    Disconnect {
+        network: String,
+        endpoints: Vec<EndpointConfig>,
+    },
 }
 
 impl Request {
@@ -79,7 +90,9 @@ impl Request {
             | Request::Restart(_)
             | Request::Pause
             | Request::Unpause
-            | Request::Update { .. } => 2,
+            | Request::Update { .. }
+            | Request::Connect { .. }
+            | Request::Disconnect { .. } => 2,
         }
     }
 }

@@ -55,6 +55,8 @@ impl Monitor {
             Request::Pause => self.freeze(true),
             Request::Unpause => self.freeze(false),
             Request::Update { change, limits } => self.update(&change, limits),
+            Request::Connect { attach, endpoints } => self.connect(*attach, endpoints),
+            Request::Disconnect { network, endpoints } => self.disconnect(&network, endpoints),
             Request::Resize { rows, columns } => self.resize(index, (rows, columns)),
         };
         let reply = match done {
@@ -220,7 +222,7 @@ impl Monitor {
         }
     }
 
-    fn write_settings(&self) -> Result<(), String> {
+    pub(super) fn write_settings(&self) -> Result<(), String> {
         let written = self.settings.write(&self.orders.directory);
         written.map_err(|error| format!("write the container's settings: {error}"))
     }

@@ -11,6 +11,7 @@ use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::begin::{self, Briefed, Running};
+use super::bridged::{self, Bridged};
 use super::client::Client;
 use super::exec::Exec;
 use super::fault;
@@ -116,10 +117,27 @@ pub fn run(mut orders: Orders, birth: Birth) -> i32 {
     if let Err(error) = process::detach_standard_streams() {
         return refuse(birth.client, "leave the session", &error);
     }
+    // Here, outside the monitor's pid namespace, which ends with this container: others may come to use it.
+    let early = match &orders.network {
+        Some(NetworkOrders::Bridged(bridged)) => {
+            if !birth.gate.wait_before() {
+                return 125;
+            }
+            if let Err(error) = bridged.holder.ensure(None) {
+                let failure = bridged::explain(error);
+                Client::new(birth.client).reply(&Reply::Failed(failure));
+                return 125;
+            }
+            true
+        }
+        _ => false,
+    };
     match clone_monitor(&orders.cgroup, orders.launch.shares_pids()) {
         Ok(Some(_)) => {
             // The id map is written through this process, and once it has ended its files below /proc belong to root.
-            birth.gate.wait();
+            if !early {
+                birth.gate.wait();
+            }
             0
         }
         Ok(None) => supervise(orders, birth, None),
@@ -195,6 +213,8 @@ pub(super) struct Monitor {
     pub stdio: Stdio,
     /// Serves the root filesystem, if the kernel does not.
     pub daemon: Option<Pid>,
+    /// Its places in networks that it shares.
+    pub network: Option<Box<Bridged>>,
     /// What ended the container before its program did.
     pub failure: Option<&'static str>,
     /// The program's exit code, once it has ended.
@@ -278,10 +298,12 @@ impl Monitor {
             stdio,
             driver,
             daemon,
+            network,
         } = running;
         let mut monitor = Monitor {
             stdio,
             daemon,
+            network,
             failure: None,
             code: None,
             settings: orders.settings.clone(),

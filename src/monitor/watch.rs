@@ -22,6 +22,7 @@ enum Token {
     Child,
     Listener,
     Alarm,
+    Network,
     Output(Target, usize),
     Input(Target),
     Entering(u64),
@@ -78,6 +79,11 @@ impl Monitor {
                     alarm.silence();
                 }
             }
+            Token::Network => {
+                if let Some(network) = &mut self.network {
+                    network.lost();
+                }
+            }
             Token::Output(target, index) => {
                 let _ = self.copy_output(target, index, buffer);
             }
@@ -98,6 +104,9 @@ impl Monitor {
         set.add(self.listener.as_fd(), Interest::Read, Token::Listener);
         if let Some(alarm) = &self.alarm {
             set.add(alarm.as_fd(), Interest::Read, Token::Alarm);
+        }
+        if let Some(source) = self.network.as_ref().and_then(|network| network.source()) {
+            set.add(source, Interest::Read, Token::Network);
         }
         self.add_streams(&mut set, Target::Program, &self.stdio);
         for exec in &self.execs {
@@ -186,6 +195,7 @@ impl Monitor {
             for exec in &mut self.execs {
                 exec.reaped(pid, ended);
             }
+            self.rejoin_networks(pid);
         }
     }
 

@@ -1,7 +1,22 @@
-//! Networks as the host and the container see them: ports, pasta, name files. Never reads containers' records.
+//! Networks as the host and the container see them: ports, pasta, the shared namespace, name files. Never reads containers' records.
+pub mod addresses;
+mod book;
+mod dns;
+pub mod firewall;
+mod forward;
 pub mod hosts;
+mod inner;
+mod member;
+mod names;
+mod outer;
 pub mod pasta;
 pub mod ports;
 pub mod publish;
+pub mod record;
+mod relay;
 pub mod resolver;
 pub mod route;
+mod shared;
+pub mod start;
+pub mod subnet;
+pub mod wire;

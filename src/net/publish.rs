@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
@@ -87,11 +88,11 @@ impl PublishError {
     }
 }
 
-/// Keeps a port from being taken by somebody else until pasta is about to bind it.
+/// Keeps a port from being taken by somebody else until pasta is about to bind it, or is what listens there.
 #[derive(Debug)]
 enum Held {
-    Tcp { _socket: TcpListener },
-    Udp { _socket: UdpSocket },
+    Tcp(TcpListener),
+    Udp(UdpSocket),
 }
 
 /// Ports that were free and are held. Dropping gives them back; `release` does so right before pasta starts.
@@ -104,6 +105,15 @@ pub struct ClaimedPorts {
 impl ClaimedPorts {
     pub fn mappings(&self) -> &[PortMapping] {
         &self.mappings
+    }
+
+    /// With the sockets themselves, which listen.
+    pub fn keep(self) -> Vec<(PortMapping, OwnedFd)> {
+        let sockets = self.held.into_iter().map(|held| match held {
+            Held::Tcp(socket) => socket.into(),
+            Held::Udp(socket) => socket.into(),
+        });
+        self.mappings.into_iter().zip(sockets).collect()
     }
 
     /// Closes the sockets. pasta must bind next; if somebody else was faster, its failure is explained the same way.
@@ -154,12 +164,12 @@ fn bind(spec: &PortSpec, address: SocketAddr) -> Result<(PortMapping, Held), Pub
         // std sets SO_REUSEADDR, as pasta does: a port in TIME_WAIT counts as free.
         Protocol::Tcp => TcpListener::bind(address).and_then(|socket| {
             let bound = socket.local_addr()?;
-            Ok((bound, Held::Tcp { _socket: socket }))
+            Ok((bound, Held::Tcp(socket)))
         }),
         // A parsed PortSpec is never sctp.
         Protocol::Udp | Protocol::Sctp => UdpSocket::bind(address).and_then(|socket| {
             let bound = socket.local_addr()?;
-            Ok((bound, Held::Udp { _socket: socket }))
+            Ok((bound, Held::Udp(socket)))
         }),
     };
     let (bound, held) = held.map_err(|source| explain(address, source))?;

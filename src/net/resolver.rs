@@ -1,8 +1,11 @@
 //! The text of a container's `/etc/resolv.conf`, as docker makes it of the host's. Pure; writes no file, asks no server.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::pasta;
+
+/// The name server of containers that share networks: nothing that a container could want for itself, as its loopback is.
+pub const EMBEDDED: Ipv4Addr = pasta::DNS_FORWARD;
 
 /// What the container's network means for its name servers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,6 +14,8 @@ pub enum Reach {
     Host,
     /// pasta: the host's loopback is out of reach, but pasta can forward queries to it.
     Pasta { ipv6: bool },
+    /// A network that is shared: `bryo net` answers in the container itself, and knows the host's servers and the user's.
+    Bridged,
     /// `--network none`.
     Nothing,
 }
@@ -40,7 +45,9 @@ pub fn resolver(host: &str, overrides: &Overrides, reach: Reach) -> Resolver {
         };
     }
     let parsed = HostFile::parse(host);
-    let (mut servers, forward) = if overrides.servers.is_empty() {
+    let (mut servers, forward) = if reach == Reach::Bridged {
+        (vec![EMBEDDED.to_string()], false)
+    } else if overrides.servers.is_empty() {
         parsed.servers_for(reach)
     } else {
         (
@@ -55,11 +62,15 @@ pub fn resolver(host: &str, overrides: &Overrides, reach: Reach) -> Resolver {
         [dot] if dot == "." => Vec::new(),
         given => given.to_vec(),
     };
-    let options = if overrides.options.is_empty() {
+    let mut options = if overrides.options.is_empty() {
         parsed.options.clone()
     } else {
         overrides.options.clone()
     };
+    let has_dots = options.iter().any(|option| option.starts_with("ndots:"));
+    if reach == Reach::Bridged && !has_dots {
+        options.push("ndots:0".to_owned());
+    }
     let mut text = String::new();
     for server in servers {
         text += &format!("nameserver {server}\n");
@@ -71,6 +82,16 @@ pub fn resolver(host: &str, overrides: &Overrides, reach: Reach) -> Resolver {
         text += &format!("options {}\n", options.join(" "));
     }
     Resolver { text, forward }
+}
+
+/// The servers that the host's file names; without one, the host's own (resolv.conf(5)).
+pub fn servers(host: &str) -> Vec<IpAddr> {
+    let named = HostFile::parse(host).servers.into_iter();
+    let servers: Vec<IpAddr> = named.filter_map(|server| server.parse().ok()).collect();
+    match servers.is_empty() {
+        true => vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
+        false => servers,
+    }
 }
 
 /// resolv.conf(5), as much of it as is passed on.

@@ -62,9 +62,14 @@ impl Gate {
 
     /// Waits for the map, in the child and at most in one fork of it; `false` if the parent failed or died, and then nothing may be done.
     pub fn wait(self) -> bool {
-        match self.0 {
+        self.wait_before()
+    }
+
+    /// The same in a child that is going to fork, and whose fork waits itself.
+    pub fn wait_before(&self) -> bool {
+        match &self.0 {
             None => true,
-            Some(pipe) => matches!(rustix::io::read(&pipe, &mut [0u8; 1]), Ok(1)),
+            Some(pipe) => matches!(rustix::io::read(pipe, &mut [0u8; 1]), Ok(1)),
         }
     }
 }

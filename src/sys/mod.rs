@@ -11,6 +11,7 @@ pub mod lock;
 mod math;
 pub mod mount;
 pub mod namespace;
+pub mod netlink;
 pub mod network;
 pub mod pidfd;
 pub mod poll;

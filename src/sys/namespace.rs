@@ -22,6 +22,12 @@ pub fn open(pid: i32, kind: &str) -> io::Result<OwnedFd> {
     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(io::Error::from)
 }
 
+/// The calling process's own.
+pub fn open_own(kind: &str) -> io::Result<OwnedFd> {
+    let path = format!("/proc/self/ns/{kind}");
+    rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(io::Error::from)
+}
+
 /// The inode that identifies a namespace.
 pub fn identity(namespace: BorrowedFd<'_>) -> io::Result<u64> {
     Ok(rustix::fs::fstat(namespace)?.st_ino)

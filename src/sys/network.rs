@@ -1,9 +1,10 @@
-//! Network interfaces, as far as a single ioctl goes.
+//! Network interfaces, as far as a single ioctl goes, and sockets with options that the standard library has no words for.
 
 use std::io;
-use std::os::fd::AsRawFd;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 /// Sets an interface up (netdevice(7), SIOCSIFFLAGS); a new network namespace has its loopback down.
 pub fn bring_up(name: &str) -> io::Result<()> {
@@ -32,5 +33,146 @@ pub fn bring_up(name: &str) -> io::Result<()> {
     } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
+    }
+}
+
+/// A transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    Tcp,
+    Udp,
+}
+
+fn family_of(ip: IpAddr) -> AddressFamily {
+    match ip {
+        IpAddr::V4(_) => AddressFamily::INET,
+        IpAddr::V6(_) => AddressFamily::INET6,
+    }
+}
+
+/// A socket that does not block.
+pub fn socket(transport: Transport, like: IpAddr) -> io::Result<OwnedFd> {
+    let kind = match transport {
+        Transport::Tcp => SocketType::STREAM,
+        Transport::Udp => SocketType::DGRAM,
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let socket = rustix::net::socket_with(family_of(like), kind, flags, None)?;
+    Ok(socket)
+}
+
+/// One that is bound to an address.
+pub fn bound(transport: Transport, address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = socket(transport, address.ip())?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    if transport == Transport::Tcp {
+        rustix::net::listen(&socket, 64)?;
+    }
+    Ok(socket)
+}
+
+/// One whose own address is somebody else's, which needs CAP_NET_ADMIN over the network namespace (ip(7), IP_TRANSPARENT).
+pub fn transparent(transport: Transport, own: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = socket(transport, own.ip())?;
+    let (level, option) = match own {
+        SocketAddr::V4(_) => (libc::SOL_IP, libc::IP_TRANSPARENT),
+        SocketAddr::V6(_) => (libc::SOL_IPV6, libc::IPV6_TRANSPARENT),
+    };
+    let on: libc::c_int = 1;
+    // SAFETY: the option's value is the int it is given the size of, which outlives the call.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            (&raw const on).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    if set == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    rustix::net::bind(&socket, &own)?;
+    Ok(socket)
+}
+
+/// Begins to connect; whether it has worked shows when the socket can be written to (`outcome`).
+pub fn connect(socket: BorrowedFd<'_>, to: SocketAddr) -> io::Result<()> {
+    match rustix::net::connect(socket, &to) {
+        Ok(()) | Err(rustix::io::Errno::INPROGRESS) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// How a connection that was begun has gone.
+pub fn outcome(socket: BorrowedFd<'_>) -> io::Result<()> {
+    match sockopt::socket_error(socket)? {
+        Ok(()) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The next connection, and from where; `None` if none waits.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<Option<(OwnedFd, SocketAddr)>> {
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    match rustix::net::acceptfrom_with(listener, flags) {
+        Ok((socket, Some(from))) => match SocketAddr::try_from(from) {
+            Ok(from) => Ok(Some((socket, plain(from)))),
+            Err(error) => Err(error.into()),
+        },
+        Ok((_, None)) => Ok(None),
+        Err(
+            rustix::io::Errno::AGAIN | rustix::io::Errno::CONNABORTED | rustix::io::Errno::INTR,
+        ) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The next datagram, and from where; `None` if none waits.
+pub fn receive_from(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<Option<(usize, SocketAddr)>> {
+    let flags = rustix::net::RecvFlags::DONTWAIT;
+    match rustix::net::recvfrom(socket, buffer, flags) {
+        Ok((length, _, Some(from))) => match SocketAddr::try_from(from) {
+            Ok(from) => Ok(Some((length, from))),
+            Err(error) => Err(error.into()),
+        },
+        Ok((_, _, None)) => Ok(None),
+        Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Sends a datagram; one that there is no room for is lost, as datagrams are.
+pub fn send_to(socket: BorrowedFd<'_>, bytes: &[u8], to: SocketAddr) {
+    let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
+    let _ = rustix::net::sendto(socket, bytes, flags, &to);
+}
+
+/// The same over a socket that is connected.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) {
+    let flags = rustix::net::SendFlags::DONTWAIT | rustix::net::SendFlags::NOSIGNAL;
+    let _ = rustix::net::send(socket, bytes, flags);
+}
+
+/// Small pieces are not held back to be sent together.
+pub fn send_at_once(socket: impl AsFd) -> io::Result<()> {
+    sockopt::set_tcp_nodelay(socket, true).map_err(io::Error::from)
+}
+
+/// Without the form in which IPv6 sockets show addresses of IPv4.
+fn plain(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Any address of a family.
+pub fn unspecified(like: IpAddr) -> IpAddr {
+    match like {
+        IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     }
 }

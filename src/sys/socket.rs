@@ -185,3 +185,9 @@ pub fn end_sending(socket: BorrowedFd<'_>) -> io::Result<()> {
 pub fn set_nonblocking(fd: BorrowedFd<'_>) -> io::Result<()> {
     rustix::io::ioctl_fionbio(fd, true).map_err(io::Error::from)
 }
+
+/// Receiving from a socket that blocks gives up after `time`: it reads as empty.
+pub fn limit_waiting(socket: BorrowedFd<'_>, time: std::time::Duration) -> io::Result<()> {
+    let limit = rustix::net::sockopt::Timeout::Recv;
+    rustix::net::sockopt::set_socket_timeout(socket, limit, Some(time)).map_err(io::Error::from)
+}

@@ -15,7 +15,7 @@ fn free_port() -> u16 {
     listener.local_addr().expect("it is bound").port()
 }
 
-fn answer(address: &str) -> Option<String> {
+pub fn answer(address: &str) -> Option<String> {
     let address: SocketAddr = address.parse().expect("an address");
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(2)).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
@@ -310,7 +310,7 @@ fn what_the_host_offers_on_its_own_address_is_reached() {
 }
 
 /// An address of the host that is not its loopback. Connecting a datagram socket sends nothing, it only looks up the route.
-fn host_address() -> Option<IpAddr> {
+pub fn host_address() -> Option<IpAddr> {
     let socket = UdpSocket::bind("0.0.0.0:0").ok()?;
     socket.connect("192.0.2.77:9").ok()?;
     let ip = socket.local_addr().ok()?.ip();

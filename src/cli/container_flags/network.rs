@@ -6,16 +6,37 @@ use std::str::FromStr;
 use super::value;
 use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
-use crate::container::NameConfig;
-use crate::engine::request::{CreateRequest, NetworkMode};
+use crate::container::{EndpointConfig, NameConfig};
+use crate::engine::request::{
+    CreateRequest, EndpointError, NetworkMode, parse_alias, parse_endpoint, parse_ipv4, parse_ipv6,
+    parse_link, parse_link_local, parse_mac,
+};
 use crate::net::hosts::ExtraHost;
 use crate::net::ports::{ExposedPorts, PortSpec};
 
 #[derive(clap::Args, Debug)]
 pub struct NetworkFlags {
-    /// Network of the container: none, host, pasta, container:NAME
+    /// Network of the container: none, host, pasta, container:NAME, or networks by name (name=NAME,alias=...,ip=...)
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Vec<String>,
+    /// Another name for the container in its network
+    #[arg(long, visible_alias = "net-alias", value_name = "NAME")]
+    network_alias: Vec<String>,
+    /// IPv4 address in its network
+    #[arg(long, value_name = "ADDRESS")]
+    ip: Option<String>,
+    /// IPv6 address in its network
+    #[arg(long, value_name = "ADDRESS")]
+    ip6: Option<String>,
+    /// Hardware address in its network
+    #[arg(long, value_name = "ADDRESS")]
+    mac_address: Option<String>,
+    /// One more address of its interface
+    #[arg(long, value_name = "ADDRESS")]
+    link_local_ip: Vec<String>,
+    /// Another name for another container of its network (CONTAINER[:NAME])
+    #[arg(long, value_name = "LINK")]
+    link: Vec<String>,
     /// Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])
     #[arg(short, long, value_name = "PORT")]
     publish: Vec<String>,
@@ -41,16 +62,7 @@ pub struct NetworkFlags {
 
 impl NetworkFlags {
     pub fn apply(self, request: &mut CreateRequest, ui: &Ui) -> Result<(), CliError> {
-        let network = match self.network.as_slice() {
-            [] => NetworkMode::Default,
-            [one] => NetworkMode::from_str(one)
-                .map_err(|error| CliError::argument("--network", one, &error))?,
-            _ => {
-                return Err(CliError::usage(
-                    "run --network: several networks: not yet supported by bryo",
-                ));
-            }
-        };
+        let (network, endpoints) = self.places()?;
         if matches!(network, NetworkMode::None | NetworkMode::Host)
             && (self.publish_all || !self.publish.is_empty())
         {
@@ -59,11 +71,69 @@ impl NetworkFlags {
             ));
         }
         request.network = network;
+        request.endpoints = endpoints;
         request.ports = ports(&self.publish)?;
         request.publish_all = self.publish_all;
         request.expose = exposed(&self.expose)?;
         request.names = names(&self.dns, self.dns_search, self.dns_option, &self.add_host)?;
         Ok(())
+    }
+
+    /// The network, and the places in networks that are shared: what else is said of one is said of the first.
+    fn places(&self) -> Result<(NetworkMode, Vec<EndpointConfig>), CliError> {
+        let usage = |error: EndpointError| CliError::usage(error.to_string());
+        let mut endpoints = Vec::new();
+        for text in &self.network {
+            endpoints.push(parse_endpoint(text).map_err(usage)?);
+        }
+        let mode = |name: &str| {
+            let mode = NetworkMode::from_str(name);
+            mode.map_err(|error| CliError::argument("--network", name, &error))
+        };
+        let first = endpoints.first().map_or("default", |first| &first.network);
+        let network = mode(first)?;
+        let mut each = endpoints.iter().map(|endpoint| mode(&endpoint.network));
+        let all_named = each.try_fold(true, |named, mode| {
+            Ok::<_, CliError>(named && matches!(mode?, NetworkMode::Named(_)))
+        })?;
+        if endpoints.len() > 1 && !all_named {
+            return Err(CliError::usage(
+                "conflicting options: cannot attach both user-defined and non-user-defined network-modes",
+            ));
+        }
+        let said = !(self.network_alias.is_empty()
+            && self.ip.is_none()
+            && self.ip6.is_none()
+            && self.mac_address.is_none()
+            && self.link_local_ip.is_empty()
+            && self.link.is_empty());
+        let Some(first) = endpoints.first_mut().filter(|_| all_named) else {
+            return match said || self.network.iter().any(|text| text.contains('=')) {
+                true => Err(CliError::usage(
+                    "conflicting options: addresses, names and links are of a network that containers share: --network NAME",
+                )),
+                false => Ok((network, Vec::new())),
+            };
+        };
+        for alias in &self.network_alias {
+            first.aliases.push(parse_alias(alias).map_err(usage)?);
+        }
+        if let Some(ip) = &self.ip {
+            first.ipv4 = Some(parse_ipv4(ip).map_err(usage)?);
+        }
+        if let Some(ip) = &self.ip6 {
+            first.ipv6 = Some(parse_ipv6(ip).map_err(usage)?);
+        }
+        if let Some(mac) = &self.mac_address {
+            first.mac = Some(parse_mac(mac).map_err(usage)?);
+        }
+        for ip in &self.link_local_ip {
+            first.more.push(parse_link_local(ip).map_err(usage)?);
+        }
+        for link in &self.link {
+            first.links.push(parse_link(link).map_err(usage)?);
+        }
+        Ok((network, endpoints))
     }
 }
 

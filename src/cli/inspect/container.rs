@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use super::limits;
+use super::networks;
 use crate::cli::status;
 use crate::container::{
     ContainerConfig, DeviceConfig, Health, HealthCheck, HealthResult, HostConfig, MountConfig,
@@ -470,26 +471,10 @@ fn by_port(ports: impl Iterator<Item = (String, String, String)>) -> Value {
 }
 
 fn network(container: &ContainerSummary) -> Value {
-    let name = container.config.host.network.clone();
     json!({
         "SandboxID": "",
         "SandboxKey": "",
         "Ports": ports(container),
-        "Networks": {name: {
-            "IPAMConfig": null,
-            "Links": null,
-            "Aliases": null,
-            "DriverOpts": null,
-            "NetworkID": "",
-            "EndpointID": "",
-            "Gateway": "",
-            "IPAddress": "",
-            "MacAddress": "",
-            "IPPrefixLen": 0,
-            "IPv6Gateway": "",
-            "GlobalIPv6Address": "",
-            "GlobalIPv6PrefixLen": 0,
-            "DNSNames": null,
-        }},
+        "Networks": networks::document(container),
     })
 }

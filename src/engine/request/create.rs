@@ -17,9 +17,10 @@ use super::ulimit::Ulimit;
 use super::volume::VolumesFrom;
 use crate::config::DetachKeys;
 use crate::container::{
-    GroupConfig, HealthCheck, Limits, LogDriver, NameConfig, Namespaces, RestartPolicy,
-    SecretConfig,
+    EndpointConfig, GroupConfig, HealthCheck, Limits, LogDriver, NameConfig, Namespaces,
+    RestartPolicy, SecretConfig,
 };
+use crate::net::record::is_name;
 
 /// When `create` and `run` ask the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,20 +71,20 @@ pub enum NetworkMode {
     None,
     Host,
     Pasta,
+    /// One or more that it shares with others (`CreateRequest::endpoints`): the first's name.
+    Named(String),
     /// Another container's: its name, or once the container is made its id.
     Container(String),
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum UnknownNetwork {
-    #[error(
-        "network {name} not found: networks are not yet supported by bryo (use none, host or pasta)"
-    )]
+    #[error("network {name} not found")]
     Named { name: String },
     #[error("invalid container format container:<name|id>")]
     Nameless,
-    #[error("network options are not yet supported by bryo: {text:?}")]
-    Options { text: String },
+    #[error("network driver {driver} is not supported: bryo has bridge networks, and pasta")]
+    Driver { driver: String },
 }
 
 impl FromStr for NetworkMode {
@@ -99,12 +100,16 @@ impl FromStr for NetworkMode {
             _ if text.starts_with("container:") => Ok(NetworkMode::Container(
                 text["container:".len()..].to_owned(),
             )),
-            _ if text.contains([',', '=']) => Err(UnknownNetwork::Options {
-                text: text.to_owned(),
-            }),
-            _ => Err(UnknownNetwork::Named {
-                name: text.to_owned(),
-            }),
+            name if is_name(name) => Ok(NetworkMode::Named(name.to_owned())),
+            _ => match text.split_once(':') {
+                Some((driver @ ("pasta" | "slirp4netns" | "ns"), _)) => {
+                    let driver = driver.to_owned();
+                    Err(UnknownNetwork::Driver { driver })
+                }
+                _ => Err(UnknownNetwork::Named {
+                    name: text.to_owned(),
+                }),
+            },
         }
     }
 }
@@ -116,6 +121,7 @@ impl fmt::Display for NetworkMode {
             NetworkMode::None => f.write_str("none"),
             NetworkMode::Host => f.write_str("host"),
             NetworkMode::Pasta => f.write_str("pasta"),
+            NetworkMode::Named(name) => f.write_str(name),
             NetworkMode::Container(name) => write!(f, "container:{name}"),
         }
     }
@@ -208,6 +214,8 @@ pub struct CreateRequest {
     /// `linux/arm64/v8`; None: the host's.
     pub platform: Option<String>,
     pub network: NetworkMode,
+    /// The first is that of `network`.
+    pub endpoints: Vec<EndpointConfig>,
     pub namespaces: Namespaces,
     pub devices: Vec<DeviceRequest>,
     /// `net::PortSpec`s in their canonical form.

@@ -1,0 +1,68 @@
+//! A network as docker's `network inspect` shows it: the same keys, in the same order.
+
+use serde_json::{Map, Value, json};
+
+use crate::engine::{NetworkMember, NetworkSummary};
+use crate::net::record::{DEFAULT, Pool};
+use crate::net::wire::Address;
+
+pub fn document(summary: &NetworkSummary) -> Value {
+    let network = &summary.network;
+    let members = summary.members.iter();
+    let containers: Map<String, Value> = members
+        .map(|member| (member.id.clone(), container(member)))
+        .collect();
+    let ipam_options = match (network.ipam_options.is_empty(), network.name.as_str()) {
+        (true, DEFAULT | "host" | "none") => Value::Null,
+        _ => json!(network.ipam_options),
+    };
+    json!({
+        "Name": network.name,
+        "Id": network.id,
+        "Created": network.created,
+        "Scope": "local",
+        "Driver": network.driver.name(),
+        "EnableIPv4": true,
+        "EnableIPv6": network.ipv6,
+        "IPAM": {
+            "Driver": "default",
+            "Options": ipam_options,
+            "Config": network.pools.iter().map(pool).collect::<Vec<_>>(),
+        },
+        "Internal": network.internal,
+        "Attachable": network.attachable,
+        "Ingress": false,
+        "ConfigFrom": {"Network": ""},
+        "ConfigOnly": false,
+        "Containers": containers,
+        "Options": network.options,
+        "Labels": network.labels,
+    })
+}
+
+fn pool(pool: &Pool) -> Value {
+    let mut map = Map::new();
+    map.insert("Subnet".to_owned(), pool.subnet.to_string().into());
+    if let Some(range) = pool.range {
+        map.insert("IPRange".to_owned(), range.to_string().into());
+    }
+    map.insert("Gateway".to_owned(), pool.gateway.to_string().into());
+    if !pool.auxiliary.is_empty() {
+        map.insert("AuxiliaryAddresses".to_owned(), json!(pool.auxiliary));
+    }
+    map.into()
+}
+
+fn container(member: &NetworkMember) -> Value {
+    let shown = |address: Option<Address>| {
+        address.map_or(String::new(), |a| format!("{}/{}", a.ip, a.prefix))
+    };
+    let endpoint = &member.endpoint;
+    json!({
+        "Name": member.name,
+        "EndpointID": endpoint.id,
+        "MacAddress": endpoint.mac,
+        "IPv4Address": shown(endpoint.ipv4()),
+        "IPv6Address": shown(endpoint.ipv6()),
+    })
+}

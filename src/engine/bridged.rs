@@ -1,0 +1,306 @@
+//! What the monitor of a container is told of the networks that it shares with others, and changes of that.
+
+use std::net::IpAddr;
+
+use super::request::mac_bytes;
+use super::{Engine, EngineError};
+use crate::container::{ContainerConfig, EndpointConfig, LockedRecord, Record, Settings};
+use crate::monitor::{BridgedOrders, Request};
+use crate::net::firewall::{self, FirewallError};
+use crate::net::pasta;
+use crate::net::ports::PortSpec;
+use crate::net::record::{NetworkConfig, NetworkDriver};
+use crate::net::route::HostRoutes;
+use crate::net::start::Holder;
+use crate::net::wire::{Attach, Member};
+
+/// What contradicts itself in the places that were asked for, in docker's words where it has any.
+#[derive(Debug, thiserror::Error)]
+pub enum EndpointRequestError {
+    #[error(
+        "invalid endpoint settings: user specified IP address is supported on user defined networks only"
+    )]
+    AddressOnDefault,
+    #[error(
+        "invalid endpoint settings: user specified IP address is supported only when connecting to networks with user configured subnets: {ip} is not of network {network}"
+    )]
+    ForeignAddress { ip: IpAddr, network: String },
+    #[error(
+        "invalid endpoint settings: network-scoped alias is supported only for containers in user defined networks"
+    )]
+    AliasOnDefault,
+    #[error("network {network} is one of docker's own that has no places for containers")]
+    NoPlaces { network: String },
+    #[error("network {network} is given twice")]
+    Twice { network: String },
+    #[error("endpoint with name {container} already exists in network {network}")]
+    There { container: String, network: String },
+    #[error("container {container} is not connected to network {network}")]
+    NotThere { container: String, network: String },
+    #[error("container {container} shares no networks with others: its network is {mode}")]
+    OwnNetwork { container: String, mode: String },
+}
+
+impl Engine {
+    /// The program that holds the shared networks, as it is to be started where it does not run.
+    pub(super) fn holder(&self, image: &str) -> Result<Holder, EngineError> {
+        let missing = || EngineError::NoNetworkHelper {
+            image: image.to_owned(),
+        };
+        let pasta = pasta::find().ok_or_else(missing)?;
+        if firewall::find().is_none() {
+            return Err(FirewallError::Missing.into());
+        }
+        Ok(Holder {
+            socket: self.paths.net_socket(),
+            lock: self.paths.net_lock(),
+            features: pasta::probe(&pasta, &self.paths.cache)?,
+            routes: HostRoutes::read(),
+            pasta,
+        })
+    }
+
+    /// `hosts`: the text of its hosts file without its own lines.
+    pub(super) fn bridged(
+        &self,
+        record: &Record,
+        config: &ContainerConfig,
+        settings: &Settings,
+        name: &str,
+        ports: Vec<PortSpec>,
+    ) -> Result<BridgedOrders, EngineError> {
+        let hosts = record.path("hosts");
+        let hosts = std::fs::read_to_string(&hosts).map_err(EngineError::file("read", &hosts))?;
+        Ok(BridgedOrders {
+            holder: self.holder(&config.image)?,
+            member: Member {
+                id: record.id.to_string(),
+                name: name.to_owned(),
+                hostname: config.hostname.clone(),
+                servers: config.host.names.servers.clone(),
+            },
+            attach: self.attaches(config.endpoints(settings))?,
+            ports,
+            hosts,
+        })
+    }
+
+    /// The interfaces are numbered in the order of the places; the default route is of the highest priority.
+    fn attaches(&self, endpoints: &[EndpointConfig]) -> Result<Vec<Attach>, EngineError> {
+        let networks = self.networks();
+        let mut found = Vec::new();
+        for endpoint in endpoints {
+            let network = networks.find(&endpoint.network)?;
+            check(endpoint, &network)?;
+            found.push((endpoint, network));
+        }
+        let leads_out = found.iter().filter(|(_, network)| !network.internal);
+        let default = leads_out
+            .min_by(|(a, _), (b, _)| {
+                let order = b.priority.cmp(&a.priority);
+                order.then_with(|| a.network.cmp(&b.network))
+            })
+            .map(|(endpoint, _)| endpoint.network.clone());
+        let mut attaches = Vec::new();
+        for (number, (endpoint, network)) in found.into_iter().enumerate() {
+            let is_default = default.as_ref() == Some(&endpoint.network);
+            attaches.push(attach(endpoint, network, number, is_default));
+        }
+        Ok(attaches)
+    }
+
+    /// Connects a container with one more network, now if it runs.
+    pub fn connect_network(
+        &self,
+        endpoint: &EndpointConfig,
+        container: &str,
+    ) -> Result<(), EngineError> {
+        let network = self.networks().find(&endpoint.network)?;
+        check(endpoint, &network)?;
+        let record = self.find(container)?;
+        let config = self.config_of(&record)?;
+        let name = self.containers.name_of(&record);
+        if !config.host.is_bridged() {
+            let (container, mode) = (name, config.host.network);
+            return Err(EndpointRequestError::OwnNetwork { container, mode }.into());
+        }
+        self.change_endpoints(&record, &name, |settings| {
+            let mut endpoints = config.endpoints(settings).to_vec();
+            if endpoints.iter().any(|known| known.network == network.name) {
+                return Err(EndpointRequestError::There {
+                    container: name.clone(),
+                    network: network.name.clone(),
+                });
+            }
+            endpoints.push(EndpointConfig {
+                network: network.name.clone(),
+                ..endpoint.clone()
+            });
+            let attach = self.next_attach(&record, endpoint, &network, &endpoints);
+            let attach = Box::new(attach);
+            let request = Request::Connect {
+                attach,
+                endpoints: endpoints.clone(),
+            };
+            Ok((endpoints, request))
+        })?;
+        self.emit_network(&network, "connect", Some(record.id.as_str()));
+        Ok(())
+    }
+
+    /// With the first number that no interface has, and the default route if its priority says so or nothing else leads out.
+    fn next_attach(
+        &self,
+        record: &Record,
+        endpoint: &EndpointConfig,
+        network: &NetworkConfig,
+        endpoints: &[EndpointConfig],
+    ) -> Attach {
+        let live = self.live_endpoints(record);
+        let is_free = |number: &usize| {
+            let name = format!("eth{number}");
+            live.iter().all(|endpoint| endpoint.interface != name)
+        };
+        let number = (0..).find(is_free).unwrap_or_default();
+        let default = live.iter().find(|endpoint| endpoint.is_default);
+        let before = default.map(|default| {
+            let mut known = endpoints.iter();
+            let known = known.find(|known| known.network == default.network);
+            known.map_or(0, |known| known.priority)
+        });
+        let is_default =
+            !network.internal && before.is_none_or(|before| endpoint.priority > before);
+        attach(endpoint, network.clone(), number, is_default)
+    }
+
+    /// Takes a container out of a network. With `force`, one that is not there is no error.
+    pub fn disconnect_network(
+        &self,
+        network: &str,
+        container: &str,
+        force: bool,
+    ) -> Result<(), EngineError> {
+        let network = self.networks().find(network)?;
+        let record = self.find(container)?;
+        let config = self.config_of(&record)?;
+        let name = self.containers.name_of(&record);
+        let changed = self.change_endpoints(&record, &name, |settings| {
+            let mut endpoints = config.endpoints(settings).to_vec();
+            let before = endpoints.len();
+            endpoints.retain(|known| known.network != network.name);
+            if endpoints.len() == before {
+                return Err(EndpointRequestError::NotThere {
+                    container: name.clone(),
+                    network: network.name.clone(),
+                });
+            }
+            let request = Request::Disconnect {
+                network: network.id.clone(),
+                endpoints: endpoints.clone(),
+            };
+            Ok((endpoints, request))
+        });
+        match changed {
+            Err(EngineError::EndpointRequest(EndpointRequestError::NotThere { .. })) if force => {
+                return Ok(());
+            }
+            changed => changed?,
+        }
+        self.emit_network(&network, "disconnect", Some(record.id.as_str()));
+        Ok(())
+    }
+
+    /// Through its monitor if it has one, else in its record.
+    fn change_endpoints(
+        &self,
+        record: &Record,
+        name: &str,
+        change: impl Fn(&Settings) -> Result<(Vec<EndpointConfig>, Request), EndpointRequestError>,
+    ) -> Result<(), EngineError> {
+        let path = record.path("settings.json");
+        let read = || record.settings().map_err(EngineError::file("read", &path));
+        loop {
+            if record.status().is_ok_and(|status| status.is_running()) {
+                let (_, request) = change(&read()?)?;
+                match self.send(record, name, &request) {
+                    // It has ended since.
+                    Err(EngineError::NotRunning { .. }) => {}
+                    other => return other,
+                }
+            }
+            self.wait_for_last_monitor(record, name)?;
+            let locked = LockedRecord::acquire(&record.directory);
+            let locked = locked.map_err(EngineError::system("lock the container's record"))?;
+            // Started meanwhile: its monitor is to be asked.
+            let Some(_locked) = locked else { continue };
+            let mut settings = read()?;
+            settings.endpoints = Some(change(&settings)?.0);
+            let written = settings.write(&record.directory);
+            return written.map_err(EngineError::file("write", &path));
+        }
+    }
+
+    /// Before a container is made: its networks are there, and can be what was asked of them.
+    pub(super) fn check_endpoints(&self, endpoints: &[EndpointConfig]) -> Result<(), EngineError> {
+        let networks = self.networks();
+        let mut seen: Vec<String> = Vec::new();
+        for endpoint in endpoints {
+            let network = networks.find(&endpoint.network)?;
+            check(endpoint, &network)?;
+            if seen.contains(&network.id) {
+                let network = network.name;
+                return Err(EndpointRequestError::Twice { network }.into());
+            }
+            seen.push(network.id);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn check(
+    endpoint: &EndpointConfig,
+    network: &NetworkConfig,
+) -> Result<(), EndpointRequestError> {
+    if network.driver != NetworkDriver::Bridge {
+        let network = network.name.clone();
+        return Err(EndpointRequestError::NoPlaces { network });
+    }
+    let asked = [endpoint.ipv4.map(IpAddr::V4), endpoint.ipv6.map(IpAddr::V6)];
+    for ip in asked.into_iter().flatten() {
+        if network.is_default() {
+            return Err(EndpointRequestError::AddressOnDefault);
+        }
+        if !network.pools.iter().any(|pool| pool.subnet.contains(ip)) {
+            let network = network.name.clone();
+            return Err(EndpointRequestError::ForeignAddress { ip, network });
+        }
+    }
+    match network.is_default() && !endpoint.aliases.is_empty() {
+        true => Err(EndpointRequestError::AliasOnDefault),
+        false => Ok(()),
+    }
+}
+
+pub(super) fn attach(
+    endpoint: &EndpointConfig,
+    network: NetworkConfig,
+    number: usize,
+    is_default: bool,
+) -> Attach {
+    let interface = endpoint.interface.clone();
+    let links = endpoint.links.iter();
+    let links = links.filter_map(|link| link.split_once(':'));
+    Attach {
+        interface: interface.unwrap_or_else(|| format!("eth{number}")),
+        ipv4: endpoint.ipv4,
+        ipv6: endpoint.ipv6,
+        mac: endpoint.mac.as_deref().and_then(mac_bytes),
+        more: endpoint.more.clone(),
+        aliases: endpoint.aliases.clone(),
+        links: links
+            .map(|(target, alias)| (target.to_owned(), alias.to_owned()))
+            .collect(),
+        network,
+        is_default,
+    }
+}

@@ -1,0 +1,397 @@
+//! The verbs on networks. What is connected with one is read from the containers' records; the network itself is only there
+//! while a container is.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::request::{CreateNetworkRequest, Label, LabelFilter, NetworkFilters};
+use super::{Engine, EngineError};
+use crate::container::{ContainerConfig, Event, EventKind, Record};
+use crate::monitor::read_endpoints;
+use crate::net::record::{
+    DEFAULT, ICC_OPTION, MTU_OPTION, NetworkConfig, NetworkDriver, NetworkError, Networks, Pool,
+    is_name, random_id,
+};
+use crate::net::subnet::{Subnet, SubnetError};
+use crate::net::wire::Endpoint;
+
+/// A network, and the running containers that are in it.
+#[derive(Clone, Debug)]
+pub struct NetworkSummary {
+    pub network: NetworkConfig,
+    pub members: Vec<NetworkMember>,
+    /// Containers, running or not, that are to be in it.
+    pub users: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct NetworkMember {
+    pub id: String,
+    pub name: String,
+    pub endpoint: Endpoint,
+}
+
+/// What is wrong with a network that was asked for, in docker's words where it has any.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkRequestError {
+    #[error("invalid network name: {name:?}: only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")]
+    Name { name: String },
+    #[error("operation is not permitted on predefined {name} network")]
+    Predefined { name: String },
+    #[error("could not find plugin {driver} in v1 plugin registry: plugin not found")]
+    Driver { driver: String },
+    #[error("network driver {driver}: {reason}")]
+    Impossible {
+        driver: String,
+        reason: &'static str,
+    },
+    #[error("ipam driver {driver} is not supported: bryo's networks have `default` alone")]
+    Ipam { driver: String },
+    #[error("no matching subnet for {what} {value}")]
+    NoSubnet { what: &'static str, value: String },
+    #[error("{what} without a --subnet of its family")]
+    Without { what: &'static str },
+    #[error("invalid {what}: {value}")]
+    Invalid { what: &'static str, value: String },
+    #[error(transparent)]
+    Subnet(#[from] SubnetError),
+    #[error("subnet {subnet} is too small for a gateway and a container")]
+    Small { subnet: Subnet },
+    #[error("network option {key} is not supported")]
+    Option { key: String },
+    #[error("error while removing network: network {name} has active endpoints ({})", users.join(", "))]
+    InUse { name: String, users: Vec<String> },
+}
+
+impl Engine {
+    pub fn networks(&self) -> Networks {
+        Networks::new(&self.paths)
+    }
+
+    /// Makes a network; gives its id.
+    pub fn create_network(&self, request: &CreateNetworkRequest) -> Result<String, EngineError> {
+        let name = &request.name;
+        if !is_name(name) {
+            return Err(NetworkRequestError::Name { name: name.clone() }.into());
+        }
+        if is_predefined(name) {
+            return Err(NetworkRequestError::Predefined { name: name.clone() }.into());
+        }
+        check_drivers(request)?;
+        check_options(&request.options)?;
+        let networks = self.networks();
+        // The default one takes its range first.
+        let others = networks.all()?;
+        let _alone = networks.lock()?;
+        if let Some(known) = others.iter().find(|network| network.name == *name) {
+            return match request.ignore {
+                true => Ok(known.id.clone()),
+                false => Err(NetworkError::Exists { name: name.clone() }.into()),
+            };
+        }
+        let others = networks.all()?;
+        let id = random_id().map_err(EngineError::system("make a network's id"))?;
+        let mut pools = pools(request)?;
+        for pool in &pools {
+            if let Some(other) = Networks::owner_of(pool.subnet, &others) {
+                let (subnet, other) = (pool.subnet, other.name.clone());
+                return Err(NetworkError::Overlap { subnet, other }.into());
+            }
+        }
+        if !pools.iter().any(|pool| pool.subnet.is_ipv4()) {
+            pools.insert(0, networks.choose_ipv4(&others)?);
+        }
+        let has_ipv6 = pools.iter().any(|pool| !pool.subnet.is_ipv4());
+        if request.ipv6 && !has_ipv6 {
+            pools.push(Networks::choose_ipv6(&id));
+        }
+        let network = NetworkConfig {
+            name: name.clone(),
+            created: jiff::Timestamp::now().to_string(),
+            driver: NetworkDriver::Bridge,
+            ipv6: request.ipv6 || has_ipv6,
+            pools,
+            internal: request.internal,
+            attachable: request.attachable,
+            labels: request.labels.clone(),
+            options: request.options.clone(),
+            ipam_options: request.ipam_options.clone(),
+            id,
+        };
+        networks.write(&network)?;
+        self.emit_network(&network, "create", None);
+        Ok(network.id)
+    }
+
+    pub(super) fn emit_network(
+        &self,
+        network: &NetworkConfig,
+        action: &str,
+        container: Option<&str>,
+    ) {
+        let event = Event::new(EventKind::Network, network.id.clone(), action);
+        let event = event
+            .with("name", network.name.as_str())
+            .with("type", network.driver.name());
+        self.emit(&match container {
+            Some(id) => event.with("container", id),
+            None => event,
+        });
+    }
+
+    /// By name or id.
+    pub fn network(&self, name: &str) -> Result<NetworkSummary, EngineError> {
+        let network = self.networks().find(name)?;
+        Ok(self.summaries(vec![network])?.remove(0))
+    }
+
+    pub fn list_networks(
+        &self,
+        filters: &NetworkFilters,
+    ) -> Result<Vec<NetworkSummary>, EngineError> {
+        let all = self.summaries(self.networks().all()?)?;
+        Ok(all.into_iter().filter(|n| filters.keep(n)).collect())
+    }
+
+    fn summaries(&self, networks: Vec<NetworkConfig>) -> Result<Vec<NetworkSummary>, EngineError> {
+        let mut all: Vec<NetworkSummary> = networks
+            .into_iter()
+            .map(|network| NetworkSummary {
+                network,
+                members: Vec::new(),
+                users: 0,
+            })
+            .collect();
+        for record in self.containers.all()? {
+            let Ok(config) = record.config() else {
+                continue;
+            };
+            for endpoint in self.live_endpoints(&record) {
+                let of = |n: &&mut NetworkSummary| n.network.id == endpoint.network_id;
+                if let Some(summary) = all.iter_mut().find(of) {
+                    summary.members.push(NetworkMember {
+                        id: record.id.to_string(),
+                        name: self.containers.name_after(&record, &config.name),
+                        endpoint,
+                    });
+                }
+            }
+            let wanted = wanted_networks(&record, &config);
+            for summary in &mut all {
+                summary.users += usize::from(wanted.contains(&summary.network.name));
+            }
+        }
+        Ok(all)
+    }
+
+    /// Where a running container is connected.
+    pub(super) fn live_endpoints(&self, record: &Record) -> Vec<Endpoint> {
+        match record.is_held() {
+            Ok(true) => read_endpoints(&record.directory),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Refused while a running container is in it.
+    pub fn remove_network(&self, name: &str) -> Result<(), EngineError> {
+        let networks = self.networks();
+        let _alone = networks.lock()?;
+        let summary = self.network(name)?;
+        let network = &summary.network;
+        if is_predefined(&network.name) {
+            let name = network.name.clone();
+            return Err(NetworkRequestError::Predefined { name }.into());
+        }
+        if !summary.members.is_empty() {
+            let users = summary.members.iter().map(|member| {
+                let endpoint = member.endpoint.id.get(..12).unwrap_or_default();
+                format!("name:{:?} id:{endpoint:?}", member.name)
+            });
+            return Err(NetworkRequestError::InUse {
+                name: network.name.clone(),
+                users: users.collect(),
+            }
+            .into());
+        }
+        networks.remove(network)?;
+        self.emit_network(network, "destroy", None);
+        Ok(())
+    }
+
+    /// Removes the networks that no container is to be in; gives their names.
+    pub fn prune_networks(&self, filters: &NetworkFilters) -> Result<Vec<String>, EngineError> {
+        let mut removed = Vec::new();
+        for summary in self.list_networks(filters)? {
+            let name = &summary.network.name;
+            if summary.users > 0 || !summary.members.is_empty() || is_predefined(name) {
+                continue;
+            }
+            match self.remove_network(name) {
+                Ok(()) => removed.push(name.clone()),
+                // Somebody uses or has removed it since.
+                Err(
+                    EngineError::NetworkRequest(NetworkRequestError::InUse { .. })
+                    | EngineError::Network(NetworkError::NotFound { .. }),
+                ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(removed)
+    }
+}
+
+/// The names of the networks that a container is to be in when it runs.
+fn wanted_networks(record: &Record, config: &ContainerConfig) -> Vec<String> {
+    let settings = record.settings().unwrap_or_default();
+    let endpoints = config.endpoints(&settings).iter();
+    endpoints.map(|endpoint| endpoint.network.clone()).collect()
+}
+
+pub(super) fn is_predefined(name: &str) -> bool {
+    matches!(name, DEFAULT | "host" | "none")
+}
+
+fn check_drivers(request: &CreateNetworkRequest) -> Result<(), NetworkRequestError> {
+    let reason = match request.driver.as_str() {
+        "bridge" => None,
+        "macvlan" | "ipvlan" => {
+            Some("only root can put an interface onto one of the host's; use a bridge, and -p")
+        }
+        "overlay" => Some("bryo has no swarm"),
+        "host" | "null" | "none" => Some("only one instance of it is allowed"),
+        driver => {
+            return Err(NetworkRequestError::Driver {
+                driver: driver.to_owned(),
+            });
+        }
+    };
+    if let Some(reason) = reason {
+        let driver = request.driver.clone();
+        return Err(NetworkRequestError::Impossible { driver, reason });
+    }
+    match request.ipam_driver.as_str() {
+        "default" | "" | "host-local" => Ok(()),
+        driver => Err(NetworkRequestError::Ipam {
+            driver: driver.to_owned(),
+        }),
+    }
+}
+
+fn check_options(options: &BTreeMap<String, String>) -> Result<(), NetworkRequestError> {
+    for (key, value) in options {
+        let invalid = |what| NetworkRequestError::Invalid {
+            what,
+            value: value.clone(),
+        };
+        match key.as_str() {
+            MTU_OPTION => {
+                let mtu = value.parse::<u32>().ok();
+                mtu.filter(|mtu| (68..=65535).contains(mtu))
+                    .ok_or_else(|| invalid("MTU"))?;
+            }
+            ICC_OPTION => {
+                value
+                    .parse::<bool>()
+                    .map_err(|_| invalid("com.docker.network.bridge.enable_icc"))?;
+            }
+            _ => return Err(NetworkRequestError::Option { key: key.clone() }),
+        }
+    }
+    Ok(())
+}
+
+/// The ranges that were asked for, each with what belongs to it.
+fn pools(request: &CreateNetworkRequest) -> Result<Vec<Pool>, NetworkRequestError> {
+    let mut pools = Vec::new();
+    for text in &request.subnets {
+        let subnet: Subnet = text.parse()?;
+        if subnet.at(3).is_none() {
+            return Err(NetworkRequestError::Small { subnet });
+        }
+        pools.push(Pool::of(subnet));
+    }
+    for text in &request.gateways {
+        let ip = address("gateway", text)?;
+        pool_of(&mut pools, "gateway", ip, text)?.gateway = ip;
+    }
+    for text in &request.ranges {
+        let range: Subnet = text.parse()?;
+        let pool = pool_of(&mut pools, "ip-range", range.base(), text)?;
+        if !range.is_within(pool.subnet) {
+            return Err(NetworkRequestError::NoSubnet {
+                what: "ip-range",
+                value: text.clone(),
+            });
+        }
+        pool.range = Some(range);
+    }
+    for text in &request.auxiliary {
+        let invalid = || NetworkRequestError::Invalid {
+            what: "aux-address",
+            value: text.clone(),
+        };
+        let (name, value) = text.split_once('=').ok_or_else(invalid)?;
+        let ip = address("aux-address", value)?;
+        let pool = pool_of(&mut pools, "aux-address", ip, value)?;
+        pool.auxiliary.insert(name.to_owned(), ip);
+    }
+    Ok(pools)
+}
+
+fn address(what: &'static str, text: &str) -> Result<IpAddr, NetworkRequestError> {
+    text.parse().map_err(|_| NetworkRequestError::Invalid {
+        what,
+        value: text.to_owned(),
+    })
+}
+
+fn pool_of<'a>(
+    pools: &'a mut [Pool],
+    what: &'static str,
+    ip: IpAddr,
+    text: &str,
+) -> Result<&'a mut Pool, NetworkRequestError> {
+    if pools.is_empty() {
+        return Err(NetworkRequestError::Without { what });
+    }
+    let found = pools.iter_mut().find(|pool| pool.subnet.contains(ip));
+    found.ok_or_else(|| NetworkRequestError::NoSubnet {
+        what,
+        value: text.to_owned(),
+    })
+}
+
+impl NetworkFilters {
+    fn keep(&self, summary: &NetworkSummary) -> bool {
+        let network = &summary.network;
+        let labelled = |wanted: &LabelFilter| {
+            let mut labels = network.labels.iter();
+            labels.any(|(key, value)| {
+                wanted.matches(&Label {
+                    key: key.clone(),
+                    value: value.clone(),
+                })
+            })
+        };
+        let any = |wanted: &[String], fits: &dyn Fn(&String) -> bool| {
+            wanted.is_empty() || wanted.iter().any(fits)
+        };
+        let kind = match is_predefined(&network.name) {
+            true => "builtin",
+            false => "custom",
+        };
+        let idle = kind == "custom" && summary.users == 0 && summary.members.is_empty();
+        let created = network.created.parse::<jiff::Timestamp>().ok();
+        self.dangling.is_none_or(|dangling| dangling == idle)
+            && any(&self.drivers, &|driver| driver == network.driver.name())
+            && any(&self.ids, &|id| network.id.contains(id.as_str()))
+            && any(&self.names, &|name| network.name.contains(name.as_str()))
+            && any(&self.scopes, &|scope| scope == "local")
+            && any(&self.kinds, &|wanted| wanted == kind)
+            && self.labels.iter().all(labelled)
+            && !self.without_labels.iter().any(labelled)
+            && self
+                .until
+                .is_none_or(|until| created.is_some_and(|made| made < until.0))
+    }
+}

@@ -1,0 +1,389 @@
+//! The container's places in networks that it shares with others: taken when it starts, held by a lease, and taken again when
+//! `bryo net` was ended. Knows no bridge and no packet.
+
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::process::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::network::{NetworkOrders, claim, record, record_ports};
+use super::protocol::StartFailure;
+use super::supervise::{Monitor, Orders, failure};
+use crate::container::{Containers, EndpointConfig};
+use crate::net::ports::PortSpec;
+use crate::net::publish::PortMapping;
+use crate::net::start::{Holder, StartError};
+use crate::net::wire::{Attach, Endpoint, FromInner, Lease, Member, ToInner};
+use crate::paths::Paths;
+use crate::sys::lock::{self, Mode};
+use crate::sys::process::{self, Forked, ProcessName};
+use crate::sys::role;
+use crate::sys::timer::Moment;
+
+const FILE: &str = "endpoints.json";
+
+/// How long a `bryo net` below this monitor may take to leave.
+const LEAVING: Duration = Duration::from_millis(300);
+
+/// Between two attempts to start `bryo net` again; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How the container is to be connected.
+#[derive(Serialize, Deserialize)]
+pub struct BridgedOrders {
+    pub holder: Holder,
+    pub member: Member,
+    pub attach: Vec<Attach>,
+    pub ports: Vec<PortSpec>,
+    /// `/etc/hosts` without the container's own lines.
+    pub hosts: String,
+}
+
+/// A connected container.
+pub struct Bridged {
+    lease: Option<Lease>,
+    /// The shared namespace: bridges and pairs outlive `bryo net` by it.
+    shared: OwnedFd,
+    holder: Holder,
+    member: Member,
+    /// With the addresses that were given.
+    attached: Vec<(Attach, Endpoint)>,
+    published: Vec<(PortMapping, OwnedFd)>,
+    hosts: String,
+    directory: PathBuf,
+    paths: Paths,
+    /// Who starts `bryo net` again.
+    starter: Option<Pid>,
+}
+
+impl Bridged {
+    /// The monitor's own `bryo net`, if the one that was there a moment ago is gone, ends with this container; the next who
+    /// notices starts another.
+    pub(super) fn connect(
+        orders: &Orders,
+        bridged: &BridgedOrders,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<Bridged, StartFailure> {
+        let published = claim(&bridged.ports)?.keep();
+        let join = || Lease::join(&bridged.holder.socket, &bridged.member, namespace);
+        let joined = match join() {
+            Ok(lease) => Ok(lease),
+            Err(error) => {
+                tracing::debug!(%error, "start bryo net");
+                bridged.holder.ensure(None).map_err(explain)?;
+                join()
+            }
+        };
+        let lease = joined.map_err(failure("join bryo net"))?;
+        let shared = lease.shared.try_clone();
+        let mut connected = Bridged {
+            shared: shared.map_err(failure("keep the shared network"))?,
+            lease: Some(lease),
+            holder: bridged.holder.clone(),
+            member: bridged.member.clone(),
+            attached: Vec::new(),
+            published,
+            hosts: bridged.hosts.clone(),
+            directory: orders.directory.clone(),
+            paths: orders.paths.clone(),
+            starter: None,
+        };
+        connected.expect().map_err(failure("join bryo net"))?;
+        for attach in &bridged.attach {
+            connected.attach(attach)?;
+        }
+        connected.publish()?;
+        connected.record()?;
+        Ok(connected)
+    }
+
+    /// Tells a new `bryo net` which addresses are others'.
+    fn expect(&mut self) -> io::Result<()> {
+        let Some(lease) = self.lease.as_mut().filter(|lease| lease.is_fresh) else {
+            return Ok(());
+        };
+        let records = Containers::new(&self.paths).all().unwrap_or_default();
+        let held = records
+            .iter()
+            .filter(|record| record.is_held().unwrap_or(false));
+        let others: Vec<(String, IpAddr)> = held
+            .flat_map(|record| read_endpoints(&record.directory))
+            .flat_map(|endpoint| {
+                let network = endpoint.network_id;
+                let addresses = endpoint.addresses.into_iter();
+                addresses.map(move |address| (network.clone(), address.ip))
+            })
+            .collect();
+        lease.ask(&ToInner::Expect(others), &[]).map(drop)
+    }
+
+    fn ask(
+        &mut self,
+        message: &ToInner,
+        fds: &[BorrowedFd<'_>],
+    ) -> Result<FromInner, StartFailure> {
+        let lost = || io::Error::from(io::ErrorKind::NotConnected);
+        let lease = self.lease.as_mut().ok_or_else(lost);
+        let answer = lease.and_then(|lease| lease.ask(message, fds));
+        match answer.map_err(failure("ask bryo net"))? {
+            FromInner::Failed { message } => Err(StartFailure::Network {
+                message,
+                hints: Vec::new(),
+            }),
+            answer => Ok(answer),
+        }
+    }
+
+    fn attach(&mut self, attach: &Attach) -> Result<(), StartFailure> {
+        let message = ToInner::Attach(Box::new(attach.clone()));
+        let FromInner::Attached(endpoint) = self.ask(&message, &[])? else {
+            return Err(failure("ask bryo net")(io::ErrorKind::InvalidData.into()));
+        };
+        let mut attach = attach.clone();
+        for address in &endpoint.addresses {
+            match address.ip {
+                IpAddr::V4(ip) => attach.ipv4 = Some(ip),
+                IpAddr::V6(ip) => attach.ipv6 = Some(ip),
+            }
+        }
+        self.attached.push((attach, *endpoint));
+        Ok(())
+    }
+
+    /// The sockets stay here too: what comes while there is no `bryo net` waits in them.
+    fn publish(&mut self) -> Result<(), StartFailure> {
+        let published = std::mem::take(&mut self.published);
+        let mut told = published.iter().map(|(mapping, socket)| {
+            self.ask(&ToInner::Publish(mapping.clone()), &[socket.as_fd()])
+        });
+        let told = told.try_for_each(|answer| answer.map(drop));
+        self.published = published;
+        told
+    }
+
+    /// What others may know of it, and its own hosts file: written in place, since the container has this very file.
+    fn record(&self) -> Result<(), StartFailure> {
+        let mappings: Vec<PortMapping> = self.published.iter().map(|(m, _)| m.clone()).collect();
+        record_ports(&self.directory, &mappings)?;
+        let endpoints: Vec<&Endpoint> = self.attached.iter().map(|(_, e)| e).collect();
+        let written = record(&self.directory, FILE, &endpoints);
+        written.map_err(failure("record the container's networks"))?;
+        let mut text = self.hosts.clone();
+        let hostname = &self.member.hostname;
+        for address in endpoints.iter().flat_map(|endpoint| &endpoint.addresses) {
+            let names = match hostname.split_once('.') {
+                Some((short, _)) if !short.is_empty() => format!("{hostname} {short}"),
+                _ => hostname.clone(),
+            };
+            text.push_str(&format!("{}\t{names}\n", address.ip));
+        }
+        crate::sys::disk::write(self.directory.join("hosts"), text)
+            .map_err(failure("write the container's hosts file"))
+    }
+
+    fn detach(&mut self, network: &str) -> Result<(), StartFailure> {
+        let message = ToInner::Detach {
+            network: network.to_owned(),
+        };
+        let FromInner::Left(left) = self.ask(&message, &[])? else {
+            return Err(failure("ask bryo net")(io::ErrorKind::InvalidData.into()));
+        };
+        let of = |endpoint: &Endpoint| {
+            let mut left = left.iter();
+            left.find(|left| left.network_id == endpoint.network_id)
+        };
+        let before = std::mem::take(&mut self.attached).into_iter();
+        let now = before.filter_map(|(attach, endpoint)| {
+            let endpoint = of(&endpoint)?.clone();
+            let is_default = endpoint.is_default;
+            Some((
+                Attach {
+                    is_default,
+                    ..attach
+                },
+                endpoint,
+            ))
+        });
+        self.attached = now.collect();
+        self.record()
+    }
+
+    /// What the loop listens to: it reads when `bryo net` has ended.
+    pub(super) fn source(&self) -> Option<BorrowedFd<'_>> {
+        self.lease.as_ref().map(AsFd::as_fd)
+    }
+
+    /// `bryo net` has ended: another is started by a fork of the monitor, or by another monitor that was faster.
+    pub(super) fn lost(&mut self) {
+        tracing::debug!("bryo net has ended");
+        self.lease = None;
+        match process::fork() {
+            Ok(Forked::Parent(pid)) => self.starter = Some(pid),
+            Ok(Forked::Child) => {
+                let mut kept = vec![self.shared.as_fd()];
+                kept.extend(role::trace_fd());
+                let _ = process::close_all_except(&kept);
+                process::exit_now(start_again(&self.holder, self.shared.as_fd()))
+            }
+            Err(error) => tracing::warn!(%error, "bryo net can't be started again"),
+        }
+    }
+
+    /// Whether `pid` was the one that starts it.
+    pub(super) fn is_starter(&self, pid: Pid) -> bool {
+        self.starter == Some(pid)
+    }
+
+    /// Takes the same places again.
+    pub(super) fn rejoin(&mut self, namespace: BorrowedFd<'_>) {
+        self.starter = None;
+        match self.try_rejoin(namespace) {
+            Ok(()) => tracing::debug!("bryo net is there again"),
+            Err(error) => {
+                tracing::warn!(%error, "the container is not in its networks");
+                self.lost();
+            }
+        }
+    }
+
+    fn try_rejoin(&mut self, namespace: BorrowedFd<'_>) -> Result<(), StartFailure> {
+        let lease = Lease::join(&self.holder.socket, &self.member, namespace);
+        let lease = lease.map_err(failure("join bryo net"))?;
+        self.shared = lease
+            .shared
+            .try_clone()
+            .map_err(failure("keep the shared network"))?;
+        self.lease = Some(lease);
+        self.expect().map_err(failure("join bryo net"))?;
+        let before = std::mem::take(&mut self.attached);
+        for (attach, _) in &before {
+            // Those that are missing are tried again with all others.
+            if let Err(error) = self.attach(attach) {
+                self.attached = before;
+                return Err(error);
+            }
+        }
+        self.publish()?;
+        self.record()
+    }
+}
+
+/// One that was started again below this monitor ends with it: if nobody else uses it, it is given the time to leave nothing.
+impl Drop for Bridged {
+    fn drop(&mut self) {
+        self.lease = None;
+        let begun = Moment::now();
+        while self.holder.socket.exists()
+            && begun.elapsed() < LEAVING
+            && process::children(0).iter().any(|child| is_net(*child))
+        {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // One that is only beginning would leave its socket: it is of no use to anybody.
+        if self.starter.is_some() || process::children(0).into_iter().any(is_net) {
+            process::end_all_others();
+        }
+        if let Ok(Some(_alone)) = lock::try_lock(&self.holder.lock, Mode::Exclusive)
+            && !self.holder.is_there()
+        {
+            let _ = crate::sys::disk::remove_file(&self.holder.socket);
+        }
+    }
+}
+
+fn is_net(child: ProcessName) -> bool {
+    let title = std::fs::read(format!("/proc/{}/cmdline", child.pid)).unwrap_or_default();
+    title.starts_with(b"bryo: net")
+}
+
+impl Monitor {
+    /// One more network, now or when the container begins its next life.
+    pub(super) fn connect(
+        &mut self,
+        attach: Attach,
+        endpoints: Vec<EndpointConfig>,
+    ) -> Result<(), String> {
+        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
+            return Err("the container shares no networks".to_owned());
+        };
+        if let Some(network) = &mut self.network {
+            let attached = network.attach(&attach).and_then(|()| network.record());
+            attached.map_err(|failure| failure.to_string())?;
+        }
+        orders.attach.push(attach);
+        self.settings.endpoints = Some(endpoints);
+        self.write_settings()
+    }
+
+    pub(super) fn disconnect(
+        &mut self,
+        network: &str,
+        endpoints: Vec<EndpointConfig>,
+    ) -> Result<(), String> {
+        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
+            return Err("the container shares no networks".to_owned());
+        };
+        if let Some(bridged) = &mut self.network {
+            bridged
+                .detach(network)
+                .map_err(|failure| failure.to_string())?;
+        }
+        orders.attach.retain(|attach| attach.network.id != network);
+        let now = self.network.iter().flat_map(|bridged| &bridged.attached);
+        for (_, endpoint) in now {
+            let of = |attach: &&mut Attach| attach.network.id == endpoint.network_id;
+            if let Some(attach) = orders.attach.iter_mut().find(of) {
+                attach.is_default = endpoint.is_default;
+            }
+        }
+        self.settings.endpoints = Some(endpoints);
+        self.write_settings()
+    }
+
+    /// Of the fork that has started `bryo net` again.
+    pub(super) fn rejoin_networks(&mut self, pid: Pid) {
+        let Some(network) = self.network.as_mut().filter(|n| n.is_starter(pid)) else {
+            return;
+        };
+        if let Some(namespace) = &self.init.network_namespace {
+            network.rejoin(namespace.as_fd());
+        }
+    }
+}
+
+/// In a fork of the monitor: until it has worked. It ends with the monitor.
+fn start_again(holder: &Holder, shared: BorrowedFd<'_>) -> i32 {
+    role::set("monitor, network");
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let again = shared.try_clone_to_owned();
+        let Ok(again) = again else { return 1 };
+        match holder.ensure(Some(again)) {
+            Ok(()) => return 0,
+            Err(error) => tracing::warn!(%error, "bryo net does not start"),
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+pub(super) fn explain(error: StartError) -> StartFailure {
+    match error.no_tun {
+        true => StartFailure::NoTun,
+        false => StartFailure::Network {
+            message: error.message,
+            hints: error.hints,
+        },
+    }
+}
+
+/// The places that a container has, or had in its last run.
+pub fn read_endpoints(directory: &Path) -> Vec<Endpoint> {
+    let text = std::fs::read(directory.join(FILE)).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}

@@ -1,0 +1,105 @@
+//! Who is called what, as one container of the shared networks may know it. Asks nobody; the names are the guests' own.
+
+use std::net::IpAddr;
+
+use super::dns::Askers;
+use super::member::{Guest, Guests};
+use super::names::Book;
+use super::record::DEFAULT;
+use super::wire::Endpoint;
+
+/// One container's view.
+pub struct View<'a> {
+    asker: &'a Guest,
+    guests: &'a Guests,
+}
+
+impl View<'_> {
+    /// The other ends of the asker's networks; docker's default network has no names.
+    fn neighbours(&self) -> impl Iterator<Item = (&Guest, &Endpoint)> {
+        let own = self.asker.endpoints.iter();
+        let own = own.filter(|endpoint| endpoint.network != DEFAULT);
+        own.flat_map(|own| {
+            let all = self.guests.all();
+            all.flat_map(|guest| {
+                guest
+                    .endpoints
+                    .iter()
+                    .map(move |endpoint| (guest, endpoint))
+            })
+            .filter(|(_, endpoint)| endpoint.network_id == own.network_id)
+        })
+    }
+
+    fn named(&self, name: &str) -> Vec<IpAddr> {
+        let is_called = |endpoint: &Endpoint| {
+            let qualified = name
+                .strip_suffix(&endpoint.network.to_ascii_lowercase())
+                .and_then(|rest| rest.strip_suffix('.'));
+            let mut names = endpoint.names.iter();
+            names.any(|known| {
+                known.eq_ignore_ascii_case(name)
+                    || qualified.is_some_and(|short| known.eq_ignore_ascii_case(short))
+            })
+        };
+        let found = self
+            .neighbours()
+            .filter(|(_, endpoint)| is_called(endpoint));
+        let addresses = found.flat_map(|(_, endpoint)| &endpoint.addresses);
+        addresses.map(|address| address.ip).collect()
+    }
+}
+
+impl Book for View<'_> {
+    /// In another order each time, so that replicas share the work.
+    fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
+        let mut links = self.asker.links.iter();
+        let link = links.find(|(_, _, alias)| alias.eq_ignore_ascii_case(name));
+        let target = link.map(|(_, target, _)| target.to_ascii_lowercase());
+        let mut found = self.named(target.as_deref().unwrap_or(name));
+        let turn = self.guests.next_turn();
+        if !found.is_empty() {
+            let by = turn % found.len();
+            found.rotate_left(by);
+        }
+        (!found.is_empty()).then_some(found)
+    }
+
+    fn name_of(&self, ip: IpAddr) -> Option<String> {
+        let has = |endpoint: &Endpoint| endpoint.addresses.iter().any(|a| a.ip == ip);
+        let mut neighbours = self.neighbours();
+        let (guest, endpoint) = neighbours.find(|(_, endpoint)| has(endpoint))?;
+        let member = guest.member.as_ref()?;
+        Some(format!("{}.{}", member.name, endpoint.network))
+    }
+
+    fn leads_out(&self) -> bool {
+        let mut endpoints = self.asker.endpoints.iter();
+        endpoints.any(|endpoint| endpoint.addresses.iter().any(|a| a.gateway.is_some()))
+    }
+}
+
+impl Guests {
+    fn at(&self, ip: IpAddr) -> Option<&Guest> {
+        let has = |guest: &&Guest| {
+            let mut endpoints = guest.endpoints.iter();
+            endpoints.any(|endpoint| endpoint.addresses.iter().any(|a| a.ip == ip))
+        };
+        self.all().find(has)
+    }
+}
+
+impl Askers for Guests {
+    fn asker(&self, ip: IpAddr) -> Option<impl Book> {
+        let asker = self.at(ip)?;
+        Some(View {
+            asker,
+            guests: self,
+        })
+    }
+
+    fn servers(&self, ip: IpAddr) -> Vec<IpAddr> {
+        let member = self.at(ip).and_then(|guest| guest.member.as_ref());
+        member.map_or_else(Vec::new, |member| member.servers.clone())
+    }
+}

@@ -1,0 +1,193 @@
+//! Published ports of one container, from inside: what comes to a socket of the host's goes on to the container, with the
+//! client's address where that can be one in the shared namespace, else with the gateway's.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use super::ports::Protocol;
+use super::publish::PortMapping;
+use super::relay::Relays;
+use super::wire::{Address, Endpoint};
+use crate::sys::network::{self, Transport};
+use crate::sys::timer::Moment;
+
+/// After so long without a datagram a client is forgotten.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// So many clients of one port at once: of more, the one that has been silent longest is forgotten.
+const FLOWS: usize = 1024;
+
+/// How many are taken in one turn, so that nobody else waits for long.
+const TURN: usize = 32;
+
+/// A socket of the host's that leads to a port of the container.
+pub struct Published {
+    mapping: PortMapping,
+    socket: OwnedFd,
+    flows: HashMap<SocketAddr, Flow>,
+}
+
+/// A client that sends datagrams.
+struct Flow {
+    socket: OwnedFd,
+    last: Moment,
+}
+
+impl Published {
+    pub fn new(mapping: PortMapping, socket: OwnedFd) -> io::Result<Published> {
+        crate::sys::socket::set_nonblocking(socket.as_fd())?;
+        Ok(Published {
+            mapping,
+            socket,
+            flows: HashMap::new(),
+        })
+    }
+
+    /// The host's, and those to the container on behalf of clients.
+    pub fn sources(&self) -> impl Iterator<Item = (Option<SocketAddr>, BorrowedFd<'_>)> {
+        let flows = self.flows.iter();
+        let flows = flows.map(|(client, flow)| (Some(*client), flow.socket.as_fd()));
+        std::iter::once((None, self.socket.as_fd())).chain(flows)
+    }
+
+    /// What has come from outside.
+    pub fn take(&mut self, endpoints: &[Endpoint], relays: &mut Relays, buffer: &mut [u8]) {
+        for _ in 0..TURN {
+            let more = match self.mapping.protocol {
+                Protocol::Tcp => self.accept(endpoints, relays),
+                Protocol::Udp | Protocol::Sctp => self.receive(endpoints, buffer),
+            };
+            // One that could not be served is gone; the next may be.
+            if let Ok(false) = more {
+                return;
+            }
+        }
+    }
+
+    fn accept(&mut self, endpoints: &[Endpoint], relays: &mut Relays) -> io::Result<bool> {
+        let Some((client, from)) = network::accept(self.socket.as_fd())? else {
+            return Ok(false);
+        };
+        let port = self.mapping.container_port;
+        let server = towards(endpoints, Transport::Tcp, from, port)?;
+        relays.add(client, server)?;
+        Ok(true)
+    }
+
+    fn receive(&mut self, endpoints: &[Endpoint], buffer: &mut [u8]) -> io::Result<bool> {
+        let Some((length, from)) = network::receive_from(self.socket.as_fd(), buffer)? else {
+            return Ok(false);
+        };
+        if !self.flows.contains_key(&from) {
+            self.make_room();
+            let client = SocketAddr::new(from.ip().to_canonical(), from.port());
+            let port = self.mapping.container_port;
+            let socket = towards(endpoints, Transport::Udp, client, port)?;
+            let last = Moment::now();
+            self.flows.insert(from, Flow { socket, last });
+        }
+        if let Some(flow) = self.flows.get_mut(&from) {
+            flow.last = Moment::now();
+            network::send(flow.socket.as_fd(), &buffer[..length]);
+        }
+        Ok(true)
+    }
+
+    fn make_room(&mut self) {
+        self.flows.retain(|_, flow| flow.last.elapsed() < IDLE);
+        if self.flows.len() >= FLOWS {
+            let oldest = self.flows.iter().min_by_key(|(_, flow)| flow.last);
+            if let Some(oldest) = oldest.map(|(client, _)| *client) {
+                self.flows.remove(&oldest);
+            }
+        }
+    }
+
+    /// What the container answers to a client.
+    pub fn answer(&mut self, client: SocketAddr, buffer: &mut [u8]) {
+        let Some(flow) = self.flows.get_mut(&client) else {
+            return;
+        };
+        for _ in 0..TURN {
+            match network::receive_from(flow.socket.as_fd(), buffer) {
+                Ok(Some((length, _))) => {
+                    flow.last = Moment::now();
+                    network::send_to(self.socket.as_fd(), &buffer[..length], client);
+                }
+                Ok(None) => return,
+                // Nobody listens in the container: said once to the socket, and the client hears nothing, as from a firewall.
+                Err(_) => return,
+            }
+        }
+    }
+}
+
+/// A socket on its way to the container, from the client's own address.
+fn towards(
+    endpoints: &[Endpoint],
+    transport: Transport,
+    client: SocketAddr,
+    port: u16,
+) -> io::Result<OwnedFd> {
+    let place = place(endpoints, client.ip());
+    let place = place.ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
+    let own = match (source(&place, client.ip()), place.gateway) {
+        (Some(ip), _) => SocketAddr::new(ip, client.port()),
+        (None, Some(gateway)) => SocketAddr::new(gateway, 0),
+        (None, None) => SocketAddr::new(network::unspecified(place.ip), 0),
+    };
+    // Its port may be in use there: by a connection of the same client that is not quite over.
+    let socket = network::transparent(transport, own)
+        .or_else(|_| network::transparent(transport, SocketAddr::new(own.ip(), 0)))?;
+    network::connect(socket.as_fd(), SocketAddr::new(place.ip, port))?;
+    Ok(socket)
+}
+
+/// Where the container is reached: of the client's family if it has an address of that, on the network that its default
+/// route leads to, or its answers would go another way.
+fn place(endpoints: &[Endpoint], client: IpAddr) -> Option<Address> {
+    let mut sorted: Vec<&Endpoint> = endpoints.iter().collect();
+    sorted.sort_by_key(|endpoint| !endpoint.is_default);
+    let addresses = || sorted.iter().flat_map(|endpoint| &endpoint.addresses);
+    let of_family = addresses().find(|address| address.ip.is_ipv4() == client.is_ipv4());
+    of_family.or_else(|| addresses().next()).copied()
+}
+
+/// The client's address, where the container's answers to it come back through the gateway.
+fn source(place: &Address, client: IpAddr) -> Option<IpAddr> {
+    let own = super::subnet::Subnet::around(place.ip, place.prefix)?;
+    let foreign = client.is_ipv4() == place.ip.is_ipv4()
+        && !client.is_loopback()
+        && !client.is_unspecified()
+        && !own.contains(client)
+        && place.gateway.is_some();
+    foreign.then_some(client)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_that_answers_come_back_from_are_kept() {
+        let place = Address {
+            ip: "10.9.0.2".parse().unwrap(),
+            prefix: 24,
+            gateway: Some("10.9.0.1".parse().unwrap()),
+        };
+        let kept = |client: &str| source(&place, client.parse().unwrap()).is_some();
+        assert!(kept("203.0.113.7"));
+        for lost in ["127.0.0.1", "::1", "2001:db8::1", "10.9.0.9"] {
+            assert!(!kept(lost), "{lost}");
+        }
+        let internal = Address {
+            gateway: None,
+            ..place
+        };
+        assert!(source(&internal, "203.0.113.7".parse().unwrap()).is_none());
+    }
+}

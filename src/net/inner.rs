@@ -1,0 +1,297 @@
+//! The inner half of `bryo net`: it lives in the shared network namespace, connects containers, answers their questions for
+//! names, and passes on what comes to their published ports. One poll loop; never forks but for `nft` before it begins.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use super::addresses::Addresses;
+use super::dns::{Dns, Source};
+use super::forward::Published;
+use super::member::{Guest, Guests};
+use super::record::NetworkConfig;
+use super::relay::{Relays, Side};
+use super::shared::Shared;
+use super::start::Holder;
+use super::wire::{self, Endpoint, FromInner, ToInner};
+use crate::sys::lock::{self, Mode};
+use crate::sys::namespace;
+use crate::sys::poll::{Interest, PollSet};
+use crate::sys::socket::{self, MESSAGE_MAX};
+use crate::sys::timer::Moment;
+
+/// How long it waits for the next container once the last has gone: commands often follow each other.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// What the loop waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    Listener,
+    Outer,
+    Guest(u64),
+    /// A published port of a container, and of which client of it.
+    Published(u64, usize, Option<SocketAddr>),
+    Relay(u64, Side),
+    Dns(Source),
+}
+
+pub struct Inner {
+    listener: OwnedFd,
+    holder: Holder,
+    /// Its end is this half's end.
+    outer: OwnedFd,
+    shared: Shared,
+    addresses: Addresses,
+    guests: Guests,
+    relays: Relays,
+    dns: Dns,
+    /// The networks whose bridges are there.
+    bridges: Vec<NetworkConfig>,
+    /// Nobody has said yet which addresses are to be expected back.
+    is_fresh: bool,
+    is_obsolete: bool,
+    /// Since when nobody has been here.
+    alone: Option<Moment>,
+    buffer: Vec<u8>,
+}
+
+impl Inner {
+    /// In the shared namespace.
+    pub fn new(holder: &Holder, listener: OwnedFd, outer: OwnedFd) -> io::Result<Inner> {
+        let shared = Shared::prepare()?;
+        Ok(Inner {
+            dns: Dns::new()?,
+            listener,
+            holder: holder.clone(),
+            outer,
+            shared,
+            addresses: Addresses::default(),
+            guests: Guests::default(),
+            relays: Relays::default(),
+            bridges: Vec::new(),
+            is_fresh: true,
+            is_obsolete: false,
+            alone: Some(Moment::now()),
+            buffer: vec![0; MESSAGE_MAX],
+        })
+    }
+
+    /// Until the last container has gone, or the outer half has.
+    pub fn live(mut self) {
+        loop {
+            let left = match (self.guests.is_empty(), self.alone) {
+                (false, _) => {
+                    self.alone = None;
+                    None
+                }
+                (true, None) => {
+                    self.alone = Some(Moment::now());
+                    Some(LINGER)
+                }
+                (true, Some(since)) => Some(LINGER.saturating_sub(since.elapsed())),
+            };
+            if self.is_obsolete {
+                return;
+            }
+            if left.is_some_and(|left| left.is_zero()) {
+                if self.closes() {
+                    return;
+                }
+                self.alone = Some(Moment::now());
+                continue;
+            }
+            self.dns.tick(&self.outer);
+            for token in self.wait(left) {
+                match token {
+                    Token::Outer => return,
+                    Token::Listener => self.accept(),
+                    Token::Guest(number) => self.serve(number),
+                    Token::Published(number, at, client) => self.forward(number, at, client),
+                    Token::Relay(number, _) => self.relays.act(number),
+                    Token::Dns(source) => {
+                        let buffer = &mut self.buffer;
+                        self.dns.act(source, &self.guests, &self.outer, buffer);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Goes out of sight, unless somebody is about to come.
+    fn closes(&mut self) -> bool {
+        let Ok(Some(_alone)) = lock::try_lock(&self.holder.lock, Mode::Exclusive) else {
+            return false;
+        };
+        self.accept();
+        self.guests.is_empty() && crate::sys::disk::remove_file(&self.holder.socket).is_ok()
+    }
+
+    fn wait(&self, left: Option<Duration>) -> Vec<Token> {
+        let mut set = PollSet::new();
+        set.add(self.outer.as_fd(), Interest::Hangup, Token::Outer);
+        set.add(self.listener.as_fd(), Interest::Read, Token::Listener);
+        for guest in self.guests.all() {
+            set.add(
+                guest.socket.as_fd(),
+                Interest::Read,
+                Token::Guest(guest.number),
+            );
+        }
+        for guest in self.guests.all() {
+            for (at, published) in guest.published.iter().enumerate() {
+                for (client, source) in published.sources() {
+                    let token = Token::Published(guest.number, at, client);
+                    set.add(source, Interest::Read, token);
+                }
+            }
+        }
+        self.relays.watch(&mut set);
+        self.dns.watch(&mut set, Token::Dns);
+        let soonest = [left, self.dns.patience()].into_iter().flatten().min();
+        set.wait(soonest).unwrap_or_default()
+    }
+
+    fn forward(&mut self, number: u64, at: usize, client: Option<SocketAddr>) {
+        let Some(guest) = self.guests.get_mut(number) else {
+            return;
+        };
+        let Some(published) = guest.published.get_mut(at) else {
+            return;
+        };
+        match client {
+            None => published.take(&guest.endpoints, &mut self.relays, &mut self.buffer),
+            Some(client) => published.answer(client, &mut self.buffer),
+        }
+    }
+
+    fn accept(&mut self) {
+        while let Ok(Some(socket)) = socket::accept(self.listener.as_fd()) {
+            self.guests.add(socket);
+        }
+    }
+
+    /// One message of one monitor; its end frees what its container has.
+    fn serve(&mut self, number: u64) {
+        let Some(mut guest) = self.guests.take(number) else {
+            return;
+        };
+        let received = wire::receive::<ToInner>(guest.socket.as_fd(), &mut self.buffer);
+        let (message, fds) = match received {
+            Ok(Some(received)) => received,
+            Ok(None) => return self.guests.put(guest),
+            Err(_) => return self.forget(guest),
+        };
+        let reply = self.answer(&mut guest, message, fds);
+        let mut welcome = Vec::new();
+        if matches!(reply, FromInner::Welcome { .. }) {
+            welcome.push(self.shared.namespace());
+        }
+        match wire::send(guest.socket.as_fd(), &reply, &welcome) {
+            Ok(true) => self.guests.put(guest),
+            // Whoever does not read what it asked for is no monitor.
+            _ => self.forget(guest),
+        }
+    }
+
+    fn answer(&mut self, guest: &mut Guest, message: ToInner, mut fds: Vec<OwnedFd>) -> FromInner {
+        let failed = |message: String| FromInner::Failed { message };
+        match message {
+            ToInner::Hello | ToInner::Join(_) if !is_own_user_namespace(fds.first()) => {
+                // Whoever was here lived in this home, and it is gone: the next `bryo net` needs the place.
+                self.is_obsolete = true;
+                failed("another home namespace".to_owned())
+            }
+            ToInner::Hello => FromInner::Done,
+            ToInner::Join(member) => {
+                guest.namespace = fds.pop();
+                guest.member = Some(member);
+                FromInner::Welcome {
+                    is_fresh: self.is_fresh,
+                }
+            }
+            ToInner::Expect(others) => {
+                self.is_fresh = false;
+                for (network, ip) in &others {
+                    self.addresses.expect(network, *ip);
+                }
+                FromInner::Done
+            }
+            ToInner::Attach(attach) => match self.attach(guest, &attach) {
+                Ok(endpoint) => FromInner::Attached(Box::new(endpoint)),
+                Err(message) => failed(message),
+            },
+            ToInner::Detach { network } => {
+                self.detach(guest, &network);
+                FromInner::Left(guest.endpoints.clone())
+            }
+            ToInner::Publish(mapping) => {
+                let nothing = || io::Error::from(io::ErrorKind::InvalidInput);
+                let socket = fds.pop().ok_or_else(nothing);
+                match socket.and_then(|socket| Published::new(mapping, socket)) {
+                    Ok(published) => {
+                        guest.published.push(published);
+                        FromInner::Done
+                    }
+                    Err(error) => failed(format!("listen on a published port: {error}")),
+                }
+            }
+        }
+    }
+
+    fn attach(&mut self, guest: &mut Guest, attach: &wire::Attach) -> Result<Endpoint, String> {
+        self.retire_bridges(&attach.network);
+        let taken = self
+            .addresses
+            .take(attach)
+            .map_err(|error| error.to_string())?;
+        let connected = guest.connect(&self.shared, attach, &taken);
+        connected.map_err(|error| {
+            for (ip, _) in &taken {
+                self.addresses.give_back(&attach.network.id, *ip);
+            }
+            format!("connect with network {}: {error}", attach.network.name)
+        })
+    }
+
+    /// A bridge stays when its last container leaves, which costs nothing; until a network that was made since has its addresses.
+    fn retire_bridges(&mut self, wanted: &NetworkConfig) {
+        if self.bridges.iter().any(|network| network.id == wanted.id) {
+            return;
+        }
+        let guests = &self.guests;
+        let shared = &self.shared;
+        self.bridges.retain(|network| {
+            let overlap = network.pools.iter().any(|pool| {
+                let mut others = wanted.pools.iter();
+                others.any(|other| other.subnet.overlaps(pool.subnet))
+            });
+            let mut endpoints = guests.all().flat_map(|guest| &guest.endpoints);
+            let is_used = endpoints.any(|endpoint| endpoint.network_id == network.id);
+            !overlap || is_used || shared.remove_bridge(network).is_err()
+        });
+        self.bridges.push(wanted.clone());
+    }
+
+    fn detach(&mut self, guest: &mut Guest, network: &str) {
+        for endpoint in guest.disconnect(&self.shared, network) {
+            for address in &endpoint.addresses {
+                self.addresses.give_back(network, address.ip);
+            }
+        }
+    }
+
+    /// Its ends of the pairs go with the container's namespace, which nothing here keeps.
+    fn forget(&mut self, guest: Guest) {
+        for endpoint in &guest.endpoints {
+            for address in &endpoint.addresses {
+                self.addresses.give_back(&endpoint.network_id, address.ip);
+            }
+        }
+    }
+}
+
+fn is_own_user_namespace(theirs: Option<&OwnedFd>) -> bool {
+    let theirs = theirs.and_then(|fd| namespace::identity(fd.as_fd()).ok());
+    theirs.is_some() && theirs == namespace::own_identity("user").ok()
+}

@@ -1,0 +1,209 @@
+//! The outer half of `bryo net`: it lives in the host's network namespace as PID 1 of a pid namespace of its own, keeps pasta
+//! and the inner half, and makes sockets for it. When one of the three ends all do, and the next who notices starts them anew.
+
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sched::CloneFlags;
+use nix::sys::signal::Signal;
+
+use super::firewall::{self, FirewallError};
+use super::inner::Inner;
+use super::pasta::{self, PastaError, Plan};
+use super::start::{Holder, StartError};
+use super::wire::HostSocket;
+use crate::sys::network::{self, Transport};
+use crate::sys::poll::{Interest, PollSet};
+use crate::sys::process::{self, Cloned};
+use crate::sys::signal::Signals;
+use crate::sys::socket::{self, Received};
+use crate::sys::{namespace, pidfd, role, signal};
+
+/// What the inner half says when it can be spoken to.
+const READY: &[u8] = b"ready";
+
+/// Children that have to live: pasta and the inner half.
+const KEPT: usize = 2;
+
+#[derive(Clone, Copy)]
+enum Token {
+    Inner,
+    Child,
+}
+
+/// The main of this role; `report` is told how its start went, and closed.
+pub fn run(holder: &Holder, shared: Option<OwnedFd>, report: OwnedFd) -> i32 {
+    role::set("net");
+    let begun = begin(holder, shared);
+    let told = match &begun {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.clone()),
+    };
+    let text = serde_json::to_vec(&told).unwrap_or_default();
+    let written = std::fs::File::from(report).write_all(&text);
+    match (begun, written) {
+        (Ok((inner, signals)), Ok(())) => {
+            process::trim_memory();
+            watch(inner.as_fd(), &signals);
+            0
+        }
+        _ => 1,
+    }
+}
+
+/// Starts the inner half and pasta; gives the line to the former.
+fn begin(holder: &Holder, shared: Option<OwnedFd>) -> Result<(OwnedFd, Signals), StartError> {
+    let failed = |operation: &'static str| {
+        move |error: io::Error| StartError::plain(format!("{operation}: {error}"))
+    };
+    let signals = Signals::watch(&[Signal::SIGCHLD]).map_err(failed("watch for signals"))?;
+    let (ours, theirs) = socket::pair().map_err(failed("make a socket pair"))?;
+    let (cloned, namespace) = clone_inner(holder, shared, theirs)?;
+    let plan = Plan {
+        mappings: &[],
+        routes: holder.routes,
+        dns_forward: false,
+    };
+    let pasta = pasta::start(&holder.pasta, holder.features, namespace.as_fd(), &plan);
+    let pasta = pasta.map_err(|error| StartError::of_pasta(&error))?;
+    drop(namespace);
+    let inner = wait_ready(&ours, &cloned);
+    // It is reaped before the loop looks for ends.
+    pasta
+        .wait()
+        .map_err(|error: PastaError| StartError::of_pasta(&error))?;
+    inner?;
+    Ok((ours, signals))
+}
+
+/// The inner half, and the namespace it lives in: a new one, or one that has outlived the last `bryo net`.
+fn clone_inner(
+    holder: &Holder,
+    shared: Option<OwnedFd>,
+    theirs: OwnedFd,
+) -> Result<(Cloned, OwnedFd), StartError> {
+    let failed = |error: io::Error| StartError::plain(format!("clone bryo net: {error}"));
+    let flags = match shared {
+        Some(_) => 0,
+        None => libc::CLONE_NEWNET as u64,
+    };
+    let Some(cloned) = process::clone3(flags, None).map_err(failed)? else {
+        process::exit_now(run_inner(holder, shared, theirs));
+    };
+    let namespace = match shared {
+        Some(shared) => Ok(shared),
+        None => pidfd::host_pid(cloned.pidfd.as_fd()).and_then(|pid| namespace::open(pid, "net")),
+    };
+    Ok((cloned, namespace.map_err(failed)?))
+}
+
+fn wait_ready(line: &OwnedFd, inner: &Cloned) -> Result<(), StartError> {
+    match socket::receive_message(line.as_fd()) {
+        Ok(Some((text, _))) if text == READY => Ok(()),
+        Ok(Some((text, _))) => Err(serde_json::from_slice(&text).unwrap_or_default()),
+        _ => {
+            let _ = pidfd::kill_hard(inner.pidfd.as_fd());
+            Err(StartError::plain(
+                "bryo net ended during its start".to_owned(),
+            ))
+        }
+    }
+}
+
+/// In the clone.
+fn run_inner(holder: &Holder, shared: Option<OwnedFd>, outer: OwnedFd) -> i32 {
+    role::set("net, inside");
+    let mut kept = vec![outer.as_fd()];
+    kept.extend(shared.as_ref().map(AsFd::as_fd));
+    kept.extend(role::trace_fd());
+    let _ = process::close_all_except(&kept);
+    let line = outer.try_clone();
+    let begun = enter(shared).and_then(|()| {
+        // A relayed connection may end at any time.
+        signal::ignore_broken_pipes()
+            .map_err(|error| StartError::plain(format!("ignore a signal: {error}")))?;
+        let rules = firewall::load().map_err(|error| StartError::of_firewall(&error))?;
+        process::allow_descriptors();
+        let listener = socket::listen(&holder.socket);
+        let listener = listener.and_then(|listener| {
+            socket::set_nonblocking(listener.as_fd())?;
+            Inner::new(holder, listener, outer)
+        });
+        let inner = listener
+            .map_err(|error| StartError::plain(format!("prepare the shared network: {error}")))?;
+        rules
+            .wait()
+            .map_err(|error: FirewallError| StartError::of_firewall(&error))?;
+        Ok(inner)
+    });
+    let Ok(line) = line else { return 1 };
+    match begun {
+        Ok(inner) => {
+            let told = socket::send(line.as_fd(), &[READY], &[]);
+            drop(line);
+            process::trim_memory();
+            if told.is_ok() {
+                inner.live();
+            }
+            0
+        }
+        Err(error) => {
+            let text = serde_json::to_vec(&error).unwrap_or_default();
+            let _ = socket::send(line.as_fd(), &[&text], &[]);
+            1
+        }
+    }
+}
+
+fn enter(shared: Option<OwnedFd>) -> Result<(), StartError> {
+    let Some(shared) = shared else { return Ok(()) };
+    let joined = namespace::join(shared.as_fd(), CloneFlags::CLONE_NEWNET);
+    joined.map_err(|error| StartError::plain(format!("join the shared network: {error}")))
+}
+
+/// Until pasta or the inner half has ended.
+fn watch(inner: BorrowedFd<'_>, signals: &Signals) {
+    let mut buffer = [0u8; 64];
+    loop {
+        let mut set = PollSet::new();
+        set.add(inner, Interest::Read, Token::Inner);
+        set.add(signals.as_fd(), Interest::Read, Token::Child);
+        for token in set.wait(None).unwrap_or_default() {
+            match token {
+                Token::Child => {
+                    while let Ok(Some(_)) = signals.next() {}
+                    while pidfd::reap_any().is_some() {}
+                    // Some that pasta has left behind end too.
+                    if process::children(0).len() < KEPT {
+                        return;
+                    }
+                }
+                Token::Inner => match socket::receive(inner, &mut buffer) {
+                    Ok(Received::Message(length, _)) => answer(inner, &buffer[..length]),
+                    Ok(Received::Empty) => {}
+                    Ok(Received::Closed) | Err(_) => return,
+                },
+            }
+        }
+    }
+}
+
+/// A socket for each word.
+fn answer(inner: BorrowedFd<'_>, words: &[u8]) {
+    for word in words {
+        let made = HostSocket::of(*word).and_then(|kind| make(kind).ok());
+        let fds: Vec<_> = made.iter().map(AsFd::as_fd).collect();
+        let _ = socket::send(inner, &[&[*word]], &fds);
+    }
+}
+
+fn make(kind: HostSocket) -> io::Result<OwnedFd> {
+    let (any, transport) = match kind {
+        HostSocket::Udp4 => (Ipv4Addr::UNSPECIFIED.into(), Transport::Udp),
+        HostSocket::Udp6 => (Ipv6Addr::UNSPECIFIED.into(), Transport::Udp),
+        HostSocket::Tcp4 => (Ipv4Addr::UNSPECIFIED.into(), Transport::Tcp),
+        HostSocket::Tcp6 => (Ipv6Addr::UNSPECIFIED.into(), Transport::Tcp),
+    };
+    network::socket(transport, any)
+}

@@ -1,0 +1,169 @@
+//! Connections that come to a published port, passed on to the container from a socket that has the client's own address.
+//! Copies in the kernel; knows no container, only two sockets.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+
+use super::inner::Token;
+use crate::sys::network;
+use crate::sys::poll::{Interest, PollSet};
+
+/// What one call copies at the most: as much as a pipe holds.
+const CHUNK: usize = 64 * 1024;
+
+/// One direction.
+struct Half {
+    reader: OwnedFd,
+    writer: OwnedFd,
+    /// What is in the pipe.
+    waiting: usize,
+    /// The source has ended.
+    ended: bool,
+    /// And the target was told.
+    closed: bool,
+}
+
+/// A client and a server.
+struct Relay {
+    client: OwnedFd,
+    server: OwnedFd,
+    /// The connection with the server is there.
+    connected: bool,
+    up: Half,
+    down: Half,
+}
+
+/// Which of the two sockets, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Client,
+    Server,
+}
+
+/// All that go on.
+#[derive(Default)]
+pub struct Relays {
+    relays: BTreeMap<u64, Relay>,
+    last: u64,
+}
+
+impl Half {
+    fn new() -> io::Result<Half> {
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        Ok(Half {
+            reader,
+            writer,
+            waiting: 0,
+            ended: false,
+            closed: false,
+        })
+    }
+
+    /// Moves what can be moved now; an error ends the whole connection.
+    fn copy(&mut self, from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
+        let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
+        loop {
+            let mut moved = false;
+            if !self.ended && self.waiting < CHUNK {
+                match splice(from, None, &self.writer, None, CHUNK - self.waiting, flags) {
+                    Ok(0) => self.ended = true,
+                    Ok(length) => {
+                        self.waiting += length;
+                        moved = true;
+                    }
+                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if self.waiting > 0 {
+                match splice(&self.reader, None, to, None, self.waiting, flags) {
+                    Ok(length) => {
+                        self.waiting -= length;
+                        moved = true;
+                    }
+                    Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if self.ended && self.waiting == 0 && !self.closed {
+                self.closed = true;
+                // One that is gone already needs no telling.
+                let _ = rustix::net::shutdown(to, rustix::net::Shutdown::Write);
+            }
+            if !moved {
+                return Ok(());
+            }
+        }
+    }
+
+    fn reads(&self) -> bool {
+        !self.ended && self.waiting == 0
+    }
+}
+
+impl Relays {
+    /// Begins one; the server's socket is on its way to be connected.
+    pub fn add(&mut self, client: OwnedFd, server: OwnedFd) -> io::Result<()> {
+        // They are slower without, and nothing else.
+        let _ = network::send_at_once(&client);
+        let _ = network::send_at_once(&server);
+        self.last += 1;
+        let relay = Relay {
+            client,
+            server,
+            connected: false,
+            up: Half::new()?,
+            down: Half::new()?,
+        };
+        self.relays.insert(self.last, relay);
+        Ok(())
+    }
+
+    pub fn watch<'a>(&'a self, set: &mut PollSet<'a, Token>) {
+        for (number, relay) in &self.relays {
+            let client = Token::Relay(*number, Side::Client);
+            let server = Token::Relay(*number, Side::Server);
+            if !relay.connected {
+                set.add(relay.server.as_fd(), Interest::Write, server);
+                continue;
+            }
+            if relay.up.reads() {
+                set.add(relay.client.as_fd(), Interest::Read, client);
+            }
+            if relay.down.waiting > 0 {
+                set.add(relay.client.as_fd(), Interest::Write, client);
+            }
+            if relay.down.reads() {
+                set.add(relay.server.as_fd(), Interest::Read, server);
+            }
+            if relay.up.waiting > 0 {
+                set.add(relay.server.as_fd(), Interest::Write, server);
+            }
+        }
+    }
+
+    pub fn act(&mut self, number: u64) {
+        let Some(relay) = self.relays.get_mut(&number) else {
+            return;
+        };
+        if !relay.advance().unwrap_or(false) {
+            self.relays.remove(&number);
+        }
+    }
+}
+
+impl Relay {
+    /// `false`: it is over.
+    fn advance(&mut self) -> io::Result<bool> {
+        if !self.connected {
+            network::outcome(self.server.as_fd())?;
+            self.connected = true;
+        }
+        self.up.copy(&self.client, &self.server)?;
+        self.down.copy(&self.server, &self.client)?;
+        Ok(!(self.up.closed && self.down.closed))
+    }
+}

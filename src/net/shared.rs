@@ -1,0 +1,260 @@
+//! The shared network namespace from inside: bridges, and the pairs that lead from them into containers. Knows no addresses
+//! but those it is told; speaks to no monitor.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use nix::sched::CloneFlags;
+
+use super::firewall;
+use super::record::NetworkConfig;
+use super::resolver::EMBEDDED;
+use super::wire::Address;
+use crate::sys::netlink::{MAIN_TABLE, Mac, Netlink, Peer, Route};
+use crate::sys::{namespace, network};
+
+/// Of what is marked for transparent sockets: everything is local in it.
+const LOCAL_TABLE: u8 = 100;
+
+const ANY: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+    IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+];
+
+pub struct Shared {
+    netlink: Netlink,
+    namespace: OwnedFd,
+}
+
+/// What one end of a pair becomes in a container.
+pub struct Inside<'a> {
+    pub namespace: BorrowedFd<'a>,
+    pub interface: &'a str,
+    pub mac: Mac,
+    pub addresses: &'a [Address],
+    /// More addresses, without a network.
+    pub more: &'a [IpAddr],
+    pub is_default: bool,
+}
+
+impl Shared {
+    /// Prepares the caller's own network namespace; again, if another has done so before.
+    pub fn prepare() -> io::Result<Shared> {
+        network::bring_up("lo")?;
+        namespace::write_proc("/proc/sys/net/ipv4/ip_forward", "1")?;
+        // Without IPv6 there is no such file.
+        let _ = namespace::write_proc("/proc/sys/net/ipv6/conf/all/forwarding", "1");
+        // What a bridge passes on between its own ports is none of the firewall's business. Kernels without the module have
+        // no such file.
+        for family in ["iptables", "ip6tables"] {
+            let path = format!("/proc/sys/net/bridge/bridge-nf-call-{family}");
+            let _ = namespace::write_proc(&path, "0");
+        }
+        let netlink = Netlink::open()?;
+        let loopback = netlink.index("lo")?;
+        let loopback = loopback.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        for any in ANY {
+            let added = netlink.add_mark_rule(any, firewall::MARK, LOCAL_TABLE);
+            let added = added.and_then(|()| {
+                netlink.add_route(&Route {
+                    to: (any, 0),
+                    gateway: None,
+                    link: loopback,
+                    table: LOCAL_TABLE,
+                    local: true,
+                })
+            });
+            if any.is_ipv4() {
+                added?;
+            }
+        }
+        match netlink.add_address(loopback, IpAddr::V4(EMBEDDED), 32) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let namespace = namespace::open_own("net")?;
+        Ok(Shared { netlink, namespace })
+    }
+
+    pub fn namespace(&self) -> BorrowedFd<'_> {
+        self.namespace.as_fd()
+    }
+
+    /// The bridge of a network, made if it is not there.
+    pub fn bridge(&self, network: &NetworkConfig) -> io::Result<u32> {
+        let name = network.interface();
+        if let Some(index) = self.netlink.index(&name)? {
+            return Ok(index);
+        }
+        let gateway = network.pools.first().map(|pool| pool.gateway);
+        let mac = gateway.map_or([2, 0x42, 0, 0, 0, 1], mac_of);
+        self.netlink.add_bridge(&name, mac, network.mtu())?;
+        let made = self.netlink.index(&name)?;
+        let index = made.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        for pool in &network.pools {
+            let prefix = pool.subnet.prefix();
+            self.netlink.add_address(index, pool.gateway, prefix)?;
+        }
+        self.netlink.bring_up(index)?;
+        Ok(index)
+    }
+
+    /// Connects a container: `name` is the end at the bridge. One that is there has outlived the last `bryo net`.
+    pub fn connect(
+        &self,
+        network: &NetworkConfig,
+        name: &str,
+        inside: &Inside<'_>,
+    ) -> io::Result<()> {
+        let bridge = self.bridge(network)?;
+        if self.is_connected(name, inside)? {
+            return Ok(());
+        }
+        let peer = Peer {
+            name: inside.interface,
+            mac: inside.mac,
+            namespace: inside.namespace,
+        };
+        self.netlink.add_pair(name, bridge, network.mtu(), &peer)?;
+        let made = self.netlink.index(name)?;
+        let index = made.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let connected = self.finish(network, index, inside);
+        if connected.is_err() {
+            let _ = self.netlink.delete_link(index);
+        }
+        connected
+    }
+
+    /// Both ends are there: they have outlived the last `bryo net`. One without the other goes: that of a container's last life,
+    /// or of a shared namespace that is gone.
+    fn is_connected(&self, name: &str, inside: &Inside<'_>) -> io::Result<bool> {
+        let here = self.netlink.index(name)?;
+        let there = self.within(inside.namespace, || {
+            let netlink = Netlink::open()?;
+            match (here, netlink.index(inside.interface)?) {
+                (None, Some(stale)) => netlink.delete_link(stale).map(|()| false),
+                (_, there) => Ok(there.is_some()),
+            }
+        })?;
+        match (here, there) {
+            (Some(_), true) => Ok(true),
+            (Some(stale), false) => {
+                // It may go by itself meanwhile.
+                let _ = self.netlink.delete_link(stale);
+                Ok(false)
+            }
+            (None, _) => Ok(false),
+        }
+    }
+
+    fn finish(&self, network: &NetworkConfig, index: u32, inside: &Inside<'_>) -> io::Result<()> {
+        if !network.has_traffic_between() {
+            self.netlink.isolate_port(index)?;
+        }
+        self.netlink.bring_up(index)?;
+        self.within(inside.namespace, || configure(inside))
+    }
+
+    /// Takes a container out of a network.
+    pub fn disconnect(&self, name: &str) -> io::Result<()> {
+        match self.netlink.index(name)? {
+            Some(index) => self.netlink.delete_link(index),
+            None => Ok(()),
+        }
+    }
+
+    /// Removes a bridge that nothing is connected with.
+    pub fn remove_bridge(&self, network: &NetworkConfig) -> io::Result<()> {
+        self.disconnect(&network.interface())
+    }
+
+    /// Leads a container's way out, and its way to the name server, over another of its interfaces.
+    pub fn route(
+        &self,
+        namespace: BorrowedFd<'_>,
+        interface: &str,
+        addresses: &[Address],
+    ) -> io::Result<()> {
+        self.within(namespace, || {
+            let netlink = Netlink::open()?;
+            match netlink.index(interface)? {
+                Some(index) => {
+                    netlink.add_route(&server_route(index))?;
+                    add_default_routes(&netlink, index, addresses)
+                }
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Does something in a container's network namespace, and comes back.
+    pub fn within<T>(
+        &self,
+        namespace: BorrowedFd<'_>,
+        job: impl FnOnce() -> io::Result<T>,
+    ) -> io::Result<T> {
+        namespace::join(namespace, CloneFlags::CLONE_NEWNET)?;
+        let done = job();
+        // What follows must not happen in a container.
+        let back = namespace::join(self.namespace.as_fd(), CloneFlags::CLONE_NEWNET);
+        back.expect("the namespace is held, and its owner is this process's user namespace");
+        done
+    }
+}
+
+/// In the container's namespace.
+fn configure(inside: &Inside<'_>) -> io::Result<()> {
+    let netlink = Netlink::open()?;
+    let index = netlink.index(inside.interface)?;
+    let index = index.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+    for address in inside.addresses {
+        netlink.add_address(index, address.ip, address.prefix)?;
+    }
+    for ip in inside.more {
+        netlink.add_address(index, *ip, if ip.is_ipv4() { 32 } else { 128 })?;
+    }
+    netlink.bring_up(index)?;
+    netlink.add_route(&server_route(index))?;
+    match inside.is_default {
+        true => add_default_routes(&netlink, index, inside.addresses),
+        false => Ok(()),
+    }
+}
+
+/// The name server is behind every bridge.
+fn server_route(link: u32) -> Route {
+    Route {
+        to: (IpAddr::V4(EMBEDDED), 32),
+        gateway: None,
+        link,
+        table: MAIN_TABLE,
+        local: false,
+    }
+}
+
+fn add_default_routes(netlink: &Netlink, link: u32, addresses: &[Address]) -> io::Result<()> {
+    for gateway in addresses.iter().filter_map(|address| address.gateway) {
+        let any = ANY[usize::from(gateway.is_ipv6())];
+        netlink.add_route(&Route {
+            to: (any, 0),
+            gateway: Some(gateway),
+            link,
+            table: MAIN_TABLE,
+            local: false,
+        })?;
+    }
+    Ok(())
+}
+
+/// Locally administered, and unique where the address is: docker's own.
+pub fn mac_of(ip: IpAddr) -> Mac {
+    let [a, b, c, d] = match ip {
+        IpAddr::V4(ip) => ip.octets(),
+        IpAddr::V6(ip) => {
+            let [.., a, b, c, d] = ip.octets();
+            [a, b, c, d]
+        }
+    };
+    [0x02, 0x42, a, b, c, d]
+}

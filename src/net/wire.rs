@@ -1,0 +1,230 @@
+//! What a monitor and the inner half of `bryo net` say to each other, and what that half asks of the outer one. A message a
+//! packet, JSON; a monitor's connection is its lease: what was attached through it goes when it closes.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::publish::PortMapping;
+use super::record::NetworkConfig;
+use crate::sys::namespace;
+use crate::sys::socket::{self, MESSAGE_MAX, Received};
+
+/// From a monitor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum ToInner {
+    /// With the asker's user namespace: `Done`, or `Failed` where it is another, and then this `bryo net` is of no use to anybody.
+    Hello,
+    /// The first words of a monitor, with its user namespace and the container's network namespace. `Welcome`, with the shared
+    /// one, or `Failed` as above.
+    Join(Member),
+    /// Addresses that other containers have, with their networks' ids: their monitors may not have come back yet. `Done`.
+    Expect(Vec<(String, IpAddr)>),
+    /// `Attached` or `Failed`.
+    Attach(Box<Attach>),
+    /// By its id. `Left`.
+    Detach { network: String },
+    /// With a socket of the host's that listens. `Done`.
+    Publish(PortMapping),
+}
+
+/// To a monitor.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum FromInner {
+    Welcome {
+        /// `Expect` is to follow.
+        is_fresh: bool,
+    },
+    Attached(Box<Endpoint>),
+    /// The places that are left, and which of them leads out now.
+    Left(Vec<Endpoint>),
+    Done,
+    Failed {
+        message: String,
+    },
+}
+
+/// A container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// Its full id.
+    pub id: String,
+    pub name: String,
+    pub hostname: String,
+    /// Name servers to ask instead of the host's (`--dns`).
+    pub servers: Vec<IpAddr>,
+}
+
+/// How a container is to be connected with a network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attach {
+    pub network: NetworkConfig,
+    /// Its name in the container.
+    pub interface: String,
+    pub ipv4: Option<Ipv4Addr>,
+    pub ipv6: Option<Ipv6Addr>,
+    pub mac: Option<[u8; 6]>,
+    /// More addresses of the interface (`--link-local-ip`).
+    pub more: Vec<IpAddr>,
+    /// Names beside its own and the beginning of its id.
+    pub aliases: Vec<String>,
+    /// Other containers, and what this one calls them.
+    pub links: Vec<(String, String)>,
+    /// The way to everything else.
+    pub is_default: bool,
+}
+
+/// A container's place in a network; also what its `endpoints.json` has of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Endpoint {
+    pub network: String,
+    pub network_id: String,
+    /// 64 hex digits, another at every start.
+    pub id: String,
+    pub interface: String,
+    pub mac: String,
+    pub addresses: Vec<Address>,
+    /// Every name that others reach it by.
+    pub names: Vec<String>,
+    /// Whether its default route leads here.
+    pub is_default: bool,
+}
+
+/// An address of an endpoint, how long its network's prefix is, and its gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    pub ip: IpAddr,
+    pub prefix: u8,
+    /// None: nothing leads out of the network.
+    pub gateway: Option<IpAddr>,
+}
+
+impl Endpoint {
+    pub fn ipv4(&self) -> Option<Address> {
+        let mut addresses = self.addresses.iter().copied();
+        addresses.find(|address| address.ip.is_ipv4())
+    }
+
+    pub fn ipv6(&self) -> Option<Address> {
+        let mut addresses = self.addresses.iter().copied();
+        addresses.find(|address| address.ip.is_ipv6())
+    }
+}
+
+/// Sockets in the host's network namespace, one a request: what the inner half asks the outer one for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostSocket {
+    Udp4,
+    Udp6,
+    Tcp4,
+    Tcp6,
+}
+
+const HOST_SOCKETS: [(u8, HostSocket); 4] = [
+    (b'u', HostSocket::Udp4),
+    (b'U', HostSocket::Udp6),
+    (b't', HostSocket::Tcp4),
+    (b'T', HostSocket::Tcp6),
+];
+
+impl HostSocket {
+    pub fn word(self) -> u8 {
+        let found = HOST_SOCKETS.iter().find(|(_, kind)| *kind == self);
+        found.expect("all kinds are listed").0
+    }
+
+    pub fn of(word: u8) -> Option<HostSocket> {
+        let found = HOST_SOCKETS.iter().find(|(known, _)| *known == word);
+        found.map(|(_, kind)| *kind)
+    }
+
+    pub fn towards(ip: IpAddr, stream: bool) -> HostSocket {
+        match (ip, stream) {
+            (IpAddr::V4(_), false) => HostSocket::Udp4,
+            (IpAddr::V6(_), false) => HostSocket::Udp6,
+            (IpAddr::V4(_), true) => HostSocket::Tcp4,
+            (IpAddr::V6(_), true) => HostSocket::Tcp6,
+        }
+    }
+}
+
+/// A monitor's end of its lease.
+pub struct Lease {
+    socket: OwnedFd,
+    /// The shared namespace, which outlives `bryo net` as long as somebody has it.
+    pub shared: OwnedFd,
+    /// `Expect` is to follow.
+    pub is_fresh: bool,
+    buffer: Vec<u8>,
+}
+
+/// Nobody waits longer for an answer.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Lease {
+    pub fn join(path: &Path, member: &Member, container: BorrowedFd<'_>) -> io::Result<Lease> {
+        let socket = socket::connect(path)?;
+        socket::limit_waiting(socket.as_fd(), PATIENCE)?;
+        let own = namespace::open_own("user")?;
+        let fds = [own.as_fd(), container];
+        send(socket.as_fd(), &ToInner::Join(member.clone()), &fds)?;
+        let mut buffer = vec![0; MESSAGE_MAX];
+        let Some((welcome, mut fds)) = receive(socket.as_fd(), &mut buffer)? else {
+            return Err(io::ErrorKind::TimedOut.into());
+        };
+        match (welcome, fds.pop()) {
+            (FromInner::Welcome { is_fresh }, Some(shared)) => Ok(Lease {
+                socket,
+                shared,
+                is_fresh,
+                buffer,
+            }),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// Says something and waits for the answer.
+    pub fn ask(&mut self, message: &ToInner, fds: &[BorrowedFd<'_>]) -> io::Result<FromInner> {
+        send(self.socket.as_fd(), message, fds)?;
+        let answer = receive(self.socket.as_fd(), &mut self.buffer)?;
+        answer
+            .map(|(answer, _)| answer)
+            .ok_or_else(|| io::ErrorKind::TimedOut.into())
+    }
+}
+
+/// Reads when `bryo net` has ended: it says nothing of its own accord.
+impl AsFd for Lease {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+/// Sends a message. `Ok(false)` if a socket that does not block has no room.
+pub fn send<T: Serialize>(
+    socket: BorrowedFd<'_>,
+    message: &T,
+    fds: &[BorrowedFd<'_>],
+) -> io::Result<bool> {
+    let text = serde_json::to_vec(message)?;
+    socket::send(socket, &[&text], fds)
+}
+
+/// A message of a socket that does not block: `None` if nothing waits. An end is an error.
+pub fn receive<T: DeserializeOwned>(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<Option<(T, Vec<OwnedFd>)>> {
+    match socket::receive(socket.as_fd(), buffer)? {
+        Received::Message(length, fds) => {
+            Ok(Some((serde_json::from_slice(&buffer[..length])?, fds)))
+        }
+        Received::Empty => Ok(None),
+        Received::Closed => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}

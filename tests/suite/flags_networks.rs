@@ -1,0 +1,332 @@
+//! The flags of `network` and of a container's places in networks, each in its spellings.
+
+use crate::env::{TestEnv, test_env};
+use crate::network_bridge::{address, need_bridges};
+use crate::spellings::{WAYS, ask};
+
+/// What a command that succeeds writes.
+#[track_caller]
+fn out(env: &TestEnv, command: &str, words: &[&str]) -> String {
+    ask(env, command, words).ok().out()
+}
+
+fn shown(env: &TestEnv, name: &str, format: &str) -> String {
+    out(&env, "network inspect", &["-f", format, name])
+}
+
+#[test]
+fn network_is_a_group_of_verbs() {
+    let env = test_env!();
+    let help = env.run(&["network"]);
+    assert!((help.stdout + &help.stderr).contains("disconnect"));
+}
+
+#[test]
+fn network_create_says_which_addresses_there_are() {
+    let env = test_env!();
+    let id = out(
+        &env,
+        "network create",
+        &[
+            "--subnet",
+            "10.77.0.0/16",
+            "--gateway",
+            "10.77.0.9",
+            "--ip-range",
+            "10.77.5.0/24",
+            "--aux-address",
+            "printer=10.77.5.1",
+            "--subnet",
+            "fd77::/64",
+            "--ipv6",
+            "--ipv4=true",
+            "--attachable",
+            "--label",
+            "tier=db",
+            "--scope",
+            "local",
+            "--ipam-driver",
+            "default",
+            "--driver",
+            "bridge",
+            "--opt",
+            "com.docker.network.driver.mtu=1400",
+            "one",
+        ],
+    );
+    assert_eq!(
+        shown(&env, "one", "{{.Id}} {{.EnableIPv6}} {{.Attachable}}"),
+        format!("{id} true true")
+    );
+    assert_eq!(
+        shown(&env, "one", "{{json .IPAM.Config}}"),
+        r#"[{"Subnet":"10.77.0.0/16","IPRange":"10.77.5.0/24","Gateway":"10.77.0.9","AuxiliaryAddresses":{"printer":"10.77.5.1"}},{"Subnet":"fd77::/64","Gateway":"fd77::1"}]"#
+    );
+    assert_eq!(
+        shown(&env, "one", "{{json .Labels}} {{json .Options}}"),
+        r#"{"tier":"db"} {"com.docker.network.driver.mtu":"1400"}"#
+    );
+    let created = |flags: &[&str]| ask(&env, "network create", &[flags, &["two"]].concat());
+    created(&["--subnet", "10.77.1.0/24"])
+        .fails(1, "Pool overlaps with other one on this address space");
+    created(&["--subnet", "10.78.0.1/16"])
+        .fails(1, "invalid subnet 10.78.0.1/16: it should be 10.78.0.0/16");
+    created(&["--gateway", "10.78.0.1"]).fails(1, "gateway without a --subnet");
+    created(&["--subnet", "10.78.0.0/16", "--gateway", "10.79.0.1"])
+        .fails(1, "no matching subnet for gateway 10.79.0.1");
+    created(&["--driver", "macvlan"])
+        .fails(1, "only root can put an interface onto one of the host's");
+    created(&["-d", "nothing"]).fails(1, "could not find plugin nothing");
+    created(&["--ipam-driver", "dhcp"]).fails(1, "ipam driver dhcp is not supported");
+    created(&["-o", "colour=red"]).fails(1, "network option colour is not supported");
+    created(&["--scope", "swarm"]).fails(125, "--scope swarm");
+    created(&["--ipv4=false"]).fails(125, "--ipv4=false");
+    ask(&env, "network create", &["one"]).fails(1, "network with name one already exists");
+    assert_eq!(out(&env, "network create", &["--ignore", "one"]), id);
+    ask(&env, "network create", &["bridge"])
+        .fails(1, "operation is not permitted on predefined bridge network");
+    ask(&env, "network create", &["a/b"]).fails(1, "invalid network name");
+    created(&["--internal", "-d", "bridge"]).ok();
+    assert_eq!(shown(&env, "two", "{{.Internal}}"), "true");
+}
+
+#[test]
+fn network_ls_shows_what_fits() {
+    let env = test_env!();
+    ask(&env, "network create", &["--label", "tier=db", "mine"]).ok();
+    let id = shown(&env, "mine", "{{.Id}}");
+    for list in ["network ls", "network list"] {
+        let out = |flags: &[&str]| out(&env, list, flags);
+        let table = out(&[]);
+        assert!(
+            table.starts_with("NETWORK ID     NAME      DRIVER    SCOPE\n"),
+            "{table}"
+        );
+        assert!(
+            table.contains(&format!("{}   mine      bridge    local", &id[..12])),
+            "{table}"
+        );
+        for filter in ["name=mine", "label=tier=db", "type=custom", "dangling=true"] {
+            for flag in ["--filter", "-f"] {
+                assert_eq!(
+                    out(&[flag, filter, "--format", "{{.Name}}"]),
+                    "mine",
+                    "{filter}"
+                );
+            }
+        }
+        assert_eq!(
+            out(&[
+                "--filter",
+                "type=builtin",
+                "--format",
+                "{{.Name}}:{{.Driver}}"
+            ]),
+            "bridge:bridge\nhost:host\nnone:null"
+        );
+        for flag in ["--quiet", "-q"] {
+            assert_eq!(
+                out(&["--no-trunc", flag, "--filter", &format!("id={id}")]),
+                id
+            );
+        }
+        ask(&env, list, &["--filter", "colour=red"]).fails(125, "invalid filter 'colour'");
+    }
+}
+
+#[test]
+fn network_inspect_rm_and_prune_take_names_and_ids() {
+    let env = test_env!();
+    let id = out(&env, "network create", &["one"]);
+    for flag in ["--format", "-f"] {
+        assert_eq!(
+            out(&env, "network inspect", &[flag, "{{.Name}}", &id[..8]]),
+            "one"
+        );
+    }
+    assert_eq!(
+        env.out(&["inspect", "--type", "network", "-f", "{{.Scope}}", "one"]),
+        "local"
+    );
+    assert_eq!(ask(&env, "network exists", &["one"]).code, 0);
+    assert_eq!(out(&env, "network rm", &[&id[..8]]), &id[..8]);
+    assert_eq!(ask(&env, "network exists", &["one"]).code, 1);
+    for flag in ["--force", "-f"] {
+        assert_eq!(ask(&env, "network rm", &[flag, "one"]).ok().stdout, "");
+    }
+    ask(&env, "network rm", &["one"]).fails(1, "network one not found");
+    ask(&env, "network rm", &["host"])
+        .fails(1, "operation is not permitted on predefined host network");
+    for flag in ["--force", "-f"] {
+        ask(&env, "network create", &["--label", "keep", "kept"]).ok();
+        ask(&env, "network create", &["gone"]).ok();
+        let pruned = out(&env, "network prune", &[flag, "--filter", "label!=keep"]);
+        assert_eq!(pruned, "Deleted Networks:\ngone\n");
+        ask(&env, "network rm", &["kept"]).ok();
+    }
+}
+
+#[test]
+fn a_container_gets_the_addresses_and_names_that_were_asked_for() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    ask(
+        &env,
+        "network create",
+        &["--subnet", "10.77.0.0/16", "--subnet", "fd77::/64", "one"],
+    )
+    .ok();
+    for way in WAYS {
+        let id = way.start(
+            &env,
+            &[
+                "--network",
+                "one",
+                "--ip",
+                "10.77.0.7",
+                "--ip6",
+                "fd77::7",
+                "--mac-address",
+                "02:00:00:00:00:07",
+                "--link-local-ip",
+                "169.254.7.7",
+                "--network-alias",
+                "seven",
+                "--link",
+                "other:friend",
+                "busybox",
+                "sleep",
+                "1000",
+            ],
+        );
+        let shown = env.out(&["exec", &id, "ip", "address", "show", "eth0"]);
+        for part in [
+            "inet 10.77.0.7/16",
+            "inet6 fd77::7/64",
+            "link/ether 02:00:00:00:00:07",
+            "inet 169.254.7.7/32",
+        ] {
+            assert!(shown.contains(part), "{way:?}: {part} in {shown}");
+        }
+        let place = "{{with index .NetworkSettings.Networks \"one\"}}{{.IPAddress}} {{.GlobalIPv6Address}} {{.MacAddress}} {{.Aliases}} {{.Links}}{{end}}";
+        assert_eq!(
+            env.out(&["inspect", "-f", place, &id]),
+            "10.77.0.7 fd77::7 02:00:00:00:00:07 [seven] [other:friend]"
+        );
+        let taken = env.run(&[
+            "run",
+            "--rm",
+            "--network",
+            "one",
+            "--ip",
+            "10.77.0.7",
+            "busybox",
+            "true",
+        ]);
+        taken.fails(125, "Address already in use");
+        let foreign = ask(
+            &env,
+            way.make,
+            &["--network", "one", "--ip", "10.99.0.7", "busybox", "true"],
+        );
+        assert!(
+            foreign.code != 0 && foreign.stderr.contains("10.99.0.7 is not of network one"),
+            "{foreign:?}"
+        );
+        let default = ask(
+            &env,
+            way.make,
+            &[
+                "--network",
+                "bridge",
+                "--ip",
+                "172.17.0.7",
+                "busybox",
+                "true",
+            ],
+        );
+        let words = "user specified IP address is supported on user defined networks only";
+        assert!(
+            default.code != 0 && default.stderr.contains(words),
+            "{default:?}"
+        );
+        let wrong = ask(
+            &env,
+            way.make,
+            &["--network", "one", "--mac-address", "x", "busybox", "true"],
+        );
+        wrong.fails(125, "x is not a valid mac address");
+        let none = ask(
+            &env,
+            way.make,
+            &["--network", "none", "--link", "a:b", "busybox", "true"],
+        );
+        none.fails(125, "are of a network that containers share");
+        env.run(&["rm", "-f", &id]).ok();
+    }
+}
+
+#[test]
+fn network_connect_takes_what_run_takes() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    ask(&env, "network create", &["one"]).ok();
+    ask(
+        &env,
+        "network create",
+        &["--subnet", "10.77.0.0/16", "--subnet", "fd77::/64", "two"],
+    )
+    .ok();
+    let id = env.out(&["run", "-d", "--network", "one", "busybox", "sleep", "1000"]);
+    ask(
+        &env,
+        "network connect",
+        &[
+            "--ip",
+            "10.77.0.7",
+            "--ip6",
+            "fd77::7",
+            "--alias",
+            "seven",
+            "--link",
+            "other:friend",
+            "--link-local-ip",
+            "169.254.7.7",
+            "--gw-priority",
+            "5",
+            "--driver-opt",
+            "com.docker.network.endpoint.ifname=lan0",
+            "two",
+            &id,
+        ],
+    )
+    .ok();
+    assert_eq!(address(&env, &id, "two"), "10.77.0.7");
+    let shown = env.out(&["exec", &id, "ip", "address", "show", "lan0"]);
+    assert!(
+        shown.contains("inet6 fd77::7/64") && shown.contains("169.254.7.7"),
+        "{shown}"
+    );
+    let routes = env.out(&["exec", &id, "ip", "route"]);
+    assert!(
+        routes.contains("default via 10.77.0.1 dev lan0"),
+        "{routes}"
+    );
+    let place = "{{with index .NetworkSettings.Networks \"two\"}}{{.Aliases}} {{.Links}} {{.GwPriority}}{{end}}";
+    assert_eq!(
+        env.out(&["inspect", "-f", place, &id]),
+        "[seven] [other:friend] 5"
+    );
+    for flag in ["--force", "-f"] {
+        ask(&env, "network disconnect", &[flag, "two", &id]).ok();
+    }
+    let connected = ask(
+        &env,
+        "network connect",
+        &["--driver-opt", "a=b", "two", &id],
+    );
+    connected.fails(125, "driver-opt a=b is not supported");
+    ask(&env, "network connect", &["host", &id]).fails(1, "network host is one of docker's own");
+}

@@ -1,0 +1,274 @@
+//! Networks that containers share: they reach each other and the outside by address, are kept apart from other networks,
+//! and nothing is left when the last has gone.
+
+use crate::env::{TestEnv, test_env};
+use crate::need::{Need, need};
+use crate::process::eventually;
+
+/// What every network of bridges needs of its host.
+macro_rules! need_bridges {
+    () => {
+        $crate::need::need!(
+            $crate::need::Need::Program("pasta"),
+            $crate::need::Need::Program("nft"),
+            $crate::need::Need::Device("/dev/net/tun")
+        );
+    };
+}
+pub(crate) use need_bridges;
+
+/// A container that stays, with these flags.
+#[track_caller]
+pub fn stay(env: &TestEnv, name: &str, flags: &[&str]) {
+    let start = ["run", "-d", "--name", name];
+    let program = ["busybox", "sleep", "1000"];
+    env.run(&[&start[..], flags, &program].concat()).ok();
+}
+
+pub fn address(env: &TestEnv, name: &str, network: &str) -> String {
+    let format = format!("{{{{(index .NetworkSettings.Networks {network:?}).IPAddress}}}}");
+    env.out(&["inspect", "-f", &format, name])
+}
+
+/// Whether one packet comes back.
+pub fn reaches(env: &TestEnv, from: &str, to: &str) -> bool {
+    let ping = ["exec", from, "ping", "-c", "1", "-W", "1", to];
+    env.run(&ping).code == 0
+}
+
+#[test]
+fn containers_of_a_network_reach_each_other_and_not_those_of_another() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "one"]).ok();
+    env.run(&["network", "create", "two"]).ok();
+    stay(&env, "aa", &["--network", "one"]);
+    stay(&env, "bb", &["--network", "one"]);
+    stay(&env, "cc", &["--network", "two"]);
+    let (b, c) = (address(&env, "bb", "one"), address(&env, "cc", "two"));
+    assert!(reaches(&env, "aa", &b));
+    assert!(!reaches(&env, "aa", &c), "networks are apart");
+    let removed = env.run(&["network", "rm", "one"]);
+    removed.fails(1, "network one has active endpoints");
+    env.run(&["rm", "-f", "aa", "bb"]).ok();
+    assert_eq!(env.out(&["network", "rm", "one"]), "one");
+}
+
+#[test]
+fn traffic_between_containers_can_be_forbidden() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let option = "com.docker.network.bridge.enable_icc=false";
+    env.run(&["network", "create", "-o", option, "apart"]).ok();
+    stay(&env, "aa", &["--network", "apart"]);
+    stay(&env, "bb", &["--network", "apart"]);
+    let b = address(&env, "bb", "apart");
+    assert!(!reaches(&env, "aa", &b));
+    let gateway = "{{(index .NetworkSettings.Networks \"apart\").Gateway}}";
+    let gateway = env.out(&["inspect", "-f", gateway, "aa"]);
+    assert!(reaches(&env, "aa", &gateway), "the gateway is no container");
+}
+
+/// The host's own address stands for the outside.
+#[test]
+fn the_outside_is_reached_and_an_internal_network_has_none() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let Some(host) = crate::network_pasta::host_address() else {
+        return crate::need::lacks(crate::need::test_name!(), "the host has no network");
+    };
+    let listener = std::net::TcpListener::bind((host, 0)).expect("the host has ports");
+    let port = listener
+        .local_addr()
+        .expect("it is bound")
+        .port()
+        .to_string();
+    let server = std::thread::spawn(move || {
+        let (mut client, _) = listener.accept().expect("somebody comes");
+        std::io::Write::write_all(&mut client, b"hello\n").expect("it listens");
+    });
+    env.run(&["network", "create", "--internal", "inside"]).ok();
+    let connect = |network: &str| {
+        let script = format!("timeout 3 nc {host} {port}");
+        // Not as PID 1, which no alarm ends.
+        let program = ["busybox", "sh", "-c", &script];
+        env.run(&[&["run", "--rm", "--network", network], &program[..]].concat())
+    };
+    assert_ne!(connect("inside").code, 0);
+    assert_eq!(connect("bridge").stdout, "hello\n");
+    server.join().expect("the server ends");
+}
+
+#[test]
+fn the_helper_of_networks_is_gone_with_the_last_container() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let routes = ["busybox", "ip", "route"];
+    let shown = env.out(&[&["run", "--rm", "--network", "bridge"], &routes[..]].concat());
+    assert!(shown.starts_with("default via "), "{shown}");
+    eventually("nothing is left", || env.processes().is_empty());
+}
+
+#[test]
+fn a_container_connects_and_disconnects_while_it_runs() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "one"]).ok();
+    env.run(&["network", "create", "two"]).ok();
+    stay(&env, "aa", &["--network", "one"]);
+    stay(&env, "cc", &["--network", "two"]);
+    let c = address(&env, "cc", "two");
+    assert!(!reaches(&env, "aa", &c));
+    env.run(&["network", "connect", "two", "aa"]).ok();
+    env.run(&["network", "connect", "two", "aa"])
+        .fails(1, "endpoint with name aa already exists in network two");
+    assert!(reaches(&env, "aa", &c) && reaches(&env, "aa", "cc"));
+    let own = address(&env, "aa", "two");
+    let hosts = env.out(&["exec", "aa", "cat", "/etc/hosts"]);
+    assert!(hosts.contains(&own), "{own} in {hosts}");
+    for (command, flags) in [("disconnect", vec![]), ("disconnect", vec!["-f"])] {
+        let words = [&["network", command], &flags[..], &["one", "aa"]].concat();
+        env.run(&words).ok();
+    }
+    env.run(&["network", "disconnect", "one", "aa"])
+        .fails(1, "container aa is not connected to network one");
+    let routes = env.out(&["exec", "aa", "ip", "route"]);
+    let gateway = "{{(index .NetworkSettings.Networks \"two\").Gateway}}";
+    let gateway = env.out(&["inspect", "-f", gateway, "aa"]);
+    assert!(
+        routes.contains(&format!("default via {gateway}")),
+        "{routes}"
+    );
+    env.run(&["restart", "-t", "0", "aa"]).ok();
+    assert!(reaches(&env, "aa", "cc"), "it is remembered");
+    let names = "{{range $name, $place := .NetworkSettings.Networks}}{{$name}} {{end}}";
+    assert_eq!(env.out(&["inspect", "-f", names, "aa"]), "two ");
+    assert_eq!(
+        env.out(&[
+            "ps",
+            "--filter",
+            "network=two",
+            "--format",
+            "{{.Names}}",
+            "--filter",
+            "name=aa"
+        ]),
+        "aa"
+    );
+}
+
+/// A child of a process with this word on its command line.
+fn child_of(parent: i32, word: &str) -> Option<i32> {
+    let entries = std::fs::read_dir("/proc")
+        .expect("/proc is mounted")
+        .flatten();
+    let mut children = entries.filter_map(|entry| {
+        let pid = entry.file_name().to_str()?.parse::<i32>().ok()?;
+        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let of = stat
+            .rsplit_once(')')?
+            .1
+            .split(' ')
+            .nth(2)?
+            .parse::<i32>()
+            .ok()?;
+        (of == parent && String::from_utf8_lossy(&line).contains(word)).then_some(pid)
+    });
+    children.next()
+}
+
+/// Whoever of them is killed: what runs goes on, at the same address, and the ports come back.
+#[test]
+fn the_helper_of_networks_may_be_killed() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "one"]).ok();
+    stay(&env, "aa", &["--network", "one"]);
+    let serve = ["busybox", "nc", "-ll", "-p", "8080", "-e", "echo", "pong"];
+    let flags = [
+        "run",
+        "-d",
+        "--name",
+        "bb",
+        "--network",
+        "one",
+        "-p",
+        "127.0.0.1::8080",
+    ];
+    env.run(&[&flags[..], &serve].concat()).ok();
+    let port = env.out(&["port", "bb", "8080"]);
+    let b = address(&env, "bb", "one");
+    let answers = || crate::network_pasta::answer(&port).as_deref() == Some("pong\n");
+    eventually("an answer", answers);
+    for title in ["bryo: net, inside", "pasta", "bryo: net"] {
+        let victim = || {
+            let titled = |title: &str| {
+                let all = env.processes().into_iter();
+                let mut pids = all.filter_map(|process| {
+                    let (pid, words) = process.split_once(' ')?;
+                    let pid = pid.parse::<i32>().ok()?;
+                    (words.trim() == title).then_some(pid)
+                });
+                pids.next()
+            };
+            match title {
+                // It hides its environment from its own user.
+                "pasta" => child_of(titled("bryo: net")?, "pasta"),
+                title => titled(title),
+            }
+        };
+        let pid = victim().unwrap_or_else(|| panic!("no {title} in {:?}", env.processes()));
+        let killed = nix::sys::signal::kill(
+            nix::unistd::Pid::from_raw(pid),
+            nix::sys::signal::Signal::SIGKILL,
+        );
+        killed.expect("it is this user's");
+        assert!(reaches(&env, "aa", &b), "bridges outlive {title}");
+        eventually(&format!("an answer without {title}"), || {
+            victim().is_some_and(|now| now != pid) && answers()
+        });
+        eventually("names", || reaches(&env, "aa", "bb"));
+        assert_eq!(address(&env, "bb", "one"), b);
+    }
+}
+
+/// Two new network namespaces with a cable between them: a client whose address is none of the host's.
+#[test]
+fn a_published_port_sees_the_clients_own_address() {
+    let env = test_env!();
+    need_bridges!();
+    need!(Need::Program("ip"), Need::Program("nsenter"));
+    env.busybox();
+    let script = r#"
+        set -e
+        ip link set lo up
+        unshare --net sleep 1000 &
+        client=$!
+        while [ "$(readlink /proc/$client/ns/net)" = "$(readlink /proc/$$/ns/net)" ]; do :; done
+        ip link add host0 type veth peer name client0 netns $client
+        ip addr add 10.9.9.1/24 dev host0
+        ip link set host0 up
+        nsenter --target $client --net ip addr add 10.9.9.2/24 dev client0
+        nsenter --target $client --net ip link set client0 up
+        "$BRYO" network create shared >/dev/null
+        "$BRYO" run -d --name server --network shared -p 8080:8080 busybox nc -ll -p 8080 -e cat /proc/net/tcp6 >/dev/null
+        tries=0
+        until nsenter --target $client --net busybox nc -w 2 10.9.9.1 8080 </dev/null | grep . || [ $tries = 50 ]; do
+            tries=$((tries + 1))
+        done
+        "$BRYO" rm -f server >/dev/null
+        kill $client
+    "#;
+    let words = ["--user", "--map-root-user", "--net", "sh", "-c", script];
+    let bryo = crate::env::bryo();
+    let shown = env.other("unshare", &words).var("BRYO", bryo).run();
+    // 10.9.9.2, as the kernel writes it on a little-endian machine.
+    assert!(shown.stdout.contains("0209090A:"), "{shown:?}");
+}

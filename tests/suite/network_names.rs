@@ -1,0 +1,117 @@
+//! Names of containers on the networks they share, and what becomes of all other names.
+
+use crate::env::{TestEnv, test_env};
+use crate::network_bridge::{address, need_bridges, reaches, stay};
+use crate::process::eventually;
+
+/// What the name server says.
+fn lookup(env: &TestEnv, from: &str, name: &str) -> String {
+    let asked = env.run(&["exec", from, "nslookup", name]);
+    asked.stdout + &asked.stderr
+}
+
+#[test]
+fn containers_are_known_by_every_name_they_have() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "one"]).ok();
+    let link = ["--network", "one", "--link", "db:database"];
+    stay(&env, "web", &link);
+    let names = [
+        "--network",
+        "one",
+        "--network-alias",
+        "store",
+        "--hostname",
+        "box",
+    ];
+    stay(&env, "db", &names);
+    let ip = address(&env, "db", "one");
+    let short = env.out(&["inspect", "-f", "{{slice .Id 0 12}}", "db"]);
+    for name in ["db", "DB", "store", "db.one", "database", "box", &short] {
+        let said = lookup(&env, "web", name);
+        assert!(said.contains(&format!("Address: {ip}")), "{name}: {said}");
+    }
+    let said = lookup(&env, "web", &ip);
+    assert!(said.contains("name = db.one"), "{said}");
+    assert!(
+        !lookup(&env, "db", "database").contains(&ip),
+        "a link is its owner's"
+    );
+    env.run(&["rm", "-f", "db"]).ok();
+    eventually("it is forgotten", || {
+        !lookup(&env, "web", "db").contains(&ip)
+    });
+}
+
+#[test]
+fn containers_of_one_alias_take_turns() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "one"]).ok();
+    for name in ["r1", "r2", "r3"] {
+        stay(&env, name, &["--network", "name=one,alias=replica"]);
+    }
+    let first = || {
+        let said = lookup(&env, "r1", "replica");
+        let mut lines = said.lines().filter(|line| line.starts_with("Address: "));
+        lines.next().map(str::to_owned)
+    };
+    let seen: std::collections::BTreeSet<_> = (0..12).map(|_| first()).collect();
+    assert!(seen.len() > 1, "{seen:?}");
+}
+
+#[test]
+fn an_internal_network_answers_for_its_own_names_and_refuses_others() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "--internal", "inside"]).ok();
+    stay(&env, "aa", &["--network", "inside"]);
+    stay(&env, "bb", &["--network", "inside"]);
+    assert!(reaches(&env, "aa", "bb"));
+    let said = lookup(&env, "aa", "example.org");
+    assert!(said.contains("REFUSED"), "{said}");
+}
+
+#[test]
+fn the_default_network_has_no_names() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    stay(&env, "aa", &["--network", "bridge"]);
+    stay(&env, "bb", &["--network", "bridge"]);
+    let b = address(&env, "bb", "bridge");
+    assert!(reaches(&env, "aa", &b));
+    assert!(!lookup(&env, "aa", "bb").contains(&b));
+}
+
+/// A name server of the test's own, on an address of the host's, that knows one name.
+#[test]
+fn other_names_are_asked_of_the_servers_that_were_given() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "one"]).ok();
+    let socket = std::net::UdpSocket::bind("127.0.0.1:53");
+    let Ok(socket) = socket else {
+        return crate::need::lacks(crate::need::test_name!(), "port 53 is root's on this host");
+    };
+    let server = std::thread::spawn(move || {
+        let mut buffer = [0; 512];
+        let (length, from) = socket.recv_from(&mut buffer).expect("a query comes");
+        let mut answer = buffer[..length].to_vec();
+        answer[2] |= 0x80;
+        answer[7] = 1;
+        // The answer goes before what follows the question, which is nothing from busybox.
+        answer.extend([0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, 77]);
+        socket.send_to(&answer, from).expect("it can be answered");
+    });
+    stay(&env, "aa", &["--network", "one", "--dns", "127.0.0.1"]);
+    let asked = ["exec", "aa", "nslookup", "-type=a", "elsewhere.test"];
+    let said = env.run(&asked).stdout;
+    assert!(said.contains("192.0.2.77"), "{said}");
+    server.join().expect("the server ends");
+}
