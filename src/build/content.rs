@@ -76,6 +76,11 @@ impl FileCache {
         }
     }
 
+    /// Nothing of the tree was ever read.
+    pub fn is_empty(&self) -> bool {
+        self.known.is_empty()
+    }
+
     fn recall(&mut self, path: &[u8], state: State) -> Option<Hash> {
         let (known, hash) = *self.known.get(path)?;
         if known != state {

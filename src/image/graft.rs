@@ -86,10 +86,8 @@ pub struct Graft<'a> {
     below: Merged,
     /// Owners that are not the one id that there is are left alone.
     single_id: bool,
-    /// The time of directories that had to be made.
-    made_at: i64,
-    /// Times of directories, set when nothing in them changes any more.
-    times: HashMap<Vec<u8>, Timestamps>,
+    /// Times of directories, and of files that are copies of none, set when nothing changes any more; None: when it was made.
+    times: HashMap<Vec<u8>, Option<Timestamps>>,
     /// Where a file with several names is, by device and inode.
     linked: HashMap<(u64, u64), Vec<u8>>,
     warnings: Vec<String>,
@@ -143,12 +141,11 @@ struct Level {
 }
 
 impl<'a> Graft<'a> {
-    pub fn new(layer: &'a TempLayer, below: Merged, single_id: bool, made_at: i64) -> Graft<'a> {
+    pub fn new(layer: &'a TempLayer, below: Merged, single_id: bool) -> Graft<'a> {
         Graft {
             layer,
             below,
             single_id,
-            made_at,
             times: HashMap::new(),
             linked: HashMap::new(),
             warnings: Vec::new(),
@@ -179,15 +176,21 @@ impl<'a> Graft<'a> {
         Ok(place)
     }
 
-    /// Ends the layer's directories' changes; gives what could not be copied.
-    pub fn finish(self) -> Result<Vec<String>, GraftError> {
-        for (path, times) in &self.times {
-            let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-            let opened =
-                fs::open_in_root(self.layer.root(), path, flags, Mode::empty(), Links::Refuse);
+    /// Ends the layer's changes; what is a copy of nothing was made at `made_at`, in seconds. Gives what could not be copied.
+    pub fn finish(self, made_at: i64) -> Result<Vec<String>, GraftError> {
+        for (path, times) in self.times {
+            let times = &times.unwrap_or_else(|| at(made_at));
+            let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+            let opened = fs::open_in_root(
+                self.layer.root(),
+                &path,
+                flags,
+                Mode::empty(),
+                Links::Refuse,
+            );
             opened
                 .and_then(|fd| Ok(rustix::fs::futimens(fd, times)?))
-                .map_err(failed("set the time of", path))?;
+                .map_err(failed("set the time of", &path))?;
         }
         Ok(self.warnings)
     }
@@ -279,10 +282,11 @@ impl<'a> Graft<'a> {
             let mut file = File::from(file);
             io::Write::write_all(&mut file, bytes)?;
             self.own(file.as_fd(), appearance.owner.unwrap_or((0, 0)))?;
-            rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?;
-            Ok(rustix::fs::futimens(&file, &at(self.made_at))?)
+            Ok(rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?)
         });
-        written.map_err(failed("write", &path))
+        written.map_err(failed("write", &path))?;
+        self.times.insert(path, None);
+        Ok(())
     }
 
     fn walk(
@@ -400,7 +404,8 @@ impl<'a> Graft<'a> {
             .and_then(|()| Ok(rustix::fs::fchmod(&made.upper, Mode::from_raw_mode(mode))?))
             .and_then(|()| source.map_or(Ok(()), |source| copy_xattrs(source, made.upper.as_fd())));
         looks.map_err(failed("set the attributes of", &made.path))?;
-        self.times.insert(made.path.clone(), appearance.times(stat));
+        let times = appearance.times(stat);
+        self.times.insert(made.path.clone(), Some(times));
         Ok(made)
     }
 
@@ -462,7 +467,7 @@ impl<'a> Graft<'a> {
                 if !is_here {
                     self.take_over(&upper, &stat, &directory)
                         .map_err(failed("set the attributes of", &path))?;
-                    self.times.insert(path.clone(), times(&stat));
+                    self.times.insert(path.clone(), Some(times(&stat)));
                 }
                 directory
             }
@@ -471,7 +476,7 @@ impl<'a> Graft<'a> {
                     let made = self.own(upper.as_fd(), owner.unwrap_or((0, 0)));
                     made.and_then(|()| Ok(rustix::fs::fchmod(&upper, Mode::from_raw_mode(mode))?))
                         .map_err(failed("set the attributes of", &path))?;
-                    self.times.insert(path.clone(), at(self.made_at));
+                    self.times.insert(path.clone(), None);
                 }
                 Merged::default()
             }

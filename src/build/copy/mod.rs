@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::content::{FileCache, Summary};
+use super::content::{Content, FileCache, Summary};
 use super::dockerfile::{Ignore, IgnoreFault};
 use super::filter::Filter;
 use super::key::KeyBuilder;
@@ -148,24 +148,63 @@ pub fn copy(step: &CopyStep, target: &CopyTarget<'_>) -> Result<Copied, CopyErro
     let tree = tree.map_err(io("open the sources"))?;
     let filters = Filters::of(step)?;
     let selections = selections(step, &tree, &filters)?;
-    let (digest, newest) = content(step, target, &selections, &filters)?;
-    let key = key(step, target, &digest);
+    let mut cache = FileCache::open(&target.files, &tree_name(&step.origin));
+    let has_to_be_read = cache.is_empty() || target.ignore_cache;
+    if has_to_be_read && !target.layer.is_empty() {
+        return copy_meanwhile(step, target, &tree, cache);
+    }
+    let content = content(step, &mut cache, &selections, &filters)?;
+    cache.save();
+    let key = key(step, target, &content.digest);
     if let Some(record) = target.store.step(&key).filter(|_| !target.ignore_cache) {
         return Ok(Copied::Known { key, record });
     }
-    if target.layer.is_empty() {
-        let warnings = Vec::new();
-        return Ok(Copied::Made {
-            key,
-            newest,
-            warnings,
-        });
-    }
-    let warnings = write::write(step, target, selections, &filters, newest)?;
+    let newest = content.newest;
+    let warnings = match target.layer.is_empty() {
+        true => Vec::new(),
+        false => write::write(step, target, selections, &filters, || Ok(newest))?,
+    };
     Ok(Copied::Made {
         key,
         newest,
         warnings,
+    })
+}
+
+/// Nothing of the sources was ever read, so that hardly anything is known of them: they are copied while they are read.
+fn copy_meanwhile(
+    step: &CopyStep,
+    target: &CopyTarget<'_>,
+    tree: &Merged,
+    mut cache: FileCache,
+) -> Result<Copied, CopyError> {
+    std::thread::scope(|scope| {
+        let reading = scope.spawn(move || {
+            let filters = Filters::of(step)?;
+            let selections = selections(step, tree, &filters)?;
+            let content = content(step, &mut cache, &selections, &filters)?;
+            cache.save();
+            Ok::<_, CopyError>(content)
+        });
+        let mut read = None;
+        let filters = Filters::of(step)?;
+        let selections = selections(step, tree, &filters)?;
+        let warnings = write::write(step, target, selections, &filters, || {
+            let content = reading.join().expect("a panic ends the process")?;
+            let newest = content.newest;
+            read = Some(content);
+            Ok(newest)
+        })?;
+        let content = read.expect("it is asked for at the end of the writing");
+        let key = key(step, target, &content.digest);
+        if let Some(record) = target.store.step(&key).filter(|_| !target.ignore_cache) {
+            return Ok(Copied::Known { key, record });
+        }
+        Ok(Copied::Made {
+            key,
+            newest: content.newest,
+            warnings,
+        })
     })
 }
 
@@ -289,21 +328,25 @@ fn key(step: &CopyStep, target: &CopyTarget<'_>, content: &Digest) -> Digest {
         .finish()
 }
 
-fn content(
-    step: &CopyStep,
-    target: &CopyTarget<'_>,
-    selections: &[Selected],
-    filters: &Filters,
-) -> Result<(Digest, i64), CopyError> {
-    let (tree, with_owners) = match &step.origin {
-        Origin::Tree { path, .. } => (path.clone(), false),
+/// What the digests of its files are kept under.
+fn tree_name(origin: &Origin) -> PathBuf {
+    match origin {
+        Origin::Tree { path, .. } => path.clone(),
         Origin::Layers(layers) => {
             let all: Vec<&std::ffi::OsStr> = layers.iter().map(|path| path.as_os_str()).collect();
-            (PathBuf::from(all.join(std::ffi::OsStr::new(":"))), true)
+            PathBuf::from(all.join(std::ffi::OsStr::new(":")))
         }
-    };
-    let mut cache = FileCache::open(&target.files, &tree);
-    let mut summary = Summary::new(&mut cache, with_owners);
+    }
+}
+
+fn content(
+    step: &CopyStep,
+    cache: &mut FileCache,
+    selections: &[Selected],
+    filters: &Filters,
+) -> Result<Content, CopyError> {
+    let with_owners = matches!(step.origin, Origin::Layers(_));
+    let mut summary = Summary::new(cache, with_owners);
     for file in &step.inline {
         summary.add_bytes(file.name.as_bytes(), &file.content);
     }
@@ -327,9 +370,7 @@ fn content(
         };
         added.map_err(io("read the sources"))?;
     }
-    let content = summary.finish().map_err(io("read the sources"))?;
-    cache.save();
-    Ok((content.digest, content.newest))
+    summary.finish().map_err(io("read the sources"))
 }
 
 fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
@@ -358,8 +399,8 @@ pub fn make_directory(
         text => Some(owner::owner(target.below, text)?),
     };
     let layer = target.store.borrow_layer(target.layer)?;
-    let mut graft = Graft::new(&layer, below, target.single_id, made_at);
+    let mut graft = Graft::new(&layer, below, target.single_id);
     graft.directory(&resolved.path, owner, 0o755)?;
-    graft.finish()?;
+    graft.finish(made_at)?;
     Ok(true)
 }

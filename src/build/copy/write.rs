@@ -15,7 +15,7 @@ pub(super) fn write(
     target: &CopyTarget<'_>,
     selections: Vec<Selected>,
     filters: &Filters,
-    newest: i64,
+    newest: impl FnOnce() -> Result<i64, CopyError>,
 ) -> Result<Vec<String>, CopyError> {
     let layer = target.store.borrow_layer(target.layer)?;
     let below = match step.link {
@@ -43,12 +43,7 @@ pub(super) fn write(
         step,
         target,
         filters,
-        graft: Graft::new(
-            &layer,
-            below,
-            target.single_id,
-            step.epoch.unwrap_or(newest),
-        ),
+        graft: Graft::new(&layer, below, target.single_id),
         appearance,
         directory_owner: owner.filter(|_| step.chown.is_some()),
         warnings: Vec::new(),
@@ -66,7 +61,8 @@ pub(super) fn write(
         }
     }
     let mut warnings = writer.warnings;
-    warnings.extend(writer.graft.finish()?);
+    let newest = newest()?;
+    warnings.extend(writer.graft.finish(step.epoch.unwrap_or(newest))?);
     Ok(warnings)
 }
 
