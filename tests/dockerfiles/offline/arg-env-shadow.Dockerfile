@@ -1,0 +1,4 @@
+FROM busybox
+ARG X=arg
+ENV X=env
+RUN echo $X > /x

@@ -1,0 +1,3 @@
+FROM busybox
+ARG NOTHING
+RUN echo "[$NOTHING]" > /x

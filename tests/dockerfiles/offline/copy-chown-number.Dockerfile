@@ -1,0 +1,2 @@
+FROM busybox
+COPY --chown=7:8 a /x

@@ -1,0 +1,2 @@
+FROM busybox
+COPY --from=busybox /etc/passwd /copied

@@ -1,0 +1,3 @@
+FROM busybox
+COPY exec.sh /bin/
+RUN exec.sh > /said

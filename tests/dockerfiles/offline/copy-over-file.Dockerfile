@@ -1,0 +1,3 @@
+FROM busybox
+RUN echo old > /x && chmod 600 /x
+COPY a /x

@@ -1,0 +1,4 @@
+FROM busybox
+WORKDIR /srv
+COPY a .
+COPY b.txt sub/

@@ -1,0 +1,3 @@
+FROM busybox
+ENTRYPOINT ["sh", "-c"]
+CMD ["id"]

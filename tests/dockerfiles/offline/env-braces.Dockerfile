@@ -1,0 +1,3 @@
+FROM busybox
+ENV A=set
+ENV B=${A:-no} C=${U:-default} D=${A:+alt} E=${U:+alt}

@@ -1,0 +1,3 @@
+FROM busybox
+ARG P=8080
+EXPOSE $P

@@ -1,0 +1,3 @@
+FROM busybox
+LABEL one=1 two="a b"
+LABEL three='c'

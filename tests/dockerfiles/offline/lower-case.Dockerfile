@@ -1,0 +1,3 @@
+from busybox
+run echo x > /x
+cmd ["sh"]

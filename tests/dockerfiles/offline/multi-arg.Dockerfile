@@ -1,0 +1,4 @@
+ARG A=busy
+ARG B=${A}box
+FROM ${B}
+RUN true > /x

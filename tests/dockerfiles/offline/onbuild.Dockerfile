@@ -1,0 +1,3 @@
+FROM busybox
+ONBUILD RUN echo child
+ONBUILD COPY a /

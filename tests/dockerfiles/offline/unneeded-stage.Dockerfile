@@ -1,0 +1,4 @@
+FROM busybox AS never
+RUN echo never > /never
+FROM busybox
+RUN echo x > /x

@@ -1,0 +1,3 @@
+FROM busybox
+ENV D=/deep/er
+WORKDIR $D/x
