@@ -216,13 +216,9 @@ impl Builder<'_> {
                 Draft::empty(&platform.unwrap_or_else(Platform::host))
             }
             Base::Image(name) => {
-                let stage = &self.file.stages[number];
                 let label = self.stage_label(number);
-                let vertex = self.new_vertex(&format!(
-                    "[{label}1/{}] {}",
-                    self.steps_of(number),
-                    stage.text
-                ));
+                let steps = self.steps_of(number);
+                let vertex = self.new_vertex(&format!("[{label}1/{steps}] FROM {name}"));
                 let image = self.image(name, platform.as_ref(), progress);
                 let shown = image.as_ref().err().map(ToString::to_string);
                 self.watcher.end(vertex, shown.as_deref());

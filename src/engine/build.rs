@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::files::engine_made;
 use super::images::unpack_options;
+use super::launch::CROWDED;
 use super::worker::{Job, RoleFailure};
 use super::{Engine, EngineError};
 use crate::container::Event;
@@ -107,16 +109,21 @@ fn seal_written(
     layer
         .remove_work()
         .map_err(io("remove what a mount left"))?;
-    if !written.mount_points.is_empty() {
+    let mut mount_points: HashSet<LayerPath> = written
+        .mount_points
+        .iter()
+        .map(|path| LayerPath(path.trim_matches('/').as_bytes().to_vec()))
+        .collect();
+    if written.was_mounted && written.below.len() >= CROWDED {
+        // There was no layer with the places that every container mounts on.
+        mount_points.extend(engine_made());
+    }
+    if !mount_points.is_empty() {
         let path = layer.path();
         let layers = Layers {
             upper: &path,
             below: &written.below,
-            mount_points: written
-                .mount_points
-                .iter()
-                .map(|path| LayerPath(path.trim_matches('/').as_bytes().to_vec()))
-                .collect::<HashSet<_>>(),
+            mount_points,
             marker_files,
         };
         let changes = layers.changes().map_err(io("read the layer"))?;

@@ -11,3 +11,4 @@ mod side;
 
 pub use commit::Committed;
 pub use copy::Copied;
+pub(super) use diff::engine_made;

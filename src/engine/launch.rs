@@ -28,7 +28,7 @@ use crate::runtime::{cdi, defaults};
 use crate::sys::disk;
 
 /// An image of so many layers gets none more: kernels without `lowerdir+` have an end to them.
-const CROWDED: usize = 100;
+pub(super) const CROWDED: usize = 100;
 
 /// A launch, and whether its name service needs pasta's help.
 pub struct Prepared {

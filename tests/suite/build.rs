@@ -396,3 +396,23 @@ fn ctrl_c_ends_a_build_and_everything_of_it() {
     }
     env.run(&["system", "check"]).ok();
 }
+
+#[test]
+fn more_steps_than_a_mount_has_places_for() {
+    let env = test_env!();
+    env.load(
+        &busybox()
+            .with(&Layer::new().file("base", 0o644, "x"))
+            .docker_archive("base:latest"),
+    );
+    let copies: String = (0..105).map(|n| format!("COPY f /f{n}\n")).collect();
+    let text = format!(
+        "FROM scratch\nCOPY --from=base /bin /bin\n{copies}RUN [\"/bin/sh\", \"-c\", \"echo x > /made\"]\n"
+    );
+    let directory = context(&env, "app", &[("Dockerfile", &text), ("f", "f")]);
+    build(&env, &directory, &["-t", "made"]).ok();
+    let image = inspected(&env, "made");
+    let top = image["GraphDriver"]["Data"]["UpperDir"].as_str();
+    // Nothing of what the engine had to make for /proc and /etc/hosts is in the layer.
+    assert_eq!(crate::env::names(top.expect("a path").as_ref()), ["made"]);
+}
