@@ -129,6 +129,8 @@ pub fn build(
     if let Err(error) = &built {
         builder.keep_what_is_done(error);
     }
+    drop(builder);
+    engine.sweep_layers();
     built
 }
 

@@ -98,6 +98,20 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Removes what builds have begun and not ended. A failure is for the next that sweeps to say.
+    pub fn sweep_layers(&self) {
+        let Ok(store) = self.images() else { return };
+        if !store.has_rubbish() {
+            return;
+        }
+        let swept = self.in_home("worker", || store.sweep().map_err(|error| failure(&error)));
+        if let Err(error) = swept {
+            tracing::debug!(%error, "sweep");
+        }
+    }
+}
+
 fn seal_written(
     store: &Store,
     layer: &TempLayer,
