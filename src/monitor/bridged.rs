@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::network::{NetworkOrders, claim, record, record_ports};
 use super::protocol::StartFailure;
 use super::supervise::{Monitor, Orders, failure};
-use crate::container::{Containers, EndpointConfig};
+use crate::container::{Containers, EndpointConfig, Event, EventKind, EventLog};
 use crate::net::ports::PortSpec;
 use crate::net::publish::{Everywhere, PortMapping};
 use crate::net::start::{Holder, StartError};
@@ -58,6 +58,8 @@ pub struct Bridged {
     hosts: String,
     directory: PathBuf,
     paths: Paths,
+    /// The steps of a build have no events.
+    is_silent: bool,
     /// Who starts `bryo net` again.
     starter: Option<Pid>,
 }
@@ -92,15 +94,30 @@ impl Bridged {
             hosts: bridged.hosts.clone(),
             directory: orders.directory.clone(),
             paths: orders.paths.clone(),
+            is_silent: orders.is_step,
             starter: None,
         };
         connected.expect().map_err(failure("join bryo net"))?;
         for attach in &bridged.attach {
             connected.attach(attach)?;
         }
+        connected.announce("connect");
         connected.publish()?;
         connected.record()?;
         Ok(connected)
+    }
+
+    /// As docker does when a container starts and when it ends.
+    fn announce(&self, action: &str) {
+        let log = EventLog::new(&self.paths);
+        let places = self.attached.iter().filter(|_| !self.is_silent);
+        for (attach, endpoint) in places {
+            let event = Event::new(EventKind::Network, endpoint.network_id.clone(), action)
+                .with("name", endpoint.network.as_str())
+                .with("type", attach.network.driver.name())
+                .with("container", self.member.id.as_str());
+            log.append(&event);
+        }
     }
 
     /// Tells a new `bryo net` which addresses are others'.
@@ -297,6 +314,7 @@ impl Bridged {
 impl Drop for Bridged {
     fn drop(&mut self) {
         self.lease = None;
+        self.announce("disconnect");
         let begun = Moment::now();
         let nets = process::children(0).into_iter().filter(|c| is_net(*c));
         for net in nets.filter_map(|child| child.open().ok().flatten()) {
