@@ -4,6 +4,7 @@ use super::containers::tree_size;
 use super::request::PruneFilters;
 use super::{Engine, EngineError};
 use crate::container::{ContainerId, Event, EventKind, Record};
+use crate::monitor::Request;
 
 /// What a prune removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,6 +68,16 @@ impl Engine {
     /// Gives the container that is called `old`, by a name or an id, another name.
     pub fn rename(&self, old: &str, new: &str) -> Result<(), EngineError> {
         let record = self.find(old)?;
-        Ok(self.containers.rename(&record, old, &new.parse()?)?)
+        self.containers.rename(&record, old, &new.parse()?)?;
+        let is_bridged = self.config_of(&record)?.host.is_bridged();
+        if is_bridged && record.status().is_ok_and(|status| status.is_running()) {
+            let told = self.send(&record, new, &Request::Renamed(new.to_owned()));
+            // One that has ended meanwhile begins its next life by the new name.
+            return match told {
+                Err(EngineError::NotRunning { .. }) => Ok(()),
+                told => told,
+            };
+        }
+        Ok(())
     }
 }

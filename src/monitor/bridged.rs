@@ -13,13 +13,14 @@ use serde::{Deserialize, Serialize};
 use super::network::{NetworkOrders, claim, record, record_ports};
 use super::protocol::StartFailure;
 use super::supervise::{Monitor, Orders, failure};
-use crate::container::{Containers, EndpointConfig};
+use crate::container::{Containers, EndpointConfig, Event, EventKind, EventLog};
 use crate::net::ports::PortSpec;
-use crate::net::publish::PortMapping;
+use crate::net::publish::{Everywhere, PortMapping};
 use crate::net::start::{Holder, StartError};
 use crate::net::wire::{Attach, Endpoint, FromInner, Lease, Member, ToInner};
 use crate::paths::Paths;
 use crate::sys::lock::{self, Mode};
+use crate::sys::poll::{Interest, PollSet};
 use crate::sys::process::{self, Forked, ProcessName};
 use crate::sys::role;
 use crate::sys::timer::Moment;
@@ -57,6 +58,8 @@ pub struct Bridged {
     hosts: String,
     directory: PathBuf,
     paths: Paths,
+    /// The steps of a build have no events.
+    is_silent: bool,
     /// Who starts `bryo net` again.
     starter: Option<Pid>,
 }
@@ -69,7 +72,7 @@ impl Bridged {
         bridged: &BridgedOrders,
         namespace: BorrowedFd<'_>,
     ) -> Result<Bridged, StartFailure> {
-        let published = claim(&bridged.ports)?.keep();
+        let published = claim(&bridged.ports, Everywhere::Both)?.keep();
         let join = || Lease::join(&bridged.holder.socket, &bridged.member, namespace);
         let joined = match join() {
             Ok(lease) => Ok(lease),
@@ -91,15 +94,30 @@ impl Bridged {
             hosts: bridged.hosts.clone(),
             directory: orders.directory.clone(),
             paths: orders.paths.clone(),
+            is_silent: orders.is_step,
             starter: None,
         };
         connected.expect().map_err(failure("join bryo net"))?;
         for attach in &bridged.attach {
             connected.attach(attach)?;
         }
+        connected.announce("connect");
         connected.publish()?;
         connected.record()?;
         Ok(connected)
+    }
+
+    /// As docker does when a container starts and when it ends.
+    fn announce(&self, action: &str) {
+        let log = EventLog::new(&self.paths);
+        let places = self.attached.iter().filter(|_| !self.is_silent);
+        for (attach, endpoint) in places {
+            let event = Event::new(EventKind::Network, endpoint.network_id.clone(), action)
+                .with("name", endpoint.network.as_str())
+                .with("type", attach.network.driver.name())
+                .with("container", self.member.id.as_str());
+            log.append(&event);
+        }
     }
 
     /// Tells a new `bryo net` which addresses are others'.
@@ -213,6 +231,25 @@ impl Bridged {
         self.record()
     }
 
+    /// Others find it by another name from now on.
+    fn rename(&mut self, name: &str) -> Result<(), StartFailure> {
+        name.clone_into(&mut self.member.name);
+        if self.lease.is_none() {
+            // The next `bryo net` is told.
+            return Ok(());
+        }
+        let FromInner::Renamed(renamed) = self.ask(&ToInner::Rename(name.to_owned()), &[])? else {
+            return Err(failure("ask bryo net")(io::ErrorKind::InvalidData.into()));
+        };
+        for (_, endpoint) in &mut self.attached {
+            let mut now = renamed.iter();
+            if let Some(now) = now.find(|now| now.network_id == endpoint.network_id) {
+                endpoint.names.clone_from(&now.names);
+            }
+        }
+        self.record()
+    }
+
     /// What the loop listens to: it reads when `bryo net` has ended.
     pub(super) fn source(&self) -> Option<BorrowedFd<'_>> {
         self.lease.as_ref().map(AsFd::as_fd)
@@ -277,12 +314,13 @@ impl Bridged {
 impl Drop for Bridged {
     fn drop(&mut self) {
         self.lease = None;
+        self.announce("disconnect");
         let begun = Moment::now();
-        while self.holder.socket.exists()
-            && begun.elapsed() < LEAVING
-            && process::children(0).iter().any(|child| is_net(*child))
-        {
-            std::thread::sleep(Duration::from_millis(5));
+        let nets = process::children(0).into_iter().filter(|c| is_net(*c));
+        for net in nets.filter_map(|child| child.open().ok().flatten()) {
+            let mut set = PollSet::new();
+            set.add(net.as_fd(), Interest::Read, ());
+            let _ = set.wait(Some(LEAVING.saturating_sub(begun.elapsed())));
         }
         // One that is only beginning would leave its socket: it is of no use to anybody.
         if self.starter.is_some() || process::children(0).into_iter().any(is_net) {
@@ -343,6 +381,17 @@ impl Monitor {
         }
         self.settings.endpoints = Some(endpoints);
         self.write_settings()
+    }
+
+    /// The container is called something else; nobody needs to be told where it shares no networks.
+    pub(super) fn renamed(&mut self, name: &str) -> Result<(), String> {
+        if let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network {
+            name.clone_into(&mut orders.member.name);
+        }
+        match &mut self.network {
+            Some(network) => network.rename(name).map_err(|failure| failure.to_string()),
+            None => Ok(()),
+        }
     }
 
     /// Of the fork that has started `bryo net` again.

@@ -11,7 +11,7 @@ use super::protocol::StartFailure;
 use super::supervise::Orders;
 use crate::net::pasta::{self, Features, PastaError, Plan, Starting};
 use crate::net::ports::PortSpec;
-use crate::net::publish::{self, ClaimedPorts, PortMapping};
+use crate::net::publish::{self, ClaimedPorts, Everywhere, PortMapping};
 use crate::net::route::HostRoutes;
 
 #[derive(serde::Serialize, serde::Deserialize)]
@@ -68,7 +68,7 @@ impl NetworkOrders {
 impl PastaOrders {
     /// Chooses the host's ports and starts pasta.
     fn begin(&self, namespace: BorrowedFd<'_>) -> Result<StartingNetwork, StartFailure> {
-        let mappings = claim(&self.ports)?.release();
+        let mappings = claim(&self.ports, Everywhere::Ipv4)?.release();
         let plan = Plan {
             mappings: &mappings,
             routes: self.routes,
@@ -80,8 +80,11 @@ impl PastaOrders {
     }
 }
 
-pub(super) fn claim(ports: &[PortSpec]) -> Result<ClaimedPorts, StartFailure> {
-    publish::claim(ports).map_err(|error| StartFailure::Network {
+pub(super) fn claim(
+    ports: &[PortSpec],
+    everywhere: Everywhere,
+) -> Result<ClaimedPorts, StartFailure> {
+    publish::claim(ports, everywhere).map_err(|error| StartFailure::Network {
         message: error.to_string(),
         hints: error.hints(),
     })

@@ -70,6 +70,8 @@ pub enum Request {
         attach: Box<wire::Attach>,
         endpoints: Vec<EndpointConfig>,
     },
+    /// The container has got another name: its networks know it by that. Since 2.
+    Renamed(String),
     /// Takes it out of a network, by id. Since 2.
     Disconnect {
         network: String,
@@ -92,6 +94,7 @@ impl Request {
             | Request::Unpause
             | Request::Update { .. }
             | Request::Connect { .. }
+            | Request::Renamed(_)
             | Request::Disconnect { .. } => 2,
         }
     }

@@ -57,6 +57,7 @@ impl Monitor {
             Request::Update { change, limits } => self.update(&change, limits),
             Request::Connect { attach, endpoints } => self.connect(*attach, endpoints),
             Request::Disconnect { network, endpoints } => self.disconnect(&network, endpoints),
+            Request::Renamed(name) => self.renamed(&name),
             Request::Resize { rows, columns } => self.resize(index, (rows, columns)),
         };
         let reply = match done {

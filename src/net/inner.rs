@@ -225,6 +225,10 @@ impl Inner {
                 self.detach(guest, &network);
                 FromInner::Left(guest.endpoints.clone())
             }
+            ToInner::Rename(name) => {
+                guest.rename(name);
+                FromInner::Renamed(guest.endpoints.clone())
+            }
             ToInner::Publish(mapping) => {
                 let nothing = || io::Error::from(io::ErrorKind::InvalidInput);
                 let socket = fds.pop().ok_or_else(nothing);

@@ -61,16 +61,7 @@ impl Guest {
                 is_default: attach.is_default,
             },
         )?;
-        let mut names = vec![member.name.clone()];
-        let short = member.id.get(..12).unwrap_or(&member.id);
-        for name in [short, &member.hostname]
-            .into_iter()
-            .chain(attach.aliases.iter().map(String::as_str))
-        {
-            if !names.iter().any(|known| known == name) {
-                names.push(name.to_owned());
-            }
-        }
+        let names = names(member, &attach.aliases);
         let links = attach.links.iter().cloned();
         self.links
             .extend(links.map(|(target, alias)| (network.id.clone(), target, alias)));
@@ -82,10 +73,22 @@ impl Guest {
             mac: mac.map(|byte| format!("{byte:02x}")).join(":"),
             addresses,
             names,
+            aliases: attach.aliases.clone(),
             is_default: attach.is_default,
         };
         self.endpoints.push(endpoint.clone());
         Ok(endpoint)
+    }
+
+    /// The old name is nobody's, unless it was one for another reason too.
+    pub fn rename(&mut self, name: String) {
+        let Some(member) = &mut self.member else {
+            return;
+        };
+        member.name = name;
+        for endpoint in &mut self.endpoints {
+            endpoint.names = names(member, &endpoint.aliases);
+        }
     }
 
     /// Takes it out of a network; gives what it had there. The default route goes to what is left.
@@ -111,6 +114,19 @@ impl Guest {
         }
         gone
     }
+}
+
+/// Its own name, the beginning of its id, its host name and the aliases, each once.
+fn names(member: &Member, aliases: &[String]) -> Vec<String> {
+    let mut names = vec![member.name.clone()];
+    let short = member.id.get(..12).unwrap_or(&member.id);
+    let more = [short, &member.hostname].into_iter();
+    for name in more.chain(aliases.iter().map(String::as_str)) {
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+    names
 }
 
 /// The end at the bridge: 15 bytes are the most that an interface's name has.

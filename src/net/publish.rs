@@ -1,13 +1,15 @@
-//! Finds the host's ports for what `-p` says and holds them until pasta listens. Never parses a flag.
+//! Finds the host's ports for what `-p` says, and holds them until pasta listens or as long as the container runs. Never parses
+//! a flag.
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
 use super::ports::{PortSpec, Protocol};
+use crate::sys::network::{self, Transport};
 
 /// A published port: the address and port of the host that lead to a port of the container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,11 +125,21 @@ impl ClaimedPorts {
     }
 }
 
+/// What `-p` means where it names no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Everywhere {
+    /// For pasta, which leads `[::1]` to the container's IPv6 loopback, where most servers don't listen: `curl localhost`
+    /// would get an empty reply instead of falling back to 127.0.0.1.
+    Ipv4,
+    /// As docker has it, on one port; IPv4 alone on a host without IPv6.
+    Both,
+}
+
+/// Ports of the host's that were chosen for IPv4 and taken in IPv6: so many are tried.
+const ATTEMPTS: usize = 32;
+
 /// Chooses a host port for each spec (all ranges expanded) and holds it. Must run in the host's network namespace.
-///
-/// An unspecified host address means IPv4 only: pasta leads `[::1]` to the container's IPv6 loopback, where most servers
-/// don't listen, and `curl localhost` would get an empty reply instead of falling back to 127.0.0.1.
-pub fn claim(specs: &[PortSpec]) -> Result<ClaimedPorts, PublishError> {
+pub fn claim(specs: &[PortSpec], everywhere: Everywhere) -> Result<ClaimedPorts, PublishError> {
     let mut claimed = ClaimedPorts {
         mappings: Vec::new(),
         held: Vec::new(),
@@ -138,20 +150,33 @@ pub fn claim(specs: &[PortSpec]) -> Result<ClaimedPorts, PublishError> {
         .iter()
         .partition(|spec| spec.host.is_some_and(|range| range.is_single()));
     for spec in fixed.into_iter().chain(chosen) {
-        let (mapping, held) = claim_one(spec)?;
-        claimed.mappings.push(mapping);
-        claimed.held.push(held);
+        for (mapping, held) in claim_one(spec, everywhere)? {
+            claimed.mappings.push(mapping);
+            claimed.held.push(held);
+        }
     }
     Ok(claimed)
 }
 
-fn claim_one(spec: &PortSpec) -> Result<(PortMapping, Held), PublishError> {
-    let ip = spec.host_ip.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+type Claims = Vec<(PortMapping, Held)>;
+
+fn claim_one(spec: &PortSpec, everywhere: Everywhere) -> Result<Claims, PublishError> {
+    let claim = |port| match (spec.host_ip, everywhere) {
+        (Some(ip), _) => Ok(vec![bind(spec, SocketAddr::new(ip, port))?]),
+        (None, Everywhere::Ipv4) => Ok(vec![bind(spec, (Ipv4Addr::UNSPECIFIED, port).into())?]),
+        (None, Everywhere::Both) => bind_both(spec, port),
+    };
     let Some(range) = spec.host else {
-        return bind(spec, SocketAddr::new(ip, 0));
+        let taken = |claimed: &Result<Claims, PublishError>| {
+            matches!(claimed, Err(PublishError::InUse { .. }))
+        };
+        let mut attempts = (1..ATTEMPTS).map(|_| claim(0));
+        return attempts
+            .find(|claimed| !taken(claimed))
+            .unwrap_or_else(|| claim(0));
     };
     for port in range.ports() {
-        match bind(spec, SocketAddr::new(ip, port)) {
+        match claim(port) {
             Err(PublishError::InUse { .. }) if !range.is_single() => {}
             result => return result,
         }
@@ -159,18 +184,31 @@ fn claim_one(spec: &PortSpec) -> Result<(PortMapping, Held), PublishError> {
     Err(PublishError::RangeInUse { spec: spec.clone() })
 }
 
+/// One port of both families.
+fn bind_both(spec: &PortSpec, port: u16) -> Result<Claims, PublishError> {
+    let first = bind(spec, (Ipv4Addr::UNSPECIFIED, port).into())?;
+    let port = first.0.host_port;
+    match bind(spec, (Ipv6Addr::UNSPECIFIED, port).into()) {
+        Ok(second) => Ok(vec![first, second]),
+        Err(error @ PublishError::InUse { .. }) => Err(error),
+        // The host has no IPv6.
+        Err(_) => Ok(vec![first]),
+    }
+}
+
 fn bind(spec: &PortSpec, address: SocketAddr) -> Result<(PortMapping, Held), PublishError> {
     let held = match spec.protocol {
-        // std sets SO_REUSEADDR, as pasta does: a port in TIME_WAIT counts as free.
-        Protocol::Tcp => TcpListener::bind(address).and_then(|socket| {
-            let bound = socket.local_addr()?;
-            Ok((bound, Held::Tcp(socket)))
+        Protocol::Tcp => network::bound(Transport::Tcp, address).and_then(|socket| {
+            let socket = TcpListener::from(socket);
+            Ok((socket.local_addr()?, Held::Tcp(socket)))
         }),
         // A parsed PortSpec is never sctp.
-        Protocol::Udp | Protocol::Sctp => UdpSocket::bind(address).and_then(|socket| {
-            let bound = socket.local_addr()?;
-            Ok((bound, Held::Udp(socket)))
-        }),
+        Protocol::Udp | Protocol::Sctp => {
+            network::bound(Transport::Udp, address).and_then(|socket| {
+                let socket = UdpSocket::from(socket);
+                Ok((socket.local_addr()?, Held::Udp(socket)))
+            })
+        }
     };
     let (bound, held) = held.map_err(|source| explain(address, source))?;
     let mapping = PortMapping {
@@ -214,10 +252,13 @@ mod tests {
 
     #[test]
     fn free_port_is_chosen_and_held() {
-        let claimed = claim(&[spec("127.0.0.1::80")]).unwrap();
+        let claimed = claim(&[spec("127.0.0.1::80")], Everywhere::Ipv4).unwrap();
         let mapping = &claimed.mappings()[0];
         assert_ne!(mapping.host_port, 0);
-        let again = claim(&[spec(&format!("127.0.0.1:{}:80", mapping.host_port))]);
+        let again = claim(
+            &[spec(&format!("127.0.0.1:{}:80", mapping.host_port))],
+            Everywhere::Ipv4,
+        );
         let message = again.unwrap_err().to_string();
         assert_eq!(
             message,
@@ -227,7 +268,11 @@ mod tests {
             )
         );
         let mapping = claimed.release().remove(0);
-        claim(&[spec(&format!("127.0.0.1:{}:80", mapping.host_port))]).unwrap();
+        claim(
+            &[spec(&format!("127.0.0.1:{}:80", mapping.host_port))],
+            Everywhere::Ipv4,
+        )
+        .unwrap();
     }
 
     #[test]
@@ -237,19 +282,45 @@ mod tests {
         let Some(next) = port.checked_add(20) else {
             return;
         };
-        let claimed = claim(&[spec(&format!("127.0.0.1:{port}-{next}:80"))]).unwrap();
+        let claimed = claim(
+            &[spec(&format!("127.0.0.1:{port}-{next}:80"))],
+            Everywhere::Ipv4,
+        )
+        .unwrap();
         assert!(claimed.mappings()[0].host_port > port);
         let only = spec(&format!("127.0.0.1:{port}-{port}:80"));
-        assert!(matches!(claim(&[only]), Err(PublishError::InUse { .. })));
+        assert!(matches!(
+            claim(&[only], Everywhere::Ipv4),
+            Err(PublishError::InUse { .. })
+        ));
     }
 
     #[test]
     fn address_of_another_host_is_refused() {
-        let error = claim(&[spec("203.0.113.7::80")]).unwrap_err();
+        let error = claim(&[spec("203.0.113.7::80")], Everywhere::Ipv4).unwrap_err();
         assert!(
             matches!(error, PublishError::NoSuchAddress { .. }),
             "{error}"
         );
+    }
+
+    #[test]
+    fn without_an_address_both_families_have_one_port() {
+        if TcpListener::bind("[::1]:0").is_err() {
+            return;
+        }
+        for protocol in ["tcp", "udp"] {
+            let spec = spec(&format!("80/{protocol}"));
+            let claimed = claim(std::slice::from_ref(&spec), Everywhere::Both).unwrap();
+            let [first, second] = claimed.mappings() else {
+                panic!("{claimed:?}");
+            };
+            assert!(first.host_ip.is_ipv4() && second.host_ip.is_ipv6());
+            assert_eq!(first.host_port, second.host_port);
+            let again = format!("[::]:{}:80/{protocol}", first.host_port);
+            let again = claim(&[again.parse().unwrap()], Everywhere::Both);
+            assert!(matches!(again, Err(PublishError::InUse { .. })));
+        }
     }
 
     #[test]

@@ -11,13 +11,24 @@ use super::inner::Token;
 use crate::sys::network;
 use crate::sys::poll::{Interest, PollSet};
 
-/// What one call copies at the most: as much as a pipe holds.
-const CHUNK: usize = 64 * 1024;
+/// What a new pipe holds, and one that a whole pipe was not enough for.
+const PIPE: usize = 64 * 1024;
+const LARGE_PIPE: usize = 512 * 1024;
+
+/// So many large ones are given out: the kernel takes from the user's other pipes beyond 64 MiB (pipe(7)).
+const LARGE_PIPES: usize = 64;
+
+/// So many times one connection is moved on before others have their turn.
+const TURN: usize = 16;
 
 /// One direction.
 struct Half {
     reader: OwnedFd,
     writer: OwnedFd,
+    /// What the pipe holds.
+    size: usize,
+    /// It was full at times.
+    wants_room: bool,
     /// What is in the pipe.
     waiting: usize,
     /// The source has ended.
@@ -56,6 +67,8 @@ impl Half {
         Ok(Half {
             reader,
             writer,
+            size: PIPE,
+            wants_room: false,
             waiting: 0,
             ended: false,
             closed: false,
@@ -65,13 +78,15 @@ impl Half {
     /// Moves what can be moved now; an error ends the whole connection.
     fn copy(&mut self, from: &OwnedFd, to: &OwnedFd) -> io::Result<()> {
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
-        loop {
+        for _ in 0..TURN {
             let mut moved = false;
-            if !self.ended && self.waiting < CHUNK {
-                match splice(from, None, &self.writer, None, CHUNK - self.waiting, flags) {
+            let room = self.size - self.waiting;
+            if !self.ended && room > 0 {
+                match splice(from, None, &self.writer, None, room, flags) {
                     Ok(0) => self.ended = true,
                     Ok(length) => {
                         self.waiting += length;
+                        self.wants_room |= self.waiting >= self.size / 2;
                         moved = true;
                     }
                     Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
@@ -94,8 +109,21 @@ impl Half {
                 let _ = rustix::net::shutdown(to, rustix::net::Shutdown::Write);
             }
             if !moved {
-                return Ok(());
+                break;
             }
+        }
+        Ok(())
+    }
+
+    fn is_large(&self) -> bool {
+        self.size > PIPE
+    }
+
+    /// If the kernel gives it: it is slower without, and nothing else.
+    fn grow(&mut self) {
+        self.wants_room = false;
+        if let Ok(size) = rustix::pipe::fcntl_setpipe_size(&self.writer, LARGE_PIPE) {
+            self.size = size;
         }
     }
 
@@ -151,11 +179,28 @@ impl Relays {
         };
         if !relay.advance().unwrap_or(false) {
             self.relays.remove(&number);
+            return;
+        }
+        if !relay
+            .halves()
+            .any(|half| half.wants_room && !half.is_large())
+        {
+            return;
+        }
+        let all = self.relays.values_mut().flat_map(Relay::halves);
+        let large = all.filter(|half| half.is_large()).count();
+        if let Some(relay) = self.relays.get_mut(&number).filter(|_| large < LARGE_PIPES) {
+            let small = relay.halves().filter(|half| half.wants_room);
+            small.filter(|half| !half.is_large()).for_each(Half::grow);
         }
     }
 }
 
 impl Relay {
+    fn halves(&mut self) -> impl Iterator<Item = &mut Half> {
+        [&mut self.up, &mut self.down].into_iter()
+    }
+
     /// `false`: it is over.
     fn advance(&mut self) -> io::Result<bool> {
         if !self.connected {

@@ -29,6 +29,8 @@ pub enum ToInner {
     Attach(Box<Attach>),
     /// By its id. `Left`.
     Detach { network: String },
+    /// What the container is called from now on. `Renamed`.
+    Rename(String),
     /// With a socket of the host's that listens. `Done`.
     Publish(PortMapping),
 }
@@ -43,6 +45,8 @@ pub enum FromInner {
     Attached(Box<Endpoint>),
     /// The places that are left, and which of them leads out now.
     Left(Vec<Endpoint>),
+    /// All places, with their new names.
+    Renamed(Vec<Endpoint>),
     Done,
     Failed {
         message: String,
@@ -91,6 +95,9 @@ pub struct Endpoint {
     pub addresses: Vec<Address>,
     /// Every name that others reach it by.
     pub names: Vec<String>,
+    /// Those of them that were asked for.
+    #[serde(default)]
+    pub aliases: Vec<String>,
     /// Whether its default route leads here.
     pub is_default: bool,
 }

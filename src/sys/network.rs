@@ -36,6 +36,9 @@ pub fn bring_up(name: &str) -> io::Result<()> {
     }
 }
 
+/// Connections that wait to be accepted: the kernel's own limit since 5.4.
+const BACKLOG: i32 = 4096;
+
 /// A transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
@@ -61,13 +64,21 @@ pub fn socket(transport: Transport, like: IpAddr) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// One that is bound to an address.
+/// One that is bound to an address of one family, not of both; of a stream, one that listens.
 pub fn bound(transport: Transport, address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = socket(transport, address.ip())?;
-    sockopt::set_socket_reuseaddr(&socket, true)?;
-    rustix::net::bind(&socket, &address)?;
-    if transport == Transport::Tcp {
-        rustix::net::listen(&socket, 64)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    match transport {
+        // A port in TIME_WAIT counts as free.
+        Transport::Tcp => {
+            sockopt::set_socket_reuseaddr(&socket, true)?;
+            rustix::net::bind(&socket, &address)?;
+            rustix::net::listen(&socket, BACKLOG)?;
+        }
+        // With that option two could have one port.
+        Transport::Udp => rustix::net::bind(&socket, &address)?,
     }
     Ok(socket)
 }

@@ -11,7 +11,7 @@ fn out(env: &TestEnv, command: &str, words: &[&str]) -> String {
 }
 
 fn shown(env: &TestEnv, name: &str, format: &str) -> String {
-    out(&env, "network inspect", &["-f", format, name])
+    out(env, "network inspect", &["-f", format, name])
 }
 
 #[test]

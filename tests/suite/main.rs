@@ -73,6 +73,7 @@ mod namespaces;
 mod network_bridge;
 mod network_names;
 mod network_pasta;
+mod network_publish;
 mod packaging;
 mod pause;
 mod port;

@@ -1,7 +1,7 @@
 //! Networks that containers share: they reach each other and the outside by address, are kept apart from other networks,
 //! and nothing is left when the last has gone.
 
-use crate::env::{TestEnv, test_env};
+use crate::env::{TestEnv, count, test_env};
 use crate::need::{Need, need};
 use crate::process::eventually;
 
@@ -162,6 +162,20 @@ fn a_container_connects_and_disconnects_while_it_runs() {
     );
 }
 
+/// proc_pid_stat(5).
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split(' ').nth(2)?.parse().ok()
+}
+
+/// Of a container's program: its monitor.
+#[track_caller]
+pub fn parent(pid: &str) -> i32 {
+    let pid = pid.parse().expect("inspect shows a number");
+    parent_of(pid).expect("it runs")
+}
+
 /// A child of a process with this word on its command line.
 fn child_of(parent: i32, word: &str) -> Option<i32> {
     let entries = std::fs::read_dir("/proc")
@@ -169,15 +183,8 @@ fn child_of(parent: i32, word: &str) -> Option<i32> {
         .flatten();
     let mut children = entries.filter_map(|entry| {
         let pid = entry.file_name().to_str()?.parse::<i32>().ok()?;
-        let stat = std::fs::read_to_string(entry.path().join("stat")).ok()?;
         let line = std::fs::read(entry.path().join("cmdline")).ok()?;
-        let of = stat
-            .rsplit_once(')')?
-            .1
-            .split(' ')
-            .nth(2)?
-            .parse::<i32>()
-            .ok()?;
+        let of = parent_of(pid)?;
         (of == parent && String::from_utf8_lossy(&line).contains(word)).then_some(pid)
     });
     children.next()
@@ -271,4 +278,93 @@ fn a_published_port_sees_the_clients_own_address() {
     let shown = env.other("unshare", &words).var("BRYO", bryo).run();
     // 10.9.9.2, as the kernel writes it on a little-endian machine.
     assert!(shown.stdout.contains("0209090A:"), "{shown:?}");
+}
+
+/// A network of one container: the next has to wait until it goes.
+#[test]
+fn a_network_without_a_free_address_takes_nobody() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let create = ["network", "create", "--subnet", "10.213.7.0/30", "tiny"];
+    env.run(&create).ok();
+    stay(&env, "aa", &["--network", "tiny"]);
+    let next = ["run", "--rm", "--network", "tiny", "busybox", "true"];
+    let full = "no available IP addresses on network tiny";
+    env.run(&next).fails(125, full);
+    env.run(&["rm", "-f", "aa"]).ok();
+    eventually("room", || env.run(&next).code == 0);
+}
+
+#[test]
+fn of_two_networks_with_one_subnet_made_at_once_there_is_one() {
+    let env = test_env!();
+    for round in 0..count(4, 50) {
+        let subnet = format!("10.214.{round}.0/24");
+        let names = [format!("a{round}"), format!("b{round}")];
+        let create = |name: &String| env.spawn(&["network", "create", "--subnet", &subnet, name]);
+        let outcomes: Vec<_> = names.iter().map(create).collect();
+        let outcomes: Vec<_> = outcomes.into_iter().map(|o| o.wait()).collect();
+        let failed: Vec<_> = outcomes.iter().filter(|o| o.code != 0).collect();
+        assert_eq!(failed.len(), 1, "{outcomes:?}");
+        assert!(failed[0].stderr.contains("Pool overlaps"), "{failed:?}");
+    }
+    let made = env.out(&["network", "ls", "-q", "--filter", "type=custom"]);
+    assert_eq!(made.lines().count(), count(4, 50));
+}
+
+#[test]
+fn many_containers_share_a_network() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "crowd"]).ok();
+    let names: Vec<String> = (0..count(8, 50)).map(|n| format!("c{n}")).collect();
+    for some in names.chunks(4) {
+        let start = |name: &String| {
+            let words = ["run", "-d", "--network", "crowd", "--name", name];
+            env.spawn(&[&words[..], &["busybox", "sleep", "1000"]].concat())
+        };
+        let started: Vec<_> = some.iter().map(start).collect();
+        for one in started {
+            one.wait().ok();
+        }
+    }
+    let addresses: std::collections::BTreeSet<String> = names
+        .iter()
+        .map(|name| address(&env, name, "crowd"))
+        .collect();
+    assert_eq!(addresses.len(), names.len());
+    for name in &names {
+        assert!(reaches(&env, "c0", name), "{name}");
+    }
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    env.run(&[&["rm", "-f"], &all[..]].concat()).ok();
+}
+
+#[test]
+fn the_life_of_a_network_is_among_the_events() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "one"]).ok();
+    env.run(&["network", "create", "two"]).ok();
+    stay(&env, "aa", &["--network", "one"]);
+    env.run(&["network", "connect", "two", "aa"]).ok();
+    env.run(&["network", "disconnect", "two", "aa"]).ok();
+    env.run(&["rm", "-f", "aa"]).ok();
+    env.run(&["network", "rm", "one"]).ok();
+    let format = "{{.Action}} {{.Actor.Attributes.name}}";
+    let words = ["--since", "1h", "--until", "0s", "--filter", "type=network"];
+    let shown = env.out(&[&["events", "--format", format], &words[..]].concat());
+    let expected = [
+        "create one",
+        "create two",
+        "connect one",
+        "connect two",
+        "disconnect two",
+        "disconnect one",
+        "destroy one",
+    ];
+    assert_eq!(shown.lines().collect::<Vec<_>>(), expected);
 }

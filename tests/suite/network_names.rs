@@ -1,6 +1,7 @@
 //! Names of containers on the networks they share, and what becomes of all other names.
 
 use crate::env::{TestEnv, test_env};
+use crate::need::{Need, need};
 use crate::network_bridge::{address, need_bridges, reaches, stay};
 use crate::process::eventually;
 
@@ -114,4 +115,82 @@ fn other_names_are_asked_of_the_servers_that_were_given() {
     let said = env.run(&asked).stdout;
     assert!(said.contains("192.0.2.77"), "{said}");
     server.join().expect("the server ends");
+}
+
+#[test]
+fn a_renamed_container_is_known_by_its_new_name() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "one"]).ok();
+    stay(&env, "aa", &["--network", "one"]);
+    stay(
+        &env,
+        "bb",
+        &["--network", "one", "--network-alias", "store"],
+    );
+    let ip = address(&env, "bb", "one");
+    let line = format!("Address: {ip}");
+    let knows = |name: &str| lookup(&env, "aa", name).contains(&line);
+    env.run(&["rename", "bb", "cc"]).ok();
+    assert!(knows("cc") && knows("store") && !knows("bb"));
+    let shown = "{{(index .NetworkSettings.Networks \"one\").DNSNames}}";
+    let shown = env.out(&["inspect", "-f", shown, "cc"]);
+    assert!(shown.starts_with("[cc "), "{shown}");
+    env.run(&["restart", "-t", "0", "cc"]).ok();
+    eventually("its new name", || {
+        lookup(&env, "aa", "cc").contains("Address: ")
+    });
+}
+
+/// A host whose resolver file names a server on its loopback, and then another.
+#[test]
+fn other_names_are_asked_of_the_servers_that_the_host_has_now() {
+    let env = test_env!();
+    need_bridges!();
+    need!(Need::Program("ip"), Need::Program("perl"));
+    env.busybox();
+    let server = r#"
+        my ($own, $last) = @ARGV;
+        my $socket = IO::Socket::INET->new(LocalAddr => $own, LocalPort => 53, Proto => "udp") or die;
+        open(my $ready, ">", "$own.ready");
+        while ($socket->recv(my $query, 512)) {
+            substr($query, 2, 1) = chr(ord(substr($query, 2, 1)) | 0x80);
+            substr($query, 7, 1) = chr(1);
+            $socket->send($query . pack("C*", 0xc0, 12, 0, 1, 0, 1, 0, 0, 0, 9, 0, 4, 192, 0, 2, $last));
+        }
+    "#;
+    env.file("server.pl", server);
+    let script = r#"
+        set -e
+        ip link set lo up
+        for last in 1 2; do
+            perl -MIO::Socket::INET server.pl 127.0.0.$last $last &
+            servers="$servers $!"
+            until [ -e 127.0.0.$last.ready ]; do :; done
+        done
+        echo nameserver 127.0.0.1 >resolv
+        mount --bind resolv /etc/resolv.conf
+        "$BRYO" network create one >/dev/null
+        "$BRYO" run -d --name aa --network one busybox sleep 1000 >/dev/null
+        "$BRYO" exec aa nslookup -type=a elsewhere.test
+        echo nameserver 127.0.0.2 >resolv
+        "$BRYO" exec aa nslookup -type=a elsewhere.test
+        "$BRYO" rm -f aa >/dev/null
+        kill $servers
+    "#;
+    let words = [
+        "--user",
+        "--map-root-user",
+        "--net",
+        "--mount",
+        "sh",
+        "-c",
+        script,
+    ];
+    let bryo = crate::env::bryo();
+    let shown = env.other("unshare", &words).var("BRYO", bryo).run();
+    let found = |ip: &str| shown.stdout.find(&format!("Address: {ip}"));
+    let (first, second) = (found("192.0.2.1"), found("192.0.2.2"));
+    assert!(first.is_some() && first < second, "{shown:?}");
 }

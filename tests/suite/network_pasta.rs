@@ -10,7 +10,7 @@ use crate::need::{Need, need};
 use crate::process::eventually;
 
 /// A port that nobody listened on a moment ago.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
     listener.local_addr().expect("it is bound").port()
 }
@@ -160,6 +160,7 @@ fn a_published_udp_port_answers() {
     let port = free_port();
     assert_echo(
         &env,
+        &[],
         &format!("127.0.0.1:{port}:{port}/udp"),
         port,
         ([127, 0, 0, 1], port).into(),
@@ -168,16 +169,23 @@ fn a_published_udp_port_answers() {
         return crate::need::lacks(crate::need::test_name!(), "the host has no network");
     };
     let port = free_port();
-    assert_echo(&env, &format!("{port}:8080/udp"), 8080, (ip, port).into());
+    assert_echo(
+        &env,
+        &[],
+        &format!("{port}:8080/udp"),
+        8080,
+        (ip, port).into(),
+    );
 }
 
 /// A container that sends datagrams back answers at this address of the host.
-fn assert_echo(env: &TestEnv, publish: &str, inside: u16, outside: SocketAddr) {
+pub fn assert_echo(env: &TestEnv, flags: &[&str], publish: &str, inside: u16, outside: SocketAddr) {
     // The host's perl, since busybox has no program that listens for datagrams.
     let echo = format!(
         r#"my $s = IO::Socket::INET->new(LocalPort => {inside}, Proto => "udp") or die; while ($s->recv(my $m, 99)) {{ $s->send("echo $m") }}"#
     );
     let mut words = vec!["run", "-d", "--name", "echo", "-p", publish];
+    words.extend(flags);
     for place in ["/usr:/usr:ro", "/lib:/lib:ro", "/lib64:/lib64:ro"] {
         if Path::new(place.split(':').next().unwrap_or_default()).exists() {
             words.extend(["-v", place]);
