@@ -1,8 +1,10 @@
 //! One push: layers the registry lacks, the configuration, then the manifest under its name. What the registry has already is
 //! not sent, what it has under another name is mounted; a manifest changes only where a layer's blob does.
 
+mod forward;
+
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
@@ -12,7 +14,6 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::auth::{Session, Subject};
-use super::blob::BlobStream;
 use super::compress::{Compressor, Packing, Piece};
 use super::config::RegistryConfig;
 use super::endpoint::Endpoint;
@@ -21,7 +22,6 @@ use super::exchange::Exchange;
 use super::lanes;
 use super::locations::{Location, Locations};
 use super::manifest::{self, Blob, Document};
-use super::origin::{self, Origin};
 use super::place;
 use super::progress::Progress;
 use super::sink::SinkError;
@@ -269,130 +269,6 @@ impl Push<'_> {
         Ok(None)
     }
 
-    /// Sends the very bytes that a registry has, if one can be found that still gives them. A failure there is none of this
-    /// push, which then makes a blob of its own.
-    fn forward<'s>(
-        &'s self,
-        diff_id: &Digest,
-        original: &Blob,
-        known: &[Location],
-        begun: &mut Option<Upload<'s>>,
-    ) -> Result<bool, RegistryError> {
-        if self.forward_kept(diff_id, original)? {
-            return Ok(true);
-        }
-        let config = self.target.session.exchange().config();
-        let places = known.iter().filter(|at| at.blob() == *original);
-        for location in places.take(QUESTIONS) {
-            let patience = origin::impatient(config);
-            let opened = Origin::open(location, &patience);
-            let mut stream = match opened.as_ref().map(|origin| origin.stream(original)) {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => {
-                    self.not_from(location, &error);
-                    continue;
-                }
-                Err(error) => {
-                    self.not_from(location, error);
-                    continue;
-                }
-            };
-            self.progress.uploading(diff_id);
-            let upload = match begun.take() {
-                Some(upload) => Begun::Upload(upload),
-                None => self.target.begin(None)?,
-            };
-            let Begun::Upload(mut upload) = upload else {
-                return Ok(true);
-            };
-            match self.relay(diff_id, original, &mut stream, &mut upload) {
-                Ok(()) => {
-                    upload.finish(&original.digest, original.size)?;
-                    return Ok(true);
-                }
-                Err(Relay::Source(error)) => self.not_from(location, &error),
-                // What was sent before is gone there: the ordinary way begins again.
-                Err(Relay::Target(RegistryError::UploadLost { .. })) => return Ok(false),
-                Err(Relay::Target(error)) => return Err(error),
-            }
-        }
-        Ok(false)
-    }
-
-    /// The same from the store. A file that was damaged is as good as none: the registry compares the digest.
-    fn forward_kept(&self, diff_id: &Digest, original: &Blob) -> Result<bool, RegistryError> {
-        let Some(mut file) = self.source.kept(&original.digest, original.size) else {
-            return Ok(false);
-        };
-        let Begun::Upload(mut upload) = self.target.begin(None)? else {
-            return Ok(true);
-        };
-        self.progress.uploading(diff_id);
-        let mut hasher = Sha256::new();
-        let most = usize::try_from(original.size)
-            .unwrap_or(CHUNK)
-            .clamp(1, CHUNK);
-        loop {
-            if self.target.session.exchange().is_stopped() {
-                return Err(RegistryError::Stopped);
-            }
-            let mut chunk = Vec::new();
-            let read = (&mut file).take(most as u64).read_to_end(&mut chunk);
-            match read {
-                Ok(0) => break,
-                Ok(length) => {
-                    hasher.update(&chunk);
-                    match upload.chunk(Bytes::from(chunk)) {
-                        Err(RegistryError::UploadLost { .. }) => return Ok(false),
-                        sent => sent?,
-                    }
-                    self.progress.advanced(diff_id, length as u64);
-                }
-                Err(error) => {
-                    tracing::debug!(%error, digest = %original.digest, "read a kept blob");
-                    return Ok(false);
-                }
-            }
-        }
-        if Digest::from_hash(&hasher.finalize()) != original.digest {
-            tracing::warn!(digest = %original.digest, "a kept blob was damaged");
-            return Ok(false);
-        }
-        upload.finish(&original.digest, original.size)?;
-        Ok(true)
-    }
-
-    fn not_from(&self, location: &Location, error: &RegistryError) {
-        let Location {
-            host, repository, ..
-        } = location;
-        tracing::debug!(host, repository, %error, "the original layer cannot be had again");
-    }
-
-    fn relay(
-        &self,
-        diff_id: &Digest,
-        original: &Blob,
-        stream: &mut BlobStream<'_>,
-        upload: &mut Upload<'_>,
-    ) -> Result<(), Relay> {
-        let most = usize::try_from(original.size).unwrap_or(CHUNK);
-        loop {
-            if self.target.session.exchange().is_stopped() {
-                return Err(Relay::Target(RegistryError::Stopped));
-            }
-            let mut chunk = vec![0; most.clamp(1, CHUNK)];
-            let length = stream.read(&mut chunk).map_err(Relay::Source)?;
-            if length == 0 {
-                return Ok(());
-            }
-            chunk.truncate(length);
-            let sent = upload.chunk(Bytes::from(chunk));
-            sent.map_err(Relay::Target)?;
-            self.progress.advanced(diff_id, length as u64);
-        }
-    }
-
     fn settled(&self, diff_id: &Digest, blob: &Blob, words: &str) {
         let location = Location {
             host: self.target.session.host().to_owned(),
@@ -556,12 +432,6 @@ impl Push<'_> {
             changed,
         })
     }
-}
-
-/// Which end of a relayed blob failed.
-enum Relay {
-    Source(RegistryError),
-    Target(RegistryError),
 }
 
 /// Compressing failed, which it does only when nobody takes what comes out.
