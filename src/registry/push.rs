@@ -201,12 +201,13 @@ impl Push<'_> {
             if self.options.packing.is_none()
                 && self.forward(diff_id, original, &known, &mut begun)?
             {
-                self.settled(diff_id, original, "Pushed");
+                self.settled(diff_id, original, &known, "Pushed");
                 return Ok(original.clone());
             }
         }
         let mut others: Vec<Blob> = Vec::new();
-        for blob in known.iter().map(Location::blob) {
+        let proven = known.iter().filter(|at| !at.claimed);
+        for blob in proven.map(Location::blob) {
             let is_new = blob != *original && !others.contains(&blob);
             if self.is_wanted(&blob) && is_new && others.len() < QUESTIONS {
                 others.push(blob);
@@ -229,7 +230,8 @@ impl Push<'_> {
             }
             sent => sent?,
         };
-        self.settled(diff_id, &blob, "Pushed");
+        self.remember(diff_id, &blob, false);
+        self.progress.settled(diff_id, "Pushed");
         Ok(blob)
     }
 
@@ -242,7 +244,7 @@ impl Push<'_> {
         begun: &mut Option<Upload<'s>>,
     ) -> Result<Option<Blob>, RegistryError> {
         if self.target.has(blob)? {
-            self.settled(diff_id, blob, "Layer already exists");
+            self.settled(diff_id, blob, known, "Layer already exists");
             return Ok(Some(blob.clone()));
         }
         let host = self.target.session.host();
@@ -254,7 +256,7 @@ impl Push<'_> {
             match self.target.begin(from) {
                 Ok(Begun::Mounted) => {
                     let words = format!("Mounted from {}", location.repository);
-                    self.settled(diff_id, &location.blob(), &words);
+                    self.settled(diff_id, &location.blob(), known, &words);
                     return Ok(Some(location.blob()));
                 }
                 Ok(Begun::Upload(upload)) => {
@@ -269,16 +271,24 @@ impl Push<'_> {
         Ok(None)
     }
 
-    fn settled(&self, diff_id: &Digest, blob: &Blob, words: &str) {
+    /// A blob that was not made here is as certain to be this layer as it was elsewhere.
+    fn settled(&self, diff_id: &Digest, blob: &Blob, known: &[Location], words: &str) {
+        let mut proven = known.iter().filter(|at| !at.claimed);
+        let claimed = proven.all(|at| at.digest != blob.digest);
+        self.remember(diff_id, blob, claimed);
+        self.progress.settled(diff_id, words);
+    }
+
+    fn remember(&self, diff_id: &Digest, blob: &Blob, claimed: bool) {
         let location = Location {
             host: self.target.session.host().to_owned(),
             repository: self.own.clone(),
             digest: blob.digest.clone(),
             size: blob.size,
             media_type: blob.media_type.clone(),
+            claimed,
         };
         self.locations.add(diff_id, location);
-        self.progress.settled(diff_id, words);
     }
 
     fn is_wanted(&self, blob: &Blob) -> bool {

@@ -9,7 +9,11 @@ use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use super::check_platform;
 use crate::container::Event;
-use crate::image::{self, NamedBy, Names, Reference, SaveError, SaveOptions, ToSave};
+use crate::image::{
+    self, NamedBy, Names, NoOriginals, Originals, Reference, SaveError, SaveFormat, SaveOptions,
+    Store, ToSave,
+};
+use crate::registry::{self, RegistryConfig};
 
 impl Engine {
     /// Writes the images to the output, which appears when it is whole, or to standard output. What is worth saying of their
@@ -37,19 +41,31 @@ impl Engine {
             Some(path) => Some(Unfinished::file(path)?),
             None => None,
         };
-        let notes: Vec<String> = self.in_home("worker", || {
+        let config = match request.format {
+            SaveFormat::DockerArchive => None,
+            _ => self.origins(&store, &images),
+        };
+        let originals: &dyn Originals = match &config {
+            Some(config) => &FromRegistries(config),
+            None => &NoOriginals,
+        };
+        let notes: Vec<String> = self.in_home("transfer", || {
             let saved = match &unfinished {
-                Some(unfinished) if request.format.is_directory() => {
-                    image::save_directory(&store, &images, &options, unfinished.temporary())
-                }
+                Some(unfinished) if request.format.is_directory() => image::save_directory(
+                    &store,
+                    &images,
+                    &options,
+                    originals,
+                    unfinished.temporary(),
+                ),
                 Some(unfinished) => {
                     let mut file = unfinished.open().map_err(opened)?;
-                    image::save_archive(&store, &images, &options, &mut file)
+                    image::save_archive(&store, &images, &options, originals, &mut file)
                 }
                 None => {
                     let stdout = std::io::stdout().as_fd().try_clone_to_owned();
                     let mut stdout = stdout.map(File::from).map_err(opened)?;
-                    image::save_archive(&store, &images, &options, &mut stdout)
+                    image::save_archive(&store, &images, &options, originals, &mut stdout)
                 }
             };
             saved.map_err(|error| RoleFailure::of(&error, hints(&error, request)))
@@ -61,6 +77,39 @@ impl Engine {
             self.emit(&Event::image(image.id.as_str(), &name(image), "save"));
         }
         Ok(notes)
+    }
+
+    /// How to ask the registries that the images' layers came from; what stands in the way of that is none of a save's.
+    fn origins(&self, store: &Store, images: &[ToSave]) -> Option<RegistryConfig> {
+        let mut all = Vec::new();
+        for image in images {
+            let config = store.image_by_id(&image.id).ok()?.config;
+            all.extend(image::diff_ids("config", &config).ok()?);
+        }
+        let config = self.registry_config();
+        let config = config.and_then(|mut config| {
+            config.look_up_origins(&all)?;
+            Ok(config)
+        });
+        if let Err(error) = &config {
+            tracing::debug!(%error, "no registry is asked for layers");
+        }
+        config.ok()
+    }
+}
+
+/// Layers that came compressed, from where they came.
+struct FromRegistries<'a>(&'a RegistryConfig);
+
+impl Originals for FromRegistries<'_> {
+    fn fetch(
+        &self,
+        diff_id: &image::Digest,
+        digest: &image::Digest,
+        size: u64,
+        file: &File,
+    ) -> Option<bool> {
+        registry::original(diff_id, digest, size, self.0, file)
     }
 }
 
