@@ -210,7 +210,7 @@ fn at_any_point_of_a_pull_that_keeps_blobs_and_signatures() {
             before: &[&["rmi", "-f", &name]],
             words: &["pull", &name],
             done: "",
-            points: 55,
+            points: 39,
         },
     );
 }
@@ -239,7 +239,7 @@ fn at_any_point_of_the_changes_of_a_manifest_list() {
             before: &[&make],
             words: &annotate,
             done: "",
-            points: 4,
+            points: 5,
         },
     );
     strike_everywhere(

@@ -40,6 +40,8 @@ impl SaveFormat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToSave {
     pub id: Digest,
+    /// One image may have come with several: layers of other forms.
+    pub manifest: Digest,
     pub tags: Vec<Reference>,
 }
 
@@ -230,7 +232,8 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn of(store: &Store, image: &'a ToSave) -> Result<Plan<'a>, SaveError> {
         let names = store.names()?;
-        let entry = names.of_image(&image.id).next();
+        let mut entries = names.of_image(&image.id);
+        let entry = entries.find(|entry| entry.manifest == image.manifest);
         let entry = entry.ok_or_else(|| SaveError::Gone {
             id: image.id.clone(),
         })?;

@@ -19,10 +19,14 @@ fn all(scratch: &Scratch) -> Vec<ToSave> {
     let names = scratch.store.names().unwrap();
     let mut images: Vec<ToSave> = Vec::new();
     for entry in &names.entries {
-        match images.iter_mut().find(|image| image.id == entry.id) {
+        match images
+            .iter_mut()
+            .find(|image| image.id == entry.id && image.manifest == entry.manifest)
+        {
             Some(image) => image.tags.extend(entry.reference.clone()),
             None => images.push(ToSave {
                 id: entry.id.clone(),
+                manifest: entry.manifest.clone(),
                 tags: entry.reference.clone().into_iter().collect(),
             }),
         }
