@@ -13,10 +13,10 @@ use super::volume::VolumeGroup;
 use super::{
     attach, boot, build, commit, container_cleanup, container_clone, container_exists,
     container_prune, cp, create, diff, doctor, events, exec, export, generate, history,
-    image_exists, image_prune, image_tree, images, import, info, inspect, kill, load, login,
-    logout, logs, mount, pause, port, ps, pull, push, rename, restart, rm, rmi, run, save, search,
-    start, stats, stop, system_check, system_df, system_prune, system_reset, tag, top, unpause,
-    unshare, update, version, wait,
+    image_exists, image_mount, image_prune, image_scp, image_tree, images, import, info, inspect,
+    kill, load, login, logout, logs, mount, pause, port, ps, pull, push, rename, restart, rm, rmi,
+    run, save, search, start, stats, stop, system_check, system_df, system_prune, system_reset,
+    tag, top, unpause, unshare, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -285,6 +285,10 @@ pub enum ImageGroup {
     Prune(image_prune::Args),
     /// Say by the exit code whether an image exists
     Exists(image_exists::ExistsArgs),
+    /// Run a command where an image's root is mounted
+    Mount(image_mount::Args),
+    /// Copy an image to another host's bryo, or from it
+    Scp(image_scp::Args),
     /// Show the layers of an image
     Tree(image_tree::TreeArgs),
     /// Show what the topmost layer of an image changes
@@ -363,6 +367,12 @@ impl Command {
             Command::ImageGroup {
                 verb: ImageGroup::Exists(args),
             } => image_exists::exists(&args, invocation),
+            Command::ImageGroup {
+                verb: ImageGroup::Mount(args),
+            } => image_mount::run(&args, invocation),
+            Command::ImageGroup {
+                verb: ImageGroup::Scp(args),
+            } => image_scp::run(&args, invocation),
             Command::ImageGroup {
                 verb: ImageGroup::Tree(args),
             } => image_tree::tree(&args, invocation),

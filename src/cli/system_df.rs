@@ -114,6 +114,18 @@ fn verbose(usage: &DiskUsage, invocation: &Invocation) -> Result<u8, CliError> {
         let table = table.map_err(|error| Invocation::template(&error))?;
         parts.push(format!("{title}\n\n{table}"));
     }
+    if usage.kept_blobs > 0 {
+        let size = units::size(usage.kept_bytes);
+        let blobs = if usage.kept_blobs == 1 {
+            "blob"
+        } else {
+            "blobs"
+        };
+        parts.push(format!(
+            "Kept blobs usage: {size} in {} {blobs}\n",
+            usage.kept_blobs
+        ));
+    }
     invocation.ui.result(&parts.join("\n"))?;
     Ok(0)
 }

@@ -8,9 +8,10 @@ use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::{BrokenRecord, RecordRepair, Records};
 use crate::image::{
-    CheckDepth, DamagedImage, Digest, ImageCheck, LayerDir, Reference, Store, Subject, Use,
+    BrokenList, CheckDepth, DamagedImage, Digest, ImageCheck, LayerDir, ManifestLists, Reference,
+    Store, Subject, Use,
 };
-use crate::registry::Silent;
+use crate::registry::{KeptSignatures, Silent};
 
 /// What `system check` is asked for.
 #[derive(Clone, Copy, Debug, Default)]
@@ -41,6 +42,7 @@ struct Findings {
     records: Vec<crate::container::RecordFault>,
     /// Containers whose layers are gone, and the first of them.
     bereft: Vec<(String, LayerDir)>,
+    lists: Vec<BrokenList>,
 }
 
 impl Findings {
@@ -50,7 +52,8 @@ impl Findings {
         let bereft = self.bereft.iter().map(|(container, layer)| {
             format!("container {container}: layer {layer} is not in the store")
         });
-        images.chain(records).chain(bereft).collect()
+        let lists = self.lists.iter().map(ToString::to_string);
+        images.chain(records).chain(bereft).chain(lists).collect()
     }
 }
 
@@ -76,6 +79,10 @@ impl Engine {
             return Ok(report);
         }
         self.repair_records(&findings, &mut report);
+        for list in &findings.lists {
+            ManifestLists::new(&self.paths).put_away(list)?;
+            report.repairs.push(format!("removed broken {list}"));
+        }
         self.repair_images(&store, &findings, request.force, &mut report)?;
         self.sweep_all(&store)?;
         report.left = self.look(&store, request)?.lines().len();
@@ -85,6 +92,7 @@ impl Engine {
     /// What interrupted commands left is no damage.
     fn sweep_all(&self, store: &Store) -> Result<(), EngineError> {
         self.sweep_images(store)?;
+        ManifestLists::new(&self.paths).sweep_killed()?;
         self.empty_trash()
     }
 
@@ -100,7 +108,7 @@ impl Engine {
             parallel: std::thread::available_parallelism().map_or(1, usize::from),
         };
         let images = self.in_home("worker", || {
-            let checked = store.check(depth, &used);
+            let checked = store.check(depth, &used, &readable);
             checked.map_err(|error| RoleFailure::of(&error, Vec::new()))
         })?;
         let records = Records::new(&self.paths, &self.containers)
@@ -118,6 +126,7 @@ impl Engine {
             images,
             records,
             bereft,
+            lists: ManifestLists::new(&self.paths).check()?,
         })
     }
 
@@ -194,7 +203,11 @@ impl Engine {
         for part in broken {
             if matches!(
                 part,
-                Subject::Blob(_) | Subject::Stack(_) | Subject::Layer(_)
+                Subject::Blob(_)
+                    | Subject::Stack(_)
+                    | Subject::Layer(_)
+                    | Subject::Kept(_)
+                    | Subject::Signatures(_)
             ) {
                 report.repairs.push(format!("removed broken {part}"));
             }
@@ -245,6 +258,12 @@ impl Engine {
                 .map_err(|error| RoleFailure::of(&error, Vec::new()))
         })
     }
+}
+
+/// A record of signatures that a policy can judge.
+fn readable(bytes: &[u8]) -> Result<(), String> {
+    let parsed = serde_json::from_slice::<KeptSignatures>(bytes);
+    parsed.map(drop).map_err(|error| error.to_string())
 }
 
 /// Why an image is left as it is.

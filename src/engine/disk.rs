@@ -30,8 +30,11 @@ pub struct DiskUsage {
     pub image_count: usize,
     /// Each layer once, with its records.
     pub image_bytes: u64,
-    /// Of layers that no image with a container has.
+    /// Of layers and kept blobs that no image with a container has.
     pub image_reclaimable: u64,
+    /// Compressed layers that are kept, and what they take; they are among the images' bytes.
+    pub kept_blobs: usize,
+    pub kept_bytes: u64,
     /// With the bytes of their own layers and logs.
     pub containers: Vec<(ContainerSummary, u64)>,
     pub volumes: Vec<(VolumeSummary, u64)>,
@@ -57,10 +60,12 @@ impl Engine {
         })?;
         let volumes = self.list_volumes(&VolumeFilters::default())?;
         let mut stacks: BTreeMap<Digest, Vec<LayerDir>> = BTreeMap::new();
+        let mut blobs: BTreeMap<Digest, Vec<Digest>> = BTreeMap::new();
         for row in &rows {
             // One that is removed meanwhile is not there.
             if let Ok(image) = store.image_by_id(&row.id) {
                 stacks.insert(row.id.clone(), image.layers);
+                blobs.insert(row.id.clone(), store.blobs_of(&image.manifest));
             }
         }
         let layers: BTreeSet<LayerDir> = stacks.values().flatten().cloned().collect();
@@ -77,7 +82,19 @@ impl Engine {
         let sizes: Vec<u64> = self.in_home("worker", || {
             Ok(all.iter().map(|path| blocks_below(path)).collect())
         })?;
-        Ok(sum_up(&rows, &stacks, &places, containers, volumes, &sizes))
+        let busy = containers
+            .iter()
+            .filter_map(|one| one.config.image_id.parse().ok())
+            .filter_map(|id: Digest| blobs.get(&id));
+        let busy: HashSet<Digest> = busy.flatten().cloned().collect();
+        let kept = store.kept_sizes()?;
+        let idle = kept.iter().filter(|(blob, _)| !busy.contains(*blob));
+        let idle: u64 = idle.map(|(_, size)| size).sum();
+        let mut usage = sum_up(&rows, &stacks, &places, containers, volumes, &sizes);
+        usage.image_reclaimable += idle;
+        usage.kept_blobs = kept.len();
+        usage.kept_bytes = kept.values().sum();
+        Ok(usage)
     }
 }
 
@@ -140,6 +157,7 @@ fn sum_up(
             .into_iter()
             .zip(of_volumes.iter().copied())
             .collect(),
+        ..DiskUsage::default()
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::boot::BootError;
 use super::bridged::EndpointRequestError;
+use super::images::CarryError;
 use super::networks::NetworkRequestError;
 use super::request::{LimitsError, VolumeOptionError};
 use super::worker::RoleFailure;
@@ -142,6 +143,8 @@ pub enum EngineError {
     #[error(transparent)]
     ManifestList(#[from] ListError),
     #[error(transparent)]
+    Carry(#[from] CarryError),
+    #[error(transparent)]
     Platform(#[from] PlatformError),
     #[error("An image does not exist locally with the tag: {name}")]
     NotLocal { name: String },
@@ -178,6 +181,8 @@ pub enum EngineError {
     Command { failure: RoleFailure, code: i32 },
     #[error("the root of a stopped container whose layers fuse-overlayfs stacks can't be shown")]
     FuseAtRest,
+    #[error("the root of an image can't be shown where fuse-overlayfs stacks the layers")]
+    FuseImage,
     #[error("You cannot attach to a {state}")]
     Attach { state: NotAttachable },
     #[error("container {name} is removed when it ends: it cannot have a restart policy")]

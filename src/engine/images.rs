@@ -1,5 +1,6 @@
 //! The verbs on images: list, tag, remove, inspect, load, import, save. What writes or deletes layers runs in the home namespace.
 
+mod carry;
 mod history;
 mod import;
 mod inspect;
@@ -13,6 +14,7 @@ mod tree;
 use std::fs::File;
 use std::os::fd::AsFd;
 
+pub use carry::{Carry, CarryError, Place};
 pub use history::HistoryRow;
 pub use inspect::ImageDetails;
 pub use list::ImageRow;

@@ -21,7 +21,7 @@ use crate::runtime::capability::CapabilitySet;
 use crate::runtime::cgroup::{Place, Wanted};
 use crate::runtime::execute::Launch;
 use crate::runtime::plan::{self, BindExtras, BindMount, SetupStep};
-use crate::runtime::rootfs::{Driver, Rootfs};
+use crate::runtime::rootfs::{Driver, Rootfs, old_overlay};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, SeccompChoice};
 use crate::runtime::{cdi, defaults};
@@ -190,7 +190,7 @@ impl Engine {
             work,
             merged: record.path("merged"),
             volatile: config.host.auto_remove,
-            by_names: cfg!(debug_assertions) && std::env::var_os("BRYO_TEST_OLD_OVERLAY").is_some(),
+            by_names: old_overlay(),
             driver: choice.driver,
             may_fall_back: choice.may_fall_back,
         }

@@ -60,6 +60,7 @@ pub use disk::{DiskUsage, ImageUsage};
 pub use error::EngineError;
 pub use fetch::{FetchError, FetchedFile};
 pub use files::{Committed, Copied};
+pub use images::{Carry, Place};
 pub use info::EngineFacts;
 pub use keeper::Keeper;
 pub use logs::{LogEvent, LogLabel};

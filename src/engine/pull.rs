@@ -197,8 +197,8 @@ struct StoreSink<'a> {
     unpacked: Mutex<Vec<(TempLayer, LayerReport)>>,
     keep_blobs: bool,
     room: Room<'a>,
-    /// Of the image: these layers stay, whatever else has to go.
-    planned: Mutex<HashSet<Digest>>,
+    /// Of the image: these layers stay, whatever else has to go, and their blobs where they are kept.
+    planned: Mutex<Vec<PlannedLayer>>,
     /// Given up only while room is made.
     lease: Mutex<Option<Guard>>,
 }
@@ -235,7 +235,8 @@ impl<'a> StoreSink<'a> {
         let coming = Coming {
             least,
             likely,
-            layers: planned.clone(),
+            layers: planned.iter().map(|layer| layer.diff_id.clone()).collect(),
+            blobs: planned.iter().map(|layer| layer.digest.clone()).collect(),
             images: HashSet::new(),
         };
         let mut lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner);
@@ -341,13 +342,16 @@ impl LayerSink for StoreSink<'_> {
     }
 
     fn plan(&self, layers: &[PlannedLayer]) -> Result<(), SinkError> {
-        let wanted = layers.iter().map(|layer| layer.diff_id.clone());
-        *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = wanted.collect();
+        *self.planned.lock().unwrap_or_else(PoisonError::into_inner) = layers.to_vec();
         let (mut least, mut likely) = (0, 0);
         for layer in layers.iter().filter(|layer| !self.has(&layer.diff_id)) {
             let is_plain = layer.media_type.ends_with("tar");
             least += layer.size;
             likely += layer.size * if is_plain { 1 } else { USUAL_RATIO };
+            if self.keep_blobs {
+                least += layer.size;
+                likely += layer.size;
+            }
         }
         self.make_room(least, likely).map_err(SinkError::new)
     }

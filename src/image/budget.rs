@@ -1,4 +1,4 @@
-//! The disk budget: what the layers take, and which images go so that more fits, least recently used first. Never removes
+//! The disk budget: what the layers and the kept blobs take, and which images go so that more fits, least recently used first. Never removes
 //! what a container uses. When an image was used last is the time stamp of its stack's record.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -28,6 +28,8 @@ pub struct Coming {
     pub likely: u64,
     /// Layers that it consists of: those that are here stay.
     pub layers: HashSet<Digest>,
+    /// Kept blobs that it consists of.
+    pub blobs: HashSet<Digest>,
     /// Images that stay.
     pub images: HashSet<Digest>,
 }
@@ -77,18 +79,26 @@ impl Store {
         let removed = {
             let _lock = self.lock_exclusive()?;
             let users = users().map_err(|source| RemoveImageError::Users { source })?;
-            let sizes = self.layer_sizes(disk_size)?;
-            let mut used: HashSet<LayerDir> =
-                users.iter().flat_map(|user| user.layers.clone()).collect();
-            used.extend(coming.layers.iter().map(LayerDir::base));
+            let sizes = Sizes {
+                layers: self.layer_sizes(disk_size)?,
+                blobs: self.kept_sizes()?,
+            };
+            let mut used = Used::default();
+            for user in &users {
+                used.layers.extend(user.layers.iter().cloned());
+            }
+            used.layers.extend(coming.layers.iter().map(LayerDir::base));
+            used.blobs.extend(coming.blobs.iter().cloned());
             let busy: HashSet<&Digest> = users.iter().map(|user| &user.image).collect();
             let (mut idle, staying): (Vec<Image>, Vec<Image>) = self
                 .all_images()?
                 .into_iter()
                 .partition(|image| !busy.contains(&image.id) && !coming.images.contains(&image.id));
-            used.extend(staying.into_iter().flat_map(|image| image.layers));
-            let whole: u64 = sizes.values().sum();
-            let kept = taken(&sizes, &used);
+            for image in &staying {
+                used.add(self, image);
+            }
+            let whole = sizes.whole();
+            let kept = sizes.of(&used);
             if kept + coming.least > max {
                 return Err(BudgetError::NoRoom {
                     least: coming.least,
@@ -104,14 +114,14 @@ impl Store {
             idle.sort_by_key(|image| self.last_used(&image.id));
             while let Some(image) = idle.pop() {
                 let mut with = used.clone();
-                with.extend(image.layers.iter().cloned());
-                if taken(&sizes, &with) + coming.likely > max {
+                with.add(self, &image);
+                if sizes.of(&with) + coming.likely > max {
                     idle.push(image);
                     break;
                 }
                 used = with;
             }
-            self.remove_all(&idle, &used)?
+            self.remove_all(&idle, &used.layers)?
         };
         self.sweep()?;
         Ok(removed)
@@ -189,11 +199,40 @@ impl Store {
     }
 }
 
-/// What the layers in use take, each once.
-fn taken(sizes: &BTreeMap<LayerDir, u64>, used: &HashSet<LayerDir>) -> u64 {
-    let bases: BTreeSet<LayerDir> = used
-        .iter()
-        .map(|layer| LayerDir::base(&layer.diff_id()))
-        .collect();
-    bases.iter().filter_map(|layer| sizes.get(layer)).sum()
+/// What everything in the store takes.
+struct Sizes {
+    layers: BTreeMap<LayerDir, u64>,
+    blobs: BTreeMap<Digest, u64>,
+}
+
+/// What is not to go.
+#[derive(Clone, Default)]
+struct Used {
+    layers: HashSet<LayerDir>,
+    blobs: HashSet<Digest>,
+}
+
+impl Used {
+    fn add(&mut self, store: &Store, image: &Image) {
+        self.layers.extend(image.layers.iter().cloned());
+        self.blobs.extend(store.blobs_of(&image.manifest));
+    }
+}
+
+impl Sizes {
+    fn whole(&self) -> u64 {
+        self.layers.values().chain(self.blobs.values()).sum()
+    }
+
+    /// What is in use takes, each once.
+    fn of(&self, used: &Used) -> u64 {
+        let bases: BTreeSet<LayerDir> = used
+            .layers
+            .iter()
+            .map(|layer| LayerDir::base(&layer.diff_id()))
+            .collect();
+        let layers = bases.iter().filter_map(|layer| self.layers.get(layer));
+        let blobs = used.blobs.iter().filter_map(|blob| self.blobs.get(blob));
+        layers.chain(blobs).sum()
+    }
 }

@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::document::{self, Document};
@@ -44,6 +45,10 @@ pub enum Subject {
     /// By the name of its file, the hex digits of the image's id.
     Stack(String),
     Layer(LayerDir),
+    /// A compressed layer that is kept, by the name of its file.
+    Kept(String),
+    /// Of a manifest, by the name of their file.
+    Signatures(String),
 }
 
 impl fmt::Display for Subject {
@@ -54,6 +59,8 @@ impl fmt::Display for Subject {
             Subject::Blob(name) => write!(f, "blob {name}"),
             Subject::Stack(name) => write!(f, "stack of image {name}"),
             Subject::Layer(layer) => write!(f, "layer {layer}"),
+            Subject::Kept(name) => write!(f, "kept blob {name}"),
+            Subject::Signatures(name) => write!(f, "signatures of manifest {name}"),
         }
     }
 }
@@ -94,7 +101,13 @@ pub struct ImageCheck {
 impl Store {
     /// Compares everything with its digest. Documents are read under the shared lock, layers under a lease alone, so that
     /// nobody waits for the reading. `used` are the layers of containers.
-    pub fn check(&self, depth: CheckDepth, used: &[LayerDir]) -> Result<ImageCheck, StoreError> {
+    /// `signatures` says what is wrong with a record of signatures, whose meaning is nothing of this module's.
+    pub fn check(
+        &self,
+        depth: CheckDepth,
+        used: &[LayerDir],
+        signatures: &dyn Fn(&[u8]) -> Result<(), String>,
+    ) -> Result<ImageCheck, StoreError> {
         let _lease = self.lease()?;
         let mut check = Check {
             store: self,
@@ -110,6 +123,7 @@ impl Store {
             let names = check.names();
             check.stacks()?;
             check.blobs()?;
+            check.signatures(signatures)?;
             check.list_layers()?;
             for entry in &names.entries {
                 let of_image = parts.entry(entry.id.clone());
@@ -118,6 +132,7 @@ impl Store {
             names
         };
         check.contents(depth.quick, depth.parallel);
+        check.kept(depth.quick)?;
         if let Some(oldest) = depth.oldest {
             check.orphans(&needed, oldest);
         }
@@ -180,6 +195,53 @@ impl Check<'_> {
                     );
                 }
                 Err(error) => self.fault(Subject::Blob(name), error),
+            }
+        }
+        Ok(())
+    }
+
+    fn signatures(
+        &mut self,
+        judge: &dyn Fn(&[u8]) -> Result<(), String>,
+    ) -> Result<(), StoreError> {
+        for name in self.list(&self.store.images.join("signatures"))? {
+            let Ok(manifest) = format!("sha256:{name}").parse::<Digest>() else {
+                self.fault(Subject::Signatures(name), "its name is no digest");
+                continue;
+            };
+            match self.store.signatures(&manifest) {
+                Ok(Some(bytes)) => {
+                    if let Err(found) = judge(&bytes) {
+                        self.fault(Subject::Signatures(name), found);
+                    }
+                }
+                Ok(None) => {}
+                Err(error) => self.fault(Subject::Signatures(name), error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Compressed layers that are kept. One that is collected meanwhile is no fault.
+    fn kept(&mut self, quick: bool) -> Result<(), StoreError> {
+        let directory = self.store.kept_directory();
+        for name in self.list(&directory)? {
+            let Ok(digest) = format!("sha256:{name}").parse::<Digest>() else {
+                self.fault(Subject::Kept(name), "its name is no digest");
+                continue;
+            };
+            let hashed = match quick {
+                true => continue,
+                false => hash_of(&directory.join(&name)),
+            };
+            match hashed {
+                Ok(found) if found == digest => {}
+                Ok(found) => {
+                    let found = format!("its content has digest {found}");
+                    self.fault(Subject::Kept(name), found);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => self.fault(Subject::Kept(name), error),
             }
         }
         Ok(())
@@ -360,6 +422,19 @@ impl Check<'_> {
             });
         }
         damaged
+    }
+}
+
+/// The digest of a file, however large.
+fn hash_of(path: &Path) -> io::Result<Digest> {
+    let mut file = std::fs::File::open(path)?;
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; 128 * 1024];
+    loop {
+        match io::Read::read(&mut file, &mut chunk)? {
+            0 => return Ok(Digest::from_hash(&hasher.finalize())),
+            length => hasher.update(&chunk[..length]),
+        }
     }
 }
 

@@ -1,9 +1,10 @@
 //! Compressed layers that are kept as they came (`storage.keep-blobs`): `images/kept/<digest>`. Decides nothing about whether any
 //! is kept, and never hands one out whose size is not the manifest's; who sends one compares the digest.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use super::digest::Digest;
@@ -44,11 +45,59 @@ impl Store {
         }))
     }
 
+    /// A file without a name, for a blob that is only passed on.
+    pub fn scratch(&self) -> Result<File, StoreError> {
+        let name = format!("{}{}", fs::TEMPORARY_FILE, fs::random_name());
+        let path = self.kept_directory().join(name);
+        let file = File::options()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .map_err(StoreError::io("make", &path))?;
+        // A sweep may have been quicker.
+        match disk::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(StoreError::io("remove", &path)(error))
+            }
+            _ => Ok(file),
+        }
+    }
+
     /// A blob that was kept.
     pub fn kept(&self, digest: &Digest, size: u64) -> Option<File> {
         let file = File::open(self.kept_directory().join(digest.hex())).ok()?;
         let found = file.metadata().ok()?.len();
         (found == size).then_some(file)
+    }
+
+    /// Each with the bytes that it takes of the disk.
+    pub fn kept_sizes(&self) -> Result<BTreeMap<Digest, u64>, StoreError> {
+        let directory = self.kept_directory();
+        let list = std::fs::read_dir(&directory).map_err(StoreError::io("list", &directory))?;
+        let sizes = list.flatten().filter_map(|entry| {
+            let name = entry.file_name();
+            let digest = format!("sha256:{}", name.to_str()?).parse().ok()?;
+            // One that is removed meanwhile is not there.
+            Some((digest, entry.metadata().ok()?.blocks() * 512))
+        });
+        Ok(sizes.collect())
+    }
+
+    /// The blobs that an image's manifest names, kept or not; none where it cannot be read.
+    pub fn blobs_of(&self, manifest: &Digest) -> Vec<Digest> {
+        let subject = format!("manifest {manifest}");
+        let Ok(bytes) = self.read_blob(manifest) else {
+            return Vec::new();
+        };
+        let Ok(Document::Manifest(parsed)) = Document::parse(&subject, &bytes, None) else {
+            return Vec::new();
+        };
+        let digests = parsed.layers().iter();
+        digests
+            .filter_map(|layer| descriptor_digest(&subject, layer).ok())
+            .collect()
     }
 
     /// Removes those that no image's manifest names. While one cannot be read all of them stay. Under the exclusive lock, and

@@ -260,6 +260,17 @@ impl TempLayer {
         disk::create_dir(self.directory.join(WORK))
     }
 
+    pub fn work(&self) -> PathBuf {
+        self.directory.join(WORK)
+    }
+
+    /// An empty directory to mount on; goes with the layer.
+    pub fn make_place(&self) -> std::io::Result<PathBuf> {
+        let place = self.directory.join("place");
+        disk::create_dir(&place)?;
+        Ok(place)
+    }
+
     /// What a mount left of it. Runs in the home namespace.
     pub fn remove_work(&self) -> std::io::Result<()> {
         match fs::remove_path(&self.directory.join(WORK)) {

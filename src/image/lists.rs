@@ -2,8 +2,9 @@
 //! touches no image of the store.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -12,7 +13,7 @@ use super::digest::Digest;
 use super::document::media_type;
 use super::reference::Reference;
 use crate::paths::{Paths, PathsError};
-use crate::sys::lock::{self, Mode};
+use crate::sys::lock::{self, Guard, Mode};
 use crate::sys::{disk, fs};
 
 /// Of one record: as many manifests as there are platforms, each of at most 4 MiB.
@@ -99,6 +100,20 @@ pub enum ListError {
         path: PathBuf,
         source: serde_json::Error,
     },
+}
+
+/// A record that is not what was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokenList {
+    /// The name of its file.
+    file: String,
+    found: String,
+}
+
+impl fmt::Display for BrokenList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "manifest list {}: {}", self.file, self.found)
+    }
 }
 
 /// One descriptor as it is in a list, its members in docker's order.
@@ -232,12 +247,7 @@ impl ManifestLists {
         change: impl FnOnce(Option<ManifestList>) -> Result<(ManifestList, T), ListError>,
     ) -> Result<T, ListError> {
         Paths::make(&self.directory)?;
-        let lock_path = self.directory.join(".lock");
-        let _lock = lock::lock(&lock_path, Mode::Exclusive).map_err(|source| ListError::Io {
-            operation: "lock",
-            path: lock_path,
-            source,
-        })?;
+        let _lock = self.lock()?;
         self.sweep();
         let (list, result) = change(self.get(name)?)?;
         let path = self.path(name);
@@ -248,6 +258,65 @@ impl ManifestLists {
             source,
         })?;
         Ok(result)
+    }
+
+    /// Every record that cannot be what was written: under another name than its list's, or with a member that is no manifest.
+    pub fn check(&self) -> Result<Vec<BrokenList>, ListError> {
+        let list = match std::fs::read_dir(&self.directory) {
+            Ok(list) => list,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(source) => {
+                return Err(ListError::Io {
+                    operation: "list",
+                    path: self.directory.clone(),
+                    source,
+                });
+            }
+        };
+        let mut broken = Vec::new();
+        for entry in list.flatten() {
+            let file = entry.file_name().to_string_lossy().into_owned();
+            if file.starts_with('.') {
+                continue;
+            }
+            if let Err(found) = judge(&entry.path(), &file) {
+                broken.push(BrokenList { file, found });
+            }
+        }
+        broken.sort_by(|a, b| a.file.cmp(&b.file));
+        Ok(broken)
+    }
+
+    /// Removes what writers that were killed left behind.
+    pub fn sweep_killed(&self) -> Result<(), ListError> {
+        if !self.directory.is_dir() {
+            return Ok(());
+        }
+        let _lock = self.lock()?;
+        self.sweep();
+        Ok(())
+    }
+
+    fn lock(&self) -> Result<Guard, ListError> {
+        let path = self.directory.join(".lock");
+        lock::lock(&path, Mode::Exclusive).map_err(|source| ListError::Io {
+            operation: "lock",
+            path,
+            source,
+        })
+    }
+
+    /// Removes a record that [`ManifestLists::check`] has found.
+    pub fn put_away(&self, broken: &BrokenList) -> Result<(), ListError> {
+        let path = self.directory.join(&broken.file);
+        match fs::remove_path(&path) {
+            Ok(()) => Ok(()),
+            Err(failed) => Err(ListError::Io {
+                operation: "remove",
+                path,
+                source: failed.source,
+            }),
+        }
     }
 
     /// Temporary files of writers that were killed: every writer holds the lock that is held here.
@@ -286,6 +355,23 @@ impl ManifestLists {
             }),
         }
     }
+}
+
+fn judge(path: &Path, file: &str) -> Result<(), String> {
+    let bytes = match fs::read_bounded(path, LIMIT) {
+        // Removed since it was listed.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        read => read.map_err(|error| error.to_string())?,
+    };
+    let list: ManifestList = serde_json::from_slice(&bytes).map_err(|error| error.to_string())?;
+    if Digest::of(list.name.to_string().as_bytes()).hex() != file {
+        return Err(format!("it is the record of {}", list.name));
+    }
+    for member in &list.members {
+        let parsed: Result<Value, _> = serde_json::from_str(&member.manifest);
+        parsed.map_err(|error| format!("its manifest of {}: {error}", member.reference))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

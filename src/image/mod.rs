@@ -55,7 +55,7 @@ pub use healthcheck::Healthcheck;
 pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, is_builtin};
 pub use kept::KeptBlob;
 pub use layer::{KnownBlob, LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer, WORK};
-pub use lists::{ListError, ManifestList, ManifestLists, Member, MemberPlatform};
+pub use lists::{BrokenList, ListError, ManifestList, ManifestLists, Member, MemberPlatform};
 pub use manifest::{NewConfig, manifest_of};
 pub use merged::{Merged, Resolved, Shown, is_link, parts_of};
 pub use names::{NameEntry, Names, NamesError};
@@ -65,7 +65,10 @@ pub use reference::{Reference, ReferenceError};
 pub use remove::{RemoveImageError, Removed, Use, Users};
 pub use replay::ReplayError;
 pub use resolve::{Image, ImageError, NamedBy, find};
-pub use save::{SaveError, SaveFormat, SaveOptions, ToSave, save_archive, save_directory};
+pub use save::{
+    NoOriginals, Originals, SaveError, SaveFormat, SaveOptions, ToSave, save_archive,
+    save_directory,
+};
 pub use seal::{NOTHING, SealError, seal, strip};
 pub use step::{KnownStep, StepRecord};
 pub use store::{Store, StoreError};

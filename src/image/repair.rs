@@ -22,6 +22,8 @@ impl Store {
                 Subject::Names => (self.images.clone(), "index.json"),
                 Subject::Blob(name) => (self.images.join("blobs/sha256"), name.as_str()),
                 Subject::Stack(name) => (self.images.join("stacks"), name.as_str()),
+                Subject::Kept(name) => (self.kept_directory(), name.as_str()),
+                Subject::Signatures(name) => (self.images.join("signatures"), name.as_str()),
                 Subject::Layer(layer) => (self.layers.clone(), layer.as_str()),
             };
             let directory = fs::open_directory(&parent).map_err(StoreError::io("open", &parent))?;

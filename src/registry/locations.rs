@@ -21,6 +21,9 @@ pub(super) struct Location {
     pub digest: Digest,
     pub size: u64,
     pub media_type: String,
+    /// A manifest says so: the layer was here, and nobody has seen that blob and layer belong together.
+    #[serde(default)]
+    pub claimed: bool,
 }
 
 impl Location {
@@ -62,10 +65,19 @@ impl Locations {
             return;
         };
         let mut known = self.of(diff_id);
-        if known.first() == Some(&location) {
+        let is_same = |other: &Location| {
+            let proven = Location {
+                claimed: other.claimed,
+                ..location.clone()
+            };
+            *other == proven
+        };
+        let before = known.iter().find(|other| is_same(other));
+        let is_known = before.is_some_and(|other| location.claimed || !other.claimed);
+        if is_known && (location.claimed || known.first() == Some(&location)) {
             return;
         }
-        known.retain(|other| *other != location);
+        known.retain(|other| !is_same(other));
         known.insert(0, location);
         known.truncate(KEPT);
         let json = serde_json::to_vec(&known).expect("plain data always serialises");

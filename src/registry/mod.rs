@@ -48,6 +48,7 @@ pub use error::RegistryError;
 pub use listing::{FoundRepository, search, tags};
 pub use login::{Server, check, forget, keep, logged_in, servers};
 pub use manifest::ManifestFault;
+pub use origin::original;
 pub use progress::{Progress, Silent};
 pub use pull::{Pulled, pull};
 pub use push::{LayerSource, PushOptions, Pushed, ToPush, push};

@@ -1,5 +1,7 @@
-//! Where a layer was fetched from once: asked again for the very bytes, when a push would otherwise have to make others.
+//! Where a layer was fetched from once: asked again for the very bytes, when a push or a save would otherwise have to make others.
 
+use std::fs::File;
+use std::io::{Seek, Write};
 use std::time::Duration;
 
 use super::auth::{Session, Subject};
@@ -14,6 +16,9 @@ use super::manifest::Blob;
 use super::place::Place;
 use super::progress::Silent;
 use crate::image::Digest;
+
+/// So many places are asked for one blob.
+const PLACES: usize = 4;
 
 /// The repository of one location.
 pub(super) struct Origin<'a> {
@@ -77,6 +82,51 @@ impl<'a> Origin<'a> {
         };
         BlobStream::open(source, blob)
     }
+}
+
+/// Writes the very bytes of a blob that a layer came as, from wherever they can still be had; whether anybody has seen that they
+/// are that layer. `None` where nobody gives them.
+pub fn original(
+    diff_id: &Digest,
+    digest: &Digest,
+    size: u64,
+    config: &RegistryConfig,
+    mut to: &File,
+) -> Option<bool> {
+    let known = Locations::below(config.cache.as_deref()).of(diff_id);
+    let is_wanted = |at: &&Location| at.digest == *digest && at.size == size;
+    let proven = known.iter().filter(is_wanted).any(|at| !at.claimed);
+    let patience = impatient(config);
+    for location in known.iter().filter(is_wanted).take(PLACES) {
+        let (host, repository) = (&location.host, &location.repository);
+        let fresh = to.set_len(0).and_then(|()| to.rewind());
+        let fetched = fresh.map_err(|error| error.to_string()).and_then(|()| {
+            let origin = Origin::open(location, &patience).map_err(|error| error.to_string())?;
+            let blob = location.blob();
+            let mut stream = origin.stream(&blob).map_err(|error| error.to_string())?;
+            let mut chunk = vec![0; 128 * 1024];
+            loop {
+                match stream.read(&mut chunk).map_err(|error| error.to_string())? {
+                    0 => return to.rewind().map_err(|error| error.to_string()),
+                    length => to
+                        .write_all(&chunk[..length])
+                        .map_err(|error| error.to_string())?,
+                }
+            }
+        });
+        match fetched {
+            Ok(()) => return Some(proven),
+            Err(error) => {
+                tracing::debug!(
+                    host,
+                    repository,
+                    error,
+                    "the original layer cannot be had again"
+                );
+            }
+        }
+    }
+    None
 }
 
 /// A registry that is blocked now may have been none when the layer came from it.

@@ -332,6 +332,7 @@ impl Pull<'_> {
             .iter()
             .map(|layer| PlannedLayer {
                 diff_id: layer.diff_id.clone(),
+                digest: layer.blob.digest.clone(),
                 size: layer.blob.size,
                 media_type: layer.blob.media_type.clone(),
             })
@@ -343,21 +344,23 @@ impl Pull<'_> {
         progress.layers(&sizes);
         let (present, missing): (Vec<&Layer>, Vec<&Layer>) =
             once.into_iter().partition(|layer| sink.has(&layer.diff_id));
-        for layer in present {
+        for layer in &present {
             progress.present(&layer.blob.digest);
         }
+        let present: Vec<Layer> = present.into_iter().cloned().collect();
         let missing: Vec<Layer> = missing.into_iter().cloned().collect();
         let url = |digest: &Digest| self.blob_url(digest);
         Fetch::new(&self.session, &self.name, sink, progress, &url).all(missing.clone())?;
-        // Only what was fetched: of the others nobody has seen that blob and layer belong together.
         let locations = Locations::below(self.session.exchange().config().cache.as_deref());
-        for layer in missing {
+        let missing = missing.into_iter().map(|layer| (layer, false));
+        for (layer, claimed) in missing.chain(present.into_iter().map(|layer| (layer, true))) {
             let location = Location {
                 host: self.session.host().to_owned(),
                 repository: self.endpoint.repository(self.reference.repository()),
                 digest: layer.blob.digest,
                 size: layer.blob.size,
                 media_type: layer.blob.media_type,
+                claimed,
             };
             locations.add(&layer.diff_id, location);
         }

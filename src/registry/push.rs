@@ -1,8 +1,10 @@
 //! One push: layers the registry lacks, the configuration, then the manifest under its name. What the registry has already is
 //! not sent, what it has under another name is mounted; a manifest changes only where a layer's blob does.
 
+mod forward;
+
 use std::collections::BTreeMap;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, PoisonError};
 use std::thread::Builder;
@@ -12,7 +14,6 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::auth::{Session, Subject};
-use super::blob::BlobStream;
 use super::compress::{Compressor, Packing, Piece};
 use super::config::RegistryConfig;
 use super::endpoint::Endpoint;
@@ -21,7 +22,6 @@ use super::exchange::Exchange;
 use super::lanes;
 use super::locations::{Location, Locations};
 use super::manifest::{self, Blob, Document};
-use super::origin::{self, Origin};
 use super::place;
 use super::progress::Progress;
 use super::sink::SinkError;
@@ -201,12 +201,13 @@ impl Push<'_> {
             if self.options.packing.is_none()
                 && self.forward(diff_id, original, &known, &mut begun)?
             {
-                self.settled(diff_id, original, "Pushed");
+                self.settled(diff_id, original, &known, "Pushed");
                 return Ok(original.clone());
             }
         }
         let mut others: Vec<Blob> = Vec::new();
-        for blob in known.iter().map(Location::blob) {
+        let proven = known.iter().filter(|at| !at.claimed);
+        for blob in proven.map(Location::blob) {
             let is_new = blob != *original && !others.contains(&blob);
             if self.is_wanted(&blob) && is_new && others.len() < QUESTIONS {
                 others.push(blob);
@@ -229,7 +230,8 @@ impl Push<'_> {
             }
             sent => sent?,
         };
-        self.settled(diff_id, &blob, "Pushed");
+        self.remember(diff_id, &blob, false);
+        self.progress.settled(diff_id, "Pushed");
         Ok(blob)
     }
 
@@ -242,7 +244,7 @@ impl Push<'_> {
         begun: &mut Option<Upload<'s>>,
     ) -> Result<Option<Blob>, RegistryError> {
         if self.target.has(blob)? {
-            self.settled(diff_id, blob, "Layer already exists");
+            self.settled(diff_id, blob, known, "Layer already exists");
             return Ok(Some(blob.clone()));
         }
         let host = self.target.session.host();
@@ -254,7 +256,7 @@ impl Push<'_> {
             match self.target.begin(from) {
                 Ok(Begun::Mounted) => {
                     let words = format!("Mounted from {}", location.repository);
-                    self.settled(diff_id, &location.blob(), &words);
+                    self.settled(diff_id, &location.blob(), known, &words);
                     return Ok(Some(location.blob()));
                 }
                 Ok(Begun::Upload(upload)) => {
@@ -269,140 +271,24 @@ impl Push<'_> {
         Ok(None)
     }
 
-    /// Sends the very bytes that a registry has, if one can be found that still gives them. A failure there is none of this
-    /// push, which then makes a blob of its own.
-    fn forward<'s>(
-        &'s self,
-        diff_id: &Digest,
-        original: &Blob,
-        known: &[Location],
-        begun: &mut Option<Upload<'s>>,
-    ) -> Result<bool, RegistryError> {
-        if self.forward_kept(diff_id, original)? {
-            return Ok(true);
-        }
-        let config = self.target.session.exchange().config();
-        let places = known.iter().filter(|at| at.blob() == *original);
-        for location in places.take(QUESTIONS) {
-            let patience = origin::impatient(config);
-            let opened = Origin::open(location, &patience);
-            let mut stream = match opened.as_ref().map(|origin| origin.stream(original)) {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(error)) => {
-                    self.not_from(location, &error);
-                    continue;
-                }
-                Err(error) => {
-                    self.not_from(location, error);
-                    continue;
-                }
-            };
-            self.progress.uploading(diff_id);
-            let upload = match begun.take() {
-                Some(upload) => Begun::Upload(upload),
-                None => self.target.begin(None)?,
-            };
-            let Begun::Upload(mut upload) = upload else {
-                return Ok(true);
-            };
-            match self.relay(diff_id, original, &mut stream, &mut upload) {
-                Ok(()) => {
-                    upload.finish(&original.digest, original.size)?;
-                    return Ok(true);
-                }
-                Err(Relay::Source(error)) => self.not_from(location, &error),
-                // What was sent before is gone there: the ordinary way begins again.
-                Err(Relay::Target(RegistryError::UploadLost { .. })) => return Ok(false),
-                Err(Relay::Target(error)) => return Err(error),
-            }
-        }
-        Ok(false)
+    /// A blob that was not made here is as certain to be this layer as it was elsewhere.
+    fn settled(&self, diff_id: &Digest, blob: &Blob, known: &[Location], words: &str) {
+        let mut proven = known.iter().filter(|at| !at.claimed);
+        let claimed = proven.all(|at| at.digest != blob.digest);
+        self.remember(diff_id, blob, claimed);
+        self.progress.settled(diff_id, words);
     }
 
-    /// The same from the store. A file that was damaged is as good as none: the registry compares the digest.
-    fn forward_kept(&self, diff_id: &Digest, original: &Blob) -> Result<bool, RegistryError> {
-        let Some(mut file) = self.source.kept(&original.digest, original.size) else {
-            return Ok(false);
-        };
-        let Begun::Upload(mut upload) = self.target.begin(None)? else {
-            return Ok(true);
-        };
-        self.progress.uploading(diff_id);
-        let mut hasher = Sha256::new();
-        let most = usize::try_from(original.size)
-            .unwrap_or(CHUNK)
-            .clamp(1, CHUNK);
-        loop {
-            if self.target.session.exchange().is_stopped() {
-                return Err(RegistryError::Stopped);
-            }
-            let mut chunk = Vec::new();
-            let read = (&mut file).take(most as u64).read_to_end(&mut chunk);
-            match read {
-                Ok(0) => break,
-                Ok(length) => {
-                    hasher.update(&chunk);
-                    match upload.chunk(Bytes::from(chunk)) {
-                        Err(RegistryError::UploadLost { .. }) => return Ok(false),
-                        sent => sent?,
-                    }
-                    self.progress.advanced(diff_id, length as u64);
-                }
-                Err(error) => {
-                    tracing::debug!(%error, digest = %original.digest, "read a kept blob");
-                    return Ok(false);
-                }
-            }
-        }
-        if Digest::from_hash(&hasher.finalize()) != original.digest {
-            tracing::warn!(digest = %original.digest, "a kept blob was damaged");
-            return Ok(false);
-        }
-        upload.finish(&original.digest, original.size)?;
-        Ok(true)
-    }
-
-    fn not_from(&self, location: &Location, error: &RegistryError) {
-        let Location {
-            host, repository, ..
-        } = location;
-        tracing::debug!(host, repository, %error, "the original layer cannot be had again");
-    }
-
-    fn relay(
-        &self,
-        diff_id: &Digest,
-        original: &Blob,
-        stream: &mut BlobStream<'_>,
-        upload: &mut Upload<'_>,
-    ) -> Result<(), Relay> {
-        let most = usize::try_from(original.size).unwrap_or(CHUNK);
-        loop {
-            if self.target.session.exchange().is_stopped() {
-                return Err(Relay::Target(RegistryError::Stopped));
-            }
-            let mut chunk = vec![0; most.clamp(1, CHUNK)];
-            let length = stream.read(&mut chunk).map_err(Relay::Source)?;
-            if length == 0 {
-                return Ok(());
-            }
-            chunk.truncate(length);
-            let sent = upload.chunk(Bytes::from(chunk));
-            sent.map_err(Relay::Target)?;
-            self.progress.advanced(diff_id, length as u64);
-        }
-    }
-
-    fn settled(&self, diff_id: &Digest, blob: &Blob, words: &str) {
+    fn remember(&self, diff_id: &Digest, blob: &Blob, claimed: bool) {
         let location = Location {
             host: self.target.session.host().to_owned(),
             repository: self.own.clone(),
             digest: blob.digest.clone(),
             size: blob.size,
             media_type: blob.media_type.clone(),
+            claimed,
         };
         self.locations.add(diff_id, location);
-        self.progress.settled(diff_id, words);
     }
 
     fn is_wanted(&self, blob: &Blob) -> bool {
@@ -556,12 +442,6 @@ impl Push<'_> {
             changed,
         })
     }
-}
-
-/// Which end of a relayed blob failed.
-enum Relay {
-    Source(RegistryError),
-    Target(RegistryError),
 }
 
 /// Compressing failed, which it does only when nobody takes what comes out.

@@ -10,7 +10,8 @@ use crate::image::Digest;
 #[derive(Clone, Debug)]
 pub struct PlannedLayer {
     pub diff_id: Digest,
-    /// Of the blob.
+    /// Of the blob, and so are its bytes.
+    pub digest: Digest,
     pub size: u64,
     pub media_type: String,
 }

@@ -33,6 +33,11 @@ impl Driver {
     }
 }
 
+/// Whether a test wants what older kernels have.
+pub fn old_overlay() -> bool {
+    cfg!(debug_assertions) && std::env::var_os("BRYO_TEST_OLD_OVERLAY").is_some()
+}
+
 /// What is remembered, until the next boot or login, of a kernel or file system that can't stack layers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fallback {

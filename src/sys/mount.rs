@@ -182,6 +182,11 @@ pub fn pivot(root: BorrowedFd<'_>) -> io::Result<()> {
     rustix::process::chdir("/").map_err(io::Error::from)
 }
 
+/// Takes off what is mounted at `path`; who still has files of it open keeps them.
+pub fn detach(path: &Path) -> io::Result<()> {
+    rustix::mount::unmount(path, UnmountFlags::DETACH).map_err(io::Error::from)
+}
+
 /// Sets attributes on one mount, not on those below it.
 pub fn set_attributes_here(mount: BorrowedFd<'_>, attributes: Attributes) -> io::Result<()> {
     set_attributes_with(mount, attributes, 0)

@@ -115,6 +115,41 @@ fn what_is_larger_than_the_budget_is_refused_before_it_begins() {
 }
 
 #[test]
+fn kept_blobs_count() {
+    let mut env = test_env!();
+    env.set("BRYO_STORAGE_MAX", "4.5MB");
+    env.set("BRYO_KEEP_BLOBS", "always");
+    let registry = Registry::start();
+    let names: Vec<String> = (0..3).map(|number| add(&registry, number)).collect();
+    let kept = env.store().join("images/kept");
+    for name in &names {
+        env.run(&["pull", "-q", name]).ok();
+    }
+    // Each takes its bytes twice: only two of them fit.
+    let here: Vec<bool> = names.iter().map(|name| has(&env, name)).collect();
+    assert_eq!(here, [false, true, true]);
+    assert_eq!(crate::env::names(&kept).len(), 2);
+    for flag in ["-v", "--verbose"] {
+        let shown = env.run(&["system", "df", flag]).ok().out();
+        let line = shown.lines().find(|line| line.starts_with("Kept blobs"));
+        let line = line.expect("a line");
+        assert!(line.starts_with("Kept blobs usage: 2.0"), "{line}");
+        assert!(line.ends_with("MB in 2 blobs"), "{line}");
+    }
+    let df = ["system", "df", "--format", "{{.Size}} {{.Reclaimable}}"];
+    let lines = env.out(&df);
+    let images = lines.lines().next().expect("of images");
+    let (size, reclaimable) = images.split_once(' ').expect("two words");
+    assert!(size.starts_with("4.") && size.ends_with("MB"), "{images}");
+    assert!(reclaimable.starts_with("4."), "{images}");
+    registry.add("twice", "1", &TestImage::new(vec![layer(9, 2_400_000)]));
+    env.run(&["pull", &registry.reference("twice:1")])
+        .fails(1, "does not fit into storage.max");
+    env.run(&["rmi", &names[1], &names[2]]).ok();
+    assert_eq!(crate::env::names(&kept).len(), 0);
+}
+
+#[test]
 fn load_import_and_commit_make_room_too() {
     let mut env = test_env!();
     env.set("BRYO_STORAGE_MAX", "2.5MB");

@@ -4,10 +4,12 @@
 use std::fs;
 use std::io::Write;
 
-use crate::env::{TestEnv, count, test_env};
+use crate::env::{TestEnv, count, names, test_env};
 use crate::image::{Layer, busybox};
 use crate::misbehaving::{Registry, TestImage, TestLayer};
+use crate::need::{Need, need};
 use crate::process::{Outcome, eventually};
+use crate::signatures;
 use crate::system_check::assert_sound;
 
 /// A command, how to come to where it can be given, and what it may say when its first try had been enough.
@@ -80,6 +82,9 @@ fn assert_whole(env: &TestEnv, verb: &Verb, what: &str) {
     }
     assert_eq!(env.half_made(), [""; 0], "{what}");
     assert_sound(env, what);
+    let lists = names(&env.store().join("manifests")).into_iter();
+    let lists: Vec<String> = lists.filter(|name| name.starts_with(".tmp")).collect();
+    assert_eq!(lists, [""; 0], "{what}");
     let again = env.run(verb.words);
     assert!(
         again.code == 0 || !verb.done.is_empty() && again.stderr.contains(verb.done),
@@ -176,6 +181,74 @@ fn at_any_point_of_pull() {
             words: &["pull", &name],
             done: "",
             points: 120,
+        },
+    );
+}
+
+#[test]
+fn at_any_point_of_a_pull_that_keeps_blobs_and_signatures() {
+    let env = test_env!();
+    need!(Need::Program("openssl"));
+    let registry = Registry::start();
+    let (name, repository, digest) = signatures::app(&registry);
+    let key = signatures::key(&env, "good", signatures::P256);
+    let payload = signatures::payload(signatures::COSIGN, &repository, &digest);
+    signatures::attach(&env, &registry, &digest, &[("good", &payload, &payload)]);
+    signatures::policy(
+        &env,
+        &format!(
+            "[storage]\nkeep-blobs = \"always\"\n[policy.\"{repository}\"]\ntype = \"cosign\"\nkeys = [\"{key}\"]\n"
+        ),
+    );
+    env.run(&["pull", &name]).ok();
+    for kept in ["images/kept", "images/signatures"] {
+        assert_eq!(names(&env.store().join(kept)).len(), 1, "{kept}");
+    }
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&["rmi", "-f", &name]],
+            words: &["pull", &name],
+            done: "",
+            points: 39,
+        },
+    );
+}
+
+#[test]
+fn at_any_point_of_the_changes_of_a_manifest_list() {
+    let env = test_env!();
+    let registry = Registry::start();
+    let layer = TestLayer::gzip(&Layer::new().file("file", 0o644, "x").tar());
+    registry.add("app", "1", &TestImage::new(vec![layer]));
+    let (list, image) = (registry.reference("list:1"), registry.reference("app:1"));
+    let make: [&str; 5] = ["manifest", "create", "--amend", &list, &image];
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&["manifest", "rm", &list]],
+            words: &make,
+            done: "",
+            points: 5,
+        },
+    );
+    let annotate = ["manifest", "annotate", "--variant", "v1", &list, &image];
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&make],
+            words: &annotate,
+            done: "",
+            points: 5,
+        },
+    );
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&make],
+            words: &["manifest", "rm", &list],
+            done: "No such manifest",
+            points: 1,
         },
     );
 }

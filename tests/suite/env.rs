@@ -268,6 +268,9 @@ impl TestEnv {
             "containers",
             "images",
             "images/blobs/sha256",
+            "images/stacks",
+            "images/signatures",
+            "images/kept",
             "names",
         ]
         .into_iter()

@@ -89,3 +89,37 @@ fn mount_shows_a_root_to_a_command() {
         .fails(125, "No such container: nobody");
     assert_eq!(env.run(&["mount", "ended", "no-such-program"]).code, 127);
 }
+
+#[test]
+fn image_mount_shows_a_root_to_a_command_that_cannot_change_it() {
+    let mut env = test_env!();
+    let layer = crate::image::Layer::new()
+        .file("marker", 0o644, "inside\n")
+        .file("bin/.wh.ls", 0o644, "");
+    env.load(
+        &crate::image::busybox()
+            .with(&layer)
+            .docker_archive("shown:1"),
+    );
+    let look = "cat marker; test -e bin/sh && ! test -e bin/ls && echo merged; touch new; exit 3";
+    for old in [false, true] {
+        if old {
+            env.set("BRYO_TEST_OLD_OVERLAY", "1");
+        }
+        let looked = env.run(&["image", "mount", "shown:1", "sh", "-c", look]);
+        let looked = looked.code(3);
+        assert_eq!(looked.stdout, "inside\nmerged\n", "{looked:?}");
+        assert!(
+            looked.stderr.contains("Read-only file system"),
+            "{looked:?}"
+        );
+        // Nothing of it stays.
+        assert_eq!(env.half_made(), [""; 0]);
+    }
+    env.run(&["image", "mount", "nothing", "true"])
+        .fails(125, "No such image: nothing");
+    let none = ["image", "mount", "shown:1", "no-such-program"];
+    assert_eq!(env.run(&none).code, 127);
+    env.run(&["rmi", "shown:1"]).ok();
+    assert!(crate::env::names(&env.store().join("layers")).is_empty());
+}

@@ -357,6 +357,71 @@ fn a_registry_that_lost_a_layer_is_no_obstacle() {
         .fails(1, "digest");
 }
 
+/// The digest of what another tool finds in a saved image.
+fn saved_digest(env: &TestEnv, at: &str) -> String {
+    let inspect = env.other("skopeo", &["inspect", "--raw", at]).run().ok();
+    crate::image::digest(inspect.stdout.as_bytes())
+}
+
+#[test]
+fn save_fetches_layers_again_that_came_compressed() {
+    let env = test_env!();
+    need_registry!();
+    let from = Registry::start(&env, Access::Basic);
+    let login = ["login", "-u", "tester", "--password-stdin", &from.address];
+    let own = Layer::new().file("own", 0o644, "gzip");
+    // The second has layers of the first in another form: they are not fetched by its pull.
+    for (number, image) in [
+        busybox().with(&own).compressed(Compression::Gzip),
+        busybox().with(&own).compressed(Compression::Zstd),
+    ]
+    .iter()
+    .enumerate()
+    {
+        env.command(&login).input("secret").run().ok();
+        let digest = crate::image::digest(&image.blobs().0);
+        let name = from.push(&env, image, &format!("from/app{number}:1"));
+        env.run(&["pull", &name]).ok();
+        let path = |file: &str| {
+            let file = format!("home/{file}{number}");
+            env.path(&file).display().to_string()
+        };
+        for (format, file, transport) in [
+            ("oci-archive", "a", "oci-archive"),
+            ("oci-dir", "d", "oci"),
+            ("docker-dir", "e", "dir"),
+        ] {
+            let path = path(file);
+            let words = ["save", "--require-digest", "--format", format, "-o", &path];
+            env.run(&[&words[..], &[&name]].concat()).ok();
+            assert_eq!(saved_digest(&env, &format!("{transport}:{path}")), digest);
+        }
+        let to = format!("{}/to/app{number}:1", from.address);
+        let push = env.run(&["push", "--require-digest", &name, &to]).ok();
+        assert_eq!(digest_of(&push, "1"), digest);
+        // What is saved loads again.
+        env.run(&["rmi", "-f", &name]).ok();
+        env.run(&["load", "-i", &path("a")]).ok();
+        env.run(&["rmi", "-f", &name]).ok();
+        // Nobody gives them any more.
+        env.run(&["pull", &name]).ok();
+        env.run(&["logout", &from.address]).ok();
+        let again = path("again");
+        let words = ["save", "--format", "oci-archive", "-o", &again, &name];
+        env.run(&words).ok().says("came in another form");
+        assert_ne!(saved_digest(&env, &format!("oci-archive:{again}")), digest);
+        let refused = env.path("home/refused").display().to_string();
+        let words = ["save", "--require-digest", "--format", "oci-archive", "-o"];
+        env.run(&[&words[..], &[&refused, &name]].concat())
+            .fails(1, "another manifest digest");
+        assert!(!std::path::Path::new(&refused).exists());
+        if number == 1 {
+            break;
+        }
+        env.command(&login).input("secret").run().ok();
+    }
+}
+
 #[test]
 fn kept_blobs_give_every_push_and_save_the_digests_of_the_pull() {
     let env = test_env!();

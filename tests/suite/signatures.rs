@@ -13,7 +13,7 @@ use crate::need::{Need, need};
 
 const NONE: &str = "demands a signature, and there is none";
 
-fn policy(env: &TestEnv, text: &str) {
+pub fn policy(env: &TestEnv, text: &str) {
     fs::create_dir_all(env.path("config/bryo")).expect("it is writable");
     fs::write(env.path("config/bryo/config.toml"), text).expect("it is writable");
 }
@@ -24,7 +24,7 @@ fn openssl(env: &TestEnv, words: &str) {
 }
 
 /// A key pair `name.pem`, `name.pub` of openssl's algorithm; the public one's path.
-fn key(env: &TestEnv, name: &str, algorithm: &str) -> String {
+pub fn key(env: &TestEnv, name: &str, algorithm: &str) -> String {
     openssl(
         env,
         &format!("genpkey -algorithm {algorithm} -out {name}.pem"),
@@ -33,10 +33,10 @@ fn key(env: &TestEnv, name: &str, algorithm: &str) -> String {
     env.path(&format!("home/{name}.pub")).display().to_string()
 }
 
-const P256: &str = "EC -pkeyopt ec_paramgen_curve:P-256";
+pub const P256: &str = "EC -pkeyopt ec_paramgen_curve:P-256";
 
 /// What cosign signs, and with the other kind what gpg does.
-fn payload(kind: &str, name: &str, digest: &str) -> String {
+pub fn payload(kind: &str, name: &str, digest: &str) -> String {
     json!({
         "critical": {
             "identity": { "docker-reference": name },
@@ -48,11 +48,11 @@ fn payload(kind: &str, name: &str, digest: &str) -> String {
     .to_string()
 }
 
-const COSIGN: &str = "cosign container image signature";
+pub const COSIGN: &str = "cosign container image signature";
 const SIMPLE: &str = "atomic container signature";
 
 /// Puts signatures beside an image, each a payload and what `name.pem` makes of another, usually the same.
-fn attach(env: &TestEnv, registry: &Registry, digest: &str, signed: &[(&str, &str, &str)]) {
+pub fn attach(env: &TestEnv, registry: &Registry, digest: &str, signed: &[(&str, &str, &str)]) {
     let mut layers = Vec::new();
     for (key, payload, said) in signed {
         env.file("payload", payload);
@@ -95,7 +95,7 @@ fn attach(env: &TestEnv, registry: &Registry, digest: &str, signed: &[(&str, &st
 }
 
 /// `app:1` in a registry; its reference, the repository's name and the digest.
-fn app(registry: &Registry) -> (String, String, String) {
+pub fn app(registry: &Registry) -> (String, String, String) {
     let layer = TestLayer::gzip(&image::tar(&[("file", b"content")]));
     let digest = registry.add("app", "1", &TestImage::new(vec![layer]));
     (

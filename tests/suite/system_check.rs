@@ -153,6 +153,60 @@ fn what_came_from_a_registry_is_fetched_again() {
 }
 
 #[test]
+fn kept_blobs_signatures_and_manifest_lists_are_looked_at_too() {
+    let mut env = test_env!();
+    env.set("BRYO_KEEP_BLOBS", "always");
+    let registry = Registry::start();
+    let layer = TestLayer::gzip(&Layer::new().file("file", 0o644, "x").tar());
+    registry.add("app", "1", &TestImage::new(vec![layer]));
+    let name = registry.reference("app:1");
+    env.run(&["pull", &name]).ok();
+    let list = registry.reference("list:1");
+    env.run(&["manifest", "create", &list, &name]).ok();
+    assert_sound(&env, "one of each");
+
+    let kept = env.store().join("images/kept");
+    let [blob] = &names(&kept)[..] else {
+        panic!("{:?}", names(&kept))
+    };
+    overwrite(&kept.join(blob), "changed");
+    env.run(&["system", "check", "--quick"]).ok();
+    assert_broken(&env, &format!("kept blob {blob}: its content has digest"));
+    repair(&env, "removed broken kept blob");
+    assert!(names(&kept).is_empty());
+    fs::write(kept.join("odd"), "x").expect("it is ours");
+    assert_broken(&env, "kept blob odd: its name is no digest");
+    repair(&env, "removed broken kept blob odd");
+
+    let signatures = env.store().join("images/signatures");
+    let of_nothing = "0".repeat(64);
+    fs::write(signatures.join(&of_nothing), "{").expect("it is ours");
+    assert_broken(&env, &format!("signatures of manifest {of_nothing}: "));
+    repair(&env, "removed broken signatures of manifest");
+    assert!(names(&signatures).is_empty());
+
+    let lists = env.store().join("manifests");
+    let of_lists = || {
+        let all = names(&lists).into_iter();
+        all.filter(|name| !name.starts_with('.'))
+            .collect::<Vec<_>>()
+    };
+    let record = lists.join(&of_lists()[0]);
+    let text = fs::read_to_string(&record).expect("it is there");
+    fs::write(lists.join(&of_nothing), &text).expect("it is ours");
+    assert_broken(
+        &env,
+        &format!("manifest list {of_nothing}: it is the record of {list}"),
+    );
+    repair(&env, "removed broken manifest list");
+    fs::write(&record, &text[..text.len() / 2]).expect("it is ours");
+    assert_broken(&env, "manifest list");
+    repair(&env, "removed broken manifest list");
+    assert!(of_lists().is_empty());
+    env.run(&["image", "exists", &name]).ok();
+}
+
+#[test]
 fn broken_records_are_found_and_mended() {
     let env = test_env!();
     env.busybox();

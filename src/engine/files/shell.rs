@@ -1,11 +1,11 @@
-//! `unshare` and `mount`: a command of the user's in the home namespace, where files of subordinate ids are the user's own,
+//! `unshare`, `mount` and `image mount`: a command of the user's in the home namespace, where files of subordinate ids are the user's own,
 //! and where a container's root may be visible. Nothing that is mounted outlives the command.
 
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::sched::CloneFlags;
@@ -16,9 +16,10 @@ use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use super::door::{Door, Entrance, failure};
 use crate::container::LockedRecord;
+use crate::image::TempLayer;
 use crate::runtime::home::Gate;
-use crate::runtime::rootfs::Driver;
-use crate::runtime::view;
+use crate::runtime::rootfs::{Driver, Rootfs, old_overlay};
+use crate::runtime::view::{self, Rest};
 use crate::sys::mount::{self, Attributes};
 use crate::sys::process::{self, Forked};
 use crate::sys::signal::Signals;
@@ -29,6 +30,21 @@ use crate::sys::{namespace, pidfd, role, signal};
 #[derive(Default)]
 struct Kept {
     _locked: Option<LockedRecord>,
+    _image: Option<MountedImage>,
+}
+
+/// An image's root in this mount namespace. What overlayfs needs beside the image's layers is rubbish afterwards.
+struct MountedImage {
+    place: PathBuf,
+    _layer: TempLayer,
+}
+
+impl Drop for MountedImage {
+    fn drop(&mut self) {
+        // Or the place could not be removed.
+        let _ = rustix::process::chdir("/");
+        let _ = mount::detach(&self.place);
+    }
 }
 
 impl Engine {
@@ -57,10 +73,30 @@ impl Engine {
                     show_at_rest(&entrance)?;
                     Kept {
                         _locked: Some(locked),
+                        ..Kept::default()
                     }
                 }
             };
             Ok(kept)
+        })
+    }
+
+    /// The same of an image, read-only. Its layers stay as long as the command runs.
+    pub fn look_into_image(&self, name: &str, words: &[String]) -> Result<i32, EngineError> {
+        let store = self.images()?;
+        let _lease = store.lease()?;
+        let image = store.resolve(name)?;
+        if self.storage_choice().driver == Driver::FuseOverlayfs {
+            return Err(EngineError::FuseImage);
+        }
+        let lower: Vec<PathBuf> = image.layers.iter().map(|l| store.layer_path(l)).collect();
+        self.run_at_home(words, || {
+            let layer = store.begin_layer();
+            let layer = layer.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
+            Ok(Kept {
+                _image: Some(show_image(lower, layer)?),
+                ..Kept::default()
+            })
         })
     }
 
@@ -206,6 +242,30 @@ fn show_at_rest(entrance: &Entrance) -> Result<(), RoleFailure> {
     }
     let shown = view::show(&entrance.rest);
     shown.map_err(|error| RoleFailure::of(&error, Vec::new()))
+}
+
+/// The layer becomes the upper directory that nobody writes to.
+fn show_image(lower: Vec<PathBuf>, layer: TempLayer) -> Result<MountedImage, RoleFailure> {
+    let place = layer.make_work().and_then(|()| layer.make_place());
+    let place = place.map_err(said("make a place for the image's root"))?;
+    let rest = Rest {
+        rootfs: Rootfs {
+            lower,
+            upper: layer.path(),
+            work: layer.work(),
+            merged: place.clone(),
+            by_names: old_overlay(),
+            ..Rootfs::default()
+        },
+        binds: Vec::new(),
+        read_only: true,
+    };
+    let shown = view::show(&rest);
+    shown.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
+    Ok(MountedImage {
+        place,
+        _layer: layer,
+    })
 }
 
 fn said(operation: &'static str) -> impl FnOnce(io::Error) -> RoleFailure {

@@ -9,7 +9,11 @@ use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use super::check_platform;
 use crate::container::Event;
-use crate::image::{self, NamedBy, Names, Reference, SaveError, SaveOptions, ToSave};
+use crate::image::{
+    self, NameEntry, NamedBy, Names, NoOriginals, Originals, Reference, SaveError, SaveFormat,
+    SaveOptions, Store, ToSave,
+};
+use crate::registry::{self, RegistryConfig};
 
 impl Engine {
     /// Writes the images to the output, which appears when it is whole, or to standard output. What is worth saying of their
@@ -19,8 +23,8 @@ impl Engine {
         let names = store.names()?;
         let mut images: Vec<ToSave> = Vec::new();
         for text in &request.images {
-            for (id, tag) in named(&names, text)? {
-                add(&mut images, id, tag);
+            for found in named(&names, text)? {
+                add(&mut images, found);
             }
         }
         let platform = request.platform.as_deref();
@@ -37,19 +41,31 @@ impl Engine {
             Some(path) => Some(Unfinished::file(path)?),
             None => None,
         };
-        let notes: Vec<String> = self.in_home("worker", || {
+        let config = match request.format {
+            SaveFormat::DockerArchive => None,
+            _ => self.origins(&store, &images),
+        };
+        let originals: &dyn Originals = match &config {
+            Some(config) => &FromRegistries(config),
+            None => &NoOriginals,
+        };
+        let notes: Vec<String> = self.in_home("transfer", || {
             let saved = match &unfinished {
-                Some(unfinished) if request.format.is_directory() => {
-                    image::save_directory(&store, &images, &options, unfinished.temporary())
-                }
+                Some(unfinished) if request.format.is_directory() => image::save_directory(
+                    &store,
+                    &images,
+                    &options,
+                    originals,
+                    unfinished.temporary(),
+                ),
                 Some(unfinished) => {
                     let mut file = unfinished.open().map_err(opened)?;
-                    image::save_archive(&store, &images, &options, &mut file)
+                    image::save_archive(&store, &images, &options, originals, &mut file)
                 }
                 None => {
                     let stdout = std::io::stdout().as_fd().try_clone_to_owned();
                     let mut stdout = stdout.map(File::from).map_err(opened)?;
-                    image::save_archive(&store, &images, &options, &mut stdout)
+                    image::save_archive(&store, &images, &options, originals, &mut stdout)
                 }
             };
             saved.map_err(|error| RoleFailure::of(&error, hints(&error, request)))
@@ -61,6 +77,39 @@ impl Engine {
             self.emit(&Event::image(image.id.as_str(), &name(image), "save"));
         }
         Ok(notes)
+    }
+
+    /// How to ask the registries that the images' layers came from; what stands in the way of that is none of a save's.
+    fn origins(&self, store: &Store, images: &[ToSave]) -> Option<RegistryConfig> {
+        let mut all = Vec::new();
+        for image in images {
+            let config = store.image_by_id(&image.id).ok()?.config;
+            all.extend(image::diff_ids("config", &config).ok()?);
+        }
+        let config = self.registry_config();
+        let config = config.and_then(|mut config| {
+            config.look_up_origins(&all)?;
+            Ok(config)
+        });
+        if let Err(error) = &config {
+            tracing::debug!(%error, "no registry is asked for layers");
+        }
+        config.ok()
+    }
+}
+
+/// Layers that came compressed, from where they came.
+struct FromRegistries<'a>(&'a RegistryConfig);
+
+impl Originals for FromRegistries<'_> {
+    fn fetch(
+        &self,
+        diff_id: &image::Digest,
+        digest: &image::Digest,
+        size: u64,
+        file: &File,
+    ) -> Option<bool> {
+        registry::original(diff_id, digest, size, self.0, file)
     }
 }
 
@@ -87,16 +136,13 @@ fn hints(error: &SaveError, request: &SaveRequest) -> Vec<String> {
 
 /// The images that one word means, with the tags under which they are saved. As docker, a name without a tag stands for all
 /// tags of the repository, and an id or a digest for an image without a name.
-fn named(
-    names: &Names,
-    text: &str,
-) -> Result<Vec<(image::Digest, Option<Reference>)>, EngineError> {
+fn named(names: &Names, text: &str) -> Result<Vec<Found>, EngineError> {
     let is_bare = !text.rsplit('/').next().unwrap_or(text).contains([':', '@']);
     if is_bare && let Ok(reference) = text.parse::<Reference>() {
         let tags = names.entries.iter().filter_map(|entry| {
             let tag = entry.reference.as_ref()?;
             let is_one = tag.digest().is_none() && tag.name() == reference.name();
-            is_one.then(|| (entry.id.clone(), Some(tag.clone())))
+            is_one.then(|| Found::of(entry, Some(tag.clone())))
         });
         let tags: Vec<_> = tags.collect();
         if !tags.is_empty() {
@@ -108,20 +154,38 @@ fn named(
         NamedBy::Reference(reference) if reference.digest().is_none() => Some(reference),
         _ => None,
     };
-    Ok(vec![(entry.id.clone(), tag)])
+    Ok(vec![Found::of(entry, tag)])
 }
 
-fn add(images: &mut Vec<ToSave>, id: image::Digest, tag: Option<Reference>) {
-    let known = images.iter().position(|image| image.id == id);
-    let at = known.unwrap_or_else(|| {
+/// An image of the store, and what it is to be called.
+struct Found {
+    id: image::Digest,
+    manifest: image::Digest,
+    tag: Option<Reference>,
+}
+
+impl Found {
+    fn of(entry: &NameEntry, tag: Option<Reference>) -> Found {
+        Found {
+            id: entry.id.clone(),
+            manifest: entry.manifest.clone(),
+            tag,
+        }
+    }
+}
+
+fn add(images: &mut Vec<ToSave>, found: Found) {
+    let is_same = |image: &ToSave| image.id == found.id && image.manifest == found.manifest;
+    let at = images.iter().position(is_same).unwrap_or_else(|| {
         images.push(ToSave {
-            id,
+            id: found.id.clone(),
+            manifest: found.manifest.clone(),
             tags: Vec::new(),
         });
         images.len() - 1
     });
     let tags = &mut images[at].tags;
-    if let Some(tag) = tag.filter(|tag| !tags.contains(tag)) {
+    if let Some(tag) = found.tag.filter(|tag| !tags.contains(tag)) {
         tags.push(tag);
     }
 }
@@ -129,7 +193,7 @@ fn add(images: &mut Vec<ToSave>, id: image::Digest, tag: Option<Reference>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Digest, NameEntry};
+    use crate::image::Digest;
 
     fn entry(name: Option<&str>, image: &str) -> NameEntry {
         NameEntry {
@@ -154,7 +218,7 @@ mod tests {
         let tags = |text: &str| {
             let found = named(&names, text).expect("found").into_iter();
             found
-                .map(|(_, tag)| tag.map(|tag| tag.familiar()))
+                .map(|found| found.tag.map(|tag| tag.familiar()))
                 .collect::<Vec<_>>()
         };
         assert_eq!(tags("x"), [Some("x:1".to_owned()), Some("x:2".to_owned())]);
@@ -165,8 +229,8 @@ mod tests {
         assert!(named(&names, "z").is_err());
         let mut images = Vec::new();
         for text in ["x:1", "y", "x", a.short()] {
-            for (id, tag) in named(&names, text).expect("found") {
-                add(&mut images, id, tag);
+            for found in named(&names, text).unwrap_or_default() {
+                add(&mut images, found);
             }
         }
         assert_eq!((images.len(), images[0].tags.len()), (2, 2));

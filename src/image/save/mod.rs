@@ -1,21 +1,21 @@
 //! Images out of the store: `save` as docker's archive, as an OCI layout in a tar or a directory, as containers' `dir`. Layers
 //! are given back as they came, uncompressed unless asked for. Runs in the home namespace.
 
+mod blobs;
 mod documents;
 mod target;
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Write};
 use std::path::Path;
-
-use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::document::{self, Document, DocumentError, media_type};
 use super::reference::Reference;
 use super::replay::ReplayError;
 use super::store::{Store, StoreError};
+use blobs::Blobs;
 use documents::Described;
 use target::{Archive, Directory, Target};
 
@@ -40,7 +40,25 @@ impl SaveFormat {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ToSave {
     pub id: Digest,
+    /// One image may have come with several: layers of other forms.
+    pub manifest: Digest,
     pub tags: Vec<Reference>,
+}
+
+/// Who still has the blobs that layers came as.
+pub trait Originals {
+    /// Puts it into `file`, which is empty; whether somebody has seen that it is this layer. `None` where it cannot be had.
+    fn fetch(&self, diff_id: &Digest, digest: &Digest, size: u64, file: &File) -> Option<bool>;
+}
+
+/// Nobody has any.
+#[derive(Clone, Copy, Debug)]
+pub struct NoOriginals;
+
+impl Originals for NoOriginals {
+    fn fetch(&self, _: &Digest, _: &Digest, _: u64, _: &File) -> Option<bool> {
+        None
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -94,9 +112,10 @@ pub fn save_archive(
     store: &Store,
     images: &[ToSave],
     options: &SaveOptions,
+    originals: &dyn Originals,
     out: &mut dyn Write,
 ) -> Result<Vec<String>, SaveError> {
-    save(store, images, options, &mut Archive::new(out))
+    save(store, images, options, originals, &mut Archive::new(out))
 }
 
 /// Fills an empty directory.
@@ -104,6 +123,7 @@ pub fn save_directory(
     store: &Store,
     images: &[ToSave],
     options: &SaveOptions,
+    originals: &dyn Originals,
     path: &Path,
 ) -> Result<Vec<String>, SaveError> {
     if options.format == SaveFormat::DockerDir && images.len() != 1 {
@@ -112,7 +132,7 @@ pub fn save_directory(
         });
     }
     let mut target = Directory::new(path, options.format, options.compress);
-    save(store, images, options, &mut target)
+    save(store, images, options, originals, &mut target)
 }
 
 /// An image as it is in the target.
@@ -128,6 +148,7 @@ fn save(
     store: &Store,
     images: &[ToSave],
     options: &SaveOptions,
+    originals: &dyn Originals,
     target: &mut dyn Target,
 ) -> Result<Vec<String>, SaveError> {
     let _lease = store.lease()?;
@@ -135,10 +156,16 @@ fn save(
         .iter()
         .map(|image| Plan::of(store, image))
         .collect::<Result<_, _>>()?;
+    let mut blobs = Blobs {
+        store,
+        options,
+        originals,
+        here: HashMap::new(),
+    };
     if options.require_digest && !options.compress {
         // Known before a byte is written.
         for plan in &plans {
-            plan.check_digest(&plan.expected(store, options))?;
+            plan.check_digest(&blobs.expected(plan)?)?;
         }
     }
     target.begin()?;
@@ -150,7 +177,7 @@ fn save(
             if layers.contains_key(diff_id) {
                 continue;
             }
-            let described = match kept(store, options, original) {
+            let described = match blobs.take(diff_id, original)? {
                 Some(file) => {
                     target.kept(original, file)?;
                     original.clone()
@@ -190,25 +217,6 @@ fn save(
     Ok(notes)
 }
 
-/// A layer's original blob, if it was kept and is whole; docker's own archive has layers uncompressed.
-fn kept(store: &Store, options: &SaveOptions, original: &Described) -> Option<File> {
-    if options.format == SaveFormat::DockerArchive || options.compress {
-        return None;
-    }
-    let mut file = store.kept(&original.digest, original.size)?;
-    let mut hasher = Sha256::new();
-    let mut chunk = vec![0; 128 * 1024];
-    loop {
-        match file.read(&mut chunk) {
-            Ok(0) => break,
-            Ok(length) => hasher.update(&chunk[..length]),
-            Err(_) => return None,
-        }
-    }
-    let is_whole = Digest::from_hash(&hasher.finalize()) == original.digest;
-    (is_whole && file.rewind().is_ok()).then_some(file)
-}
-
 /// What the store knows of an image.
 struct Plan<'a> {
     image: &'a ToSave,
@@ -224,7 +232,8 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn of(store: &Store, image: &'a ToSave) -> Result<Plan<'a>, SaveError> {
         let names = store.names()?;
-        let entry = names.of_image(&image.id).next();
+        let mut entries = names.of_image(&image.id);
+        let entry = entries.find(|entry| entry.manifest == image.manifest);
         let entry = entry.ok_or_else(|| SaveError::Gone {
             id: image.id.clone(),
         })?;
@@ -271,16 +280,6 @@ impl<'a> Plan<'a> {
             return (described, self.manifest.clone());
         }
         documents::manifest(format, config, layers)
-    }
-
-    /// The digests that the layers will have.
-    fn expected(&self, store: &Store, options: &SaveOptions) -> Vec<Digest> {
-        let pairs = self.diff_ids.iter().zip(&self.blobs);
-        let digest = |(diff_id, original): (&Digest, &Described)| {
-            let kept = kept(store, options, original);
-            kept.map_or(diff_id, |_| &original.digest).clone()
-        };
-        pairs.map(digest).collect()
     }
 
     fn changed(&self, digests: &[Digest]) -> Vec<Digest> {

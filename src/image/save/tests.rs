@@ -19,10 +19,14 @@ fn all(scratch: &Scratch) -> Vec<ToSave> {
     let names = scratch.store.names().unwrap();
     let mut images: Vec<ToSave> = Vec::new();
     for entry in &names.entries {
-        match images.iter_mut().find(|image| image.id == entry.id) {
+        match images
+            .iter_mut()
+            .find(|image| image.id == entry.id && image.manifest == entry.manifest)
+        {
             Some(image) => image.tags.extend(entry.reference.clone()),
             None => images.push(ToSave {
                 id: entry.id.clone(),
+                manifest: entry.manifest.clone(),
                 tags: entry.reference.clone().into_iter().collect(),
             }),
         }
@@ -56,10 +60,24 @@ fn archives_of_both_formats_load_as_they_were() {
             ..OPTIONS
         };
         let mut bytes = Vec::new();
-        let notes = save_archive(&scratch.store, &all(&scratch), &options, &mut bytes).unwrap();
+        let notes = save_archive(
+            &scratch.store,
+            &all(&scratch),
+            &options,
+            &NoOriginals,
+            &mut bytes,
+        )
+        .unwrap();
         assert!(notes.is_empty(), "{notes:?}");
         let mut again = Vec::new();
-        save_archive(&scratch.store, &all(&scratch), &options, &mut again).unwrap();
+        save_archive(
+            &scratch.store,
+            &all(&scratch),
+            &options,
+            &NoOriginals,
+            &mut again,
+        )
+        .unwrap();
         assert!(bytes == again, "saved twice, and not the same");
         let other = Scratch::new();
         load_bytes(&other, &bytes).unwrap();
@@ -79,7 +97,14 @@ fn directories_load_as_they_were_compressed_or_not() {
                 ..OPTIONS
             };
             let path = scratch.path.join("saved");
-            let notes = save_directory(&scratch.store, &all(&scratch), &options, &path).unwrap();
+            let notes = save_directory(
+                &scratch.store,
+                &all(&scratch),
+                &options,
+                &NoOriginals,
+                &path,
+            )
+            .unwrap();
             assert_eq!(notes.len(), usize::from(compress), "{notes:?}");
             let other = Scratch::new();
             let directory = std::fs::File::open(&path).unwrap();
@@ -131,7 +156,14 @@ fn a_manifest_that_would_change_is_said_or_refused() {
         format: SaveFormat::OciArchive,
         ..OPTIONS
     };
-    let notes = save_archive(&scratch.store, &images, &options, &mut Vec::new()).unwrap();
+    let notes = save_archive(
+        &scratch.store,
+        &images,
+        &options,
+        &NoOriginals,
+        &mut Vec::new(),
+    )
+    .unwrap();
     assert!(notes[0].starts_with("x:1: manifest"), "{notes:?}");
     assert!(notes[0].contains(compressed.short()), "{notes:?}");
     for format in [SaveFormat::OciArchive, SaveFormat::DockerArchive] {
@@ -141,7 +173,7 @@ fn a_manifest_that_would_change_is_said_or_refused() {
             ..OPTIONS
         };
         let mut bytes = Vec::new();
-        let refused = save_archive(&scratch.store, &images, &options, &mut bytes);
+        let refused = save_archive(&scratch.store, &images, &options, &NoOriginals, &mut bytes);
         let refused = refused.unwrap_err().to_string();
         assert!(refused.contains("another manifest digest"), "{refused}");
         assert!(bytes.is_empty());
@@ -151,6 +183,12 @@ fn a_manifest_that_would_change_is_said_or_refused() {
         format: SaveFormat::DockerDir,
         ..OPTIONS
     };
-    let refused = save_directory(&scratch.store, &two, &options, &scratch.path.join("none"));
+    let refused = save_directory(
+        &scratch.store,
+        &two,
+        &options,
+        &NoOriginals,
+        &scratch.path.join("none"),
+    );
     assert!(matches!(refused, Err(SaveError::OneImage { count: 2 })));
 }

@@ -1,0 +1,93 @@
+//! The blobs that layers came as, for a save that gives them back: those that the store kept, and those that a registry still
+//! gives. Hands out none whose bytes were not compared with its digest.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Seek};
+
+use sha2::{Digest as _, Sha256};
+
+use super::super::compression::Decompressed;
+use super::super::digest::Digest;
+use super::super::store::Store;
+use super::documents::Described;
+use super::{Originals, Plan, SaveError, SaveFormat, SaveOptions};
+
+pub(super) struct Blobs<'a> {
+    pub(super) store: &'a Store,
+    pub(super) options: &'a SaveOptions,
+    pub(super) originals: &'a dyn Originals,
+    /// What was asked for before it is written; nothing where nobody has it.
+    pub(super) here: HashMap<Digest, Option<File>>,
+}
+
+impl Blobs<'_> {
+    /// A layer's original blob, once.
+    pub(super) fn take(
+        &mut self,
+        diff_id: &Digest,
+        original: &Described,
+    ) -> Result<Option<File>, SaveError> {
+        match self.here.remove(&original.digest) {
+            Some(found) => Ok(found),
+            None => self.find(diff_id, original),
+        }
+    }
+
+    /// The digests that an image's layers will have.
+    pub(super) fn expected(&mut self, plan: &Plan<'_>) -> Result<Vec<Digest>, SaveError> {
+        let mut digests = Vec::new();
+        for (diff_id, original) in plan.diff_ids.iter().zip(&plan.blobs) {
+            if !self.here.contains_key(&original.digest) {
+                let found = self.find(diff_id, original)?;
+                self.here.insert(original.digest.clone(), found);
+            }
+            let is_here = self.here.get(&original.digest).is_some_and(Option::is_some);
+            digests.push(if is_here { &original.digest } else { diff_id }.clone());
+        }
+        Ok(digests)
+    }
+
+    /// Docker's own archive has layers uncompressed, and what came uncompressed is made from the layer.
+    fn find(&self, diff_id: &Digest, original: &Described) -> Result<Option<File>, SaveError> {
+        let is_plain = original.digest == *diff_id;
+        if self.options.format == SaveFormat::DockerArchive || self.options.compress || is_plain {
+            return Ok(None);
+        }
+        let kept = self.store.kept(&original.digest, original.size);
+        if let Some(mut file) = kept
+            && hash(&mut file).is_ok_and(|found| found == original.digest)
+            && file.rewind().is_ok()
+        {
+            return Ok(Some(file));
+        }
+        let mut file = self.store.scratch()?;
+        let fetched = self
+            .originals
+            .fetch(diff_id, &original.digest, original.size, &file);
+        let Some(proven) = fetched else {
+            return Ok(None);
+        };
+        // What only a manifest says of a blob is compared before anybody else has to believe it.
+        let is_layer = proven || is_of(&mut file, diff_id);
+        Ok((is_layer && file.rewind().is_ok()).then_some(file))
+    }
+}
+
+fn is_of(file: &mut File, diff_id: &Digest) -> bool {
+    let unpacked = file
+        .rewind()
+        .and_then(|()| hash(&mut Decompressed::new(file)?));
+    unpacked.is_ok_and(|found| found == *diff_id)
+}
+
+fn hash(from: &mut dyn Read) -> io::Result<Digest> {
+    let mut hasher = Sha256::new();
+    let mut chunk = vec![0; 128 * 1024];
+    loop {
+        match from.read(&mut chunk)? {
+            0 => return Ok(Digest::from_hash(&hasher.finalize())),
+            length => hasher.update(&chunk[..length]),
+        }
+    }
+}
