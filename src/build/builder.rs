@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 
-use super::dockerfile::{Dockerfile, Instruction, Located, Source, parse, parse_trigger};
+use super::check::{self, Read};
+use super::dockerfile::{Dockerfile, Instruction, Located, Source, parse_trigger};
 use super::draft::Draft;
 use super::error::{BuildError, Place, StepError};
 use super::layers::{Layer, Made};
@@ -88,15 +89,7 @@ pub fn build(
     watcher: &dyn Watcher,
     progress: &dyn Progress,
 ) -> Result<StoredImage, BuildError> {
-    let file = parse(&request.dockerfile_name, &request.dockerfile)?;
-    let target = plan::target(&file, request.target.as_deref())?;
-    let platform = request.platform.clone().unwrap_or_else(Platform::host);
-    let stage = file.stages[target].name.clone();
-    let stage = stage.unwrap_or_else(|| "default".to_owned());
-    let mut given = Given::new(request.args.clone(), &platform, &stage);
-    plan::declare_globals(&file, &mut given)?;
-    let is_context = |name: &str| request.named_contexts.contains_key(name);
-    let plan = plan::plan(&file, target, &given, &is_context)?;
+    let Read { file, given, plan } = check::read(request)?;
     let declared = plan::declared(&file, &plan);
     let unused = given.unused(&declared);
     if !unused.is_empty() {

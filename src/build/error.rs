@@ -26,6 +26,8 @@ pub enum BuildError {
     },
     #[error("target stage {name:?} could not be found")]
     Target { name: String },
+    #[error("lint violation found for rules: {rules}")]
+    Findings { rules: String },
     #[error("{operation}: {source}")]
     System {
         operation: &'static str,

@@ -1,6 +1,7 @@
 //! Builds images from Dockerfiles. Never runs a process except through `engine`.
 
 mod builder;
+mod check;
 mod content;
 mod copy;
 pub mod dockerfile;
@@ -11,6 +12,7 @@ mod key;
 mod layers;
 mod mode;
 mod mounts;
+mod outline;
 mod plan;
 mod progress;
 mod request;
@@ -22,6 +24,8 @@ mod sources;
 mod work;
 
 pub use builder::build;
+pub use check::{Checked, check};
 pub use error::{BuildError, Place, StepError};
+pub use outline::{Argument, Need, Outline, Target, outline, targets};
 pub use progress::{Vertex, Watcher};
 pub use request::{Allows, BuildRequest, Context, NamedContext, SecretSource};

@@ -7,16 +7,19 @@ use super::Invocation;
 use super::container_flags::{ulimits, value};
 use super::error::{CliError, Kind};
 use super::progress::Bars;
+use super::ui::Ui;
 use crate::build::{
-    Allows, BuildError, BuildRequest, NamedContext, SecretSource, StepError, build,
+    Allows, BuildError, BuildRequest, NamedContext, SecretSource, StepError, build, check,
 };
 use crate::engine::request::{NetworkMode, PullPolicy, Size};
 use crate::image::{Platform, Reference};
 use crate::net::hosts::ExtraHost;
 
+mod call;
 mod contexts;
 mod plain;
 
+use call::{Call, Choice};
 use contexts::{Opened, context_at};
 use plain::Plain;
 
@@ -97,6 +100,15 @@ pub struct Args {
     /// Builder to use: there is one, whatever it is called
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,
+    /// Only look for what is wrong with the Dockerfile: --call=check
+    #[arg(long)]
+    check: bool,
+    /// What to do: build, check, outline or targets, with format=json as its JSON
+    #[arg(long, value_name = "METHOD", default_value = "build")]
+    call: String,
+    /// Say everything of every warning, and write a line per step of the engine
+    #[arg(short = 'D', long)]
+    debug: bool,
 }
 
 impl Args {
@@ -176,12 +188,25 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     };
     // The store is where images go, and there is one builder.
     tracing::debug!(args.load, builder = ?args.builder, "build");
-    let engine = invocation.engine()?;
+    let engine = invocation.engine_with(args.debug)?;
     let bars = Bars::new(&invocation.ui);
     let opened = contexts::open(&engine, &args.context, args.file.as_deref(), &bars)?;
     let request = args.request(&opened)?;
+    let Choice(call) = value("--call", &args.call)?;
+    if let Some(call) = args.check.then_some(Call::CHECK).or(call) {
+        return call.run(&engine, &request, invocation);
+    }
+    let checked = check(&engine, &request);
+    let checked = checked.map_err(|error| failed_quietly(&error, &invocation.ui))?;
+    if let Some(error) = checked.stopped() {
+        call::tell(&checked, args.debug, &invocation.ui);
+        return Err(failed_quietly(&error, &invocation.ui));
+    }
     let plain = Plain::new(&invocation.ui, quiet);
     let built = build(&engine, &request, &plain, &bars);
+    if !quiet {
+        call::tell(&checked, args.debug, &invocation.ui);
+    }
     let built = built.map_err(|error| failed(&error, &plain, invocation))?;
     if let Some(path) = &args.iidfile {
         write(path, built.id.as_str())?;
@@ -199,6 +224,14 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         invocation.ui.line(built.id.as_str())?;
     }
     Ok(0)
+}
+
+/// The lines of the Dockerfile, and the reason.
+fn failed_quietly(error: &BuildError, ui: &Ui) -> CliError {
+    if let Some(excerpt) = error.excerpt() {
+        ui.note(&excerpt);
+    }
+    CliError::failed(error)
 }
 
 /// What the step wrote last, the lines of the Dockerfile, and the reason.

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::remove::{RemoveImageError, Users};
 use super::store::{Store, StoreError};
 use crate::sys::{disk, fs};
 
@@ -87,8 +88,33 @@ impl Store {
         Ok(known.collect())
     }
 
+    /// Forgets steps, and removes their layers unless an image, a container or another step has them; `false`, and nothing is
+    /// done, while somebody holds a [`Store::lease`]. Runs in the home namespace.
+    pub fn forget_steps(
+        &self,
+        keys: &[Digest],
+        users: Users<'_>,
+    ) -> Result<bool, RemoveImageError> {
+        if keys.is_empty() {
+            return Ok(false);
+        }
+        {
+            let _lock = self.lock_exclusive()?;
+            if self.is_leased()? {
+                return Ok(false);
+            }
+            let users = users().map_err(|source| RemoveImageError::Users { source })?;
+            for key in keys {
+                self.forget_step(key)?;
+            }
+            self.collect(users.iter().flat_map(|user| &user.layers))?;
+        }
+        self.sweep()?;
+        Ok(true)
+    }
+
     /// Forgets a step; its layer goes with the next collection unless an image has it.
-    pub fn forget_step(&self, key: &Digest) -> Result<(), StoreError> {
+    pub(super) fn forget_step(&self, key: &Digest) -> Result<(), StoreError> {
         let path = self.step_path(key);
         match disk::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

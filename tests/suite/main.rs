@@ -15,6 +15,8 @@ mod attach;
 mod boot;
 mod budget;
 mod build;
+mod build_cache;
+mod build_check;
 mod build_copy;
 mod build_fetch;
 mod build_flags;
