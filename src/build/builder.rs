@@ -14,6 +14,7 @@ use super::check::{self, Read};
 use super::dockerfile::{Dockerfile, Instruction, Located, Source, parse_trigger};
 use super::draft::Draft;
 use super::error::{BuildError, Place, StepError};
+use super::foreign;
 use super::layers::{Layer, Made};
 use super::plan::{self, Base, Plan};
 use super::progress::{Vertex, Watcher};
@@ -90,6 +91,7 @@ pub fn build(
     progress: &dyn Progress,
 ) -> Result<StoredImage, BuildError> {
     let Read { file, given, plan } = check::read(request)?;
+    foreign::check(&file, &plan, request.platform.as_ref())?;
     let declared = plan::declared(&file, &plan);
     let unused = given.unused(&declared);
     if !unused.is_empty() {
@@ -121,6 +123,11 @@ pub fn build(
     let built = builder.run(progress);
     if let Err(error) = &built {
         builder.keep_what_is_done(error);
+    }
+    drop(builder);
+    let image = built.as_ref().ok().map(|stored| &stored.id);
+    if let Err(error) = engine.settle_after_build(image) {
+        tracing::debug!(%error, "the disk budget");
     }
     built
 }
@@ -432,9 +439,11 @@ impl Builder<'_> {
         let is_locked = stages
             .into_iter()
             .any(|stage| matches!(stage.activity, Activity::Locked));
+        let timeouts = [is_locked.then_some(LOOK_AGAIN), self.watcher.pulse()];
         let ready = set
-            .wait(is_locked.then_some(LOOK_AGAIN))
+            .wait(timeouts.into_iter().flatten().min())
             .map_err(BuildError::system("wait for the build's steps"))?;
+        self.watcher.tick();
         let mut sealed = Vec::new();
         for token in ready {
             match token {
@@ -488,6 +497,7 @@ impl Builder<'_> {
             config: draft.to_json(&diff_ids),
             diff_ids,
             names: self.request.names.clone(),
+            annotations: self.request.annotations.clone(),
         };
         let vertex = self.new_vertex("exporting to image");
         let stored = self.store_finished(Some(&image));

@@ -8,6 +8,7 @@ pub mod dockerfile;
 mod draft;
 mod error;
 mod filter;
+mod foreign;
 mod key;
 mod layers;
 mod mode;

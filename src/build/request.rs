@@ -43,6 +43,8 @@ pub struct BuildRequest {
     /// None: the last stage.
     pub target: Option<String>,
     pub labels: Vec<(String, String)>,
+    /// Of the manifest.
+    pub annotations: BTreeMap<String, String>,
     pub ignore_cache: bool,
     /// Stages that are built anew.
     pub ignore_cache_of: Vec<String>,

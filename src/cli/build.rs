@@ -1,6 +1,6 @@
 //! `build`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::Invocation;
@@ -12,16 +12,26 @@ use crate::build::{
     Allows, BuildError, BuildRequest, NamedContext, SecretSource, StepError, build, check,
 };
 use crate::engine::request::{NetworkMode, PullPolicy, Size};
+use crate::engine::{Engine, StoredImage};
 use crate::image::{Platform, Reference};
 use crate::net::hosts::ExtraHost;
+use crate::registry::Silent;
 
 mod call;
 mod contexts;
+mod logs;
+mod output;
 mod plain;
+mod raw;
+mod tree;
 
 use call::{Call, Choice};
 use contexts::{Opened, context_at};
+use logs::Logs;
+use output::Output;
 use plain::Plain;
+use raw::RawJson;
+use tree::Tree;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -91,12 +101,21 @@ pub struct Args {
     /// Print the image's id and nothing else
     #[arg(short, long)]
     quiet: bool,
-    /// How progress looks: auto, plain, quiet
+    /// How progress looks: auto, plain, tty, quiet, rawjson
     #[arg(long, value_name = "KIND", default_value = "auto")]
     progress: String,
-    /// Put the image into the store, which is always done
+    /// Put the image into the store, also where it goes elsewhere
     #[arg(long)]
     load: bool,
+    /// Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]
+    #[arg(short, long, value_name = "OUTPUT")]
+    output: Vec<String>,
+    /// Push the image to the registries of its names
+    #[arg(long)]
+    push: bool,
+    /// Annotation of the manifest: [manifest:]NAME=VALUE
+    #[arg(long, value_name = "NAME=VALUE")]
+    annotation: Vec<String>,
     /// Builder to use: there is one, whatever it is called
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,
@@ -133,6 +152,7 @@ impl Args {
             args: arguments(&self.build_arg)?,
             target: self.target.clone().filter(|target| !target.is_empty()),
             labels: labels(&self.label)?,
+            annotations: annotations(&self.annotation)?,
             ignore_cache: self.no_cache,
             ignore_cache_of: self.no_cache_filter.clone(),
             pull: match self.pull {
@@ -163,6 +183,34 @@ impl Args {
         })
     }
 
+    /// The places where it goes; without any the store.
+    fn outputs(&self) -> Result<Vec<Output>, CliError> {
+        let parsed = self.output.iter();
+        let parsed = parsed.map(|text| value::<Output>("--output", text));
+        let mut outputs: Vec<Output> = parsed.collect::<Result<_, _>>()?;
+        let is_image = |output: &Output| matches!(output, Output::Image { .. });
+        if outputs.is_empty() || ((self.load || self.push) && !outputs.iter().any(is_image)) {
+            outputs.push(Output::Image {
+                names: Vec::new(),
+                push: false,
+            });
+        }
+        for output in &mut outputs {
+            if let Output::Image { push, names } = output {
+                *push |= self.push;
+                if *push && names.is_empty() && self.tag.is_empty() {
+                    return Err(CliError::usage("tag is needed when pushing to registry"));
+                }
+            }
+        }
+        match outputs.iter().filter(|one| one.is_on_stdout()).count() {
+            0 | 1 => Ok(outputs),
+            _ => Err(CliError::usage(
+                "--output: only one can go to standard output",
+            )),
+        }
+    }
+
     fn named_contexts(&self) -> Result<BTreeMap<String, NamedContext>, CliError> {
         let mut contexts = BTreeMap::new();
         for text in &self.build_context {
@@ -180,18 +228,80 @@ impl Args {
     }
 }
 
+/// How progress looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    Plain,
+    Tree,
+    RawJson,
+}
+
+impl Shown {
+    fn choose(word: &str, quiet: bool, is_terminal: bool) -> Result<Shown, CliError> {
+        Ok(match word {
+            "auto" | "plain" | "tty" | "rawjson" if quiet => Shown::Nothing,
+            "quiet" => Shown::Nothing,
+            "auto" if is_terminal => Shown::Tree,
+            "auto" | "plain" => Shown::Plain,
+            "tty" if is_terminal => Shown::Tree,
+            "tty" => {
+                let message = "--progress tty: standard error is no terminal";
+                return Err(CliError::new(Kind::Failed, message));
+            }
+            "rawjson" => Shown::RawJson,
+            other => {
+                return Err(CliError::usage(format!(
+                    "invalid progress mode {other:?}: auto, plain, tty, quiet and rawjson are known"
+                )));
+            }
+        })
+    }
+
+    fn build(
+        self,
+        engine: &Engine,
+        request: &BuildRequest,
+        logs: &Logs,
+        ui: &Ui,
+    ) -> Result<StoredImage, BuildError> {
+        let bars = Bars::new(ui);
+        match self {
+            Shown::Tree => {
+                let tree = Tree::new(ui, logs);
+                let built = build(engine, request, &tree, &bars);
+                tree.finish();
+                built
+            }
+            Shown::RawJson => build(engine, request, &RawJson::new(ui, logs), &Silent),
+            Shown::Plain => build(engine, request, &Plain::new(ui, logs, false), &bars),
+            Shown::Nothing => build(engine, request, &Plain::new(ui, logs, true), &bars),
+        }
+    }
+}
+
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let quiet = match args.progress.as_str() {
-        "auto" | "plain" => args.quiet,
-        "quiet" => true,
-        other => return Err(CliError::not_yet(&format!("build --progress {other}"))),
-    };
-    // The store is where images go, and there is one builder.
-    tracing::debug!(args.load, builder = ?args.builder, "build");
+    let ui = &invocation.ui;
+    let shown = Shown::choose(&args.progress, args.quiet, ui.stderr_is_terminal)?;
+    let quiet = shown == Shown::Nothing;
+    let outputs = args.outputs()?;
+    let on_stdout = outputs.iter().any(Output::is_on_stdout);
+    if on_stdout && invocation.ui.stdout_is_terminal {
+        return Err(CliError::new(
+            Kind::Failed,
+            "cowardly refusing to write the output to a terminal: name a file with dest= or redirect",
+        ));
+    }
     let engine = invocation.engine_with(args.debug)?;
-    let bars = Bars::new(&invocation.ui);
-    let opened = contexts::open(&engine, &args.context, args.file.as_deref(), &bars)?;
-    let request = args.request(&opened)?;
+    tracing::debug!(builder = ?args.builder, "there is one builder");
+    let opened = {
+        let bars = Bars::new(ui);
+        contexts::open(&engine, &args.context, args.file.as_deref(), &bars)?
+    };
+    let mut request = args.request(&opened)?;
+    let given = std::mem::take(&mut request.names);
+    let names = outputs.iter().flat_map(|one| one.store_names(&given));
+    request.names = names.cloned().collect();
     let Choice(call) = value("--call", &args.call)?;
     if let Some(call) = args.check.then_some(Call::CHECK).or(call) {
         return call.run(&engine, &request, invocation);
@@ -202,25 +312,52 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         call::tell(&checked, args.debug, &invocation.ui);
         return Err(failed_quietly(&error, &invocation.ui));
     }
-    let plain = Plain::new(&invocation.ui, quiet);
-    let built = build(&engine, &request, &plain, &bars);
-    if !quiet {
-        call::tell(&checked, args.debug, &invocation.ui);
+    let is_stored = outputs
+        .iter()
+        .any(|one| matches!(one, Output::Image { .. }));
+    let before = match is_stored {
+        true => HashSet::new(),
+        false => engine
+            .image_ids()
+            .map_err(|error| CliError::engine(Kind::Failed, &error))?,
+    };
+    let logs = Logs::default();
+    let built = shown.build(&engine, &request, &logs, ui);
+    match shown {
+        Shown::Nothing => {}
+        Shown::RawJson => RawJson::new(ui, &logs).findings(&checked),
+        Shown::Plain | Shown::Tree => call::tell(&checked, args.debug, ui),
     }
-    let built = built.map_err(|error| failed(&error, &plain, invocation))?;
+    let built = built.map_err(|error| failed(&error, &logs, invocation))?;
+    let mut pushed = None;
+    let mut written = Ok(());
+    for output in &outputs {
+        match output.write(&engine, &built, &given, quiet, invocation) {
+            Ok(digest) => pushed = digest.or(pushed),
+            Err(error) => {
+                written = Err(error);
+                break;
+            }
+        }
+    }
+    if !is_stored && !before.contains(&built.id) {
+        let forgotten = engine.forget_unnamed(&built.id);
+        forgotten.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    }
+    written?;
     if let Some(path) = &args.iidfile {
         write(path, built.id.as_str())?;
     }
     if let Some(path) = &args.metadata_file {
-        let names: Vec<String> = request.names.iter().map(ToString::to_string).collect();
+        let names: Vec<String> = given.iter().map(ToString::to_string).collect();
         let metadata = serde_json::json!({
             "containerimage.config.digest": built.id.as_str(),
-            "containerimage.digest": built.manifest.as_str(),
+            "containerimage.digest": pushed.as_ref().unwrap_or(&built.manifest).as_str(),
             "image.name": names.join(","),
         });
         write(path, &format!("{metadata:#}\n"))?;
     }
-    if args.quiet {
+    if args.quiet && !on_stdout {
         invocation.ui.line(built.id.as_str())?;
     }
     Ok(0)
@@ -235,13 +372,13 @@ fn failed_quietly(error: &BuildError, ui: &Ui) -> CliError {
 }
 
 /// What the step wrote last, the lines of the Dockerfile, and the reason.
-fn failed(error: &BuildError, plain: &Plain<'_>, invocation: &Invocation) -> CliError {
+fn failed(error: &BuildError, logs: &Logs, invocation: &Invocation) -> CliError {
     let ui = &invocation.ui;
     if let BuildError::Interrupted { signal } = error {
         let signal = u8::try_from(*signal).unwrap_or(0);
         return CliError::said(Kind::Interrupted(signal));
     }
-    if let Some((name, log)) = plain.failure() {
+    if let Some((name, log)) = logs.failure() {
         ui.note("------");
         ui.note(&format!(" > {name}:"));
         log.iter().for_each(|line| ui.note(line));
@@ -258,7 +395,7 @@ fn failed(error: &BuildError, plain: &Plain<'_>, invocation: &Invocation) -> Cli
         source: StepError::Exit { .. },
         ..
     } = error
-        && plain.failure().is_none()
+        && logs.failure().is_none()
     {
         shown = shown.hint("bryo build --progress plain");
     }
@@ -313,6 +450,27 @@ fn labels(flags: &[String]) -> Result<Vec<(String, String)>, CliError> {
         }
     });
     split.collect()
+}
+
+/// Of the manifest; those of an index need one.
+fn annotations(flags: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    let mut annotations = BTreeMap::new();
+    for text in flags {
+        let (name, value) = pair("--annotation", text)?;
+        let name = match name.split_once(':') {
+            None => name,
+            Some(("manifest", name)) => name,
+            Some((kind @ ("index" | "manifest-descriptor" | "index-descriptor"), _)) => {
+                return Err(CliError::not_yet(&format!("build --annotation {kind}:")));
+            }
+            Some((kind, _)) => {
+                let message = format!("unknown annotation type {kind:?}: manifest is known");
+                return Err(CliError::usage(message));
+            }
+        };
+        annotations.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(annotations)
 }
 
 /// `id=x,src=FILE`, `id=x,env=VARIABLE`, `id=x`: of the environment, else the file of that name.

@@ -56,7 +56,7 @@ pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, 
 pub use kept::KeptBlob;
 pub use layer::{KnownBlob, LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer, WORK};
 pub use lists::{ListError, ManifestList, ManifestLists, Member, MemberPlatform};
-pub use manifest::{NewConfig, manifest_of};
+pub use manifest::{NewConfig, annotated, manifest_of};
 pub use merged::{Merged, Resolved, Shown, is_link, parts_of};
 pub use names::{NameEntry, Names, NamesError};
 pub use pack::{PackError, Packer, Tree};

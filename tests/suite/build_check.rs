@@ -138,7 +138,7 @@ fn targets_and_outline_say_what_can_be_built() {
             outline.stdout,
             "TARGET:      app\nDESCRIPTION: serves everything\n\n\
              BUILD ARG   VALUE     DESCRIPTION\nVERSION     1.2       is of the compiler\nWHO         all       is greeted\n\n\
-             SECRET      REQUIRED\ntoken       true\n\nSSH         REQUIRED\ndefault     \n\nCACHE ID\n/root/.cache\n\n"
+             SECRET    REQUIRED\ntoken     true\n\nSSH       REQUIRED\ndefault   \n\nCACHE ID\n/root/.cache\n\n"
         );
         let flags = [
             "--call",

@@ -22,6 +22,7 @@ mod build_fetch;
 mod build_flags;
 mod build_hostile;
 mod build_mounts;
+mod build_output;
 mod bytes;
 mod cli_generated;
 mod cli_program;

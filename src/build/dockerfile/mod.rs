@@ -33,6 +33,7 @@ pub use ignore::{Above, Ignore, IgnoreError, IgnoreFault, Verdict, clean};
 pub use lint::{LintContext, lint};
 pub use parse::{MAX_FILE, parse, parse_trigger};
 pub use source::{Location, Source};
+pub use words::record;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -9,7 +9,7 @@ use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use super::check_platform;
 use crate::container::Event;
-use crate::image::{self, NamedBy, Names, Reference, SaveError, SaveOptions, ToSave};
+use crate::image::{self, Digest, NamedBy, Names, Reference, SaveError, SaveOptions, ToSave};
 
 impl Engine {
     /// Writes the images to the output, which appears when it is whole, or to standard output. What is worth saying of their
@@ -23,6 +23,25 @@ impl Engine {
                 add(&mut images, id, tag);
             }
         }
+        self.save(&images, request)
+    }
+
+    /// Writes one image under these names, which it need not have in the store.
+    pub fn save_image_as(
+        &self,
+        id: &Digest,
+        names: &[Reference],
+        request: &SaveRequest,
+    ) -> Result<Vec<String>, EngineError> {
+        let image = ToSave {
+            id: id.clone(),
+            tags: names.to_vec(),
+        };
+        self.save(&[image], request)
+    }
+
+    fn save(&self, images: &[ToSave], request: &SaveRequest) -> Result<Vec<String>, EngineError> {
+        let store = self.images()?;
         let platform = request.platform.as_deref();
         for image in images.iter().filter(|_| platform.is_some()) {
             check_platform(&store.image_by_id(&image.id)?, &name(image), platform)?;
@@ -40,16 +59,16 @@ impl Engine {
         let notes: Vec<String> = self.in_home("worker", || {
             let saved = match &unfinished {
                 Some(unfinished) if request.format.is_directory() => {
-                    image::save_directory(&store, &images, &options, unfinished.temporary())
+                    image::save_directory(&store, images, &options, unfinished.temporary())
                 }
                 Some(unfinished) => {
                     let mut file = unfinished.open().map_err(opened)?;
-                    image::save_archive(&store, &images, &options, &mut file)
+                    image::save_archive(&store, images, &options, &mut file)
                 }
                 None => {
                     let stdout = std::io::stdout().as_fd().try_clone_to_owned();
                     let mut stdout = stdout.map(File::from).map_err(opened)?;
-                    image::save_archive(&store, &images, &options, &mut stdout)
+                    image::save_archive(&store, images, &options, &mut stdout)
                 }
             };
             saved.map_err(|error| RoleFailure::of(&error, hints(&error, request)))
@@ -57,7 +76,7 @@ impl Engine {
         if let Some(unfinished) = unfinished {
             unfinished.keep()?;
         }
-        for image in &images {
+        for image in images {
             self.emit(&Event::image(image.id.as_str(), &name(image), "save"));
         }
         Ok(notes)
@@ -129,7 +148,7 @@ fn add(images: &mut Vec<ToSave>, id: image::Digest, tag: Option<Reference>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::{Digest, NameEntry};
+    use crate::image::NameEntry;
 
     fn entry(name: Option<&str>, image: &str) -> NameEntry {
         NameEntry {
