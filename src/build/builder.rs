@@ -24,7 +24,7 @@ use super::settings::{Settings, Wrong};
 use super::work::Activity;
 use crate::engine::request::CreateRequest;
 use crate::engine::{Engine, FinishedLayer, Job, Keeper, NewImage, StoredImage, WrittenLayer};
-use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, json};
+use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, cache_records, json};
 use crate::registry::Progress;
 use crate::sys::lock::Guard;
 use crate::sys::poll::{Interest, PollSet};
@@ -66,6 +66,8 @@ pub(super) struct Builder<'a> {
     made: Vec<Rc<Made>>,
     /// What commands came to that changed nothing, until it is written down.
     nothing: std::cell::RefCell<Vec<(Digest, StepRecord)>>,
+    /// What was known of steps that need not be done again.
+    pub used: std::cell::RefCell<Vec<(Digest, StepRecord)>>,
     vertices: Cell<usize>,
     signals: Signals,
     /// While it lives nothing that this build uses is collected.
@@ -83,13 +85,35 @@ enum Token {
     Seal(usize),
 }
 
+/// What a build came to.
+#[derive(Clone, Debug)]
+pub struct Built {
+    pub image: StoredImage,
+    /// Of all stages that were built.
+    pub steps: Vec<(Digest, StepRecord)>,
+    diff_ids: Vec<Digest>,
+}
+
+impl Built {
+    /// Those whose layers the image has.
+    pub fn steps_of_image(&self) -> Vec<(Digest, StepRecord)> {
+        of_layers(&self.steps, &self.diff_ids)
+    }
+}
+
+fn of_layers(steps: &[(Digest, StepRecord)], diff_ids: &[Digest]) -> Vec<(Digest, StepRecord)> {
+    let all = steps.iter();
+    let own = all.filter(|(_, record)| diff_ids.contains(&record.layer));
+    own.cloned().collect()
+}
+
 /// Makes the image that a Dockerfile describes.
 pub fn build(
     engine: &Engine,
     request: &BuildRequest,
     watcher: &dyn Watcher,
     progress: &dyn Progress,
-) -> Result<StoredImage, BuildError> {
+) -> Result<Built, BuildError> {
     let Read { file, given, plan } = check::read(request)?;
     foreign::check(&file, &plan, request.platform.as_ref())?;
     let declared = plan::declared(&file, &plan);
@@ -115,6 +139,7 @@ pub fn build(
         seals: Vec::new(),
         made: Vec::new(),
         nothing: std::cell::RefCell::default(),
+        used: std::cell::RefCell::default(),
         vertices: Cell::new(0),
         signals: Signals::watch(&watched).map_err(BuildError::system("watch for signals"))?,
         _lease: lease,
@@ -125,7 +150,7 @@ pub fn build(
         builder.keep_what_is_done(error);
     }
     drop(builder);
-    let image = built.as_ref().ok().map(|stored| &stored.id);
+    let image = built.as_ref().ok().map(|built| &built.image.id);
     if let Err(error) = engine.settle_after_build(image) {
         tracing::debug!(%error, "the disk budget");
     }
@@ -133,7 +158,7 @@ pub fn build(
 }
 
 impl Builder<'_> {
-    fn run(&mut self, progress: &dyn Progress) -> Result<StoredImage, BuildError> {
+    fn run(&mut self, progress: &dyn Progress) -> Result<Built, BuildError> {
         let needed: Vec<usize> = self.plan.needed.iter().copied().collect();
         for number in needed {
             self.begin_stage(number, progress)?;
@@ -482,7 +507,16 @@ impl Builder<'_> {
         })
     }
 
-    fn finish(&mut self) -> Result<StoredImage, BuildError> {
+    /// What all steps came to, the known ones and those that were done.
+    fn all_steps(&self) -> Vec<(Digest, StepRecord)> {
+        let mut steps = self.used.borrow().clone();
+        steps.extend(self.nothing.borrow().iter().cloned());
+        let made = self.made.iter();
+        steps.extend(made.filter_map(|made| Some((made.key.clone(), made.step_record()?))));
+        steps
+    }
+
+    fn finish(&mut self) -> Result<Built, BuildError> {
         let stage = self.stages[self.plan.target].take().expect("it has ended");
         let mut draft = stage.draft;
         if !self.request.labels.is_empty() {
@@ -493,6 +527,10 @@ impl Builder<'_> {
         }
         let diff_ids: Option<Vec<Digest>> = draft.layers.iter().map(Layer::diff_id).collect();
         let diff_ids = diff_ids.expect("nothing waits to be read");
+        let steps = self.all_steps();
+        if self.request.inline_cache {
+            draft.set_cache(cache_records(&of_layers(&steps, &diff_ids)));
+        }
         let image = NewImage {
             config: draft.to_json(&diff_ids),
             diff_ids,
@@ -510,7 +548,11 @@ impl Builder<'_> {
             self.watcher.output(vertex, said.as_bytes());
         }
         self.watcher.end(vertex, shown.as_deref());
-        Ok(stored?.expect("an image was given"))
+        Ok(Built {
+            image: stored?.expect("an image was given"),
+            steps,
+            diff_ids: image.diff_ids,
+        })
     }
 
     /// What was done before something went wrong need not be done again.

@@ -24,7 +24,7 @@ mod settings;
 mod sources;
 mod work;
 
-pub use builder::build;
+pub use builder::{Built, build};
 pub use check::{Checked, check};
 pub use error::{BuildError, Place, StepError};
 pub use outline::{Argument, Need, Outline, Target, outline, targets};

@@ -61,6 +61,8 @@ pub struct BuildRequest {
     pub agents: BTreeMap<String, PathBuf>,
     /// What the build may do beyond what every build may.
     pub allows: Allows,
+    /// The image's configuration says what its steps came to.
+    pub inline_cache: bool,
     /// Seconds since 1970: nothing in the image is newer.
     pub epoch: Option<i64>,
 }

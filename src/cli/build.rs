@@ -8,30 +8,30 @@ use super::container_flags::{ulimits, value};
 use super::error::{CliError, Kind};
 use super::progress::Bars;
 use super::ui::Ui;
-use crate::build::{
-    Allows, BuildError, BuildRequest, NamedContext, SecretSource, StepError, build, check,
-};
+use crate::build::{BuildError, BuildRequest, NamedContext, StepError, check};
 use crate::engine::request::{NetworkMode, PullPolicy, Size};
-use crate::engine::{Engine, StoredImage};
 use crate::image::{Platform, Reference};
 use crate::net::hosts::ExtraHost;
-use crate::registry::Silent;
 
+mod cache;
 mod call;
 mod contexts;
 mod logs;
 mod output;
 mod plain;
 mod raw;
+mod shown;
 mod tree;
+mod values;
 
+use cache::{CacheFrom, CachePlace, CacheTo};
 use call::{Call, Choice};
 use contexts::{Opened, context_at};
 use logs::Logs;
 use output::Output;
-use plain::Plain;
 use raw::RawJson;
-use tree::Tree;
+use shown::Shown;
+use values::{agents, allows, annotations, arguments, labels, pair, secrets};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -107,6 +107,12 @@ pub struct Args {
     /// Put the image into the store, also where it goes elsewhere
     #[arg(long)]
     load: bool,
+    /// Take what steps came to from: IMAGE, type=registry,ref=IMAGE, type=local,src=DIRECTORY
+    #[arg(long, value_name = "CACHE")]
+    cache_from: Vec<String>,
+    /// Write what steps came to: type=registry,ref=IMAGE, type=local,dest=DIRECTORY, type=inline; with mode=min or max
+    #[arg(long, value_name = "CACHE")]
+    cache_to: Vec<String>,
     /// Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]
     #[arg(short, long, value_name = "OUTPUT")]
     output: Vec<String>,
@@ -179,6 +185,7 @@ impl Args {
             secrets: secrets(&self.secret)?,
             agents: agents(&self.ssh)?,
             allows: allows(&self.allow)?,
+            inline_cache: false,
             epoch: self.source_date_epoch,
         })
     }
@@ -228,58 +235,6 @@ impl Args {
     }
 }
 
-/// How progress looks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shown {
-    Nothing,
-    Plain,
-    Tree,
-    RawJson,
-}
-
-impl Shown {
-    fn choose(word: &str, quiet: bool, is_terminal: bool) -> Result<Shown, CliError> {
-        Ok(match word {
-            "auto" | "plain" | "tty" | "rawjson" if quiet => Shown::Nothing,
-            "quiet" => Shown::Nothing,
-            "auto" if is_terminal => Shown::Tree,
-            "auto" | "plain" => Shown::Plain,
-            "tty" if is_terminal => Shown::Tree,
-            "tty" => {
-                let message = "--progress tty: standard error is no terminal";
-                return Err(CliError::new(Kind::Failed, message));
-            }
-            "rawjson" => Shown::RawJson,
-            other => {
-                return Err(CliError::usage(format!(
-                    "invalid progress mode {other:?}: auto, plain, tty, quiet and rawjson are known"
-                )));
-            }
-        })
-    }
-
-    fn build(
-        self,
-        engine: &Engine,
-        request: &BuildRequest,
-        logs: &Logs,
-        ui: &Ui,
-    ) -> Result<StoredImage, BuildError> {
-        let bars = Bars::new(ui);
-        match self {
-            Shown::Tree => {
-                let tree = Tree::new(ui, logs);
-                let built = build(engine, request, &tree, &bars);
-                tree.finish();
-                built
-            }
-            Shown::RawJson => build(engine, request, &RawJson::new(ui, logs), &Silent),
-            Shown::Plain => build(engine, request, &Plain::new(ui, logs, false), &bars),
-            Shown::Nothing => build(engine, request, &Plain::new(ui, logs, true), &bars),
-        }
-    }
-}
-
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let ui = &invocation.ui;
     let shown = Shown::choose(&args.progress, args.quiet, ui.stderr_is_terminal)?;
@@ -302,6 +257,13 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let given = std::mem::take(&mut request.names);
     let names = outputs.iter().flat_map(|one| one.store_names(&given));
     request.names = names.cloned().collect();
+    let caches = args.cache_from.iter();
+    let cache_from = caches.map(|text| value::<CacheFrom>("--cache-from", text));
+    let cache_from: Vec<CacheFrom> = cache_from.collect::<Result<_, _>>()?;
+    let caches = args.cache_to.iter();
+    let cache_to = caches.map(|text| value::<CacheTo>("--cache-to", text));
+    let cache_to: Vec<CacheTo> = cache_to.collect::<Result<_, _>>()?;
+    request.inline_cache = cache_to.iter().any(|one| one.to == CachePlace::Inline);
     let Choice(call) = value("--call", &args.call)?;
     if let Some(call) = args.check.then_some(Call::CHECK).or(call) {
         return call.run(&engine, &request, invocation);
@@ -311,6 +273,9 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     if let Some(error) = checked.stopped() {
         call::tell(&checked, args.debug, &invocation.ui);
         return Err(failed_quietly(&error, &invocation.ui));
+    }
+    for from in &cache_from {
+        from.import(&engine, quiet, invocation);
     }
     let is_stored = outputs
         .iter()
@@ -329,10 +294,12 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         Shown::Plain | Shown::Tree => call::tell(&checked, args.debug, ui),
     }
     let built = built.map_err(|error| failed(&error, &logs, invocation))?;
+    let result = built;
+    let built = &result.image;
     let mut pushed = None;
     let mut written = Ok(());
     for output in &outputs {
-        match output.write(&engine, &built, &given, quiet, invocation) {
+        match output.write(&engine, built, &given, quiet, invocation) {
             Ok(digest) => pushed = digest.or(pushed),
             Err(error) => {
                 written = Err(error);
@@ -345,6 +312,9 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         forgotten.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     }
     written?;
+    for to in &cache_to {
+        to.export(&engine, &result)?;
+    }
     if let Some(path) = &args.iidfile {
         write(path, built.id.as_str())?;
     }
@@ -406,156 +376,4 @@ fn write(path: &Path, text: &str) -> Result<(), CliError> {
     let path_text = path.display();
     std::fs::write(path, text)
         .map_err(|error| CliError::new(Kind::Failed, format!("write {path_text}: {error}")))
-}
-
-fn pair<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str), CliError> {
-    text.split_once('=')
-        .filter(|(name, _)| !name.is_empty())
-        .ok_or_else(|| {
-            CliError::usage(format!(
-                "invalid value {text:?} for {flag}: expected NAME=VALUE"
-            ))
-        })
-}
-
-/// A name alone takes the host's value, and is not given where the host has none.
-fn arguments(flags: &[String]) -> Result<BTreeMap<String, String>, CliError> {
-    let mut arguments = BTreeMap::new();
-    for text in flags {
-        match text.split_once('=') {
-            Some((name, value)) => drop(arguments.insert(name.to_owned(), value.to_owned())),
-            None => {
-                if let Some(value) = std::env::var_os(text) {
-                    arguments.insert(text.clone(), crate::sys::text::from_os(&value));
-                }
-            }
-        }
-    }
-    if arguments.contains_key("") {
-        return Err(CliError::usage(
-            "invalid value for --build-arg: it has no name",
-        ));
-    }
-    Ok(arguments)
-}
-
-fn labels(flags: &[String]) -> Result<Vec<(String, String)>, CliError> {
-    let split = flags.iter().map(|text| {
-        let (name, value) = text.split_once('=').unwrap_or((text, ""));
-        match name.is_empty() {
-            true => Err(CliError::usage(format!(
-                "invalid label {text:?}: it has no name"
-            ))),
-            false => Ok((name.to_owned(), value.to_owned())),
-        }
-    });
-    split.collect()
-}
-
-/// Of the manifest; those of an index need one.
-fn annotations(flags: &[String]) -> Result<BTreeMap<String, String>, CliError> {
-    let mut annotations = BTreeMap::new();
-    for text in flags {
-        let (name, value) = pair("--annotation", text)?;
-        let name = match name.split_once(':') {
-            None => name,
-            Some(("manifest", name)) => name,
-            Some((kind @ ("index" | "manifest-descriptor" | "index-descriptor"), _)) => {
-                return Err(CliError::not_yet(&format!("build --annotation {kind}:")));
-            }
-            Some((kind, _)) => {
-                let message = format!("unknown annotation type {kind:?}: manifest is known");
-                return Err(CliError::usage(message));
-            }
-        };
-        annotations.insert(name.to_owned(), value.to_owned());
-    }
-    Ok(annotations)
-}
-
-/// `id=x,src=FILE`, `id=x,env=VARIABLE`, `id=x`: of the environment, else the file of that name.
-fn secrets(flags: &[String]) -> Result<BTreeMap<String, SecretSource>, CliError> {
-    let mut secrets = BTreeMap::new();
-    for text in flags {
-        let (mut id, mut file, mut variable, mut is_variable) = (None, None, None, None);
-        for field in text.split(',') {
-            let (key, value) = pair("--secret", field)?;
-            match key.to_ascii_lowercase().as_str() {
-                "id" => id = Some(value.to_owned()),
-                "src" | "source" => file = Some(value.to_owned()),
-                "env" => variable = Some(value.to_owned()),
-                "type" if value == "env" => is_variable = Some(true),
-                "type" if value == "file" => is_variable = Some(false),
-                _ => {
-                    let message = format!(
-                        "invalid field {field:?} for --secret: id, src, env and type are known"
-                    );
-                    return Err(CliError::usage(message));
-                }
-            }
-        }
-        let id = id.ok_or_else(|| CliError::usage(format!("--secret {text:?} has no id")))?;
-        let source = match (file, variable, is_variable) {
-            (None, Some(name), _) | (Some(name), None, Some(true)) => SecretSource::Variable(name),
-            (Some(file), None, _) => SecretSource::File(file.into()),
-            (None, None, Some(true)) => SecretSource::Variable(id.clone()),
-            (None, None, None) if std::env::var_os(&id).is_some() => {
-                SecretSource::Variable(id.clone())
-            }
-            (None, None, _) => SecretSource::File(id.clone().into()),
-            (Some(_), Some(_), _) => {
-                return Err(CliError::usage(format!(
-                    "--secret {text:?} has a file and a variable"
-                )));
-            }
-        };
-        secrets.insert(id, source);
-    }
-    Ok(secrets)
-}
-
-fn agents(flags: &[String]) -> Result<BTreeMap<String, PathBuf>, CliError> {
-    let mut agents = BTreeMap::new();
-    for text in flags {
-        let (id, socket) = match text.split_once('=') {
-            Some((id, socket)) => (id, Some(PathBuf::from(socket))),
-            None => (text.as_str(), None),
-        };
-        let usual = || std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
-        let socket = socket.or_else(usual).ok_or_else(|| {
-            CliError::usage(format!(
-                "--ssh {text}: no agent runs, SSH_AUTH_SOCK is not set"
-            ))
-        })?;
-        if !is_socket(&socket) {
-            let path = socket.display();
-            return Err(CliError::usage(format!(
-                "--ssh {text}: {path} is no socket (keys are not yet supported by bryo: start an agent)"
-            )));
-        }
-        agents.insert(id.to_owned(), socket);
-    }
-    Ok(agents)
-}
-
-fn is_socket(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
-}
-
-fn allows(flags: &[String]) -> Result<Allows, CliError> {
-    let mut allows = Allows::default();
-    for text in flags {
-        match text.as_str() {
-            "network.host" => allows.host_network = true,
-            "security.insecure" => allows.insecure = true,
-            _ => {
-                let message = format!(
-                    "invalid entitlement {text:?} for --allow: network.host and security.insecure are known"
-                );
-                return Err(CliError::usage(message));
-            }
-        }
-    }
-    Ok(allows)
 }

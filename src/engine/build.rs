@@ -109,7 +109,7 @@ impl Engine {
     /// to stays.
     pub fn forget_unnamed(&self, id: &Digest) -> Result<(), EngineError> {
         if self.images()?.image_by_id(id)?.names.is_empty() {
-            self.remove_image(id.as_str(), false, None)?;
+            self.remove_image(id.as_str(), false, false, None)?;
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ pub mod boot;
 mod bridged;
 mod build;
 mod build_cache;
+mod cache_transfer;
 mod call;
 mod check;
 mod containers;

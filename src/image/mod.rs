@@ -67,7 +67,7 @@ pub use replay::ReplayError;
 pub use resolve::{Image, ImageError, NamedBy, find};
 pub use save::{SaveError, SaveFormat, SaveOptions, ToSave, save_archive, save_directory};
 pub use seal::{NOTHING, SealError, seal, strip};
-pub use step::{KnownStep, StepRecord};
+pub use step::{CACHE_FIELD, KnownStep, StepRecord, cache_records, cache_records_of};
 pub use store::{Store, StoreError};
 pub use tar::{Entry, EntryKind, Limits, TarError, TarReader, TarStream, TarWriter};
 pub use tarball::{is_archive, unpack_archive};

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::digest::Digest;
 use super::remove::{RemoveImageError, Users};
@@ -27,6 +28,40 @@ pub struct StepRecord {
     pub size: u64,
     /// What was done, for whoever looks at the cache.
     pub description: String,
+}
+
+/// Where an image's configuration says what steps came to whose layers it has.
+pub const CACHE_FIELD: &str = "bryo.build-cache.v1";
+
+/// Such a list has no more of them.
+const MAX_RECORDS: usize = 10_000;
+
+/// A record as it travels.
+#[derive(Serialize, Deserialize)]
+struct Travelling {
+    key: Digest,
+    #[serde(flatten)]
+    record: StepRecord,
+}
+
+/// What a configuration says of these steps.
+pub fn cache_records(steps: &[(Digest, StepRecord)]) -> Value {
+    let records = steps.iter().map(|(key, record)| Travelling {
+        key: key.clone(),
+        record: record.clone(),
+    });
+    let records: Vec<Travelling> = records.collect();
+    serde_json::to_value(records).expect("plain data always serialises")
+}
+
+/// What a configuration says; what cannot be read is none.
+pub fn cache_records_of(document: &Map<String, Value>) -> Vec<(Digest, StepRecord)> {
+    let listed = document.get(CACHE_FIELD).and_then(Value::as_array);
+    let listed = listed.into_iter().flatten().take(MAX_RECORDS);
+    listed
+        .filter_map(|value| Travelling::deserialize(value).ok())
+        .map(|one| (one.key, one.record))
+        .collect()
 }
 
 /// A record with its key.

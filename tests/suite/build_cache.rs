@@ -117,7 +117,7 @@ fn prune_filters_and_leaves_as_much_as_it_is_told() {
     )
     .ok();
     assert!(
-        gone.stdout.contains("Description: cached mount mine\n"),
+        gone.stdout.contains("Description:   cached mount mine\n"),
         "{}",
         gone.stdout
     );

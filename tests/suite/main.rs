@@ -16,6 +16,7 @@ mod boot;
 mod budget;
 mod build;
 mod build_cache;
+mod build_cache_transfer;
 mod build_check;
 mod build_copy;
 mod build_fetch;

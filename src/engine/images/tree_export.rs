@@ -54,6 +54,10 @@ impl Engine {
         };
         let warnings: Vec<String> = self.in_home("worker", || {
             crate::sys::process::allow_descriptors();
+            // The role has descriptors of its own.
+            let copy = store
+                .borrow_layer(copy.name())
+                .map_err(|error| failure(&error))?;
             let mut warnings = merge(&layers, &copy)?;
             let packed = match (to, &unfinished) {
                 (TreeOutput::Directory(path), _) => into_directory(&copy, path)?,
