@@ -10,9 +10,11 @@ use std::time::{Duration, SystemTime};
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 
-use super::dockerfile::{Dockerfile, Instruction, Located, Source, parse, parse_trigger};
+use super::check::{self, Read};
+use super::dockerfile::{Dockerfile, Instruction, Located, Source, parse_trigger};
 use super::draft::Draft;
 use super::error::{BuildError, Place, StepError};
+use super::foreign;
 use super::layers::{Layer, Made};
 use super::plan::{self, Base, Plan};
 use super::progress::{Vertex, Watcher};
@@ -22,7 +24,7 @@ use super::settings::{Settings, Wrong};
 use super::work::Activity;
 use crate::engine::request::CreateRequest;
 use crate::engine::{Engine, FinishedLayer, Job, Keeper, NewImage, StoredImage, WrittenLayer};
-use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, json};
+use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, cache_records, json};
 use crate::registry::Progress;
 use crate::sys::lock::Guard;
 use crate::sys::poll::{Interest, PollSet};
@@ -64,6 +66,8 @@ pub(super) struct Builder<'a> {
     made: Vec<Rc<Made>>,
     /// What commands came to that changed nothing, until it is written down.
     nothing: std::cell::RefCell<Vec<(Digest, StepRecord)>>,
+    /// What was known of steps that need not be done again.
+    pub used: std::cell::RefCell<Vec<(Digest, StepRecord)>>,
     vertices: Cell<usize>,
     signals: Signals,
     /// While it lives nothing that this build uses is collected.
@@ -81,22 +85,37 @@ enum Token {
     Seal(usize),
 }
 
+/// What a build came to.
+#[derive(Clone, Debug)]
+pub struct Built {
+    pub image: StoredImage,
+    /// Of all stages that were built.
+    pub steps: Vec<(Digest, StepRecord)>,
+    diff_ids: Vec<Digest>,
+}
+
+impl Built {
+    /// Those whose layers the image has.
+    pub fn steps_of_image(&self) -> Vec<(Digest, StepRecord)> {
+        of_layers(&self.steps, &self.diff_ids)
+    }
+}
+
+fn of_layers(steps: &[(Digest, StepRecord)], diff_ids: &[Digest]) -> Vec<(Digest, StepRecord)> {
+    let all = steps.iter();
+    let own = all.filter(|(_, record)| diff_ids.contains(&record.layer));
+    own.cloned().collect()
+}
+
 /// Makes the image that a Dockerfile describes.
 pub fn build(
     engine: &Engine,
     request: &BuildRequest,
     watcher: &dyn Watcher,
     progress: &dyn Progress,
-) -> Result<StoredImage, BuildError> {
-    let file = parse(&request.dockerfile_name, &request.dockerfile)?;
-    let target = plan::target(&file, request.target.as_deref())?;
-    let platform = request.platform.clone().unwrap_or_else(Platform::host);
-    let stage = file.stages[target].name.clone();
-    let stage = stage.unwrap_or_else(|| "default".to_owned());
-    let mut given = Given::new(request.args.clone(), &platform, &stage);
-    plan::declare_globals(&file, &mut given)?;
-    let is_context = |name: &str| request.named_contexts.contains_key(name);
-    let plan = plan::plan(&file, target, &given, &is_context)?;
+) -> Result<Built, BuildError> {
+    let Read { file, given, plan } = check::read(request)?;
+    foreign::check(&file, &plan, request.platform.as_ref())?;
     let declared = plan::declared(&file, &plan);
     let unused = given.unused(&declared);
     if !unused.is_empty() {
@@ -120,6 +139,7 @@ pub fn build(
         seals: Vec::new(),
         made: Vec::new(),
         nothing: std::cell::RefCell::default(),
+        used: std::cell::RefCell::default(),
         vertices: Cell::new(0),
         signals: Signals::watch(&watched).map_err(BuildError::system("watch for signals"))?,
         _lease: lease,
@@ -131,11 +151,15 @@ pub fn build(
     }
     drop(builder);
     engine.sweep_layers();
+    let image = built.as_ref().ok().map(|built| &built.image.id);
+    if let Err(error) = engine.settle_after_build(image) {
+        tracing::debug!(%error, "the disk budget");
+    }
     built
 }
 
 impl Builder<'_> {
-    fn run(&mut self, progress: &dyn Progress) -> Result<StoredImage, BuildError> {
+    fn run(&mut self, progress: &dyn Progress) -> Result<Built, BuildError> {
         let needed: Vec<usize> = self.plan.needed.iter().copied().collect();
         for number in needed {
             self.begin_stage(number, progress)?;
@@ -437,9 +461,11 @@ impl Builder<'_> {
         let is_locked = stages
             .into_iter()
             .any(|stage| matches!(stage.activity, Activity::Locked));
+        let timeouts = [is_locked.then_some(LOOK_AGAIN), self.watcher.pulse()];
         let ready = set
-            .wait(is_locked.then_some(LOOK_AGAIN))
+            .wait(timeouts.into_iter().flatten().min())
             .map_err(BuildError::system("wait for the build's steps"))?;
+        self.watcher.tick();
         let mut sealed = Vec::new();
         for token in ready {
             match token {
@@ -478,7 +504,16 @@ impl Builder<'_> {
         })
     }
 
-    fn finish(&mut self) -> Result<StoredImage, BuildError> {
+    /// What all steps came to, the known ones and those that were done.
+    fn all_steps(&self) -> Vec<(Digest, StepRecord)> {
+        let mut steps = self.used.borrow().clone();
+        steps.extend(self.nothing.borrow().iter().cloned());
+        let made = self.made.iter();
+        steps.extend(made.filter_map(|made| Some((made.key.clone(), made.step_record()?))));
+        steps
+    }
+
+    fn finish(&mut self) -> Result<Built, BuildError> {
         let stage = self.stages[self.plan.target].take().expect("it has ended");
         let mut draft = stage.draft;
         if !self.request.labels.is_empty() {
@@ -489,10 +524,15 @@ impl Builder<'_> {
         }
         let diff_ids: Option<Vec<Digest>> = draft.layers.iter().map(Layer::diff_id).collect();
         let diff_ids = diff_ids.expect("nothing waits to be read");
+        let steps = self.all_steps();
+        if self.request.inline_cache {
+            draft.set_cache(cache_records(&of_layers(&steps, &diff_ids)));
+        }
         let image = NewImage {
             config: draft.to_json(&diff_ids),
             diff_ids,
             names: self.request.names.clone(),
+            annotations: self.request.annotations.clone(),
         };
         let vertex = self.new_vertex("exporting to image");
         let stored = self.store_finished(Some(&image));
@@ -505,7 +545,11 @@ impl Builder<'_> {
             self.watcher.output(vertex, said.as_bytes());
         }
         self.watcher.end(vertex, shown.as_deref());
-        Ok(stored?.expect("an image was given"))
+        Ok(Built {
+            image: stored?.expect("an image was given"),
+            steps,
+            diff_ids: image.diff_ids,
+        })
     }
 
     /// What was done before something went wrong need not be done again.

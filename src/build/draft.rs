@@ -63,6 +63,7 @@ impl Draft {
             "id",
             "parent",
             "rootfs",
+            crate::image::CACHE_FIELD,
         ] {
             document.remove(key);
         }
@@ -175,6 +176,12 @@ impl Draft {
         };
         let texts = triggers.iter().filter_map(Value::as_str);
         texts.map(str::to_owned).collect()
+    }
+
+    /// What the image's steps came to, for whoever names it as a cache.
+    pub fn set_cache(&mut self, records: Value) {
+        let field = crate::image::CACHE_FIELD.to_owned();
+        self.document.insert(field, records);
     }
 
     pub fn set_author(&mut self, author: &str) {

@@ -26,6 +26,8 @@ pub enum BuildError {
     },
     #[error("target stage {name:?} could not be found")]
     Target { name: String },
+    #[error("lint violation found for rules: {rules}")]
+    Findings { rules: String },
     #[error("{operation}: {source}")]
     System {
         operation: &'static str,
@@ -93,6 +95,10 @@ pub enum StepError {
         flag: &'static str,
         entitlement: &'static str,
     },
+    #[error(
+        "{platform}: commands for it cannot run on this host: no emulator is registered (install qemu-user-binfmt)"
+    )]
+    Foreign { platform: String },
     #[error("secret {id} not found: pass it with --secret id={id},src=FILE")]
     NoSecret { id: String },
     #[error("no agent {id:?} to forward: pass it with --ssh {id}")]

@@ -1,16 +1,19 @@
 //! Builds images from Dockerfiles. Never runs a process except through `engine`.
 
 mod builder;
+mod check;
 mod content;
 mod copy;
 pub mod dockerfile;
 mod draft;
 mod error;
 mod filter;
+mod foreign;
 mod key;
 mod layers;
 mod mode;
 mod mounts;
+mod outline;
 mod plan;
 mod progress;
 mod request;
@@ -21,7 +24,9 @@ mod settings;
 mod sources;
 mod work;
 
-pub use builder::build;
+pub use builder::{Built, build};
+pub use check::{Checked, check};
 pub use error::{BuildError, Place, StepError};
+pub use outline::{Argument, Need, Outline, Target, outline, targets};
 pub use progress::{Vertex, Watcher};
 pub use request::{Allows, BuildRequest, Context, NamedContext, SecretSource};

@@ -5,6 +5,7 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::builder::{Builder, StageRun};
 use super::copy::{Copied, CopyStep, Origin, Unpack, copy};
@@ -238,9 +239,14 @@ impl Builder<'_> {
                 None => return Ok(false),
             }
         };
+        let lock = directory.with_extension(format!("{number}.lock"));
         if !directory.exists() {
+            // For whoever looks at the cache.
+            fs::write(&lock, id).map_err(system("name a cache directory"))?;
             self.make_cache(cache, &directory)?;
         }
+        let used = fs::File::open(&lock).and_then(|file| file.set_modified(SystemTime::now()));
+        used.map_err(system("note the use of a cache directory"))?;
         mounted._caches.push(guard);
         mounted.bind(directory, &cache.target, cache.read_only);
         Ok(true)
@@ -249,7 +255,10 @@ impl Builder<'_> {
     fn make_cache(&self, cache: &Cache, directory: &Path) -> Result<(), StepError> {
         let (uid, gid) = (cache.uid.unwrap_or(0), cache.gid.unwrap_or(0));
         let mode = cache.mode.unwrap_or(0o755);
-        let scratch = directory.with_extension(format!("tmp-{}", random_name()));
+        // What is left of one that was killed is known by whose it is.
+        let mut scratch = directory.as_os_str().to_owned();
+        scratch.push(format!(".tmp-{}", random_name()));
+        let scratch = PathBuf::from(scratch);
         self.engine.in_home("worker", || {
             let made = fs::create_dir(&scratch)
                 .and_then(|()| std::os::unix::fs::chown(&scratch, Some(uid), Some(gid)))

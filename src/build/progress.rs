@@ -1,5 +1,7 @@
 //! What whoever builds is told of while it goes on. Never prints.
 
+use std::time::Duration;
+
 /// One line of work, numbered in the order of their beginnings.
 pub type Vertex = usize;
 
@@ -15,4 +17,11 @@ pub trait Watcher {
     fn end(&self, vertex: Vertex, error: Option<&str>);
     /// What the user should know although the build goes on.
     fn warn(&self, line: &str);
+
+    /// How often [`Watcher::tick`] is wanted while nothing else happens.
+    fn pulse(&self) -> Option<Duration> {
+        None
+    }
+
+    fn tick(&self) {}
 }

@@ -43,6 +43,8 @@ pub struct BuildRequest {
     /// None: the last stage.
     pub target: Option<String>,
     pub labels: Vec<(String, String)>,
+    /// Of the manifest.
+    pub annotations: BTreeMap<String, String>,
     pub ignore_cache: bool,
     /// Stages that are built anew.
     pub ignore_cache_of: Vec<String>,
@@ -59,6 +61,8 @@ pub struct BuildRequest {
     pub agents: BTreeMap<String, PathBuf>,
     /// What the build may do beyond what every build may.
     pub allows: Allows,
+    /// The image's configuration says what its steps came to.
+    pub inline_cache: bool,
     /// Seconds since 1970: nothing in the image is newer.
     pub epoch: Option<i64>,
 }

@@ -70,6 +70,13 @@ impl Given {
         }
     }
 
+    /// Those that every `FROM` knows.
+    pub fn platform_arguments(&self) -> BTreeMap<String, String> {
+        let all = self.platform.iter();
+        all.map(|(name, value)| ((*name).to_owned(), value.clone()))
+            .collect()
+    }
+
     /// What `ARG name=default` in a stage makes of the name.
     pub fn in_stage(&self, name: &str, default: Option<String>) -> Option<String> {
         let given = self.args.get(name).cloned();

@@ -232,6 +232,7 @@ impl Builder<'_> {
         record: &StepRecord,
         row: String,
     ) {
+        self.used.borrow_mut().push((key.clone(), record.clone()));
         stage.draft.key = key;
         stage.draft.created.clone_from(&record.created);
         let layer = match record.layer.as_str() == crate::image::NOTHING {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use super::Invocation;
+use super::builder::{BuilderGroup, BuildxGroup};
 use super::error::CliError;
 use super::manifest::ManifestGroup;
 use super::network::NetworkGroup;
@@ -114,6 +115,26 @@ pub enum Command {
     ImageGroup {
         #[command(subcommand)]
         verb: ImageGroup,
+    },
+    /// Manage what builds keep
+    #[command(
+        name = "builder",
+        subcommand_required = true,
+        arg_required_else_help = true
+    )]
+    BuilderGroup {
+        #[command(subcommand)]
+        verb: BuilderGroup,
+    },
+    /// Build, by the words of docker's plugin
+    #[command(
+        name = "buildx",
+        subcommand_required = true,
+        arg_required_else_help = true
+    )]
+    BuildxGroup {
+        #[command(subcommand)]
+        verb: BuildxGroup,
     },
     /// Manage volumes
     #[command(
@@ -302,9 +323,9 @@ pub enum SystemGroup {
     Events(events::Args),
     /// Show what this host gives and which settings are in force
     Info(info::Args),
-    /// Show what images, containers and volumes take of the disk
+    /// Show what images, containers, volumes and builds take of the disk
     Df(system_df::Args),
-    /// Remove containers that do not run and images that nobody needs
+    /// Remove containers that do not run, images that nobody needs and what builds keep
     Prune(system_prune::Args),
     /// Look for damage in the store, and repair it
     Check(system_check::Args),
@@ -403,6 +424,8 @@ impl Command {
             Command::Logout(args) => logout::run(args, invocation),
             Command::Search(args) => search::run(args, invocation),
             Command::NetworkGroup { verb } => verb.run(invocation),
+            Command::BuilderGroup { verb } => verb.run(invocation),
+            Command::BuildxGroup { verb } => verb.run(invocation),
             Command::VolumeGroup { verb } => verb.run(invocation),
             Command::SecretGroup { verb } => verb.run(invocation),
             Command::ManifestGroup { verb } => verb.run(invocation),

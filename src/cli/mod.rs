@@ -17,6 +17,7 @@ pub mod units;
 
 mod boot;
 mod build;
+mod builder;
 mod commit;
 mod confirm;
 mod container_cleanup;
@@ -122,8 +123,13 @@ impl Invocation {
 
     /// Opened by the verbs that need it: `version` works without a home directory and with a broken configuration.
     fn engine(&self) -> Result<Engine, CliError> {
+        self.engine_with(false)
+    }
+
+    /// A verb's own `--debug` is as good as the one before it.
+    fn engine_with(&self, debug: bool) -> Result<Engine, CliError> {
         let paths = Paths::from_environment().map_err(|error| CliError::failed(&error))?;
-        let config = self.settings(&paths)?;
+        let config = self.settings(&paths, debug)?;
         let log_file = config.log_file.as_deref();
         trace::start(&config.log_level, log_file).map_err(|error| CliError::failed(&error))?;
         let ui = Ui::from_environment();
@@ -133,10 +139,10 @@ impl Invocation {
     }
 
     /// Files, environment, flags: each over the one before.
-    fn settings(&self, paths: &Paths) -> Result<Config, CliError> {
+    fn settings(&self, paths: &Paths, debug: bool) -> Result<Config, CliError> {
         let config = Config::load(paths, |name| std::env::var_os(name));
         let mut config = config.map_err(|error| CliError::usage(error::chain(&error)))?;
-        let level = match (&self.global.log_level, self.global.debug) {
+        let level = match (&self.global.log_level, self.global.debug || debug) {
             (Some(level), _) => Some(("--log-level", level.as_str())),
             (None, true) => Some(("--debug", "debug")),
             (None, false) => None,

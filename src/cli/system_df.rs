@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use super::error::{CliError, Kind};
 use super::table::{Columns, Layout, Row};
 use super::{Invocation, images, status, units};
-use crate::engine::{DiskUsage, SizeOf};
+use crate::engine::{CacheEntry, DiskUsage, SizeOf};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -81,7 +81,21 @@ fn summary(usage: &DiskUsage) -> Vec<Row> {
             of_volumes,
             of_volumes - of_used,
         ),
+        build_cache(&usage.build_cache),
     ]
+}
+
+/// Layers that images have too are counted there.
+fn build_cache(entries: &[CacheEntry]) -> Row {
+    let own = entries.iter().filter(|entry| !entry.shared);
+    let in_use = entries.iter().filter(|entry| entry.in_use);
+    let idle = own.clone().filter(|entry| !entry.in_use);
+    line(
+        "Build Cache",
+        [entries.len(), in_use.count()],
+        own.map(|entry| entry.size).sum(),
+        idle.map(|entry| entry.size).sum(),
+    )
 }
 
 fn line(kind: &str, [total, active]: [usize; 2], size: u64, reclaimable: u64) -> Row {
@@ -103,10 +117,20 @@ fn line(kind: &str, [total, active]: [usize; 2], size: u64, reclaimable: u64) ->
 
 fn verbose(usage: &DiskUsage, invocation: &Invocation) -> Result<u8, CliError> {
     let (now, zone) = (Timestamp::now(), units::local_zone());
+    let own = usage.build_cache.iter().filter(|entry| !entry.shared);
+    let of_cache: u64 = own.map(|entry| entry.size).sum();
+    let of_cache = format!("Build cache usage: {}", units::size(of_cache));
     let text = [
-        ("Images space usage:", of_images(usage, now, &zone)),
-        ("Containers space usage:", of_containers(usage, now, &zone)),
-        ("Local Volumes space usage:", of_volumes(usage)),
+        (
+            "Images space usage:".to_owned(),
+            of_images(usage, now, &zone),
+        ),
+        (
+            "Containers space usage:".to_owned(),
+            of_containers(usage, now, &zone),
+        ),
+        ("Local Volumes space usage:".to_owned(), of_volumes(usage)),
+        (of_cache, of_build_cache(usage, now)),
     ];
     let mut parts = Vec::new();
     for (title, (columns, rows)) in text {
@@ -186,6 +210,43 @@ fn of_containers(usage: &DiskUsage, now: Timestamp, zone: &TimeZone) -> (Columns
             "RunningFor",
             "Status",
             "Names",
+        ],
+        quiet: "ID",
+    };
+    (columns, rows.collect())
+}
+
+fn of_build_cache(usage: &DiskUsage, now: Timestamp) -> (Columns, Vec<Row>) {
+    let rows = usage.build_cache.iter().map(|entry| {
+        let ago = |time: Option<Timestamp>| match time {
+            Some(time) => units::ago(time, now),
+            None => String::new(),
+        };
+        let mut row = Row::default();
+        row.set("ID", entry.id.chars().take(12).collect::<String>());
+        row.set("CacheType", entry.kind.name());
+        row.set("Size", units::size(entry.size));
+        row.set("CreatedSince", ago(entry.created));
+        row.set("LastUsedSince", ago(entry.last_used.try_into().ok()));
+        row.set("Shared", entry.shared.to_string());
+        row
+    });
+    let columns = Columns {
+        headings: &[
+            ("ID", "CACHE ID"),
+            ("CacheType", "CACHE TYPE"),
+            ("Size", "SIZE"),
+            ("CreatedSince", "CREATED"),
+            ("LastUsedSince", "LAST USED"),
+            ("Shared", "SHARED"),
+        ],
+        shown: vec![
+            "ID",
+            "CacheType",
+            "Size",
+            "CreatedSince",
+            "LastUsedSince",
+            "Shared",
         ],
         quiet: "ID",
     };

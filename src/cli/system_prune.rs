@@ -5,7 +5,7 @@ use super::error::{CliError, Kind};
 use super::image_prune::removed;
 use super::units;
 use crate::engine::EngineError;
-use crate::engine::request::{PruneFilters, VolumeFilters};
+use crate::engine::request::{CacheFilters, CachePrune, PruneFilters, VolumeFilters};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -34,6 +34,10 @@ impl Args {
             lines.push("all anonymous volumes not used by at least one container");
         }
         lines.push(images);
+        lines.push(match self.all {
+            true => "all build cache",
+            false => "unused build cache",
+        });
         let lines: Vec<String> = lines.iter().map(|line| format!("  - {line}")).collect();
         let mut text = format!("WARNING! This will remove:\n{}\n", lines.join("\n"));
         if !filters.is_empty() {
@@ -45,6 +49,12 @@ impl Args {
         }
         text
     }
+}
+
+/// What was not used since then was not used for so long.
+fn unused_for(until: jiff::Timestamp, now: jiff::Timestamp) -> std::time::Duration {
+    let passed = now.duration_since(until);
+    passed.try_into().unwrap_or_default()
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
@@ -86,6 +96,24 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let images = engine.prune_images(args.all, &filters).map_err(failed)?;
     reclaimed += images.reclaimed;
     text += &removed(&images);
+    // What builds keep has no labels.
+    if !args.filter.iter().any(|text| text.starts_with("label")) {
+        let prune = CachePrune {
+            all: args.all,
+            filters: CacheFilters {
+                unused_for: filters.until.map(|until| unused_for(until.0, now)),
+                ..CacheFilters::default()
+            },
+            ..CachePrune::default()
+        };
+        let cache = engine.prune_build_cache(&prune).map_err(failed)?;
+        if !cache.is_empty() {
+            let ids: Vec<&str> = cache.iter().map(|entry| entry.id.as_str()).collect();
+            text += &format!("Deleted build cache objects:\n{}\n\n", ids.join("\n"));
+        }
+        let gone = cache.iter().filter(|entry| !entry.shared);
+        reclaimed += gone.map(|entry| entry.size).sum::<u64>();
+    }
     text += &format!("Total reclaimed space: {}\n", units::size(reclaimed));
     invocation.ui.result(&text)?;
     Ok(0)

@@ -1,6 +1,6 @@
 //! What a build needs of the store: the layers that its steps wrote become layers of images, and the image gets its names.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,7 @@ use super::{Engine, EngineError};
 use crate::container::Event;
 use crate::image::{
     Digest, LayerPath, LayerReport, Layers, NOTHING, PackedLayer, Reference, StepRecord, Store,
-    StoreError, TempLayer, copy_layer, manifest_of, media_type, seal, strip,
+    StoreError, TempLayer, annotated, copy_layer, manifest_of, media_type, seal, strip,
 };
 use crate::runtime::rootfs::Driver;
 
@@ -46,6 +46,8 @@ pub struct NewImage {
     /// Bottom first, all in the store or among the finished ones.
     pub diff_ids: Vec<Digest>,
     pub names: Vec<Reference>,
+    /// Of the manifest.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// What was stored.
@@ -109,6 +111,33 @@ impl Engine {
         if let Err(error) = swept {
             tracing::debug!(%error, "sweep");
         }
+    }
+
+    /// The ids of all images, so that one that a build adds is known.
+    pub fn image_ids(&self) -> Result<HashSet<Digest>, EngineError> {
+        let names = self.images()?.names()?.entries.into_iter();
+        Ok(names.map(|entry| entry.id).collect())
+    }
+
+    /// Removes an image that was stored only to be written elsewhere, unless it has got a name meanwhile. What its steps came
+    /// to stays.
+    pub fn forget_unnamed(&self, id: &Digest) -> Result<(), EngineError> {
+        if self.images()?.image_by_id(id)?.names.is_empty() {
+            self.remove_image(id.as_str(), false, false, None)?;
+        }
+        Ok(())
+    }
+
+    /// Removes what goes beyond the disk budget, now that a build has given up its lease.
+    pub fn settle_after_build(&self, image: Option<&Digest>) -> Result<(), EngineError> {
+        if self.config.storage_max.bytes.is_none() {
+            return Ok(());
+        }
+        let store = self.images()?;
+        self.in_home("worker", || {
+            self.make_room_beside(&store, image.cloned());
+            Ok(())
+        })
     }
 }
 
@@ -184,7 +213,7 @@ fn store_all(
     for diff_id in &image.diff_ids {
         sizes.push((diff_id.clone(), store.layer_report(diff_id)?.tar_size));
     }
-    let manifest = manifest_of(&image.config, &sizes);
+    let manifest = annotated(manifest_of(&image.config, &sizes), &image.annotations);
     let id = store.commit_image(
         &manifest,
         media_type::OCI_MANIFEST,

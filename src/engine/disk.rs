@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use super::build_cache::CacheEntry;
 use super::containers::{ContainerSummary, each_below};
 use super::request::{ListImagesRequest, PsRequest, VolumeFilters};
 use super::volumes::VolumeSummary;
@@ -38,6 +39,8 @@ pub struct DiskUsage {
     /// With the bytes of their own layers and logs.
     pub containers: Vec<(ContainerSummary, u64)>,
     pub volumes: Vec<(VolumeSummary, u64)>,
+    /// What builds keep.
+    pub build_cache: Vec<CacheEntry>,
 }
 
 /// What is measured, in this order.
@@ -72,7 +75,14 @@ impl Engine {
         let layers: Vec<LayerDir> = layers.into_iter().collect();
         let mut paths: Vec<PathBuf> = layers.iter().map(|layer| store.layer_home(layer)).collect();
         let stray = strays(&self.paths.layers(), &paths);
-        let stray = stray.map_err(EngineError::system("list the layers"))?;
+        let mut stray = stray.map_err(EngineError::system("list the layers"))?;
+        let build_cache = self.build_cache()?;
+        let of_steps: HashSet<PathBuf> = build_cache
+            .iter()
+            .filter(|entry| !entry.shared)
+            .filter_map(|entry| Some(store.layer_home(entry.layer()?)))
+            .collect();
+        stray.retain(|path| !of_steps.contains(path));
         paths.extend(stray);
         paths.push(self.paths.images());
         let places = Places { layers, paths };
@@ -94,6 +104,7 @@ impl Engine {
         usage.image_reclaimable += idle;
         usage.kept_blobs = kept.len();
         usage.kept_bytes = kept.values().sum();
+        usage.build_cache = build_cache;
         Ok(usage)
     }
 }
@@ -176,7 +187,7 @@ fn strays(layers: &Path, known: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
 }
 
 /// Bytes of all blocks below a path, as du counts: directories too, a hard-linked file once.
-fn blocks_below(path: &Path) -> u64 {
+pub(super) fn blocks_below(path: &Path) -> u64 {
     let mut blocks = std::fs::symlink_metadata(path).map_or(0, |meta| meta.blocks());
     each_below(path, |meta| blocks += meta.blocks());
     blocks * 512

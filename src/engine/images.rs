@@ -10,6 +10,7 @@ mod prune;
 mod room;
 mod save;
 mod tree;
+mod tree_export;
 
 use std::fs::File;
 use std::os::fd::AsFd;
@@ -21,6 +22,7 @@ pub use list::ImageRow;
 pub use platforms::TreeImage;
 pub use prune::PrunedImages;
 pub use tree::{ImageTree, TreeLayer};
+pub use tree_export::TreeOutput;
 
 use super::remove::users_of;
 use super::request::{Input, ListImagesRequest, LoadRequest, TagRequest};

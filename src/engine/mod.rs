@@ -3,6 +3,8 @@
 pub mod boot;
 mod bridged;
 mod build;
+mod build_cache;
+mod cache_transfer;
 mod call;
 mod check;
 mod containers;
@@ -53,6 +55,7 @@ mod worker;
 
 pub use bridged::EndpointRequestError;
 pub use build::{FinishedLayer, NewImage, StoredImage, WrittenLayer};
+pub use build_cache::{CacheEntry, CacheKind};
 pub use call::{Called, Expectation};
 pub use check::{CheckReport, CheckRequest};
 pub use containers::{ContainerSummary, SizeOf};

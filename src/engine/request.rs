@@ -2,6 +2,7 @@
 //! Never opens the store, never prints; whether an image or container exists is for the verbs to find out.
 
 mod attach;
+mod cache;
 mod change;
 mod commit;
 mod condition;
@@ -27,6 +28,7 @@ mod ulimit;
 mod volume;
 
 pub use attach::{AttachError, Stream};
+pub use cache::{CacheFilters, CacheLimits, CachePrune};
 pub use change::{ChangeError, ConfigChange, exposed_ports};
 pub use commit::{CommitRequest, PauseChoice};
 pub use condition::{Condition, ConditionError};

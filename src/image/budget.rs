@@ -12,6 +12,7 @@ use super::digest::Digest;
 use super::layer::{LayerDir, LayerReport};
 use super::remove::{RemoveImageError, Removed, Users};
 use super::resolve::Image;
+use super::step::KnownStep;
 use super::store::{Store, StoreError};
 use crate::sys::fs;
 use crate::sys::lock::{self, Mode};
@@ -51,6 +52,13 @@ pub enum BudgetError {
     },
 }
 
+/// What goes first where it was not used for longest.
+enum Idle {
+    Image(Image),
+    /// The result of a build's step.
+    Step(KnownStep),
+}
+
 /// What a layer takes of the disk, nearly.
 pub fn disk_size(report: &LayerReport) -> u64 {
     report.size + report.entries * PER_ENTRY
@@ -67,7 +75,7 @@ impl Store {
         }
     }
 
-    /// Removes images, least recently used first, until what comes is likely to fit below `max`, or no more can go. Fails,
+    /// Removes images and what steps of builds came to, least recently used first, until what comes is likely to fit below `max`, or no more can go. Fails,
     /// and removes nothing, where not even the least of it would fit. Runs in the home namespace, and without a
     /// [`Store::lease`] of the caller's own: while somebody holds one, nothing can be removed.
     pub fn make_room(
@@ -90,7 +98,7 @@ impl Store {
             used.layers.extend(coming.layers.iter().map(LayerDir::base));
             used.blobs.extend(coming.blobs.iter().cloned());
             let busy: HashSet<&Digest> = users.iter().map(|user| &user.image).collect();
-            let (mut idle, staying): (Vec<Image>, Vec<Image>) = self
+            let (idle, staying): (Vec<Image>, Vec<Image>) = self
                 .all_images()?
                 .into_iter()
                 .partition(|image| !busy.contains(&image.id) && !coming.images.contains(&image.id));
@@ -110,29 +118,43 @@ impl Store {
             if whole + coming.likely <= max || self.is_leased()? {
                 return Ok(Vec::new());
             }
+            let mut idle: Vec<Idle> = idle.into_iter().map(Idle::Image).collect();
+            idle.extend(self.steps()?.into_iter().map(Idle::Step));
             // The most recently used last, and taken from there as long as they fit.
-            idle.sort_by_key(|image| self.last_used(&image.id));
-            while let Some(image) = idle.pop() {
+            idle.sort_by_cached_key(|one| match one {
+                Idle::Image(image) => self.last_used(&image.id),
+                Idle::Step(step) => step.last_used,
+            });
+            while let Some(one) = idle.pop() {
                 let mut with = used.clone();
-                with.add(self, &image);
+                with.take(self, &one);
                 if sizes.of(&with) + coming.likely > max {
-                    idle.push(image);
+                    idle.push(one);
                     break;
                 }
                 used = with;
             }
-            self.remove_all(&idle, &used.layers)?
+            self.remove_all(idle, &used.layers)?
         };
         self.sweep()?;
         Ok(removed)
     }
 
-    /// Under the exclusive lock: takes these images' names and all layers but the used ones.
+    /// Under the exclusive lock: takes these images' names, forgets these steps, and takes all layers but the used ones.
     fn remove_all(
         &self,
-        images: &[Image],
+        idle: Vec<Idle>,
         used: &HashSet<LayerDir>,
     ) -> Result<Vec<Removed>, StoreError> {
+        let mut images = Vec::new();
+        for one in idle {
+            match one {
+                Idle::Image(image) => images.push(image),
+                // Where what stays has the layer the step costs nothing.
+                Idle::Step(step) if used.contains(&LayerDir::base(&step.record.layer)) => {}
+                Idle::Step(step) => self.forget_step(&step.key)?,
+            }
+        }
         self.change_names(|names| {
             images.iter().for_each(|image| {
                 image.names.iter().for_each(|name| {
@@ -143,7 +165,7 @@ impl Store {
             Ok(())
         })?;
         let mut removed = Vec::new();
-        for image in images {
+        for image in &images {
             removed.extend(image.names.iter().cloned().map(Removed::Untagged));
             removed.push(Removed::Deleted(image.id.clone()));
         }
@@ -169,7 +191,7 @@ impl Store {
     }
 
     /// Whether somebody is adding layers, so that none is taken away.
-    fn is_leased(&self) -> Result<bool, StoreError> {
+    pub fn is_leased(&self) -> Result<bool, StoreError> {
         let path = self.lease_path();
         let lease =
             lock::try_lock(&path, Mode::Exclusive).map_err(StoreError::io("lock", &path))?;
@@ -216,6 +238,13 @@ impl Used {
     fn add(&mut self, store: &Store, image: &Image) {
         self.layers.extend(image.layers.iter().cloned());
         self.blobs.extend(store.blobs_of(&image.manifest));
+    }
+
+    fn take(&mut self, store: &Store, idle: &Idle) {
+        match idle {
+            Idle::Image(image) => self.add(store, image),
+            Idle::Step(step) => drop(self.layers.insert(LayerDir::base(&step.record.layer))),
+        }
     }
 }
 

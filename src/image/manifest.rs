@@ -1,5 +1,6 @@
 //! Manifests and configs of images that bryo makes itself: imported, loaded from a docker archive, built in. Pure.
 
+use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use oci_spec::image::{
@@ -31,6 +32,16 @@ pub fn manifest_of(config: &[u8], layers: &[(Digest, u64)]) -> Vec<u8> {
         .build()
         .expect("all required fields are set");
     serde_json::to_vec(&manifest).expect("plain data always serialises")
+}
+
+/// A manifest of ours with annotations; in the order of their keys, so that the same ones make the same bytes.
+pub fn annotated(manifest: Vec<u8>, annotations: &BTreeMap<String, String>) -> Vec<u8> {
+    if annotations.is_empty() {
+        return manifest;
+    }
+    let mut document: Value = serde_json::from_slice(&manifest).expect("we have made it");
+    document["annotations"] = serde_json::json!(annotations);
+    serde_json::to_vec(&document).expect("plain data always serialises")
 }
 
 fn descriptor(media_type: MediaType, digest: &Digest, size: u64) -> Descriptor {

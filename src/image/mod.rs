@@ -56,7 +56,7 @@ pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, 
 pub use kept::KeptBlob;
 pub use layer::{KnownBlob, LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer, WORK};
 pub use lists::{BrokenList, ListError, ManifestList, ManifestLists, Member, MemberPlatform};
-pub use manifest::{NewConfig, manifest_of};
+pub use manifest::{NewConfig, annotated, manifest_of};
 pub use merged::{Merged, Resolved, Shown, is_link, parts_of};
 pub use names::{NameEntry, Names, NamesError};
 pub use pack::{PackError, Packer, Tree};
@@ -70,7 +70,7 @@ pub use save::{
     save_directory,
 };
 pub use seal::{NOTHING, SealError, seal, strip};
-pub use step::{KnownStep, StepRecord};
+pub use step::{CACHE_FIELD, KnownStep, StepRecord, cache_records, cache_records_of};
 pub use store::{Store, StoreError};
 pub use tar::{Entry, EntryKind, Limits, TarError, TarReader, TarStream, TarWriter};
 pub use tarball::{is_archive, unpack_archive};

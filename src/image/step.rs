@@ -6,8 +6,10 @@ use std::path::PathBuf;
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::digest::Digest;
+use super::remove::{RemoveImageError, Users};
 use super::store::{Store, StoreError};
 use crate::sys::{disk, fs};
 
@@ -26,6 +28,40 @@ pub struct StepRecord {
     pub size: u64,
     /// What was done, for whoever looks at the cache.
     pub description: String,
+}
+
+/// Where an image's configuration says what steps came to whose layers it has.
+pub const CACHE_FIELD: &str = "bryo.build-cache.v1";
+
+/// Such a list has no more of them.
+const MAX_RECORDS: usize = 10_000;
+
+/// A record as it travels.
+#[derive(Serialize, Deserialize)]
+struct Travelling {
+    key: Digest,
+    #[serde(flatten)]
+    record: StepRecord,
+}
+
+/// What a configuration says of these steps.
+pub fn cache_records(steps: &[(Digest, StepRecord)]) -> Value {
+    let records = steps.iter().map(|(key, record)| Travelling {
+        key: key.clone(),
+        record: record.clone(),
+    });
+    let records: Vec<Travelling> = records.collect();
+    serde_json::to_value(records).expect("plain data always serialises")
+}
+
+/// What a configuration says; what cannot be read is none.
+pub fn cache_records_of(document: &Map<String, Value>) -> Vec<(Digest, StepRecord)> {
+    let listed = document.get(CACHE_FIELD).and_then(Value::as_array);
+    let listed = listed.into_iter().flatten().take(MAX_RECORDS);
+    listed
+        .filter_map(|value| Travelling::deserialize(value).ok())
+        .map(|one| (one.key, one.record))
+        .collect()
 }
 
 /// A record with its key.
@@ -87,8 +123,33 @@ impl Store {
         Ok(known.collect())
     }
 
+    /// Forgets steps, and removes their layers unless an image, a container or another step has them; `false`, and nothing is
+    /// done, while somebody holds a [`Store::lease`]. Runs in the home namespace.
+    pub fn forget_steps(
+        &self,
+        keys: &[Digest],
+        users: Users<'_>,
+    ) -> Result<bool, RemoveImageError> {
+        if keys.is_empty() {
+            return Ok(false);
+        }
+        {
+            let _lock = self.lock_exclusive()?;
+            if self.is_leased()? {
+                return Ok(false);
+            }
+            let users = users().map_err(|source| RemoveImageError::Users { source })?;
+            for key in keys {
+                self.forget_step(key)?;
+            }
+            self.collect(users.iter().flat_map(|user| &user.layers))?;
+        }
+        self.sweep()?;
+        Ok(true)
+    }
+
     /// Forgets a step; its layer goes with the next collection unless an image has it.
-    pub fn forget_step(&self, key: &Digest) -> Result<(), StoreError> {
+    pub(super) fn forget_step(&self, key: &Digest) -> Result<(), StoreError> {
         let path = self.step_path(key);
         match disk::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -24,7 +24,10 @@ fn build_makes_an_image_of_its_dockerfile() {
             ("sub/b", "kept"),
         ],
     );
-    for (number, command) in ["build", "image build"].into_iter().enumerate() {
+    for (number, command) in ["build", "image build", "builder build"]
+        .into_iter()
+        .enumerate()
+    {
         for flag in ["-t", "--tag"] {
             let name = format!("made{number}:{}", flag.len());
             let build_arg = format!("WHO=you{number}");
@@ -92,7 +95,7 @@ fn what_was_built_before_is_not_built_again() {
     let (one, three) = (layers(&env, "one"), layers(&env, "three"));
     assert_eq!(one[..2], three[..2]);
     assert_eq!(shell(&env, "three", "cat /data"), "two");
-    for command in ["build", "image build"] {
+    for command in ["build", "image build", "builder build"] {
         let anew = build_by(&env, command, &other, &["--no-cache"]).ok();
         assert_eq!(cached(&anew), 0, "{}", anew.stderr);
     }
@@ -109,7 +112,7 @@ fn only_the_stages_that_are_needed_are_built() {
         FROM scratch AS app\nCOPY --from=tools /tool /bin/tool\nCOPY --from=busybox:latest /etc/passwd /etc/\n\
         FROM app AS last\nCOPY --from=never / /\n";
     let directory = context(&env, "app", &[("Dockerfile", text)]);
-    for command in ["build", "image build"] {
+    for command in ["build", "image build", "builder build"] {
         let flags = ["--target", "App", "-t", "app"];
         let built = build_by(&env, command, &directory, &flags).ok();
         assert!(!built.stderr.contains("[never"), "{}", built.stderr);
@@ -164,7 +167,7 @@ fn build_reads_its_dockerfile_from_where_it_is_told() {
         ],
     );
     let file = format!("{directory}/docker/app.Dockerfile");
-    for command in ["build", "image build"] {
+    for command in ["build", "image build", "builder build"] {
         for flag in ["-f", "--file"] {
             build_by(&env, command, &directory, &["-t", "made", flag, &file]).ok();
             assert_eq!(
@@ -207,7 +210,7 @@ fn build_says_what_it_made() {
             "FROM busybox\nRUN echo loud\nLABEL a=dockerfile\n",
         )],
     );
-    for command in ["build", "image build"] {
+    for command in ["build", "image build", "builder build"] {
         for flag in ["-q", "--quiet"] {
             let (id, meta) = (env.path("home/id"), env.path("home/meta"));
             let (id, meta) = (

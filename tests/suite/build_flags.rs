@@ -13,7 +13,7 @@ fn every_command_has_the_limits_and_names_asked_for() {
     env.busybox();
     let text = "FROM busybox\nRUN ulimit -n; df -k /dev/shm | tail -1; grep extra /etc/hosts; ls /sys/class/net\n";
     let directory = context(&env, "app", &[("Dockerfile", text)]);
-    for command in ["build", "image build"] {
+    for command in ["build", "image build", "builder build"] {
         let flags = [
             "--no-cache",
             "--ulimit",
@@ -52,7 +52,7 @@ fn the_host_is_reached_only_where_it_is_allowed() {
     let host = crate::env::names("/sys/class/net".as_ref()).remove(0);
     let insecure = "FROM busybox\nRUN --security=insecure grep Seccomp: /proc/self/status\n";
     let insecure = context(&env, "insecure", &[("Dockerfile", insecure)]);
-    for command in ["build", "image build"] {
+    for command in ["build", "image build", "builder build"] {
         let refused = build_by(&env, command, &directory, &[]);
         assert!(
             refused
@@ -102,7 +102,7 @@ fn named_contexts_stand_for_images_and_directories() {
     );
     let text = "FROM base\nCOPY --from=more . /more/\nCOPY --from=pic /etc/passwd /p\n";
     let directory = context(&env, "app", &[("Dockerfile", text)]);
-    for command in ["build", "image build"] {
+    for command in ["build", "image build", "builder build"] {
         let place = format!("more={more}");
         let flags = [
             "-t",
@@ -130,7 +130,7 @@ fn a_base_is_pulled_for_the_platform_asked_for() {
     let name = registry.push_index(&env, &platforms(), "both");
     let text = format!("FROM {name}\nLABEL a=b\n");
     let directory = context(&env, "app", &[("Dockerfile", &text)]);
-    for command in ["build", "image build"] {
+    for command in ["build", "image build", "builder build"] {
         for (platform, architecture) in [("linux/arm64", "arm64"), ("linux/amd64", "amd64")] {
             build_by(
                 &env,

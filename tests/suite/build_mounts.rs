@@ -96,7 +96,7 @@ fn secrets_are_seen_and_never_kept() {
         RUN --mount=type=secret,id=missing test ! -e /run/secrets/missing\n";
     let directory = context(&env, "app", &[("Dockerfile", text)]);
     let secret = format!("id=one,src={file}");
-    for command in ["build", "image build"] {
+    for command in ["build", "image build", "builder build"] {
         let flags = [
             "-t",
             "made",
@@ -140,7 +140,7 @@ fn an_agent_is_forwarded() {
     let agent = format!("default={}", socket.display());
     let text = "FROM busybox\nRUN --mount=type=ssh test -S $SSH_AUTH_SOCK && echo $SSH_AUTH_SOCK > /where\n";
     let directory = context(&env, "app", &[("Dockerfile", text)]);
-    for command in ["build", "image build"] {
+    for command in ["build", "image build", "builder build"] {
         crate::dockerfile::build_by(&env, command, &directory, &["-t", "made", "--ssh", &agent])
             .ok();
     }

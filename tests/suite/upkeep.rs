@@ -148,7 +148,7 @@ fn system_prune_asks_first_and_filters() {
     let env = test_env!();
     three(&env);
     env.out(&["create", NONE[0], NONE[1], "--label", "keep", "busybox"]);
-    let question = "WARNING! This will remove:\n  - all stopped containers\n  - all dangling images\n\n  \
+    let question = "WARNING! This will remove:\n  - all stopped containers\n  - all dangling images\n  - unused build cache\n\n  \
         Items to be pruned will be filtered with:\n  - label!=keep\n\n\
         Are you sure you want to continue? [y/N] ";
     let words = ["system", "prune", "--filter", "label!=keep"];

@@ -96,7 +96,7 @@ fn key_and_value(line: &str, number: usize) -> Option<(&str, &str, usize)> {
 }
 
 /// `skip=A,B;error=true;experimental=all`
-fn check(text: &str) -> Result<Check, Fault> {
+pub fn check(text: &str) -> Result<Check, Fault> {
     let mut check = Check::default();
     let names = |value: &str| {
         value

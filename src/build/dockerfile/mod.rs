@@ -23,6 +23,7 @@ pub use ast::{
     Healthcheck, Heredoc, Instruction, Located, MountText, Run, RunBody, RunMount, RunNetwork,
     RunSecurity, Secret, Sharing, Ssh, Stage, Tmpfs, Word,
 };
+pub use directive::check as parse_check;
 pub use error::{DockerfileError, Fault, excerpt};
 pub use expand::{
     ExpandError, ExpandFault, Lookup, MAX_HEREDOC, MAX_WORD, expand, expand_heredoc, expand_words,
@@ -32,6 +33,7 @@ pub use ignore::{Above, Ignore, IgnoreError, IgnoreFault, Verdict, clean};
 pub use lint::{LintContext, lint};
 pub use parse::{MAX_FILE, parse, parse_trigger};
 pub use source::{Location, Source};
+pub use words::record;
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]

@@ -10,8 +10,8 @@ use super::super::{Engine, EngineError};
 use super::check_platform;
 use crate::container::Event;
 use crate::image::{
-    self, NameEntry, NamedBy, Names, NoOriginals, Originals, Reference, SaveError, SaveFormat,
-    SaveOptions, Store, ToSave,
+    self, Digest, NameEntry, NamedBy, Names, NoOriginals, Originals, Reference, SaveError,
+    SaveFormat, SaveOptions, Store, ToSave,
 };
 use crate::registry::{self, RegistryConfig};
 
@@ -27,6 +27,26 @@ impl Engine {
                 add(&mut images, found);
             }
         }
+        self.save(&images, request)
+    }
+
+    /// Writes one image under these names, which it need not have in the store.
+    pub fn save_image_as(
+        &self,
+        id: &Digest,
+        names: &[Reference],
+        request: &SaveRequest,
+    ) -> Result<Vec<String>, EngineError> {
+        let image = ToSave {
+            id: id.clone(),
+            manifest: self.images()?.image_by_id(id)?.manifest,
+            tags: names.to_vec(),
+        };
+        self.save(&[image], request)
+    }
+
+    fn save(&self, images: &[ToSave], request: &SaveRequest) -> Result<Vec<String>, EngineError> {
+        let store = self.images()?;
         let platform = request.platform.as_deref();
         for image in images.iter().filter(|_| platform.is_some()) {
             check_platform(&store.image_by_id(&image.id)?, &name(image), platform)?;
@@ -43,7 +63,7 @@ impl Engine {
         };
         let config = match request.format {
             SaveFormat::DockerArchive => None,
-            _ => self.origins(&store, &images),
+            _ => self.origins(&store, images),
         };
         let originals: &dyn Originals = match &config {
             Some(config) => &FromRegistries(config),
@@ -53,19 +73,19 @@ impl Engine {
             let saved = match &unfinished {
                 Some(unfinished) if request.format.is_directory() => image::save_directory(
                     &store,
-                    &images,
+                    images,
                     &options,
                     originals,
                     unfinished.temporary(),
                 ),
                 Some(unfinished) => {
                     let mut file = unfinished.open().map_err(opened)?;
-                    image::save_archive(&store, &images, &options, originals, &mut file)
+                    image::save_archive(&store, images, &options, originals, &mut file)
                 }
                 None => {
                     let stdout = std::io::stdout().as_fd().try_clone_to_owned();
                     let mut stdout = stdout.map(File::from).map_err(opened)?;
-                    image::save_archive(&store, &images, &options, originals, &mut stdout)
+                    image::save_archive(&store, images, &options, originals, &mut stdout)
                 }
             };
             saved.map_err(|error| RoleFailure::of(&error, hints(&error, request)))
@@ -73,7 +93,7 @@ impl Engine {
         if let Some(unfinished) = unfinished {
             unfinished.keep()?;
         }
-        for image in &images {
+        for image in images {
             self.emit(&Event::image(image.id.as_str(), &name(image), "save"));
         }
         Ok(notes)
@@ -193,7 +213,6 @@ fn add(images: &mut Vec<ToSave>, found: Found) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::image::Digest;
 
     fn entry(name: Option<&str>, image: &str) -> NameEntry {
         NameEntry {

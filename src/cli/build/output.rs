@@ -1,0 +1,315 @@
+//! `build --output`, `--push`, `--load`: what becomes of what was built. Parses words and asks the engine; writes nothing itself.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use crate::build::dockerfile::record;
+use crate::cli::Invocation;
+use crate::cli::error::{CliError, Kind};
+use crate::cli::progress::Bars;
+use crate::engine::images::TreeOutput;
+use crate::engine::push::PushRequest;
+use crate::engine::request::SaveRequest;
+use crate::engine::{Engine, EngineError, StoredImage};
+use crate::image::{Digest, Reference, SaveFormat};
+use crate::registry::{Progress, PushOptions, Silent};
+
+/// One place where it goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Into the store, and from there to its registries.
+    Image {
+        names: Vec<Reference>,
+        push: bool,
+    },
+    Tree(TreeOutput),
+    Archive {
+        names: Vec<Reference>,
+        format: SaveFormat,
+        /// None: standard output.
+        to: Option<PathBuf>,
+    },
+    /// Only what the next build need not do again.
+    Nothing,
+}
+
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OutputError {
+    #[error("a quote has no end")]
+    Form,
+    #[error("type is required for output")]
+    Type,
+    #[error("type {kind} is not known: local, tar, oci, docker, image, registry and cacheonly are")]
+    Kind { kind: String },
+    #[error("field {field:?} is not known for type={kind}")]
+    Field { kind: String, field: String },
+    #[error("dest is required for type={kind}")]
+    Destination { kind: String },
+    #[error("{text:?} is neither true nor false")]
+    Bool { text: String },
+    #[error("name {text:?}: {source}")]
+    Name {
+        text: String,
+        source: crate::image::ReferenceError,
+    },
+}
+
+/// The fields that are left are unknown ones.
+struct Fields {
+    kind: String,
+    fields: Vec<(String, String)>,
+}
+
+impl Fields {
+    fn take(&mut self, key: &str) -> Option<String> {
+        let at = self.fields.iter().position(|(known, _)| known == key)?;
+        Some(self.fields.remove(at).1)
+    }
+
+    fn take_bool(&mut self, key: &str, without: bool) -> Result<bool, OutputError> {
+        match self.take(key).as_deref() {
+            None => Ok(without),
+            Some("true" | "1" | "") => Ok(true),
+            Some("false" | "0") => Ok(false),
+            Some(text) => Err(OutputError::Bool {
+                text: text.to_owned(),
+            }),
+        }
+    }
+
+    fn take_names(&mut self) -> Result<Vec<Reference>, OutputError> {
+        let text = self.take("name").unwrap_or_default();
+        let names = text.split(',').filter(|name| !name.is_empty());
+        names
+            .map(|name| {
+                name.parse().map_err(|source| OutputError::Name {
+                    text: name.to_owned(),
+                    source,
+                })
+            })
+            .collect()
+    }
+
+    /// `-` is standard output.
+    fn take_destination(&mut self) -> Result<Option<PathBuf>, OutputError> {
+        match self.take("dest") {
+            None => Err(OutputError::Destination {
+                kind: self.kind.clone(),
+            }),
+            Some(path) if path == "-" => Ok(None),
+            Some(path) => Ok(Some(path.into())),
+        }
+    }
+
+    fn end(self) -> Result<(), OutputError> {
+        match self.fields.into_iter().next() {
+            None => Ok(()),
+            Some((field, _)) => Err(OutputError::Field {
+                kind: self.kind,
+                field,
+            }),
+        }
+    }
+}
+
+impl FromStr for Output {
+    type Err = OutputError;
+
+    fn from_str(text: &str) -> Result<Output, OutputError> {
+        if !text.contains('=') {
+            return Ok(Output::Tree(match text {
+                "-" => TreeOutput::Tar(None),
+                path => TreeOutput::Directory(path.into()),
+            }));
+        }
+        let fields = record(text).ok_or(OutputError::Form)?;
+        let fields = fields.into_iter().map(|(_, field)| {
+            let (key, value) = field.split_once('=').unwrap_or((&field, ""));
+            (key.trim().to_ascii_lowercase(), value.to_owned())
+        });
+        let mut fields = Fields {
+            kind: String::new(),
+            fields: fields.collect(),
+        };
+        fields.kind = fields.take("type").ok_or(OutputError::Type)?;
+        let output = match fields.kind.as_str() {
+            "local" => match fields.take_destination()? {
+                Some(path) => Output::Tree(TreeOutput::Directory(path)),
+                None => {
+                    let kind = fields.kind.clone();
+                    return Err(OutputError::Destination { kind });
+                }
+            },
+            "tar" => Output::Tree(TreeOutput::Tar(fields.take_destination()?)),
+            "oci" => {
+                let format = match fields.take_bool("tar", true)? {
+                    true => SaveFormat::OciArchive,
+                    false => SaveFormat::OciDir,
+                };
+                archive(&mut fields, format)?
+            }
+            // Without a place it is what `--load` means.
+            "docker" if !fields.fields.iter().any(|(key, _)| key == "dest") => Output::Image {
+                names: fields.take_names()?,
+                push: false,
+            },
+            "docker" => archive(&mut fields, SaveFormat::DockerArchive)?,
+            "image" => Output::Image {
+                names: fields.take_names()?,
+                push: fields.take_bool("push", false)?,
+            },
+            "registry" => Output::Image {
+                names: fields.take_names()?,
+                push: true,
+            },
+            "cacheonly" => Output::Nothing,
+            kind => {
+                return Err(OutputError::Kind {
+                    kind: kind.to_owned(),
+                });
+            }
+        };
+        fields.end()?;
+        Ok(output)
+    }
+}
+
+fn archive(fields: &mut Fields, format: SaveFormat) -> Result<Output, OutputError> {
+    let names = fields.take_names()?;
+    let to = fields.take_destination()?;
+    if to.is_none() && format.is_directory() {
+        let kind = fields.kind.clone();
+        return Err(OutputError::Destination { kind });
+    }
+    Ok(Output::Archive { names, format, to })
+}
+
+impl Output {
+    pub fn is_on_stdout(&self) -> bool {
+        matches!(
+            self,
+            Output::Tree(TreeOutput::Tar(None)) | Output::Archive { to: None, .. }
+        )
+    }
+
+    /// The names that the image gets in the store for it.
+    pub fn store_names<'a>(&'a self, given: &'a [Reference]) -> &'a [Reference] {
+        match self {
+            Output::Image { names, .. } if !names.is_empty() => names,
+            Output::Image { .. } => given,
+            _ => &[],
+        }
+    }
+
+    /// What is done once the image is in the store; the digest that a registry knows it by.
+    pub fn write(
+        &self,
+        engine: &Engine,
+        built: &StoredImage,
+        given: &[Reference],
+        quiet: bool,
+        invocation: &Invocation,
+    ) -> Result<Option<Digest>, CliError> {
+        let failed = |error: EngineError| CliError::engine(Kind::Failed, &error);
+        match self {
+            Output::Image { push: false, .. } | Output::Nothing => Ok(None),
+            Output::Image { push: true, .. } => {
+                let mut pushed = None;
+                let bars = Bars::new(&invocation.ui);
+                let progress: &dyn Progress = if quiet { &Silent } else { &bars };
+                for name in self.store_names(given) {
+                    let request = PushRequest {
+                        image: built.id.to_string(),
+                        target: name.clone(),
+                        options: PushOptions::default(),
+                        platform: None,
+                    };
+                    let outcome = engine.push(&request, progress).map_err(failed)?;
+                    if !quiet {
+                        let note = format!("pushed {name}@{}", outcome.digest);
+                        invocation.ui.note(&note);
+                    }
+                    pushed = Some(outcome.digest);
+                }
+                Ok(pushed)
+            }
+            Output::Tree(to) => {
+                let warnings = engine.export_tree(&built.id, to).map_err(failed)?;
+                for warning in warnings {
+                    invocation.ui.warning(&warning);
+                }
+                Ok(None)
+            }
+            Output::Archive { names, format, to } => {
+                let names = if names.is_empty() { given } else { names };
+                let request = SaveRequest {
+                    images: Vec::new(),
+                    output: to.clone(),
+                    platform: None,
+                    format: *format,
+                    compress: false,
+                    require_digest: false,
+                };
+                let notes = engine
+                    .save_image_as(&built.id, names, &request)
+                    .map_err(failed)?;
+                for note in notes.iter().filter(|_| !quiet) {
+                    invocation.ui.note(note);
+                }
+                Ok(None)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_is_a_path_or_a_type_with_fields() {
+        let directory = Output::Tree(TreeOutput::Directory("out".into()));
+        assert_eq!("out".parse(), Ok(directory.clone()));
+        assert_eq!("type=local,dest=out".parse(), Ok(directory));
+        assert_eq!("-".parse(), Ok(Output::Tree(TreeOutput::Tar(None))));
+        let image = |push| Output::Image {
+            names: vec!["a".parse().expect("a name"), "b:1".parse().expect("one")],
+            push,
+        };
+        assert_eq!("type=registry,\"name=a,b:1\"".parse(), Ok(image(true)));
+        assert_eq!(
+            "type=image,\"name=a,b:1\",push=false".parse(),
+            Ok(image(false))
+        );
+        for (text, error) in [
+            ("dest=x", OutputError::Type),
+            (
+                "type=oci",
+                OutputError::Destination {
+                    kind: "oci".to_owned(),
+                },
+            ),
+            (
+                "type=local,dest=-",
+                OutputError::Destination {
+                    kind: "local".to_owned(),
+                },
+            ),
+            (
+                "type=tar,dest=x,y=z",
+                OutputError::Field {
+                    kind: "tar".to_owned(),
+                    field: "y".to_owned(),
+                },
+            ),
+            (
+                "type=s3",
+                OutputError::Kind {
+                    kind: "s3".to_owned(),
+                },
+            ),
+        ] {
+            assert_eq!(text.parse::<Output>(), Err(error), "{text}");
+        }
+    }
+}

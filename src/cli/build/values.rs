@@ -1,0 +1,159 @@
+//! The values of `build`'s flags that have a grammar of their own. Pure, but for the environment.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use crate::build::{Allows, SecretSource};
+use crate::cli::error::CliError;
+
+pub fn pair<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str), CliError> {
+    text.split_once('=')
+        .filter(|(name, _)| !name.is_empty())
+        .ok_or_else(|| {
+            CliError::usage(format!(
+                "invalid value {text:?} for {flag}: expected NAME=VALUE"
+            ))
+        })
+}
+
+/// A name alone takes the host's value, and is not given where the host has none.
+pub fn arguments(flags: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    let mut arguments = BTreeMap::new();
+    for text in flags {
+        match text.split_once('=') {
+            Some((name, value)) => drop(arguments.insert(name.to_owned(), value.to_owned())),
+            None => {
+                if let Some(value) = std::env::var_os(text) {
+                    arguments.insert(text.clone(), crate::sys::text::from_os(&value));
+                }
+            }
+        }
+    }
+    if arguments.contains_key("") {
+        return Err(CliError::usage(
+            "invalid value for --build-arg: it has no name",
+        ));
+    }
+    Ok(arguments)
+}
+
+pub fn labels(flags: &[String]) -> Result<Vec<(String, String)>, CliError> {
+    let split = flags.iter().map(|text| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        match name.is_empty() {
+            true => Err(CliError::usage(format!(
+                "invalid label {text:?}: it has no name"
+            ))),
+            false => Ok((name.to_owned(), value.to_owned())),
+        }
+    });
+    split.collect()
+}
+
+/// Of the manifest; those of an index need one.
+pub fn annotations(flags: &[String]) -> Result<BTreeMap<String, String>, CliError> {
+    let mut annotations = BTreeMap::new();
+    for text in flags {
+        let (name, value) = pair("--annotation", text)?;
+        let name = match name.split_once(':') {
+            None => name,
+            Some(("manifest", name)) => name,
+            Some((kind @ ("index" | "manifest-descriptor" | "index-descriptor"), _)) => {
+                return Err(CliError::not_yet(&format!("build --annotation {kind}:")));
+            }
+            Some((kind, _)) => {
+                let message = format!("unknown annotation type {kind:?}: manifest is known");
+                return Err(CliError::usage(message));
+            }
+        };
+        annotations.insert(name.to_owned(), value.to_owned());
+    }
+    Ok(annotations)
+}
+
+/// `id=x,src=FILE`, `id=x,env=VARIABLE`, `id=x`: of the environment, else the file of that name.
+pub fn secrets(flags: &[String]) -> Result<BTreeMap<String, SecretSource>, CliError> {
+    let mut secrets = BTreeMap::new();
+    for text in flags {
+        let (mut id, mut file, mut variable, mut is_variable) = (None, None, None, None);
+        for field in text.split(',') {
+            let (key, value) = pair("--secret", field)?;
+            match key.to_ascii_lowercase().as_str() {
+                "id" => id = Some(value.to_owned()),
+                "src" | "source" => file = Some(value.to_owned()),
+                "env" => variable = Some(value.to_owned()),
+                "type" if value == "env" => is_variable = Some(true),
+                "type" if value == "file" => is_variable = Some(false),
+                _ => {
+                    let message = format!(
+                        "invalid field {field:?} for --secret: id, src, env and type are known"
+                    );
+                    return Err(CliError::usage(message));
+                }
+            }
+        }
+        let id = id.ok_or_else(|| CliError::usage(format!("--secret {text:?} has no id")))?;
+        let source = match (file, variable, is_variable) {
+            (None, Some(name), _) | (Some(name), None, Some(true)) => SecretSource::Variable(name),
+            (Some(file), None, _) => SecretSource::File(file.into()),
+            (None, None, Some(true)) => SecretSource::Variable(id.clone()),
+            (None, None, None) if std::env::var_os(&id).is_some() => {
+                SecretSource::Variable(id.clone())
+            }
+            (None, None, _) => SecretSource::File(id.clone().into()),
+            (Some(_), Some(_), _) => {
+                return Err(CliError::usage(format!(
+                    "--secret {text:?} has a file and a variable"
+                )));
+            }
+        };
+        secrets.insert(id, source);
+    }
+    Ok(secrets)
+}
+
+pub fn agents(flags: &[String]) -> Result<BTreeMap<String, PathBuf>, CliError> {
+    let mut agents = BTreeMap::new();
+    for text in flags {
+        let (id, socket) = match text.split_once('=') {
+            Some((id, socket)) => (id, Some(PathBuf::from(socket))),
+            None => (text.as_str(), None),
+        };
+        let usual = || std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
+        let socket = socket.or_else(usual).ok_or_else(|| {
+            CliError::usage(format!(
+                "--ssh {text}: no agent runs, SSH_AUTH_SOCK is not set"
+            ))
+        })?;
+        if !is_socket(&socket) {
+            let path = socket.display();
+            return Err(CliError::usage(format!(
+                "--ssh {text}: {path} is no socket (keys are not yet supported by bryo: start an agent)"
+            )));
+        }
+        agents.insert(id.to_owned(), socket);
+    }
+    Ok(agents)
+}
+
+fn is_socket(path: &Path) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
+}
+
+pub fn allows(flags: &[String]) -> Result<Allows, CliError> {
+    let mut allows = Allows::default();
+    for text in flags {
+        match text.as_str() {
+            "network.host" => allows.host_network = true,
+            "security.insecure" => allows.insecure = true,
+            _ => {
+                let message = format!(
+                    "invalid entitlement {text:?} for --allow: network.host and security.insecure are known"
+                );
+                return Err(CliError::usage(message));
+            }
+        }
+    }
+    Ok(allows)
+}

@@ -1,0 +1,138 @@
+//! The files of an image as a build's output: one tree, as a tar archive or in a directory of the user's.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use super::super::output::Unfinished;
+use super::super::worker::RoleFailure;
+use super::super::{Engine, EngineError};
+use crate::image::{
+    Appearance, Choice, Destination, Digest, ExtractOptions, Graft, Merged, Packer, TempLayer,
+    There, Tree, extract,
+};
+use crate::runtime::home;
+use crate::sys::fs::{self, Links};
+
+/// Where the files of an image go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TreeOutput {
+    /// Into it, over what is there; everything is the user's.
+    Directory(PathBuf),
+    /// An archive; None: on standard output.
+    Tar(Option<PathBuf>),
+}
+
+fn failure(error: &(dyn std::error::Error + 'static)) -> RoleFailure {
+    RoleFailure::of(error, Vec::new())
+}
+
+fn said(operation: &'static str) -> impl FnOnce(io::Error) -> RoleFailure {
+    move |source| failure(&EngineError::System { operation, source })
+}
+
+impl Engine {
+    /// Writes what the image's root looks like. What could not be written as it is is returned.
+    pub fn export_tree(&self, id: &Digest, to: &TreeOutput) -> Result<Vec<String>, EngineError> {
+        let store = self.images()?;
+        let _lease = store.lease()?;
+        let image = store.image_by_id(id)?;
+        let layers: Vec<PathBuf> = image
+            .layers
+            .iter()
+            .map(|layer| store.layer_path(layer))
+            .collect();
+        let copy = store.begin_layer()?;
+        let unfinished = match to {
+            TreeOutput::Tar(Some(path)) => Some(Unfinished::file(path)?),
+            TreeOutput::Tar(None) => None,
+            TreeOutput::Directory(path) => {
+                std::fs::create_dir_all(path).map_err(EngineError::file("make", path))?;
+                None
+            }
+        };
+        let warnings: Vec<String> = self.in_home("worker", || {
+            crate::sys::process::allow_descriptors();
+            // The role has descriptors of its own.
+            let copy = store
+                .borrow_layer(copy.name())
+                .map_err(|error| failure(&error))?;
+            let mut warnings = merge(&layers, &copy)?;
+            let packed = match (to, &unfinished) {
+                (TreeOutput::Directory(path), _) => into_directory(&copy, path)?,
+                (TreeOutput::Tar(_), Some(unfinished)) => {
+                    let out = unfinished.open().map_err(said("open the output"))?;
+                    pack(&copy, out, true)?
+                }
+                (TreeOutput::Tar(_), None) => {
+                    let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
+                    pack(&copy, out.map_err(said("open the output"))?, true)?
+                }
+            };
+            warnings.extend(packed);
+            Ok(warnings)
+        })?;
+        if let Some(unfinished) = unfinished {
+            unfinished.keep()?;
+        }
+        Ok(warnings)
+    }
+}
+
+/// What the layers show together, as one tree.
+fn merge(layers: &[PathBuf], copy: &TempLayer) -> Result<Vec<String>, RoleFailure> {
+    let merged = Merged::of_layers(layers).map_err(said("open the layers"))?;
+    let appearance = Appearance {
+        owner: None,
+        mode: None,
+        latest: None,
+        through_links: false,
+    };
+    let mut graft = Graft::new(copy, Merged::default(), home::is_single_id());
+    let copied = graft
+        .directory(&[], None, 0o755)
+        .and_then(|top| graft.copy_content(merged, top, &appearance, &|_, _| Choice::Take));
+    copied.map_err(|error| failure(&error))?;
+    graft.finish(0).map_err(|error| failure(&error))
+}
+
+fn pack(copy: &TempLayer, out: File, keep_owners: bool) -> Result<Vec<String>, RoleFailure> {
+    let root = fs::open_directory_readable(copy.root()).map_err(said("open the tree"))?;
+    let out = io::BufWriter::with_capacity(256 * 1024, out);
+    let mut packer = Packer::new(out, Tree::Plain { keep_owners });
+    let packed = packer.add_directory(root, b"");
+    let packed = packed.and_then(|()| packer.finish());
+    let (_, warnings) = packed.map_err(|error| failure(&error))?;
+    Ok(warnings)
+}
+
+/// Through the same door as `cp`: no link that is there already leads anywhere.
+fn into_directory(copy: &TempLayer, path: &Path) -> Result<Vec<String>, RoleFailure> {
+    let root = fs::open_directory(path).map_err(said("open the destination"))?;
+    let destination = Destination {
+        directory: Vec::new(),
+        name: Vec::new(),
+        there: There::Directory,
+    };
+    let options = ExtractOptions {
+        keep_owners: false,
+        single_id: home::is_single_id(),
+        keep_set_id: false,
+        links: Links::Refuse,
+        rename: false,
+    };
+    let (reader, writer) = io::pipe().map_err(said("make a pipe"))?;
+    std::thread::scope(|scope| {
+        let packing =
+            scope.spawn(|| pack(copy, File::from(std::os::fd::OwnedFd::from(writer)), false));
+        let extracted = extract(reader, root.as_fd(), &destination, options);
+        let packed = packing.join().expect("packing does not panic");
+        // Why the reader stopped counts, unless it only saw the writer stop.
+        match extracted {
+            Err(error) if !error.is_cut() => Err(failure(&error)),
+            Err(error) => packed.and(Err(failure(&error))),
+            Ok(()) => packed,
+        }
+    })
+}
