@@ -128,7 +128,10 @@ const INTERFACE_OPTION: &str = "com.docker.network.endpoint.ifname";
 /// `--network NAME` or `--network name=NAME,alias=…,ip=…`.
 pub fn parse_endpoint(text: &str) -> Result<EndpointConfig, EndpointError> {
     let mut endpoint = EndpointConfig::default();
-    if !text.contains('=') {
+    // `slirp4netns:mtu=1400` has fields of a driver's.
+    let of_driver = text.split_once(':');
+    let of_driver = of_driver.is_some_and(|(driver, _)| !driver.contains('='));
+    if of_driver || !text.contains('=') {
         text.clone_into(&mut endpoint.network);
         return Ok(endpoint);
     }
