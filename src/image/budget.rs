@@ -54,7 +54,7 @@ pub enum BudgetError {
 
 /// What goes first where it was not used for longest.
 enum Idle {
-    Image(Image),
+    Image(Box<Image>),
     /// The result of a build's step.
     Step(KnownStep),
 }
@@ -118,7 +118,10 @@ impl Store {
             if whole + coming.likely <= max || self.is_leased()? {
                 return Ok(Vec::new());
             }
-            let mut idle: Vec<Idle> = idle.into_iter().map(Idle::Image).collect();
+            let mut idle: Vec<Idle> = idle
+                .into_iter()
+                .map(|image| Idle::Image(Box::new(image)))
+                .collect();
             idle.extend(self.steps()?.into_iter().map(Idle::Step));
             // The most recently used last, and taken from there as long as they fit.
             idle.sort_by_cached_key(|one| match one {
