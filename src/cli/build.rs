@@ -8,9 +8,10 @@ use super::container_flags::{ulimits, value};
 use super::error::{CliError, Kind};
 use super::progress::Bars;
 use super::ui::Ui;
-use crate::build::{BuildError, BuildRequest, NamedContext, StepError, check};
+use crate::build::{BuildError, BuildRequest, Built, NamedContext, StepError, check};
+use crate::engine::Engine;
 use crate::engine::request::{NetworkMode, PullPolicy, Size};
-use crate::image::{Platform, Reference};
+use crate::image::{Digest, Platform, Reference};
 use crate::net::hosts::ExtraHost;
 
 mod cache;
@@ -65,9 +66,9 @@ pub struct Args {
     /// Ask the registry for newer base images
     #[arg(long)]
     pull: bool,
-    /// What the image is for (os/arch[/variant]), if not for this host
-    #[arg(long)]
-    platform: Option<String>,
+    /// What the image is for (os/arch[/variant]), if not for this host; several make an index
+    #[arg(long, value_delimiter = ',')]
+    platform: Vec<String>,
     /// Network of RUN: default, none, host, pasta
     #[arg(long, default_value = "default")]
     network: String,
@@ -165,11 +166,7 @@ impl Args {
                 true => PullPolicy::Always,
                 false => PullPolicy::Missing,
             },
-            platform: self
-                .platform
-                .as_deref()
-                .map(|text| value::<Platform>("--platform", text))
-                .transpose()?,
+            platform: None,
             network,
             extra_hosts: self
                 .add_host
@@ -218,6 +215,74 @@ impl Args {
         }
     }
 
+    /// Each is built on its own; None: the host's.
+    fn platforms(&self, outputs: &[Output]) -> Result<Vec<Option<Platform>>, CliError> {
+        let mut platforms = Vec::new();
+        for text in self.platform.iter().filter(|text| !text.is_empty()) {
+            let platform = Some(value::<Platform>("--platform", text)?);
+            if !platforms.contains(&platform) {
+                platforms.push(platform);
+            }
+        }
+        match platforms.len() {
+            0 => return Ok(vec![None]),
+            1 => return Ok(platforms),
+            _ => {}
+        }
+        if outputs.iter().all(Output::takes_several) && self.cache_to.is_empty() {
+            return Ok(platforms);
+        }
+        Err(CliError::usage(
+            "several platforms make an index, which goes to a registry (--push), or to a directory (-o DIR)",
+        ))
+    }
+
+    fn caches(&self) -> Result<(Vec<CacheFrom>, Vec<CacheTo>), CliError> {
+        let from = self.cache_from.iter();
+        let from = from.map(|text| value::<CacheFrom>("--cache-from", text));
+        let to = self.cache_to.iter();
+        let to = to.map(|text| value::<CacheTo>("--cache-to", text));
+        Ok((
+            from.collect::<Result<_, _>>()?,
+            to.collect::<Result<_, _>>()?,
+        ))
+    }
+
+    /// `--iidfile`, `--metadata-file`, `-q`; of several platforms it is the index that is told.
+    fn report(
+        &self,
+        built: &[(Option<Platform>, Built)],
+        pushed: Option<&Digest>,
+        given: &[Reference],
+        on_stdout: bool,
+        invocation: &Invocation,
+    ) -> Result<(), CliError> {
+        let image = &built[0].1.image;
+        let (id, digest) = match (built, pushed) {
+            ([_], Some(digest)) => (&image.id, digest),
+            (_, Some(digest)) => (digest, digest),
+            (_, None) => (&image.id, &image.manifest),
+        };
+        if let Some(path) = &self.iidfile {
+            write(path, id.as_str())?;
+        }
+        if let Some(path) = &self.metadata_file {
+            let names: Vec<String> = given.iter().map(ToString::to_string).collect();
+            let mut metadata = serde_json::json!({
+                "containerimage.digest": digest.as_str(),
+                "image.name": names.join(","),
+            });
+            if let [_] = built {
+                metadata["containerimage.config.digest"] = image.id.as_str().into();
+            }
+            write(path, &format!("{metadata:#}\n"))?;
+        }
+        if self.quiet && !on_stdout {
+            invocation.ui.line(id.as_str())?;
+        }
+        Ok(())
+    }
+
     fn named_contexts(&self) -> Result<BTreeMap<String, NamedContext>, CliError> {
         let mut contexts = BTreeMap::new();
         for text in &self.build_context {
@@ -240,13 +305,15 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let shown = Shown::choose(&args.progress, args.quiet, ui.stderr_is_terminal)?;
     let quiet = shown == Shown::Nothing;
     let outputs = args.outputs()?;
+    let platforms = args.platforms(&outputs)?;
     let on_stdout = outputs.iter().any(Output::is_on_stdout);
-    if on_stdout && invocation.ui.stdout_is_terminal {
+    if on_stdout && ui.stdout_is_terminal {
         return Err(CliError::new(
             Kind::Failed,
             "cowardly refusing to write the output to a terminal: name a file with dest= or redirect",
         ));
     }
+    let (cache_from, cache_to) = args.caches()?;
     let engine = invocation.engine_with(args.debug)?;
     tracing::debug!(builder = ?args.builder, "there is one builder");
     let opened = {
@@ -254,83 +321,84 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         contexts::open(&engine, &args.context, args.file.as_deref(), &bars)?
     };
     let mut request = args.request(&opened)?;
-    let given = std::mem::take(&mut request.names);
-    let names = outputs.iter().flat_map(|one| one.store_names(&given));
-    request.names = names.cloned().collect();
-    let caches = args.cache_from.iter();
-    let cache_from = caches.map(|text| value::<CacheFrom>("--cache-from", text));
-    let cache_from: Vec<CacheFrom> = cache_from.collect::<Result<_, _>>()?;
-    let caches = args.cache_to.iter();
-    let cache_to = caches.map(|text| value::<CacheTo>("--cache-to", text));
-    let cache_to: Vec<CacheTo> = cache_to.collect::<Result<_, _>>()?;
+    request.platform.clone_from(&platforms[0]);
     request.inline_cache = cache_to.iter().any(|one| one.to == CachePlace::Inline);
+    let given = std::mem::take(&mut request.names);
+    let is_kept = platforms.len() == 1 && outputs.iter().any(Output::is_image);
+    if is_kept {
+        let names = outputs.iter().flat_map(|one| one.store_names(&given));
+        request.names = names.cloned().collect();
+    }
     let Choice(call) = value("--call", &args.call)?;
     if let Some(call) = args.check.then_some(Call::CHECK).or(call) {
         return call.run(&engine, &request, invocation);
     }
     let checked = check(&engine, &request);
-    let checked = checked.map_err(|error| failed_quietly(&error, &invocation.ui))?;
+    let checked = checked.map_err(|error| failed_quietly(&error, ui))?;
+    let tell = || match shown {
+        Shown::Nothing => {}
+        Shown::RawJson => RawJson::new(ui, &Logs::default()).findings(&checked),
+        Shown::Plain | Shown::Tree => call::tell(&checked, args.debug, ui),
+    };
     if let Some(error) = checked.stopped() {
-        call::tell(&checked, args.debug, &invocation.ui);
-        return Err(failed_quietly(&error, &invocation.ui));
+        tell();
+        return Err(failed_quietly(&error, ui));
     }
     for from in &cache_from {
         from.import(&engine, quiet, invocation);
     }
-    let is_stored = outputs
-        .iter()
-        .any(|one| matches!(one, Output::Image { .. }));
-    let before = match is_stored {
+    let of_engine = |error| CliError::engine(Kind::Failed, &error);
+    let before = match is_kept {
         true => HashSet::new(),
-        false => engine
-            .image_ids()
-            .map_err(|error| CliError::engine(Kind::Failed, &error))?,
+        false => engine.image_ids().map_err(of_engine)?,
     };
-    let logs = Logs::default();
-    let built = shown.build(&engine, &request, &logs, ui);
-    match shown {
-        Shown::Nothing => {}
-        Shown::RawJson => RawJson::new(ui, &logs).findings(&checked),
-        Shown::Plain | Shown::Tree => call::tell(&checked, args.debug, ui),
-    }
-    let built = built.map_err(|error| failed(&error, &logs, invocation))?;
-    let result = built;
-    let built = &result.image;
-    let mut pushed = None;
-    let mut written = Ok(());
-    for output in &outputs {
-        match output.write(&engine, built, &given, quiet, invocation) {
-            Ok(digest) => pushed = digest.or(pushed),
+    let mut built: Vec<(Option<Platform>, Built)> = Vec::new();
+    let mut outcome = Ok(None);
+    for platform in platforms {
+        request.platform.clone_from(&platform);
+        let logs = Logs::default();
+        match shown.build(&engine, &request, &logs, ui) {
+            Ok(one) => built.push((platform, one)),
             Err(error) => {
-                written = Err(error);
+                tell();
+                outcome = Err(failed(&error, &logs, invocation));
                 break;
             }
         }
     }
-    if !is_stored && !before.contains(&built.id) {
-        let forgotten = engine.forget_unnamed(&built.id);
-        forgotten.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    if outcome.is_ok() {
+        tell();
+        outcome = deliver(&engine, &outputs, &built, &given, quiet, invocation);
     }
-    written?;
+    let passing = built.iter().filter(|_| !is_kept);
+    for (_, one) in passing.filter(|(_, one)| !before.contains(&one.image.id)) {
+        engine.forget_unnamed(&one.image.id).map_err(of_engine)?;
+    }
+    let pushed = outcome?;
     for to in &cache_to {
-        to.export(&engine, &result)?;
+        for (_, one) in &built {
+            to.export(&engine, one)?;
+        }
     }
-    if let Some(path) = &args.iidfile {
-        write(path, built.id.as_str())?;
-    }
-    if let Some(path) = &args.metadata_file {
-        let names: Vec<String> = given.iter().map(ToString::to_string).collect();
-        let metadata = serde_json::json!({
-            "containerimage.config.digest": built.id.as_str(),
-            "containerimage.digest": pushed.as_ref().unwrap_or(&built.manifest).as_str(),
-            "image.name": names.join(","),
-        });
-        write(path, &format!("{metadata:#}\n"))?;
-    }
-    if args.quiet && !on_stdout {
-        invocation.ui.line(built.id.as_str())?;
-    }
+    args.report(&built, pushed.as_ref(), &given, on_stdout, invocation)?;
     Ok(0)
+}
+
+/// Writes what was built to all its places; the digest that a registry knows it by.
+fn deliver(
+    engine: &Engine,
+    outputs: &[Output],
+    built: &[(Option<Platform>, Built)],
+    given: &[Reference],
+    quiet: bool,
+    invocation: &Invocation,
+) -> Result<Option<Digest>, CliError> {
+    let mut pushed = None;
+    for output in outputs {
+        let digest = output.write(engine, built, given, quiet, invocation)?;
+        pushed = digest.or(pushed);
+    }
+    Ok(pushed)
 }
 
 /// The lines of the Dockerfile, and the reason.

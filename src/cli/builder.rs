@@ -2,6 +2,7 @@
 
 mod builders;
 mod du;
+mod imagetools;
 mod prune;
 
 use clap::Subcommand;
@@ -38,6 +39,12 @@ pub enum BuildxGroup {
     Use(builders::UseArgs),
     /// Forget a builder: it stays
     Rm(builders::RmArgs),
+    /// Work with images in registries
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Imagetools {
+        #[command(subcommand)]
+        verb: imagetools::Verb,
+    },
     /// Show versions
     Version(version::Args),
 }
@@ -62,6 +69,7 @@ impl BuildxGroup {
             BuildxGroup::Create(args) => builders::create(&args, invocation),
             BuildxGroup::Use(args) => builders::switch(&args, invocation),
             BuildxGroup::Rm(args) => builders::rm(&args, invocation),
+            BuildxGroup::Imagetools { verb } => imagetools::run(verb, invocation),
             BuildxGroup::Version(args) => version::run(args, invocation),
         }
     }

@@ -80,6 +80,7 @@ impl Args {
         Ok(PushOptions {
             packing: self.packing()?,
             require_digest: self.require_digest,
+            untagged: false,
         })
     }
 }

@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::push::PushRequest;
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::image::{
-    Digest, Document, ListError, ManifestList, ManifestLists, Member, MemberPlatform, Platform,
-    Reference,
+    Digest, Document, ImageError, ListError, ManifestList, ManifestLists, Member, MemberPlatform,
+    Platform, Reference,
 };
 use crate::registry::{
-    self, ListMember, ListToPush, Progress, RegistryConfig, RegistryError, RemoteDocument, Silent,
+    self, ListMember, ListToPush, Progress, PushOptions, RegistryConfig, RegistryError,
+    RemoteDocument, Silent,
 };
 
 /// What a list's entry says of its manifest besides what the image says itself.
@@ -193,6 +195,42 @@ impl Engine {
     ) -> Result<Digest, EngineError> {
         let list = ManifestLists::new(&self.paths).get(name)?;
         let list = list.ok_or_else(|| unknown(name))?;
+        self.push_list(&list, destination, progress)
+    }
+
+    /// Pushes images of the store under their digests, and an index of them under a name; gives the index's digest.
+    pub fn push_index(
+        &self,
+        images: &[Digest],
+        target: &Reference,
+        progress: &dyn Progress,
+    ) -> Result<Digest, EngineError> {
+        let mut list = ManifestList::new(target.clone());
+        for image in images {
+            let request = PushRequest {
+                image: image.to_string(),
+                target: target.clone(),
+                options: PushOptions {
+                    untagged: true,
+                    ..PushOptions::default()
+                },
+                platform: None,
+            };
+            let digest = self.push(&request, progress)?.digest;
+            let pushed = format!("{}@{digest}", target.name()).parse();
+            let pushed = pushed.map_err(ImageError::Reference)?;
+            let found = self.members(&pushed, OfIndex::Nothing)?;
+            found.into_iter().for_each(|member| list.put(member));
+        }
+        self.push_list(&list, target, progress)
+    }
+
+    fn push_list(
+        &self,
+        list: &ManifestList,
+        destination: &Reference,
+        progress: &dyn Progress,
+    ) -> Result<Digest, EngineError> {
         for member in &list.members {
             if member.platform.os.is_empty() || member.platform.architecture.is_empty() {
                 let image = member.reference.to_string();

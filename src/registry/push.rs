@@ -59,6 +59,8 @@ pub struct PushOptions {
     pub packing: Option<Packing>,
     /// A manifest of another digest than the one in the store is not put.
     pub require_digest: bool,
+    /// The manifest gets no tag: an index is going to name it.
+    pub untagged: bool,
 }
 
 /// What a push came to.
@@ -431,6 +433,7 @@ impl Push<'_> {
             });
         }
         let name = match reference.digest() {
+            _ if self.options.untagged => digest.as_str(),
             Some(digest) => digest.as_str(),
             None => reference.tag().unwrap_or("latest"),
         };

@@ -273,3 +273,62 @@ fn commands_of_another_architecture_need_an_emulator() {
     )
     .ok();
 }
+
+#[test]
+fn several_platforms_make_an_index() {
+    need!(Need::Program("docker-registry"));
+    let env = test_env!();
+    let registry = Registry::start(&env, Access::Http);
+    let text = "FROM scratch\nARG TARGETARCH\nCOPY only-$TARGETARCH /\n";
+    let files = [
+        ("Dockerfile", text),
+        ("only-amd64", "a"),
+        ("only-arm64", "b"),
+    ];
+    let directory = context(&env, "app", &files);
+    let name = format!("{}/both:1", registry.address);
+    let out = env.path("home/out");
+    for command in ["build", "image build", "builder build"] {
+        let both = ["--platform", "linux/amd64,linux/arm64"];
+        let flags = [&both[..], &["--push", "-q", "-t", &name]].concat();
+        let index = build_by(&env, command, &directory, &flags).ok().out();
+        assert_eq!(ids(&env), 0, "nothing is left in the store");
+        let shown = env
+            .run(&words("buildx imagetools", &["inspect", &name]))
+            .ok();
+        assert!(
+            shown.stdout.contains(&format!("Digest:    {index}\n")),
+            "{}",
+            shown.stdout
+        );
+        for platform in ["linux/amd64", "linux/arm64"] {
+            assert!(
+                shown.stdout.contains(&format!("  Platform:  {platform}\n")),
+                "{}",
+                shown.stdout
+            );
+            env.run(&["pull", "-q", "--platform", platform, &name]).ok();
+            assert_eq!(inspected(&env, &name)["Architecture"], platform[6..]);
+            env.run(&["rmi", &name]).ok();
+        }
+        let raw = env.out(&["buildx", "imagetools", "inspect", "--raw", &name]);
+        let raw: Value = serde_json::from_str(&raw).expect("it is JSON");
+        assert_eq!(raw["manifests"].as_array().map(Vec::len), Some(2));
+        let place = out.to_str().expect("UTF-8");
+        build_by(
+            &env,
+            command,
+            &directory,
+            &[&both[..], &["-o", place]].concat(),
+        )
+        .ok();
+        assert!(
+            out.join("linux_amd64/only-amd64").exists()
+                && out.join("linux_arm64/only-arm64").exists()
+        );
+        std::fs::remove_dir_all(&out).expect("it is the user's");
+        let refused = [&both[..], &["-t", "never", &directory]].concat();
+        env.run(&words(command, &refused))
+            .fails(125, "several platforms make an index");
+    }
+}

@@ -9,7 +9,7 @@ use crate::cli::Invocation;
 use crate::cli::error::{CliError, Kind, chain};
 use crate::engine::push::PushRequest;
 use crate::engine::request::SaveRequest;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Engine, EngineError, StoredImage};
 use crate::image::{Reference, ReferenceError, SaveFormat};
 use crate::registry::{PushOptions, Silent};
 
@@ -168,7 +168,7 @@ impl CacheTo {
         let before = engine.image_ids().map_err(failed)?;
         let stored = engine.store_cache(&steps).map_err(failed)?;
         let written = match &self.to {
-            CachePlace::Local(directory) => into_directory(engine, &stored.id, directory),
+            CachePlace::Local(directory) => into_directory(engine, &stored, directory),
             CachePlace::Registry(name) => engine
                 .push(
                     &PushRequest {
@@ -191,11 +191,7 @@ impl CacheTo {
 }
 
 /// Over what an earlier build wrote there, and nothing else.
-fn into_directory(
-    engine: &Engine,
-    id: &crate::image::Digest,
-    directory: &Path,
-) -> Result<(), CliError> {
+fn into_directory(engine: &Engine, image: &StoredImage, directory: &Path) -> Result<(), CliError> {
     let shown = directory.display();
     let failed = |operation: &str, error: std::io::Error| {
         CliError::new(Kind::Failed, format!("{operation} {shown}: {error}"))
@@ -219,7 +215,7 @@ fn into_directory(
         require_digest: false,
     };
     engine
-        .save_image_as(id, &[], &request)
+        .save_image_as(image, &[], &request)
         .map_err(|error| CliError::engine(Kind::Failed, &error))?;
     if directory.exists() {
         std::fs::remove_dir_all(directory).map_err(|error| failed("replace", error))?;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use crate::build::Built;
 use crate::build::dockerfile::record;
 use crate::cli::Invocation;
 use crate::cli::error::{CliError, Kind};
@@ -10,8 +11,8 @@ use crate::cli::progress::Bars;
 use crate::engine::images::TreeOutput;
 use crate::engine::push::PushRequest;
 use crate::engine::request::SaveRequest;
-use crate::engine::{Engine, EngineError, StoredImage};
-use crate::image::{Digest, Reference, SaveFormat};
+use crate::engine::{Engine, EngineError};
+use crate::image::{Digest, Platform, Reference, SaveFormat};
 use crate::registry::{Progress, PushOptions, Silent};
 
 /// One place where it goes.
@@ -192,6 +193,20 @@ impl Output {
         )
     }
 
+    pub fn is_image(&self) -> bool {
+        matches!(self, Output::Image { .. })
+    }
+
+    /// Images for several platforms can go there.
+    pub fn takes_several(&self) -> bool {
+        matches!(
+            self,
+            Output::Image { push: true, .. }
+                | Output::Tree(TreeOutput::Directory(_))
+                | Output::Nothing
+        )
+    }
+
     /// The names that the image gets in the store for it.
     pub fn store_names<'a>(&'a self, given: &'a [Reference]) -> &'a [Reference] {
         match self {
@@ -205,7 +220,7 @@ impl Output {
     pub fn write(
         &self,
         engine: &Engine,
-        built: &StoredImage,
+        built: &[(Option<Platform>, Built)],
         given: &[Reference],
         quiet: bool,
         invocation: &Invocation,
@@ -218,25 +233,27 @@ impl Output {
                 let bars = Bars::new(&invocation.ui);
                 let progress: &dyn Progress = if quiet { &Silent } else { &bars };
                 for name in self.store_names(given) {
-                    let request = PushRequest {
-                        image: built.id.to_string(),
-                        target: name.clone(),
-                        options: PushOptions::default(),
-                        platform: None,
-                    };
-                    let outcome = engine.push(&request, progress).map_err(failed)?;
+                    let digest = pushed_as(engine, built, name, progress).map_err(failed)?;
                     if !quiet {
-                        let note = format!("pushed {name}@{}", outcome.digest);
-                        invocation.ui.note(&note);
+                        invocation.ui.note(&format!("pushed {name}@{digest}"));
                     }
-                    pushed = Some(outcome.digest);
+                    pushed = Some(digest);
                 }
                 Ok(pushed)
             }
             Output::Tree(to) => {
-                let warnings = engine.export_tree(&built.id, to).map_err(failed)?;
-                for warning in warnings {
-                    invocation.ui.warning(&warning);
+                for (platform, one) in built {
+                    let to = match (to, platform) {
+                        (TreeOutput::Directory(path), Some(platform)) if built.len() > 1 => {
+                            let name = platform.to_string().replace('/', "_");
+                            TreeOutput::Directory(path.join(name))
+                        }
+                        (to, _) => to.clone(),
+                    };
+                    let warnings = engine.export_tree(&one.image.id, &to).map_err(failed)?;
+                    for warning in warnings {
+                        invocation.ui.warning(&warning);
+                    }
                 }
                 Ok(None)
             }
@@ -250,16 +267,38 @@ impl Output {
                     compress: false,
                     require_digest: false,
                 };
-                let notes = engine
-                    .save_image_as(&built.id, names, &request)
-                    .map_err(failed)?;
-                for note in notes.iter().filter(|_| !quiet) {
-                    invocation.ui.note(note);
+                for (_, one) in built {
+                    let notes = engine
+                        .save_image_as(&one.image, names, &request)
+                        .map_err(failed)?;
+                    for note in notes.iter().filter(|_| !quiet) {
+                        invocation.ui.note(note);
+                    }
                 }
                 Ok(None)
             }
         }
     }
+}
+
+/// One image under its name; several under their digests, and an index of them.
+fn pushed_as(
+    engine: &Engine,
+    built: &[(Option<Platform>, Built)],
+    name: &Reference,
+    progress: &dyn Progress,
+) -> Result<Digest, EngineError> {
+    if let [(_, one)] = built {
+        let request = PushRequest {
+            image: one.image.id.to_string(),
+            target: name.clone(),
+            options: PushOptions::default(),
+            platform: None,
+        };
+        return Ok(engine.push(&request, progress)?.digest);
+    }
+    let images: Vec<Digest> = built.iter().map(|(_, one)| one.image.id.clone()).collect();
+    engine.push_index(&images, name, progress)
 }
 
 #[cfg(test)]

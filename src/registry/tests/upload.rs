@@ -161,6 +161,7 @@ fn push_to(wrong: Wrong) -> (Result<Pushed, RegistryError>, State) {
     let options = PushOptions {
         packing: Some(Packing::None),
         require_digest: false,
+        untagged: false,
     };
     let mut config = quick();
     config.limits.idle_timeout = Duration::from_secs(5);
