@@ -5,7 +5,7 @@ use crate::env::{TestEnv, test_env};
 use crate::need::{Need, need};
 use crate::registry::{Access, Registry};
 
-const TEXT: &str = "FROM busybox AS tools\nRUN date +%N > /tool\nFROM busybox\nCOPY --from=tools /tool /tool\n\
+const TEXT: &str = "FROM busybox AS tools\nRUN echo tool > /tool\nFROM busybox\nCOPY --from=tools /tool /copied\n\
     RUN date +%N > /x\nRUN true\n";
 
 /// Nothing is known here any more.

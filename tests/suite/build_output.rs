@@ -303,7 +303,7 @@ fn several_platforms_make_an_index() {
         );
         for platform in ["linux/amd64", "linux/arm64"] {
             assert!(
-                shown.stdout.contains(&format!("  Platform:  {platform}\n")),
+                shown.stdout.contains(&format!("  Platform:  {platform}")),
                 "{}",
                 shown.stdout
             );
