@@ -244,6 +244,9 @@ _bryo() {
             bryo__subcmd__buildx,help)
                 cmd="bryo__subcmd__buildx__subcmd__help"
                 ;;
+            bryo__subcmd__buildx,imagetools)
+                cmd="bryo__subcmd__buildx__subcmd__imagetools"
+                ;;
             bryo__subcmd__buildx,inspect)
                 cmd="bryo__subcmd__buildx__subcmd__inspect"
                 ;;
@@ -274,6 +277,9 @@ _bryo() {
             bryo__subcmd__buildx__subcmd__help,help)
                 cmd="bryo__subcmd__buildx__subcmd__help__subcmd__help"
                 ;;
+            bryo__subcmd__buildx__subcmd__help,imagetools)
+                cmd="bryo__subcmd__buildx__subcmd__help__subcmd__imagetools"
+                ;;
             bryo__subcmd__buildx__subcmd__help,inspect)
                 cmd="bryo__subcmd__buildx__subcmd__help__subcmd__inspect"
                 ;;
@@ -291,6 +297,18 @@ _bryo() {
                 ;;
             bryo__subcmd__buildx__subcmd__help,version)
                 cmd="bryo__subcmd__buildx__subcmd__help__subcmd__version"
+                ;;
+            bryo__subcmd__buildx__subcmd__imagetools,help)
+                cmd="bryo__subcmd__buildx__subcmd__imagetools__subcmd__help"
+                ;;
+            bryo__subcmd__buildx__subcmd__imagetools,inspect)
+                cmd="bryo__subcmd__buildx__subcmd__imagetools__subcmd__inspect"
+                ;;
+            bryo__subcmd__buildx__subcmd__imagetools__subcmd__help,help)
+                cmd="bryo__subcmd__buildx__subcmd__imagetools__subcmd__help__subcmd__help"
+                ;;
+            bryo__subcmd__buildx__subcmd__imagetools__subcmd__help,inspect)
+                cmd="bryo__subcmd__buildx__subcmd__imagetools__subcmd__help__subcmd__inspect"
                 ;;
             bryo__subcmd__container,attach)
                 cmd="bryo__subcmd__container__subcmd__attach"
@@ -1564,7 +1582,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__buildx)
-            opts="--help build b du prune ls inspect create use rm version help"
+            opts="--help build b du prune ls inspect create use rm imagetools version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1748,7 +1766,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__buildx__subcmd__help)
-            opts="build du prune ls inspect create use rm version help"
+            opts="build du prune ls inspect create use rm imagetools version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1804,6 +1822,20 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__buildx__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__buildx__subcmd__help__subcmd__imagetools)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1889,6 +1921,76 @@ _bryo() {
             ;;
         bryo__subcmd__buildx__subcmd__help__subcmd__version)
             opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__buildx__subcmd__imagetools)
+            opts="--help inspect help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__buildx__subcmd__imagetools__subcmd__help)
+            opts="inspect help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__buildx__subcmd__imagetools__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__buildx__subcmd__imagetools__subcmd__help__subcmd__inspect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__buildx__subcmd__imagetools__subcmd__inspect)
+            opts="--raw --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -424,7 +424,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand build" -l build-context -d 'An
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l label -d 'Label of the image' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l no-cache-filter -d 'Do the steps of this stage anew' -r
-complete -c bryo -n "__fish_bryo_using_subcommand build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host' -r
+complete -c bryo -n "__fish_bryo_using_subcommand build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l network -d 'Network of RUN: default, none, host, pasta' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l shm-size -d 'Size of /dev/shm of RUN' -r
@@ -996,7 +996,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l label -d 'Label of the image' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l no-cache-filter -d 'Do the steps of this stage anew' -r
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN: default, none, host, pasta' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l shm-size -d 'Size of /dev/shm of RUN' -r
@@ -1139,7 +1139,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subco
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l label -d 'Label of the image' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l no-cache-filter -d 'Do the steps of this stage anew' -r
-complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host' -r
+complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN: default, none, host, pasta' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l shm-size -d 'Size of /dev/shm of RUN' -r
@@ -1178,18 +1178,19 @@ complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subco
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from help" -f -a "build" -d 'Make an image of a Dockerfile'
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Remove what builds keep for the next one'
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm version help" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm version help" -f -a "build" -d 'Make an image of a Dockerfile'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm version help" -f -a "b" -d 'Make an image of a Dockerfile'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm version help" -f -a "du" -d 'Show what builds keep for the next one'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm version help" -f -a "prune" -d 'Remove what builds keep for the next one'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm version help" -f -a "ls" -d 'List builders: there is one'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm version help" -f -a "inspect" -d 'Show the builder'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm version help" -f -a "create" -d 'Have a builder of that name: it is always the same'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm version help" -f -a "use" -d 'Use the builder of that name: it is always the same'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm version help" -f -a "rm" -d 'Forget a builder: it stays'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm version help" -f -a "version" -d 'Show versions'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm version help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -f -a "build" -d 'Make an image of a Dockerfile'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -f -a "b" -d 'Make an image of a Dockerfile'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -f -a "du" -d 'Show what builds keep for the next one'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -f -a "prune" -d 'Remove what builds keep for the next one'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -f -a "ls" -d 'List builders: there is one'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -f -a "inspect" -d 'Show the builder'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -f -a "create" -d 'Have a builder of that name: it is always the same'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -f -a "use" -d 'Use the builder of that name: it is always the same'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -f -a "rm" -d 'Forget a builder: it stays'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -f -a "imagetools" -d 'Work with images in registries'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -f -a "version" -d 'Show versions'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_subcommand_from build b du prune ls inspect create use rm imagetools version help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -s f -l file -d 'Dockerfile, `-` for standard input (default: PATH/Dockerfile)' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -s t -l tag -d 'Name for the image: NAME[:TAG]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l build-arg -d 'Value of an ARG: NAME=VALUE, or NAME for the host\'s variable' -r
@@ -1197,7 +1198,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l label -d 'Label of the image' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l no-cache-filter -d 'Do the steps of this stage anew' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN: default, none, host, pasta' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l shm-size -d 'Size of /dev/shm of RUN' -r
@@ -1230,7 +1231,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l label -d 'Label of the image' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l no-cache-filter -d 'Do the steps of this stage anew' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l network -d 'Network of RUN: default, none, host, pasta' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l shm-size -d 'Size of /dev/shm of RUN' -r
@@ -1281,6 +1282,9 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from create" -l bootstrap -d 'Have it ready, which it always is'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from use" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from rm" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from imagetools" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from imagetools" -f -a "inspect" -d 'Show what a registry has under a name'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from imagetools" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from version" -s f -l format -d '`json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from version" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from help" -f -a "build" -d 'Make an image of a Dockerfile'
@@ -1291,6 +1295,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from help" -f -a "create" -d 'Have a builder of that name: it is always the same'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from help" -f -a "use" -d 'Use the builder of that name: it is always the same'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Forget a builder: it stays'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from help" -f -a "imagetools" -d 'Work with images in registries'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from help" -f -a "version" -d 'Show versions'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand volume; and not __fish_seen_subcommand_from create exists export import inspect ls list prune rm remove help" -l help -d 'Print help'

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::os::fd::AsFd;
 
+use super::super::build::StoredImage;
 use super::super::output::Unfinished;
 use super::super::request::SaveRequest;
 use super::super::worker::RoleFailure;
@@ -10,8 +11,8 @@ use super::super::{Engine, EngineError};
 use super::check_platform;
 use crate::container::Event;
 use crate::image::{
-    self, Digest, NameEntry, NamedBy, Names, NoOriginals, Originals, Reference, SaveError,
-    SaveFormat, SaveOptions, Store, ToSave,
+    self, NameEntry, NamedBy, Names, NoOriginals, Originals, Reference, SaveError, SaveFormat,
+    SaveOptions, Store, ToSave,
 };
 use crate::registry::{self, RegistryConfig};
 
@@ -33,13 +34,13 @@ impl Engine {
     /// Writes one image under these names, which it need not have in the store.
     pub fn save_image_as(
         &self,
-        id: &Digest,
+        image: &StoredImage,
         names: &[Reference],
         request: &SaveRequest,
     ) -> Result<Vec<String>, EngineError> {
         let image = ToSave {
-            id: id.clone(),
-            manifest: self.images()?.image_by_id(id)?.manifest,
+            id: image.id.clone(),
+            manifest: image.manifest.clone(),
             tags: names.to_vec(),
         };
         self.save(&[image], request)
@@ -213,6 +214,7 @@ fn add(images: &mut Vec<ToSave>, found: Found) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Digest;
 
     fn entry(name: Option<&str>, image: &str) -> NameEntry {
         NameEntry {
