@@ -152,7 +152,7 @@ impl Store {
         let mut images = Vec::new();
         for one in idle {
             match one {
-                Idle::Image(image) => images.push(image),
+                Idle::Image(image) => images.push(*image),
                 // Where what stays has the layer the step costs nothing.
                 Idle::Step(step) if used.contains(&LayerDir::base(&step.record.layer)) => {}
                 Idle::Step(step) => self.forget_step(&step.key)?,

@@ -245,7 +245,7 @@ impl Output {
                 for (platform, one) in built {
                     let to = match (to, platform) {
                         (TreeOutput::Directory(path), Some(platform)) if built.len() > 1 => {
-                            let name = platform.to_string().replace('/', "_");
+                            let name = directory_of(platform);
                             TreeOutput::Directory(path.join(name))
                         }
                         (to, _) => to.clone(),
@@ -278,6 +278,21 @@ impl Output {
                 Ok(None)
             }
         }
+    }
+}
+
+/// BuildKit's `linux_arm_v7`; that of arm64 is left out, as there is no other.
+fn directory_of(platform: &Platform) -> String {
+    let Platform {
+        os,
+        architecture,
+        variant,
+    } = platform;
+    match variant.as_deref() {
+        Some(variant) if (architecture.as_str(), variant) != ("arm64", "v8") => {
+            format!("{os}_{architecture}_{variant}")
+        }
+        _ => format!("{os}_{architecture}"),
     }
 }
 
