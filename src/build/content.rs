@@ -11,7 +11,7 @@ use std::sync::{Mutex, mpsc};
 use rustix::fs::{FileType, Stat};
 use sha2::{Digest as _, Sha256};
 
-use crate::image::{Choice, Choose, Digest, Merged, Shown};
+use crate::image::{Choice, Choose, Digest, Merged, Shown, join_path};
 use crate::sys::{disk, xattr};
 
 /// A file that was changed so short before it was read may be changed again without another time.
@@ -238,7 +238,7 @@ impl<'a> Summary<'a> {
             return Err(io::Error::from_raw_os_error(libc::ENAMETOOLONG));
         }
         for name in directory.list()? {
-            let below = join(relative, &name);
+            let below = join_path(relative, &name);
             let Some(shown) = directory.look(&name)? else {
                 continue;
             };
@@ -247,7 +247,7 @@ impl<'a> Summary<'a> {
             if choice == Choice::Leave || (choice == Choice::LookInside && !is_directory) {
                 continue;
             }
-            let path = join(path, &name);
+            let path = join_path(path, &name);
             match shown {
                 Shown::Directory { stat, directory } => {
                     if choice == Choice::Take {
@@ -407,13 +407,6 @@ fn hash_file(file: OwnedFd, buffer: &mut [u8]) -> io::Result<Hash> {
         }
     }
     Ok(hasher.finalize().into())
-}
-
-fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
-    match path.is_empty() {
-        true => name.to_vec(),
-        false => [path, b"/", name].concat(),
-    }
 }
 
 #[cfg(test)]

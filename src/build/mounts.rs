@@ -410,12 +410,7 @@ fn bind_step(origin: Origin, source: Option<&str>) -> CopyStep {
 
 /// Where in the context a source really is: links lead nowhere else.
 fn real_path(context: &Path, step: &CopyStep) -> io::Result<PathBuf> {
-    use std::os::unix::ffi::OsStrExt;
     let tree = Merged::plain(context)?;
     let resolved = tree.resolve(step.sources[0].as_bytes(), true)?;
-    let mut path = context.to_owned();
-    for part in &resolved.path {
-        path.push(std::ffi::OsStr::from_bytes(part));
-    }
-    Ok(path)
+    Ok(resolved.below(context))
 }

@@ -266,7 +266,6 @@ fn kept_variables() -> Vec<(&'static str, OsString)> {
 
 /// A link in the repository leads nowhere else.
 fn subdirectory(source: &GitSource, directory: &Path) -> Result<PathBuf, FetchError> {
-    use std::os::unix::ffi::OsStrExt;
     let Some(wanted) = &source.subdirectory else {
         return Ok(directory.to_owned());
     };
@@ -278,9 +277,6 @@ fn subdirectory(source: &GitSource, directory: &Path) -> Result<PathBuf, FetchEr
     let resolved = tree
         .resolve(wanted.as_bytes(), true)
         .map_err(|_| missing())?;
-    let mut path = directory.to_owned();
-    for part in &resolved.path {
-        path.push(std::ffi::OsStr::from_bytes(part));
-    }
+    let path = resolved.below(directory);
     path.is_dir().then_some(path).ok_or_else(missing)
 }

@@ -117,7 +117,7 @@ impl Walk<'_> {
                 _ => is_whiteout(&stat).then(|| name.clone()),
             };
             let name = deleted.clone().unwrap_or(name);
-            let child = join(path, &name);
+            let child = path.join(&name);
             let below = look(below, &name)?;
             if deleted.is_some() {
                 if below.is_some() {
@@ -216,7 +216,7 @@ impl Walk<'_> {
         }
         for name in names {
             if fs::stat_at(upper, &name)?.is_none() && look(below, &name)?.is_some() {
-                self.note(&join(path, &name), ChangeKind::Deleted);
+                self.note(&path.join(&name), ChangeKind::Deleted);
             }
         }
         Ok(())
@@ -239,13 +239,6 @@ fn look(below: &Merged, name: &[u8]) -> io::Result<Option<Below>> {
             directories: Merged::default(),
         },
     }))
-}
-
-fn join(path: &LayerPath, name: &[u8]) -> LayerPath {
-    match path.0.is_empty() {
-        true => LayerPath(name.to_vec()),
-        false => LayerPath([&path.0[..], b"/", name].concat()),
-    }
 }
 
 fn same_attributes(a: &Stat, b: &Stat) -> bool {

@@ -9,13 +9,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid};
 
-use super::layer::TempLayer;
+use super::layer::{TempLayer, join_path};
 use super::merged::{Merged, Shown, is_link};
 use super::tar::Limits;
+use crate::sys::copy::{copy_xattrs, times, times_at};
+use crate::sys::fault;
 use crate::sys::fs::{self, Links};
-use crate::sys::{fault, xattr};
 
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} /{}: {source}", path.display())]
@@ -54,7 +55,7 @@ pub struct Appearance<'a> {
 impl Appearance<'_> {
     fn times(&self, stat: &Stat) -> Timestamps {
         match self.latest {
-            Some(latest) if stat.st_mtime >= latest => at(latest),
+            Some(latest) if stat.st_mtime >= latest => times_at(latest),
             _ => times(stat),
         }
     }
@@ -179,7 +180,7 @@ impl<'a> Graft<'a> {
     /// Ends the layer's changes; what is a copy of nothing was made at `made_at`, in seconds. Gives what could not be copied.
     pub fn finish(self, made_at: i64) -> Result<Vec<String>, GraftError> {
         for (path, times) in self.times {
-            let times = &times.unwrap_or_else(|| at(made_at));
+            let times = &times.unwrap_or_else(|| times_at(made_at));
             let flags = OFlags::RDONLY | OFlags::NONBLOCK;
             let opened = fs::open_in_root(
                 self.layer.root(),
@@ -205,7 +206,7 @@ impl<'a> Graft<'a> {
         appearance: &Appearance<'_>,
         choose: Choose<'_>,
     ) -> Result<(), GraftError> {
-        let path = join(&place.path, name);
+        let path = join_path(&place.path, name);
         let shown = source.look(from).map_err(failed("look at", from))?;
         match shown {
             None => Err(failed("find", from)(io::Error::from(
@@ -257,7 +258,7 @@ impl<'a> Graft<'a> {
         appearance: &Appearance<'_>,
         choose: Choose<'_>,
     ) -> Result<(), GraftError> {
-        let path = join(&place.path, name);
+        let path = join_path(&place.path, name);
         let top = source.top();
         let stat = top.map(rustix::fs::fstat).transpose();
         let Some(stat) = stat.map_err(failed("look at", &path))? else {
@@ -275,7 +276,7 @@ impl<'a> Graft<'a> {
         bytes: &[u8],
         appearance: &Appearance<'_>,
     ) -> Result<(), GraftError> {
-        let path = join(&place.path, name);
+        let path = join_path(&place.path, name);
         self.clear(place, name, &path)?;
         let mode = appearance.mode.map_or(0o644, |mode| mode(0o644, false));
         let written = create(&place.upper, name).and_then(|file| {
@@ -302,7 +303,7 @@ impl<'a> Graft<'a> {
                 stack.pop();
                 continue;
             };
-            let relative = join(&level.relative, &name);
+            let relative = join_path(&level.relative, &name);
             let shown = level.source.look(&name);
             let Some(shown) = shown.map_err(failed("look at", &relative))? else {
                 // It went away meanwhile.
@@ -402,7 +403,9 @@ impl<'a> Graft<'a> {
         let looks = self
             .own(made.upper.as_fd(), owner)
             .and_then(|()| Ok(rustix::fs::fchmod(&made.upper, Mode::from_raw_mode(mode))?))
-            .and_then(|()| source.map_or(Ok(()), |source| copy_xattrs(source, made.upper.as_fd())));
+            .and_then(|()| {
+                source.map_or(Ok(()), |source| copy_attributes(source, made.upper.as_fd()))
+            });
         looks.map_err(failed("set the attributes of", &made.path))?;
         let times = appearance.times(stat);
         self.times.insert(made.path.clone(), Some(times));
@@ -411,7 +414,7 @@ impl<'a> Graft<'a> {
 
     /// The directory that a link leads to.
     fn behind_link(&mut self, place: &Place, name: &[u8]) -> Result<Option<Place>, GraftError> {
-        let path = join(&place.path, name);
+        let path = join_path(&place.path, name);
         let view = self.view().map_err(failed("open", &path))?;
         let here = view.resolve(&path, false);
         let is_a_link = match here.map_err(failed("look at", &path))?.shown {
@@ -439,7 +442,7 @@ impl<'a> Graft<'a> {
         owner: Option<(u32, u32)>,
         mode: u32,
     ) -> Result<Place, GraftError> {
-        let path = join(&place.path, name);
+        let path = join_path(&place.path, name);
         let found = fs::stat_at(&place.upper, name).map_err(failed("look at", &path))?;
         let is_here = match found {
             None => false,
@@ -490,11 +493,11 @@ impl<'a> Graft<'a> {
         rustix::fs::fchmod(upper, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
         below
             .top()
-            .map_or(Ok(()), |top| copy_xattrs(top, upper.as_fd()))
+            .map_or(Ok(()), |top| copy_attributes(top, upper.as_fd()))
     }
 
     fn leaf(&mut self, leaf: &Leaf<'_>, target: &Target<'_>) -> Result<(), GraftError> {
-        let path = join(&target.place.path, target.name);
+        let path = join_path(&target.place.path, target.name);
         let kind = FileType::from_raw_mode(leaf.stat.st_mode);
         if !matches!(
             kind,
@@ -552,7 +555,7 @@ impl<'a> Graft<'a> {
         }
         self.own(copy.as_fd(), target.owner(leaf.stat))?;
         rustix::fs::fchmod(&copy, target.mode(leaf.stat))?;
-        copy_xattrs(source.as_fd(), copy.as_fd())?;
+        copy_attributes(source.as_fd(), copy.as_fd())?;
         Ok(rustix::fs::futimens(&copy, &target.times(leaf.stat))?)
     }
 
@@ -617,48 +620,11 @@ fn create(directory: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
     )?)
 }
 
-/// A file's capabilities and the user's own attributes; overlay's marks mean something where they are only.
-fn copy_xattrs(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
-    for name in xattr::list(source)? {
-        let kept = (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
-            || name == b"security.capability"
-            || name.starts_with(b"system.posix_acl_");
-        if !kept {
-            continue;
-        }
-        if let Some(value) = xattr::get(source, &name)? {
-            match xattr::set(target, &name, &value) {
-                // The other file system has no such attributes.
-                Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {}
-                other => other?,
-            }
-        }
-    }
-    Ok(())
+/// Overlay's marks mean something where they are only.
+fn copy_attributes(source: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+    copy_xattrs(source, target, |name| !name.starts_with(b"user.overlay."))
 }
 
 fn is_directory(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::Directory
-}
-
-fn at(seconds: i64) -> Timestamps {
-    let time = Timespec {
-        tv_sec: seconds,
-        tv_nsec: 0,
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
-}
-
-fn times(stat: &Stat) -> Timestamps {
-    crate::sys::copy::times(stat)
-}
-
-fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
-    match path.is_empty() {
-        true => name.to_vec(),
-        false => [path, b"/", name].concat(),
-    }
 }

@@ -141,12 +141,16 @@ impl LayerPath {
 impl LayerPath {
     /// The path of something in this directory.
     pub fn join(&self, name: &[u8]) -> LayerPath {
-        let mut joined = self.0.clone();
-        if !joined.is_empty() {
-            joined.push(b'/');
-        }
-        joined.extend_from_slice(name);
-        LayerPath(joined)
+        LayerPath(join_path(&self.0, name))
+    }
+}
+
+/// The path of something in a directory; either may be empty.
+pub fn join_path(directory: &[u8], name: &[u8]) -> Vec<u8> {
+    match (directory.is_empty(), name.is_empty()) {
+        (true, _) => name.to_vec(),
+        (_, true) => directory.to_vec(),
+        _ => [directory, b"/", name].concat(),
     }
 }
 

@@ -2,8 +2,10 @@
 //! inside. A single directory is the simplest such stack. Every step is taken from an open directory (`fs/in-root`). Only reads.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
@@ -48,6 +50,14 @@ pub struct Resolved {
     pub path: Vec<Vec<u8>>,
     /// None where there is nothing; then the parts of `path` may be missing too.
     pub shown: Option<(Merged, Option<Shown>)>,
+}
+
+impl Resolved {
+    /// The real path below `top`, which the tree was opened from.
+    pub fn below(&self, top: &Path) -> PathBuf {
+        let parts = self.path.iter().map(|part| OsStr::from_bytes(part));
+        parts.fold(top.to_owned(), |path, part| path.join(part))
+    }
 }
 
 impl Shown {

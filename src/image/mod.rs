@@ -54,7 +54,9 @@ pub use graft::{Appearance, Choice, Choose, Graft, GraftError, Place};
 pub use healthcheck::Healthcheck;
 pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, is_builtin};
 pub use kept::KeptBlob;
-pub use layer::{KnownBlob, LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer, WORK};
+pub use layer::{
+    KnownBlob, LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer, WORK, join_path,
+};
 pub use lists::{BrokenList, ListError, ManifestList, ManifestLists, Member, MemberPlatform};
 pub use manifest::{NewConfig, annotated, manifest_of};
 pub use merged::{Merged, Resolved, Shown, is_link, parts_of};

@@ -5,13 +5,14 @@ use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use rustix::fs::{AtFlags, Mode, OFlags, Timespec, Timestamps};
+use rustix::fs::{AtFlags, Mode, OFlags};
 use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::layer::{LayerPath, LayerReport, TempLayer};
 use super::pack::{PackError, Packer, Tree};
 use super::tar::{Entry, EntryKind, SplitWriter, TarSink};
+use crate::sys::copy::times_at;
 use crate::sys::fs::{self, Links};
 
 /// The DiffID of a layer that changes nothing: an archive of its end alone.
@@ -59,15 +60,8 @@ fn age(directory: BorrowedFd<'_>, epoch: i64) -> io::Result<()> {
             continue;
         };
         if stat.st_mtime >= epoch {
-            let time = Timespec {
-                tv_sec: epoch,
-                tv_nsec: 0,
-            };
-            let times = Timestamps {
-                last_access: time,
-                last_modification: time,
-            };
-            rustix::fs::utimensat(directory, &name, &times, AtFlags::SYMLINK_NOFOLLOW)?;
+            let flags = AtFlags::SYMLINK_NOFOLLOW;
+            rustix::fs::utimensat(directory, &name, &times_at(epoch), flags)?;
         }
     }
     Ok(())

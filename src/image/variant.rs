@@ -43,7 +43,7 @@ fn copy_tree(from: &OwnedFd, copy: &TempLayer) -> io::Result<()> {
             if is_directory {
                 fault::at("make directory")?;
                 rustix::fs::mkdirat(&target, &name[..], Mode::RWXU)?;
-                waiting.push(join(&path, &name));
+                waiting.push(path.join(&name));
             } else {
                 fault::at("link")?;
                 rustix::fs::linkat(&source, &name[..], &target, &name[..], AtFlags::empty())?;
@@ -63,15 +63,6 @@ fn copy_tree(from: &OwnedFd, copy: &TempLayer) -> io::Result<()> {
         attributes(&open(copy.root(), path)?, stat)?;
     }
     Ok(())
-}
-
-fn join(path: &LayerPath, name: &[u8]) -> LayerPath {
-    let mut joined = path.0.clone();
-    if !joined.is_empty() {
-        joined.push(b'/');
-    }
-    joined.extend_from_slice(name);
-    LayerPath(joined)
 }
 
 fn attributes(fd: &OwnedFd, stat: &Stat) -> io::Result<()> {

@@ -253,11 +253,21 @@ fn attributes(
         rustix::fs::fchown(target, Some(uid), Some(gid))?;
     }
     rustix::fs::fchmod(target, Mode::from_raw_mode(stat.st_mode))?;
+    copy_xattrs(source, target, |_| true)?;
+    Ok(rustix::fs::futimens(target, &times(stat))?)
+}
+
+/// A file's capabilities, its access control lists and the user's own attributes, as far as they are `wanted`.
+pub fn copy_xattrs(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    wanted: impl Fn(&[u8]) -> bool,
+) -> io::Result<()> {
     for name in xattr::list(source)? {
         let kept = name.starts_with(b"user.")
             || name == b"security.capability"
             || name.starts_with(b"system.posix_acl_");
-        if !kept {
+        if !kept || !wanted(&name) {
             continue;
         }
         let Some(value) = xattr::get(source, &name)? else {
@@ -269,7 +279,7 @@ fn attributes(
             other => other?,
         }
     }
-    Ok(rustix::fs::futimens(target, &times(stat))?)
+    Ok(())
 }
 
 /// The times that `stat` has, as the calls that set them want them.
@@ -281,6 +291,18 @@ pub fn times(stat: &Stat) -> Timestamps {
     Timestamps {
         last_access: time(stat.st_atime, stat.st_atime_nsec),
         last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+    }
+}
+
+/// The same for one time in whole seconds.
+pub fn times_at(seconds: i64) -> Timestamps {
+    let time = Timespec {
+        tv_sec: seconds,
+        tv_nsec: 0,
+    };
+    Timestamps {
+        last_access: time,
+        last_modification: time,
     }
 }
 

@@ -13,6 +13,7 @@ use super::mode::ModeChange;
 use super::select::{Named, SelectError, Selected, What, select};
 use crate::image::{
     Choice, Digest, Graft, GraftError, Merged, StepRecord, Store, StoreError, UnpackError,
+    join_path, parts_of,
 };
 use crate::runtime::user::UserError;
 
@@ -146,13 +147,13 @@ pub fn copy(step: &CopyStep, target: &CopyTarget<'_>) -> Result<Copied, CopyErro
         Origin::Layers(layers) => Merged::of_layers(layers),
     };
     let tree = tree.map_err(io("open the sources"))?;
-    let filters = Filters::of(step)?;
-    let selections = selections(step, &tree, &filters)?;
     let mut cache = FileCache::open(&target.files, &tree_name(&step.origin));
     let has_to_be_read = cache.is_empty() || target.ignore_cache;
     if has_to_be_read && !target.layer.is_empty() {
         return copy_meanwhile(step, target, &tree, cache);
     }
+    let filters = Filters::of(step)?;
+    let selections = selections(step, &tree, &filters)?;
     let content = content(step, &mut cache, &selections, &filters)?;
     cache.save();
     let key = key(step, target, &content.digest);
@@ -235,7 +236,7 @@ impl Filters {
         let Named { path, name, .. } = source;
         let context = self.context.as_ref().filter(|_| !source.is_fetched);
         let choice = context.map_or(Choice::Take, |filter| {
-            filter.choice(&join(path, relative), is_directory)
+            filter.choice(&join_path(path, relative), is_directory)
         });
         let Some(exclude) = self.exclude.as_ref().filter(|_| choice != Choice::Leave) else {
             return choice;
@@ -280,7 +281,7 @@ fn selections(
         }
         selected.retain(|one| !filters.leaves(one));
         if let Some((before, _)) = source.split_once("/./") {
-            let skipped = crate::image::parts_of(before.as_bytes()).len();
+            let skipped = parts_of(before.as_bytes()).len();
             selected.iter_mut().for_each(|one| one.pivot = skipped);
         }
         all.extend(selected);
@@ -371,14 +372,6 @@ fn content(
         added.map_err(io("read the sources"))?;
     }
     summary.finish().map_err(io("read the sources"))
-}
-
-fn join(path: &[u8], name: &[u8]) -> Vec<u8> {
-    match (path.is_empty(), name.is_empty()) {
-        (true, _) => name.to_vec(),
-        (_, true) => path.to_vec(),
-        _ => [path, b"/", name].concat(),
-    }
 }
 
 /// Makes a directory where there is none (`WORKDIR`); whether it had to.

@@ -127,11 +127,7 @@ fn inside(directory: &Path, file: &Path) -> Result<PathBuf, CliError> {
     if resolved.shown.is_none() {
         return Err(missing());
     }
-    let mut path = directory.to_owned();
-    for part in &resolved.path {
-        path.push(std::ffi::OsStr::from_bytes(part));
-    }
-    Ok(path)
+    Ok(resolved.below(directory))
 }
 
 /// A directory with what its `.dockerignore` leaves out; that of the Dockerfile goes before that of the directory.
