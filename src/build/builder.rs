@@ -1,11 +1,10 @@
 //! The build itself: stages that go on side by side, each from one instruction to the next, in one process that waits for all of
 //! them. What takes time is done by roles and containers.
 
-use std::cell::Cell;
 use std::collections::HashMap;
 use std::os::fd::AsFd;
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
@@ -14,6 +13,7 @@ use super::check::{self, Read};
 use super::dockerfile::{Dockerfile, Instruction, Located, Source, parse_trigger};
 use super::draft::Draft;
 use super::error::{BuildError, Place, StepError};
+use super::finish::Built;
 use super::foreign;
 use super::layers::{Layer, Made};
 use super::plan::{self, Base, Plan};
@@ -23,8 +23,8 @@ use super::scope::{Arguments, Given};
 use super::settings::{Settings, Wrong};
 use super::work::Activity;
 use crate::engine::request::CreateRequest;
-use crate::engine::{Engine, FinishedLayer, Job, Keeper, NewImage, StoredImage, WrittenLayer};
-use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, cache_records, json};
+use crate::engine::{Engine, Job, Keeper, WrittenLayer};
+use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, json};
 use crate::registry::Progress;
 use crate::sys::lock::Guard;
 use crate::sys::poll::{Interest, PollSet};
@@ -47,9 +47,9 @@ pub(super) struct StageRun {
 }
 
 /// A layer that is being read for its DiffID.
-struct Seal {
-    made: Rc<Made>,
-    job: Job<LayerReport>,
+pub(super) struct Seal {
+    pub made: Rc<Made>,
+    pub job: Job<LayerReport>,
 }
 
 pub(super) struct Builder<'a> {
@@ -62,49 +62,24 @@ pub(super) struct Builder<'a> {
     pub plan: Plan,
     pub stages: Vec<Option<StageRun>>,
     images: HashMap<(String, Option<String>), Rc<Image>>,
-    seals: Vec<Seal>,
-    made: Vec<Rc<Made>>,
+    pub seals: Vec<Seal>,
+    pub made: Vec<Rc<Made>>,
     /// What commands came to that changed nothing, until it is written down.
-    nothing: std::cell::RefCell<Vec<(Digest, StepRecord)>>,
+    pub nothing: Vec<(Digest, StepRecord)>,
     /// What was known of steps that need not be done again.
-    pub used: std::cell::RefCell<Vec<(Digest, StepRecord)>>,
-    vertices: Cell<usize>,
+    pub used: Vec<(Digest, StepRecord)>,
+    vertices: usize,
     signals: Signals,
     /// While it lives nothing that this build uses is collected.
     _lease: Guard,
-    _keeper: Option<Keeper>,
+    keeper: Option<Keeper>,
 }
-
-/// How often a cache that another process has is asked for.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 #[derive(Clone, Copy)]
 enum Token {
     Signal,
     Stage(usize),
     Seal(usize),
-}
-
-/// What a build came to.
-#[derive(Clone, Debug)]
-pub struct Built {
-    pub image: StoredImage,
-    /// Of all stages that were built.
-    pub steps: Vec<(Digest, StepRecord)>,
-    diff_ids: Vec<Digest>,
-}
-
-impl Built {
-    /// Those whose layers the image has.
-    pub fn steps_of_image(&self) -> Vec<(Digest, StepRecord)> {
-        of_layers(&self.steps, &self.diff_ids)
-    }
-}
-
-fn of_layers(steps: &[(Digest, StepRecord)], diff_ids: &[Digest]) -> Vec<(Digest, StepRecord)> {
-    let all = steps.iter();
-    let own = all.filter(|(_, record)| diff_ids.contains(&record.layer));
-    own.cloned().collect()
 }
 
 /// Makes the image that a Dockerfile describes.
@@ -138,12 +113,12 @@ pub fn build(
         images: HashMap::new(),
         seals: Vec::new(),
         made: Vec::new(),
-        nothing: std::cell::RefCell::default(),
-        used: std::cell::RefCell::default(),
-        vertices: Cell::new(0),
+        nothing: Vec::new(),
+        used: Vec::new(),
+        vertices: 0,
         signals: Signals::watch(&watched).map_err(BuildError::system("watch for signals"))?,
         _lease: lease,
-        _keeper: None,
+        keeper: None,
     };
     let built = builder.run(progress);
     if let Err(error) = &built {
@@ -192,11 +167,10 @@ impl Builder<'_> {
             .sum()
     }
 
-    pub fn new_vertex(&self, name: &str) -> Vertex {
-        let vertex = self.vertices.get() + 1;
-        self.vertices.set(vertex);
-        self.watcher.begin(vertex, name);
-        vertex
+    pub fn new_vertex(&mut self, name: &str) -> Vertex {
+        self.vertices += 1;
+        self.watcher.begin(self.vertices, name);
+        self.vertices
     }
 
     /// The image of this name, from the store or a registry.
@@ -353,9 +327,6 @@ impl Builder<'_> {
             stage.activity = Activity::Ready;
             take_triggers(stage)?;
         }
-        if let Activity::Locked = stage.activity {
-            stage.activity = Activity::Ready;
-        }
         if let Activity::WaitingFor(earlier) = stage.activity {
             if self.finished_stage(earlier).is_none() {
                 return Ok(());
@@ -422,8 +393,8 @@ impl Builder<'_> {
 
     /// The home namespace lives on between the steps from here.
     pub fn keep_home(&mut self) -> Result<(), StepError> {
-        if self._keeper.is_none() {
-            self._keeper = Some(self.engine.keep_home()?);
+        if self.keeper.is_none() {
+            self.keeper = Some(self.engine.keep_home()?);
         }
         Ok(())
     }
@@ -440,11 +411,6 @@ impl Builder<'_> {
         Ok(Layer::Made(made))
     }
 
-    /// A command has changed nothing.
-    pub fn add_nothing(&self, key: Digest, record: StepRecord) {
-        self.nothing.borrow_mut().push((key, record));
-    }
-
     /// Waits for whatever comes first.
     fn wait(&mut self) -> Result<(), BuildError> {
         let mut set = PollSet::new();
@@ -457,13 +423,8 @@ impl Builder<'_> {
         for (number, seal) in self.seals.iter().enumerate() {
             set.add(seal.job.as_fd(), Interest::Read, Token::Seal(number));
         }
-        let stages = self.stages.iter().flatten();
-        let is_locked = stages
-            .into_iter()
-            .any(|stage| matches!(stage.activity, Activity::Locked));
-        let timeouts = [is_locked.then_some(LOOK_AGAIN), self.watcher.pulse()];
         let ready = set
-            .wait(timeouts.into_iter().flatten().min())
+            .wait(self.watcher.pulse())
             .map_err(BuildError::system("wait for the build's steps"))?;
         self.watcher.tick();
         let mut sealed = Vec::new();
@@ -502,98 +463,6 @@ impl Builder<'_> {
             place: Box::new(Place::of(&source, instruction.location, &instruction.text)),
             source: error,
         })
-    }
-
-    /// What all steps came to, the known ones and those that were done.
-    fn all_steps(&self) -> Vec<(Digest, StepRecord)> {
-        let mut steps = self.used.borrow().clone();
-        steps.extend(self.nothing.borrow().iter().cloned());
-        let made = self.made.iter();
-        steps.extend(made.filter_map(|made| Some((made.key.clone(), made.step_record()?))));
-        steps
-    }
-
-    fn finish(&mut self) -> Result<Built, BuildError> {
-        let stage = self.stages[self.plan.target].take().expect("it has ended");
-        let mut draft = stage.draft;
-        if !self.request.labels.is_empty() {
-            let labels = draft.object("Labels");
-            for (name, value) in &self.request.labels {
-                labels.insert(name.clone(), value.as_str().into());
-            }
-        }
-        let diff_ids: Option<Vec<Digest>> = draft.layers.iter().map(Layer::diff_id).collect();
-        let diff_ids = diff_ids.expect("nothing waits to be read");
-        let steps = self.all_steps();
-        if self.request.inline_cache {
-            draft.set_cache(cache_records(&of_layers(&steps, &diff_ids)));
-        }
-        let image = NewImage {
-            config: draft.to_json(&diff_ids),
-            diff_ids,
-            names: self.request.names.clone(),
-            annotations: self.request.annotations.clone(),
-        };
-        let vertex = self.new_vertex("exporting to image");
-        let stored = self.store_finished(Some(&image));
-        let shown = stored.as_ref().err().map(ToString::to_string);
-        if let Ok(Some(stored)) = &stored {
-            let mut said = format!("writing image {}\n", stored.id);
-            for name in &image.names {
-                said.push_str(&format!("naming to {name}\n"));
-            }
-            self.watcher.output(vertex, said.as_bytes());
-        }
-        self.watcher.end(vertex, shown.as_deref());
-        Ok(Built {
-            image: stored?.expect("an image was given"),
-            steps,
-            diff_ids: image.diff_ids,
-        })
-    }
-
-    /// What was done before something went wrong need not be done again.
-    fn keep_what_is_done(&mut self, error: &BuildError) {
-        if !matches!(error, BuildError::Interrupted { .. }) {
-            for seal in self.seals.drain(..) {
-                if let Ok(report) = seal.job.wait() {
-                    *seal.made.report.borrow_mut() = Some(report);
-                }
-            }
-        }
-        if let Err(error) = self.store_finished(None) {
-            tracing::debug!(%error, "what was built so far is not kept");
-        }
-    }
-
-    fn store_finished(&self, image: Option<&NewImage>) -> Result<Option<StoredImage>, BuildError> {
-        let ready = self.made.iter().filter(|made| !made.stored.get());
-        let ready: Vec<&Rc<Made>> = ready
-            .filter(|made| made.report.borrow().is_some())
-            .collect();
-        let mut steps = self.nothing.take();
-        if ready.is_empty() && steps.is_empty() && image.is_none() {
-            return Ok(None);
-        }
-        let finished: Vec<FinishedLayer> = ready
-            .iter()
-            .filter_map(|made| {
-                Some(FinishedLayer {
-                    name: made.directory.clone(),
-                    report: made.report.borrow().clone()?,
-                })
-            })
-            .collect();
-        let of_layers = ready.iter();
-        steps.extend(of_layers.filter_map(|made| Some((made.key.clone(), made.step_record()?))));
-        let stored = self.engine.store_build(&finished, &steps, image)?;
-        for made in ready {
-            made.stored.set(true);
-            if let Some(place) = made.place.take() {
-                place.leave();
-            }
-        }
-        Ok(stored)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The layers of an image in the making: some are in the store, some are being made and have no DiffID yet.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use crate::image::{Digest, LayerDir, LayerReport, NOTHING, StepRecord, TempLayer};
@@ -20,6 +20,33 @@ pub enum Layer {
     Made(Rc<Made>),
 }
 
+/// A row of the history.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub text: String,
+    /// It has a layer even where nothing was changed: a command that changed nothing has an empty one, a directory that was
+    /// there already has none.
+    pub has_empty_layer: bool,
+}
+
+impl Row {
+    /// Of a command or a copy.
+    pub fn of_files(text: String) -> Row {
+        Row {
+            text,
+            has_empty_layer: true,
+        }
+    }
+
+    /// `WORKDIR`
+    pub fn of_directory(path: &str) -> Row {
+        Row {
+            text: format!("WORKDIR {path}"),
+            has_empty_layer: false,
+        }
+    }
+}
+
 /// A layer that this build makes.
 #[derive(Debug)]
 pub struct Made {
@@ -32,8 +59,6 @@ pub struct Made {
     pub created: String,
     /// Once it is known.
     pub report: RefCell<Option<LayerReport>>,
-    /// It was given to the store.
-    pub stored: Cell<bool>,
 }
 
 impl Made {
@@ -45,7 +70,6 @@ impl Made {
             description,
             created,
             report: RefCell::new(None),
-            stored: Cell::new(false),
         }
     }
 
@@ -62,13 +86,20 @@ impl Made {
 }
 
 impl Layer {
+    /// One that the store has.
+    pub fn known(diff_id: &Digest) -> Layer {
+        match diff_id.as_str() == NOTHING {
+            true => Layer::Nothing,
+            false => Layer::Known(diff_id.clone()),
+        }
+    }
+
     /// Below `layers/`; None where nothing of it is to be seen.
     pub fn directory(&self) -> Option<String> {
         match self {
             Layer::Base { directory, .. } => directory
                 .as_ref()
                 .map(|directory| directory.as_str().to_owned()),
-            Layer::Known(diff_id) if diff_id.as_str() == NOTHING => None,
             Layer::Known(diff_id) => Some(LayerDir::base(diff_id).as_str().to_owned()),
             Layer::Nothing => None,
             Layer::Made(made) => Some(made.directory.clone()),

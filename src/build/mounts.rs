@@ -13,8 +13,8 @@ use super::dockerfile::{Bind, Cache, RunMount, Secret, Sharing, Ssh};
 use super::error::StepError;
 use super::request::SecretSource;
 use super::work::{Activity, absolute};
-use crate::engine::RoleFailure;
 use crate::engine::request::{BindOptions, Mount, MountKind, Propagation, TmpfsOptions};
+use crate::engine::{Job, RoleFailure};
 use crate::image::{Digest, Merged, TempLayer};
 use crate::registry::Progress;
 use crate::sys::fs::random_name;
@@ -45,9 +45,9 @@ pub(super) struct Mounted {
     pub variables: Vec<(String, String)>,
     /// Where something empty may have been made for them.
     pub mount_points: Vec<String>,
-    _caches: Vec<Guard>,
-    _copies: Vec<TempLayer>,
-    _private: Option<PrivateDirectory>,
+    caches: Vec<Guard>,
+    copies: Vec<TempLayer>,
+    private: Option<PrivateDirectory>,
 }
 
 /// A directory in the runtime directory that goes with its owner.
@@ -167,8 +167,8 @@ impl Builder<'_> {
                     mounted.mounts.push(tmpfs);
                 }
                 PreparedMount::Cache(cache) => {
-                    if !self.mount_cache(&cache, &mut mounted)? {
-                        stage.activity = Activity::Locked;
+                    if let Some((lock, mode)) = self.mount_cache(&cache, &mut mounted)? {
+                        stage.activity = Activity::Locked(self.wait_for(lock, mode)?);
                         return Ok(None);
                     }
                 }
@@ -207,12 +207,27 @@ impl Builder<'_> {
             copy(step, &target.borrowed()).map_err(|error| RoleFailure::of(&error, Vec::new()))
         })?;
         mounted.bind(copy_of.path().join("mount"), &bind.target, bind.read_only);
-        mounted._copies.push(copy_of);
+        mounted.copies.push(copy_of);
         Ok(())
     }
 
-    /// `false`: somebody else has a cache that only one may have.
-    fn mount_cache(&self, cache: &Cache, mounted: &mut Mounted) -> Result<bool, StepError> {
+    /// Ends when this lock can be had.
+    fn wait_for(&mut self, lock: PathBuf, mode: Mode) -> Result<Job<()>, StepError> {
+        self.keep_home()?;
+        let waiting = self.engine.start_in_home("worker", move || {
+            let free = lock::lock(&lock, mode);
+            free.map(drop)
+                .map_err(|error| RoleFailure::of(&error, Vec::new()))
+        });
+        Ok(waiting?)
+    }
+
+    /// What is given back is the lock of a cache that only one may have, and somebody else has.
+    fn mount_cache(
+        &self,
+        cache: &Cache,
+        mounted: &mut Mounted,
+    ) -> Result<Option<(PathBuf, Mode)>, StepError> {
         let id = cache.id.as_deref().unwrap_or(&cache.target);
         let caches = self.engine.paths.build_mounts();
         let failed = || system("make a cache directory");
@@ -223,7 +238,7 @@ impl Builder<'_> {
             .map_err(failed())?;
         let name = Digest::of(id.as_bytes()).hex().to_owned();
         let mut number = 0;
-        let (directory, guard) = loop {
+        let (directory, lock, guard) = loop {
             let directory = match number {
                 0 => caches.join(&name),
                 number => caches.join(format!("{name}.{number}")),
@@ -234,12 +249,11 @@ impl Builder<'_> {
             };
             let lock = directory.with_extension(format!("{number}.lock"));
             match lock::try_lock(&lock, mode).map_err(system("lock a cache directory"))? {
-                Some(guard) => break (directory, guard),
+                Some(guard) => break (directory, lock, guard),
                 None if cache.sharing == Sharing::Private => number += 1,
-                None => return Ok(false),
+                None => return Ok(Some((lock, mode))),
             }
         };
-        let lock = directory.with_extension(format!("{number}.lock"));
         if !directory.exists() {
             // For whoever looks at the cache.
             fs::write(&lock, id).map_err(system("name a cache directory"))?;
@@ -247,9 +261,9 @@ impl Builder<'_> {
         }
         let used = fs::File::open(&lock).and_then(|file| file.set_modified(SystemTime::now()));
         used.map_err(system("note the use of a cache directory"))?;
-        mounted._caches.push(guard);
+        mounted.caches.push(guard);
         mounted.bind(directory, &cache.target, cache.read_only);
-        Ok(true)
+        Ok(None)
     }
 
     fn make_cache(&self, cache: &Cache, directory: &Path) -> Result<(), StepError> {
@@ -359,7 +373,7 @@ impl Builder<'_> {
         mode: u32,
     ) -> Result<PathBuf, StepError> {
         let failed = || system("write a file for a mount");
-        if mounted._private.is_none() {
+        if mounted.private.is_none() {
             let path = self
                 .engine
                 .paths
@@ -370,9 +384,9 @@ impl Builder<'_> {
                 .mode(0o700)
                 .create(&path)
                 .map_err(failed())?;
-            mounted._private = Some(PrivateDirectory(path));
+            mounted.private = Some(PrivateDirectory(path));
         }
-        let directory = mounted._private.as_ref().expect("it was just made");
+        let directory = mounted.private.as_ref().expect("it was just made");
         let path = directory.0.join(name);
         let file = fs::OpenOptions::new()
             .write(true)

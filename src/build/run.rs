@@ -8,7 +8,7 @@ use super::dockerfile::{
 };
 use super::error::StepError;
 use super::key::KeyBuilder;
-use super::layers::Layer;
+use super::layers::Row;
 use super::mounts::{Mounted, Prepared};
 use super::progress::Vertex;
 use super::scope::PROXIES;
@@ -17,7 +17,7 @@ use super::work::{Activity, DoneStep};
 use crate::container::{Limits, LogDriver, NameConfig};
 use crate::engine::Session;
 use crate::engine::request::{CreateRequest, NetworkMode, SeccompChoice, SecurityOption, Variable};
-use crate::image::{Digest, Image, StepRecord, TempLayer};
+use crate::image::{Digest, Image, TempLayer};
 use crate::registry::Progress;
 
 /// A command at work.
@@ -26,7 +26,7 @@ pub(super) struct Running {
     pub vertex: Vertex,
     layer: TempLayer,
     key: Digest,
-    row: String,
+    row: Row,
     /// As the user wrote it.
     command: String,
     mounted: Mounted,
@@ -35,7 +35,7 @@ pub(super) struct Running {
 /// What a command sees, and what its row of the history says.
 struct Command {
     words: Vec<String>,
-    row: String,
+    row: Row,
     environment: Vec<(String, String)>,
     network: NetworkMode,
     is_insecure: bool,
@@ -69,8 +69,9 @@ pub(super) fn begin_run(
     let key = key(builder, stage, &command, &mounts, &prepared);
     if let Some(record) = builder.known(stage, &key) {
         let name = builder.step_name(stage, &instruction.text);
-        builder.watcher.cached(builder.new_vertex(&name));
-        builder.take_known(stage, key, &record, command.row);
+        let vertex = builder.new_vertex(&name);
+        builder.watcher.cached(vertex);
+        builder.take_known(stage, key, record, command.row);
         return Ok(());
     }
     let Some(mounted) = builder.mount(stage, prepared, command.script.as_ref())? else {
@@ -164,7 +165,7 @@ fn command(builder: &Builder<'_>, stage: &StageRun, run: &Run) -> Result<Command
     }
     Ok(Command {
         words,
-        row,
+        row: Row::of_files(row),
         environment: [arguments, environment].concat(),
         network,
         is_insecure,
@@ -290,26 +291,6 @@ impl Builder<'_> {
             was_mounted: true,
         };
         drop(running.mounted);
-        if done.mount_points.is_empty() && done.layer.is_empty() {
-            return self.take_nothing(stage, done);
-        }
         self.take_layer(stage, done)
-    }
-
-    /// It has changed nothing: no directory is needed for that.
-    fn take_nothing(&mut self, stage: &mut StageRun, done: DoneStep) -> Result<(), StepError> {
-        let record = StepRecord {
-            layer: crate::image::NOTHING.parse().expect("it is a digest"),
-            created: done.created.clone(),
-            size: 0,
-            description: done.row.clone(),
-        };
-        done.layer.remove_empty_work();
-        self.add_nothing(done.key.clone(), record);
-        stage.draft.key = done.key;
-        stage.draft.created = done.created;
-        stage.draft.record(done.row, Some(Layer::Nothing));
-        stage.next += 1;
-        Ok(())
     }
 }

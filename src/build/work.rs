@@ -1,18 +1,19 @@
 //! What a stage is at, and the steps that change files: begun here, gone on with when something of theirs is ready.
 
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
 
 use super::builder::{Builder, StageRun, now, timestamp};
 use super::copy::{Copied, CopyStep, CopyTarget, copy, make_directory};
 use super::dockerfile::{Instruction, Located, Source, Word};
 use super::error::StepError;
 use super::key::KeyBuilder;
-use super::layers::{Layer, Made};
+use super::layers::{Layer, Made, Row};
 use super::progress::Vertex;
 use super::run::{Running, begin_run};
 use super::settings::Wrong;
 use crate::engine::{EngineError, Job, RoleFailure, WrittenLayer};
-use crate::image::{Digest, StepRecord, TempLayer};
+use crate::image::{Digest, NOTHING, StepRecord, Store, TempLayer};
 use crate::monitor::{FromMonitor, Reply};
 use crate::registry::Progress;
 use crate::runtime::home;
@@ -24,8 +25,8 @@ pub(super) enum Activity {
     BaseOf(usize),
     /// One that the next instruction takes files from.
     WaitingFor(usize),
-    /// A cache that another command has.
-    Locked,
+    /// A cache that another command has: this ends when it is free.
+    Locked(Job<()>),
     Copying(Box<Copying>),
     Running(Box<Running>),
 }
@@ -35,7 +36,7 @@ pub(super) struct Copying {
     job: Job<Copied>,
     layer: TempLayer,
     vertex: Vertex,
-    row: String,
+    row: Row,
     /// Sources that were brought here for it.
     _held: Vec<TempLayer>,
 }
@@ -54,6 +55,7 @@ impl Activity {
         match self {
             Activity::Copying(copying) => Some(copying.job.as_fd()),
             Activity::Running(running) => Some(running.session.connection.as_fd()),
+            Activity::Locked(waiting) => Some(waiting.as_fd()),
             _ => None,
         }
     }
@@ -77,7 +79,7 @@ impl Builder<'_> {
                 else {
                     return Ok(());
                 };
-                let row = format!("{} # buildkit", instruction.text);
+                let row = Row::of_files(format!("{} # buildkit", instruction.text));
                 self.begin_copy(stage, &instruction.text, row, step, held)
                     .map_err(Wrong::Meaning)
             }
@@ -90,7 +92,7 @@ impl Builder<'_> {
         let asked = self.settings(stage, source, escape).expand(word)?;
         let path = absolute(stage.draft.text("WorkingDir"), &asked);
         stage.draft.set("WorkingDir", path.as_str().into());
-        let row = format!("WORKDIR {path}");
+        let row = Row::of_directory(&path);
         let user = stage.draft.text("User").to_owned();
         let key = KeyBuilder::new("workdir")
             .with(stage.draft.key.as_str())
@@ -99,15 +101,15 @@ impl Builder<'_> {
             .with(self.epoch_text())
             .finish();
         if path == "/" {
-            stage.draft.record(row, None);
+            stage.draft.record(row.text, None);
             stage.next += 1;
             return Ok(());
         }
-        let name = self.step_name(stage, &row);
+        let name = self.step_name(stage, &row.text);
         if let Some(record) = self.known(stage, &key) {
             let vertex = self.new_vertex(&name);
             self.watcher.cached(vertex);
-            self.take_known(stage, key, &record, row);
+            self.take_known(stage, key, record, row);
             return Ok(());
         }
         let begun = self.begin_directory(stage, name, row, &path, &user, key);
@@ -118,7 +120,7 @@ impl Builder<'_> {
         &mut self,
         stage: &mut StageRun,
         name: String,
-        row: String,
+        row: Row,
         path: &str,
         user: &str,
         key: Digest,
@@ -154,7 +156,7 @@ impl Builder<'_> {
         &mut self,
         stage: &mut StageRun,
         shown: &str,
-        row: String,
+        row: Row,
         step: CopyStep,
         held: Vec<TempLayer>,
     ) -> Result<(), StepError> {
@@ -216,7 +218,7 @@ impl Builder<'_> {
     }
 
     /// The directories with their files, of names below `layers/`.
-    pub(super) fn layer_paths(&self, directories: &[String]) -> Vec<std::path::PathBuf> {
+    pub(super) fn layer_paths(&self, directories: &[String]) -> Vec<PathBuf> {
         let layers = self.engine.paths.layers();
         directories
             .iter()
@@ -226,30 +228,26 @@ impl Builder<'_> {
 
     /// The step was done before: its layer is there.
     pub(super) fn take_known(
-        &self,
+        &mut self,
         stage: &mut StageRun,
         key: Digest,
-        record: &StepRecord,
-        row: String,
+        record: StepRecord,
+        row: Row,
     ) {
-        self.used.borrow_mut().push((key.clone(), record.clone()));
-        stage.draft.key = key;
-        stage.draft.created.clone_from(&record.created);
-        let layer = match record.layer.as_str() == crate::image::NOTHING {
-            true => Layer::Nothing,
-            false => Layer::Known(record.layer.clone()),
-        };
-        // A directory that was there makes no layer; a command that changed nothing makes an empty one.
-        let layer = Some(layer)
-            .filter(|layer| !(matches!(layer, Layer::Nothing) && row.starts_with("WORKDIR ")));
-        stage.draft.record(row, layer);
-        stage.next += 1;
-        stage.activity = Activity::Ready;
+        let layer = Layer::known(&record.layer);
+        stage.end_step(key.clone(), record.created.clone(), row, layer);
+        self.used.push((key, record));
     }
 
     /// Something of a stage's step is ready.
     pub(super) fn continue_step(&mut self, stage: &mut StageRun) -> Result<(), StepError> {
         match &mut stage.activity {
+            Activity::Locked(waiting) => {
+                if waiting.read()?.is_some() {
+                    stage.activity = Activity::Ready;
+                }
+                Ok(())
+            }
             Activity::Copying(copying) => {
                 let copied = match copying.job.read() {
                     Ok(None) => return Ok(()),
@@ -302,7 +300,7 @@ impl Builder<'_> {
         match copied {
             Copied::Known { key, record } => {
                 self.watcher.cached(copying.vertex);
-                self.take_known(stage, key, &record, copying.row);
+                self.take_known(stage, key, record, copying.row);
             }
             Copied::Made {
                 key,
@@ -332,35 +330,48 @@ impl Builder<'_> {
         Ok(())
     }
 
-    /// What a step has written is the next layer.
+    /// What a step has written is the next layer. Where that is nothing no directory is needed for it.
     pub(super) fn take_layer(
         &mut self,
         stage: &mut StageRun,
         done: DoneStep,
     ) -> Result<(), StepError> {
-        let written = WrittenLayer {
-            name: done.layer.name().to_owned(),
-            below: self.layer_paths(&stage.draft.directories()),
-            mount_points: done.mount_points,
-            epoch: self.request.epoch,
-            was_mounted: done.was_mounted,
+        let layer = if done.mount_points.is_empty() && done.layer.is_empty() {
+            done.layer.remove_empty_work();
+            let record = StepRecord {
+                layer: NOTHING.parse().expect("it is a digest"),
+                created: done.created.clone(),
+                size: 0,
+                description: done.row.text.clone(),
+            };
+            self.nothing.push((done.key.clone(), record));
+            Layer::Nothing
+        } else {
+            let written = WrittenLayer {
+                name: done.layer.name().to_owned(),
+                below: self.layer_paths(&stage.draft.directories()),
+                mount_points: done.mount_points,
+                epoch: self.request.epoch,
+                was_mounted: done.was_mounted,
+            };
+            let text = done.row.text.clone();
+            let made = Made::new(done.layer, done.key.clone(), text, done.created.clone());
+            self.add_layer(made, written)?
         };
-        // A directory that was there already makes no layer, a command that changed nothing an empty one.
-        let is_nothing = done.row.starts_with("WORKDIR ") && done.layer.is_empty();
-        let made = Made::new(
-            done.layer,
-            done.key.clone(),
-            done.row.clone(),
-            done.created.clone(),
-        );
-        let layer = self.add_layer(made, written)?;
-        stage.draft.key = done.key;
-        stage.draft.created = done.created;
-        stage
-            .draft
-            .record(done.row, Some(layer).filter(|_| !is_nothing));
-        stage.next += 1;
+        stage.end_step(done.key, done.created, done.row, layer);
         Ok(())
+    }
+}
+
+impl StageRun {
+    /// The step that was at work has come to this layer.
+    fn end_step(&mut self, key: Digest, created: String, row: Row, layer: Layer) {
+        self.draft.key = key;
+        self.draft.created = created;
+        let is_shown = row.has_empty_layer || !matches!(layer, Layer::Nothing);
+        self.draft.record(row.text, is_shown.then_some(layer));
+        self.next += 1;
+        self.activity = Activity::Ready;
     }
 }
 
@@ -370,8 +381,7 @@ pub(super) struct DoneStep {
     pub key: Digest,
     /// RFC 3339.
     pub created: String,
-    /// Of the history.
-    pub row: String,
+    pub row: Row,
     /// Where the engine had to make something to mount on.
     pub mount_points: Vec<String>,
     pub was_mounted: bool,
@@ -379,11 +389,11 @@ pub(super) struct DoneStep {
 
 /// A copy's target that a role can be given.
 pub(super) struct OwnTarget {
-    store: crate::image::Store,
+    store: Store,
     parent: Digest,
-    below: Vec<std::path::PathBuf>,
+    below: Vec<PathBuf>,
     layer: String,
-    files: std::path::PathBuf,
+    files: PathBuf,
     ignore_cache: bool,
 }
 

@@ -8,7 +8,7 @@ use super::container_flags::{ulimits, value};
 use super::error::{CliError, Kind};
 use super::progress::Bars;
 use super::ui::Ui;
-use crate::build::{BuildError, BuildRequest, Built, NamedContext, StepError, check};
+use crate::build::{BuildError, BuildRequest, Built, NamedContext, check};
 use crate::engine::Engine;
 use crate::engine::request::{NetworkMode, PullPolicy, Size};
 use crate::image::{Digest, Platform, Reference};
@@ -428,14 +428,6 @@ fn failed(error: &BuildError, logs: &Logs, invocation: &Invocation) -> CliError 
     let mut shown = CliError::new(Kind::Failed, error.to_string());
     for hint in error.hints() {
         shown = shown.hint(hint);
-    }
-    if let BuildError::Step {
-        source: StepError::Exit { .. },
-        ..
-    } = error
-        && logs.failure().is_none()
-    {
-        shown = shown.hint("bryo build --progress plain");
     }
     shown
 }

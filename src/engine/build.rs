@@ -85,12 +85,7 @@ impl Engine {
         let stored = self.in_home("worker", || {
             let size = finished.iter().map(|layer| layer.report.size).sum();
             self.make_room(&store, size)?;
-            let stored =
-                store_all(&store, finished, steps, image).map_err(|error| failure(&error))?;
-            if let Some(stored) = &stored {
-                self.make_room_beside(&store, [stored.id.clone()]);
-            }
-            Ok(stored)
+            store_all(&store, finished, steps, image).map_err(|error| failure(&error))
         })?;
         for name in image.iter().flat_map(|image| &image.names) {
             let name = name.familiar();
@@ -98,9 +93,7 @@ impl Engine {
         }
         Ok(stored)
     }
-}
 
-impl Engine {
     /// Removes what builds have begun and not ended. A failure is for the next that sweeps to say.
     pub fn sweep_layers(&self) {
         let Ok(store) = self.images() else { return };
