@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::layers::Layer;
-use crate::image::{Digest, Platform};
+use crate::image::{CACHE_FIELD, Digest, Platform, configuration, remove_makers};
 
 /// What docker says made an entry of the history.
 const COMMENT: &str = "buildkit.dockerfile.v0";
@@ -54,19 +54,8 @@ impl Draft {
 
     /// An image of the store, by its configuration; `layers` are those it lists.
     pub fn of_image(id: &Digest, mut document: Map<String, Value>, layers: Vec<Layer>) -> Draft {
-        // Of the container that it was made from, and of its maker.
-        for key in [
-            "container",
-            "container_config",
-            "author",
-            "comment",
-            "id",
-            "parent",
-            "rootfs",
-            crate::image::CACHE_FIELD,
-        ] {
-            document.remove(key);
-        }
+        remove_makers(&mut document);
+        document.remove(CACHE_FIELD);
         let config = match document.remove("config") {
             Some(Value::Object(config)) => config,
             _ => Map::new(),
@@ -206,16 +195,14 @@ impl Draft {
 
     /// The configuration's bytes, once every layer has its DiffID.
     pub fn to_json(&self, diff_ids: &[Digest]) -> Vec<u8> {
-        let mut document = self.document.clone();
-        document.insert("created".to_owned(), self.created.as_str().into());
-        document.insert("config".to_owned(), Value::Object(self.config.clone()));
-        let ids: Vec<&str> = diff_ids.iter().map(Digest::as_str).collect();
-        document.insert(
-            "rootfs".to_owned(),
-            json!({ "type": "layers", "diff_ids": ids }),
-        );
-        document.insert("history".to_owned(), Value::Array(self.history.clone()));
-        serde_json::to_vec(&document).expect("plain data always serialises")
+        let (config, history) = (self.config.clone(), self.history.clone());
+        configuration(
+            self.document.clone(),
+            &self.created,
+            config,
+            history,
+            diff_ids,
+        )
     }
 
     /// The layers' directories below `layers/`, bottom first, each once at its topmost place.

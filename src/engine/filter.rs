@@ -1,7 +1,7 @@
 //! Which containers `ps --filter` keeps.
 
 use super::containers::ContainerSummary;
-use super::request::{Label, PsFilters, PsRequest, Status};
+use super::request::{LabelFilter, PsFilters, PsRequest, Status};
 use super::{Engine, EngineError};
 use crate::container::MountConfig;
 use crate::image::Image;
@@ -108,15 +108,7 @@ fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {
         wanted.is_empty() || wanted.iter().any(|text| test(text))
     };
     let host = &summary.config.host;
-    let label = |wanted: &super::request::LabelFilter| {
-        let mut labels = summary.config.labels.iter();
-        labels.any(|(key, value)| {
-            wanted.matches(&Label {
-                key: key.clone(),
-                value: value.clone(),
-            })
-        })
-    };
+    let label = |wanted: &LabelFilter| wanted.is_among(&summary.config.labels);
     let volume = |text: &str| {
         host.mounts
             .iter()

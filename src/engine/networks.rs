@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::request::{CreateNetworkRequest, Label, LabelFilter, NetworkFilters};
+use super::request::{CreateNetworkRequest, LabelFilter, NetworkFilters, PruneFilters};
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Event, EventKind, Record};
 use crate::monitor::read_endpoints;
@@ -219,10 +219,14 @@ impl Engine {
     }
 
     /// Removes the networks that no container is to be in; gives their names.
-    pub fn prune_networks(&self, filters: &NetworkFilters) -> Result<Vec<String>, EngineError> {
+    pub fn prune_networks(&self, filters: &PruneFilters) -> Result<Vec<String>, EngineError> {
         let mut removed = Vec::new();
-        for summary in self.list_networks(filters)? {
-            let name = &summary.network.name;
+        for summary in self.list_networks(&NetworkFilters::default())? {
+            let network = &summary.network;
+            if !filters.matches(network.created.parse().ok(), &network.labels) {
+                continue;
+            }
+            let name = &network.name;
             if summary.users > 0 || !summary.members.is_empty() || is_predefined(name) {
                 continue;
             }
@@ -364,15 +368,7 @@ fn pool_of<'a>(
 impl NetworkFilters {
     fn keep(&self, summary: &NetworkSummary) -> bool {
         let network = &summary.network;
-        let labelled = |wanted: &LabelFilter| {
-            let mut labels = network.labels.iter();
-            labels.any(|(key, value)| {
-                wanted.matches(&Label {
-                    key: key.clone(),
-                    value: value.clone(),
-                })
-            })
-        };
+        let labelled = |wanted: &LabelFilter| wanted.is_among(&network.labels);
         let any = |wanted: &[String], fits: &dyn Fn(&String) -> bool| {
             wanted.is_empty() || wanted.iter().any(fits)
         };
@@ -381,7 +377,6 @@ impl NetworkFilters {
             false => "custom",
         };
         let idle = kind == "custom" && summary.users == 0 && summary.members.is_empty();
-        let created = network.created.parse::<jiff::Timestamp>().ok();
         self.dangling.is_none_or(|dangling| dangling == idle)
             && any(&self.drivers, &|driver| driver == network.driver.name())
             && any(&self.ids, &|id| network.id.contains(id.as_str()))
@@ -389,9 +384,5 @@ impl NetworkFilters {
             && any(&self.scopes, &|scope| scope == "local")
             && any(&self.kinds, &|wanted| wanted == kind)
             && self.labels.iter().all(labelled)
-            && !self.without_labels.iter().any(labelled)
-            && self
-                .until
-                .is_none_or(|until| created.is_some_and(|made| made < until.0))
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::request::{CreateSecretRequest, Label, SecretFilters};
+use super::request::{CreateSecretRequest, LabelFilter, SecretFilters};
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Secret, SecretConfig, SecretPlace, SecretValue};
 use crate::runtime::secrets::SecretFile;
@@ -27,14 +27,7 @@ impl Engine {
             wanted.is_empty() || wanted.iter().any(|start| text.starts_with(start))
         };
         let keep = |secret: &Secret| {
-            let labelled = |wanted: &super::request::LabelFilter| {
-                secret.labels.iter().any(|(key, value)| {
-                    wanted.matches(&Label {
-                        key: key.clone(),
-                        value: value.clone(),
-                    })
-                })
-            };
+            let labelled = |wanted: &LabelFilter| wanted.is_among(&secret.labels);
             any(&filters.ids, &secret.id)
                 && any(&filters.names, &secret.name)
                 && filters.labels.iter().all(labelled)

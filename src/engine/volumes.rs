@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::containers::tree_size;
 use super::mounts::{check_driver, new_volume, random_name};
-use super::request::{Backing, CreateVolumeRequest, Label, LabelFilter, VolumeFilters};
+use super::request::{Backing, CreateVolumeRequest, LabelFilter, VolumeFilters};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::{
@@ -212,15 +212,7 @@ fn attach(mount: &mut MountConfig, volume: &Volume) -> Result<bool, EngineError>
 impl VolumeFilters {
     fn keep(&self, summary: &VolumeSummary) -> bool {
         let volume = &summary.volume;
-        let labelled = |wanted: &LabelFilter| {
-            let mut labels = volume.config.labels.iter();
-            labels.any(|(key, value)| {
-                wanted.matches(&Label {
-                    key: key.clone(),
-                    value: value.clone(),
-                })
-            })
-        };
+        let labelled = |wanted: &LabelFilter| wanted.is_among(&volume.config.labels);
         let name = volume.name.as_str();
         self.dangling
             .is_none_or(|dangling| dangling == summary.users.is_empty())

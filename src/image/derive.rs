@@ -7,13 +7,13 @@ use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use rustix::pipe::{PipeFlags, pipe_with};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::digest::Digest;
 use super::document::{self, media_type};
 use super::import::Imported;
 use super::layer::{LayerPath, LayerReport, TempLayer};
-use super::manifest::manifest_of;
+use super::manifest::{self, manifest_of, remove_makers};
 use super::pack::{PackError, Packer, Tree};
 use super::reference::Reference;
 use super::store::{Store, StoreError};
@@ -69,7 +69,8 @@ pub fn derive(
     for diff_id in &diff_ids {
         layers.push((diff_id.clone(), store.layer_report(diff_id)?.tar_size));
     }
-    let document: Value = document::json(&subject, &bytes).map_err(StoreError::from)?;
+    let document: Map<String, Value> =
+        document::json(&subject, &bytes).map_err(StoreError::from)?;
     let config = configuration(document, derivation, &diff_ids, report.is_none());
     let manifest = manifest_of(&config, &layers);
     let names: Vec<Reference> = name.cloned().into_iter().collect();
@@ -166,7 +167,7 @@ fn repack(
 }
 
 fn configuration(
-    mut document: Value,
+    mut document: Map<String, Value>,
     derivation: &Derivation<'_>,
     diff_ids: &[Digest],
     empty_layer: bool,
@@ -185,36 +186,15 @@ fn configuration(
     if empty_layer {
         entry.insert("empty_layer".to_owned(), true.into());
     }
-    let object = document.as_object_mut().expect("it was parsed as a config");
-    // Of the container that the parent was made from, and of the parent's maker.
-    for key in [
-        "container",
-        "container_config",
-        "author",
-        "comment",
-        "id",
-        "parent",
-    ] {
-        object.remove(key);
-    }
+    remove_makers(&mut document);
     if let Some(author) = &derivation.author {
-        object.insert("author".to_owned(), author.as_str().into());
+        document.insert("author".to_owned(), author.as_str().into());
     }
-    object.insert("created".to_owned(), created.into());
-    object.insert(
-        "config".to_owned(),
-        Value::Object(derivation.config.clone()),
-    );
-    let ids: Vec<&str> = diff_ids.iter().map(Digest::as_str).collect();
-    object.insert(
-        "rootfs".to_owned(),
-        json!({ "type": "layers", "diff_ids": ids }),
-    );
-    let mut history = match object.remove("history") {
+    let mut history = match document.remove("history") {
         Some(Value::Array(history)) => history,
         _ => Vec::new(),
     };
     history.push(Value::Object(entry));
-    object.insert("history".to_owned(), Value::Array(history));
-    serde_json::to_vec(&document).expect("plain data always serialises")
+    let config = derivation.config.clone();
+    manifest::configuration(document, &created, config, history, diff_ids)
 }

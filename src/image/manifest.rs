@@ -8,7 +8,7 @@ use oci_spec::image::{
     ImageManifestBuilder, MediaType, RootFsBuilder,
 };
 
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::digest::Digest;
 use super::platform::Platform;
@@ -48,6 +48,37 @@ fn descriptor(media_type: MediaType, digest: &Digest, size: u64) -> Descriptor {
     let digest = oci_spec::image::Digest::from_str(digest.as_str())
         .expect("our digests are a subset of OCI's");
     Descriptor::new(media_type, size, digest)
+}
+
+/// Takes out of a configuration what is of the container that its image was made from, and of that image's maker.
+pub fn remove_makers(document: &mut Map<String, Value>) {
+    for key in [
+        "container",
+        "container_config",
+        "author",
+        "comment",
+        "id",
+        "parent",
+    ] {
+        document.remove(key);
+    }
+}
+
+/// The configuration's bytes with these in the place of what it had.
+pub fn configuration(
+    mut document: Map<String, Value>,
+    created: &str,
+    config: Map<String, Value>,
+    history: Vec<Value>,
+    diff_ids: &[Digest],
+) -> Vec<u8> {
+    let ids: Vec<&str> = diff_ids.iter().map(Digest::as_str).collect();
+    let rootfs = json!({ "type": "layers", "diff_ids": ids });
+    document.insert("created".to_owned(), created.into());
+    document.insert("config".to_owned(), Value::Object(config));
+    document.insert("rootfs".to_owned(), rootfs);
+    document.insert("history".to_owned(), Value::Array(history));
+    serde_json::to_vec(&document).expect("plain data always serialises")
 }
 
 /// The config of a new image.

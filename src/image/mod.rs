@@ -58,7 +58,7 @@ pub use layer::{
     KnownBlob, LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer, WORK, join_path,
 };
 pub use lists::{BrokenList, ListError, ManifestList, ManifestLists, Member, MemberPlatform};
-pub use manifest::{NewConfig, annotated, manifest_of};
+pub use manifest::{NewConfig, annotated, configuration, manifest_of, remove_makers};
 pub use merged::{Merged, Resolved, Shown, is_link, parts_of};
 pub use names::{NameEntry, Names, NamesError};
 pub use pack::{PackError, Packer, Tree};

@@ -154,12 +154,7 @@ impl Netlink {
 
     /// The number of an interface; `None` if there is none of this name.
     pub fn index(&self, name: &str) -> io::Result<Option<u32>> {
-        let socket = rustix::net::socket_with(
-            AddressFamily::INET,
-            SocketType::DGRAM,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let socket = super::network::interface_socket()?;
         match rustix::net::netdevice::name_to_index(&socket, name) {
             Ok(index) => Ok(Some(index)),
             Err(rustix::io::Errno::NODEV) => Ok(None),

@@ -1,7 +1,6 @@
 //! `commit`: an image of what a container has become, and what may be said of it.
 
-use serde_json::Value;
-
+use crate::dockerfile::{inspected, shell as out};
 use crate::env::{TestEnv, shared_env, test_env};
 use crate::image::{Layer, busybox};
 use crate::spellings::ask;
@@ -9,26 +8,6 @@ use crate::spellings::ask;
 fn container(env: &TestEnv, name: &str, script: &str) {
     let run = ["run", "--network", "none", "--name", name, "busybox"];
     env.run(&[&run[..], &["sh", "-c", script]].concat()).ok();
-}
-
-fn inspected(env: &TestEnv, image: &str) -> Value {
-    let text = env.out(&["image", "inspect", image]);
-    let all: Value = serde_json::from_str(&text).expect("it is JSON");
-    all[0].clone()
-}
-
-fn out(env: &TestEnv, image: &str, script: &str) -> String {
-    let run = [
-        "run",
-        "--rm",
-        "--network",
-        "none",
-        image,
-        "sh",
-        "-c",
-        script,
-    ];
-    env.out(&run)
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::cli::Invocation;
 use crate::cli::error::{CliError, Kind};
-use crate::engine::request::NetworkFilters;
+use crate::engine::request::PruneFilters;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -15,9 +15,10 @@ pub struct Args {
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let mut filters = NetworkFilters::default();
+    let mut filters = PruneFilters::default();
+    let now = jiff::Timestamp::now();
     for text in &args.filter {
-        let added = filters.add_to_prune(text);
+        let added = filters.add(text, now);
         added.map_err(|error| CliError::argument("--filter", text, &error))?;
     }
     let warning =

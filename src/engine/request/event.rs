@@ -1,7 +1,6 @@
 //! What `events` is asked for: a span of time, and which events of it.
 
 use super::filter::{FilterError, LabelFilter, split};
-use super::label::Label;
 use super::time::Moment;
 use crate::container::{Event, EventKind};
 
@@ -96,13 +95,7 @@ impl EventFilters {
 
 /// Docker looks for labels among all attributes.
 fn has_label(event: &Event, wanted: &LabelFilter) -> bool {
-    let mut attributes = event.attributes.iter();
-    attributes.any(|(key, value)| {
-        wanted.matches(&Label {
-            key: key.clone(),
-            value: value.clone(),
-        })
-    })
+    wanted.is_among(&event.attributes)
 }
 
 /// An event of such a thing, or one of another that names it (a volume's `mount` has a `container`).

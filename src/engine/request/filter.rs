@@ -95,6 +95,20 @@ pub(super) fn split(text: &str) -> Result<(String, &str), FilterError> {
     Ok((key.trim().to_ascii_lowercase(), value.trim()))
 }
 
+/// `true`, `1`, `False` …; `expected` is said of anything else.
+pub(super) fn boolean(
+    key: String,
+    value: &str,
+    expected: &'static str,
+) -> Result<bool, FilterError> {
+    let parsed = super::security::parse_bool(&value.to_ascii_lowercase());
+    parsed.ok_or(FilterError::Value {
+        key,
+        value: value.to_owned(),
+        expected,
+    })
+}
+
 impl LabelFilter {
     pub(super) fn parse(text: &str) -> LabelFilter {
         match text.split_once('=') {
@@ -107,6 +121,12 @@ impl LabelFilter {
                 value: None,
             },
         }
+    }
+
+    /// Whether one of these is such a label.
+    pub fn is_among(&self, labels: &BTreeMap<String, String>) -> bool {
+        let value = labels.get(&self.key);
+        value.is_some_and(|value| self.value.as_ref().is_none_or(|wanted| wanted == value))
     }
 
     pub fn matches(&self, label: &Label) -> bool {
@@ -217,11 +237,7 @@ impl PruneFilters {
         created: Option<jiff::Timestamp>,
         labels: &BTreeMap<String, String>,
     ) -> bool {
-        let has = |wanted: &LabelFilter| {
-            labels
-                .get(&wanted.key)
-                .is_some_and(|value| wanted.value.as_ref().is_none_or(|wanted| wanted == value))
-        };
+        let has = |wanted: &LabelFilter| wanted.is_among(labels);
         self.until
             .is_none_or(|until| created.is_some_and(|created| created < until.0))
             && self.labels.iter().all(has)
@@ -236,12 +252,7 @@ impl ImageFilters {
         let owned = value.to_owned();
         match key.as_str() {
             "dangling" => {
-                let dangling = super::security::parse_bool(&value.to_ascii_lowercase());
-                self.dangling = Some(dangling.ok_or(FilterError::Value {
-                    key,
-                    value: owned,
-                    expected: "true or false",
-                })?);
+                self.dangling = Some(boolean(key, value, "true or false")?);
             }
             "label" => self.labels.push(LabelFilter::parse(value)),
             "before" => self.before = Some(owned),

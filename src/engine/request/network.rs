@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::filter::{FilterError, LabelFilter, split};
-use super::time::Moment;
+use super::filter::{FilterError, LabelFilter, boolean, split};
 use crate::container::EndpointConfig;
 use crate::net::record::is_name;
 
@@ -31,7 +30,7 @@ pub struct CreateNetworkRequest {
     pub ignore: bool,
 }
 
-/// `network ls` and `network prune`; a filter that does not count is empty.
+/// `network ls`; a filter that does not count is empty.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkFilters {
     pub dangling: Option<bool>,
@@ -39,12 +38,9 @@ pub struct NetworkFilters {
     pub ids: Vec<String>,
     pub names: Vec<String>,
     pub labels: Vec<LabelFilter>,
-    pub without_labels: Vec<LabelFilter>,
     pub scopes: Vec<String>,
     /// `builtin` or `custom`.
     pub kinds: Vec<String>,
-    /// Made before.
-    pub until: Option<Moment>,
 }
 
 impl NetworkFilters {
@@ -59,8 +55,7 @@ impl NetworkFilters {
         };
         match key.as_str() {
             "dangling" => {
-                let parsed = super::security::parse_bool(&value.to_ascii_lowercase());
-                self.dangling = Some(parsed.ok_or_else(|| wrong(key, "neither true nor false"))?);
+                self.dangling = Some(boolean(key, value, "neither true nor false")?);
             }
             "driver" => self.drivers.push(owned),
             "id" => self.ids.push(owned),
@@ -69,25 +64,6 @@ impl NetworkFilters {
             "scope" => self.scopes.push(owned),
             "type" if matches!(value, "builtin" | "custom") => self.kinds.push(owned),
             "type" => return Err(wrong(key, "neither builtin nor custom")),
-            _ => return Err(FilterError::Key { key }),
-        }
-        Ok(())
-    }
-
-    /// Adds one of `network prune`.
-    pub fn add_to_prune(&mut self, text: &str) -> Result<(), FilterError> {
-        let (key, value) = split(text)?;
-        match key.as_str() {
-            "label" => self.labels.push(LabelFilter::parse(value)),
-            "label!" => self.without_labels.push(LabelFilter::parse(value)),
-            "until" => {
-                let moment = Moment::parse("until", value, jiff::Timestamp::now());
-                self.until = Some(moment.map_err(|_| FilterError::Value {
-                    key,
-                    value: value.to_owned(),
-                    expected: "a duration (10m), a date (2024-01-31T15:04:05) or a Unix time",
-                })?);
-            }
             _ => return Err(FilterError::Key { key }),
         }
         Ok(())

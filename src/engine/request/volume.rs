@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use regex::Regex;
 
-use super::filter::{FilterError, LabelFilter, split};
+use super::filter::{FilterError, LabelFilter, boolean, split};
 use super::mount::{MountError, TmpfsOptions};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl VolumeFilters {
         let (key, value) = split(text)?;
         let owned = value.to_owned();
         match key.as_str() {
-            "dangling" => self.dangling = Some(boolean(key, value)?),
+            "dangling" => self.dangling = Some(boolean(key, value, "true or false")?),
             "name" => {
                 let pattern = Regex::new(value).map_err(|_| FilterError::Value {
                     key,
@@ -186,20 +186,11 @@ impl VolumeFilters {
         match key.as_str() {
             "label" => self.labels.push(LabelFilter::parse(value)),
             "label!" => self.without_labels.push(LabelFilter::parse(value)),
-            "all" => self.all = boolean(key, value)?,
+            "all" => self.all = boolean(key, value, "true or false")?,
             _ => return Err(FilterError::Key { key }),
         }
         Ok(())
     }
-}
-
-fn boolean(key: String, value: &str) -> Result<bool, FilterError> {
-    let parsed = super::security::parse_bool(&value.to_ascii_lowercase());
-    parsed.ok_or(FilterError::Value {
-        key,
-        value: value.to_owned(),
-        expected: "true or false",
-    })
 }
 
 #[cfg(test)]

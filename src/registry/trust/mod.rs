@@ -135,6 +135,10 @@ pub(super) fn admit(
     digests: &[Digest],
 ) -> Result<KeptSignatures, RegistryError> {
     let config = session.exchange().config();
+    // The manifest and what named it are often the same.
+    let distinct = digests.iter().enumerate();
+    let distinct = distinct.filter(|(at, digest)| !digests[..*at].contains(digest));
+    let distinct: Vec<Digest> = distinct.map(|(_, digest)| digest.clone()).collect();
     let mut kept = KeptSignatures {
         digests: digests.to_vec(),
         evidence: Vec::new(),
@@ -142,9 +146,9 @@ pub(super) fn admit(
     for demand in demands(config, reference).map_err(RegistryError::from)? {
         let found = match &demand.rule {
             PolicyRule::Accept => continue,
-            PolicyRule::Cosign { .. } => cosign::fetch(session, endpoint, reference, digests)?,
+            PolicyRule::Cosign { .. } => cosign::fetch(session, endpoint, reference, &distinct)?,
             PolicyRule::Gpg { lookaside, .. } => {
-                let found = gpg::fetch(session.exchange(), lookaside, reference, digests);
+                let found = gpg::fetch(session.exchange(), lookaside, reference, &distinct);
                 found.map_err(|reason| {
                     RegistryError::from(demand.unreadable(&reference.familiar(), reason))
                 })?
