@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid};
+use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid};
 
 use super::layer::{TempLayer, join_path};
 use super::merged::{Merged, Shown, is_link};
@@ -17,6 +17,10 @@ use super::tar::Limits;
 use crate::sys::copy::{copy_xattrs, times, times_at};
 use crate::sys::fault;
 use crate::sys::fs::{self, Links};
+
+mod leaf;
+
+use leaf::{Leaf, Target, create};
 
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} /{}: {source}", path.display())]
@@ -92,40 +96,6 @@ pub struct Graft<'a> {
     /// Where a file with several names is, by device and inode.
     linked: HashMap<(u64, u64), Vec<u8>>,
     warnings: Vec<String>,
-}
-
-/// What is copied that is no directory, as [`Merged::look`] showed it.
-struct Leaf<'a> {
-    source: &'a Merged,
-    part: usize,
-    name: &'a [u8],
-    stat: &'a Stat,
-}
-
-/// What it becomes.
-struct Target<'a> {
-    place: &'a Place,
-    name: &'a [u8],
-    appearance: &'a Appearance<'a>,
-}
-
-impl Target<'_> {
-    fn owner(&self, stat: &Stat) -> (u32, u32) {
-        self.appearance.owner.unwrap_or((stat.st_uid, stat.st_gid))
-    }
-
-    fn mode(&self, stat: &Stat) -> Mode {
-        let mode = stat.st_mode & 0o7777;
-        let changed = self
-            .appearance
-            .mode
-            .map_or(mode, |change| change(mode, false));
-        Mode::from_raw_mode(changed)
-    }
-
-    fn times(&self, stat: &Stat) -> Timestamps {
-        self.appearance.times(stat)
-    }
 }
 
 /// One directory on its way.
@@ -496,92 +466,6 @@ impl<'a> Graft<'a> {
             .map_or(Ok(()), |top| copy_attributes(top, upper.as_fd()))
     }
 
-    fn leaf(&mut self, leaf: &Leaf<'_>, target: &Target<'_>) -> Result<(), GraftError> {
-        let path = join_path(&target.place.path, target.name);
-        let kind = FileType::from_raw_mode(leaf.stat.st_mode);
-        if !matches!(
-            kind,
-            FileType::RegularFile | FileType::Symlink | FileType::Fifo
-        ) {
-            let what = match kind {
-                FileType::Socket => "a socket",
-                _ => "a device, which only root can make,",
-            };
-            let path = String::from_utf8_lossy(&path).into_owned();
-            self.warnings.push(format!("/{path}: {what} is not copied"));
-            return Ok(());
-        }
-        self.clear(target.place, target.name, &path)?;
-        if leaf.stat.st_nlink > 1 {
-            let key = (leaf.stat.st_dev, leaf.stat.st_ino);
-            if let Some(first) = self.linked.get(&key) {
-                let (root, upper) = (self.layer.root(), &target.place.upper);
-                let flags = AtFlags::empty();
-                let linked = rustix::fs::linkat(root, &first[..], upper, target.name, flags);
-                return linked.map_err(failed("link", &path));
-            }
-            self.linked.insert(key, path.clone());
-        }
-        let copied = match kind {
-            FileType::RegularFile => self.file(leaf, target),
-            _ => self.special(leaf, target, kind),
-        };
-        copied.map_err(failed("copy", &path))
-    }
-
-    /// Takes away what lies at a name that a file gets; a directory stays and is an error.
-    fn clear(&self, place: &Place, name: &[u8], path: &[u8]) -> Result<(), GraftError> {
-        let is_taken = || {
-            let error = io::Error::from_raw_os_error(libc::EISDIR);
-            failed("copy a file to", path)(error)
-        };
-        let here = fs::stat_at(&place.upper, name).map_err(failed("look at", path))?;
-        match here {
-            Some(stat) if is_directory(&stat) => Err(is_taken()),
-            Some(_) => rustix::fs::unlinkat(&place.upper, name, AtFlags::empty())
-                .map_err(failed("replace", path)),
-            None => match place.below.look(name).map_err(failed("look at", path))? {
-                Some(Shown::Directory { .. }) => Err(is_taken()),
-                _ => Ok(()),
-            },
-        }
-    }
-
-    fn file(&self, leaf: &Leaf<'_>, target: &Target<'_>) -> io::Result<()> {
-        let mut source = File::from(leaf.source.open_file(leaf.part, leaf.name)?);
-        let mut copy = File::from(create(&target.place.upper, target.name)?);
-        if leaf.stat.st_size > 0 {
-            io::copy(&mut source, &mut copy)?;
-        }
-        self.own(copy.as_fd(), target.owner(leaf.stat))?;
-        rustix::fs::fchmod(&copy, target.mode(leaf.stat))?;
-        copy_attributes(source.as_fd(), copy.as_fd())?;
-        Ok(rustix::fs::futimens(&copy, &target.times(leaf.stat))?)
-    }
-
-    fn special(&self, leaf: &Leaf<'_>, target: &Target<'_>, kind: FileType) -> io::Result<()> {
-        let (upper, name) = (&target.place.upper, target.name);
-        if kind == FileType::Symlink {
-            let link = leaf.source.read_link(leaf.part, leaf.name)?;
-            rustix::fs::symlinkat(&link[..], upper, name)?;
-        } else {
-            rustix::fs::mknodat(upper, name, kind, Mode::RUSR, 0)?;
-            rustix::fs::chmodat(upper, name, target.mode(leaf.stat), AtFlags::empty())?;
-        }
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        if !self.single_id {
-            let (uid, gid) = target.owner(leaf.stat);
-            let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
-            rustix::fs::chownat(upper, name, Some(uid), Some(gid), flags)?;
-        }
-        Ok(rustix::fs::utimensat(
-            upper,
-            name,
-            &target.times(leaf.stat),
-            flags,
-        )?)
-    }
-
     /// What is made here is root's, who runs this.
     fn own(&self, fd: BorrowedFd<'_>, (uid, gid): (u32, u32)) -> io::Result<()> {
         if self.single_id || (uid, gid) == (0, 0) {
@@ -607,17 +491,6 @@ fn level(
         name: Vec::new(),
         stat: None,
     })
-}
-
-fn create(directory: &OwnedFd, name: &[u8]) -> io::Result<OwnedFd> {
-    fault::at("make file")?;
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(
-        directory,
-        name,
-        flags,
-        Mode::RUSR | Mode::WUSR,
-    )?)
 }
 
 /// Overlay's marks mean something where they are only.
