@@ -16,6 +16,8 @@ pub struct Exec {
     entering: Option<Entering>,
     pid: Option<Pid>,
     code: Option<i32>,
+    /// Until then it holds the ends through which the setup is told of, and its clone may have been quicker.
+    helper_ended: bool,
 }
 
 /// What became of one since it was last asked.
@@ -49,6 +51,7 @@ impl Exec {
             entering: Some(entering.map_err(StartFailure::Setup)?),
             pid: None,
             code: None,
+            helper_ended: false,
         })
     }
 
@@ -94,6 +97,7 @@ impl Exec {
     /// A child of the monitor has ended. What this one said before is read (`advance`) before it is asked.
     pub fn reaped(&mut self, pid: Pid, code: i32) {
         let helper = self.entering.as_ref().map(|entering| entering.helper);
+        self.helper_ended |= helper == Some(pid);
         // A helper that ends before it has cloned has failed, with or without a word.
         if self.pid == Some(pid) || (helper == Some(pid) && self.pid.is_none()) {
             self.code = Some(code);
@@ -107,7 +111,8 @@ impl Exec {
 
     /// It ended while it was being set up, and has said all that it will.
     pub fn died(&self) -> Option<StartFailure> {
-        let code = self.code.filter(|_| self.entering.is_some())?;
+        let all_said = self.entering.is_some() && self.helper_ended;
+        let code = self.code.filter(|_| all_said)?;
         Some(StartFailure::Setup(SetupError::Ended { code }))
     }
 }

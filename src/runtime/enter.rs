@@ -28,7 +28,7 @@ use super::userns::{Maps, UserNamespace};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::process::{self, Forked};
 use crate::sys::socket::{self, Received};
-use crate::sys::{capability, namespace, role, terminal, text};
+use crate::sys::{capability, fault, namespace, role, terminal, text};
 
 /// What a program that enters a container differs in from the container's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -305,6 +305,7 @@ fn pass(
     if let Some(cloned) = cloned.map_err(failed("clone into the container"))? {
         let pid = cloned.pid.as_raw_nonzero().get().to_le_bytes();
         let said = socket::send(gift.socket.as_fd(), &[b"p", &pid], &[]);
+        fault::linger("exec helper");
         process::exit_now(if said.is_ok() { 0 } else { 125 })
     }
     child::expect(gift, b'm');

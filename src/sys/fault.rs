@@ -38,6 +38,15 @@ pub fn at(change: &str) -> Result<()> {
     }
 }
 
+/// Lets what a test names in `BRYO_TEST_LINGERS` happen late.
+pub fn linger(at: &str) {
+    if cfg!(debug_assertions)
+        && std::env::var_os("BRYO_TEST_LINGERS").is_some_and(|wanted| wanted == at)
+    {
+        std::thread::sleep(std::time::Duration::from_millis(300));
+    }
+}
+
 fn plan() -> Option<Plan> {
     let list = std::env::var_os("BRYO_TEST_POINTS")?.into();
     let text = std::env::var("BRYO_TEST_FAULT").unwrap_or_default();

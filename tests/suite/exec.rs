@@ -51,6 +51,16 @@ fn exit_codes_are_docker_s() {
 }
 
 #[test]
+fn a_program_may_end_before_whoever_brought_it_in() {
+    let mut env = test_env!();
+    env.set("BRYO_TEST_LINGERS", "exec helper");
+    idle(&env, &[]);
+    assert_eq!(env.out(&["exec", "box", "echo", "said"]), "said");
+    env.run(&["exec", "box", "sh", "-c", "exit 7"]).code(7);
+    env.run(&["exec", "box", "/not/there"]).code(127);
+}
+
+#[test]
 fn variables_user_and_directory_are_those_asked_for() {
     let env = shared_env!();
     idle(&env, &["-e", "A=container"]);
