@@ -10,7 +10,7 @@ use crate::monitor::{self, Birth, Expected, NetworkOrders, Orders};
 use crate::runtime::cgroup::{NoCgroup, Place, Wanted};
 use crate::runtime::home::Entered;
 use crate::runtime::rootfs::Driver;
-use crate::sys::{pidfd, socket};
+use crate::sys::{fault, pidfd, socket};
 
 /// What is expected of the container.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,6 +80,7 @@ impl Called {
             // What holds the shared networks can't be started from within the pid namespace that it has already.
             && orders.network.as_ref().is_none_or(NetworkOrders::is_at_hand);
         let (socket, _) = self.line.as_ref()?;
+        fault::linger("tell");
         let told = expected && orders.send(socket.as_fd());
         tracing::debug!(told, "the monitor was called before");
         told.then(|| self.line.take()).flatten()

@@ -73,17 +73,18 @@ fn at_each_step_of_a_start_beside_another_container() {
     let run = |name, step| {
         let run = ["run", "-d", "--network", "none", "--name", name];
         let run = [&run[..], &["busybox", "sleep", "1000"]].concat();
-        env.command(&run).var(SWITCH, step).run()
+        env.command(&run).var(SWITCH, step)
     };
-    run("other", "").ok();
+    run("other", "").run().ok();
     let before = env.processes();
     for step in STARTING {
-        run("box", step).fails(125, "monitor");
+        run("box", step).run().fails(125, "monitor");
         eventually("its processes to be dead", || env.processes() == before);
         env.run(&["rm", "box"]).ok();
     }
-    // One that dies before it knows what to start is replaced.
-    run("box", "waiting").ok();
+    // One that is dead before it is told what to start is replaced.
+    let told_late = run("box", "waiting").var("BRYO_TEST_LINGERS", "tell");
+    told_late.run().ok();
     env.run(&["rm", "-f", "box"]).ok();
     eventually("its processes to be dead", || env.processes() == before);
     env.run(&["rm", "-f", "other"]).ok();
