@@ -46,7 +46,9 @@ choice! {
 
 choice! {
     /// The network of a container that names none.
-    NetworkDefault, "pasta, none or host" {
+    NetworkDefault, "bridge, pasta, none or host" {
+        /// The network that all containers share which name none; where there is no `nft`, pasta.
+        Bridge = "bridge",
         /// A network namespace with pasta as its way out.
         Pasta = "pasta",
         /// A network namespace without a way out.

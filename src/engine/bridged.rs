@@ -2,10 +2,12 @@
 
 use std::net::IpAddr;
 
+use rustix::process::Pid;
+
 use super::request::mac_bytes;
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, EndpointConfig, LockedRecord, Record, Settings};
-use crate::monitor::{BridgedOrders, Request};
+use crate::monitor::{BridgedOrders, NetworkOrders, Request};
 use crate::net::firewall::{self, FirewallError};
 use crate::net::pasta;
 use crate::net::ports::PortSpec;
@@ -13,6 +15,7 @@ use crate::net::record::{NetworkConfig, NetworkDriver};
 use crate::net::route::HostRoutes;
 use crate::net::start::Holder;
 use crate::net::wire::{Attach, Member};
+use crate::sys::lock::Guard;
 
 /// What contradicts itself in the places that were asked for, in docker's words where it has any.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +61,23 @@ impl Engine {
             routes: HostRoutes::read(),
             pasta,
         })
+    }
+
+    /// Starts it beside a monitor that was called before, which can't do that itself: its pid namespace ends with its container. If
+    /// it fails, it fails again for the monitor, which tells why. Gives the child to wait for.
+    pub(super) fn start_holder(&self, network: Option<&NetworkOrders>) -> Option<Pid> {
+        let Some(NetworkOrders::Bridged(bridged)) = network else {
+            return None;
+        };
+        let holder = &bridged.holder;
+        let turn = holder.turn_outside()?;
+        let entered = self.with_home(|home| {
+            home.enter_living(turn.into_fd(), |_gate, turn| {
+                holder.start(Guard::of(turn), None).is_err().into()
+            })
+        });
+        let (entered, _single_id) = entered.ok()??;
+        Some(entered.pid)
     }
 
     /// `hosts`: the text of its hosts file without its own lines.

@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use super::Engine;
 use crate::config::NetworkDefault;
 use crate::container::{ContainerId, LogDriver};
-use crate::monitor::{self, Birth, Expected, NetworkOrders, Orders};
+use crate::monitor::{self, Birth, Expected, Orders};
 use crate::runtime::cgroup::{NoCgroup, Place, Wanted};
 use crate::runtime::home::Entered;
 use crate::runtime::rootfs::Driver;
@@ -76,9 +76,7 @@ impl Called {
             && terminal == self.expectation.terminal
             && input
             && orders.cgroup.limits.is_empty()
-            && orders.log.driver != LogDriver::Passthrough
-            // What holds the shared networks can't be started from within the pid namespace that it has already.
-            && orders.network.as_ref().is_none_or(NetworkOrders::is_at_hand);
+            && orders.log.driver != LogDriver::Passthrough;
         let (socket, _) = self.line.as_ref()?;
         fault::linger("tell");
         let told = expected && orders.send(socket.as_fd());

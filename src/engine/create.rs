@@ -16,10 +16,12 @@ use super::request::{
 use super::{Engine, EngineError};
 use crate::config::{Config, NetworkDefault};
 use crate::container::{
-    ContainerConfig, ContainerError, ContainerId, ContainerName, CreatorLock, HealthCheck,
-    HostConfig, LogDriver, LogSettings, ProcessConfig, Record, Settings, Sharing, UlimitConfig,
+    ContainerConfig, ContainerError, ContainerId, ContainerName, CreatorLock, EndpointConfig,
+    HealthCheck, HostConfig, LogDriver, LogSettings, ProcessConfig, Record, Settings, Sharing,
+    UlimitConfig,
 };
 use crate::image::{Digest, Healthcheck, Image, ImageError, is_builtin};
+use crate::net::{firewall, record};
 
 pub(super) mod accounts;
 mod environment;
@@ -80,11 +82,13 @@ impl Engine {
         let mut mounts = self.mounts(request, &defaults.volumes)?;
         let configs = std::mem::take(&mut mounts.configs);
         let network = network(&request.network, self.config.network_default, &image.config);
-        self.check_endpoints(&request.endpoints)?;
+        let endpoints = endpoints(request, &network)?;
+        self.check_endpoints(&endpoints)?;
         let (mut namespaces, network) = self.settle_namespaces(request, network)?;
         let proxies = environment::docker_proxies(self.docker_config().as_deref())?;
         let mut config = container_config(request, image, id, &network, &proxies)?;
         config.host.mounts = configs;
+        config.host.endpoints = endpoints;
         if let (None, Some(user)) = (&request.user, kept_user(&namespaces)) {
             config.process.user = user;
         }
@@ -410,7 +414,6 @@ fn host_config(request: &CreateRequest, network: &NetworkMode) -> Result<HostCon
     });
     let mut host = HostConfig {
         network: network.to_string(),
-        endpoints: request.endpoints.clone(),
         ports: request.ports.clone(),
         volumes_from: request
             .volumes_from
@@ -481,7 +484,7 @@ fn log_settings(request: &CreateRequest, config: &Config) -> Result<LogSettings,
     Ok(log)
 }
 
-/// What was said, else what the configuration says; the embedded image needs nothing.
+/// What was said, else what the configuration says and the host can do; the embedded image needs nothing.
 fn network(
     asked: &NetworkMode,
     default: NetworkDefault,
@@ -489,10 +492,37 @@ fn network(
 ) -> NetworkMode {
     match (asked, default) {
         (NetworkMode::Default, _) if is_builtin(image) => NetworkMode::None,
-        (NetworkMode::Default, NetworkDefault::Pasta) => NetworkMode::Pasta,
+        (NetworkMode::Default, NetworkDefault::Bridge) if firewall::find().is_some() => {
+            NetworkMode::Named(record::DEFAULT.to_owned())
+        }
+        (NetworkMode::Default, NetworkDefault::Bridge | NetworkDefault::Pasta) => {
+            NetworkMode::Pasta
+        }
         (NetworkMode::Default, NetworkDefault::None) => NetworkMode::None,
         (NetworkMode::Default, NetworkDefault::Host) => NetworkMode::Host,
         (asked, _) => asked.clone(),
+    }
+}
+
+/// The container's places in networks that it shares, where the default one may be of that kind.
+fn endpoints(
+    request: &CreateRequest,
+    network: &NetworkMode,
+) -> Result<Vec<EndpointConfig>, EngineError> {
+    let mut endpoints = request.endpoints.clone();
+    match (&request.network, network) {
+        (NetworkMode::Default, NetworkMode::Named(name)) => {
+            if endpoints.is_empty() {
+                endpoints.push(EndpointConfig::default());
+            }
+            endpoints[0].network.clone_from(name);
+            Ok(endpoints)
+        }
+        (_, NetworkMode::Named(_)) => Ok(endpoints),
+        _ if endpoints.is_empty() => Ok(endpoints),
+        _ => Err(EngineError::Conflict {
+            message: "conflicting options: addresses, names and links are of a network that containers share: --network NAME",
+        }),
     }
 }
 

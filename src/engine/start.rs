@@ -153,13 +153,18 @@ impl Engine {
             wait: options.wait,
             is_step: config.host.step.is_some(),
         };
+        let holder = called
+            .is_some()
+            .then(|| self.start_holder(orders.network.as_ref()));
         let told = called.and_then(|called| called.tell(&orders));
         let (ours, entered) = told.map_or_else(|| self.call_with(orders), Ok)?;
         tracing::debug!(name, "wait for the monitor");
         let mut connection = Connection::over(ours);
         let reply = connection.reply();
         tracing::debug!(name, ?reply, "the monitor answered");
-        let _ = pidfd::wait_child(entered.pid);
+        for child in holder.flatten().into_iter().chain([entered.pid]) {
+            let _ = pidfd::wait_child(child);
+        }
         drop(entered.lock);
         match reply {
             Ok(Some(Reply::Started)) => Ok(Session {

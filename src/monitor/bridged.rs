@@ -73,6 +73,7 @@ impl Bridged {
         namespace: BorrowedFd<'_>,
     ) -> Result<Bridged, StartFailure> {
         let published = claim(&bridged.ports, Everywhere::Both)?.keep();
+        bridged.holder.settle().map_err(explain)?;
         let join = || Lease::join(&bridged.holder.socket, &bridged.member, namespace);
         let joined = match join() {
             Ok(lease) => Ok(lease),
@@ -313,11 +314,15 @@ impl Bridged {
 /// One that was started again below this monitor ends with it: if nobody else uses it, it is given the time to leave nothing.
 impl Drop for Bridged {
     fn drop(&mut self) {
-        self.lease = None;
+        // The ports are free before anybody hears of the container's end.
+        self.published.clear();
+        if let Some(lease) = self.lease.take() {
+            lease.end();
+        }
         self.announce("disconnect");
         let begun = Moment::now();
         let nets = process::children(0).into_iter().filter(|c| is_net(*c));
-        for net in nets.filter_map(|child| child.open().ok().flatten()) {
+        for net in nets.filter_map(|child| child.open_here().ok().flatten()) {
             let mut set = PollSet::new();
             set.add(net.as_fd(), Interest::Read, ());
             let _ = set.wait(Some(LEAVING.saturating_sub(begun.elapsed())));

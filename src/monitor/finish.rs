@@ -40,6 +40,9 @@ impl Monitor {
         }
         // Its ports are free before anybody hears of the end.
         self.network = None;
+        if let Some(network) = &self.orders.network {
+            network.end();
+        }
         self.clients.iter_mut().for_each(|client| client.end(code));
         let _ = crate::sys::disk::remove_file(
             self.orders.paths.monitor_socket(self.orders.id.as_str()),

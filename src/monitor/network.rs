@@ -3,7 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use super::bridged::{Bridged, BridgedOrders};
@@ -13,6 +13,8 @@ use crate::net::pasta::{self, Features, PastaError, Plan, Starting};
 use crate::net::ports::PortSpec;
 use crate::net::publish::{self, ClaimedPorts, Everywhere, PortMapping};
 use crate::net::route::HostRoutes;
+use crate::sys::process::{self, ProcessName};
+use crate::sys::{pidfd, procfs};
 
 #[derive(serde::Serialize, serde::Deserialize)]
 pub enum NetworkOrders {
@@ -41,11 +43,10 @@ pub enum StartingNetwork {
 }
 
 impl NetworkOrders {
-    /// Nothing has to be started for it that others use too.
-    pub fn is_at_hand(&self) -> bool {
-        match self {
-            NetworkOrders::Pasta(_) => true,
-            NetworkOrders::Bridged(bridged) => bridged.holder.is_there(),
+    /// Once the program has ended: the ports are free before anybody hears of that.
+    pub fn end(&self) {
+        if let NetworkOrders::Pasta(pasta) = self {
+            pasta.end();
         }
     }
 
@@ -66,6 +67,25 @@ impl NetworkOrders {
 }
 
 impl PastaOrders {
+    /// Ends pasta, the monitor's child since it has become a daemon, if it holds ports of the host.
+    fn end(&self) {
+        if self.ports.is_empty() {
+            return;
+        }
+        let children = process::children(0).into_iter();
+        // passt is the same program, and may be started as `passt.avx2` by itself.
+        let is_pasta = |child: &ProcessName| {
+            let command = procfs::stat(child.pid).map(|stat| stat.command);
+            command.is_ok_and(|command| command.starts_with("pas"))
+        };
+        for child in children.filter(is_pasta) {
+            if let Ok(Some(pidfd)) = child.open_here() {
+                let _ = pidfd::kill_hard(pidfd.as_fd());
+                let _ = pidfd::reap(pidfd.as_fd());
+            }
+        }
+    }
+
     /// Chooses the host's ports and starts pasta.
     fn begin(&self, namespace: BorrowedFd<'_>) -> Result<StartingNetwork, StartFailure> {
         let mappings = claim(&self.ports, Everywhere::Ipv4)?.release();

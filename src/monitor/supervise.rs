@@ -117,13 +117,13 @@ pub fn run(mut orders: Orders, birth: Birth) -> i32 {
     if let Err(error) = process::detach_standard_streams() {
         return refuse(birth.client, "leave the session", &error);
     }
-    // Here, outside the monitor's pid namespace, which ends with this container: others may come to use it.
+    // Outside the monitor's pid namespace, which ends with this container: others may come to use it.
     let early = match &orders.network {
         Some(NetworkOrders::Bridged(bridged)) => {
             if !birth.gate.wait_before() {
                 return 125;
             }
-            if let Err(error) = bridged.holder.ensure(None) {
+            if let Err(error) = bridged.holder.ensure_beside() {
                 let failure = bridged::explain(error);
                 Client::new(birth.client).reply(&Reply::Failed(failure));
                 return 125;

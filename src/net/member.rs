@@ -14,7 +14,6 @@ use super::wire::{Address, Attach, Endpoint, Member};
 /// A monitor's connection and what was attached through it.
 pub struct Guest {
     pub number: u64,
-    pub socket: OwnedFd,
     pub member: Option<Member>,
     /// The container's network namespace.
     pub namespace: Option<OwnedFd>,
@@ -22,6 +21,8 @@ pub struct Guest {
     /// What this one calls others, and on which network.
     pub links: Vec<(String, String, String)>,
     pub published: Vec<Published>,
+    /// Closed last: its end says that all else is free.
+    pub socket: OwnedFd,
 }
 
 impl Guest {

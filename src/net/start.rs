@@ -12,8 +12,9 @@ use super::outer;
 use super::pasta::{Features, PastaError};
 use super::route::HostRoutes;
 use super::wire::{self, FromInner, ToInner};
-use crate::sys::lock::{self, Mode};
-use crate::sys::{namespace, process, role, signal, socket};
+use crate::sys::lock::{self, Guard, Mode};
+use crate::sys::process::Forked;
+use crate::sys::{namespace, pidfd, process, role, signal, socket};
 
 /// What `bryo net` needs to know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -87,20 +88,63 @@ impl Holder {
         Ok(false)
     }
 
+    /// Who holds it is the one to start one; the others wait for it.
+    fn turn(&self) -> Result<Guard, StartError> {
+        lock::lock(&self.lock, Mode::Exclusive)
+            .map_err(|error| StartError::plain(format!("lock bryo net: {error}")))
+    }
+
+    /// The turn to start one; `None` if one lives. Asked from outside of the home namespace.
+    pub fn turn_outside(&self) -> Option<Guard> {
+        // It costs nothing where one lives, as usual.
+        let turn = (!self.is_there()).then(|| self.turn().ok())??;
+        (!self.is_there()).then_some(turn)
+    }
+
+    /// Waits until nobody is starting one: only then is it ready, or has failed.
+    pub fn settle(&self) -> Result<(), StartError> {
+        lock::lock(&self.lock, Mode::Shared)
+            .map(drop)
+            .map_err(|error| StartError::plain(format!("wait for bryo net: {error}")))
+    }
+
     /// Sees to it that one lives. The caller is in the home user namespace and the host's network namespace and has one
     /// thread. `shared` is the namespace of one that has ended, where it has outlived it.
     pub fn ensure(&self, shared: Option<OwnedFd>) -> Result<(), StartError> {
-        let failed = |operation: &'static str| {
-            move |error: io::Error| StartError::plain(format!("{operation}: {error}"))
-        };
-        let guard = lock::lock(&self.lock, Mode::Exclusive).map_err(failed("lock bryo net"))?;
+        let turn = self.turn()?;
+        match self.lives() {
+            true => Ok(()),
+            false => self.start(turn, shared),
+        }
+    }
+
+    /// The same in a fork, beside the caller: whoever calls `ensure` waits for it, and tries again if it fails.
+    pub fn ensure_beside(&self) -> Result<(), StartError> {
+        let turn = self.turn()?;
         if self.lives() {
             return Ok(());
         }
+        match process::fork() {
+            Ok(Forked::Parent(_)) => Ok(()),
+            Ok(Forked::Child) => {
+                let mut kept = vec![turn.as_fd()];
+                kept.extend(role::trace_fd());
+                let _ = process::close_all_except(&kept);
+                process::exit_now(self.start(turn, None).is_err().into())
+            }
+            Err(error) => Err(StartError::plain(format!("fork a role: {error}"))),
+        }
+    }
+
+    /// Returns when it can be joined.
+    pub fn start(&self, turn: Guard, shared: Option<OwnedFd>) -> Result<(), StartError> {
+        let failed = |operation: &'static str| {
+            move |error: io::Error| StartError::plain(format!("{operation}: {error}"))
+        };
         let (told, report) =
             pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("make a pipe")(error.into()))?;
         let cloned = process::clone3(libc::CLONE_NEWPID as u64, None);
-        let Some(_child) = cloned.map_err(failed("clone bryo net"))? else {
+        let Some(child) = cloned.map_err(failed("clone bryo net"))? else {
             let mut kept = vec![report.as_fd()];
             kept.extend(shared.as_ref().map(AsFd::as_fd));
             kept.extend(role::trace_fd());
@@ -117,12 +161,14 @@ impl Holder {
         drop((report, shared));
         let mut text = Vec::new();
         let _ = std::fs::File::from(told).read_to_end(&mut text);
-        drop(guard);
-        match serde_json::from_slice::<Result<(), StartError>>(&text) {
-            Ok(outcome) => outcome,
-            Err(_) => Err(StartError::plain(
-                "bryo net ended during its start".to_owned(),
-            )),
+        let ended = || StartError::plain("bryo net ended during its start".to_owned());
+        let outcome = serde_json::from_slice(&text).unwrap_or_else(|_| Err(ended()));
+        if outcome.is_err() {
+            // Whoever has the turn next is not to meet what is about to end.
+            let _ = pidfd::reap(child.pidfd.as_fd());
+            let _ = crate::sys::disk::remove_file(&self.socket);
         }
+        drop(turn);
+        outcome
     }
 }

@@ -195,6 +195,13 @@ impl Lease {
         }
     }
 
+    /// Returns when all that was taken through it is free.
+    pub fn end(self) {
+        let mut buffer = self.buffer;
+        let _ = socket::end_sending(self.socket.as_fd());
+        while let Ok(Some(_)) = receive::<FromInner>(self.socket.as_fd(), &mut buffer) {}
+    }
+
     /// Says something and waits for the answer.
     pub fn ask(&mut self, message: &ToInner, fds: &[BorrowedFd<'_>]) -> io::Result<FromInner> {
         send(self.socket.as_fd(), message, fds)?;

@@ -38,7 +38,25 @@ fn whole_file() -> libc::flock {
 
 /// A flock(2) on a file, released when dropped.
 #[derive(Debug)]
-pub struct Guard(#[allow(dead_code, reason = "held for its lock, never read")] OwnedFd);
+pub struct Guard(OwnedFd);
+
+impl Guard {
+    /// For a fork, which holds the lock by it.
+    pub fn into_fd(self) -> OwnedFd {
+        self.0
+    }
+
+    /// What `into_fd` gave.
+    pub fn of(fd: OwnedFd) -> Guard {
+        Guard(fd)
+    }
+}
+
+impl AsFd for Guard {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
 
 /// Which flock(2) to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,11 +4,11 @@
 //! inherit a lock that nobody will release.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use rustix::process::Pid;
 
-use super::procfs;
+use super::{pidfd, procfs};
 
 /// What a fork gives to its two sides.
 pub enum Forked {
@@ -296,6 +296,19 @@ impl ProcessName {
             Ok(now) if now == *self => Ok(Some(fd)),
             _ => Ok(None),
         }
+    }
+
+    /// The same for a process of the caller's own pid namespace, which may be another than that of the mounted procfs: names are
+    /// of the latter, pids of the former.
+    pub fn open_here(&self) -> io::Result<Option<OwnedFd>> {
+        let pids = |pid| procfs::status(pid).map(|status| status.numbers("NSpid"));
+        let depth = pids(ProcessName::own()?.pid)?.len();
+        let pid = pids(self.pid)?.get(depth.saturating_sub(1)).copied();
+        let Some(pid) = pid.and_then(|pid| Pid::from_raw(pid as i32)) else {
+            return Ok(None);
+        };
+        let fd = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty())?;
+        Ok((pidfd::host_pid(fd.as_fd())? == self.pid).then_some(fd))
     }
 
     /// The pid of its parent (field 4 of proc_pid_stat(5)).

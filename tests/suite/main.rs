@@ -76,6 +76,7 @@ mod mount;
 mod mounts;
 mod namespaces;
 mod network_bridge;
+mod network_default;
 mod network_names;
 mod network_pasta;
 mod network_publish;

@@ -195,6 +195,17 @@ fn child_of(parent: i32, word: &str) -> Option<i32> {
     children.next()
 }
 
+/// The process of bryo's that is called this.
+pub fn titled(env: &TestEnv, title: &str) -> Option<i32> {
+    let all = env.processes().into_iter();
+    let mut pids = all.filter_map(|process| {
+        let (pid, words) = process.split_once(' ')?;
+        let pid = pid.parse::<i32>().ok()?;
+        (words.trim() == title).then_some(pid)
+    });
+    pids.next()
+}
+
 /// Whoever of them is killed: what runs goes on, at the same address, and the ports come back.
 #[test]
 fn the_helper_of_networks_may_be_killed() {
@@ -220,21 +231,10 @@ fn the_helper_of_networks_may_be_killed() {
     let answers = || crate::network_pasta::answer(&port).as_deref() == Some("pong\n");
     eventually("an answer", answers);
     for title in ["bryo: net, inside", "pasta", "bryo: net"] {
-        let victim = || {
-            let titled = |title: &str| {
-                let all = env.processes().into_iter();
-                let mut pids = all.filter_map(|process| {
-                    let (pid, words) = process.split_once(' ')?;
-                    let pid = pid.parse::<i32>().ok()?;
-                    (words.trim() == title).then_some(pid)
-                });
-                pids.next()
-            };
-            match title {
-                // It hides its environment from its own user.
-                "pasta" => child_of(titled("bryo: net")?, "pasta"),
-                title => titled(title),
-            }
+        let victim = || match title {
+            // It hides its environment from its own user.
+            "pasta" => child_of(titled(&env, "bryo: net")?, "pasta"),
+            title => titled(&env, title),
         };
         let pid = victim().unwrap_or_else(|| panic!("no {title} in {:?}", env.processes()));
         let killed = nix::sys::signal::kill(

@@ -1,4 +1,4 @@
-//! The default network: the outside is reachable, the host's loopback is not, and only named ports come in.
+//! With pasta and on the bridge: the outside is reachable, the host's loopback is not, and only named ports come in.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -7,7 +7,10 @@ use std::time::Duration;
 
 use crate::env::{TestEnv, test_env};
 use crate::need::{Need, need};
+use crate::network_bridge::need_bridges;
 use crate::process::eventually;
+
+const NETWORKS: [&str; 2] = ["pasta", "bridge"];
 
 /// A port that nobody listened on a moment ago.
 pub fn free_port() -> u16 {
@@ -26,8 +29,8 @@ pub fn answer(address: &str) -> Option<String> {
 }
 
 /// A container that answers `pong` to every connection on its port 8080.
-fn server(env: &TestEnv, flags: &[&str]) {
-    let start = ["run", "-d", "--name", "server"];
+fn server(env: &TestEnv, network: &str, flags: &[&str]) {
+    let start = ["run", "-d", "--network", network, "--name", "server"];
     let command = ["busybox", "nc", "-ll", "-p", "8080", "-e", "echo", "pong"];
     env.run(&[&start[..], flags, &command].concat()).ok();
 }
@@ -38,7 +41,7 @@ fn a_published_port_answers_and_is_listed() {
     need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
     env.busybox();
     let port = free_port();
-    server(&env, &["-p", &format!("127.0.0.1:{port}:8080")]);
+    server(&env, "pasta", &["-p", &format!("127.0.0.1:{port}:8080")]);
     eventually("an answer", || {
         answer(&format!("127.0.0.1:{port}")).as_deref() == Some("pong\n")
     });
@@ -54,11 +57,27 @@ fn every_form_of_p_is_understood() {
     let env = test_env!();
     need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
     env.busybox();
+    every_form(&env, "pasta", "");
+}
+
+/// Without an address it means both families there.
+#[test]
+fn every_form_of_p_is_understood_on_the_bridge() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    every_form(&env, "bridge", ", [::]:?->8080/tcp");
+}
+
+fn every_form(env: &TestEnv, network: &str, ipv6: &str) {
     let port = free_port();
     let next = port.saturating_add(3);
     // The flag, and what `ps` shows; the host's port is `?` where bryo chooses it.
     for (form, shown) in [
-        (format!("{port}:8080"), format!("0.0.0.0:{port}->8080/tcp")),
+        (
+            format!("{port}:8080"),
+            format!("0.0.0.0:{port}->8080/tcp{ipv6}"),
+        ),
         (
             format!("127.0.0.1:{port}:8080/tcp"),
             format!("127.0.0.1:{port}->8080/tcp"),
@@ -73,7 +92,7 @@ fn every_form_of_p_is_understood() {
         ),
         (
             format!("published={port},target=8080"),
-            format!("0.0.0.0:{port}->8080/tcp"),
+            format!("0.0.0.0:{port}->8080/tcp{ipv6}"),
         ),
         (
             "127.0.0.1::8080".to_owned(),
@@ -83,10 +102,10 @@ fn every_form_of_p_is_understood() {
             "127.0.0.1:0:8080".to_owned(),
             "127.0.0.1:?->8080/tcp".to_owned(),
         ),
-        (":8080".to_owned(), "0.0.0.0:?->8080/tcp".to_owned()),
-        ("8080".to_owned(), "0.0.0.0:?->8080/tcp".to_owned()),
+        (":8080".to_owned(), format!("0.0.0.0:?->8080/tcp{ipv6}")),
+        ("8080".to_owned(), format!("0.0.0.0:?->8080/tcp{ipv6}")),
     ] {
-        server(&env, &["-p", &form]);
+        server(env, network, &["-p", &form]);
         let ports = env.out(&["ps", "--format", "{{.Ports}}"]);
         let bindings = "{{json .NetworkSettings.Ports}}";
         let inspected = env.out(&["inspect", "--format", bindings, "server"]);
@@ -109,6 +128,7 @@ fn a_range_publishes_each_of_its_ports() {
     let ask = "--format={{range $inside, $b := .NetworkSettings.Ports}}{{$inside}} {{(index $b 0).HostPort}} {{end}}";
     server(
         &env,
+        "pasta",
         &["-p", "127.0.0.1::8079-8081", "-p", "127.0.0.1::53/udp"],
     );
     let shown = env.out(&["inspect", ask, "server"]);
@@ -214,7 +234,7 @@ fn a_port_of_ipv6_answers() {
     }
     env.busybox();
     let port = free_port();
-    server(&env, &["-p", &format!("[::1]:{port}:8080")]);
+    server(&env, "pasta", &["-p", &format!("[::1]:{port}:8080")]);
     assert_eq!(
         env.out(&["ps", "--format", "{{.Ports}}"]),
         format!("[::1]:{port}->8080/tcp")
@@ -228,25 +248,29 @@ fn a_port_of_ipv6_answers() {
 #[test]
 fn a_port_in_use_is_refused_in_dockers_words() {
     let env = test_env!();
-    need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
+    need_bridges!();
     env.busybox();
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
     let port = listener.local_addr().expect("it is bound").port();
     let publish = format!("127.0.0.1:{port}:8080");
-    env.run(&["run", "--rm", "-p", &publish, "busybox", "true"])
-        .fails(
-            125,
-            &format!("Bind for 127.0.0.1:{port} failed: port is already allocated"),
-        );
+    let publishing = |network| {
+        let words = ["run", "--rm", "-p", &publish, "busybox", "true"];
+        env.command(&words).var("BRYO_NETWORK", network).run()
+    };
+    let taken = format!("Bind for 127.0.0.1:{port} failed: port is already allocated");
+    for network in NETWORKS {
+        publishing(network).fails(125, &taken);
+    }
     drop(listener);
-    env.run(&["run", "--rm", "-p", &publish, "busybox", "true"])
-        .ok();
+    for network in NETWORKS {
+        publishing(network).ok();
+    }
 }
 
 #[test]
 fn the_hosts_loopback_is_out_of_reach() {
     let env = test_env!();
-    need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
+    need_bridges!();
     env.busybox();
     let listener = TcpListener::bind("127.0.0.1:0").expect("the loopback has ports");
     let port = listener.local_addr().expect("it is bound").port();
@@ -256,30 +280,34 @@ fn the_hosts_loopback_is_out_of_reach() {
         "for a in 127.0.0.1 127.0.0.2 127.1.2.3 ::1 0.0.0.0 {gateway} 10.0.2.2 169.254.1.1 169.254.1.2 192.168.127.254 host.docker.internal; \
          do timeout 2 nc -w 1 $a {port} </dev/null && echo reached $a; done 2>/dev/null; echo done"
     );
-    assert_eq!(
-        env.out(&["run", "--rm", "busybox", "sh", "-c", &script]),
-        "done"
-    );
-    assert!(listener.accept().is_err(), "something connected");
+    for network in NETWORKS {
+        let words = ["run", "--rm", "busybox", "sh", "-c", &script];
+        let shown = env.command(&words).var("BRYO_NETWORK", network).run();
+        assert_eq!(shown.ok().out(), "done", "{network}");
+        assert!(listener.accept().is_err(), "something connected");
+    }
 }
 
 #[test]
 fn a_port_that_is_not_named_is_not_forwarded() {
     let env = test_env!();
-    need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
+    need_bridges!();
     env.busybox();
     let port = free_port().to_string();
-    env.run(&[
-        "run", "-d", "--name", "quiet", "busybox", "nc", "-ll", "-p", &port, "-e", "echo", "pong",
-    ])
-    .ok();
-    eventually("the program runs", || {
-        env.out(&["inspect", "--format", "{{.State.Running}}", "quiet"]) == "true"
-    });
-    assert_eq!(answer(&format!("127.0.0.1:{port}")), None);
-    // The host can still use the port itself.
-    UdpSocket::bind(format!("127.0.0.1:{port}")).expect("the port is free");
-    TcpListener::bind(format!("127.0.0.1:{port}")).expect("the port is free");
+    for network in NETWORKS {
+        let words = [
+            "run", "-d", "--name", network, "busybox", "nc", "-ll", "-p", &port, "-e", "echo",
+            "pong",
+        ];
+        env.command(&words).var("BRYO_NETWORK", network).run().ok();
+        eventually("the program runs", || {
+            env.out(&["inspect", "--format", "{{.State.Running}}", network]) == "true"
+        });
+        assert_eq!(answer(&format!("127.0.0.1:{port}")), None);
+        // The host can still use the port itself.
+        UdpSocket::bind(format!("127.0.0.1:{port}")).expect("the port is free");
+        TcpListener::bind(format!("127.0.0.1:{port}")).expect("the port is free");
+    }
 }
 
 #[test]
@@ -289,7 +317,7 @@ fn a_stopped_container_frees_its_port() {
     env.busybox();
     let publish = format!("127.0.0.1:{}:8080", free_port());
     for _ in 0..3 {
-        server(&env, &["-p", &publish]);
+        server(&env, "pasta", &["-p", &publish]);
         env.run(&["rm", "-f", "server"]).ok();
     }
 }
@@ -297,7 +325,7 @@ fn a_stopped_container_frees_its_port() {
 #[test]
 fn what_the_host_offers_on_its_own_address_is_reached() {
     let env = test_env!();
-    need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
+    need_bridges!();
     env.busybox();
     let Some(ip) = host_address() else {
         return crate::need::lacks(crate::need::test_name!(), "the host has no network");
@@ -305,14 +333,20 @@ fn what_the_host_offers_on_its_own_address_is_reached() {
     let listener = TcpListener::bind((ip, 0)).expect("the address is the host's");
     let port = listener.local_addr().expect("it is bound").port();
     let serve = std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept()?;
-        // The client asks and waits: pasta of 2023 can lose the answer to one that closes its half at once.
-        let _ = stream.read(&mut [0; 1024])?;
-        stream.write_all(b"from the host\n")
+        for _ in NETWORKS {
+            let (mut stream, _) = listener.accept()?;
+            // The client asks and waits: pasta of 2023 can lose the answer to one that closes its half at once.
+            let _ = stream.read(&mut [0; 1024])?;
+            stream.write_all(b"from the host\n")?;
+        }
+        Ok::<_, std::io::Error>(())
     });
     let script = format!("(echo ask; sleep 3) | nc {ip} {port}");
-    let heard = env.out(&["run", "--rm", "busybox", "sh", "-c", &script]);
-    assert_eq!(heard, "from the host");
+    for network in NETWORKS {
+        let words = ["run", "--rm", "busybox", "sh", "-c", &script];
+        let heard = env.command(&words).var("BRYO_NETWORK", network).run();
+        assert_eq!(heard.ok().out(), "from the host", "{network}");
+    }
     let served = serve.join().expect("it does not panic");
     served.expect("the stream is open");
 }
@@ -394,7 +428,9 @@ fn names_are_looked_up_where_the_host_looks_them_up() {
     let env = test_env!();
     need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
     env.busybox();
-    let inside = env.out(&["run", "--rm", "busybox", "cat", "/etc/resolv.conf"]);
+    let words = ["run", "--rm", "busybox", "cat", "/etc/resolv.conf"];
+    let inside = env.command(&words).var("BRYO_NETWORK", "pasta").run();
+    let inside = inside.ok().out();
     let servers: Vec<&str> = inside
         .lines()
         .filter_map(|line| line.strip_prefix("nameserver "))

@@ -106,15 +106,14 @@ impl NetworkFlags {
             && self.ip6.is_none()
             && self.mac_address.is_none()
             && self.link_local_ip.is_empty()
-            && self.link.is_empty());
-        let Some(first) = endpoints.first_mut().filter(|_| all_named) else {
-            return match said || self.network.iter().any(|text| text.contains('=')) {
-                true => Err(CliError::usage(
-                    "conflicting options: addresses, names and links are of a network that containers share: --network NAME",
-                )),
-                false => Ok((network, Vec::new())),
-            };
-        };
+            && self.link.is_empty())
+            || self.network.iter().any(|text| text.contains('='));
+        if !said && (endpoints.is_empty() || !all_named) {
+            return Ok((network, Vec::new()));
+        }
+        // Whether it has places is known when it is known which it is.
+        endpoints.resize_with(endpoints.len().max(1), EndpointConfig::default);
+        let first = &mut endpoints[0];
         for alias in &self.network_alias {
             first.aliases.push(parse_alias(alias).map_err(usage)?);
         }

@@ -90,7 +90,7 @@ pub enum EndpointError {
     Priority { text: String },
     #[error("bad format for links: {text}")]
     Link { text: String },
-    #[error("{text:?} is no name that others could use")]
+    #[error("alias {text:?} is no name that others could use")]
     Alias { text: String },
     #[error(
         "driver-opt {text} is not supported: bryo's bridges have com.docker.network.endpoint.ifname alone"
@@ -245,7 +245,7 @@ mod tests {
             ),
             (
                 "name=x,alias=a b",
-                "\"a b\" is no name that others could use",
+                "alias \"a b\" is no name that others could use",
             ),
         ] {
             assert_eq!(parse_endpoint(wrong).unwrap_err().to_string(), words);

@@ -1,4 +1,4 @@
-//! What a container's way out needs: the tun device and pasta.
+//! What a container's way out needs: the tun device, pasta, and nft where containers share it.
 
 use std::fs;
 use std::io;
@@ -35,5 +35,17 @@ pub(super) fn pasta() -> Finding {
         Some(path) => Finding::fine(Check::Pasta, path.display().to_string()),
         None => Finding::limited(Check::Pasta, "pasta is not installed", MEANING)
             .cured_by(install("passt", "passt", "passt", "passt")),
+    }
+}
+
+pub(super) fn nft() -> Finding {
+    match find_program("nft") {
+        Some(path) => Finding::fine(Check::Nft, path.display().to_string()),
+        None => Finding::limited(
+            Check::Nft,
+            "nft is not installed",
+            "containers share no networks, each has a pasta of its own",
+        )
+        .cured_by(install("nftables", "nftables", "nftables", "nftables")),
     }
 }

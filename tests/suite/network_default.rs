@@ -1,0 +1,91 @@
+//! The network of a container that names none: the bridge that all of these share, where the host can have one.
+
+use crate::env::{TestEnv, test_env};
+use crate::need::{Need, need};
+use crate::network_bridge::{address, need_bridges, reaches, titled};
+
+const MODE: &str = "{{.HostConfig.NetworkMode}}";
+
+/// A container that stays, on whatever the default is.
+fn stay(env: &TestEnv, name: &str, flags: &[&str]) {
+    let start = ["run", "-d", "--name", name];
+    let words = [&start[..], flags, &["busybox", "sleep", "1000"]].concat();
+    env.run(&words).ok();
+}
+
+#[test]
+fn containers_that_name_no_network_share_the_bridge() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    stay(&env, "aa", &[]);
+    stay(&env, "bb", &["--mac-address", "02:42:ac:11:00:77"]);
+    assert_eq!(env.out(&["inspect", "-f", MODE, "aa"]), "bridge");
+    assert!(reaches(&env, "aa", &address(&env, "bb", "bridge")));
+    let link = env.out(&["exec", "bb", "ip", "link", "show", "eth0"]);
+    assert!(link.contains("02:42:ac:11:00:77"), "{link}");
+    let inside = "{{range .Containers}}{{.Name}} {{end}}";
+    let inside = env.out(&["network", "inspect", "-f", inside, "bridge"]);
+    let mut names: Vec<&str> = inside.split_whitespace().collect();
+    names.sort_unstable();
+    assert_eq!(names, ["aa", "bb"]);
+    let fixed = ["run", "--ip", "172.17.0.9", "busybox", "true"];
+    let refused = env.run(&fixed);
+    refused.fails(125, "supported on user defined networks only");
+}
+
+#[test]
+fn the_configuration_may_name_another() {
+    let env = test_env!();
+    need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
+    env.busybox();
+    for network in ["pasta", "none", "host"] {
+        let make = ["create", "--name", network, "busybox", "true"];
+        env.command(&make).var("BRYO_NETWORK", network).run().ok();
+        assert_eq!(env.out(&["inspect", "-f", MODE, network]), network);
+        let place = ["create", "--ip", "10.0.0.1", "busybox", "true"];
+        let place = env.command(&place).var("BRYO_NETWORK", network).run();
+        place.fails(1, "--network NAME");
+    }
+}
+
+/// A container on the bridge may be the first that needs what holds it, and the first to leave.
+#[test]
+fn what_holds_the_bridge_does_not_end_with_the_container_that_came_first() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    // With a living home the monitor is called before it is known which network it is to have.
+    for before in [&[][..], &["other"]] {
+        for name in before {
+            stay(&env, name, &["--network", "none"]);
+        }
+        stay(&env, "aa", &["--network", "bridge"]);
+        stay(&env, "bb", &["--network", "bridge"]);
+        let holder = titled(&env, "bryo: net, inside").expect("somebody holds the bridge");
+        env.run(&["rm", "-f", "aa"]).ok();
+        assert_eq!(titled(&env, "bryo: net, inside"), Some(holder));
+        stay(&env, "aa", &["--network", "bridge"]);
+        assert!(reaches(&env, "aa", &address(&env, "bb", "bridge")));
+        env.run(&["rm", "-f", "aa", "bb"]).ok();
+    }
+}
+
+/// Each has a network of its own then, and one that asks for more is told what is missing.
+#[test]
+fn without_nft_there_is_pasta() {
+    let env = test_env!();
+    need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
+    env.busybox();
+    let lacking = |line: &str| env.lacking(&["nft"], line);
+    let doctor = lacking("exec $BRYO doctor");
+    assert!(doctor.stdout.contains("nft is not installed"), "{doctor:?}");
+    let make = "$BRYO create --name cc busybox true >/dev/null && exec $BRYO inspect -f '{{.HostConfig.NetworkMode}}' cc";
+    let archive = crate::image::busybox().docker_archive("busybox:latest");
+    let file = env.file("busybox.tar", archive);
+    lacking(&format!("exec $BRYO load -q -i {file}")).ok();
+    assert_eq!(lacking(make).ok().out(), "pasta");
+    let named =
+        lacking("$BRYO network create one && exec $BRYO run --rm --network one busybox true");
+    named.fails(125, "nft is not installed");
+}
