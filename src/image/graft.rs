@@ -1,5 +1,6 @@
 //! Writing copies of files into a layer that lies on others: what the layers below have of the way there is taken over, what is
-//! missing made, and nothing is looked up by a path that a link could bend. Runs in the home namespace; has no threads.
+//! missing made, and nothing is looked up by a path that a link could bend. Runs in the home namespace; files are written
+//! by threads (`copiers`).
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
@@ -8,6 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use rustix::fs::{FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid};
 
@@ -18,8 +20,10 @@ use crate::sys::copy::{copy_xattrs, times, times_at};
 use crate::sys::fault;
 use crate::sys::fs::{self, Links};
 
+mod copiers;
 mod leaf;
 
+use copiers::Copiers;
 use leaf::{Leaf, Target, create};
 
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +84,7 @@ pub type Choose<'a> = &'a dyn Fn(&[u8], bool) -> Choice;
 /// A directory of the layer, and what the layers below show there.
 #[derive(Debug)]
 pub struct Place {
-    upper: OwnedFd,
+    upper: Arc<OwnedFd>,
     below: Merged,
     path: Vec<u8>,
 }
@@ -96,6 +100,7 @@ pub struct Graft<'a> {
     /// Where a file with several names is, by device and inode.
     linked: HashMap<(u64, u64), Vec<u8>>,
     warnings: Vec<String>,
+    copiers: Copiers,
 }
 
 /// One directory on its way.
@@ -120,6 +125,7 @@ impl<'a> Graft<'a> {
             times: HashMap::new(),
             linked: HashMap::new(),
             warnings: Vec::new(),
+            copiers: Copiers::default(),
         }
     }
 
@@ -137,7 +143,7 @@ impl<'a> Graft<'a> {
     ) -> Result<Place, GraftError> {
         let opened = fs::open_directory_readable(self.layer.root());
         let mut place = Place {
-            upper: opened.map_err(failed("open", b""))?,
+            upper: Arc::new(opened.map_err(failed("open", b""))?),
             below: self.below.try_clone().map_err(failed("open", b""))?,
             path: Vec::new(),
         };
@@ -196,7 +202,8 @@ impl<'a> Graft<'a> {
                         name,
                         appearance,
                     },
-                )
+                )?;
+                self.copiers.settle()
             }
             Some(Shown::Directory { stat, directory }) => {
                 let place = self.made(place, name, &stat, directory.top(), appearance)?;
@@ -330,7 +337,7 @@ impl<'a> Graft<'a> {
                 }
             }
         }
-        Ok(())
+        self.copiers.settle()
     }
 
     /// Makes the directories that were left out so far, down to the last.
@@ -454,6 +461,7 @@ impl<'a> Graft<'a> {
                 Merged::default()
             }
         };
+        let upper = Arc::new(upper);
         Ok(Place { upper, below, path })
     }
 
@@ -467,10 +475,14 @@ impl<'a> Graft<'a> {
     }
 
     /// What is made here is root's, who runs this.
-    fn own(&self, fd: BorrowedFd<'_>, (uid, gid): (u32, u32)) -> io::Result<()> {
-        if self.single_id || (uid, gid) == (0, 0) {
+    fn new_owner(&self, owner: (u32, u32)) -> Option<(u32, u32)> {
+        (!self.single_id && owner != (0, 0)).then_some(owner)
+    }
+
+    fn own(&self, fd: BorrowedFd<'_>, owner: (u32, u32)) -> io::Result<()> {
+        let Some((uid, gid)) = self.new_owner(owner) else {
             return Ok(());
-        }
+        };
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));
         Ok(rustix::fs::fchown(fd, Some(uid), Some(gid))?)
     }

@@ -1,12 +1,13 @@
 //! What is copied that is no directory: files, links and pipes, each into an open directory of the layer.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid};
 
-use super::{Appearance, Graft, GraftError, Place, copy_attributes, failed, is_directory};
+use super::copiers::Job;
+use super::{Appearance, Graft, GraftError, Place, failed, is_directory};
 use crate::image::layer::join_path;
 use crate::image::merged::{Merged, Shown};
 use crate::sys::{fault, fs};
@@ -65,6 +66,7 @@ impl Graft<'_> {
         if leaf.stat.st_nlink > 1 {
             let key = (leaf.stat.st_dev, leaf.stat.st_ino);
             if let Some(first) = self.linked.get(&key) {
+                self.copiers.settle()?;
                 let (root, upper) = (self.layer.root(), &target.place.upper);
                 let flags = AtFlags::empty();
                 let linked = rustix::fs::linkat(root, &first[..], upper, target.name, flags);
@@ -72,11 +74,13 @@ impl Graft<'_> {
             }
             self.linked.insert(key, path.clone());
         }
-        let copied = match kind {
-            FileType::RegularFile => self.file(leaf, target),
-            _ => self.special(leaf, target, kind),
-        };
-        copied.map_err(failed("copy", &path))
+        match kind {
+            FileType::RegularFile => self.file(leaf, target, path),
+            _ => {
+                let copied = self.special(leaf, target, kind);
+                copied.map_err(failed("copy", &path))
+            }
+        }
     }
 
     /// Takes away what lies at a name that a file gets; a directory stays and is an error.
@@ -97,16 +101,23 @@ impl Graft<'_> {
         }
     }
 
-    fn file(&self, leaf: &Leaf<'_>, target: &Target<'_>) -> io::Result<()> {
-        let mut source = File::from(leaf.source.open_file(leaf.part, leaf.name)?);
-        let mut copy = File::from(create(&target.place.upper, target.name)?);
-        if leaf.stat.st_size > 0 {
-            io::copy(&mut source, &mut copy)?;
-        }
-        self.own(copy.as_fd(), target.owner(leaf.stat))?;
-        rustix::fs::fchmod(&copy, target.mode(leaf.stat))?;
-        copy_attributes(source.as_fd(), copy.as_fd())?;
-        Ok(rustix::fs::futimens(&copy, &target.times(leaf.stat))?)
+    fn file(
+        &mut self,
+        leaf: &Leaf<'_>,
+        target: &Target<'_>,
+        path: Vec<u8>,
+    ) -> Result<(), GraftError> {
+        let source = leaf.source.open_file(leaf.part, leaf.name);
+        self.copiers.copy(Job {
+            source: source.map_err(failed("copy", &path))?.into(),
+            size: leaf.stat.st_size as u64,
+            directory: Arc::clone(&target.place.upper),
+            name: target.name.to_owned(),
+            path,
+            owner: self.new_owner(target.owner(leaf.stat)),
+            mode: target.mode(leaf.stat),
+            times: target.times(leaf.stat),
+        })
     }
 
     fn special(&self, leaf: &Leaf<'_>, target: &Target<'_>, kind: FileType) -> io::Result<()> {
