@@ -28,6 +28,12 @@ const MAX_BLOBS: usize = 16;
 /// Room for an `index.json` of some five hundred names.
 const RESERVE: u64 = 256 << 10;
 
+/// Layers of so many entries together are synced file by file.
+const FEW: u64 = 32;
+
+/// As many files and directories as one of these has, with the directories above them and bryo's own.
+const SYNCED_EACH: usize = 128;
+
 /// The store of one user.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -337,7 +343,7 @@ impl Store {
         self.commit_layers(vec![(layer, report.clone())])
     }
 
-    /// Gives unpacked layers their names: records, one `syncfs` for all files of all of them, then the renames. A layer
+    /// Gives unpacked layers their names: records, one sync for all files of all of them, then the renames. A layer
     /// that somebody else has stored meanwhile is kept and ours dropped.
     pub fn commit_layers(&self, layers: Vec<(TempLayer, LayerReport)>) -> Result<(), StoreError> {
         let Some((first, _)) = layers.first() else {
@@ -348,7 +354,12 @@ impl Store {
             let json = serde_json::to_vec(report).expect("plain data always serialises");
             disk::write(&path, json).map_err(StoreError::io("write", &path))?;
         }
-        fs::sync_filesystem(first.fd()).map_err(StoreError::io("sync", &first.directory))?;
+        let entries = layers.iter().map(|(_, report)| report.entries);
+        let synced = match entries.sum::<u64>() <= FEW {
+            true => sync_each(&layers),
+            false => fs::sync_filesystem(first.fd()),
+        };
+        synced.map_err(StoreError::io("sync", &first.directory))?;
         let directory = fs::open_directory(&self.layers);
         let directory = directory.map_err(StoreError::io("open", &self.layers))?;
         let _lock = self.lock_shared()?;
@@ -382,6 +393,16 @@ impl Store {
         copy.committed = renamed.map_err(StoreError::io("name", &copy.directory))?;
         fs::sync_directory(&directory).map_err(StoreError::io("sync", &self.layers))
     }
+}
+
+/// Layers of few files; waits for what other programs have not written yet only where that can't be helped.
+fn sync_each(layers: &[(TempLayer, LayerReport)]) -> io::Result<()> {
+    for (layer, _) in layers {
+        if !fs::sync_few(layer.fd(), SYNCED_EACH)? {
+            return fs::sync_filesystem(layer.fd());
+        }
+    }
+    Ok(())
 }
 
 fn is_full(error: &io::Error) -> bool {

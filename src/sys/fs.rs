@@ -220,6 +220,41 @@ pub fn sync_filesystem(fd: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::syncfs(fd)?)
 }
 
+/// Writes a tree of at most `most` files and directories to the disk, and does not wait for what others have not written yet, as
+/// `sync_filesystem` does. `false`, and nothing is promised, if there are more, or something that can't be opened for that.
+pub fn sync_few(directory: impl AsFd, most: usize) -> io::Result<bool> {
+    let mut opened = vec![open_directory_readable(directory.as_fd())?];
+    let mut next = 0;
+    while let Some(fd) = opened.get(next) {
+        next += 1;
+        if FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::RegularFile {
+            continue;
+        }
+        let mut inside = Vec::new();
+        for (name, is_directory) in list_directory(fd)? {
+            let is_file = || Ok::<_, io::Error>(is_regular(stat_at(fd, &name)?.as_ref()));
+            if opened.len() + inside.len() == most || !(is_directory || is_file()?) {
+                return Ok(false);
+            }
+            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+            let Ok(found) = rustix::fs::openat(fd, &name[..], flags, Mode::empty()) else {
+                return Ok(false);
+            };
+            inside.push(found);
+        }
+        opened.extend(inside);
+    }
+    // What is in a directory before the directory.
+    for fd in opened.into_iter().rev() {
+        sync_directory(fd)?;
+    }
+    Ok(true)
+}
+
+fn is_regular(stat: Option<&Stat>) -> bool {
+    stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
+}
+
 /// Renames unless the new name exists; `false` if it does.
 pub fn rename_new(directory: impl AsFd, from: &[u8], to: &[u8]) -> io::Result<bool> {
     let directory = directory.as_fd();

@@ -210,7 +210,7 @@ fn at_any_point_of_a_pull_that_keeps_blobs_and_signatures() {
             before: &[&["rmi", "-f", &name]],
             words: &["pull", &name],
             done: "",
-            points: 39,
+            points: 43,
         },
     );
 }

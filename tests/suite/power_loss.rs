@@ -55,6 +55,19 @@ fn renamed(call: &Call) -> Option<(String, String)> {
     Some((next()?, next()?))
 }
 
+/// Everything in a layer and the layer itself, as `""` and `/fs/etc`.
+fn below(layer: &str) -> impl Iterator<Item = String> {
+    let mut found = vec![String::new()];
+    let mut next = 0;
+    while let Some(path) = found.get(next).cloned() {
+        next += 1;
+        let inside = fs::read_dir(format!("{layer}{path}")).into_iter().flatten();
+        let names = inside.flatten().map(|entry| entry.file_name());
+        found.extend(names.map(|name| format!("{path}/{}", name.to_string_lossy())));
+    }
+    found.into_iter()
+}
+
 /// How many names were given, each checked.
 #[track_caller]
 fn assert_ordered(env: &TestEnv, calls: &[Call]) -> usize {
@@ -79,8 +92,11 @@ fn assert_ordered(env: &TestEnv, calls: &[Call]) -> usize {
         let (before, after) = calls.split_at(place);
         let is_layer = to.contains("/layers/") && !to.ends_with(".json");
         let content = match is_layer {
-            // One for the files of all layers that get their names together.
-            true => of(before, &format!("{store}/layers/"), &["syncfs("]),
+            // One for the files of all layers that get their names together, or one for each file.
+            true => {
+                of(before, &format!("{store}/layers/"), &["syncfs("])
+                    || below(&to).all(|path| of(before, &format!("{from}{path}>"), &["fsync("]))
+            }
             false => of(before, &from, &["fsync(", "fdatasync("]),
         };
         assert!(content, "{from} was not synced before it became {to}");
