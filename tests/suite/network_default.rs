@@ -22,6 +22,10 @@ fn containers_that_name_no_network_share_the_bridge() {
     stay(&env, "bb", &["--mac-address", "02:42:ac:11:00:77"]);
     assert_eq!(env.out(&["inspect", "-f", MODE, "aa"]), "bridge");
     assert!(reaches(&env, "aa", &address(&env, "bb", "bridge")));
+    // As docker shows it since before there were other networks.
+    let old = "{{.NetworkSettings.IPAddress}} {{.NetworkSettings.IPPrefixLen}} {{.NetworkSettings.MacAddress}}";
+    let place = format!("{} 16 02:42:ac:11:00:77", address(&env, "bb", "bridge"));
+    assert_eq!(env.out(&["inspect", "-f", old, "bb"]), place);
     let link = env.out(&["exec", "bb", "ip", "link", "show", "eth0"]);
     assert!(link.contains("02:42:ac:11:00:77"), "{link}");
     let inside = "{{range .Containers}}{{.Name}} {{end}}";

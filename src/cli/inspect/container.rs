@@ -470,11 +470,39 @@ fn by_port(ports: impl Iterator<Item = (String, String, String)>) -> Value {
     map.into()
 }
 
+/// What docker shows of a place in its `bridge` once more, from times when there was no other network.
+const OF_BRIDGE: [&str; 8] = [
+    "EndpointID",
+    "Gateway",
+    "GlobalIPv6Address",
+    "GlobalIPv6PrefixLen",
+    "IPAddress",
+    "IPPrefixLen",
+    "IPv6Gateway",
+    "MacAddress",
+];
+
 fn network(container: &ContainerSummary) -> Value {
-    json!({
+    let networks = networks::document(container);
+    let mut settings = json!({
+        "Bridge": "",
         "SandboxID": "",
         "SandboxKey": "",
         "Ports": ports(container),
-        "Networks": networks::document(container),
-    })
+        "HairpinMode": false,
+        "LinkLocalIPv6Address": "",
+        "LinkLocalIPv6PrefixLen": 0,
+        "SecondaryIPAddresses": null,
+        "SecondaryIPv6Addresses": null,
+    });
+    for key in OF_BRIDGE {
+        let nothing = match key.ends_with("Len") {
+            true => json!(0),
+            false => json!(""),
+        };
+        let place = networks.get("bridge").and_then(|place| place.get(key));
+        settings[key] = place.cloned().unwrap_or(nothing);
+    }
+    settings["Networks"] = networks;
+    settings
 }
