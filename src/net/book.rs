@@ -8,6 +8,9 @@ use super::names::Book;
 use super::record::DEFAULT;
 use super::wire::Endpoint;
 
+/// Digits of an id that stand for it.
+const SHORT: usize = 12;
+
 /// One container's view.
 pub struct View<'a> {
     asker: &'a Guest,
@@ -50,13 +53,49 @@ impl View<'_> {
     }
 }
 
+/// Whether a container is meant by its name, or by the beginning of its id.
+fn is_called(guest: &Guest, name: &str) -> bool {
+    guest.member.as_ref().is_some_and(|member| {
+        let short = member.id.get(..SHORT).unwrap_or(&member.id);
+        member.name.eq_ignore_ascii_case(name)
+            || name.len() >= short.len() && member.id.starts_with(name)
+    })
+}
+
+impl View<'_> {
+    /// On docker's default network too: there a linked container is found by its own name as well.
+    fn linked(&self, name: &str) -> Vec<IpAddr> {
+        let mut links = self.asker.links.iter();
+        let link = links.find(|(network, target, alias)| {
+            let by_name = || target.eq_ignore_ascii_case(name) && self.is_default(network);
+            alias.eq_ignore_ascii_case(name) || by_name()
+        });
+        let Some((network, target, _)) = link else {
+            return Vec::new();
+        };
+        if !self.is_default(network) {
+            return self.named(&target.to_ascii_lowercase());
+        }
+        let targets = self.guests.all().filter(|guest| is_called(guest, target));
+        let places = targets.flat_map(|guest| &guest.endpoints);
+        let places = places.filter(|place| place.network_id == *network);
+        let addresses = places.flat_map(|place| &place.addresses);
+        addresses.map(|address| address.ip).collect()
+    }
+
+    fn is_default(&self, network: &str) -> bool {
+        let mut own = self.asker.endpoints.iter();
+        own.any(|place| place.network_id == network && place.network == DEFAULT)
+    }
+}
+
 impl Book for View<'_> {
     /// In another order each time, so that replicas share the work.
     fn addresses(&self, name: &str) -> Option<Vec<IpAddr>> {
-        let mut links = self.asker.links.iter();
-        let link = links.find(|(_, _, alias)| alias.eq_ignore_ascii_case(name));
-        let target = link.map(|(_, target, _)| target.to_ascii_lowercase());
-        let mut found = self.named(target.as_deref().unwrap_or(name));
+        let mut found = self.linked(name);
+        if found.is_empty() {
+            found = self.named(name);
+        }
         let turn = self.guests.next_turn();
         if !found.is_empty() {
             let by = turn % found.len();

@@ -38,6 +38,26 @@ fn containers_that_name_no_network_share_the_bridge() {
     refused.fails(125, "supported on user defined networks only");
 }
 
+/// As in docker's book: one that is linked is reached by names, on a network that has none otherwise.
+#[test]
+fn linked_containers_know_each_other_on_the_bridge() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    stay(&env, "store", &[]);
+    let id = env.out(&["inspect", "-f", "{{.Id}}", "store"]);
+    let by_id = format!("{}:twin", &id[..12]);
+    stay(&env, "app", &["--link", "store:db", "--link", &by_id]);
+    for name in ["db", "store", "twin"] {
+        assert!(reaches(&env, "app", name), "{name}");
+    }
+    assert!(!reaches(&env, "app", "app"), "nothing else has a name");
+    stay(&env, "stranger", &[]);
+    assert!(!reaches(&env, "stranger", "store"));
+    env.run(&["restart", "-t", "0", "store"]).ok();
+    assert!(reaches(&env, "app", "db"));
+}
+
 #[test]
 fn the_configuration_may_name_another() {
     let env = test_env!();
