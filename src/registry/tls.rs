@@ -2,16 +2,25 @@
 //! that says so (`--tls-verify=false`), for what that command does.
 
 use std::fs;
+use std::io::Read;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+use url::Url;
 
 use super::error::RegistryError;
+
+/// For a server on this host to say its first word.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The TLS configuration for one host; `directories` are its own below each `certs.d`.
 pub(super) fn client_config(
@@ -54,6 +63,23 @@ pub(super) fn unverified(host: &str) -> Result<ClientConfig, RegistryError> {
         .dangerous()
         .set_certificate_verifier(Arc::new(verifier));
     Ok(config)
+}
+
+/// Whether a loopback server answers the first words of a handshake in kind, asked without what it takes to trust it; `None` if that
+/// does not show.
+pub(super) fn is_spoken_by(url: &Url) -> Option<bool> {
+    let host = url.host_str()?;
+    let mut addresses = url.socket_addrs(|| None).ok()?.into_iter();
+    let address = addresses.find(|address| address.ip().is_loopback())?;
+    let mut stream = TcpStream::connect_timeout(&address, PATIENCE).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
+    let name = ServerName::try_from(host.trim_matches(['[', ']']).to_owned()).ok()?;
+    let mut hello = ClientConnection::new(Arc::new(no_roots(host).ok()?), name).ok()?;
+    hello.write_tls(&mut stream).ok()?;
+    let mut kind = [0];
+    stream.read_exact(&mut kind).ok()?;
+    // RFC 8446, section 5.1: an alert or a handshake.
+    Some(matches!(kind, [21 | 22]))
 }
 
 /// The handshake's signatures still have to be right: only the certificate is nobody's.
