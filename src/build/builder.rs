@@ -22,7 +22,7 @@ use super::request::{BuildRequest, NamedContext};
 use super::scope::{Arguments, Given};
 use super::settings::{Settings, Wrong};
 use super::work::Activity;
-use crate::engine::request::CreateRequest;
+use crate::engine::request::{CreateRequest, PullPolicy};
 use crate::engine::{Engine, Job, Keeper, WrittenLayer};
 use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, json};
 use crate::registry::Progress;
@@ -187,13 +187,14 @@ impl Builder<'_> {
         if let Some(known) = self.images.get(&key) {
             return Ok(Rc::clone(known));
         }
-        let name = match self.request.named_contexts.get(name) {
-            Some(NamedContext::Image(name)) => name.clone(),
-            _ => name.to_owned(),
+        let (name, pull) = match self.request.named_contexts.get(name) {
+            Some(NamedContext::Image(name)) => (name.clone(), self.request.pull),
+            Some(NamedContext::Stored(id)) => (id.to_string(), PullPolicy::Never),
+            _ => (name.to_owned(), self.request.pull),
         };
         let wanted = CreateRequest {
             image: name,
-            pull: self.request.pull,
+            pull,
             platform,
             ..CreateRequest::default()
         };

@@ -100,6 +100,7 @@ fn of_argument(text: &str) -> Result<Check, DockerfileError> {
 fn variables(store: &Store, request: &BuildRequest, name: &str) -> Option<Vec<String>> {
     let name = match request.named_contexts.get(name) {
         Some(NamedContext::Image(image)) => image,
+        Some(NamedContext::Stored(id)) => id.as_str(),
         Some(NamedContext::Directory(_)) => return None,
         None => name,
     };

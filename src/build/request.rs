@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::dockerfile::Ignore;
 use crate::engine::request::{NetworkMode, PullPolicy, Ulimit};
-use crate::image::{Platform, Reference};
+use crate::image::{Digest, Platform, Reference};
 
 /// The files that `COPY` and `ADD` take theirs from.
 #[derive(Clone, Debug)]
@@ -19,6 +19,8 @@ pub struct Context {
 pub enum NamedContext {
     Directory(Context),
     Image(String),
+    /// One that is in the store, whatever registries have.
+    Stored(Digest),
 }
 
 /// `--secret`: where its bytes come from.

@@ -1,37 +1,36 @@
 //! `build`.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Invocation;
 use super::container_flags::{ulimits, value};
 use super::error::{CliError, Kind};
-use super::progress::Bars;
 use super::ui::Ui;
-use crate::build::{BuildError, BuildRequest, Built, NamedContext, check};
-use crate::engine::Engine;
+use crate::build::{BuildError, BuildRequest, NamedContext};
 use crate::engine::request::{NetworkMode, PullPolicy, Size};
 use crate::image::{Digest, Platform, Reference};
 use crate::net::hosts::ExtraHost;
 
+mod baked;
 mod cache;
 mod call;
 mod contexts;
 mod logs;
 mod output;
+mod perform;
 mod plain;
 mod raw;
 mod shown;
 mod tree;
 mod values;
 
-use cache::{CacheFrom, CachePlace, CacheTo};
-use call::{Call, Choice};
+pub use baked::Common;
+use cache::{CacheFrom, CacheTo};
 use contexts::{Opened, context_at};
 use logs::Logs;
 use output::Output;
-use raw::RawJson;
-use shown::Shown;
+pub use perform::{Outcome, Performed, perform};
 use values::{agents, allows, annotations, arguments, labels, pair, secrets};
 
 #[derive(clap::Args, Debug)]
@@ -135,6 +134,12 @@ pub struct Args {
     /// Say everything of every warning, and write a line per step of the engine
     #[arg(short = 'D', long)]
     debug: bool,
+    /// The Dockerfile itself, where a bake file has it.
+    #[arg(skip)]
+    inline: Option<String>,
+    /// Images of other targets of a bake file, by the names that the Dockerfile calls them by.
+    #[arg(skip)]
+    of_targets: BTreeMap<String, Digest>,
 }
 
 impl Args {
@@ -248,43 +253,25 @@ impl Args {
         ))
     }
 
-    /// `--iidfile`, `--metadata-file`, `-q`; of several platforms it is the index that is told.
-    fn report(
-        &self,
-        built: &[(Option<Platform>, Built)],
-        pushed: Option<&Digest>,
-        given: &[Reference],
-        on_stdout: bool,
-        invocation: &Invocation,
-    ) -> Result<(), CliError> {
-        let image = &built[0].1.image;
-        let (id, digest) = match (built, pushed) {
-            ([_], Some(digest)) => (&image.id, digest),
-            (_, Some(digest)) => (digest, digest),
-            (_, None) => (&image.id, &image.manifest),
-        };
+    /// `--iidfile`, `--metadata-file`, `-q`.
+    fn report(&self, outcome: &Outcome, invocation: &Invocation) -> Result<(), CliError> {
         if let Some(path) = &self.iidfile {
-            write(path, id.as_str())?;
+            write(path, outcome.id.as_str())?;
         }
         if let Some(path) = &self.metadata_file {
-            let names: Vec<String> = given.iter().map(ToString::to_string).collect();
-            let mut metadata = serde_json::json!({
-                "containerimage.digest": digest.as_str(),
-                "image.name": names.join(","),
-            });
-            if let [_] = built {
-                metadata["containerimage.config.digest"] = image.id.as_str().into();
-            }
-            write(path, &format!("{metadata:#}\n"))?;
+            write(path, &format!("{:#}\n", outcome.metadata))?;
         }
-        if self.quiet && !on_stdout {
-            invocation.ui.line(id.as_str())?;
+        if self.quiet && !outcome.on_stdout {
+            invocation.ui.line(outcome.id.as_str())?;
         }
         Ok(())
     }
 
     fn named_contexts(&self) -> Result<BTreeMap<String, NamedContext>, CliError> {
-        let mut contexts = BTreeMap::new();
+        let of_targets = self.of_targets.iter();
+        let of_targets =
+            of_targets.map(|(name, id)| (name.clone(), NamedContext::Stored(id.clone())));
+        let mut contexts: BTreeMap<String, NamedContext> = of_targets.collect();
         for text in &self.build_context {
             let (name, place) = pair("--build-context", text)?;
             let context = match place.strip_prefix("docker-image://") {
@@ -301,104 +288,14 @@ impl Args {
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let ui = &invocation.ui;
-    let shown = Shown::choose(&args.progress, args.quiet, ui.stderr_is_terminal)?;
-    let quiet = shown == Shown::Nothing;
-    let outputs = args.outputs()?;
-    let platforms = args.platforms(&outputs)?;
-    let on_stdout = outputs.iter().any(Output::is_on_stdout);
-    if on_stdout && ui.stdout_is_terminal {
-        return Err(CliError::new(
-            Kind::Failed,
-            "cowardly refusing to write the output to a terminal: name a file with dest= or redirect",
-        ));
-    }
-    let (cache_from, cache_to) = args.caches()?;
-    let engine = invocation.engine_with(args.debug)?;
-    tracing::debug!(builder = ?args.builder, "there is one builder");
-    let opened = {
-        let bars = Bars::new(ui);
-        contexts::open(&engine, &args.context, args.file.as_deref(), &bars)?
-    };
-    let mut request = args.request(&opened)?;
-    request.platform.clone_from(&platforms[0]);
-    request.inline_cache = cache_to.iter().any(|one| one.to == CachePlace::Inline);
-    let given = std::mem::take(&mut request.names);
-    let is_kept = platforms.len() == 1 && outputs.iter().any(Output::is_image);
-    if is_kept {
-        let names = outputs.iter().flat_map(|one| one.store_names(&given));
-        request.names = names.cloned().collect();
-    }
-    let Choice(call) = value("--call", &args.call)?;
-    if let Some(call) = args.check.then_some(Call::CHECK).or(call) {
-        return call.run(&engine, &request, invocation);
-    }
-    let checked = check(&engine, &request);
-    let checked = checked.map_err(|error| failed_quietly(&error, ui))?;
-    let tell = || match shown {
-        Shown::Nothing => {}
-        Shown::RawJson => RawJson::new(ui, &Logs::default()).findings(&checked),
-        Shown::Plain | Shown::Tree => call::tell(&checked, args.debug, ui),
-    };
-    if let Some(error) = checked.stopped() {
-        tell();
-        return Err(failed_quietly(&error, ui));
-    }
-    for from in &cache_from {
-        from.import(&engine, quiet, invocation);
-    }
-    let of_engine = |error| CliError::engine(Kind::Failed, &error);
-    let before = match is_kept {
-        true => HashSet::new(),
-        false => engine.image_ids().map_err(of_engine)?,
-    };
-    let mut built: Vec<(Option<Platform>, Built)> = Vec::new();
-    let mut outcome = Ok(None);
-    for platform in platforms {
-        request.platform.clone_from(&platform);
-        let logs = Logs::default();
-        match shown.build(&engine, &request, &logs, ui) {
-            Ok(one) => built.push((platform, one)),
-            Err(error) => {
-                tell();
-                outcome = Err(failed(&error, &logs, invocation));
-                break;
-            }
+    match perform(&args, invocation)? {
+        Performed::Called(code) => Ok(code),
+        Performed::Built(outcome) => {
+            outcome.forget_passing()?;
+            args.report(&outcome, invocation)?;
+            Ok(0)
         }
     }
-    if outcome.is_ok() {
-        tell();
-        outcome = deliver(&engine, &outputs, &built, &given, quiet, invocation);
-    }
-    let passing = built.iter().filter(|_| !is_kept);
-    for (_, one) in passing.filter(|(_, one)| !before.contains(&one.image.id)) {
-        engine.forget_unnamed(&one.image.id).map_err(of_engine)?;
-    }
-    let pushed = outcome?;
-    for to in &cache_to {
-        for (_, one) in &built {
-            to.export(&engine, one)?;
-        }
-    }
-    args.report(&built, pushed.as_ref(), &given, on_stdout, invocation)?;
-    Ok(0)
-}
-
-/// Writes what was built to all its places; the digest that a registry knows it by.
-fn deliver(
-    engine: &Engine,
-    outputs: &[Output],
-    built: &[(Option<Platform>, Built)],
-    given: &[Reference],
-    quiet: bool,
-    invocation: &Invocation,
-) -> Result<Option<Digest>, CliError> {
-    let mut pushed = None;
-    for output in outputs {
-        let digest = output.write(engine, built, given, quiet, invocation)?;
-        pushed = digest.or(pushed);
-    }
-    Ok(pushed)
 }
 
 /// The lines of the Dockerfile, and the reason.
@@ -432,7 +329,7 @@ fn failed(error: &BuildError, logs: &Logs, invocation: &Invocation) -> CliError 
     shown
 }
 
-fn write(path: &Path, text: &str) -> Result<(), CliError> {
+pub fn write(path: &Path, text: &str) -> Result<(), CliError> {
     let path_text = path.display();
     std::fs::write(path, text)
         .map_err(|error| CliError::new(Kind::Failed, format!("write {path_text}: {error}")))

@@ -8,7 +8,7 @@ mod prune;
 use clap::Subcommand;
 
 use super::error::CliError;
-use super::{Invocation, build, version};
+use super::{Invocation, bake, build, version};
 
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
@@ -25,6 +25,9 @@ pub enum BuildxGroup {
     /// Make an image of a Dockerfile
     #[command(visible_alias = "b")]
     Build(Box<build::Args>),
+    /// Make the images that files describe
+    #[command(visible_alias = "f")]
+    Bake(Box<bake::Args>),
     /// Show what builds keep for the next one
     Du(du::Args),
     /// Remove what builds keep for the next one
@@ -62,6 +65,7 @@ impl BuildxGroup {
     pub fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
         match self {
             BuildxGroup::Build(args) => build::run(*args, invocation),
+            BuildxGroup::Bake(args) => bake::run(&args, invocation),
             BuildxGroup::Du(args) => du::run(args, invocation),
             BuildxGroup::Prune(args) => prune::run(args, invocation),
             BuildxGroup::Ls(args) => builders::ls(args, invocation),

@@ -12,7 +12,7 @@ use super::network::NetworkGroup;
 use super::secret::SecretGroup;
 use super::volume::VolumeGroup;
 use super::{
-    attach, boot, build, commit, container_cleanup, container_clone, container_exists,
+    attach, bake, boot, build, commit, container_cleanup, container_clone, container_exists,
     container_prune, cp, create, diff, doctor, events, exec, export, generate, history,
     image_exists, image_mount, image_prune, image_scp, image_tree, images, import, info, inspect,
     kill, load, login, logout, logs, mount, pause, port, ps, pull, push, rename, restart, rm, rmi,
@@ -72,6 +72,8 @@ pub enum Command {
     Rmi(rmi::Args),
     #[command(flatten)]
     Image(ImageVerb),
+    /// Make the images that files describe
+    Bake(Box<bake::Args>),
     /// Log in to a registry
     Login(login::Args),
     /// Log out of a registry
@@ -424,6 +426,7 @@ impl Command {
             Command::Logout(args) => logout::run(args, invocation),
             Command::Search(args) => search::run(args, invocation),
             Command::NetworkGroup { verb } => verb.run(invocation),
+            Command::Bake(args) => bake::run(&args, invocation),
             Command::BuilderGroup { verb } => verb.run(invocation),
             Command::BuildxGroup { verb } => verb.run(invocation),
             Command::VolumeGroup { verb } => verb.run(invocation),

@@ -15,6 +15,7 @@ pub mod template;
 pub mod ui;
 pub mod units;
 
+mod bake;
 mod boot;
 mod build;
 mod builder;

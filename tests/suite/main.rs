@@ -15,6 +15,7 @@ mod attach;
 mod boot;
 mod budget;
 mod build;
+mod build_bake;
 mod build_beside;
 mod build_cache;
 mod build_cache_transfer;

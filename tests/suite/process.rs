@@ -63,6 +63,12 @@ impl Invocation {
         self
     }
 
+    /// Where it is run.
+    pub fn directory(mut self, path: impl AsRef<std::path::Path>) -> Invocation {
+        self.command.current_dir(path);
+        self
+    }
+
     pub fn var(mut self, name: &str, value: impl AsRef<std::ffi::OsStr>) -> Invocation {
         self.command.env(name, value);
         self

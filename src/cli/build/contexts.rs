@@ -29,6 +29,7 @@ pub fn open(
     engine: &Engine,
     place: &Path,
     file: Option<&Path>,
+    inline: Option<&str>,
     progress: &dyn Progress,
 ) -> Result<Opened, CliError> {
     let from_stdin = Path::new("-");
@@ -81,6 +82,7 @@ pub fn open(
     let is_own = directory.is_none();
     let directory = directory.unwrap_or_else(|| place.to_owned());
     let (name, path) = match file {
+        _ if inline.is_some() => ("Dockerfile".to_owned(), None),
         Some(file) if stdin_file => (file.display().to_string(), None),
         Some(file) if is_own => (file.display().to_string(), Some(file.to_owned())),
         // Of what was brought here nothing else is meant.
@@ -92,9 +94,10 @@ pub fn open(
         }
     };
     let context = context_at(&directory, path.as_deref())?;
-    let dockerfile = match &path {
-        Some(path) => read(path)?,
-        None => read_stdin()?,
+    let dockerfile = match (&path, inline) {
+        (Some(path), _) => read(path)?,
+        (None, Some(text)) => text.as_bytes().to_owned(),
+        (None, None) => read_stdin()?,
     };
     Ok(Opened {
         name,

@@ -1,0 +1,318 @@
+//! The `build:` sections of a compose file, as targets. All else of it is not looked at.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::error::BakeError;
+use super::resolve::Bake;
+use super::target::{Target, text_of};
+use super::{BakeFile, Lookup};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Document {
+    services: BTreeMap<String, Service>,
+    secrets: BTreeMap<String, Secret>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Service {
+    image: Option<String>,
+    build: Option<Section>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+struct Secret {
+    file: Option<String>,
+    environment: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Section {
+    Context(String),
+    Full(Map<String, Value>),
+}
+
+pub(super) fn read(bake: &mut Bake, file: &BakeFile, lookup: Lookup<'_>) -> Result<(), BakeError> {
+    let parsed: Value = serde_saphyr::from_str(&file.text).map_err(|error| BakeError::Parse {
+        file: file.name.clone(),
+        text: error.to_string(),
+    })?;
+    let parsed = replaced(parsed, file, lookup)?;
+    let document: Document = serde_json::from_value(parsed).map_err(|error| BakeError::Parse {
+        file: file.name.clone(),
+        text: error.to_string(),
+    })?;
+    let mut names = Vec::new();
+    for (name, service) in document.services {
+        let Some(section) = service.build else {
+            continue;
+        };
+        let keys = match section {
+            Section::Context(context) => Map::from_iter([("context".to_owned(), context.into())]),
+            Section::Full(keys) => keys,
+        };
+        // A dot has no place in the name of a target.
+        let name = name.replace('.', "_");
+        let target = target(keys, service.image, &document.secrets);
+        let target = target.map_err(|source| BakeError::Service {
+            file: file.name.clone(),
+            service: name.clone(),
+            source,
+        })?;
+        bake.add(&name, target)?;
+        names.push(name);
+    }
+    let group = bake
+        .groups
+        .entry("default".to_owned())
+        .or_default();
+    for name in names {
+        if !group.targets.contains(&name) {
+            group.targets.push(name);
+        }
+    }
+    Ok(())
+}
+
+/// compose's words for what a target has; `x-bake` says what compose has no word for.
+fn target(
+    mut keys: Map<String, Value>,
+    image: Option<String>,
+    secrets: &BTreeMap<String, Secret>,
+) -> Result<Target, serde_json::Error> {
+    let mut made = Map::new();
+    if let Some(image) = image {
+        made.insert("tags".to_owned(), json!([image]));
+    }
+    let extra = keys.remove("x-bake");
+    for (key, value) in keys {
+        let (key, value) = match key.as_str() {
+            "args" | "labels" | "additional_contexts" | "extra_hosts" => {
+                let between = if key == "extra_hosts" {
+                    &['=', ':'][..]
+                } else {
+                    &['=']
+                };
+                let key = match key.as_str() {
+                    "additional_contexts" => "contexts",
+                    "extra_hosts" => "extra-hosts",
+                    same => same,
+                };
+                (key, pairs(value, between))
+            }
+            "context" | "dockerfile" | "target" | "network" | "platforms" | "pull" | "ssh" => {
+                (key.as_str(), value)
+            }
+            "tags" => {
+                let mut tags = value;
+                if let (Some(Value::Array(image)), Value::Array(more)) =
+                    (made.remove("tags"), &mut tags)
+                {
+                    more.splice(0..0, image);
+                }
+                ("tags", tags)
+            }
+            "dockerfile_inline" => ("dockerfile-inline", value),
+            "cache_from" => ("cache-from", value),
+            "cache_to" => ("cache-to", value),
+            "no_cache" => ("no-cache", value),
+            "shm_size" => ("shm-size", text(value)),
+            "entitlements" => ("entitlements", value),
+            "ulimits" => ("ulimits", ulimits(value)),
+            "secrets" => ("secret", secret_entries(value, secrets)),
+            other if other.starts_with("x-") => continue,
+            // What is not known is told by its own name.
+            other => (other, value),
+        };
+        made.insert(key.to_owned(), value);
+    }
+    if let Some(Value::Object(extra)) = extra {
+        for (key, value) in extra {
+            let listed = matches!(value, Value::Array(_) | Value::Object(_));
+            let is_list = !matches!(
+                key.as_str(),
+                "pull" | "no-cache" | "context" | "dockerfile" | "target" | "network" | "call"
+            );
+            // One text stands for a list of one.
+            let value = if is_list && !listed {
+                json!([value])
+            } else {
+                value
+            };
+            made.insert(key, value);
+        }
+    }
+    let mut target: Target = serde_json::from_value(made.into())?;
+    for place in target.contexts.values_mut() {
+        if let Some(service) = place.strip_prefix("service:") {
+            *place = format!("target:{}", service.replace('.', "_"));
+        }
+    }
+    Ok(target)
+}
+
+fn text(value: Value) -> Value {
+    match text_of(value.clone()) {
+        Ok(Some(text)) => text.into(),
+        _ => value,
+    }
+}
+
+/// `NAME=VALUE` lines, or an object already.
+fn pairs(value: Value, between: &[char]) -> Value {
+    let Value::Array(lines) = value else {
+        return value;
+    };
+    let pairs = lines.into_iter().filter_map(|line| match line {
+        Value::String(line) => Some(match line.split_once(between) {
+            Some((name, value)) => (name.to_owned(), value.into()),
+            None => (line, Value::Null),
+        }),
+        _ => None,
+    });
+    Value::Object(pairs.collect())
+}
+
+/// `nofile: 1024`, `nofile: {soft: 1, hard: 2}`
+fn ulimits(value: Value) -> Value {
+    let Value::Object(limits) = value else {
+        return value;
+    };
+    let limits = limits.into_iter().map(|(name, limit)| match limit {
+        Value::Object(both) => json!(format!("{name}={}:{}", both["soft"], both["hard"])),
+        one => json!(format!("{name}={one}")),
+    });
+    Value::Array(limits.collect())
+}
+
+/// Names of secrets that the file describes elsewhere.
+fn secret_entries(value: Value, secrets: &BTreeMap<String, Secret>) -> Value {
+    let Value::Array(names) = value else {
+        return value;
+    };
+    let entries = names.into_iter().map(|entry| {
+        let name = match &entry {
+            Value::Object(fields) => fields.get("source").and_then(Value::as_str),
+            other => other.as_str(),
+        };
+        let name = name.unwrap_or_default().to_owned();
+        match secrets.get(&name) {
+            Some(Secret {
+                file: Some(file), ..
+            }) => json!({"id": name, "src": file}),
+            Some(Secret {
+                environment: Some(variable),
+                ..
+            }) => json!({"id": name, "env": variable}),
+            _ => json!({"id": name}),
+        }
+    });
+    Value::Array(entries.collect())
+}
+
+/// All texts with their `${VARIABLE}`s replaced.
+fn replaced(value: Value, file: &BakeFile, lookup: Lookup<'_>) -> Result<Value, BakeError> {
+    Ok(match value {
+        Value::String(text) => Value::String(interpolated(&text, file, lookup)?),
+        Value::Array(values) => {
+            let values = values
+                .into_iter()
+                .map(|value| replaced(value, file, lookup));
+            Value::Array(values.collect::<Result<_, _>>()?)
+        }
+        Value::Object(object) => {
+            let mut made = Map::new();
+            for (key, value) in object {
+                made.insert(key, replaced(value, file, lookup)?);
+            }
+            Value::Object(made)
+        }
+        other => other,
+    })
+}
+
+/// `$NAME`, `${NAME}`, with `:-`, `-`, `:+`, `+`, `:?` and `?`; `$$` is a dollar sign.
+fn interpolated(text: &str, file: &BakeFile, lookup: Lookup<'_>) -> Result<String, BakeError> {
+    let wrong = || BakeError::Interpolation {
+        file: file.name.clone(),
+        text: text.to_owned(),
+    };
+    let mut made = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        made.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            made.push('$');
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix('{') {
+            let end = closing(after).ok_or_else(wrong)?;
+            made.push_str(&braced(&after[..end], file, lookup)?);
+            rest = &after[end + 1..];
+        } else {
+            let end = name_end(rest);
+            if end == 0 {
+                return Err(wrong());
+            }
+            made.push_str(&lookup(&rest[..end]).unwrap_or_default());
+            rest = &rest[end..];
+        }
+    }
+    made.push_str(rest);
+    Ok(made)
+}
+
+fn name_end(text: &str) -> usize {
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.find(|c| !is_name(c)).unwrap_or(text.len())
+}
+
+fn closing(text: &str) -> Option<usize> {
+    let mut depth = 0;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => return Some(at),
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    None
+}
+
+fn braced(inner: &str, file: &BakeFile, lookup: Lookup<'_>) -> Result<String, BakeError> {
+    let (name, form) = inner.split_at(name_end(inner));
+    let value = lookup(name);
+    let (form, empty_counts) = match form.strip_prefix(':') {
+        Some(form) => (form, false),
+        None => (form, true),
+    };
+    let set = value.filter(|value| empty_counts || !value.is_empty());
+    let mut letters = form.chars();
+    let kind = letters.next();
+    let word = letters.as_str();
+    let word = |file| interpolated(word, file, lookup);
+    match (kind, set) {
+        (None, value) if !name.is_empty() && empty_counts => Ok(value.unwrap_or_default()),
+        (Some('-'), Some(value)) | (Some('?'), Some(value)) => Ok(value),
+        (Some('-'), None) | (Some('+'), Some(_)) => word(file),
+        (Some('+'), None) => Ok(String::new()),
+        (Some('?'), None) => Err(BakeError::Required {
+            file: file.name.clone(),
+            text: format!(
+                "required variable {name} is missing a value: {}",
+                word(file)?
+            ),
+        }),
+        _ => Err(BakeError::Interpolation {
+            file: file.name.clone(),
+            text: inner.to_owned(),
+        }),
+    }
+}
