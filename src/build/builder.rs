@@ -1,7 +1,7 @@
 //! The build itself: stages that go on side by side, each from one instruction to the next, in one process that waits for all of
 //! them. What takes time is done by roles and containers.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::SystemTime;
@@ -9,6 +9,7 @@ use std::time::SystemTime;
 use nix::sys::signal::Signal;
 use serde_json::{Map, Value};
 
+use super::attest::Material;
 use super::check::{self, Read};
 use super::dockerfile::{Dockerfile, Instruction, Located, Source, parse_trigger};
 use super::draft::Draft;
@@ -24,7 +25,7 @@ use super::settings::{Settings, Wrong};
 use super::work::Activity;
 use crate::engine::request::{CreateRequest, PullPolicy};
 use crate::engine::{Engine, Job, Keeper, WrittenLayer};
-use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, json};
+use crate::image::{Digest, Image, LayerReport, Platform, Reference, StepRecord, Store, json};
 use crate::registry::Progress;
 use crate::sys::lock::Guard;
 use crate::sys::poll::{Interest, PollSet};
@@ -66,6 +67,8 @@ pub(super) struct Builder<'a> {
     pub made: Vec<Rc<Made>>,
     /// What commands came to that changed nothing, until it is written down.
     pub nothing: Vec<(Digest, StepRecord)>,
+    /// What came from elsewhere.
+    pub materials: BTreeSet<Material>,
     /// What was known of steps that need not be done again.
     pub used: Vec<(Digest, StepRecord)>,
     vertices: usize,
@@ -115,6 +118,7 @@ pub fn build(
         made: Vec::new(),
         nothing: Vec::new(),
         used: Vec::new(),
+        materials: BTreeSet::new(),
         vertices: 0,
         signals: Signals::watch(&watched).map_err(BuildError::system("watch for signals"))?,
         _lease: lease,
@@ -202,6 +206,9 @@ impl Builder<'_> {
         let image = self
             .engine
             .obtain(&wanted, progress, &mut |line| watcher.warn(line))?;
+        let digest = ("sha256".to_owned(), image.manifest.hex().to_owned());
+        let uri = package_url(&wanted.image, wanted.platform.as_deref());
+        self.materials.insert(Material { uri, digest });
         let image = Rc::new(image);
         self.images.insert(key, Rc::clone(&image));
         Ok(image)
@@ -470,6 +477,22 @@ impl Builder<'_> {
 impl StageRun {
     pub fn is_finished(&self) -> bool {
         self.next >= self.instructions.len() && self.activity.is_ready()
+    }
+}
+
+/// As BuildKit names base images.
+fn package_url(image: &str, platform: Option<&str>) -> String {
+    let platform = platform.map_or_else(|| Platform::host().to_string(), str::to_owned);
+    let platform = platform.replace('/', "%2F");
+    match image.parse::<Reference>() {
+        Ok(name) => {
+            let tag = name.tag().map(|tag| format!("@{tag}")).unwrap_or_default();
+            format!(
+                "pkg:docker/{}{tag}?platform={platform}",
+                name.familiar_name()
+            )
+        }
+        Err(_) => format!("docker-image://{image}"),
     }
 }
 

@@ -113,8 +113,6 @@ pub enum StepError {
     Checksum { text: String, source: DigestError },
     #[error("--checksum is for exactly one source, which is an http or https URL")]
     ChecksumOf,
-    #[error("{what} is not yet supported by bryo")]
-    NotYet { what: String },
     #[error("invalid containerPort: {port}")]
     Port { port: String },
     #[error("invalid signal: {signal}")]

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use super::attest::Material;
 use super::builder::Builder;
 use super::error::BuildError;
 use super::layers::{Layer, Made};
@@ -14,6 +15,8 @@ pub struct Built {
     pub image: StoredImage,
     /// Of all stages that were built.
     pub steps: Vec<(Digest, StepRecord)>,
+    /// What came from elsewhere, in order.
+    pub materials: Vec<Material>,
     diff_ids: Vec<Digest>,
 }
 
@@ -75,6 +78,7 @@ impl Builder<'_> {
         Ok(Built {
             image: stored?.expect("an image was given"),
             steps,
+            materials: std::mem::take(&mut self.materials).into_iter().collect(),
             diff_ids: image.diff_ids,
         })
     }

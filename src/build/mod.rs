@@ -1,5 +1,6 @@
 //! Builds images from Dockerfiles. Never runs a process except through `engine`.
 
+pub mod attest;
 pub mod bake;
 mod builder;
 mod check;

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -17,7 +18,9 @@ use crate::engine::request::{BindOptions, Mount, MountKind, Propagation, TmpfsOp
 use crate::engine::{Job, RoleFailure};
 use crate::image::{Digest, Merged, TempLayer};
 use crate::registry::Progress;
-use crate::sys::fs::random_name;
+use crate::runtime::home;
+use crate::sys::copy::{Owners, copy_tree};
+use crate::sys::fs::{open_directory, open_directory_readable, random_name};
 use crate::sys::lock::{self, Guard, Mode};
 
 /// Larger secrets are files of another kind.
@@ -32,7 +35,8 @@ pub(super) struct Prepared {
 
 enum PreparedMount {
     Bind(Box<CopyStep>, Bind),
-    Cache(Cache),
+    /// With what it begins as, and the digest of that.
+    Cache(Cache, Option<Box<(CopyStep, Digest)>>),
     Secret(Secret),
     Ssh(Ssh),
     Tmpfs(Mount),
@@ -110,15 +114,22 @@ impl Builder<'_> {
                     PreparedMount::Bind(Box::new(step), bind)
                 }
                 RunMount::Cache(cache) => {
-                    if cache.from.is_some() {
-                        let what = "RUN --mount=type=cache,from=".to_owned();
-                        return Err(StepError::NotYet { what });
+                    let mut content = None;
+                    if let Some(from) = cache.from.as_deref() {
+                        let Some(origin) = self.origin(stage, Some(from), true, progress)? else {
+                            return Ok(None);
+                        };
+                        let step = bind_step(origin, cache.source.as_deref());
+                        let digest = self.digest(stage, &step)?;
+                        prepared.digests.push(digest.clone());
+                        content = Some(Box::new((step, digest)));
                     }
                     let target = absolute(&directory, &cache.target);
-                    PreparedMount::Cache(Cache {
+                    let cache = Cache {
                         target,
                         ..cache.clone()
-                    })
+                    };
+                    PreparedMount::Cache(cache, content)
                 }
                 RunMount::Secret(secret) => PreparedMount::Secret(secret.clone()),
                 RunMount::Ssh(ssh) => PreparedMount::Ssh(ssh.clone()),
@@ -166,8 +177,10 @@ impl Builder<'_> {
                     mounted.mount_points.push(tmpfs.target.clone());
                     mounted.mounts.push(tmpfs);
                 }
-                PreparedMount::Cache(cache) => {
-                    if let Some((lock, mode)) = self.mount_cache(&cache, &mut mounted)? {
+                PreparedMount::Cache(cache, content) => {
+                    let content = content.as_deref();
+                    let busy = self.mount_cache(stage, &cache, content, &mut mounted)?;
+                    if let Some((lock, mode)) = busy {
                         stage.activity = Activity::Locked(self.wait_for(lock, mode)?);
                         return Ok(None);
                     }
@@ -224,11 +237,18 @@ impl Builder<'_> {
 
     /// What is given back is the lock of a cache that only one may have, and somebody else has.
     fn mount_cache(
-        &self,
+        &mut self,
+        stage: &StageRun,
         cache: &Cache,
+        content: Option<&(CopyStep, Digest)>,
         mounted: &mut Mounted,
     ) -> Result<Option<(PathBuf, Mode)>, StepError> {
         let id = cache.id.as_deref().unwrap_or(&cache.target);
+        // One that began as something else is another.
+        let full = match content {
+            Some((_, digest)) => format!("{id}\n{digest}"),
+            None => id.to_owned(),
+        };
         let caches = self.engine.paths.build_mounts();
         let failed = || system("make a cache directory");
         fs::DirBuilder::new()
@@ -236,7 +256,7 @@ impl Builder<'_> {
             .mode(0o700)
             .create(&caches)
             .map_err(failed())?;
-        let name = Digest::of(id.as_bytes()).hex().to_owned();
+        let name = Digest::of(full.as_bytes()).hex().to_owned();
         let mut number = 0;
         let (directory, lock, guard) = loop {
             let directory = match number {
@@ -257,7 +277,10 @@ impl Builder<'_> {
         if !directory.exists() {
             // For whoever looks at the cache.
             fs::write(&lock, id).map_err(system("name a cache directory"))?;
-            self.make_cache(cache, &directory)?;
+            match content {
+                Some((step, _)) => self.fill_cache(stage, step, &directory)?,
+                None => self.make_cache(cache, &directory)?,
+            }
         }
         let used = fs::File::open(&lock).and_then(|file| file.set_modified(SystemTime::now()));
         used.map_err(system("note the use of a cache directory"))?;
@@ -266,13 +289,39 @@ impl Builder<'_> {
         Ok(None)
     }
 
+    /// Owners and modes are those of what it begins as.
+    fn fill_cache(
+        &mut self,
+        stage: &StageRun,
+        step: &CopyStep,
+        directory: &Path,
+    ) -> Result<(), StepError> {
+        let copied = self.new_layer()?;
+        let target = self.copy_target_of(stage, copied.name());
+        let content = copied.path().join("mount");
+        let scratch = scratch_of(directory);
+        self.engine.in_home("worker", || {
+            let owners = match home::is_single_id() {
+                true => Owners::Single,
+                false => Owners::Kept,
+            };
+            copy(step, &target.borrowed()).map_err(|error| RoleFailure::of(&error, Vec::new()))?;
+            // The cache may be on another file system than the store.
+            let made = fs::create_dir(&scratch).and_then(|()| {
+                let (from, to) = (open_directory(&content)?, open_directory(&scratch)?);
+                let from = open_directory_readable(from)?;
+                copy_tree(from.as_fd(), to.as_fd(), owners)?;
+                settle_cache(&scratch, directory)
+            });
+            made.map_err(|error| RoleFailure::of(&error, Vec::new()))
+        })?;
+        Ok(())
+    }
+
     fn make_cache(&self, cache: &Cache, directory: &Path) -> Result<(), StepError> {
         let (uid, gid) = (cache.uid.unwrap_or(0), cache.gid.unwrap_or(0));
         let mode = cache.mode.unwrap_or(0o755);
-        // What is left of one that was killed is known by whose it is.
-        let mut scratch = directory.as_os_str().to_owned();
-        scratch.push(format!(".tmp-{}", random_name()));
-        let scratch = PathBuf::from(scratch);
+        let scratch = scratch_of(directory);
         self.engine.in_home("worker", || {
             let made = fs::create_dir(&scratch)
                 .and_then(|()| std::os::unix::fs::chown(&scratch, Some(uid), Some(gid)))
@@ -280,11 +329,7 @@ impl Builder<'_> {
                     let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
                     fs::set_permissions(&scratch, mode)
                 })
-                .and_then(|()| match fs::rename(&scratch, directory) {
-                    // Another build was quicker.
-                    Err(_) if directory.exists() => fs::remove_dir(&scratch),
-                    renamed => renamed,
-                });
+                .and_then(|()| settle_cache(&scratch, directory));
             made.map_err(|error| RoleFailure::of(&error, Vec::new()))
         })?;
         Ok(())
@@ -399,6 +444,21 @@ impl Builder<'_> {
         });
         written.map_err(failed())?;
         Ok(path)
+    }
+}
+
+/// What is left of one that was killed is known by whose it is.
+fn scratch_of(directory: &Path) -> PathBuf {
+    let mut scratch = directory.as_os_str().to_owned();
+    scratch.push(format!(".tmp-{}", random_name()));
+    PathBuf::from(scratch)
+}
+
+fn settle_cache(scratch: &Path, directory: &Path) -> io::Result<()> {
+    match fs::rename(scratch, directory) {
+        // Another build was quicker.
+        Err(_) if directory.exists() => fs::remove_dir_all(scratch),
+        renamed => renamed,
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use super::attest::{Material, without_secrets};
 use super::dockerfile::Ignore;
 use crate::engine::request::{NetworkMode, PullPolicy, Ulimit};
 use crate::image::{Digest, Platform, Reference};
@@ -23,6 +24,17 @@ pub enum NamedContext {
     Stored(Digest),
 }
 
+impl NamedContext {
+    /// As provenance tells it: what it is, and no place on this host.
+    pub fn shown(&self) -> String {
+        match self {
+            NamedContext::Directory(_) => "local".to_owned(),
+            NamedContext::Image(name) => format!("docker-image://{}", without_secrets(name)),
+            NamedContext::Stored(id) => format!("docker-image://{id}"),
+        }
+    }
+}
+
 /// `--secret`: where its bytes come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SecretSource {
@@ -38,6 +50,8 @@ pub struct BuildRequest {
     pub dockerfile_name: String,
     /// None: an empty one.
     pub context: Option<Context>,
+    /// Where the context was brought from.
+    pub source: Option<Material>,
     pub named_contexts: BTreeMap<String, NamedContext>,
     pub names: Vec<Reference>,
     /// `--build-arg`, with the values of those that take the host's.
@@ -70,8 +84,11 @@ pub struct BuildRequest {
 }
 
 /// `--allow`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Allows {
     pub host_network: bool,
     pub insecure: bool,
+    /// Every device that has a name, or these.
+    pub devices: bool,
+    pub device_names: Vec<String>,
 }

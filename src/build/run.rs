@@ -16,7 +16,9 @@ use super::settings::Wrong;
 use super::work::{Activity, DoneStep};
 use crate::container::{Limits, LogDriver, NameConfig};
 use crate::engine::Session;
-use crate::engine::request::{CreateRequest, NetworkMode, SeccompChoice, SecurityOption, Variable};
+use crate::engine::request::{
+    CreateRequest, DeviceRequest, NetworkMode, SeccompChoice, SecurityOption, Variable,
+};
 use crate::image::{Digest, Image, TempLayer};
 use crate::registry::Progress;
 
@@ -39,6 +41,7 @@ struct Command {
     environment: Vec<(String, String)>,
     network: NetworkMode,
     is_insecure: bool,
+    devices: Vec<String>,
     script: Option<(String, String)>,
 }
 
@@ -51,18 +54,18 @@ pub(super) fn begin_run(
     instruction: &Located<Instruction>,
     progress: &dyn Progress,
 ) -> Result<(), Wrong> {
-    if !run.devices.is_empty() {
-        let what = "RUN --device".to_owned();
-        return Err(StepError::NotYet { what }.into());
-    }
     let escape = builder.file.directives.escape;
+    let devices = devices(builder, stage, source, run)?;
     let mut mounts = Vec::new();
     for mount in &run.mounts {
         let settings = builder.settings(stage, source, escape);
         let lookup = |name: &str| settings.lookup(name);
         mounts.push(source.mount(mount, escape, &lookup)?);
     }
-    let command = command(builder, stage, run)?;
+    let command = Command {
+        devices,
+        ..command(builder, stage, run)?
+    };
     let Some(prepared) = builder.prepare_mounts(stage, &mounts, progress)? else {
         return Ok(());
     };
@@ -169,8 +172,39 @@ fn command(builder: &Builder<'_>, stage: &StageRun, run: &Run) -> Result<Command
         environment: [arguments, environment].concat(),
         network,
         is_insecure,
+        devices: Vec::new(),
         script,
     })
+}
+
+/// The names of those that the host has; one that it has not is missed only if it is required.
+fn devices(
+    builder: &Builder<'_>,
+    stage: &mut StageRun,
+    source: &Source,
+    run: &Run,
+) -> Result<Vec<String>, Wrong> {
+    let escape = builder.file.directives.escape;
+    let mut names = Vec::new();
+    for device in &run.devices {
+        let name = builder
+            .settings(stage, source, escape)
+            .expand(&device.name)?;
+        let allows = &builder.request.allows;
+        if !allows.devices && !allows.device_names.contains(&name) {
+            return Err(StepError::NotAllowed {
+                flag: "--device",
+                entitlement: "device",
+            }
+            .into());
+        }
+        match builder.engine.has_device(&name) {
+            Ok(()) => names.push(name),
+            Err(error) if device.required => return Err(StepError::Engine(error).into()),
+            Err(error) => builder.watcher.warn(&format!("--device: {error}")),
+        }
+    }
+    Ok(names)
 }
 
 /// Proxies are not in it: where files come from is no part of what they are.
@@ -193,6 +227,7 @@ fn key(
         .with(stage.draft.text("User"))
         .with(command.network.to_string())
         .with([u8::from(command.is_insecure)])
+        .with_all(&command.devices)
         .with_all(mounts)
         .with_all(prepared.digests.iter().map(Digest::as_str))
         .with(
@@ -250,6 +285,12 @@ fn request(
         privileged: command.is_insecure,
         security,
         mounts: mounted.mounts.clone(),
+        devices: command
+            .devices
+            .iter()
+            .cloned()
+            .map(DeviceRequest::Named)
+            .collect(),
         shm_size: builder.request.shm_size,
         ulimits: builder.request.ulimits.clone(),
         limits: Limits::default(),

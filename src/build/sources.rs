@@ -1,5 +1,6 @@
 //! `COPY` and `ADD`: from what is written to what is copied.
 
+use super::attest::{Material, without_secrets};
 use super::builder::{Builder, StageRun};
 use super::copy::{CopyStep, Fetched, InlineFile, Origin, Unpack};
 use super::dockerfile::{Heredoc, Instruction, Source, Word, expand_heredoc};
@@ -121,17 +122,25 @@ impl Builder<'_> {
                     let fetched =
                         self.engine
                             .fetch_git(&repository, keep_git_directory, &directory);
-                    let (directory, time) = fetched?;
+                    let cloned = fetched?;
+                    self.materials.insert(Material {
+                        uri: without_secrets(&repository.remote),
+                        digest: ("sha1".to_owned(), cloned.commit),
+                    });
                     Fetched {
-                        directory,
+                        directory: cloned.directory,
                         file: None,
-                        latest: Some(time),
+                        latest: Some(cloned.time),
                     }
                 }
                 None => {
                     let file =
                         self.engine
                             .fetch_url(&source, expected.as_ref(), &directory, progress)?;
+                    self.materials.insert(Material {
+                        uri: without_secrets(&source),
+                        digest: ("sha256".to_owned(), file.digest.hex().to_owned()),
+                    });
                     Fetched {
                         directory,
                         file: Some(file.name),

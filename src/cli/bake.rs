@@ -68,6 +68,12 @@ pub struct Args {
     /// What targets may ask for: network.host, security.insecure
     #[arg(long, value_name = "ENTITLEMENT")]
     allow: Vec<String>,
+    /// Say what is installed in the images: true, false
+    #[arg(long, value_name = "BOOL")]
+    sbom: Option<String>,
+    /// Say where the images came from: true, false, mode=min, mode=max
+    #[arg(long, value_name = "BOOL|FIELDS")]
+    provenance: Option<String>,
     /// Builder to use: there is one, whatever it is called
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,
@@ -113,6 +119,8 @@ impl Args {
             progress: self.progress.clone(),
             allow: self.allow.iter().filter(is_ours).cloned().collect(),
             builder: self.builder.clone(),
+            sbom: self.sbom.clone(),
+            provenance: self.provenance.clone(),
             call: match self.check {
                 true => Some("check".to_owned()),
                 false => self.call.clone(),
@@ -313,6 +321,7 @@ fn build_all(
             // Only others see it.
             target.output = vec![Entry::of(&[("type", "cacheonly")])];
             target.tags.clear();
+            target.attest.clear();
         }
         let mut images = BTreeMap::new();
         for (context, other) in links(&target) {
@@ -330,6 +339,8 @@ fn build_all(
         }
         common.load = args.load && is_wanted;
         common.push = args.push && is_wanted;
+        common.sbom = args.sbom.clone().filter(|_| is_wanted);
+        common.provenance = args.provenance.clone().filter(|_| is_wanted);
         if planned.order.len() > 1 && args.progress != "quiet" && args.progress != "rawjson" {
             invocation.ui.note(&format!("[{name}]"));
         }

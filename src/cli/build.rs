@@ -12,6 +12,8 @@ use crate::engine::request::{NetworkMode, PullPolicy, Size};
 use crate::image::{Digest, Platform, Reference};
 use crate::net::hosts::ExtraHost;
 
+mod agents;
+mod attest;
 mod baked;
 mod cache;
 mod call;
@@ -31,7 +33,7 @@ use contexts::{Opened, context_at};
 use logs::Logs;
 use output::Output;
 pub use perform::{Outcome, Performed, perform};
-use values::{agents, allows, annotations, arguments, labels, pair, secrets};
+use values::{allows, annotations, arguments, labels, pair, secrets};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -83,10 +85,10 @@ pub struct Args {
     /// Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]
     #[arg(long, value_name = "SECRET")]
     secret: Vec<String>,
-    /// Agent's socket for RUN --mount=type=ssh: default, or ID[=SOCKET]
+    /// Agent for RUN --mount=type=ssh: default, ID[=SOCKET], or ID=KEY[,KEY] for one that has only these keys
     #[arg(long, value_name = "AGENT")]
     ssh: Vec<String>,
-    /// What RUN may do beyond the usual: network.host, security.insecure
+    /// What RUN may do beyond the usual: network.host, security.insecure, device[=NAME]
     #[arg(long, value_name = "ENTITLEMENT")]
     allow: Vec<String>,
     /// Nothing in the image is newer than this (seconds since 1970)
@@ -122,6 +124,15 @@ pub struct Args {
     /// Annotation of the manifest: [manifest:]NAME=VALUE
     #[arg(long, value_name = "NAME=VALUE")]
     annotation: Vec<String>,
+    /// Say something of the image: type=sbom, type=provenance[,mode=min|max]
+    #[arg(long, value_name = "ATTESTATION")]
+    attest: Vec<String>,
+    /// Say what is installed in the image: true, false
+    #[arg(long, value_name = "BOOL")]
+    sbom: Option<String>,
+    /// Say where the image came from: true, false, mode=min, mode=max
+    #[arg(long, value_name = "BOOL|FIELDS")]
+    provenance: Option<String>,
     /// Builder to use: there is one, whatever it is called
     #[arg(long, value_name = "NAME")]
     builder: Option<String>,
@@ -159,6 +170,7 @@ impl Args {
             dockerfile: opened.dockerfile.clone(),
             dockerfile_name: opened.name.clone(),
             context: opened.context.clone(),
+            source: opened.source.clone(),
             named_contexts: self.named_contexts()?,
             names: names.collect::<Result<_, _>>()?,
             args: arguments(&self.build_arg)?,
@@ -185,7 +197,7 @@ impl Args {
                 .transpose()?,
             ulimits: ulimits(&self.ulimit)?,
             secrets: secrets(&self.secret)?,
-            agents: agents(&self.ssh)?,
+            agents: BTreeMap::new(),
             allows: allows(&self.allow)?,
             inline_cache: false,
             epoch: self.source_date_epoch,

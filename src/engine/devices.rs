@@ -47,6 +47,12 @@ impl Engine {
         Ok((nodes, names))
     }
 
+    /// Whether a name of the Container Device Interface stands for anything here.
+    pub fn has_device(&self, name: &str) -> Result<(), EngineError> {
+        cdi::find(&DeviceName::parse(name)?, &self.device_directories())?;
+        Ok(())
+    }
+
     /// Later ones win.
     fn device_directories(&self) -> Vec<PathBuf> {
         let user = self.paths.config.parent().map(|config| config.join("cdi"));

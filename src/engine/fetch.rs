@@ -52,6 +52,18 @@ pub enum FetchError {
 pub struct FetchedFile {
     /// The last part of the URL's path.
     pub name: String,
+    pub digest: Digest,
+}
+
+/// A repository that was cloned.
+#[derive(Clone, Debug)]
+pub struct Cloned {
+    /// The part of it that was asked for.
+    pub directory: PathBuf,
+    /// Of the commit, in seconds.
+    pub time: i64,
+    /// Its object name.
+    pub commit: String,
 }
 
 impl Engine {
@@ -70,18 +82,18 @@ impl Engine {
             let name = file_name(&download.url);
             let path = directory.join(&name);
             let fetched = write(&mut download, &path, expected);
-            fetched.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
-            Ok(FetchedFile { name })
+            let digest = fetched.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
+            Ok(FetchedFile { name, digest })
         })
     }
 
-    /// Clones into `directory`; gives the directory in it that was asked for and the time of the commit, in seconds.
+    /// Clones into `directory`.
     pub fn fetch_git(
         &self,
         source: &GitSource,
         keep_git_directory: bool,
         directory: &Path,
-    ) -> Result<(PathBuf, i64), FetchError> {
+    ) -> Result<Cloned, FetchError> {
         let git = Git::new(source, directory)?;
         git.run(&["init", "--quiet"])?;
         let reference = source.reference.as_deref().unwrap_or("HEAD");
@@ -100,7 +112,9 @@ impl Engine {
             ];
             git.run(&update)?;
         }
-        let time = git.run(&["log", "-1", "--format=%ct"])?;
+        let said = git.run(&["log", "-1", "--format=%ct %H"])?;
+        let (time, commit) = said.trim().split_once(' ').unwrap_or((&said, ""));
+        let (time, commit) = (time.parse().unwrap_or(0), commit.to_owned());
         if !keep_git_directory {
             let removed = fs::remove_path(&directory.join(".git"));
             removed.map_err(|failed| FetchError::Write {
@@ -108,8 +122,11 @@ impl Engine {
                 source: failed.source,
             })?;
         }
-        let there = subdirectory(source, directory)?;
-        Ok((there, time.trim().parse().unwrap_or(0)))
+        Ok(Cloned {
+            directory: subdirectory(source, directory)?,
+            time,
+            commit,
+        })
     }
 
     /// Unpacks an archive, plain or compressed, into `directory`: everything in it is the user's. `false`: it is no archive,
@@ -148,7 +165,7 @@ fn write(
     download: &mut registry::Download,
     path: &Path,
     expected: Option<&Digest>,
-) -> Result<(), FetchError> {
+) -> Result<Digest, FetchError> {
     let failed = || {
         let path = path.to_owned();
         |source| FetchError::Write { path, source }
@@ -177,7 +194,8 @@ fn write(
     let time = SystemTime::UNIX_EPOCH + Duration::from_secs(modified);
     file.set_permissions(Permissions::from_mode(MODE))
         .and_then(|()| file.set_modified(time))
-        .map_err(failed())
+        .map_err(failed())?;
+    Ok(found)
 }
 
 /// Git with nothing of the host's settings, in one directory.

@@ -4,6 +4,7 @@ mod carry;
 mod history;
 mod import;
 mod inspect;
+mod inventory;
 mod list;
 mod platforms;
 mod prune;

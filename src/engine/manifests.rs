@@ -8,8 +8,8 @@ use super::push::PushRequest;
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::image::{
-    Digest, Document, ImageError, ListError, ManifestList, ManifestLists, Member, MemberPlatform,
-    Platform, Reference,
+    Attestation, Digest, Document, ImageError, ListError, ManifestList, ManifestLists, Member,
+    MemberPlatform, Platform, Reference, Said, media_type,
 };
 use crate::registry::{
     self, ListMember, ListToPush, Progress, PushOptions, RegistryConfig, RegistryError,
@@ -195,18 +195,21 @@ impl Engine {
     ) -> Result<Digest, EngineError> {
         let list = ManifestLists::new(&self.paths).get(name)?;
         let list = list.ok_or_else(|| unknown(name))?;
-        self.push_list(&list, destination, progress)
+        self.push_list(&list, Vec::new(), destination, progress)
     }
 
-    /// Pushes images of the store under their digests, and an index of them under a name; gives the index's digest.
+    /// Pushes images of the store under their digests, and an index of them, and of what is said of them, under a name; gives
+    /// the index's digest.
     pub fn push_index(
         &self,
-        images: &[Digest],
+        images: &[(Digest, Said)],
         target: &Reference,
         progress: &dyn Progress,
     ) -> Result<Digest, EngineError> {
         let mut list = ManifestList::new(target.clone());
-        for image in images {
+        let mut attestations = Vec::new();
+        let mut blobs = Vec::new();
+        for (image, said) in images {
             let request = PushRequest {
                 image: image.to_string(),
                 target: target.clone(),
@@ -221,13 +224,21 @@ impl Engine {
             let pushed = pushed.map_err(ImageError::Reference)?;
             let found = self.members(&pushed, OfIndex::Nothing)?;
             found.into_iter().for_each(|member| list.put(member));
+            if !said.predicates.is_empty() {
+                let attestation = Attestation::new(&said.predicates, &said.names, &digest);
+                attestations.push(attesting(target, &attestation));
+                blobs.extend(attestation.blobs);
+            }
         }
-        self.push_list(&list, target, progress)
+        // BuildKit's order: first what can be run.
+        attestations.into_iter().for_each(|member| list.put(member));
+        self.push_list(&list, blobs, target, progress)
     }
 
     fn push_list(
         &self,
         list: &ManifestList,
+        blobs: Vec<Vec<u8>>,
         destination: &Reference,
         progress: &dyn Progress,
     ) -> Result<Digest, EngineError> {
@@ -246,6 +257,7 @@ impl Engine {
             bytes: list.to_json(),
             media_type: list.media_type().to_owned(),
             members: members.collect(),
+            blobs,
         };
         let config = self.registry_config_for(destination)?;
         self.beside("transfer", || {
@@ -285,6 +297,24 @@ impl Engine {
             let images = index.into_iter().filter(|entry| entry.is_image());
             Ok(images.map(|entry| entry.digest).collect())
         })
+    }
+}
+
+/// For a platform that nobody has, so that nobody takes it for an image.
+fn attesting(target: &Reference, attestation: &Attestation) -> Member {
+    let annotations = attestation.annotations().into_iter();
+    Member {
+        reference: target.with_digest(Digest::of(&attestation.manifest)),
+        manifest: String::from_utf8_lossy(&attestation.manifest).into_owned(),
+        media_type: media_type::OCI_MANIFEST.to_owned(),
+        platform: MemberPlatform {
+            architecture: "unknown".to_owned(),
+            os: "unknown".to_owned(),
+            ..MemberPlatform::default()
+        },
+        annotations: annotations
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
     }
 }
 
@@ -336,11 +366,12 @@ fn is_known(os: &str, architecture: &str) -> bool {
 }
 
 /// An entry of an index, as far as it matters here.
-struct IndexEntry {
+pub(super) struct IndexEntry {
     digest: Digest,
     platform: Option<oci_spec::image::Platform>,
     /// What it says of itself, in a list's own form.
     words: Option<MemberPlatform>,
+    annotations: BTreeMap<String, String>,
 }
 
 impl IndexEntry {
@@ -351,7 +382,7 @@ impl IndexEntry {
     }
 }
 
-fn as_index(
+pub(super) fn as_index(
     reference: &Reference,
     document: &RemoteDocument,
 ) -> Result<Option<Vec<IndexEntry>>, RoleFailure> {
@@ -372,12 +403,18 @@ fn as_index(
             digest: digest.map_err(|error| RoleFailure::of(&error, Vec::new()))?,
             platform,
             words,
+            annotations: descriptor
+                .annotations()
+                .clone()
+                .unwrap_or_default()
+                .into_iter()
+                .collect(),
         })
     });
     entries.collect::<Result<_, _>>().map(Some)
 }
 
-fn members_of(
+pub(super) fn members_of(
     reference: &Reference,
     index: &[IndexEntry],
     which: OfIndex,
@@ -403,20 +440,27 @@ fn members_of(
     let fetch = |entry: &&IndexEntry| {
         let name = reference.with_digest(entry.digest.clone());
         let document = fetched(&name, config)?;
-        member_of(name, document, entry.words.clone())
+        let member = member_of(name, document, entry.words.clone())?;
+        Ok(Member {
+            annotations: entry.annotations.clone(),
+            ..member
+        })
     };
     chosen.iter().map(fetch).collect()
 }
 
-fn fetched(reference: &Reference, config: &RegistryConfig) -> Result<RemoteDocument, RoleFailure> {
+pub(super) fn fetched(
+    reference: &Reference,
+    config: &RegistryConfig,
+) -> Result<RemoteDocument, RoleFailure> {
     registry::document(reference, config, &Silent).map_err(|error| failure(&error))
 }
 
-fn failure(error: &RegistryError) -> RoleFailure {
+pub(super) fn failure(error: &RegistryError) -> RoleFailure {
     RoleFailure::of(error, error.hints())
 }
 
-fn member_of(
+pub(super) fn member_of(
     reference: Reference,
     document: RemoteDocument,
     platform: Option<MemberPlatform>,

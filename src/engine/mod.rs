@@ -61,7 +61,7 @@ pub use check::{CheckReport, CheckRequest};
 pub use containers::{ContainerSummary, SizeOf};
 pub use disk::{DiskUsage, ImageUsage};
 pub use error::EngineError;
-pub use fetch::{FetchError, FetchedFile};
+pub use fetch::{Cloned, FetchError, FetchedFile};
 pub use files::{Committed, Copied};
 pub use images::{Carry, Place};
 pub use info::EngineFacts;

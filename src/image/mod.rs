@@ -1,6 +1,7 @@
 //! Images: references, digests, manifests, the content store, layers (tar to directory). Never opens a connection.
 
 mod archive;
+mod attestation;
 mod budget;
 mod changes;
 mod check;
@@ -13,6 +14,7 @@ mod extract;
 mod graft;
 mod healthcheck;
 mod import;
+mod inventory;
 mod kept;
 mod layer;
 mod lists;
@@ -39,6 +41,7 @@ mod variant;
 mod verify;
 
 pub use archive::{ArchiveError, Judge, LoadOptions, Loaded, load};
+pub use attestation::{Attestation, Predicate, statement};
 pub use budget::{BudgetError, Coming, disk_size};
 pub use changes::{ChangeKind, Changes, Layers};
 pub use check::{CheckDepth, DamagedImage, ImageCheck, ImageFault, Subject};
@@ -53,6 +56,7 @@ pub use extract::{Destination, ExtractError, ExtractOptions, There, extract};
 pub use graft::{Appearance, Choice, Choose, Graft, GraftError, Place};
 pub use healthcheck::Healthcheck;
 pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, is_builtin};
+pub use inventory::{Inventory, Package};
 pub use kept::KeptBlob;
 pub use layer::{
     KnownBlob, LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer, WORK, join_path,
@@ -68,7 +72,7 @@ pub use remove::{RemoveImageError, Removed, Use, Users};
 pub use replay::ReplayError;
 pub use resolve::{Image, ImageError, NamedBy, find};
 pub use save::{
-    NoOriginals, Originals, SaveError, SaveFormat, SaveOptions, ToSave, save_archive,
+    NoOriginals, Originals, Said, SaveError, SaveFormat, SaveOptions, ToSave, save_archive,
     save_directory,
 };
 pub use seal::{NOTHING, SealError, seal, strip};

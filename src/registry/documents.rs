@@ -168,6 +168,8 @@ pub struct ListToPush {
     pub bytes: Vec<u8>,
     pub media_type: String,
     pub members: Vec<ListMember>,
+    /// What manifests name that no repository has yet.
+    pub blobs: Vec<Vec<u8>>,
 }
 
 /// Puts a list under the reference's tag, after its manifests and what they name, which are taken from the repositories of
@@ -210,7 +212,7 @@ pub fn push_list(
         reference: &name,
     };
     for member in &list.members {
-        push_member(&target, member, &name)?;
+        push_member(&target, member, &list.blobs, &name)?;
         let digest = Digest::of(&member.bytes);
         progress.note(&format!(
             "Pushed ref {} with digest: {digest}",
@@ -226,7 +228,12 @@ pub fn push_list(
     Ok(digest)
 }
 
-fn push_member(target: &Target<'_>, member: &ListMember, name: &str) -> Result<(), RegistryError> {
+fn push_member(
+    target: &Target<'_>,
+    member: &ListMember,
+    own: &[Vec<u8>],
+    name: &str,
+) -> Result<(), RegistryError> {
     let digest = Digest::of(&member.bytes);
     let blobs = manifest::blobs(&member.bytes).map_err(|fault| RegistryError::Manifest {
         reference: name.to_owned(),
@@ -234,8 +241,12 @@ fn push_member(target: &Target<'_>, member: &ListMember, name: &str) -> Result<(
         fault,
     })?;
     for blob in blobs {
-        if !target.has(&blob)? {
-            copy(target, &member.reference, &blob, name)?;
+        if target.has(&blob)? {
+            continue;
+        }
+        match own.iter().find(|bytes| Digest::of(bytes) == blob.digest) {
+            Some(bytes) => target.put(bytes, &blob.digest)?,
+            None => copy(target, &member.reference, &blob, name)?,
         }
     }
     target.put_manifest(digest.as_str(), member.bytes.clone(), &member.media_type)

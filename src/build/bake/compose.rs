@@ -68,10 +68,7 @@ pub(super) fn read(bake: &mut Bake, file: &BakeFile, lookup: Lookup<'_>) -> Resu
         bake.add(&name, target)?;
         names.push(name);
     }
-    let group = bake
-        .groups
-        .entry("default".to_owned())
-        .or_default();
+    let group = bake.groups.entry("default".to_owned()).or_default();
     for name in names {
         if !group.targets.contains(&name) {
             group.targets.push(name);

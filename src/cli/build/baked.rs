@@ -18,6 +18,8 @@ pub struct Common {
     /// Entitlements that are given.
     pub allow: Vec<String>,
     pub builder: Option<String>,
+    pub sbom: Option<String>,
+    pub provenance: Option<String>,
     /// None: what the target says.
     pub call: Option<String>,
     pub debug: bool,
@@ -103,6 +105,9 @@ impl Args {
             output: words(&target.output),
             push: common.push,
             annotation: target.annotations.clone(),
+            attest: words(&target.attest),
+            sbom: common.sbom.clone(),
+            provenance: common.provenance.clone(),
             builder: common.builder.clone(),
             check: false,
             call: common

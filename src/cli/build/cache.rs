@@ -10,7 +10,7 @@ use crate::cli::error::{CliError, Kind, chain};
 use crate::engine::push::PushRequest;
 use crate::engine::request::SaveRequest;
 use crate::engine::{Engine, EngineError, StoredImage};
-use crate::image::{Reference, ReferenceError, SaveFormat};
+use crate::image::{Reference, ReferenceError, Said, SaveFormat};
 use crate::registry::{PushOptions, Silent};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -215,7 +215,7 @@ fn into_directory(engine: &Engine, image: &StoredImage, directory: &Path) -> Res
         require_digest: false,
     };
     engine
-        .save_image_as(image, &[], &request)
+        .save_image_as(image, &[], Said::default(), &request)
         .map_err(|error| CliError::engine(Kind::Failed, &error))?;
     if directory.exists() {
         std::fs::remove_dir_all(directory).map_err(|error| failed("replace", error))?;

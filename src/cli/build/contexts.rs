@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::build::Context;
+use crate::build::attest::{Material, without_secrets};
 use crate::build::dockerfile::{Ignore, MAX_FILE};
 use crate::cli::error::{CliError, Kind};
 use crate::engine::request::GitSource;
@@ -16,6 +17,8 @@ pub struct Opened {
     pub name: String,
     pub dockerfile: Vec<u8>,
     pub context: Option<Context>,
+    /// Where it was brought from.
+    pub source: Option<Material>,
     /// What was brought here, for as long as the build goes on.
     _held: Vec<TempLayer>,
 }
@@ -41,24 +44,32 @@ pub fn open(
     }
     let text = place.to_string_lossy();
     let mut held = Vec::new();
+    let mut source = None;
     let repository = GitSource::parse(&text).map_err(|error| CliError::failed(&error))?;
     let is_web = text.starts_with("http://") || text.starts_with("https://");
     let directory = match repository {
         Some(repository) if !place.is_dir() => {
             let here = scratch(engine)?;
             let cloned = engine.fetch_git(&repository, false, &here.path());
-            let (directory, _) = cloned.map_err(|error| CliError::failed(&error))?;
+            let cloned = cloned.map_err(|error| CliError::failed(&error))?;
             held.push(here);
-            Some(directory)
+            source = Some(Material {
+                uri: without_secrets(&repository.remote),
+                digest: ("sha1".to_owned(), cloned.commit),
+            });
+            Some(cloned.directory)
         }
         _ if place == from_stdin || is_web => {
             let spooled = scratch(engine)?;
             let archive = match is_web {
                 true => {
                     let fetched = engine.fetch_url(&text, None, &spooled.path(), progress);
-                    spooled
-                        .path()
-                        .join(fetched.map_err(|error| failed(&error))?.name)
+                    let fetched = fetched.map_err(|error| failed(&error))?;
+                    source = Some(Material {
+                        uri: without_secrets(&text),
+                        digest: ("sha256".to_owned(), fetched.digest.hex().to_owned()),
+                    });
+                    spooled.path().join(fetched.name)
                 }
                 false => spool(&spooled.path().join("stdin"))?,
             };
@@ -70,6 +81,7 @@ pub fn open(
                     name: "-".to_owned(),
                     dockerfile: read(&archive)?,
                     context: None,
+                    source,
                     _held: held,
                 });
             }
@@ -103,6 +115,7 @@ pub fn open(
         name,
         dockerfile,
         context: Some(context),
+        source,
         _held: held,
     })
 }

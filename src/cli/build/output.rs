@@ -1,6 +1,6 @@
 //! `build --output`, `--push`, `--load`: what becomes of what was built. Parses words and asks the engine; writes nothing itself.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use crate::build::Built;
@@ -12,8 +12,19 @@ use crate::engine::images::TreeOutput;
 use crate::engine::push::PushRequest;
 use crate::engine::request::SaveRequest;
 use crate::engine::{Engine, EngineError};
-use crate::image::{Digest, Platform, Reference, SaveFormat};
+use crate::image::{Digest, Platform, Reference, Said, SaveFormat, statement};
 use crate::registry::{Progress, PushOptions, Silent};
+use crate::sys::fs;
+
+/// What is brought somewhere.
+#[derive(Clone, Copy)]
+pub struct Delivery<'a> {
+    pub built: &'a [(Option<Platform>, Built)],
+    /// Of each.
+    pub said: &'a [Said],
+    /// The names that it is to get.
+    pub given: &'a [Reference],
+}
 
 /// One place where it goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -207,6 +218,18 @@ impl Output {
         )
     }
 
+    /// There is a place for what is said of an image.
+    pub fn takes_statements(&self) -> bool {
+        match self {
+            Output::Image { push, .. } => *push,
+            Output::Tree(to) => matches!(to, TreeOutput::Directory(_)),
+            Output::Archive { format, .. } => {
+                matches!(format, SaveFormat::OciArchive | SaveFormat::OciDir)
+            }
+            Output::Nothing => false,
+        }
+    }
+
     /// The names that the image gets in the store for it.
     pub fn store_names<'a>(&'a self, given: &'a [Reference]) -> &'a [Reference] {
         match self {
@@ -220,11 +243,11 @@ impl Output {
     pub fn write(
         &self,
         engine: &Engine,
-        built: &[(Option<Platform>, Built)],
-        given: &[Reference],
+        delivery: &Delivery<'_>,
         quiet: bool,
         invocation: &Invocation,
     ) -> Result<Option<Digest>, CliError> {
+        let Delivery { built, said, given } = *delivery;
         let failed = |error: EngineError| CliError::engine(Kind::Failed, &error);
         match self {
             Output::Image { push: false, .. } | Output::Nothing => Ok(None),
@@ -233,7 +256,7 @@ impl Output {
                 let bars = Bars::new(&invocation.ui);
                 let progress: &dyn Progress = if quiet { &Silent } else { &bars };
                 for name in self.store_names(given) {
-                    let digest = pushed_as(engine, built, name, progress).map_err(failed)?;
+                    let digest = pushed_as(engine, built, said, name, progress).map_err(failed)?;
                     if !quiet {
                         invocation.ui.note(&format!("pushed {name}@{digest}"));
                     }
@@ -242,7 +265,7 @@ impl Output {
                 Ok(pushed)
             }
             Output::Tree(to) => {
-                for (platform, one) in built {
+                for ((platform, one), said) in built.iter().zip(said) {
                     let to = match (to, platform) {
                         (TreeOutput::Directory(path), Some(platform)) if built.len() > 1 => {
                             let name = directory_of(platform);
@@ -253,6 +276,9 @@ impl Output {
                     let warnings = engine.export_tree(&one.image.id, &to).map_err(failed)?;
                     for warning in warnings {
                         invocation.ui.warning(&warning);
+                    }
+                    if let TreeOutput::Directory(path) = &to {
+                        write_statements(path, one, said)?;
                     }
                 }
                 Ok(None)
@@ -267,9 +293,13 @@ impl Output {
                     compress: false,
                     require_digest: false,
                 };
-                for (_, one) in built {
+                for ((_, one), said) in built.iter().zip(said) {
+                    let said = match self.takes_statements() {
+                        true => said.clone(),
+                        false => Said::default(),
+                    };
                     let notes = engine
-                        .save_image_as(&one.image, names, &request)
+                        .save_image_as(&one.image, names, said, &request)
                         .map_err(failed)?;
                     for note in notes.iter().filter(|_| !quiet) {
                         invocation.ui.note(note);
@@ -279,6 +309,25 @@ impl Output {
             }
         }
     }
+}
+
+/// Each in a file of its own, by BuildKit's names.
+fn write_statements(directory: &Path, built: &Built, said: &Said) -> Result<(), CliError> {
+    for predicate in &said.predicates {
+        let name = match predicate.kind.starts_with("https://spdx.dev/") {
+            true => "sbom.spdx.json",
+            false => "provenance.json",
+        };
+        let statement = statement(predicate, &said.names, &built.image.manifest);
+        // What an image left there, also as a link, is replaced and not written through.
+        let path = directory.join(name);
+        let written = fs::replace_file(&path, format!("{statement:#}\n").as_bytes());
+        written.map_err(|error| {
+            let path = path.display();
+            CliError::new(Kind::Failed, format!("write {path}: {error}"))
+        })?;
+    }
+    Ok(())
 }
 
 /// BuildKit's `linux_arm_v7`; that of arm64 is left out, as there is no other.
@@ -300,10 +349,12 @@ fn directory_of(platform: &Platform) -> String {
 fn pushed_as(
     engine: &Engine,
     built: &[(Option<Platform>, Built)],
+    said: &[Said],
     name: &Reference,
     progress: &dyn Progress,
 ) -> Result<Digest, EngineError> {
-    if let [(_, one)] = built {
+    let is_silent = said.iter().all(|said| said.predicates.is_empty());
+    if let ([(_, one)], true) = (built, is_silent) {
         let request = PushRequest {
             image: one.image.id.to_string(),
             target: name.clone(),
@@ -312,7 +363,10 @@ fn pushed_as(
         };
         return Ok(engine.push(&request, progress)?.digest);
     }
-    let images: Vec<Digest> = built.iter().map(|(_, one)| one.image.id.clone()).collect();
+    let images = built.iter().zip(said);
+    let images: Vec<(Digest, Said)> = images
+        .map(|((_, one), said)| (one.image.id.clone(), said.clone()))
+        .collect();
     engine.push_index(&images, name, progress)
 }
 

@@ -5,11 +5,13 @@ use std::collections::HashSet;
 use serde_json::{Value, json};
 
 use super::Args;
+use super::agents::Agents;
+use super::attest::Wanted;
 use super::cache::{CachePlace, CacheTo};
 use super::call::{self, Call, Choice};
 use super::contexts;
 use super::logs::Logs;
-use super::output::Output;
+use super::output::{Delivery, Output};
 use super::raw::RawJson;
 use super::shown::Shown;
 use super::{failed, failed_quietly};
@@ -68,6 +70,7 @@ struct Task<'a> {
     outputs: Vec<Output>,
     platforms: Vec<Option<Platform>>,
     cache_to: Vec<CacheTo>,
+    wanted: Wanted,
     on_stdout: bool,
     /// The image stays in the store.
     is_kept: bool,
@@ -87,6 +90,13 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
         ));
     }
     let (cache_from, cache_to) = args.caches()?;
+    let wanted = Wanted::of(args)?;
+    let has_place = outputs.iter().any(Output::takes_statements);
+    if !wanted.is_nothing() && !has_place {
+        return Err(CliError::usage(
+            "the store has no place for attestations: they go to a registry (--push), an OCI archive (-o type=oci,dest=FILE) or a directory (-o DIR)",
+        ));
+    }
     let engine = invocation.engine_with(args.debug)?;
     tracing::debug!(builder = ?args.builder, "there is one builder");
     let opened = {
@@ -95,6 +105,9 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
         contexts::open(&engine, &args.context, args.file.as_deref(), inline, &bars)?
     };
     let mut request = args.request(&opened)?;
+    // Those of its own end with the build.
+    let agents = Agents::of(&args.ssh, &engine.paths.runtime)?;
+    request.agents.clone_from(&agents.sockets);
     request.platform.clone_from(&platforms[0]);
     request.inline_cache = cache_to.iter().any(|one| one.to == CachePlace::Inline);
     let given = std::mem::take(&mut request.names);
@@ -117,6 +130,7 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
         outputs,
         platforms,
         cache_to,
+        wanted,
         on_stdout,
         is_kept,
     };
@@ -165,14 +179,23 @@ impl Task<'_> {
             true => HashSet::new(),
             false => self.engine.image_ids().map_err(of_engine)?,
         };
-        let mut built = Vec::new();
+        let mut built: Vec<(Option<Platform>, Built)> = Vec::new();
+        let mut said = Vec::new();
         let mut brought = Ok(None);
         for platform in &self.platforms {
             request.platform.clone_from(platform);
             let logs = Logs::default();
+            let began = jiff::Timestamp::now();
             let ui = &self.invocation.ui;
             match self.shown.build(&self.engine, &request, &logs, ui) {
-                Ok(one) => built.push((platform.clone(), one)),
+                Ok(one) => {
+                    let about = self.wanted.say(&self.engine, &request, &one, given, began);
+                    built.push((platform.clone(), one));
+                    match about {
+                        Ok(about) => said.push(about),
+                        Err(error) => brought = Err(error),
+                    }
+                }
                 Err(error) => {
                     brought = Err(failed(&error, &logs, self.invocation));
                     break;
@@ -181,7 +204,11 @@ impl Task<'_> {
         }
         self.tell(checked);
         if brought.is_ok() {
-            brought = self.deliver(&built, given);
+            brought = self.deliver(&Delivery {
+                built: &built,
+                said: &said,
+                given,
+            });
         }
         let images: Vec<Digest> = built.iter().map(|(_, one)| one.image.id.clone()).collect();
         let passing = images.iter().filter(|_| !self.is_kept);
@@ -205,19 +232,15 @@ impl Task<'_> {
     }
 
     /// Writes what was built to all its places; the digest that a registry knows it by.
-    fn deliver(
-        &self,
-        built: &[(Option<Platform>, Built)],
-        given: &[Reference],
-    ) -> Result<Option<Digest>, CliError> {
+    fn deliver(&self, delivery: &Delivery<'_>) -> Result<Option<Digest>, CliError> {
         let mut pushed = None;
         for output in &self.outputs {
             let quiet = self.is_quiet();
-            let digest = output.write(&self.engine, built, given, quiet, self.invocation)?;
+            let digest = output.write(&self.engine, delivery, quiet, self.invocation)?;
             pushed = digest.or(pushed);
         }
         for to in &self.cache_to {
-            for (_, one) in built {
+            for (_, one) in delivery.built {
                 to.export(&self.engine, one)?;
             }
         }

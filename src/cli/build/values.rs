@@ -1,10 +1,8 @@
 //! The values of `build`'s flags that have a grammar of their own. Pure, but for the environment.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
 use crate::build::{Allows, SecretSource};
 use crate::cli::error::CliError;
+use std::collections::BTreeMap;
 
 pub fn pair<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str), CliError> {
     text.split_once('=')
@@ -112,44 +110,17 @@ pub fn secrets(flags: &[String]) -> Result<BTreeMap<String, SecretSource>, CliEr
     Ok(secrets)
 }
 
-pub fn agents(flags: &[String]) -> Result<BTreeMap<String, PathBuf>, CliError> {
-    let mut agents = BTreeMap::new();
-    for text in flags {
-        let (id, socket) = match text.split_once('=') {
-            Some((id, socket)) => (id, Some(PathBuf::from(socket))),
-            None => (text.as_str(), None),
-        };
-        let usual = || std::env::var_os("SSH_AUTH_SOCK").map(PathBuf::from);
-        let socket = socket.or_else(usual).ok_or_else(|| {
-            CliError::usage(format!(
-                "--ssh {text}: no agent runs, SSH_AUTH_SOCK is not set"
-            ))
-        })?;
-        if !is_socket(&socket) {
-            let path = socket.display();
-            return Err(CliError::usage(format!(
-                "--ssh {text}: {path} is no socket (keys are not yet supported by bryo: start an agent)"
-            )));
-        }
-        agents.insert(id.to_owned(), socket);
-    }
-    Ok(agents)
-}
-
-fn is_socket(path: &Path) -> bool {
-    use std::os::unix::fs::FileTypeExt;
-    std::fs::metadata(path).is_ok_and(|meta| meta.file_type().is_socket())
-}
-
 pub fn allows(flags: &[String]) -> Result<Allows, CliError> {
     let mut allows = Allows::default();
     for text in flags {
         match text.as_str() {
             "network.host" => allows.host_network = true,
             "security.insecure" => allows.insecure = true,
+            "device" => allows.devices = true,
+            text if text.starts_with("device=") => allows.device_names.push(text[7..].to_owned()),
             _ => {
                 let message = format!(
-                    "invalid entitlement {text:?} for --allow: network.host and security.insecure are known"
+                    "invalid entitlement {text:?} for --allow: network.host, security.insecure and device[=NAME] are known"
                 );
                 return Err(CliError::usage(message));
             }

@@ -11,8 +11,8 @@ use super::super::{Engine, EngineError};
 use super::check_platform;
 use crate::container::Event;
 use crate::image::{
-    self, NameEntry, NamedBy, Names, NoOriginals, Originals, Reference, SaveError, SaveFormat,
-    SaveOptions, Store, ToSave,
+    self, NameEntry, NamedBy, Names, NoOriginals, Originals, Reference, Said, SaveError,
+    SaveFormat, SaveOptions, Store, ToSave,
 };
 use crate::registry::{self, RegistryConfig};
 
@@ -36,12 +36,14 @@ impl Engine {
         &self,
         image: &StoredImage,
         names: &[Reference],
+        said: Said,
         request: &SaveRequest,
     ) -> Result<Vec<String>, EngineError> {
         let image = ToSave {
             id: image.id.clone(),
             manifest: image.manifest.clone(),
             tags: names.to_vec(),
+            said,
         };
         self.save(&[image], request)
     }
@@ -202,6 +204,7 @@ fn add(images: &mut Vec<ToSave>, found: Found) {
             id: found.id.clone(),
             manifest: found.manifest.clone(),
             tags: Vec::new(),
+            said: Said::default(),
         });
         images.len() - 1
     });

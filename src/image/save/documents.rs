@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::super::digest::Digest;
 use super::super::document::media_type;
+use super::super::lists::MemberPlatform;
 use super::{SaveFormat, Saved};
 
 /// What a descriptor says of a blob.
@@ -72,6 +73,13 @@ pub(super) fn manifest(
     });
     let bytes = to_bytes(&document);
     (Described::of(of, &bytes), bytes)
+}
+
+/// An index's entry, with the platform that the configuration has.
+pub(super) fn with_platform(manifest: &Described, config: &[u8]) -> Value {
+    let mut entry = manifest.json();
+    entry["platform"] = json!(MemberPlatform::of_config(config));
+    entry
 }
 
 /// The files that say which images there are, by name.

@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
+use super::attestation::{Attestation, Predicate};
 use super::digest::Digest;
 use super::document::{self, Document, DocumentError, media_type};
 use super::reference::Reference;
@@ -37,12 +38,21 @@ impl SaveFormat {
 }
 
 /// An image with the names under which it is saved.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct ToSave {
     pub id: Digest,
     /// One image may have come with several: layers of other forms.
     pub manifest: Digest,
     pub tags: Vec<Reference>,
+    /// What is said of it; only OCI's formats have a place for that.
+    pub said: Said,
+}
+
+/// Statements about an image, and the package URLs that they call it by.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Said {
+    pub predicates: Vec<Predicate>,
+    pub names: Vec<String>,
 }
 
 /// Who still has the blobs that layers came as.
@@ -203,6 +213,10 @@ fn save(
             SaveFormat::DockerDir => target.file("manifest.json", &bytes)?,
             _ => target.blob(&manifest.digest, &bytes)?,
         }
+        let manifest = match plan.image.said.predicates.is_empty() {
+            true => manifest,
+            false => attested(plan, manifest, target)?,
+        };
         saved.push(Saved {
             image: plan.image,
             config,
@@ -215,6 +229,23 @@ fn save(
     }
     target.end()?;
     Ok(notes)
+}
+
+/// What is said of an image, and an index of both, which is what names it then.
+fn attested(
+    plan: &Plan<'_>,
+    manifest: Described,
+    target: &mut dyn Target,
+) -> Result<Described, SaveError> {
+    let said = &plan.image.said;
+    let attestation = Attestation::new(&said.predicates, &said.names, &manifest.digest);
+    for blob in attestation.blobs.iter().chain([&attestation.manifest]) {
+        target.blob(&Digest::of(blob), blob)?;
+    }
+    let index = attestation.index(documents::with_platform(&manifest, &plan.config));
+    let described = Described::of(media_type::OCI_INDEX, &index);
+    target.blob(&described.digest, &index)?;
+    Ok(described)
 }
 
 /// What the store knows of an image.

@@ -28,6 +28,7 @@ fn all(scratch: &Scratch) -> Vec<ToSave> {
                 id: entry.id.clone(),
                 manifest: entry.manifest.clone(),
                 tags: entry.reference.clone().into_iter().collect(),
+                said: Said::default(),
             }),
         }
     }
