@@ -1,5 +1,6 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
+pub mod assemble;
 pub mod boot;
 mod bridged;
 mod build;

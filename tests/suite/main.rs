@@ -25,6 +25,7 @@ mod build_copy;
 mod build_fetch;
 mod build_flags;
 mod build_hostile;
+mod build_index;
 mod build_lent;
 mod build_mounts;
 mod build_output;

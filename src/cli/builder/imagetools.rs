@@ -1,4 +1,6 @@
-//! `buildx imagetools inspect`: what a registry has under a name. Asks only registries.
+//! `buildx imagetools`: what a registry has under a name, and indexes of what registries have. Asks only registries.
+
+mod create;
 
 use clap::Subcommand;
 use serde_json::Value;
@@ -12,6 +14,8 @@ use crate::image::{Digest, Reference, ReferenceError};
 pub enum Verb {
     /// Show what a registry has under a name
     Inspect(InspectArgs),
+    /// Make an index of what registries have
+    Create(create::Args),
 }
 
 #[derive(clap::Args, Debug)]
@@ -24,7 +28,13 @@ pub struct InspectArgs {
 }
 
 pub fn run(verb: Verb, invocation: &Invocation) -> Result<u8, CliError> {
-    let Verb::Inspect(args) = verb;
+    match verb {
+        Verb::Inspect(args) => inspect(&args, invocation),
+        Verb::Create(args) => create::run(&args, invocation),
+    }
+}
+
+fn inspect(args: &InspectArgs, invocation: &Invocation) -> Result<u8, CliError> {
     let name: Reference = args
         .name
         .parse()

@@ -1,0 +1,135 @@
+//! `buildx imagetools create`: indexes of what registries have.
+
+use serde_json::Value;
+
+use crate::dockerfile::{build, context};
+use crate::env::{TestEnv, test_env};
+use crate::image::{digest, platforms};
+use crate::need::{Need, need};
+use crate::registry::{Access, Registry};
+use crate::spellings::ask;
+
+fn raw(env: &TestEnv, name: &str) -> (Value, String) {
+    let text = env.out(&["buildx", "imagetools", "inspect", "--raw", name]);
+    let json = serde_json::from_str(&text).expect("it is JSON");
+    (json, text)
+}
+
+fn digests(index: &Value) -> Vec<&str> {
+    let members = index["manifests"].as_array().expect("an index");
+    members
+        .iter()
+        .map(|member| member["digest"].as_str().expect("a digest"))
+        .collect()
+}
+
+#[test]
+fn an_index_is_made_of_what_registries_have() {
+    need!(Need::Program("docker-registry"), Need::Program("skopeo"));
+    let env = test_env!();
+    let registry = Registry::start(&env, Access::Http);
+    let create = |rest: &[&str]| ask(&env, "buildx imagetools create", rest);
+    let [amd64, arm64] = platforms();
+    let ours = [digest(&amd64.blobs().0), digest(&arm64.blobs().0)];
+    let names = [
+        registry.push(&env, &amd64, "app:amd64"),
+        registry.push(&env, &arm64, "app:arm64"),
+    ];
+    let both = format!("{}/app:both", registry.address);
+    let also = format!("{}/app:also", registry.address);
+    // The same of it is told without a registry being changed.
+    let dry = create(&["--dry-run", &names[0], &names[1]]).ok();
+    let dry: Value = serde_json::from_str(&dry.stdout).expect("it is JSON");
+    assert_eq!(digests(&dry), ours);
+    env.run(&["pull", &both]).code(1);
+    let flags = [
+        "-t",
+        &both,
+        "--tag",
+        &also,
+        "--annotation",
+        "org.example=yes",
+        "--annotation",
+        "index:a=b",
+        "--annotation",
+        "manifest-descriptor[linux/arm64]:c=d",
+        "--progress",
+        "plain",
+        "--builder",
+        "any",
+        "-D",
+    ];
+    create(&[&flags[..], &[&names[0], &names[1]]].concat()).ok();
+    let (index, text) = raw(&env, &both);
+    assert_eq!(raw(&env, &also).1, text);
+    assert_eq!(digests(&index), ours);
+    assert_eq!(
+        index["annotations"],
+        serde_json::json!({"a": "b", "org.example": "yes"})
+    );
+    assert_eq!(index["manifests"][1]["annotations"]["c"], "d");
+    assert!(index["manifests"][0]["annotations"].is_null());
+    // One that is there keeps its bytes; with --append there is more of it.
+    let copy = format!("{}/other/app:copy", registry.address);
+    create(&["-t", &copy, &both, "--debug"]).ok();
+    assert_eq!(raw(&env, &copy).1, text);
+    let grown = format!("{}/app:grown", registry.address);
+    create(&["-t", &grown, &names[0]]).ok();
+    assert_eq!(digests(&raw(&env, &grown).0), ours[..1]);
+    create(&["--append", "-t", &grown, &ours[1]]).ok();
+    assert_eq!(digests(&raw(&env, &grown).0), ours);
+    // A file with a descriptor, and only one platform of an index.
+    let file = env.file(
+        "descriptor.json",
+        format!("{{\"digest\": \"{}\", \"size\": 1}}", ours[1]),
+    );
+    for flag in ["-f", "--file"] {
+        let one = format!("{}/app:of-file", registry.address);
+        create(&["-t", &one, flag, &file, "--prefer-index=false"]).ok();
+        assert!(raw(&env, &one).0["layers"].is_array(), "it stayed an image");
+    }
+    let part = format!("{}/app:part", registry.address);
+    create(&["-t", &part, "--platform", "linux/arm64", &both]).ok();
+    assert_eq!(digests(&raw(&env, &part).0), ours[1..]);
+    for (rest, message) in [
+        (&["-t", &both][..], "no sources specified"),
+        (&[&names[0]], "can't push without a name"),
+        (&["--dry-run", &ours[0]], "needs a repository"),
+        (
+            &["--dry-run", &names[0], "--annotation", "manifest:a=b"],
+            "cannot be made here",
+        ),
+        (
+            &["--append", "--dry-run", &names[0]],
+            "--append needs the name",
+        ),
+    ] {
+        create(rest).fails(125, message);
+    }
+    create(&["--dry-run", &format!("{}/nothing", registry.address)]).fails(1, "nothing");
+}
+
+#[test]
+fn attestations_stay_with_their_image_in_another_index() {
+    need!(Need::Program("docker-registry"));
+    let env = test_env!();
+    env.busybox();
+    let registry = Registry::start(&env, Access::Http);
+    let create = |rest: &[&str]| ask(&env, "buildx imagetools create", rest);
+    let name = format!("{}/app:said", registry.address);
+    let directory = context(&env, "app", &[("Dockerfile", "FROM busybox\nRUN true\n")]);
+    build(&env, &directory, &["-t", &name, "--push", "--sbom=true"]).ok();
+    let copy = format!("{}/app:copy", registry.address);
+    create(&["-t", &copy, "--annotation", "a=b", &name]).ok();
+    let (before, _) = raw(&env, &name);
+    let (after, _) = raw(&env, &copy);
+    assert_eq!(before["manifests"], after["manifests"]);
+    let platform = format!(
+        "linux/{}",
+        before["manifests"][0]["platform"]["architecture"]
+            .as_str()
+            .expect("text")
+    );
+    create(&["-t", &copy, "--platform", &platform, &name]).ok();
+    assert_eq!(digests(&raw(&env, &copy).0).len(), 2);
+}
