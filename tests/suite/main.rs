@@ -30,6 +30,7 @@ mod build_lent;
 mod build_mounts;
 mod build_output;
 mod build_pipeline;
+mod build_reference;
 mod bytes;
 mod cli_generated;
 mod cli_program;
