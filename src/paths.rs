@@ -127,6 +127,11 @@ impl Paths {
         self.cache.join("build/mounts")
     }
 
+    /// Files that builds have downloaded.
+    pub fn build_downloads(&self) -> PathBuf {
+        self.cache.join("build/downloads")
+    }
+
     /// Digests of files that builds have read.
     pub fn build_files(&self) -> PathBuf {
         self.cache.join("build/files")

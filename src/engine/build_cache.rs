@@ -28,13 +28,14 @@ pub enum CacheKind {
     Step,
     Mount,
     Files,
+    Download,
 }
 
 impl CacheKind {
     /// BuildKit's words.
     pub fn name(self) -> &'static str {
         match self {
-            CacheKind::Step => "regular",
+            CacheKind::Step | CacheKind::Download => "regular",
             CacheKind::Mount => "exec.cachemount",
             CacheKind::Files => "source.local",
         }
@@ -85,6 +86,8 @@ impl Engine {
         let mut entries = self.known_steps(&store)?;
         entries.extend(mounts(&self.paths.build_mounts()).map_err(system("list cache mounts"))?);
         entries.extend(files(&self.paths.build_files()).map_err(system("list digests of files"))?);
+        let downloads = downloads(&self.paths.build_downloads());
+        entries.extend(downloads.map_err(system("list downloads"))?);
         let mut measured = HashSet::new();
         let paths: Vec<Option<PathBuf>> = entries
             .iter()
@@ -304,6 +307,27 @@ fn files(directory: &Path) -> io::Result<Vec<CacheEntry>> {
             description: "digests of a context's files".to_owned(),
             size: 0,
             created: None,
+            last_used: meta.modified()?,
+            shared: false,
+            in_use: false,
+            place: Place::File(entry.path()),
+        });
+    }
+    Ok(entries)
+}
+
+fn downloads(directory: &Path) -> io::Result<Vec<CacheEntry>> {
+    let mut entries = Vec::new();
+    for entry in listed(directory)? {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let meta = entry.metadata()?;
+        let url = super::download_cache::url_of(&entry.path());
+        entries.push(CacheEntry {
+            id: short(&name),
+            kind: CacheKind::Download,
+            description: format!("http url {}", url.unwrap_or_default()),
+            size: 0,
+            created: meta.created().ok().and_then(|time| time.try_into().ok()),
             last_used: meta.modified()?,
             shared: false,
             in_use: false,

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::download_cache::{self, Head, Kept};
 use super::request::GitSource;
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
@@ -76,14 +77,27 @@ impl Engine {
         progress: &dyn Progress,
     ) -> Result<FetchedFile, EngineError> {
         let registries = self.registry_config()?;
+        let place = self.paths.build_downloads();
+        let failed = |error: FetchError| RoleFailure::of(&error, Vec::new());
         self.beside("transfer", || {
-            let mut download = registry::download(url, &registries, progress)
+            let mut kept = Kept::find(&place, url);
+            let validators = kept.as_ref().map(|kept| kept.head.validators.clone());
+            let mut download = registry::download_unless(url, validators, &registries, progress)
                 .map_err(|error| RoleFailure::of(&error, error.hints()))?;
-            let name = file_name(&download.url);
-            let path = directory.join(&name);
-            let fetched = write(&mut download, &path, expected);
-            let digest = fetched.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
-            Ok(FetchedFile { name, digest })
+            if let (None, Some(mut known)) = (&download, kept.take()) {
+                if let Some(file) = known_file(&mut known, directory, expected).map_err(failed)? {
+                    return Ok(file);
+                }
+                // Its bytes are others by now.
+                known.forget();
+                download = registry::download_unless(url, None, &registries, progress)
+                    .map_err(|error| RoleFailure::of(&error, error.hints()))?;
+            }
+            let download = download.ok_or_else(|| RoleFailure {
+                message: format!("{}: the server says nothing of it", file_name(url)),
+                hints: Vec::new(),
+            })?;
+            new_file(download, url, &place, directory, expected).map_err(failed)
         })
     }
 
@@ -161,8 +175,72 @@ fn file_name(url: &str) -> String {
     if usable { name } else { "download" }.to_owned()
 }
 
+/// What was kept, if it is still what it was.
+fn known_file(
+    kept: &mut Kept,
+    directory: &Path,
+    expected: Option<&Digest>,
+) -> Result<Option<FetchedFile>, FetchError> {
+    let Head {
+        name,
+        time,
+        digest,
+        shown,
+        ..
+    } = kept.head.clone();
+    // A name is one part of a path, whoever wrote it down.
+    let path = directory.join(file_name(&format!("http://-/{name}")));
+    let found = write(kept, (&shown, time), &path, None)?;
+    if found != digest {
+        std::fs::remove_file(&path).map_err(|source| FetchError::Write { path, source })?;
+        return Ok(None);
+    }
+    compare(&shown, expected, &found)?;
+    kept.touch();
+    let digest = found;
+    Ok(Some(FetchedFile { name, digest }))
+}
+
+/// What was downloaded, which is kept for the next time.
+fn new_file(
+    mut download: registry::Download,
+    url: &str,
+    place: &Path,
+    directory: &Path,
+    expected: Option<&Digest>,
+) -> Result<FetchedFile, FetchError> {
+    let name = file_name(&download.url);
+    let path = directory.join(&name);
+    let shown = download.url.clone();
+    let time = download.modified.unwrap_or(0);
+    let validators = download.validators.clone();
+    let digest = write(&mut download, (&shown, time), &path, expected)?;
+    let head = Head {
+        shown,
+        name: name.clone(),
+        time,
+        digest: digest.clone(),
+        validators,
+    };
+    download_cache::keep(place, url, &head, &path);
+    Ok(FetchedFile { name, digest })
+}
+
+fn compare(url: &str, expected: Option<&Digest>, found: &Digest) -> Result<(), FetchError> {
+    match expected.filter(|expected| *expected != found) {
+        Some(expected) => Err(FetchError::Digest {
+            url: url.to_owned(),
+            expected: expected.clone(),
+            found: found.clone(),
+        }),
+        None => Ok(()),
+    }
+}
+
+/// From where, with the URL and the time that the file gets.
 fn write(
-    download: &mut registry::Download,
+    from: &mut dyn Read,
+    (url, time): (&str, u64),
     path: &Path,
     expected: Option<&Digest>,
 ) -> Result<Digest, FetchError> {
@@ -174,7 +252,7 @@ fn write(
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 128 * 1024];
     loop {
-        match download.read(&mut buffer).map_err(failed())? {
+        match from.read(&mut buffer).map_err(failed())? {
             0 => break,
             length => {
                 hasher.update(&buffer[..length]);
@@ -183,15 +261,8 @@ fn write(
         }
     }
     let found = Digest::from_hash(hasher.finalize().as_slice());
-    if let Some(expected) = expected.filter(|expected| **expected != found) {
-        return Err(FetchError::Digest {
-            url: download.url.clone(),
-            expected: expected.clone(),
-            found,
-        });
-    }
-    let modified = download.modified.unwrap_or(0);
-    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(modified);
+    compare(url, expected, &found)?;
+    let time = SystemTime::UNIX_EPOCH + Duration::from_secs(time);
     file.set_permissions(Permissions::from_mode(MODE))
         .and_then(|()| file.set_modified(time))
         .map_err(failed())?;

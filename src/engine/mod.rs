@@ -14,6 +14,7 @@ mod create;
 mod devices;
 mod diagnose;
 mod disk;
+mod download_cache;
 mod error;
 mod events;
 mod exec;
