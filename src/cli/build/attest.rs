@@ -16,6 +16,8 @@ use crate::image::{Platform, Reference, Said};
 pub struct Wanted {
     bill: bool,
     provenance: Option<Detail>,
+    /// `inline-only`: no provenance where there is no place for it.
+    is_optional: bool,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -44,8 +46,11 @@ pub enum AttestError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum One {
     Bill(bool),
-    Provenance(Option<Detail>),
+    Provenance(Option<Detail>, Optional),
 }
+
+/// Nothing is wrong without it.
+type Optional = bool;
 
 fn truth(text: &str) -> Result<bool, AttestError> {
     match text {
@@ -78,6 +83,7 @@ impl FromStr for One {
             return Err(AttestError::Kind { kind });
         }
         let mut wanted = true;
+        let mut is_optional = false;
         let mut detail = Detail::default();
         for (key, value) in fields.iter().filter(|(key, _)| key != "type") {
             match (kind, key.as_str()) {
@@ -93,6 +99,7 @@ impl FromStr for One {
                         }
                     }
                 }
+                ("provenance", "inline-only") => is_optional = truth(value)?,
                 ("provenance", "builder-id") => detail.builder = Some(value.clone()),
                 ("provenance", "version") if value == "v1" => {}
                 ("provenance", "version") => {
@@ -109,7 +116,7 @@ impl FromStr for One {
         }
         Ok(match kind {
             "sbom" => One::Bill(wanted),
-            _ => One::Provenance(wanted.then_some(detail)),
+            _ => One::Provenance(wanted.then_some(detail), is_optional),
         })
     }
 }
@@ -137,14 +144,19 @@ impl Wanted {
         for (flag, text) in long.chain(short) {
             match value::<One>(flag, &text)? {
                 One::Bill(bill) => wanted.bill = bill,
-                One::Provenance(detail) => wanted.provenance = detail,
+                One::Provenance(detail, is_optional) => {
+                    wanted.provenance = detail;
+                    wanted.is_optional = is_optional;
+                }
             }
         }
         Ok(wanted)
     }
 
-    pub fn is_nothing(&self) -> bool {
-        *self == Wanted::default()
+    /// What is left of it where nothing has a place for it. None: that would be too little.
+    pub fn without_place(&self) -> Option<Wanted> {
+        let is_needed = self.bill || (self.provenance.is_some() && !self.is_optional);
+        (!is_needed).then(Wanted::default)
     }
 
     /// What is said of one image.
@@ -214,15 +226,15 @@ mod tests {
         assert_eq!(parsed("type=sbom,disabled=true"), Ok(One::Bill(false)));
         assert_eq!(
             parsed("type=provenance,mode=max"),
-            Ok(One::Provenance(Some(detail(true))))
+            Ok(One::Provenance(Some(detail(true)), false))
         );
         assert_eq!(
-            parsed(&written_out("provenance", "mode=min")),
-            Ok(One::Provenance(Some(detail(false))))
+            parsed(&written_out("provenance", "mode=min,inline-only=true")),
+            Ok(One::Provenance(Some(detail(false)), true))
         );
         assert_eq!(
             parsed(&written_out("provenance", "false")),
-            Ok(One::Provenance(None))
+            Ok(One::Provenance(None, false))
         );
         assert_eq!(parsed("mode=max"), Err(AttestError::Type));
         assert_eq!(parsed("type=sbom,generator=x"), Err(AttestError::Generator));

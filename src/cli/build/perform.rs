@@ -91,12 +91,14 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
     }
     let (cache_from, cache_to) = args.caches()?;
     let wanted = Wanted::of(args)?;
-    let has_place = outputs.iter().any(Output::takes_statements);
-    if !wanted.is_nothing() && !has_place {
-        return Err(CliError::usage(
-            "the store has no place for attestations: they go to a registry (--push), an OCI archive (-o type=oci,dest=FILE) or a directory (-o DIR)",
-        ));
-    }
+    let wanted = match outputs.iter().any(Output::takes_statements) {
+        true => wanted,
+        false => wanted.without_place().ok_or_else(|| {
+            CliError::usage(
+                "the store has no place for attestations: they go to a registry (--push), an OCI archive (-o type=oci,dest=FILE) or a directory (-o DIR)",
+            )
+        })?,
+    };
     let engine = invocation.engine_with(args.debug)?;
     tracing::debug!(builder = ?args.builder, "there is one builder");
     let opened = {

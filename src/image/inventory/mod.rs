@@ -2,6 +2,7 @@
 //! lie on each other, and believes nothing of them but that it is text; runs nothing.
 
 mod locks;
+mod rpm;
 mod system;
 
 use std::io::{self, Read};
@@ -13,6 +14,7 @@ use super::merged::{Merged, Shown};
 
 /// Of one database or lock file.
 const FILE_MAX: u64 = 32 << 20;
+const RPM_MAX: u64 = 256 << 20;
 /// Of all of them: a hostile image has no more to say.
 const PACKAGES_MAX: usize = 200_000;
 const DEPTH_MAX: usize = 128;
@@ -101,20 +103,23 @@ impl Inventory {
         place.extend_from_slice(name);
         let place = String::from_utf8_lossy(&place).into_owned();
         let of_system = system::kind(&place);
+        let of_rpm = rpm::kind(&place);
         let of_language = locks::kind(&String::from_utf8_lossy(name));
-        if of_system.is_none() && of_language.is_none() {
+        if of_system.is_none() && of_rpm.is_none() && of_language.is_none() {
             return Ok(());
         }
         // A link or a device by such a name is nothing that was installed.
-        let Some(bytes) = bytes_of(directory, part, name) else {
+        let limit = if of_rpm.is_some() { RPM_MAX } else { FILE_MAX };
+        let Some(bytes) = bytes_of(directory, part, name, limit) else {
             return Ok(());
         };
         let shown = format!("/{place}");
-        let text = String::from_utf8_lossy(&bytes);
-        let found = match (of_system, of_language) {
-            (Some(kind), _) => Some(kind.read(&text, &self.system, &self.release)),
-            (None, Some(kind)) => kind.read(&text),
-            (None, None) => None,
+        let text = || String::from_utf8_lossy(&bytes);
+        let (system, release) = (&self.system, &self.release);
+        let found = match (of_rpm, of_system, of_language) {
+            (Some(kind), _, _) => kind.read(&bytes, system, release),
+            (None, Some(kind), _) => Some(kind.read(&text(), system, release)),
+            (None, None, kind) => kind.and_then(|kind| kind.read(&text())),
         };
         let Some(found) = found else {
             self.unread.push(shown);
@@ -133,10 +138,10 @@ impl Inventory {
     }
 }
 
-fn bytes_of(directory: &Merged, part: usize, name: &[u8]) -> Option<Vec<u8>> {
+fn bytes_of(directory: &Merged, part: usize, name: &[u8], limit: u64) -> Option<Vec<u8>> {
     let file = std::fs::File::from(directory.open_file(part, name).ok()?);
     let mut bytes = Vec::new();
-    file.take(FILE_MAX).read_to_end(&mut bytes).ok()?;
+    file.take(limit).read_to_end(&mut bytes).ok()?;
     Some(bytes)
 }
 
@@ -149,7 +154,7 @@ fn read_at(root: &Merged, path: &[u8]) -> io::Result<Option<String>> {
     let Some(name) = resolved.path.last() else {
         return Ok(None);
     };
-    let bytes = bytes_of(&directory, part, name);
+    let bytes = bytes_of(&directory, part, name, FILE_MAX);
     Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }
 

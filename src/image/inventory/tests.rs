@@ -118,3 +118,147 @@ fn lock_files_of_languages_are_read_wherever_they_are() {
         (0, vec!["/x/Cargo.lock".to_owned()])
     );
 }
+
+/// A header as rpm keeps it: names, and an epoch.
+fn rpm_header(name: &str, filling: usize) -> Vec<u8> {
+    let texts = [
+        (1000, name),
+        (1001, "1.2"),
+        (1002, "3.fc41"),
+        (1022, "x86_64"),
+        (1014, "MIT"),
+    ];
+    let mut index = Vec::new();
+    let mut values: Vec<u8> = vec![0, 0, 0, 1];
+    let mut entry = |tag: u32, kind: u32, at: usize| {
+        for number in [tag, kind, u32::try_from(at).expect("small"), 1] {
+            index.extend(number.to_be_bytes());
+        }
+    };
+    entry(1003, 4, 0);
+    for (tag, text) in texts {
+        entry(tag, 6, values.len());
+        values.extend(text.as_bytes());
+        values.push(0);
+    }
+    values.extend(vec![7; filling]);
+    let count = u32::try_from(texts.len() + 1).expect("small");
+    let length = u32::try_from(values.len()).expect("small");
+    [
+        &count.to_be_bytes()[..],
+        &length.to_be_bytes(),
+        &index,
+        &values,
+    ]
+    .concat()
+}
+
+fn varint(value: usize) -> Vec<u8> {
+    let mut bytes = vec![(value & 0x7f) as u8];
+    let mut rest = value >> 7;
+    while rest > 0 {
+        bytes.insert(0, (rest & 0x7f) as u8 | 0x80);
+        rest >>= 7;
+    }
+    bytes
+}
+
+/// A row with these values, the numbers that say their kinds before them.
+fn row(kinds: &[usize], values: &[&[u8]]) -> Vec<u8> {
+    let kinds: Vec<u8> = kinds.iter().flat_map(|kind| varint(*kind)).collect();
+    [&varint(kinds.len() + 1)[..], &kinds, &values.concat()].concat()
+}
+
+/// A leaf page of one row; what does not fit goes on in the pages behind it.
+fn leaf(number: u32, row: &[u8], pages: &mut Vec<Vec<u8>>) {
+    const PAGE: usize = 512;
+    let head = if number == 1 { 100 } else { 0 };
+    let inline = match row.len() <= PAGE - 35 {
+        true => row.len(),
+        false => {
+            let least = (PAGE - 12) * 32 / 255 - 23;
+            let fitting = least + (row.len() - least) % (PAGE - 4);
+            if fitting <= PAGE - 35 { fitting } else { least }
+        }
+    };
+    let mut cell = [varint(row.len()), varint(1), row[..inline].to_vec()].concat();
+    let mut overflow = Vec::new();
+    let first = number + 1;
+    let chunks: Vec<&[u8]> = row[inline..].chunks(PAGE - 4).collect();
+    if !chunks.is_empty() {
+        cell.extend(first.to_be_bytes());
+    }
+    let behind = first + u32::try_from(chunks.len()).expect("small");
+    for (next, chunk) in (first + 1..).zip(chunks) {
+        let link = if next == behind { 0 } else { next };
+        let mut page = [&link.to_be_bytes()[..], chunk].concat();
+        page.resize(PAGE, 0);
+        overflow.push(page);
+    }
+    let mut page = vec![0; PAGE];
+    let at = PAGE - cell.len();
+    page[head] = 0x0d;
+    page[head + 4] = 1;
+    page[head + 8..head + 10].copy_from_slice(&u16::try_from(at).expect("small").to_be_bytes());
+    page[at..].copy_from_slice(&cell);
+    pages.push(page);
+    pages.extend(overflow);
+}
+
+#[test]
+fn the_databases_of_rpm_are_read() {
+    let header = rpm_header("bash", 3000);
+    let schema = row(
+        &[23, 29, 29, 1, 13],
+        &[b"table", b"Packages", b"Packages", &[2], b""],
+    );
+    let mut pages = Vec::new();
+    leaf(1, &schema, &mut pages);
+    leaf(2, &row(&[0, 12 + 2 * header.len()], &[&header]), &mut pages);
+    pages[0][..16].copy_from_slice(b"SQLite format 3\0");
+    pages[0][16..18].copy_from_slice(&512u16.to_be_bytes());
+    let sqlite = pages.concat();
+    let kind = super::rpm::kind("var/lib/rpm/rpmdb.sqlite").expect("it is one");
+    let found = kind
+        .read(&sqlite, "fedora", "41")
+        .expect("it is a database");
+    let purl = "pkg:rpm/fedora/bash@1.2-3.fc41?arch=x86_64&distro=fedora-41&epoch=1";
+    assert_eq!(
+        (
+            found.len(),
+            found[0].purl.as_str(),
+            found[0].license.as_str()
+        ),
+        (1, purl, "MIT")
+    );
+    // Whatever is changed in it, nothing worse comes of it than that it is not read.
+    for at in 0..sqlite.len() {
+        for value in [0, 1, 0x7f, 0xff] {
+            let mut broken = sqlite.clone();
+            broken[at] = value;
+            let _ = kind.read(&broken, "", "");
+        }
+    }
+    assert!(kind.read(&sqlite[..700], "", "").is_none());
+    let mut ndb = [
+        b"RpmP".to_vec(),
+        vec![0; 8],
+        1u32.to_le_bytes().to_vec(),
+        vec![0; 16],
+    ]
+    .concat();
+    for number in [7u32, 256, 1] {
+        if number == 7 {
+            ndb.extend(b"Slot");
+        }
+        ndb.extend(number.to_le_bytes());
+    }
+    ndb.resize(4096, 0);
+    ndb.extend(b"BlbS\x07\0\0\0\0\0\0\0");
+    ndb.extend(u32::try_from(header.len()).expect("small").to_le_bytes());
+    ndb.extend(&header);
+    let kind = super::rpm::kind("usr/lib/sysimage/rpm/Packages.db").expect("it is one");
+    let found = kind.read(&ndb, "opensuse", "").expect("it is a database");
+    assert_eq!(found[0].name, "bash");
+    assert!(kind.read(&ndb[..4200], "", "").is_none());
+}
