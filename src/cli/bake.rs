@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::Invocation;
-use super::build::{self, Common, Outcome, Performed, perform};
+use super::build::{self, ForEvery, Outcome, Performed, perform};
 use super::error::{CliError, Kind};
 use super::table::align;
 use crate::build::bake::{Bake, BakeError, BakeFile, Entry, Override, Target, bake};
@@ -108,10 +108,10 @@ impl Args {
         paths.iter().map(|path| read(path)).collect()
     }
 
-    fn common(&self) -> Common {
+    fn common(&self) -> ForEvery {
         // Files outside of the working directory need no word: they are read with the user's own rights.
         let is_ours = |text: &&String| !text.starts_with("fs") && !text.starts_with("ssh");
-        Common {
+        ForEvery {
             no_cache: self.no_cache,
             pull: self.pull,
             load: self.load,

@@ -27,7 +27,7 @@ mod shown;
 mod tree;
 mod values;
 
-pub use baked::Common;
+pub use baked::ForEvery;
 use cache::{CacheFrom, CacheTo};
 use contexts::{Opened, context_at};
 use logs::Logs;

@@ -34,7 +34,8 @@ pub struct Assembled {
     members: Vec<Member>,
 }
 
-/// An image, or an index with its bytes.
+/// An image, or an index with its bytes and media type.
+#[derive(Serialize, Deserialize)]
 struct Source {
     whole: Option<(String, String)>,
     members: Vec<Member>,
@@ -49,10 +50,7 @@ impl Engine {
         let mut sources = Vec::new();
         for reference in &request.sources {
             let config = self.registry_config_for(reference)?;
-            let found: (Option<(String, String)>, Vec<Member>) =
-                self.beside("transfer", || source(reference, &config))?;
-            let (whole, members) = found;
-            sources.push(Source { whole, members });
+            sources.push(self.beside("transfer", || source(reference, &config))?);
         }
         Ok(request.join(name, sources))
     }
@@ -83,18 +81,21 @@ impl Engine {
     }
 }
 
-fn source(
-    reference: &Reference,
-    config: &RegistryConfig,
-) -> Result<(Option<(String, String)>, Vec<Member>), RoleFailure> {
+fn source(reference: &Reference, config: &RegistryConfig) -> Result<Source, RoleFailure> {
     let document = fetched(reference, config)?;
     let Some(index) = as_index(reference, &document)? else {
         let name = reference.with_digest(document.digest.clone());
-        return Ok((None, vec![member_of(name, document, None)?]));
+        return Ok(Source {
+            whole: None,
+            members: vec![member_of(name, document, None)?],
+        });
     };
     let members = members_of(reference, &index, OfIndex::All, config)?;
     let text = String::from_utf8_lossy(&document.bytes).into_owned();
-    Ok((Some((text, document.media_type)), members))
+    Ok(Source {
+        whole: Some((text, document.media_type)),
+        members,
+    })
 }
 
 /// The manifest that an attestation is about.

@@ -203,7 +203,7 @@ const ATTRIBUTES: [Case; 6] = [
     ),
     tree(
         "FROM scratch\nARG WHO=7:8\nCOPY --chown=${WHO} a.txt dir/one.txt /out/\n",
-        &["out/", "out/a.txt a [7:8]", "out/one.txt 1 [7:8]"],
+        &["out/ [7:8]", "out/a.txt a [7:8]", "out/one.txt 1 [7:8]"],
     ),
     tree("FROM scratch\nCOPY link /l\n", &["l a"]),
 ];

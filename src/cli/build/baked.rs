@@ -9,7 +9,7 @@ use crate::image::Digest;
 
 /// What the command line says of all targets.
 #[derive(Clone, Debug)]
-pub struct Common {
+pub struct ForEvery {
     pub no_cache: bool,
     pub pull: bool,
     pub load: bool,
@@ -58,7 +58,7 @@ impl Args {
     pub fn of_target(
         target: &Target,
         of_targets: BTreeMap<String, Digest>,
-        common: &Common,
+        common: &ForEvery,
     ) -> Args {
         let context = target.context.as_deref().unwrap_or(".");
         let context = context.strip_prefix("cwd://").unwrap_or(context);
