@@ -1,6 +1,7 @@
 //! From a container's record to everything its monitor needs to start it.
 
 use std::fs;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use oci_spec::runtime::{
@@ -379,6 +380,11 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let network = config.host.network.as_str();
     let names = &config.host.names;
+    // Of a network of its own it is the address that the host has when the container starts.
+    let host = match network {
+        "pasta" => HostRoutes::host_address(),
+        _ => config.host.is_bridged().then_some(hosts::HOST),
+    };
     let own = match network {
         "pasta" => Some((crate::net::pasta::address(), config.hostname.as_str())),
         _ => None,
@@ -391,8 +397,9 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
         extra: &extra,
         host_gateway: match extra.as_slice() {
             [] => None,
-            _ => HostRoutes::host_address(),
+            _ => HostRoutes::host_address().map(IpAddr::V4),
         },
+        host: host.map(IpAddr::V4),
         own,
     };
     let reach = match network {

@@ -9,10 +9,9 @@ use std::time::{Duration, SystemTime};
 
 use super::names::{self, Book, Verdict};
 use super::resolver;
-use super::wire::HostSocket;
+use super::wire::{HostSocket, host_socket};
 use crate::sys::network::{self, Transport};
 use crate::sys::poll::{Interest, PollSet};
-use crate::sys::socket::{self, Received};
 use crate::sys::timer::Moment;
 
 const PORT: u16 = 53;
@@ -382,17 +381,6 @@ impl Pending {
         self.input.extend_from_slice(&buffer[..length]);
         let answer = unframe(&mut self.input);
         Ok(answer.filter(|answer| names::is_answer(answer, &self.query)))
-    }
-}
-
-/// One of the host's; the outer half is at hand.
-fn host_socket(outer: &OwnedFd, kind: HostSocket) -> io::Result<OwnedFd> {
-    socket::send(outer.as_fd(), &[&[kind.word()]], &[])?;
-    match socket::receive(outer.as_fd(), &mut [0; 8])? {
-        Received::Message(_, mut fds) => fds
-            .pop()
-            .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into()),
-        Received::Closed | Received::Empty => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }
 

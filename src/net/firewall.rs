@@ -1,19 +1,34 @@
 //! What may pass between networks: one set of rules for all of them, told apart by the names of their bridges, so that a new
 //! network or container changes none. Runs `nft` once per shared namespace.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+
+use super::hosts::HOST;
+use crate::sys::nftables::{Element, Nftables, Set};
 
 /// What is sent to a transparent socket carries it.
 pub const MARK: u32 = 1;
 
+/// The table of what all networks have in common.
+const TABLE: &str = "bryo";
+
 /// In one transaction: a second run, in a namespace that has outlived its `bryo net`, replaces the rules of the first.
-/// `br-…` are bridges, `bi-…` those of internal networks, and all but those and the loopback is the way out.
+/// `br-…` are bridges, `bi-…` those of internal networks, and all but those and the loopback is the way out. What is sent to
+/// the host by its name goes to the address that the host has now; if it has none, nowhere.
 const RULES: &str = r#"
 table inet bryo {}
 delete table inet bryo
 table inet bryo {
+    map host {
+        type ipv4_addr : ipv4_addr
+    }
+    chain translate {
+        type nat hook prerouting priority dstnat; policy accept;
+        ip daddr 169.254.1.2 dnat ip to ip daddr map @host
+    }
     chain prerouting {
         type filter hook prerouting priority mangle; policy accept;
         socket transparent 1 meta mark set 1 accept
@@ -25,6 +40,7 @@ table inet bryo {
         oifname "bi-*" drop
         iifname "br-*" oifname "br-*" drop
         iifname != "br-*" drop
+        ip daddr 169.254.1.2 reject
     }
     chain postrouting {
         type nat hook postrouting priority srcnat; policy accept;
@@ -76,6 +92,23 @@ pub fn find() -> Option<PathBuf> {
 /// nft on its way.
 pub struct Loading(Child);
 
+/// Leads what is sent to `HOST` to this address of the host.
+pub fn lead_to_host(address: Option<Ipv4Addr>) -> io::Result<()> {
+    let (set, key) = (Set { table: TABLE, name: "host" }, HOST.octets());
+    let nftables = Nftables::open()?;
+    match address {
+        Some(address) => nftables.put(
+            set,
+            &Element {
+                key: &key,
+                data: Some(&address.octets()),
+                timeout: None,
+            },
+        ),
+        None => nftables.remove(set, &key),
+    }
+}
+
 /// Starts to load the rules into the caller's network namespace.
 pub fn load() -> Result<Loading, FirewallError> {
     let path = find().ok_or(FirewallError::Missing)?;
@@ -112,5 +145,16 @@ impl Loading {
                 message: message.trim().replace('\n', "; "),
             }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_rules_and_the_hosts_file_know_the_host_by_one_address() {
+        assert!(RULES.contains(&format!("ip daddr {HOST} dnat ip to")));
+        assert!(RULES.contains(&format!("ip daddr {HOST} reject")));
     }
 }

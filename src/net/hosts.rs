@@ -1,8 +1,14 @@
 //! The texts of a container's `/etc/hosts` and `/etc/hostname`, as docker writes them. Pure; writes no file.
 
 use std::fmt::Write;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::str::FromStr;
+
+/// The host, as containers of shared networks see it: whatever address it has, this one leads to it (`firewall`).
+pub const HOST: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 2);
+
+/// What it is called: docker's name and podman's.
+pub const HOST_NAMES: [&str; 2] = ["host.docker.internal", "host.containers.internal"];
 
 /// What docker's containers begin with.
 const BASE: &str = "127.0.0.1\tlocalhost\n\
@@ -83,6 +89,8 @@ pub struct HostsFile<'a> {
     pub extra: &'a [ExtraHost],
     /// What `host-gateway` stands for (`HostRoutes::host_address`); entries that need it are left out without it.
     pub host_gateway: Option<IpAddr>,
+    /// Where the host is found by its own names, unless `extra` says something else of one.
+    pub host: Option<IpAddr>,
     /// The container's own address and hostname; none with `--network none|host`.
     pub own: Option<(IpAddr, &'a str)>,
 }
@@ -105,6 +113,11 @@ impl HostsFile<'_> {
                     }
                 }
             }
+        }
+        let is_given = |name: &str| self.extra.iter().any(|extra| extra.name == name);
+        let names: Vec<&str> = HOST_NAMES.into_iter().filter(|n| !is_given(n)).collect();
+        if let (Some(ip), false) = (self.host, names.is_empty()) {
+            line(ip, &names.join(" "));
         }
         if let Some((ip, hostname)) = self.own {
             // As docker: a full name is followed by its first label.
@@ -149,6 +162,24 @@ mod tests {
             "{BASE}192.0.2.9\tdb\n2001:db8::1\tv6\n192.0.2.2\tup\n::1\tb6\n10.0.2.100\tweb.example.org web\n"
         );
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn the_host_has_names_unless_somebody_else_has_them() {
+        let text = |extra: &[ExtraHost]| {
+            let file = HostsFile {
+                extra,
+                host: Some(IpAddr::V4(HOST)),
+                ..HostsFile::default()
+            };
+            file.text().strip_prefix(BASE).unwrap().to_owned()
+        };
+        let line = "169.254.1.2\thost.docker.internal host.containers.internal\n";
+        assert_eq!(text(&[]), line);
+        let own = ["host.docker.internal:192.0.2.9".parse().unwrap()];
+        let lines =
+            "192.0.2.9\thost.docker.internal\n169.254.1.2\thost.containers.internal\n";
+        assert_eq!(text(&own), lines);
     }
 
     #[test]

@@ -2,21 +2,23 @@
 //! names, and passes on what comes to their published ports. One poll loop; never forks but for `nft` before it begins.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::addresses::Addresses;
 use super::dns::{Dns, Source};
+use super::firewall;
 use super::forward::Published;
 use super::member::{Guest, Guests};
 use super::record::NetworkConfig;
 use super::relay::{Relays, Side};
+use super::route;
 use super::shared::Shared;
 use super::start::Holder;
-use super::wire::{self, Endpoint, FromInner, ToInner};
+use super::wire::{self, Endpoint, FromInner, HostSocket, ToInner};
 use crate::sys::lock::{self, Mode};
-use crate::sys::namespace;
+use crate::sys::{namespace, netlink};
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::socket::{self, MESSAGE_MAX};
 use crate::sys::timer::Moment;
@@ -29,6 +31,8 @@ const LINGER: Duration = Duration::from_millis(50);
 pub enum Token {
     Listener,
     Outer,
+    /// The host's addresses or routes are others.
+    Routes,
     Guest(u64),
     /// A published port of a container, and of which client of it.
     Published(u64, usize, Option<SocketAddr>),
@@ -36,11 +40,25 @@ pub enum Token {
     Dns(Source),
 }
 
+/// What the outer half gives this one.
+pub struct Line {
+    /// Sockets come over it. Its end is this half's end.
+    pub outer: OwnedFd,
+    /// Reads when the host's addresses or routes have changed.
+    pub routes: OwnedFd,
+    /// The host's address towards the world.
+    pub host: Option<Ipv4Addr>,
+}
+
 pub struct Inner {
     listener: OwnedFd,
     holder: Holder,
-    /// Its end is this half's end.
     outer: OwnedFd,
+    routes: OwnedFd,
+    /// As it was when this began.
+    first_host: Option<Ipv4Addr>,
+    /// As the rules have it.
+    host: Option<Ipv4Addr>,
     shared: Shared,
     addresses: Addresses,
     guests: Guests,
@@ -58,13 +76,16 @@ pub struct Inner {
 
 impl Inner {
     /// In the shared namespace.
-    pub fn new(holder: &Holder, listener: OwnedFd, outer: OwnedFd) -> io::Result<Inner> {
+    pub fn new(holder: &Holder, listener: OwnedFd, line: Line) -> io::Result<Inner> {
         let shared = Shared::prepare()?;
         Ok(Inner {
             dns: Dns::new()?,
             listener,
             holder: holder.clone(),
-            outer,
+            outer: line.outer,
+            routes: line.routes,
+            first_host: line.host,
+            host: None,
             shared,
             addresses: Addresses::default(),
             guests: Guests::default(),
@@ -79,6 +100,7 @@ impl Inner {
 
     /// Until the last container has gone, or the outer half has.
     pub fn live(mut self) {
+        self.lead_to_host(self.first_host);
         loop {
             let left = match (self.guests.is_empty(), self.alone) {
                 (false, _) => {
@@ -105,6 +127,7 @@ impl Inner {
             for token in self.wait(left) {
                 match token {
                     Token::Outer => return,
+                    Token::Routes => self.find_host(),
                     Token::Listener => self.accept(),
                     Token::Guest(number) => self.serve(number),
                     Token::Published(number, at, client) => self.forward(number, at, client),
@@ -131,6 +154,7 @@ impl Inner {
         let mut set = PollSet::new();
         set.add(self.outer.as_fd(), Interest::Hangup, Token::Outer);
         set.add(self.listener.as_fd(), Interest::Read, Token::Listener);
+        set.add(self.routes.as_fd(), Interest::Read, Token::Routes);
         for guest in self.guests.all() {
             set.add(
                 guest.socket.as_fd(),
@@ -150,6 +174,22 @@ impl Inner {
         self.dns.watch(&mut set, Token::Dns);
         let soonest = [left, self.dns.patience()].into_iter().flatten().min();
         set.wait(soonest).unwrap_or_default()
+    }
+
+    /// What can't be found out is as if the host had no address.
+    fn find_host(&mut self) {
+        netlink::forget_waiting(self.routes.as_fd(), &mut self.buffer);
+        let socket = wire::host_socket(&self.outer, HostSocket::Udp4);
+        let host = socket
+            .ok()
+            .and_then(|socket| route::own_address(socket.into()));
+        self.lead_to_host(host);
+    }
+
+    fn lead_to_host(&mut self, host: Option<Ipv4Addr>) {
+        if host != self.host && firewall::lead_to_host(host).is_ok() {
+            self.host = host;
+        }
     }
 
     fn forward(&mut self, number: u64, at: usize, client: Option<SocketAddr>) {

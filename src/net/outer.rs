@@ -9,10 +9,12 @@ use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 
 use super::firewall::{self, FirewallError};
-use super::inner::Inner;
+use super::inner::{Inner, Line};
 use super::pasta::{self, PastaError, Plan};
+use super::route::HostRoutes;
 use super::start::{Holder, StartError};
 use super::wire::HostSocket;
+use crate::sys::netlink::Netlink;
 use crate::sys::network::{self, Transport};
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::process::{self, Cloned};
@@ -59,7 +61,13 @@ fn begin(holder: &Holder, shared: Option<OwnedFd>) -> Result<(OwnedFd, Signals),
     };
     let signals = Signals::watch(&[Signal::SIGCHLD]).map_err(failed("watch for signals"))?;
     let (ours, theirs) = socket::pair().map_err(failed("make a socket pair"))?;
-    let (cloned, namespace) = clone_inner(holder, shared, theirs)?;
+    let routes = Netlink::watch().map_err(failed("watch the host's addresses"))?;
+    let line = Line {
+        outer: theirs,
+        routes: routes.into(),
+        host: HostRoutes::host_address(),
+    };
+    let (cloned, namespace) = clone_inner(holder, shared, line)?;
     let plan = Plan {
         mappings: &[],
         routes: holder.routes,
@@ -81,7 +89,7 @@ fn begin(holder: &Holder, shared: Option<OwnedFd>) -> Result<(OwnedFd, Signals),
 fn clone_inner(
     holder: &Holder,
     shared: Option<OwnedFd>,
-    theirs: OwnedFd,
+    line: Line,
 ) -> Result<(Cloned, OwnedFd), StartError> {
     let failed = |error: io::Error| StartError::plain(format!("clone bryo net: {error}"));
     let flags = match shared {
@@ -89,7 +97,7 @@ fn clone_inner(
         None => libc::CLONE_NEWNET as u64,
     };
     let Some(cloned) = process::clone3(flags, None).map_err(failed)? else {
-        process::exit_now(run_inner(holder, shared, theirs));
+        process::exit_now(run_inner(holder, shared, line));
     };
     let namespace = match shared {
         Some(shared) => Ok(shared),
@@ -112,13 +120,13 @@ fn wait_ready(line: &OwnedFd, inner: &Cloned) -> Result<(), StartError> {
 }
 
 /// In the clone.
-fn run_inner(holder: &Holder, shared: Option<OwnedFd>, outer: OwnedFd) -> i32 {
+fn run_inner(holder: &Holder, shared: Option<OwnedFd>, line: Line) -> i32 {
     role::set("net, inside");
-    let mut kept = vec![outer.as_fd()];
+    let mut kept = vec![line.outer.as_fd(), line.routes.as_fd()];
     kept.extend(shared.as_ref().map(AsFd::as_fd));
     kept.extend(role::trace_fd());
     let _ = process::close_all_except(&kept);
-    let line = outer.try_clone();
+    let outer = line.outer.try_clone();
     let begun = enter(shared).and_then(|()| {
         // A relayed connection may end at any time.
         signal::ignore_broken_pipes()
@@ -128,7 +136,7 @@ fn run_inner(holder: &Holder, shared: Option<OwnedFd>, outer: OwnedFd) -> i32 {
         let listener = socket::listen(&holder.socket);
         let listener = listener.and_then(|listener| {
             socket::set_nonblocking(listener.as_fd())?;
-            Inner::new(holder, listener, outer)
+            Inner::new(holder, listener, line)
         });
         let inner = listener
             .map_err(|error| StartError::plain(format!("prepare the shared network: {error}")))?;
@@ -137,11 +145,11 @@ fn run_inner(holder: &Holder, shared: Option<OwnedFd>, outer: OwnedFd) -> i32 {
             .map_err(|error: FirewallError| StartError::of_firewall(&error))?;
         Ok(inner)
     });
-    let Ok(line) = line else { return 1 };
+    let Ok(outer) = outer else { return 1 };
     match begun {
         Ok(inner) => {
-            let told = socket::send(line.as_fd(), &[READY], &[]);
-            drop(line);
+            let told = socket::send(outer.as_fd(), &[READY], &[]);
+            drop(outer);
             process::trim_memory();
             if told.is_ok() {
                 inner.live();
@@ -150,7 +158,7 @@ fn run_inner(holder: &Holder, shared: Option<OwnedFd>, outer: OwnedFd) -> i32 {
         }
         Err(error) => {
             let text = serde_json::to_vec(&error).unwrap_or_default();
-            let _ = socket::send(line.as_fd(), &[&text], &[]);
+            let _ = socket::send(outer.as_fd(), &[&text], &[]);
             1
         }
     }

@@ -1,6 +1,6 @@
 //! Whether the host has a way out, read from the kernel's tables. Changes nothing.
 
-use std::net::{IpAddr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 
 /// Which default routes the host has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
@@ -21,11 +21,18 @@ impl HostRoutes {
 
     /// The host's own address towards the world, for `host-gateway`. Sends nothing: connecting a datagram socket only looks
     /// up the route.
-    pub fn host_address() -> Option<IpAddr> {
-        let target: SocketAddr = ([192, 0, 2, 1], 9).into();
-        let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
-        socket.connect(target).ok()?;
-        socket.local_addr().ok().map(|address| address.ip())
+    pub fn host_address() -> Option<Ipv4Addr> {
+        own_address(UdpSocket::bind(("0.0.0.0", 0)).ok()?)
+    }
+}
+
+/// The same over a socket of IPv4 that was made in the host's network namespace.
+pub fn own_address(socket: UdpSocket) -> Option<Ipv4Addr> {
+    let target: SocketAddr = ([192, 0, 2, 1], 9).into();
+    socket.connect(target).ok()?;
+    match socket.local_addr().ok()?.ip() {
+        IpAddr::V4(ip) if !ip.is_loopback() && !ip.is_unspecified() => Some(ip),
+        _ => None,
     }
 }
 

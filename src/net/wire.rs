@@ -160,6 +160,17 @@ impl HostSocket {
     }
 }
 
+/// One of the host's; the outer half is at hand.
+pub(super) fn host_socket(outer: &OwnedFd, kind: HostSocket) -> io::Result<OwnedFd> {
+    socket::send(outer.as_fd(), &[&[kind.word()]], &[])?;
+    match socket::receive(outer.as_fd(), &mut [0; 8])? {
+        Received::Message(_, mut fds) => fds
+            .pop()
+            .ok_or_else(|| io::ErrorKind::AddrNotAvailable.into()),
+        Received::Closed | Received::Empty => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
 /// A monitor's end of its lease.
 pub struct Lease {
     socket: OwnedFd,

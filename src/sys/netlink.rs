@@ -51,12 +51,12 @@ const FR_ACT_TO_TBL: u8 = 1;
 const IFA_F_NODAD: u8 = 0x02;
 
 /// A request under construction.
-struct Message {
+pub(super) struct Message {
     bytes: Vec<u8>,
 }
 
 impl Message {
-    fn new(kind: u16, flags: i32) -> Message {
+    pub(super) fn new(kind: u16, flags: i32) -> Message {
         let mut bytes = vec![0; HEADER];
         bytes[4..6].copy_from_slice(&kind.to_ne_bytes());
         let flags = (libc::NLM_F_REQUEST | flags) as u16;
@@ -73,7 +73,11 @@ impl Message {
         self
     }
 
-    fn attribute(&mut self, kind: u16, value: &[u8]) {
+    pub(super) fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+    }
+
+    pub(super) fn attribute(&mut self, kind: u16, value: &[u8]) {
         let length = (value.len() + 4) as u16;
         self.bytes.extend(length.to_ne_bytes());
         self.bytes.extend(kind.to_ne_bytes());
@@ -81,7 +85,7 @@ impl Message {
         self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
     }
 
-    fn text(&mut self, kind: u16, text: &str) {
+    pub(super) fn text(&mut self, kind: u16, text: &str) {
         self.attribute(kind, &[text.as_bytes(), &[0]].concat());
     }
 
@@ -96,6 +100,11 @@ impl Message {
         }
     }
 
+    /// With the flag that newer parts of the kernel want of what holds others.
+    pub(super) fn nest(&mut self, kind: u16, fill: impl FnOnce(&mut Message)) {
+        self.nested(kind | NESTED, fill);
+    }
+
     fn nested(&mut self, kind: u16, fill: impl FnOnce(&mut Message)) {
         let start = self.bytes.len();
         self.bytes.extend([0; 2]);
@@ -105,10 +114,21 @@ impl Message {
         self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
     }
 
-    fn finished(mut self) -> Vec<u8> {
+    pub(super) fn finished(mut self) -> Vec<u8> {
         let length = self.bytes.len() as u32;
         self.bytes[0..4].copy_from_slice(&length.to_ne_bytes());
         self.bytes
+    }
+
+    /// What the kernel says of a request that wanted an answer.
+    pub(super) fn verdict(answer: &[u8]) -> io::Result<()> {
+        let errno = answer.get(HEADER..HEADER + 4);
+        let errno = errno.and_then(|bytes| bytes.try_into().ok());
+        match errno.map(i32::from_ne_bytes) {
+            Some(0) => Ok(()),
+            Some(negative) => Err(io::Error::from_raw_os_error(negative.saturating_neg())),
+            None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
+        }
     }
 }
 
@@ -131,18 +151,22 @@ impl Netlink {
         Ok(Netlink { socket })
     }
 
+    /// One that is told when the addresses or routes of IPv4 change. Never waits.
+    pub fn watch() -> io::Result<Netlink> {
+        let netlink = Netlink::open()?;
+        rustix::io::ioctl_fionbio(&netlink.socket, true)?;
+        let groups = libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV4_ROUTE;
+        let address = rustix::net::netlink::SocketAddrNetlink::new(0, groups as u32);
+        rustix::net::bind(&netlink.socket, &address)?;
+        Ok(netlink)
+    }
+
     /// Sends a request that changes something, and waits for the kernel's verdict.
     fn change(&self, message: Message) -> io::Result<()> {
         rustix::net::send(&self.socket, &message.finished(), SendFlags::empty())?;
         let mut buffer = vec![0; 8192];
         let (length, _) = rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty())?;
-        let errno = buffer[..length].get(HEADER..HEADER + 4);
-        let errno = errno.and_then(|bytes| bytes.try_into().ok());
-        match errno.map(i32::from_ne_bytes) {
-            Some(0) => Ok(()),
-            Some(negative) => Err(io::Error::from_raw_os_error(negative.saturating_neg())),
-            None => Err(io::Error::from(io::ErrorKind::UnexpectedEof)),
-        }
+        Message::verdict(&buffer[..length])
     }
 
     fn create(kind: u16) -> Message {
@@ -302,6 +326,23 @@ impl Netlink {
             }
         }
         Ok(found)
+    }
+}
+
+/// Takes from one that watches what has come. Too much at once is an error, and as good as what was lost by it.
+pub fn forget_waiting(watching: BorrowedFd<'_>, buffer: &mut [u8]) {
+    const MOST: usize = 4096;
+    for _ in 0..MOST {
+        let received = rustix::net::recv(watching, &mut *buffer, RecvFlags::DONTWAIT);
+        if received == Err(rustix::io::Errno::AGAIN) {
+            return;
+        }
+    }
+}
+
+impl From<Netlink> for OwnedFd {
+    fn from(netlink: Netlink) -> OwnedFd {
+        netlink.socket
     }
 }
 
