@@ -71,8 +71,14 @@ pub struct HostConfig {
     /// Its places in networks that it shares, as it was made; `Settings::endpoints` has the later ones.
     #[serde(default)]
     pub endpoints: Vec<EndpointConfig>,
-    /// Published ports in their canonical form, `127.0.0.1:8080:80/tcp`.
+    /// Published ports in their canonical form, `127.0.0.1:8080:80/tcp`. As it was made; `Settings::ports` has the later ones.
     pub ports: Vec<String>,
+    /// Ports of the host's loopback that it may reach, `5432:5432`.
+    #[serde(default)]
+    pub host_ports: Vec<String>,
+    /// What it may reach beyond its networks, `example.org:443,10.0.0.0/8`; None: everything.
+    #[serde(default)]
+    pub egress: Option<String>,
     pub mounts: Vec<MountConfig>,
     /// `container[:ro|rw]`, as asked for; their mounts are among `mounts`.
     #[serde(default)]
@@ -273,6 +279,11 @@ impl ContainerConfig {
     pub fn endpoints<'a>(&'a self, settings: &'a Settings) -> &'a [EndpointConfig] {
         let changed = settings.endpoints.as_deref();
         changed.unwrap_or(&self.host.endpoints)
+    }
+
+    /// Its published ports, as they are asked for now.
+    pub fn ports<'a>(&'a self, settings: &'a Settings) -> &'a [String] {
+        settings.ports.as_deref().unwrap_or(&self.host.ports)
     }
 
     /// The volumes that were made for this container alone.

@@ -35,6 +35,9 @@ pub struct Settings {
     /// The same of its places in networks.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub endpoints: Option<Vec<EndpointConfig>>,
+    /// The same of its published ports; those that `-P` chose are among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ports: Option<Vec<String>>,
 }
 
 /// What is to be different; nothing is said of the rest.

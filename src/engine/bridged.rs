@@ -6,9 +6,12 @@ use rustix::process::Pid;
 
 use super::request::mac_bytes;
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, EndpointConfig, LockedRecord, Record, Settings};
+use crate::container::{
+    ContainerConfig, EndpointConfig, HostConfig, LockedRecord, Record, Settings,
+};
 use crate::monitor::{BridgedOrders, NetworkOrders, Request};
 use crate::net::firewall::{self, FirewallError};
+use crate::net::hosted::HostPort;
 use crate::net::pasta;
 use crate::net::ports::PortSpec;
 use crate::net::record::{NetworkConfig, NetworkDriver};
@@ -42,6 +45,12 @@ pub enum EndpointRequestError {
     NotThere { container: String, network: String },
     #[error("container {container} shares no networks with others: its network is {mode}")]
     OwnNetwork { container: String, mode: String },
+    #[error(
+        "{flag} needs a network that containers share, and {mode} is none: use --network bridge, or one of `network create`"
+    )]
+    NotShared { flag: &'static str, mode: String },
+    #[error("--host-port: port {port} of the container is given twice")]
+    HostPortTwice { port: u16 },
 }
 
 impl Engine {
@@ -98,6 +107,8 @@ impl Engine {
                 name: name.to_owned(),
                 hostname: config.hostname.clone(),
                 servers: config.host.names.servers.clone(),
+                egress: config.host.egress.as_deref().map(str::parse).transpose()?,
+                host_ports: host_ports(&config.host.host_ports)?,
             },
             attach: self.attaches(config.endpoints(settings))?,
             ports,
@@ -230,6 +241,27 @@ impl Engine {
         Ok(())
     }
 
+    /// Publishes ports of a running container, or no longer.
+    pub fn change_ports(
+        &self,
+        container: &str,
+        ports: Vec<PortSpec>,
+        publish: bool,
+    ) -> Result<(), EngineError> {
+        let record = self.find(container)?;
+        let config = self.config_of(&record)?;
+        let name = self.containers.name_of(&record);
+        if !config.host.is_bridged() {
+            let (container, mode) = (name, config.host.network);
+            return Err(EndpointRequestError::OwnNetwork { container, mode }.into());
+        }
+        let request = match publish {
+            true => Request::Publish(ports),
+            false => Request::Unpublish(ports),
+        };
+        self.send(&record, &name, &request)
+    }
+
     /// Through its monitor if it has one, else in its record.
     fn change_endpoints(
         &self,
@@ -275,6 +307,32 @@ impl Engine {
         }
         Ok(())
     }
+}
+
+/// Before a container is made: what only shared networks can do is not asked of another.
+pub(super) fn check_reach(host: &HostConfig) -> Result<(), EngineError> {
+    let asked = [
+        ("--egress", host.egress.is_some()),
+        ("--host-port", !host.host_ports.is_empty()),
+    ];
+    let asked = asked.into_iter().find(|(_, asked)| *asked);
+    if let (Some((flag, _)), false) = (asked, host.is_bridged()) {
+        let mode = host.network.clone();
+        return Err(EndpointRequestError::NotShared { flag, mode }.into());
+    }
+    let ports = host_ports(&host.host_ports)?;
+    for (number, port) in ports.iter().enumerate() {
+        let port = port.container;
+        if ports[..number].iter().any(|other| other.container == port) {
+            return Err(EndpointRequestError::HostPortTwice { port }.into());
+        }
+    }
+    Ok(())
+}
+
+fn host_ports(texts: &[String]) -> Result<Vec<HostPort>, EngineError> {
+    let parsed = texts.iter().map(|text| text.parse());
+    Ok(parsed.collect::<Result<_, _>>()?)
 }
 
 pub(super) fn check(

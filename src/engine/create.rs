@@ -87,6 +87,7 @@ impl Engine {
         let (mut namespaces, network) = self.settle_namespaces(request, network)?;
         let proxies = environment::docker_proxies(self.docker_config().as_deref())?;
         let mut config = container_config(request, image, id, &network, &proxies)?;
+        super::bridged::check_reach(&config.host)?;
         config.host.mounts = configs;
         config.host.endpoints = endpoints;
         if let (None, Some(user)) = (&request.user, kept_user(&namespaces)) {
@@ -415,6 +416,8 @@ fn host_config(request: &CreateRequest, network: &NetworkMode) -> Result<HostCon
     let mut host = HostConfig {
         network: network.to_string(),
         ports: request.ports.clone(),
+        host_ports: request.host_ports.clone(),
+        egress: request.egress.clone(),
         volumes_from: request
             .volumes_from
             .iter()

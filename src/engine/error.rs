@@ -15,7 +15,9 @@ use crate::container::{
 };
 use crate::image::{ImageError, ListError, Platform, PlatformError, RemoveImageError, StoreError};
 use crate::monitor::StartFailure;
+use crate::net::egress::EgressError;
 use crate::net::firewall::FirewallError;
+use crate::net::hosted::HostPortError;
 use crate::net::hosts::ExtraHostError;
 use crate::net::pasta::PastaError;
 use crate::net::ports::PortSpecError;
@@ -134,6 +136,10 @@ pub enum EngineError {
     NetworkRequest(#[from] NetworkRequestError),
     #[error(transparent)]
     EndpointRequest(#[from] EndpointRequestError),
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    #[error(transparent)]
+    HostPort(#[from] HostPortError),
     #[error(transparent)]
     Start(StartFailure),
     #[error(transparent)]

@@ -119,9 +119,8 @@ fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {
             .map_or_else(|| format!("{text}/tcp"), |_| text.to_owned())
     };
     let publish = |text: &str| {
-        host.ports
-            .iter()
-            .any(|spec| spec.rsplit(':').next() == Some(port(text).as_str()))
+        let mut ports = summary.config.ports(&summary.settings).iter();
+        ports.any(|spec| spec.rsplit(':').next() == Some(port(text).as_str()))
     };
     let expose = |text: &str| {
         let exposed = summary.config.process.exposed_ports.iter();

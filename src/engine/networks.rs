@@ -116,6 +116,7 @@ impl Engine {
             labels: request.labels.clone(),
             options: request.options.clone(),
             ipam_options: request.ipam_options.clone(),
+            egress: request.egress.clone(),
             id,
         };
         networks.write(&network)?;

@@ -206,9 +206,9 @@ impl Engine {
         if !has_pasta && !config.host.is_bridged() {
             return Ok(None);
         }
-        let ports = config.host.ports.iter().map(|text| text.parse());
+        let ports = config.ports(settings).iter().map(|text| text.parse());
         let mut ports = ports.collect::<Result<Vec<PortSpec>, _>>()?;
-        if config.host.publish_all {
+        if config.host.publish_all && settings.ports.is_none() {
             let exposed = config.process.exposed_ports.iter().map(|text| text.parse());
             let exposed = exposed.collect::<Result<Vec<ExposedPorts>, _>>()?;
             ports.extend(ports::publish_all(&exposed, &ports));

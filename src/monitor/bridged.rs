@@ -14,10 +14,10 @@ use super::network::{NetworkOrders, claim, record, record_ports};
 use super::protocol::StartFailure;
 use super::supervise::{Monitor, Orders, failure};
 use crate::container::{Containers, EndpointConfig, Event, EventKind, EventLog};
-use crate::net::ports::PortSpec;
-use crate::net::publish::{Everywhere, PortMapping};
+use crate::net::ports::{PortRange, PortSpec};
+use crate::net::publish::{Everywhere, Kept, PortMapping};
 use crate::net::start::{Holder, StartError};
-use crate::net::wire::{Attach, Endpoint, FromInner, Lease, Member, ToInner};
+use crate::net::wire::{Attach, Endpoint, FromInner, Lease, Member, Refusal, ToInner};
 use crate::paths::Paths;
 use crate::sys::lock::{self, Mode};
 use crate::sys::poll::{Interest, PollSet};
@@ -54,7 +54,7 @@ pub struct Bridged {
     member: Member,
     /// With the addresses that were given.
     attached: Vec<(Attach, Endpoint)>,
-    published: Vec<(PortMapping, OwnedFd)>,
+    published: Vec<Kept>,
     hosts: String,
     directory: PathBuf,
     paths: Paths,
@@ -99,11 +99,12 @@ impl Bridged {
             starter: None,
         };
         connected.expect().map_err(failure("join bryo net"))?;
+        connected.needs(bridged.member.version())?;
         for attach in &bridged.attach {
             connected.attach(attach)?;
         }
         connected.announce("connect");
-        connected.publish()?;
+        connected.publish(0)?;
         connected.record()?;
         Ok(connected)
     }
@@ -119,6 +120,58 @@ impl Bridged {
                 .with("container", self.member.id.as_str());
             log.append(&event);
         }
+    }
+
+    /// What an older `bryo net` does not understand, it would leave out.
+    fn needs(&self, version: u32) -> Result<(), StartFailure> {
+        match &self.lease {
+            Some(lease) if lease.version < version => Err(StartFailure::Network {
+                message: "the shared networks are held by an older bryo, which can't do what is asked of it".to_owned(),
+                hints: vec!["end all containers that share networks, and start them again: bryo restart -a".to_owned()],
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What `bryo net` says of its own accord: what was refused, or that it has ended.
+    pub(super) fn hear(&mut self) {
+        if self.tell_refusals(true).is_err() {
+            self.lost();
+        }
+    }
+
+    fn tell_refusals(&mut self, waits: bool) -> io::Result<()> {
+        let Some(lease) = &mut self.lease else {
+            return Ok(());
+        };
+        let refusals = lease.refusals(waits)?;
+        if refusals.is_empty() || self.is_silent {
+            return Ok(());
+        }
+        let log = EventLog::new(&self.paths);
+        let default = self
+            .attached
+            .iter()
+            .find(|(_, endpoint)| endpoint.is_default);
+        let Some((attach, endpoint)) = default.or_else(|| self.attached.first()) else {
+            return Ok(());
+        };
+        for refusal in refusals {
+            let event = Event::new(EventKind::Network, endpoint.network_id.clone(), "refuse")
+                .with("name", endpoint.network.as_str())
+                .with("type", attach.network.driver.name())
+                .with("container", self.member.id.as_str());
+            log.append(&match refusal {
+                Refusal::Packet {
+                    destination,
+                    protocol,
+                } => event
+                    .with("destination", destination)
+                    .with("protocol", protocol),
+                Refusal::Name(name) => event.with("query", name),
+            });
+        }
+        Ok(())
     }
 
     /// Tells a new `bryo net` which addresses are others'.
@@ -149,6 +202,8 @@ impl Bridged {
         let lost = || io::Error::from(io::ErrorKind::NotConnected);
         let lease = self.lease.as_mut().ok_or_else(lost);
         let answer = lease.and_then(|lease| lease.ask(message, fds));
+        // Its end is noticed by whoever listens.
+        let _ = self.tell_refusals(false);
         match answer.map_err(failure("ask bryo net"))? {
             FromInner::Failed { message } => Err(StartFailure::Network {
                 message,
@@ -159,6 +214,7 @@ impl Bridged {
     }
 
     fn attach(&mut self, attach: &Attach) -> Result<(), StartFailure> {
+        self.needs(u32::from(attach.network.egress.is_some()))?;
         let message = ToInner::Attach(Box::new(attach.clone()));
         let FromInner::Attached(endpoint) = self.ask(&message, &[])? else {
             return Err(failure("ask bryo net")(io::ErrorKind::InvalidData.into()));
@@ -174,11 +230,14 @@ impl Bridged {
         Ok(())
     }
 
-    /// The sockets stay here too: what comes while there is no `bryo net` waits in them.
-    fn publish(&mut self) -> Result<(), StartFailure> {
+    /// From the `first` on. The sockets stay here too: what comes while there is no `bryo net` waits in them.
+    fn publish(&mut self, first: usize) -> Result<(), StartFailure> {
         let published = std::mem::take(&mut self.published);
-        let mut told = published.iter().map(|(mapping, socket)| {
-            self.ask(&ToInner::Publish(mapping.clone()), &[socket.as_fd()])
+        let mut told = published.iter().skip(first).map(|port| {
+            self.ask(
+                &ToInner::Publish(port.mapping.clone()),
+                &[port.socket.as_fd()],
+            )
         });
         let told = told.try_for_each(|answer| answer.map(drop));
         self.published = published;
@@ -187,7 +246,8 @@ impl Bridged {
 
     /// What others may know of it, and its own hosts file: written in place, since the container has this very file.
     fn record(&self) -> Result<(), StartFailure> {
-        let mappings: Vec<PortMapping> = self.published.iter().map(|(m, _)| m.clone()).collect();
+        let published = self.published.iter();
+        let mappings: Vec<PortMapping> = published.map(|port| port.mapping.clone()).collect();
         record_ports(&self.directory, &mappings)?;
         let endpoints: Vec<&Endpoint> = self.attached.iter().map(|(_, e)| e).collect();
         let written = record(&self.directory, FILE, &endpoints);
@@ -230,6 +290,47 @@ impl Bridged {
         });
         self.attached = now.collect();
         self.record()
+    }
+
+    fn publish_more(&mut self, ports: &[PortSpec]) -> Result<(), StartFailure> {
+        let more = claim(ports, Everywhere::Both)?.keep();
+        let before = self.published.len();
+        self.published.extend(more);
+        // The next `bryo net` is told of all.
+        let told = match self.lease {
+            Some(_) => self.publish(before),
+            None => Ok(()),
+        };
+        if told.is_err() {
+            self.published.truncate(before);
+        }
+        told.and_then(|()| self.record())
+    }
+
+    /// Gives the specifications that go, each with all that it published.
+    fn unpublish(&mut self, wanted: &PortSpec) -> Result<Vec<PortSpec>, StartFailure> {
+        let meant = self.published.iter().filter(|port| {
+            let PortMapping {
+                host_ip,
+                host_port,
+                container_port,
+                protocol,
+            } = port.mapping;
+            wanted.means(Some(host_ip), Some(host_port), (container_port, protocol))
+        });
+        let specs: Vec<PortSpec> = meant.map(|port| port.spec.clone()).collect();
+        if specs.is_empty() || self.lease.is_none() {
+            return Ok(specs);
+        }
+        self.needs(1)?;
+        let before = std::mem::take(&mut self.published).into_iter();
+        let (gone, left) = before.partition(|port| specs.contains(&port.spec));
+        self.published = left;
+        let gone: Vec<Kept> = gone;
+        for port in &gone {
+            self.ask(&ToInner::Unpublish(port.mapping.clone()), &[])?;
+        }
+        self.record().map(|()| specs)
     }
 
     /// Others find it by another name from now on.
@@ -298,6 +399,7 @@ impl Bridged {
             .map_err(failure("keep the shared network"))?;
         self.lease = Some(lease);
         self.expect().map_err(failure("join bryo net"))?;
+        self.needs(self.member.version())?;
         let before = std::mem::take(&mut self.attached);
         for (attach, _) in &before {
             // Those that are missing are tried again with all others.
@@ -306,7 +408,7 @@ impl Bridged {
                 return Err(error);
             }
         }
-        self.publish()?;
+        self.publish(0)?;
         self.record()
     }
 }
@@ -385,6 +487,60 @@ impl Monitor {
             }
         }
         self.settings.endpoints = Some(endpoints);
+        self.write_settings()
+    }
+
+    /// Publishes more ports, now or when the container begins its next life.
+    pub(super) fn publish(&mut self, ports: &[PortSpec]) -> Result<(), String> {
+        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
+            return Err("the container shares no networks".to_owned());
+        };
+        if let Some(network) = &mut self.network {
+            let published = network.publish_more(ports);
+            published.map_err(|failure| failure.to_string())?;
+        }
+        let before = std::mem::take(&mut orders.ports);
+        orders.ports = before
+            .iter()
+            .chain(ports)
+            .flat_map(PortSpec::expand)
+            .collect();
+        self.record_port_settings()
+    }
+
+    pub(super) fn unpublish(&mut self, ports: &[PortSpec]) -> Result<(), String> {
+        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
+            return Err("the container shares no networks".to_owned());
+        };
+        let mut known: Vec<PortSpec> = orders.ports.iter().flat_map(PortSpec::expand).collect();
+        for wanted in ports.iter().flat_map(PortSpec::expand) {
+            let gone = match &mut self.network {
+                Some(network) => network.unpublish(&wanted),
+                None => {
+                    let is_meant = |spec: &&PortSpec| {
+                        let host = spec.host.map(PortRange::start);
+                        let inside = (spec.container.start(), spec.protocol);
+                        wanted.means(spec.host_ip, host, inside)
+                    };
+                    Ok(known.iter().filter(is_meant).cloned().collect())
+                }
+            };
+            let gone = gone.map_err(|failure| failure.to_string())?;
+            if gone.is_empty() {
+                return Err(format!("port {wanted} is not published"));
+            }
+            known.retain(|spec| !gone.contains(spec));
+            orders.ports.clone_from(&known);
+        }
+        self.record_port_settings()
+    }
+
+    /// All of them, in place of those that it was made with.
+    fn record_port_settings(&mut self) -> Result<(), String> {
+        if let Some(NetworkOrders::Bridged(orders)) = &self.orders.network {
+            let ports = orders.ports.iter().map(PortSpec::to_string);
+            self.settings.ports = Some(ports.collect());
+        }
         self.write_settings()
     }
 

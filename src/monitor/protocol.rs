@@ -15,18 +15,19 @@ use serde::{Deserialize, Serialize};
 
 use crate::container::{EndpointConfig, SettingsChange};
 use crate::net::pasta::PastaError;
+use crate::net::ports::PortSpec;
 use crate::net::wire;
 use crate::runtime::enter::ProgramChoice;
 use crate::runtime::execute::SetupError;
 use crate::runtime::limits::Setting;
 use crate::sys::socket::{self, MESSAGE_MAX, Received};
 
-/// Spoken by this program. The feature `previous-protocol` makes a program whose monitors know no more than the version before,
+/// Spoken by this program. The feature `previous-protocol` makes a program whose monitors know no more than the first version,
 /// for the test that this one gets on with them.
 pub const VERSION: u32 = if cfg!(feature = "previous-protocol") {
     1
 } else {
-    2
+    3
 };
 
 /// The most payload of one packet.
@@ -77,6 +78,10 @@ pub enum Request {
         network: String,
         endpoints: Vec<EndpointConfig>,
     },
+    /// Publishes more ports, now and in later lives. Since 3.
+    Publish(Vec<PortSpec>),
+    /// They are published no more: each fits what was asked for once, or one that was chosen. Since 3.
+    Unpublish(Vec<PortSpec>),
 }
 
 impl Request {
@@ -96,6 +101,7 @@ impl Request {
             | Request::Connect { .. }
             | Request::Renamed(_)
             | Request::Disconnect { .. } => 2,
+            Request::Publish(_) | Request::Unpublish(_) => 3,
         }
     }
 }

@@ -81,7 +81,7 @@ impl Monitor {
             }
             Token::Network => {
                 if let Some(network) = &mut self.network {
-                    network.lost();
+                    network.hear();
                 }
             }
             Token::Output(target, index) => {

@@ -113,8 +113,7 @@ impl Book for View<'_> {
     }
 
     fn leads_out(&self) -> bool {
-        let mut endpoints = self.asker.endpoints.iter();
-        endpoints.any(|endpoint| endpoint.addresses.iter().any(|a| a.gateway.is_some()))
+        self.asker.endpoints.iter().any(Endpoint::leads_out)
     }
 }
 
@@ -140,5 +139,13 @@ impl Askers for Guests {
     fn servers(&self, ip: IpAddr) -> Vec<IpAddr> {
         let member = self.at(ip).and_then(|guest| guest.member.as_ref());
         member.map_or_else(Vec::new, |member| member.servers.clone())
+    }
+
+    fn permits(&self, ip: IpAddr, query: &[u8]) -> bool {
+        self.at(ip).is_some_and(|guest| guest.permits(query))
+    }
+
+    fn admits(&self, ip: IpAddr, answer: &[u8]) -> bool {
+        self.at(ip).is_some_and(|guest| guest.admits(answer))
     }
 }

@@ -45,6 +45,10 @@ pub trait Askers {
     fn asker(&self, ip: IpAddr) -> Option<impl Book>;
     /// `--dns` of the one that has it.
     fn servers(&self, ip: IpAddr) -> Vec<IpAddr>;
+    /// Whether the one that has it may ask others for this.
+    fn permits(&self, ip: IpAddr, query: &[u8]) -> bool;
+    /// Whether it may know the answer; its addresses are open to it from then on.
+    fn admits(&self, ip: IpAddr, answer: &[u8]) -> bool;
 }
 
 pub struct Dns {
@@ -215,7 +219,7 @@ impl Dns {
                 }
             }
             Source::Stream(number) => self.read_stream(number, askers, outer, buffer),
-            Source::Upstream(number) => self.hear(number, outer, buffer),
+            Source::Upstream(number) => self.hear(number, askers, outer, buffer),
         }
     }
 
@@ -229,8 +233,17 @@ impl Dns {
             Verdict::Ignore => {}
             Verdict::Forward => {
                 drop(book);
+                if !askers.permits(client.ip(), &query) {
+                    return self.refuse(client, &query);
+                }
                 self.forward(query, client, askers, outer);
             }
+        }
+    }
+
+    fn refuse(&mut self, client: Client, query: &[u8]) {
+        if let Some(refusal) = names::refusal(query) {
+            self.reply(client, &refusal);
         }
     }
 
@@ -329,7 +342,7 @@ impl Dns {
         }
     }
 
-    fn hear(&mut self, number: u64, outer: &OwnedFd, buffer: &mut [u8]) {
+    fn hear(&mut self, number: u64, askers: &impl Askers, outer: &OwnedFd, buffer: &mut [u8]) {
         let Some(pending) = self.queries.get_mut(&number) else {
             return;
         };
@@ -337,8 +350,12 @@ impl Dns {
             Ok(None) => {}
             Ok(Some(answer)) => {
                 let client = pending.client;
+                let query = std::mem::take(&mut pending.query);
                 self.queries.remove(&number);
-                self.reply(client, &answer);
+                match askers.admits(client.ip(), &answer) {
+                    true => self.reply(client, &answer),
+                    false => self.refuse(client, &query),
+                }
             }
             // It does not listen, or has gone away.
             Err(_) => self.ask_next(number, outer),

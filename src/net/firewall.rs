@@ -17,7 +17,8 @@ const TABLE: &str = "bryo";
 
 /// In one transaction: a second run, in a namespace that has outlived its `bryo net`, replaces the rules of the first.
 /// `br-…` are bridges, `bi-…` those of internal networks, and all but those and the loopback is the way out. What is sent to
-/// the host by its name goes to the address that the host has now; if it has none, nowhere.
+/// the host by its name goes to the address that the host has now, or where a rule of the container's own (`guard`) leads it;
+/// else nowhere.
 const RULES: &str = r#"
 table inet bryo {}
 delete table inet bryo
@@ -28,6 +29,10 @@ table inet bryo {
     chain translate {
         type nat hook prerouting priority dstnat; policy accept;
         ip daddr 169.254.1.2 dnat ip to ip daddr map @host
+    }
+    chain host {
+        type filter hook input priority filter; policy accept;
+        ip daddr 169.254.1.2 ct status & dnat == 0 reject
     }
     chain prerouting {
         type filter hook prerouting priority mangle; policy accept;
@@ -40,7 +45,6 @@ table inet bryo {
         oifname "bi-*" drop
         iifname "br-*" oifname "br-*" drop
         iifname != "br-*" drop
-        ip daddr 169.254.1.2 reject
     }
     chain postrouting {
         type nat hook postrouting priority srcnat; policy accept;
@@ -94,7 +98,13 @@ pub struct Loading(Child);
 
 /// Leads what is sent to `HOST` to this address of the host.
 pub fn lead_to_host(address: Option<Ipv4Addr>) -> io::Result<()> {
-    let (set, key) = (Set { table: TABLE, name: "host" }, HOST.octets());
+    let (set, key) = (
+        Set {
+            table: TABLE,
+            name: "host",
+        },
+        HOST.octets(),
+    );
     let nftables = Nftables::open()?;
     match address {
         Some(address) => nftables.put(
@@ -109,8 +119,17 @@ pub fn lead_to_host(address: Option<Ipv4Addr>) -> io::Result<()> {
     }
 }
 
-/// Starts to load the rules into the caller's network namespace.
+/// Starts to load the rules of all networks into the caller's network namespace.
 pub fn load() -> Result<Loading, FirewallError> {
+    load_text(RULES)
+}
+
+/// Changes the rules of one container.
+pub fn apply(text: &str) -> Result<(), FirewallError> {
+    load_text(text)?.wait()
+}
+
+fn load_text(text: &str) -> Result<Loading, FirewallError> {
     let path = find().ok_or(FirewallError::Missing)?;
     let failed = |source| FirewallError::Start {
         path: path.clone(),
@@ -127,7 +146,7 @@ pub fn load() -> Result<Loading, FirewallError> {
         .map_err(failed)?;
     // Shorter than a pipe is deep. What it could not be told is its failure, and said below.
     if let Some(mut input) = child.stdin.take() {
-        let _ = input.write_all(RULES.as_bytes());
+        let _ = input.write_all(text.as_bytes());
     }
     Ok(Loading(child))
 }
@@ -155,6 +174,6 @@ mod tests {
     #[test]
     fn the_rules_and_the_hosts_file_know_the_host_by_one_address() {
         assert!(RULES.contains(&format!("ip daddr {HOST} dnat ip to")));
-        assert!(RULES.contains(&format!("ip daddr {HOST} reject")));
+        assert!(RULES.contains(&format!("ip daddr {HOST} ct status & dnat == 0 reject")));
     }
 }

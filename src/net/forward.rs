@@ -46,6 +46,10 @@ impl Published {
         })
     }
 
+    pub fn mapping(&self) -> &PortMapping {
+        &self.mapping
+    }
+
     /// The host's, and those to the container on behalf of clients.
     pub fn sources(&self) -> impl Iterator<Item = (Option<SocketAddr>, BorrowedFd<'_>)> {
         let flows = self.flows.iter();

@@ -177,8 +177,7 @@ mod tests {
         let line = "169.254.1.2\thost.docker.internal host.containers.internal\n";
         assert_eq!(text(&[]), line);
         let own = ["host.docker.internal:192.0.2.9".parse().unwrap()];
-        let lines =
-            "192.0.2.9\thost.docker.internal\n169.254.1.2\thost.containers.internal\n";
+        let lines = "192.0.2.9\thost.docker.internal\n169.254.1.2\thost.containers.internal\n";
         assert_eq!(text(&own), lines);
     }
 

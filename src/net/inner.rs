@@ -10,18 +10,20 @@ use super::addresses::Addresses;
 use super::dns::{Dns, Source};
 use super::firewall;
 use super::forward::Published;
+use super::guard;
 use super::member::{Guest, Guests};
 use super::record::NetworkConfig;
 use super::relay::{Relays, Side};
 use super::route;
 use super::shared::Shared;
 use super::start::Holder;
-use super::wire::{self, Endpoint, FromInner, HostSocket, ToInner};
+use super::wire::{self, Endpoint, FromInner, HostSocket, Refusal, ToInner};
 use crate::sys::lock::{self, Mode};
-use crate::sys::{namespace, netlink};
+use crate::sys::nflog::PacketLog;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::socket::{self, MESSAGE_MAX};
 use crate::sys::timer::Moment;
+use crate::sys::{namespace, netlink};
 
 /// How long it waits for the next container once the last has gone: commands often follow each other.
 const LINGER: Duration = Duration::from_millis(50);
@@ -36,6 +38,10 @@ pub enum Token {
     Guest(u64),
     /// A published port of a container, and of which client of it.
     Published(u64, usize, Option<SocketAddr>),
+    /// A port of the host's that is open to a container.
+    Hosted(u64, usize),
+    /// Packets were refused.
+    Refused,
     Relay(u64, Side),
     Dns(Source),
 }
@@ -69,6 +75,8 @@ pub struct Inner {
     /// Nobody has said yet which addresses are to be expected back.
     is_fresh: bool,
     is_obsolete: bool,
+    /// There once somebody's ways out are limited.
+    log: Option<PacketLog>,
     /// Since when nobody has been here.
     alone: Option<Moment>,
     buffer: Vec<u8>,
@@ -93,6 +101,7 @@ impl Inner {
             bridges: Vec::new(),
             is_fresh: true,
             is_obsolete: false,
+            log: None,
             alone: Some(Moment::now()),
             buffer: vec![0; MESSAGE_MAX],
         })
@@ -131,6 +140,8 @@ impl Inner {
                     Token::Listener => self.accept(),
                     Token::Guest(number) => self.serve(number),
                     Token::Published(number, at, client) => self.forward(number, at, client),
+                    Token::Hosted(number, at) => self.lead_in(number, at),
+                    Token::Refused => self.tell_refused(),
                     Token::Relay(number, _) => self.relays.act(number),
                     Token::Dns(source) => {
                         let buffer = &mut self.buffer;
@@ -170,6 +181,15 @@ impl Inner {
                 }
             }
         }
+        for guest in self.guests.all() {
+            for (at, hosted) in guest.hosted.iter().enumerate() {
+                let token = Token::Hosted(guest.number, at);
+                set.add(hosted.source().as_fd(), Interest::Read, token);
+            }
+        }
+        if let Some(log) = &self.log {
+            set.add(log.as_fd(), Interest::Read, Token::Refused);
+        }
         self.relays.watch(&mut set);
         self.dns.watch(&mut set, Token::Dns);
         let soonest = [left, self.dns.patience()].into_iter().flatten().min();
@@ -202,6 +222,32 @@ impl Inner {
         match client {
             None => published.take(&guest.endpoints, &mut self.relays, &mut self.buffer),
             Some(client) => published.answer(client, &mut self.buffer),
+        }
+    }
+
+    fn lead_in(&mut self, number: u64, at: usize) {
+        let guest = self.guests.get_mut(number);
+        if let Some(hosted) = guest.and_then(|guest| guest.hosted.get(at)) {
+            hosted.take(&self.outer, &mut self.relays);
+        }
+    }
+
+    fn tell_refused(&mut self) {
+        let Some(log) = &self.log else { return };
+        for seen in log.take(&mut self.buffer) {
+            let destination = match seen.port {
+                Some(port) => SocketAddr::new(seen.to, port).to_string(),
+                None => seen.to.to_string(),
+            };
+            let protocol = protocol_name(seen.protocol);
+            for guest in self.guests.all().filter(|guest| guest.has_mark(seen.mark)) {
+                let destination = destination.clone();
+                let protocol = protocol.clone();
+                guest.tell(Refusal::Packet {
+                    destination,
+                    protocol,
+                });
+            }
         }
     }
 
@@ -248,6 +294,7 @@ impl Inner {
                 guest.member = Some(member);
                 FromInner::Welcome {
                     is_fresh: self.is_fresh,
+                    version: wire::VERSION,
                 }
             }
             ToInner::Expect(others) => {
@@ -280,17 +327,29 @@ impl Inner {
                     Err(error) => failed(format!("listen on a published port: {error}")),
                 }
             }
+            ToInner::Unpublish(mapping) => {
+                guest
+                    .published
+                    .retain(|published| *published.mapping() != mapping);
+                FromInner::Done
+            }
         }
     }
 
     fn attach(&mut self, guest: &mut Guest, attach: &wire::Attach) -> Result<Endpoint, String> {
         self.retire_bridges(&attach.network);
+        let of_guest = guest.member.as_ref().is_some_and(|m| m.egress.is_some());
+        if self.log.is_none() && (of_guest || attach.network.egress.is_some()) {
+            let log = PacketLog::open(guard::GROUP);
+            self.log = Some(log.map_err(|error| format!("log what is refused: {error}"))?);
+        }
         let taken = self
             .addresses
             .take(attach)
             .map_err(|error| error.to_string())?;
         let connected = guest.connect(&self.shared, attach, &taken);
         connected.map_err(|error| {
+            guest.cut(&self.shared, &attach.network.id);
             for (ip, _) in &taken {
                 self.addresses.give_back(&attach.network.id, *ip);
             }
@@ -326,7 +385,8 @@ impl Inner {
     }
 
     /// Its ends of the pairs go with the container's namespace, which nothing here keeps.
-    fn forget(&mut self, guest: Guest) {
+    fn forget(&mut self, mut guest: Guest) {
+        guest.end(&self.shared);
         for endpoint in &guest.endpoints {
             for address in &endpoint.addresses {
                 self.addresses.give_back(&endpoint.network_id, address.ip);
@@ -338,4 +398,16 @@ impl Inner {
 fn is_own_user_namespace(theirs: Option<&OwnedFd>) -> bool {
     let theirs = theirs.and_then(|fd| namespace::identity(fd.as_fd()).ok());
     theirs.is_some() && theirs == namespace::own_identity("user").ok()
+}
+
+fn protocol_name(number: u8) -> String {
+    let known = [
+        (1, "icmp"),
+        (6, "tcp"),
+        (17, "udp"),
+        (58, "icmpv6"),
+        (132, "sctp"),
+    ];
+    let known = known.iter().find(|(known, _)| *known == number);
+    known.map_or_else(|| number.to_string(), |(_, name)| (*name).to_owned())
 }

@@ -5,11 +5,20 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
+use super::egress::Egress;
+use super::firewall;
 use super::forward::Published;
+use super::guard::{self, Guard, Limit, Opened, Pin, Place};
+use super::hosted::Hosted;
+use super::names;
 use super::record::{Pool, random_id};
-use super::shared::{Inside, Shared, mac_of};
-use super::wire::{Address, Attach, Endpoint, Member};
+use super::shared::{Inside, Shared, bridge_mac, mac_of};
+use super::subnet::Subnet;
+use super::wire::{self, Address, Attach, Endpoint, FromInner, Member, Refusal};
+use crate::sys::nftables::{Element, Nftables, Set};
+use crate::sys::timer::Moment;
 
 /// A monitor's connection and what was attached through it.
 pub struct Guest {
@@ -21,9 +30,22 @@ pub struct Guest {
     /// What this one calls others, and on which network.
     pub links: Vec<(String, String, String)>,
     pub published: Vec<Published>,
+    /// Those of its places that have rules of their own.
+    places: Vec<Place>,
+    pub hosted: Vec<Hosted>,
+    /// How many refusals were told since when.
+    told: Cell<(Moment, u32)>,
     /// Closed last: its end says that all else is free.
     pub socket: OwnedFd,
 }
+
+/// So many refusals of one container are told in a second.
+const TOLD: u32 = 20;
+
+/// How much longer than it says an answer of a name server is good: its reader has to have the time to connect. And how long at
+/// most.
+const GRACE: Duration = Duration::from_secs(2);
+const LONGEST_PIN: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Guest {
     /// Connects the container with a network, at addresses that are its own.
@@ -35,6 +57,11 @@ impl Guest {
     ) -> io::Result<Endpoint> {
         let nobody = || io::Error::other("the monitor has not said whose it is");
         let member = self.member.as_ref().ok_or_else(nobody)?;
+        // First, so that not one packet comes out without them.
+        let place = guarded(member, attach, taken, &mut self.hosted)?;
+        self.places
+            .retain(|known| known.network != attach.network.id);
+        self.places.extend(place);
         let namespace = self.namespace.as_ref().ok_or_else(nobody)?;
         let network = &attach.network;
         let gateway = |pool: &Pool| (!network.internal).then_some(pool.gateway);
@@ -60,6 +87,7 @@ impl Guest {
                 addresses: &addresses,
                 more: &attach.more,
                 is_default: attach.is_default,
+                sees_host: !member.host_ports.is_empty(),
             },
         )?;
         let names = names(member, &attach.aliases);
@@ -100,21 +128,188 @@ impl Guest {
         self.endpoints = left;
         self.links.retain(|(of, _, _)| of != network);
         let gone: Vec<Endpoint> = gone;
-        if let (Some(member), false) = (&self.member, gone.is_empty()) {
-            // One that is gone already is what was wanted.
-            let _ = shared.disconnect(&pair_name(&member.id, network));
+        if !gone.is_empty() {
+            self.cut(shared, network);
         }
         // The kernel has taken the routes of the interface with it.
-        let leads_out =
-            |endpoint: &Endpoint| endpoint.addresses.iter().any(|a| a.gateway.is_some());
-        let order = |endpoint: &&mut Endpoint| (!endpoint.is_default, !leads_out(endpoint));
+        let order = |endpoint: &&mut Endpoint| (!endpoint.is_default, !endpoint.leads_out());
         let next = self.endpoints.iter_mut().min_by_key(order);
         if let (Some(next), Some(namespace)) = (next, &self.namespace) {
-            let routed = shared.route(namespace.as_fd(), &next.interface, &next.addresses);
-            next.is_default = routed.is_ok() && leads_out(next);
+            let sees_host = !self.hosted.is_empty();
+            let namespace = namespace.as_fd();
+            let routed = shared.route(namespace, &next.interface, &next.addresses, sees_host);
+            next.is_default = routed.is_ok() && next.leads_out();
         }
         gone
     }
+}
+
+impl Guest {
+    /// First the interface, then the rules it had: never the other way round.
+    pub fn cut(&mut self, shared: &Shared, network: &str) {
+        let Some(member) = &self.member else { return };
+        // One that is gone already is what was wanted.
+        let _ = shared.disconnect(&pair_name(&member.id, network));
+        let before = self.places.len();
+        self.places.retain(|place| place.network != network);
+        if self.places.len() != before {
+            // What stays is of an interface that is not there.
+            let _ = firewall::apply(&guard::removal(&member.id, network));
+        }
+    }
+
+    /// The monitor has gone. Where there are rules, the container may outlive it by a moment.
+    pub fn end(&mut self, shared: &Shared) {
+        let networks: Vec<String> = self.places.iter().map(|p| p.network.clone()).collect();
+        for network in networks {
+            self.cut(shared, &network);
+        }
+    }
+
+    fn egress(&self) -> Option<&Egress> {
+        self.member.as_ref()?.egress.as_ref()
+    }
+
+    fn is_limited(&self) -> bool {
+        self.egress().is_some() || self.places.iter().any(|place| place.egress.is_some())
+    }
+
+    /// A name may be asked for that some way out leads to.
+    fn allows(&self, name: &str) -> bool {
+        let allows = |egress: Option<&Egress>| egress.is_none_or(|e| e.allows_name(name));
+        // Places without rules of their own lead everywhere.
+        let open = self.endpoints.iter().any(|endpoint| {
+            let mut places = self.places.iter();
+            places.all(|place| place.network != endpoint.network_id) && endpoint.leads_out()
+        });
+        let mut ways = self.places.iter().filter(|place| place.leads_out);
+        allows(self.egress()) && (open || ways.any(|place| allows(place.egress.as_ref())))
+    }
+
+    pub fn permits(&self, query: &[u8]) -> bool {
+        if !self.is_limited() {
+            return true;
+        }
+        let Some(name) = names::asked_name(query) else {
+            return false;
+        };
+        let permitted = self.allows(&name);
+        if !permitted {
+            self.tell(Refusal::Name(name));
+        }
+        permitted
+    }
+
+    pub fn admits(&self, answer: &[u8]) -> bool {
+        if !self.is_limited() {
+            return true;
+        }
+        let Some(found) = names::found(answer) else {
+            return false;
+        };
+        if let Some(name) = found.names.iter().find(|name| !self.allows(name)) {
+            self.tell(Refusal::Name(name.clone()));
+            return false;
+        }
+        let Some(name) = found.names.first() else {
+            return false;
+        };
+        let mut pinned = found.addresses.iter().map(|(ip, ttl)| {
+            let time = Duration::from_secs((*ttl).into()) + GRACE;
+            self.pin(name, *ip, time.min(LONGEST_PIN))
+        });
+        // An answer that can't be used is none.
+        pinned.all(|pinned| pinned.is_ok())
+    }
+
+    /// Opens an address in all places.
+    fn pin(&self, name: &str, ip: IpAddr, time: Duration) -> io::Result<()> {
+        let Some(member) = &self.member else {
+            return Ok(());
+        };
+        let nftables = Nftables::open()?;
+        for place in &self.places {
+            let table = guard::table(&member.id, &place.network);
+            let limits = [
+                (Limit::Own, member.egress.as_ref()),
+                (Limit::Network, place.egress.as_ref()),
+            ];
+            for (limit, egress) in limits {
+                for port in egress.iter().flat_map(|egress| egress.ports_of(name)) {
+                    let pin = Pin { limit, ip, port };
+                    let set = Set {
+                        table: &table,
+                        name: &pin.set(),
+                    };
+                    let element = Element {
+                        key: &pin.key(),
+                        data: None,
+                        timeout: Some(time),
+                    };
+                    nftables.put(set, &element)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub fn has_mark(&self, mark: u32) -> bool {
+        let member = self.member.as_ref().filter(|_| !self.places.is_empty());
+        member.is_some_and(|member| guard::mark(&member.id) == mark)
+    }
+
+    /// Tells the monitor, if it listens and has not heard enough.
+    pub fn tell(&self, refusal: Refusal) {
+        let (since, count) = self.told.get();
+        let (since, count) = match since.elapsed() < Duration::from_secs(1) {
+            true => (since, count),
+            false => (Moment::now(), 0),
+        };
+        self.told.set((since, count + 1));
+        if count < TOLD {
+            let _ = wire::send(self.socket.as_fd(), &FromInner::Refused(refusal), &[]);
+        }
+    }
+}
+
+/// Loads the rules of a place, if it has any.
+fn guarded(
+    member: &Member,
+    attach: &Attach,
+    taken: &[(IpAddr, Pool)],
+    hosted: &mut Vec<Hosted>,
+) -> io::Result<Option<Place>> {
+    if hosted.is_empty() {
+        let made = member.host_ports.iter().map(|port| Hosted::new(*port));
+        *hosted = made.collect::<io::Result<_>>()?;
+    }
+    let network = &attach.network;
+    let single = |ip: &IpAddr| {
+        let subnet = Subnet::around(*ip, if ip.is_ipv4() { 32 } else { 128 })?;
+        Some((*ip, subnet))
+    };
+    let given = taken.iter().map(|(ip, pool)| (*ip, pool.subnet));
+    let place = Place {
+        network: network.id.clone(),
+        pair: pair_name(&member.id, &network.id),
+        bridge: network.interface(),
+        bridge_mac: bridge_mac(network),
+        addresses: given.chain(attach.more.iter().filter_map(single)).collect(),
+        egress: network.egress.clone(),
+        leads_out: !network.internal,
+    };
+    let opened: Vec<Opened> = hosted.iter().map(Hosted::opened).collect();
+    let guard = Guard {
+        id: &member.id,
+        egress: member.egress.as_ref(),
+        place: &place,
+        opened: &opened,
+    };
+    if !guard.is_needed() {
+        return Ok(None);
+    }
+    firewall::apply(&guard.text()).map_err(io::Error::other)?;
+    Ok(Some(place))
 }
 
 /// Its own name, the beginning of its id, its host name and the aliases, each once.
@@ -156,6 +351,9 @@ impl Guests {
             endpoints: Vec::new(),
             links: Vec::new(),
             published: Vec::new(),
+            places: Vec::new(),
+            hosted: Vec::new(),
+            told: Cell::new((Moment::now(), 0)),
         });
     }
 

@@ -2,8 +2,11 @@
 pub mod addresses;
 mod book;
 mod dns;
+pub mod egress;
 pub mod firewall;
 mod forward;
+mod guard;
+pub mod hosted;
 pub mod hosts;
 mod inner;
 mod member;

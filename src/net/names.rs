@@ -163,6 +163,65 @@ fn question(query: &[u8]) -> Option<&[u8]> {
     query.get(12..at + 5)
 }
 
+/// The name that is asked for, in small letters and without its final dot.
+pub fn asked_name(query: &[u8]) -> Option<String> {
+    let asked = Message::from_vec(query).ok()?;
+    asked.queries.first().map(|question| plain(&question.name))
+}
+
+fn plain(name: &Name) -> String {
+    let text = name.to_ascii().to_ascii_lowercase();
+    text.trim_end_matches('.').to_owned()
+}
+
+/// What is said to whoever may not know.
+pub fn refusal(query: &[u8]) -> Option<Vec<u8>> {
+    let asked = Message::from_vec(query).ok()?;
+    let mut response = response_to(&asked);
+    response.metadata.response_code = ResponseCode::Refused;
+    response.to_vec().ok()
+}
+
+/// What a server's answer says of the name that was asked for.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Found {
+    /// It, and what it is another name of, and so on.
+    pub names: Vec<String>,
+    /// With the seconds for which the whole chain holds.
+    pub addresses: Vec<(IpAddr, u32)>,
+}
+
+/// Longer chains are none that a resolver follows.
+const CHAIN: usize = 16;
+
+/// Follows the names in an answer, in whatever order they are.
+pub fn found(answer: &[u8]) -> Option<Found> {
+    let message = Message::from_vec(answer).ok()?;
+    let mut name = message.queries.first()?.name.clone();
+    let mut found = Found::default();
+    let mut holds = u32::MAX;
+    while found.names.len() < CHAIN {
+        found.names.push(plain(&name));
+        let of_name = || message.answers.iter().filter(|record| record.name == name);
+        for record in of_name() {
+            let ip = match &record.data {
+                RData::A(ip) => IpAddr::V4(ip.0),
+                RData::AAAA(ip) => IpAddr::V6(ip.0),
+                _ => continue,
+            };
+            found.addresses.push((ip, record.ttl.min(holds)));
+        }
+        let next = of_name().find_map(|record| match &record.data {
+            RData::CNAME(target) => Some((target.0.clone(), record.ttl)),
+            _ => None,
+        });
+        let Some((target, ttl)) = next else { break };
+        holds = holds.min(ttl);
+        name = target;
+    }
+    Some(found)
+}
+
 /// What is said when no server answers.
 pub fn failure(query: &[u8]) -> Option<Vec<u8>> {
     let asked = Message::from_vec(query).ok()?;
@@ -268,6 +327,35 @@ mod tests {
         assert!(!is_answer(&[], &asked));
     }
 
+    #[test]
+    fn a_chain_of_names_is_followed_in_any_order_and_ends() {
+        let mut reply = answered(Verdict::Answer(
+            failure(&query("A.test.", RecordType::A)).unwrap(),
+        ));
+        let name = |text: &str| Name::from_ascii(text).unwrap();
+        let address =
+            |of: &str, last| Record::from_rdata(name(of), 60, RData::A(A::new(192, 0, 2, last)));
+        let alias = |of: &str, to: &str, ttl| {
+            Record::from_rdata(
+                name(of),
+                ttl,
+                RData::CNAME(hickory_proto::rr::rdata::CNAME(name(to))),
+            )
+        };
+        reply.add_answers([
+            address("c.test.", 1),
+            alias("b.test.", "c.test.", 9),
+            alias("a.test.", "b.test.", 30),
+            address("other.test.", 2),
+        ]);
+        let seen = found(&reply.to_vec().unwrap()).unwrap();
+        assert_eq!(seen.names, ["a.test", "b.test", "c.test"]);
+        assert_eq!(seen.addresses, [(IpAddr::from([192, 0, 2, 1]), 9)]);
+        reply.add_answers([alias("c.test.", "a.test.", 30)]);
+        let seen = found(&reply.to_vec().unwrap()).unwrap();
+        assert_eq!(seen.names.len(), CHAIN);
+    }
+
     proptest! {
         #[test]
         fn nothing_that_comes_does_any_harm(bytes in proptest::collection::vec(any::<u8>(), 0..600)) {
@@ -275,6 +363,7 @@ mod tests {
             let asked = query("example.org.", RecordType::A);
             let _ = is_answer(&bytes, &asked);
             let _ = failure(&bytes);
+            let _ = (asked_name(&bytes), refusal(&bytes), found(&bytes));
             if bytes.len() > 12 {
                 let _ = is_answer(&asked, &bytes);
             }

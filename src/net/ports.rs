@@ -275,6 +275,18 @@ impl fmt::Display for PortSpec {
 }
 
 impl PortSpec {
+    /// Whether whoever names `self` may mean a port of `host`; what is left out fits all. Of single ports.
+    pub fn means(
+        &self,
+        host_ip: Option<IpAddr>,
+        host: Option<u16>,
+        inside: (u16, Protocol),
+    ) -> bool {
+        (self.container.start, self.protocol) == inside
+            && self.host_ip.is_none_or(|ip| host_ip == Some(ip))
+            && self.host.is_none_or(|range| host == Some(range.start))
+    }
+
     /// One spec per container port. What stays a range on the host's side is a choice: the first free one.
     pub fn expand(&self) -> Vec<PortSpec> {
         let one = |host: Option<PortRange>, container: u16| PortSpec {

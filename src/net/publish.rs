@@ -101,6 +101,8 @@ enum Held {
 #[derive(Debug)]
 pub struct ClaimedPorts {
     mappings: Vec<PortMapping>,
+    /// What each is for.
+    specs: Vec<PortSpec>,
     held: Vec<Held>,
 }
 
@@ -110,12 +112,18 @@ impl ClaimedPorts {
     }
 
     /// With the sockets themselves, which listen.
-    pub fn keep(self) -> Vec<(PortMapping, OwnedFd)> {
+    pub fn keep(self) -> Vec<Kept> {
         let sockets = self.held.into_iter().map(|held| match held {
             Held::Tcp(socket) => socket.into(),
             Held::Udp(socket) => socket.into(),
         });
-        self.mappings.into_iter().zip(sockets).collect()
+        let ports = self.specs.into_iter().zip(self.mappings);
+        let kept = ports.zip(sockets).map(|((spec, mapping), socket)| Kept {
+            spec,
+            mapping,
+            socket,
+        });
+        kept.collect()
     }
 
     /// Closes the sockets. pasta must bind next; if somebody else was faster, its failure is explained the same way.
@@ -123,6 +131,15 @@ impl ClaimedPorts {
         drop(self.held);
         self.mappings
     }
+}
+
+/// A port that is published as long as its socket lives.
+#[derive(Debug)]
+pub struct Kept {
+    /// What was asked for, of one port; it may have several mappings.
+    pub spec: PortSpec,
+    pub mapping: PortMapping,
+    pub socket: OwnedFd,
 }
 
 /// What `-p` means where it names no address.
@@ -142,6 +159,7 @@ const ATTEMPTS: usize = 32;
 pub fn claim(specs: &[PortSpec], everywhere: Everywhere) -> Result<ClaimedPorts, PublishError> {
     let mut claimed = ClaimedPorts {
         mappings: Vec::new(),
+        specs: Vec::new(),
         held: Vec::new(),
     };
     let expanded: Vec<PortSpec> = specs.iter().flat_map(PortSpec::expand).collect();
@@ -152,6 +170,7 @@ pub fn claim(specs: &[PortSpec], everywhere: Everywhere) -> Result<ClaimedPorts,
     for spec in fixed.into_iter().chain(chosen) {
         for (mapping, held) in claim_one(spec, everywhere)? {
             claimed.mappings.push(mapping);
+            claimed.specs.push(spec.clone());
             claimed.held.push(held);
         }
     }

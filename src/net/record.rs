@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::egress::Egress;
 use super::pasta;
 use super::subnet::Subnet;
 use crate::paths::{Paths, PathsError};
@@ -48,6 +49,9 @@ pub struct NetworkConfig {
     pub options: BTreeMap<String, String>,
     #[serde(default)]
     pub ipam_options: BTreeMap<String, String>,
+    /// What its containers are limited to; None: they are not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

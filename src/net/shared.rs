@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sched::CloneFlags;
 
 use super::firewall;
+use super::hosts::HOST;
 use super::record::NetworkConfig;
 use super::resolver::EMBEDDED;
 use super::wire::Address;
@@ -36,6 +37,8 @@ pub struct Inside<'a> {
     /// More addresses, without a network.
     pub more: &'a [IpAddr],
     pub is_default: bool,
+    /// It finds the host also where no way leads out.
+    pub sees_host: bool,
 }
 
 impl Shared {
@@ -69,9 +72,11 @@ impl Shared {
                 added?;
             }
         }
-        match netlink.add_address(loopback, IpAddr::V4(EMBEDDED), 32) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-            _ => {}
+        for own in [EMBEDDED, HOST] {
+            match netlink.add_address(loopback, IpAddr::V4(own), 32) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
         }
         let namespace = namespace::open_own("net")?;
         Ok(Shared { netlink, namespace })
@@ -87,9 +92,8 @@ impl Shared {
         if let Some(index) = self.netlink.index(&name)? {
             return Ok(index);
         }
-        let gateway = network.pools.first().map(|pool| pool.gateway);
-        let mac = gateway.map_or([2, 0x42, 0, 0, 0, 1], mac_of);
-        self.netlink.add_bridge(&name, mac, network.mtu())?;
+        self.netlink
+            .add_bridge(&name, bridge_mac(network), network.mtu())?;
         let made = self.netlink.index(&name)?;
         let index = made.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
         for pool in &network.pools {
@@ -175,12 +179,13 @@ impl Shared {
         namespace: BorrowedFd<'_>,
         interface: &str,
         addresses: &[Address],
+        sees_host: bool,
     ) -> io::Result<()> {
         self.within(namespace, || {
             let netlink = Netlink::open()?;
             match netlink.index(interface)? {
                 Some(index) => {
-                    netlink.add_route(&server_route(index))?;
+                    add_near_routes(&netlink, index, sees_host)?;
                     add_default_routes(&netlink, index, addresses)
                 }
                 None => Ok(()),
@@ -215,21 +220,26 @@ fn configure(inside: &Inside<'_>) -> io::Result<()> {
         netlink.add_address(index, *ip, if ip.is_ipv4() { 32 } else { 128 })?;
     }
     netlink.bring_up(index)?;
-    netlink.add_route(&server_route(index))?;
+    add_near_routes(&netlink, index, inside.sees_host)?;
     match inside.is_default {
         true => add_default_routes(&netlink, index, inside.addresses),
         false => Ok(()),
     }
 }
 
-/// The name server is behind every bridge.
-fn server_route(link: u32) -> Route {
-    Route {
-        to: (IpAddr::V4(EMBEDDED), 32),
+/// The name server is behind every bridge, and so are the host's ports that are open to the container.
+fn add_near_routes(netlink: &Netlink, link: u32, sees_host: bool) -> io::Result<()> {
+    let route = |to| Route {
+        to: (IpAddr::V4(to), 32),
         gateway: None,
         link,
         table: MAIN_TABLE,
         local: false,
+    };
+    netlink.add_route(&route(EMBEDDED))?;
+    match sees_host {
+        true => netlink.add_route(&route(HOST)),
+        false => Ok(()),
     }
 }
 
@@ -245,6 +255,11 @@ fn add_default_routes(netlink: &Netlink, link: u32, addresses: &[Address]) -> io
         })?;
     }
     Ok(())
+}
+
+pub fn bridge_mac(network: &NetworkConfig) -> Mac {
+    let gateway = network.pools.first().map(|pool| pool.gateway);
+    gateway.map_or([2, 0x42, 0, 0, 0, 1], mac_of)
 }
 
 /// Locally administered, and unique where the address is: docker's own.

@@ -10,6 +10,8 @@ use std::time::Duration;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::egress::Egress;
+use super::hosted::HostPort;
 use super::publish::PortMapping;
 use super::record::NetworkConfig;
 use crate::sys::namespace;
@@ -33,6 +35,8 @@ pub enum ToInner {
     Rename(String),
     /// With a socket of the host's that listens. `Done`.
     Publish(PortMapping),
+    /// It is published no more; what came by it goes on. `Done`. Since 1.
+    Unpublish(PortMapping),
 }
 
 /// To a monitor.
@@ -41,7 +45,12 @@ pub enum FromInner {
     Welcome {
         /// `Expect` is to follow.
         is_fresh: bool,
+        /// What it understands (`VERSION`).
+        #[serde(default)]
+        version: u32,
     },
+    /// No answer: the container has tried to reach what it may not.
+    Refused(Refusal),
     Attached(Box<Endpoint>),
     /// The places that are left, and which of them leads out now.
     Left(Vec<Endpoint>),
@@ -53,6 +62,21 @@ pub enum FromInner {
     },
 }
 
+/// Of what a `bryo net` understands. 1: egress, ports of the host's loopback, ports that go.
+pub const VERSION: u32 = 1;
+
+/// Something that a container may not reach.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refusal {
+    Packet {
+        /// With the port, if it is of a protocol that has ports.
+        destination: String,
+        protocol: String,
+    },
+    /// A name, or one that a name stands for.
+    Name(String),
+}
+
 /// A container.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -62,6 +86,19 @@ pub struct Member {
     pub hostname: String,
     /// Name servers to ask instead of the host's (`--dns`).
     pub servers: Vec<IpAddr>,
+    /// What it is limited to; None: it is not.
+    #[serde(default)]
+    pub egress: Option<Egress>,
+    /// Ports of the host's loopback that are open to it.
+    #[serde(default)]
+    pub host_ports: Vec<HostPort>,
+}
+
+impl Member {
+    /// What the other half has to understand for it.
+    pub fn version(&self) -> u32 {
+        u32::from(self.egress.is_some() || !self.host_ports.is_empty())
+    }
 }
 
 /// How a container is to be connected with a network.
@@ -100,6 +137,15 @@ pub struct Endpoint {
     pub aliases: Vec<String>,
     /// Whether its default route leads here.
     pub is_default: bool,
+}
+
+impl Endpoint {
+    /// Whether there is a way out of the network.
+    pub fn leads_out(&self) -> bool {
+        self.addresses
+            .iter()
+            .any(|address| address.gateway.is_some())
+    }
 }
 
 /// An address of an endpoint, how long its network's prefix is, and its gateway.
@@ -178,6 +224,10 @@ pub struct Lease {
     pub shared: OwnedFd,
     /// `Expect` is to follow.
     pub is_fresh: bool,
+    /// What the other end understands.
+    pub version: u32,
+    /// What came between an answer and the next.
+    refusals: Vec<Refusal>,
     buffer: Vec<u8>,
 }
 
@@ -196,10 +246,12 @@ impl Lease {
             return Err(io::ErrorKind::TimedOut.into());
         };
         match (welcome, fds.pop()) {
-            (FromInner::Welcome { is_fresh }, Some(shared)) => Ok(Lease {
+            (FromInner::Welcome { is_fresh, version }, Some(shared)) => Ok(Lease {
                 socket,
                 shared,
                 is_fresh,
+                version,
+                refusals: Vec::new(),
                 buffer,
             }),
             _ => Err(io::ErrorKind::InvalidData.into()),
@@ -216,14 +268,29 @@ impl Lease {
     /// Says something and waits for the answer.
     pub fn ask(&mut self, message: &ToInner, fds: &[BorrowedFd<'_>]) -> io::Result<FromInner> {
         send(self.socket.as_fd(), message, fds)?;
-        let answer = receive(self.socket.as_fd(), &mut self.buffer)?;
-        answer
-            .map(|(answer, _)| answer)
-            .ok_or_else(|| io::ErrorKind::TimedOut.into())
+        loop {
+            let answer = receive(self.socket.as_fd(), &mut self.buffer)?;
+            match answer.ok_or(io::ErrorKind::TimedOut)?.0 {
+                FromInner::Refused(refusal) => self.refusals.push(refusal),
+                answer => return Ok(answer),
+            }
+        }
+    }
+
+    /// What it says of its own accord; an error is its end. `waits`: there is something to read.
+    pub fn refusals(&mut self, waits: bool) -> io::Result<Vec<Refusal>> {
+        if waits {
+            match receive(self.socket.as_fd(), &mut self.buffer)? {
+                Some((FromInner::Refused(refusal), _)) => self.refusals.push(refusal),
+                Some(_) => return Err(io::ErrorKind::InvalidData.into()),
+                None => {}
+            }
+        }
+        Ok(std::mem::take(&mut self.refusals))
     }
 }
 
-/// Reads when `bryo net` has ended: it says nothing of its own accord.
+/// Reads when `bryo net` has ended, or tells of something that was refused.
 impl AsFd for Lease {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()

@@ -13,6 +13,7 @@ pub mod mount;
 pub mod namespace;
 pub mod netlink;
 pub mod network;
+pub mod nflog;
 pub mod nftables;
 pub mod pidfd;
 pub mod poll;

@@ -352,7 +352,8 @@ impl AsFd for Netlink {
     }
 }
 
-fn split_message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
+/// The kind and body of the first message, and what is behind it.
+pub(super) fn split_message(bytes: &[u8]) -> Option<(u16, &[u8], &[u8])> {
     let length = u32::from_ne_bytes(bytes.get(0..4)?.try_into().ok()?) as usize;
     let kind = u16::from_ne_bytes(bytes.get(4..6)?.try_into().ok()?);
     let body = bytes.get(HEADER..length)?;

@@ -188,3 +188,9 @@ pub fn unspecified(like: IpAddr) -> IpAddr {
         IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
     }
 }
+
+/// The port that a socket is bound to.
+pub fn own_port(socket: BorrowedFd<'_>) -> io::Result<u16> {
+    let address = SocketAddr::try_from(rustix::net::getsockname(socket)?)?;
+    Ok(address.port())
+}

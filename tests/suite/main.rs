@@ -83,6 +83,8 @@ mod mounts;
 mod namespaces;
 mod network_bridge;
 mod network_default;
+mod network_egress;
+mod network_host;
 mod network_names;
 mod network_pasta;
 mod network_publish;

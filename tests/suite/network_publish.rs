@@ -121,3 +121,63 @@ fn networks_that_bryo_has_not_are_refused_by_name() {
             .fails(125, &words);
     }
 }
+
+#[test]
+fn ports_come_and_go_while_the_container_runs() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "one"]).ok();
+    server(&env, &["--network", "one", "-p", "127.0.0.1::8080"]);
+    let first = env.out(&["port", "server", "8080"]);
+    eventually("the first port", || answers(&first));
+    let second = format!("127.0.0.1:{}", free_port());
+    let publish = format!("{second}:8080");
+    env.run(&["port", "add", "server", &publish]).ok();
+    eventually("the second port", || answers(&second));
+    assert!(answers(&first));
+    let listed = env.out(&["port", "server", "8080"]);
+    assert_eq!(listed.lines().collect::<Vec<_>>().len(), 2, "{listed}");
+    let row = env.out(&["ps", "--format", "{{.Ports}}"]);
+    assert!(row.contains(&format!("{second}->8080/tcp")), "{row}");
+    let bindings = "{{len (index .HostConfig.PortBindings \"8080/tcp\")}}";
+    assert_eq!(env.out(&["inspect", "-f", bindings, "server"]), "2");
+    env.run(&["container", "port", "add", "server", &publish])
+        .fails(1, "port is already allocated");
+    // A restart keeps both, whoever does it.
+    env.run(&["restart", "-t", "0", "server"]).ok();
+    eventually("the second port after a restart", || answers(&second));
+    env.run(&["stop", "-t", "0", "server"]).ok();
+    env.run(&["start", "server"]).ok();
+    eventually("the second port after a start", || answers(&second));
+    env.run(&["port", "rm", "server", "9090"])
+        .fails(1, "port 9090/tcp is not published");
+    env.run(&["port", "rm", "server", &publish]).ok();
+    assert!(TcpListener::bind(&second).is_ok(), "it is the host's again");
+    assert_eq!(env.out(&["port", "server"]).lines().count(), 1);
+    env.run(&["port", "rm", "server", "8080"]).ok();
+    assert_eq!(env.out(&["port", "server"]), "");
+    env.run(&["restart", "-t", "0", "server"]).ok();
+    assert_eq!(env.out(&["port", "server"]), "");
+    env.run(&["stop", "-t", "0", "server"]).ok();
+    env.run(&["port", "add", "server", "8080"])
+        .fails(1, "is not running");
+}
+
+#[test]
+fn ports_are_added_to_shared_networks_alone() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    crate::network_bridge::stay(&env, "own", &["--network", "none"]);
+    env.run(&["port", "add", "own", "8080"])
+        .fails(1, "container own shares no networks with others");
+    env.run(&["port", "add", "own", "x"])
+        .fails(125, "invalid containerPort: x");
+    env.run(&["port", "own", "1", "2"])
+        .fails(125, "at most one of its ports");
+    // Two words are a container and its port, whatever the container is called.
+    crate::network_bridge::stay(&env, "add", &["--network", "none"]);
+    env.run(&["port", "add", "80"])
+        .fails(1, "No public port '80' published for add");
+}

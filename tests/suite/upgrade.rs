@@ -50,6 +50,18 @@ fn newer_command_does_everything_to_a_container_of_an_older_monitor() {
     }
 }
 
+/// What a monitor or `bryo net` of before does not know is refused, and not left out.
+#[test]
+fn newer_command_says_what_an_older_monitor_can_not_publish() {
+    let env = test_env!();
+    crate::network_bridge::need_bridges!();
+    env.busybox();
+    let flags = ["run", "-d", "--network", "bridge", "--name", "older"];
+    previous(&env, &[&flags[..], &["busybox", "sleep", "1000"]].concat()).ok();
+    env.run(&["port", "add", "older", "8080"])
+        .fails(1, "protocol 1");
+}
+
 #[test]
 fn older_command_says_that_a_monitor_is_newer_and_still_lists_stops_and_removes() {
     let env = test_env!();

@@ -11,6 +11,8 @@ use crate::engine::request::{
     CreateRequest, EndpointError, NetworkMode, parse_alias, parse_endpoint, parse_ipv4, parse_ipv6,
     parse_link, parse_link_local, parse_mac,
 };
+use crate::net::egress::Egress;
+use crate::net::hosted::HostPort;
 use crate::net::hosts::ExtraHost;
 use crate::net::ports::{ExposedPorts, PortSpec};
 
@@ -40,6 +42,12 @@ pub struct NetworkFlags {
     /// Publish a port ([[IP:]HOST:]CONTAINER[/PROTOCOL])
     #[arg(short, long, value_name = "PORT")]
     publish: Vec<String>,
+    /// Let the container reach a port of the host's 127.0.0.1 as a port of host.docker.internal (PORT[:CONTAINER-PORT])
+    #[arg(long, value_name = "PORT")]
+    host_port: Vec<String>,
+    /// Reach nothing outside of its networks but these (none, or HOST, ADDRESS, SUBNET, *.DOMAIN, each with :PORT or not)
+    #[arg(long, value_name = "DESTINATIONS")]
+    egress: Vec<String>,
     /// Publish every exposed port on a free port of the host
     #[arg(short = 'P', long)]
     publish_all: bool,
@@ -74,6 +82,16 @@ impl NetworkFlags {
         request.endpoints = endpoints;
         request.ports = ports(&self.publish)?;
         request.publish_all = self.publish_all;
+        let port = |text: &String| value::<HostPort>("--host-port", text);
+        let host_ports = self
+            .host_port
+            .iter()
+            .map(|text| port(text).map(|p| p.to_string()));
+        request.host_ports = host_ports.collect::<Result<_, _>>()?;
+        if !self.egress.is_empty() {
+            let egress: Egress = value("--egress", &self.egress.join(","))?;
+            request.egress = Some(egress.to_string());
+        }
         request.expose = exposed(&self.expose)?;
         request.names = names(&self.dns, self.dns_search, self.dns_option, &self.add_host)?;
         Ok(())

@@ -194,7 +194,7 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         "ContainerIDFile": "",
         "LogConfig": {"Type": settings.log.driver.name(), "Config": settings.log.options},
         "NetworkMode": host.network,
-        "PortBindings": bindings(host),
+        "PortBindings": bindings(config.ports(settings)),
         "RestartPolicy": restart_policy(settings.restart),
         "AutoRemove": host.auto_remove,
         "VolumeDriver": "",
@@ -231,6 +231,12 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
     if let Some(map) = document.as_object_mut() {
         let changed = settings.limits.as_ref();
         map.extend(limits::document(changed.unwrap_or(&host.limits)));
+        if !host.host_ports.is_empty() {
+            map.insert("HostPorts".to_owned(), json!(host.host_ports));
+        }
+        if let Some(egress) = &host.egress {
+            map.insert("Egress".to_owned(), json!(egress));
+        }
     }
     document
 }
@@ -425,8 +431,8 @@ fn program(config: &ContainerConfig, settings: &Settings) -> Value {
 }
 
 /// What was asked for: `{"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}`.
-fn bindings(host: &HostConfig) -> Value {
-    let specs = host.ports.iter().filter_map(|text| text.parse().ok());
+fn bindings(ports: &[String]) -> Value {
+    let specs = ports.iter().filter_map(|text| text.parse().ok());
     let expanded = specs.flat_map(|spec: PortSpec| spec.expand());
     by_port(expanded.map(|port| {
         let ip = port.host_ip.map(|ip| ip.to_string()).unwrap_or_default();

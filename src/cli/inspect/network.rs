@@ -16,7 +16,7 @@ pub fn document(summary: &NetworkSummary) -> Value {
         (true, DEFAULT | "host" | "none") => Value::Null,
         _ => json!(network.ipam_options),
     };
-    json!({
+    let mut document = json!({
         "Name": network.name,
         "Id": network.id,
         "Created": network.created,
@@ -37,7 +37,11 @@ pub fn document(summary: &NetworkSummary) -> Value {
         "Containers": containers,
         "Options": network.options,
         "Labels": network.labels,
-    })
+    });
+    if let (Some(egress), Some(map)) = (&network.egress, document.as_object_mut()) {
+        map.insert("Egress".to_owned(), egress.to_string().into());
+    }
+    document
 }
 
 fn pool(pool: &Pool) -> Value {

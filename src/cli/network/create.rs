@@ -23,6 +23,9 @@ pub struct Args {
     /// Gateway of a subnet
     #[arg(long, value_name = "ADDRESS")]
     gateway: Vec<String>,
+    /// Let its containers reach nothing outside but these (none, or HOST, ADDRESS, SUBNET, *.DOMAIN, each with :PORT or not)
+    #[arg(long, value_name = "DESTINATIONS")]
+    egress: Vec<String>,
     /// Reach nothing outside of the network
     #[arg(long)]
     internal: bool,
@@ -104,6 +107,10 @@ impl Args {
             labels,
             options: self.opt.iter().map(option).collect(),
             ipam_options: BTreeMap::new(),
+            egress: match self.egress.as_slice() {
+                [] => None,
+                given => Some(value("--egress", &given.join(","))?),
+            },
             ignore: self.ignore,
         })
     }

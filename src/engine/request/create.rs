@@ -220,6 +220,10 @@ pub struct CreateRequest {
     pub devices: Vec<DeviceRequest>,
     /// `net::PortSpec`s in their canonical form.
     pub ports: Vec<String>,
+    /// `net::HostPort`s in their canonical form.
+    pub host_ports: Vec<String>,
+    /// `net::Egress` in its canonical form; None: everything is reached.
+    pub egress: Option<String>,
     /// None: the configuration's.
     pub log_driver: Option<LogDriver>,
     /// `--log-opt`; what they mean is for the driver to say.

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use super::filter::{FilterError, LabelFilter, boolean, split};
 use crate::container::EndpointConfig;
+use crate::net::egress::Egress;
 use crate::net::record::is_name;
 
 /// `network create`, as typed: what it means together is for the engine to say.
@@ -26,6 +27,8 @@ pub struct CreateNetworkRequest {
     pub labels: BTreeMap<String, String>,
     pub options: BTreeMap<String, String>,
     pub ipam_options: BTreeMap<String, String>,
+    /// What its containers are limited to; None: they are not.
+    pub egress: Option<Egress>,
     /// One of this name is no error (podman's `--ignore`).
     pub ignore: bool,
 }

@@ -1,0 +1,181 @@
+# What gets out of a container: a line for each try, `NAME out` or `NAME refused`.
+# What begins with `may-` is allowed. probe.pl NEIGHBOUR GATEWAY HOST-PORT: the address of another container of its network, which passes packets on, and the
+# gateway's; a port of the host's own address. The container's root has NET_ADMIN and NET_RAW.
+use strict;
+use warnings;
+use IO::Select;
+use IO::Socket::IP;
+use Socket qw(inet_aton inet_pton pack_sockaddr_in pack_sockaddr_in6 AF_INET AF_INET6 SOCK_DGRAM SOCK_RAW SOCK_STREAM);
+
+my ($neighbour, $gateway, $host_port) = @ARGV;
+my $server = "169.254.1.1";
+$| = 1;
+$SIG{PIPE} = "IGNORE";
+
+sub told { my ($name, $out) = @_; print "$name ", ($out ? "out" : "refused"), "\n"; }
+
+sub heard {
+    my ($socket, $patience) = @_;
+    return undef unless IO::Select->new($socket)->can_read($patience);
+    my $from = recv($socket, my $bytes, 65535, 0);
+    return defined $from && length $bytes ? $bytes : undef;
+}
+
+sub stream {
+    my ($ip, $port, $hello) = @_;
+    my $socket = IO::Socket::IP->new(PeerHost => $ip, PeerPort => $port, Type => SOCK_STREAM, Timeout => 4) or return 0;
+    syswrite($socket, $hello) if defined $hello;
+    my $said = heard($socket, 4);
+    return defined $said;
+}
+
+sub datagram {
+    my ($ip, $port, $bytes) = @_;
+    my $socket = IO::Socket::IP->new(PeerHost => $ip, PeerPort => $port, Type => SOCK_DGRAM) or return 0;
+    for (1 .. 2) {
+        defined(send($socket, $bytes, 0)) or return 0;
+        return 1 if defined heard($socket, 1);
+    }
+    return 0;
+}
+
+sub wire { join("", map { chr(length) . $_ } split(/\./, shift)) . "\0" }
+
+sub query { my ($name, $type) = @_; pack("n6", 7, 0x100, 1, 0, 0, 0) . wire($name) . pack("nn", $type, 1) }
+
+# The code of an answer, and whether it has records.
+sub ask {
+    my ($name, $type, $tcp) = @_;
+    my %to = (PeerHost => $server, PeerPort => 53, Timeout => 4);
+    my $socket = IO::Socket::IP->new(%to, Type => $tcp ? SOCK_STREAM : SOCK_DGRAM) or return 0;
+    my $query = query($name, $type);
+    send($socket, $tcp ? pack("n", length $query) . $query : $query, 0);
+    my $said = heard($socket, 6) or return 0;
+    $said = substr($said, 2) if $tcp;
+    my (undef, $flags, undef, $answers) = unpack("n4", $said);
+    return ($flags & 15) == 0 && $answers > 0;
+}
+
+sub sum {
+    my ($bytes) = @_;
+    $bytes .= "\0" if length($bytes) % 2;
+    my $sum = 0;
+    $sum += $_ for unpack("n*", $bytes);
+    $sum = ($sum & 0xffff) + ($sum >> 16) while $sum >> 16;
+    return ~$sum & 0xffff;
+}
+
+sub ping {
+    my ($ip) = @_;
+    my $four = $ip !~ /:/;
+    my $head = pack("CCnnn", $four ? 8 : 128, 0, 0, $$ & 0xffff, 1);
+    $head = pack("CCnnn", 8, 0, sum($head), $$ & 0xffff, 1) if $four;
+    socket(my $socket, $four ? AF_INET : AF_INET6, SOCK_RAW, $four ? 1 : 58) or return 0;
+    my $to = $four ? pack_sockaddr_in(0, inet_aton($ip)) : pack_sockaddr_in6(0, inet_pton(AF_INET6, $ip));
+    my $want = $four ? 0 : 129;
+    for (1 .. 2) {
+        send($socket, $head, 0, $to) or return 0;
+        my $end = time + 2;
+        while (time < $end) {
+            my $said = heard($socket, 1) or last;
+            return 1 if ord(substr($said, $four ? 20 : 0, 1)) == $want;
+        }
+    }
+    return 0;
+}
+
+# A datagram with another's address as its source; whether it has arrived is for the outside to say.
+sub forged {
+    my ($source, $ip, $port, $bytes) = @_;
+    my $udp = pack("nnnn", 4444, $port, 8 + length $bytes, 0) . $bytes;
+    my $head = pack("CCnnnCCna4a4", 0x45, 0, 20 + length $udp, 1, 0, 64, 17, 0, inet_aton($source), inet_aton($ip));
+    # IPPROTO_RAW: the header is given.
+    socket(my $socket, AF_INET, SOCK_RAW, 255) or die "raw: $!";
+    send($socket, $head . $udp, 0, pack_sockaddr_in(0, inet_aton($ip)));
+}
+
+sub with { my ($set, $unset, $try) = @_; system($_) == 0 or die "$_: $?" for @$set; my $out = $try->(); system($_) for @$unset; $out }
+
+# What is allowed is asked for first, so that its addresses are open where they may be.
+ask($_, 1) && ask($_, 28) for qw(allowed.test sub.wild.test);
+
+told("may-name", stream("192.0.2.10", 443));
+told("may-name6", stream("2001:db8::10", 443));
+told("may-name-udp", datagram("192.0.2.10", 443, "quic"));
+told("may-below-a-domain", stream("192.0.2.14", 80));
+told("may-range", stream("192.0.2.20", 80));
+told("may-range-last", stream("192.0.2.21", 80));
+told("may-range6", stream("2001:db8::20", 80));
+told("may-alias", ask("staying.test", 1));
+told("may-name-tcp", ask("allowed.test", 1, 1));
+told("may-neighbour", ping($neighbour));
+
+told("tcp-forbidden-80", stream("192.0.2.11", 80));
+told("tcp-forbidden-443", stream("192.0.2.11", 443));
+told("tcp-allowed-other-port", stream("192.0.2.10", 80));
+told("tcp-range-other-port", stream("192.0.2.20", 443));
+told("tcp-beside-the-range", stream("192.0.2.22", 80));
+told("tcp-other-resolver", stream("192.0.2.53", 53, pack("n", length query("leak.test", 1)) . query("leak.test", 1)));
+told("dot-other-resolver", stream("192.0.2.53", 853));
+told("dot-allowed-host", stream("192.0.2.10", 853));
+told("tcp-the-host", stream("10.9.9.1", $host_port));
+told("tcp-the-host-by-name", stream("169.254.1.2", $host_port));
+told("tcp6-forbidden-80", stream("2001:db8::11", 80));
+told("tcp6-forbidden-443", stream("2001:db8::11", 443));
+told("tcp6-allowed-other-port", stream("2001:db8::10", 80));
+told("tcp6-beside-the-range", stream("2001:db8::22", 80));
+told("tcp6-other-resolver", stream("2001:db8::53", 53, pack("n", length query("leak.test", 1)) . query("leak.test", 1)));
+told("dot6-other-resolver", stream("2001:db8::53", 853));
+told("udp-forbidden", datagram("192.0.2.11", 9, "udp"));
+told("udp-quic", datagram("192.0.2.11", 443, "quic"));
+told("udp-allowed-other-port", datagram("192.0.2.10", 9, "udp"));
+told("udp-other-resolver", datagram("192.0.2.53", 53, query("leak.test", 1)));
+told("udp6-forbidden", datagram("2001:db8::11", 9, "udp"));
+told("udp6-other-resolver", datagram("2001:db8::53", 53, query("leak.test", 1)));
+told("icmp-forbidden", ping("192.0.2.11"));
+told("icmp-allowed-host", ping("192.0.2.10"));
+told("icmp6-forbidden", ping("2001:db8::11"));
+told("dns-other-name", ask("forbidden.test", 1));
+told("dns-other-name-tcp", ask("forbidden.test", 1, 1));
+told("dns-other-name-aaaa", ask("forbidden.test", 28));
+told("dns-other-name-txt", ask("secret.leak.test", 16));
+told("dns-reverse", ask("11.2.0.192.in-addr.arpa", 12));
+told("dns-domain-itself", ask("wild.test", 1));
+told("dns-lookalike", ask("xwild.test", 1));
+told("dns-below-a-name", ask("sub.allowed.test", 1));
+told("dns-domain-within-another", ask("wild.test.evil.test", 1));
+told("dns-alias-of-another", ask("leaving.test", 1));
+told("dns-alias-of-another-tcp", ask("leaving.test", 1, 1));
+
+# As root with NET_ADMIN and NET_RAW.
+my $forbidden = sub { stream("192.0.2.11", 80) };
+told("root-other-mac", with(
+    ["ip link set eth0 address 02:42:aa:bb:cc:dd"], [], $forbidden));
+told("root-other-address", with(
+    ["ip addr add 172.31.7.77/24 dev eth0"], ["ip addr del 172.31.7.77/24 dev eth0"],
+    sub { system("ip route replace 192.0.2.11/32 via $gateway src 172.31.7.77"); my $out = $forbidden->(); system("ip route del 192.0.2.11/32"); $out }));
+told("root-past-the-gateway", with(
+    ["ip route replace 192.0.2.11/32 via $neighbour"], ["ip route del 192.0.2.11/32"], $forbidden));
+told("root-fragments", with(
+    ["ip link set eth0 mtu 1300"], ["ip link set eth0 mtu 65520"],
+    sub { datagram("192.0.2.11", 9, "fragments" . "x" x 3000) }));
+for (1 .. 3) {
+    forged($neighbour, "192.0.2.11", 9, "forged-neighbour");
+    forged("172.31.7.99", "192.0.2.11", 9, "forged-nobody");
+    forged($neighbour, $server, 53, query("forged.leak.test", 1));
+}
+
+# A name that is somewhere else from now on: its old address goes with the answer's time, an open connection stays.
+ask("moving.test", 1);
+my $kept = IO::Socket::IP->new(PeerHost => "192.0.2.12", PeerPort => 80, Type => SOCK_STREAM, Timeout => 4);
+told("may-moving", $kept && defined heard($kept, 4));
+open(my $moved, ">", "/state/moved") or die "moved: $!";
+my $new = sub { ask("moving.test", 1) && stream("192.0.2.13", 80) };
+told("may-moved", $new->() || $new->());
+my $old = 1;
+for (1 .. 16) {
+    $old = stream("192.0.2.12", 80) or last;
+    select(undef, undef, undef, 0.5);
+}
+told("tcp-moved-name", $old);
+told("may-open-connection", $kept && syswrite($kept, "again") && heard($kept, 4));
