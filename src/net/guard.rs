@@ -217,6 +217,8 @@ impl Guard<'_> {
             text,
             "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept",
         );
+        // What interfaces say to everybody of their own accord is no try to get out.
+        line(text, "meta pkttype { broadcast, multicast } drop");
         line(text, "goto refused\n}\n}");
     }
 }

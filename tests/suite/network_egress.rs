@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use crate::env::test_env;
 use crate::need::{Need, need};
 use crate::network_bridge::{need_bridges, stay};
+use crate::network_host::{heard, service};
 use crate::process::eventually;
 
 /// Two network namespaces with a cable between them: the host, and an outside where a name server and many hosts are.
@@ -42,7 +43,7 @@ const WORLD: &str = r#"
     service=$!
     until [ -e state/ready ]; do :; done
     "$BRYO" network create --ipv6 --subnet 172.31.7.0/24 one >/dev/null
-    "$BRYO" run -d --name neighbour --network one --sysctl net.ipv4.ip_forward=1 busybox sleep 1000 >/dev/null
+    "$BRYO" run -d --name neighbour --network one --dns 10.9.9.2 --sysctl net.ipv4.ip_forward=1 busybox sleep 1000 >/dev/null
     neighbour=$("$BRYO" inspect -f '{{.NetworkSettings.Networks.one.IPAddress}}' neighbour)
     mounts="-v $PWD/probe.pl:/probe.pl:ro -v $PWD/state:/state"
     for place in /usr /lib /lib64; do
@@ -60,7 +61,7 @@ const WORLD: &str = r#"
     probe control --network one
     probe limited --network one --egress "$EGRESS"
     "$BRYO" events --since 1h --until 0s --filter type=network --filter event=refuse --format \
-        'refuse {{.Actor.Attributes.protocol}} {{.Actor.Attributes.destination}} {{.Actor.Attributes.query}}'
+        'refuse {{json .Actor.Attributes}}'
     "$BRYO" rm -f neighbour >/dev/null
     kill $world $service $outside
 "#;
@@ -124,15 +125,22 @@ fn egress_lets_nothing_out_but_what_it_names() {
         assert!(seen("control", what), "{what}\n{shown:?}");
         assert!(!seen("limited", what), "{what}\n{shown:?}");
     }
-    for line in [
-        "refuse tcp 192.0.2.11:80",
-        "refuse tcp [2001:db8::11]:80",
-        "refuse icmp 192.0.2.11",
-        "refuse udp 192.0.2.53:53",
+    let refusals = shown.stdout.lines();
+    let refusals: Vec<&str> = refusals.filter_map(|line| line.strip_prefix("refuse ")).collect();
+    for (destination, protocol) in [
+        ("192.0.2.11:80", "tcp"),
+        ("[2001:db8::11]:80", "tcp"),
+        ("192.0.2.53:53", "udp"),
+        ("192.0.2.11", "icmp"),
     ] {
-        assert!(shown.stdout.contains(line), "{line}\n{shown:?}");
+        let told = |line: &&str| {
+            line.contains(&format!("\"destination\":{destination:?}"))
+                && line.contains(&format!("\"protocol\":{protocol:?}"))
+        };
+        assert!(refusals.iter().any(|line| told(line)), "{destination}\n{shown:?}");
     }
-    assert!(shown.stdout.contains("forbidden.test"), "{shown:?}");
+    let name = "\"query\":\"forbidden.test\"";
+    assert!(refusals.iter().any(|line| line.contains(name)), "{shown:?}");
 }
 
 /// The host's own address stands for the outside.
@@ -144,9 +152,8 @@ fn egress_of_a_network_is_that_of_all_its_containers() {
     let Some(host) = crate::network_pasta::host_address() else {
         return crate::need::lacks(crate::need::test_name!(), "the host has no network");
     };
-    let listener = std::net::TcpListener::bind((host, 0)).expect("the host has ports");
-    let port = listener.local_addr().expect("it is bound").port();
-    let (host, port) = (host.to_string(), port.to_string());
+    let port = service(host, "hello\n");
+    let host = host.to_string();
     let open = format!("host.docker.internal:{port}");
     let create = ["network", "create", "--egress"];
     env.run(&[&create[..], &["none", "shut"]].concat()).ok();
@@ -159,10 +166,7 @@ fn egress_of_a_network_is_that_of_all_its_containers() {
     stay(&env, "aa", &["--network", "shut"]);
     stay(&env, "bb", &["--network", "open"]);
     stay(&env, "cc", &["--network", "open", "--egress", "none"]);
-    let reaches = |name: &str, to: &str| {
-        let nc = ["exec", name, "nc", "-z", "-w", "5", to, &port];
-        env.run(&nc).code == 0
-    };
+    let reaches = |name: &str, to: &str| heard(&env, name, to, &port) == "hello\n";
     let by_name = "host.docker.internal";
     assert!(reaches("bb", by_name), "what the network allows");
     assert!(!reaches("bb", &host), "and not by another way");
@@ -190,20 +194,12 @@ fn egress_outlives_the_helper_of_networks() {
     let Some(host) = crate::network_pasta::host_address() else {
         return crate::need::lacks(crate::need::test_name!(), "the host has no network");
     };
-    let listener = std::net::TcpListener::bind((host, 0)).expect("the host has ports");
-    let port = listener
-        .local_addr()
-        .expect("it is bound")
-        .port()
-        .to_string();
+    let port = service(host, "hello\n");
     let host = host.to_string();
     env.run(&["network", "create", "one"]).ok();
     stay(&env, "limited", &["--network", "one", "--egress", "none"]);
     stay(&env, "free", &["--network", "one"]);
-    let reaches = |name: &str| {
-        let nc = ["exec", name, "nc", "-z", "-w", "5", &host, &port];
-        env.run(&nc).code == 0
-    };
+    let reaches = |name: &str| heard(&env, name, &host, &port) == "hello\n";
     assert!(reaches("free") && !reaches("limited"));
     let processes = env.processes();
     let inner = processes

@@ -65,11 +65,15 @@ sub sum {
     return ~$sum & 0xffff;
 }
 
+my $pings = $$ & 0x7fff;
+
 sub ping {
     my ($ip) = @_;
     my $four = $ip !~ /:/;
-    my $head = pack("CCnnn", $four ? 8 : 128, 0, 0, $$ & 0xffff, 1);
-    $head = pack("CCnnn", 8, 0, sum($head), $$ & 0xffff, 1) if $four;
+    # pasta of 2023 knows a conversation by this number alone.
+    my $id = ++$pings;
+    my $head = pack("CCnnn", $four ? 8 : 128, 0, 0, $id, 1);
+    $head = pack("CCnnn", 8, 0, sum($head), $id, 1) if $four;
     socket(my $socket, $four ? AF_INET : AF_INET6, SOCK_RAW, $four ? 1 : 58) or return 0;
     my $to = $four ? pack_sockaddr_in(0, inet_aton($ip)) : pack_sockaddr_in6(0, inet_pton(AF_INET6, $ip));
     my $want = $four ? 0 : 129;
