@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 
 use crate::env::test_env;
 use crate::need::{Need, need};
-use crate::network_bridge::{need_bridges, stay};
+use crate::network_bridge::{need_bridges, stay, titled};
 use crate::network_host::{heard, service};
 use crate::process::eventually;
 
@@ -126,7 +126,9 @@ fn egress_lets_nothing_out_but_what_it_names() {
         assert!(!seen("limited", what), "{what}\n{shown:?}");
     }
     let refusals = shown.stdout.lines();
-    let refusals: Vec<&str> = refusals.filter_map(|line| line.strip_prefix("refuse ")).collect();
+    let refusals: Vec<&str> = refusals
+        .filter_map(|line| line.strip_prefix("refuse "))
+        .collect();
     for (destination, protocol) in [
         ("192.0.2.11:80", "tcp"),
         ("[2001:db8::11]:80", "tcp"),
@@ -137,7 +139,7 @@ fn egress_lets_nothing_out_but_what_it_names() {
             line.contains(&format!("\"destination\":{destination:?}"))
                 && line.contains(&format!("\"protocol\":{protocol:?}"))
         };
-        assert!(refusals.iter().any(|line| told(line)), "{destination}\n{shown:?}");
+        assert!(refusals.iter().any(told), "{destination}\n{shown:?}");
     }
     let name = "\"query\":\"forbidden.test\"";
     assert!(refusals.iter().any(|line| line.contains(name)), "{shown:?}");
@@ -201,12 +203,7 @@ fn egress_outlives_the_helper_of_networks() {
     stay(&env, "free", &["--network", "one"]);
     let reaches = |name: &str| heard(&env, name, &host, &port) == "hello\n";
     assert!(reaches("free") && !reaches("limited"));
-    let processes = env.processes();
-    let inner = processes
-        .iter()
-        .find_map(|p| p.strip_suffix(" bryo: net, inside"));
-    let inner = inner.unwrap_or_else(|| panic!("no inner half in {processes:?}"));
-    let inner = inner.trim().parse().expect("a number");
+    let inner = titled(&env, "bryo: net, inside").expect("somebody holds the network");
     kill(Pid::from_raw(inner), Signal::SIGKILL).expect("it is this user's");
     eventually("the way out is there again", || {
         assert!(!reaches("limited"));
