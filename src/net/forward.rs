@@ -11,7 +11,7 @@ use super::ports::Protocol;
 use super::publish::PortMapping;
 use super::relay::Relays;
 use super::wire::{Address, Endpoint};
-use crate::sys::network::{self, Transport};
+use crate::sys::network::{self, Own, Transport};
 use crate::sys::timer::Moment;
 
 /// After so long without a datagram a client is forgotten.
@@ -27,7 +27,14 @@ const TURN: usize = 32;
 pub struct Published {
     mapping: PortMapping,
     socket: OwnedFd,
-    flows: HashMap<SocketAddr, Flow>,
+    flows: HashMap<Client, Flow>,
+}
+
+/// Who sends datagrams, and to which of the host's addresses: the answers have to come from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Client {
+    from: SocketAddr,
+    own: Option<Own>,
 }
 
 /// A client that sends datagrams.
@@ -39,6 +46,9 @@ struct Flow {
 impl Published {
     pub fn new(mapping: PortMapping, socket: OwnedFd) -> io::Result<Published> {
         crate::sys::socket::set_nonblocking(socket.as_fd())?;
+        if mapping.protocol == Protocol::Udp {
+            network::ask_for_own(socket.as_fd(), mapping.host_ip)?;
+        }
         Ok(Published {
             mapping,
             socket,
@@ -51,7 +61,7 @@ impl Published {
     }
 
     /// The host's, and those to the container on behalf of clients.
-    pub fn sources(&self) -> impl Iterator<Item = (Option<SocketAddr>, BorrowedFd<'_>)> {
+    pub fn sources(&self) -> impl Iterator<Item = (Option<Client>, BorrowedFd<'_>)> {
         let flows = self.flows.iter();
         let flows = flows.map(|(client, flow)| (Some(*client), flow.socket.as_fd()));
         std::iter::once((None, self.socket.as_fd())).chain(flows)
@@ -82,18 +92,19 @@ impl Published {
     }
 
     fn receive(&mut self, endpoints: &[Endpoint], buffer: &mut [u8]) -> io::Result<bool> {
-        let Some((length, from)) = network::receive_from(self.socket.as_fd(), buffer)? else {
+        let Some((length, from, own)) = network::receive_at(self.socket.as_fd(), buffer)? else {
             return Ok(false);
         };
-        if !self.flows.contains_key(&from) {
+        let sender = Client { from, own };
+        if !self.flows.contains_key(&sender) {
             self.make_room();
             let client = SocketAddr::new(from.ip().to_canonical(), from.port());
             let port = self.mapping.container_port;
             let socket = towards(endpoints, Transport::Udp, client, port)?;
             let last = Moment::now();
-            self.flows.insert(from, Flow { socket, last });
+            self.flows.insert(sender, Flow { socket, last });
         }
-        if let Some(flow) = self.flows.get_mut(&from) {
+        if let Some(flow) = self.flows.get_mut(&sender) {
             flow.last = Moment::now();
             network::send(flow.socket.as_fd(), &buffer[..length]);
         }
@@ -111,7 +122,7 @@ impl Published {
     }
 
     /// What the container answers to a client.
-    pub fn answer(&mut self, client: SocketAddr, buffer: &mut [u8]) {
+    pub fn answer(&mut self, client: Client, buffer: &mut [u8]) {
         let Some(flow) = self.flows.get_mut(&client) else {
             return;
         };
@@ -119,7 +130,11 @@ impl Published {
             match network::receive_from(flow.socket.as_fd(), buffer) {
                 Ok(Some((length, _))) => {
                     flow.last = Moment::now();
-                    network::send_to(self.socket.as_fd(), &buffer[..length], client);
+                    let (socket, bytes) = (self.socket.as_fd(), &buffer[..length]);
+                    match client.own {
+                        Some(own) => network::send_from(socket, bytes, client.from, own),
+                        None => network::send_to(socket, bytes, client.from),
+                    }
                 }
                 Ok(None) => return,
                 // Nobody listens in the container: said once to the socket, and the client hears nothing, as from a firewall.

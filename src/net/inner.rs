@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::addresses::Addresses;
 use super::dns::{Dns, Source};
 use super::firewall;
-use super::forward::Published;
+use super::forward::{Client, Published};
 use super::guard;
 use super::member::{Guest, Guests};
 use super::record::NetworkConfig;
@@ -37,7 +37,7 @@ pub enum Token {
     Routes,
     Guest(u64),
     /// A published port of a container, and of which client of it.
-    Published(u64, usize, Option<SocketAddr>),
+    Published(u64, usize, Option<Client>),
     /// A port of the host's that is open to a container.
     Hosted(u64, usize),
     /// Packets were refused.
@@ -212,7 +212,7 @@ impl Inner {
         }
     }
 
-    fn forward(&mut self, number: u64, at: usize, client: Option<SocketAddr>) {
+    fn forward(&mut self, number: u64, at: usize, client: Option<Client>) {
         let Some(guest) = self.guests.get_mut(number) else {
             return;
         };

@@ -1,9 +1,13 @@
 //! Network interfaces, as far as a single ioctl goes, and sockets with options that the standard library has no words for.
 
-use std::io;
+use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
+    sockopt as options,
+};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 /// What netdevice(7) asks about interfaces through.
@@ -193,4 +197,88 @@ pub fn unspecified(like: IpAddr) -> IpAddr {
 pub fn own_port(socket: BorrowedFd<'_>) -> io::Result<u16> {
     let address = SocketAddr::try_from(rustix::net::getsockname(socket)?)?;
     Ok(address.port())
+}
+
+/// Which of this host's addresses a datagram was sent to, as the answer has to say it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Own {
+    V4(Ipv4Addr),
+    /// With the interface, without which an address of a link alone says nothing.
+    V6(Ipv6Addr, u32),
+}
+
+/// Datagrams come with the address they were sent to from now on (`receive_at`).
+pub fn ask_for_own(socket: BorrowedFd<'_>, like: IpAddr) -> io::Result<()> {
+    match like {
+        IpAddr::V4(_) => setsockopt(&socket, options::Ipv4PacketInfo, &true)?,
+        IpAddr::V6(_) => setsockopt(&socket, options::Ipv6RecvPacketInfo, &true)?,
+    }
+    Ok(())
+}
+
+/// The next datagram, from where, and to which of this host's addresses; `None` if none waits.
+pub fn receive_at(
+    socket: BorrowedFd<'_>,
+    buffer: &mut [u8],
+) -> io::Result<Option<(usize, SocketAddr, Option<Own>)>> {
+    let mut control = nix::cmsg_space!(libc::in6_pktinfo);
+    let mut parts = [IoSliceMut::new(buffer)];
+    let flags = MsgFlags::MSG_DONTWAIT;
+    let fd = socket.as_raw_fd();
+    let received = match recvmsg::<SockaddrStorage>(fd, &mut parts, Some(&mut control), flags) {
+        Ok(received) => received,
+        Err(nix::errno::Errno::EAGAIN | nix::errno::Errno::EINTR) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let own = received.cmsgs()?.find_map(|message| match message {
+        ControlMessageOwned::Ipv4PacketInfo(info) => {
+            let ip = Ipv4Addr::from(info.ipi_spec_dst.s_addr.to_ne_bytes());
+            Some(Own::V4(ip))
+        }
+        ControlMessageOwned::Ipv6PacketInfo(info) => {
+            let ip = Ipv6Addr::from(info.ipi6_addr.s6_addr);
+            Some(Own::V6(ip, info.ipi6_ifindex))
+        }
+        _ => None,
+    });
+    let from = received.address.as_ref().and_then(socket_address);
+    Ok(from.map(|from| (received.bytes, from, own)))
+}
+
+fn socket_address(address: &SockaddrStorage) -> Option<SocketAddr> {
+    if let Some(four) = address.as_sockaddr_in() {
+        return Some(SocketAddr::new(IpAddr::V4(four.ip()), four.port()));
+    }
+    let six = *address.as_sockaddr_in6()?;
+    Some(SocketAddr::V6(six.into()))
+}
+
+/// Sends a datagram from one of this host's addresses; one that there is no room for is lost, as datagrams are.
+pub fn send_from(socket: BorrowedFd<'_>, bytes: &[u8], to: SocketAddr, own: Own) {
+    let parts = [IoSlice::new(bytes)];
+    let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
+    let to = SockaddrStorage::from(to);
+    let (four, six);
+    let control = match own {
+        Own::V4(ip) => {
+            four = libc::in_pktinfo {
+                ipi_ifindex: 0,
+                ipi_spec_dst: libc::in_addr {
+                    s_addr: u32::from_ne_bytes(ip.octets()),
+                },
+                ipi_addr: libc::in_addr { s_addr: 0 },
+            };
+            ControlMessage::Ipv4PacketInfo(&four)
+        }
+        Own::V6(ip, interface) => {
+            six = libc::in6_pktinfo {
+                ipi6_addr: libc::in6_addr {
+                    s6_addr: ip.octets(),
+                },
+                ipi6_ifindex: interface,
+            };
+            ControlMessage::Ipv6PacketInfo(&six)
+        }
+    };
+    let _ = sendmsg(socket.as_raw_fd(), &parts, &[control], flags, Some(&to));
 }

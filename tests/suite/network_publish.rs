@@ -181,3 +181,61 @@ fn ports_are_added_to_shared_networks_alone() {
     env.run(&["port", "add", "80"])
         .fails(1, "No public port '80' published for add");
 }
+
+/// A client that takes an answer only from where it has asked, and a host that would answer it from another of its addresses.
+#[test]
+fn a_datagram_is_answered_from_the_address_it_was_sent_to() {
+    let env = test_env!();
+    need_bridges!();
+    need!(
+        Need::Program("ip"),
+        Need::Program("nsenter"),
+        Need::Program("perl")
+    );
+    env.busybox();
+    let echo = r#"my $s = IO::Socket::INET->new(LocalPort => 8080, Proto => "udp") or die;
+        while ($s->recv(my $m, 99)) { $s->send("echo $m") }"#;
+    env.file("echo.pl", echo);
+    let client = r#"for my $host (@ARGV) {
+            my $s = IO::Socket::IP->new(PeerHost => $host, PeerPort => 8080, Type => SOCK_DGRAM) or die $@;
+            my $said;
+            for (1 .. 60) {
+                $s->send($host);
+                IO::Select->new($s)->can_read(0.5) or next;
+                $s->recv($said, 99);
+                last if length($said // "");
+            }
+            print $said // "nothing", "\n";
+        }"#;
+    env.file("client.pl", client);
+    let script = r#"
+        set -e
+        ip link set lo up
+        unshare --net sleep 1000 &
+        client=$!
+        while [ "$(readlink /proc/$client/ns/net)" = "$(readlink /proc/$$/ns/net)" ]; do :; done
+        ip link add host0 type veth peer name client0 netns $client
+        for last in 1 5; do
+            ip addr add 10.9.9.$last/24 dev host0
+            ip addr add 2001:db8:9::$last/64 dev host0 nodad
+        done
+        ip link set host0 up
+        nsenter --target $client --net ip addr add 10.9.9.2/24 dev client0
+        nsenter --target $client --net ip addr add 2001:db8:9::2/64 dev client0 nodad
+        nsenter --target $client --net ip link set client0 up
+        for place in /usr /lib /lib64; do
+            if [ -e $place ]; then mounts="$mounts -v $place:$place:ro"; fi
+        done
+        "$BRYO" run -d --name echo --network bridge -p 8080:8080/udp $mounts -v "$PWD/echo.pl:/echo.pl:ro" \
+            busybox perl -MIO::Socket::INET /echo.pl >/dev/null
+        nsenter --target $client --net perl -MIO::Socket::IP -MIO::Select client.pl \
+            10.9.9.1 10.9.9.5 2001:db8:9::1 2001:db8:9::5
+        "$BRYO" rm -f echo >/dev/null
+        kill $client
+    "#;
+    let words = ["--user", "--map-root-user", "--net", "sh", "-c", script];
+    let bryo = crate::env::bryo();
+    let shown = env.other("unshare", &words).var("BRYO", bryo).run();
+    let all = "echo 10.9.9.1\necho 10.9.9.5\necho 2001:db8:9::1\necho 2001:db8:9::5\n";
+    assert_eq!(shown.stdout, all, "{shown:?}");
+}
