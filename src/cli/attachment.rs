@@ -68,6 +68,7 @@ impl Attachment {
             attach,
             wait: attach != Attach::default(),
             terminal_size: terminal::size(std::io::stdout().as_fd()).filter(|_| self.tty),
+            ..StartOptions::default()
         }
     }
 

@@ -28,7 +28,7 @@ impl Early {
 }
 
 /// The flags after which all that is expected is different, and what would be called is called for nothing.
-const OTHERWISE: [&str; 12] = [
+const OTHERWISE: [&str; 14] = [
     "--help",
     "--userns",
     "--memory",
@@ -39,6 +39,8 @@ const OTHERWISE: [&str; 12] = [
     "--cpuset-cpus",
     "--cpu-shares",
     "--log-driver",
+    "--preserve-fd",
+    "--preserve-fds",
     "--uidmap",
     "--gidmap",
 ];

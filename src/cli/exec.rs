@@ -8,6 +8,7 @@ use super::Invocation;
 use super::attachment::Attachment;
 use super::container_flags::{any_bytes, environment, value};
 use super::error::{CliError, Kind};
+use super::preserved::PreservedFlags;
 use crate::engine::EngineError;
 use crate::engine::request::ExecRequest;
 use crate::monitor::{Attach, StartFailure};
@@ -35,6 +36,8 @@ pub struct Args {
     /// Keep standard input open
     #[arg(short, long)]
     interactive: bool,
+    #[command(flatten)]
+    preserved: PreservedFlags,
     /// Give the program all capabilities that a container can have
     #[arg(long)]
     privileged: bool,
@@ -99,10 +102,11 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
             .map(|keys| value("--detach-keys", keys))
             .transpose()?,
     };
+    let preserved = args.preserved.descriptors()?;
     let engine = invocation.engine()?;
     let record = engine.find(&name).map_err(|error| failed(&error))?;
     let session = engine
-        .exec(&record, &request)
+        .exec(&record, &request, &preserved)
         .map_err(|error| failed(&error))?;
     if args.detach {
         return Ok(0);

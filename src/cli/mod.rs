@@ -6,6 +6,7 @@ mod commands;
 mod container_flags;
 pub mod error;
 mod limit_flags;
+mod preserved;
 mod progress;
 mod refusal;
 mod registry_flags;

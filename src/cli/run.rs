@@ -7,8 +7,9 @@ use super::create::image_for;
 use super::early::Early;
 use super::error::CliError;
 use super::error::Kind;
-use crate::engine::EngineError;
+use super::preserved::PreservedFlags;
 use crate::engine::request::RunRequest;
+use crate::engine::{EngineError, StartOptions};
 
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "bryo run [OPTIONS] IMAGE [COMMAND] [ARG...]")]
@@ -21,6 +22,8 @@ pub struct Args {
     /// Keys that leave the container running
     #[arg(long, value_name = "KEYS")]
     detach_keys: Option<String>,
+    #[command(flatten)]
+    preserved: PreservedFlags,
     /// Forward signals to the program
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value_t = true, default_missing_value = "true", action = clap::ArgAction::Set)]
     sig_proxy: bool,
@@ -50,6 +53,7 @@ impl Args {
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    let preserved = args.preserved.descriptors()?;
     let request = args.request(invocation)?;
     let attachment = Attachment::of(&request)?;
     let (engine, mut called) = match invocation.early.take() {
@@ -66,7 +70,11 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         }
     };
     invocation.warn_of_host(&engine, &image);
-    let started = engine.run(&request.create, &image, called, attachment.options());
+    let options = StartOptions {
+        preserved,
+        ..attachment.options()
+    };
+    let started = engine.run(&request.create, &image, called, options);
     let (record, started) = started.map_err(failed)?;
     if request.detach {
         invocation.ui.line(record.id.as_str())?;

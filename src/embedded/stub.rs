@@ -1,9 +1,9 @@
 //! The last program before the payload (`exec`), or its parent (`init`): so that nothing in a container has bryo as its executable.
 //! Never a decision: what to run, as whom and where was settled before it started.
 //!
-//! argv = [mode, path, argv0, argument…]; environment as given. Descriptor 3 is the error pipe: closed by a successful
-//! execve, else it gets errno as four little-endian bytes. Mode `init` forks first; the parent forwards signals, reaps
-//! whatever is orphaned, and ends as its child does.
+//! argv = [mode, path, argv0, argument…]; environment as given. The mode is a word and the number of the error pipe, `exec3`:
+//! closed by a successful execve, else it gets errno as four little-endian bytes. Mode `init3` forks first; the parent forwards
+//! signals, reaps whatever is orphaned, and ends as its child does.
 #![no_std]
 #![no_main]
 
@@ -11,7 +11,6 @@ mod syscall;
 
 use syscall::{call, exit, number, write_all};
 
-const ERROR_PIPE: usize = 3;
 const ENOENT: i32 = 2;
 const ENOTDIR: i32 = 20;
 const EINVAL: i32 = 22;
@@ -33,6 +32,7 @@ struct Disposition {
 }
 
 struct Payload {
+    error_pipe: usize,
     path: *const u8,
     arguments: *const *const u8,
     environment: *const *const u8,
@@ -44,32 +44,51 @@ unsafe extern "C" fn main(stack: *const usize) -> ! {
     // SAFETY: `stack` comes from the entry point.
     let (count, vector) = unsafe { syscall::arguments(stack) };
     if count < 3 {
-        fail(EINVAL);
+        exit(code(EINVAL));
     }
     // SAFETY: argv has `count` >= 3 pointers and a null, followed by the environment.
     let (mode, payload) = unsafe {
         let payload = Payload {
+            error_pipe: number_in(*vector),
             path: *vector.add(1),
             arguments: vector.add(2),
             environment: vector.add(count + 1),
         };
         (**vector, payload)
     };
-    close_error_pipe_on_exec();
+    close_on_exec(payload.error_pipe);
     match mode {
         b'i' => init(&payload),
         _ => execute(&payload),
     }
 }
 
+/// The number that ends a word.
+///
+/// # Safety
+/// `word` ends in a null.
+unsafe fn number_in(mut word: *const u8) -> usize {
+    let mut number = 0;
+    // SAFETY: the null is where this stops.
+    unsafe {
+        while *word != 0 {
+            if (*word).is_ascii_digit() {
+                number = number * 10 + usize::from(*word - b'0');
+            }
+            word = word.add(1);
+        }
+    }
+    number
+}
+
 /// A seccomp profile may forbid fcntl: then errors are only told by the exit code, but no descriptor leaks.
-fn close_error_pipe_on_exec() {
+fn close_on_exec(error_pipe: usize) {
     const F_SETFD: usize = 2;
     const FD_CLOEXEC: usize = 1;
     // SAFETY: takes no pointer.
     unsafe {
-        if call(number::FCNTL, [ERROR_PIPE, F_SETFD, FD_CLOEXEC, 0, 0, 0]) < 0 {
-            call(number::CLOSE, [ERROR_PIPE, 0, 0, 0, 0, 0]);
+        if call(number::FCNTL, [error_pipe, F_SETFD, FD_CLOEXEC, 0, 0, 0]) < 0 {
+            call(number::CLOSE, [error_pipe, 0, 0, 0, 0, 0]);
         }
     }
 }
@@ -84,17 +103,21 @@ fn execute(payload: &Payload) -> ! {
         0,
     ];
     // SAFETY: three null-terminated things from the kernel's own entry stack.
-    fail(-unsafe { call(number::EXECVE, vectors) } as i32)
+    fail(payload, -unsafe { call(number::EXECVE, vectors) } as i32)
+}
+
+fn fail(payload: &Payload, errno: i32) -> ! {
+    write_all(payload.error_pipe, &errno.to_le_bytes());
+    exit(code(errno))
 }
 
 /// Docker's exit codes: 127 for a program that is not there, 126 for one that cannot be run.
-fn fail(errno: i32) -> ! {
-    write_all(ERROR_PIPE, &errno.to_le_bytes());
-    exit(if errno == ENOENT || errno == ENOTDIR {
+fn code(errno: i32) -> i32 {
+    if errno == ENOENT || errno == ENOTDIR {
         127
     } else {
         126
-    })
+    }
 }
 
 fn init(payload: &Payload) -> ! {
@@ -103,7 +126,7 @@ fn init(payload: &Payload) -> ! {
     // SAFETY: clone as fork: no new stack, no tids.
     let child = unsafe { call(number::CLONE, [SIGCHLD as usize, 0, 0, 0, 0, 0]) } as i32;
     if child < 0 {
-        fail(-child);
+        fail(payload, -child);
     }
     if child == 0 {
         take_foreground();
@@ -119,7 +142,7 @@ fn init(payload: &Payload) -> ! {
         // 0-2 stay: programs write to /proc/1/fd/1.
         call(
             number::CLOSE_RANGE,
-            [ERROR_PIPE, u32::MAX as usize, 0, 0, 0, 0],
+            [3, u32::MAX as usize, 0, 0, 0, 0],
         );
     }
     ignore_terminal_stops();

@@ -76,7 +76,8 @@ impl Called {
             && terminal == self.expectation.terminal
             && input
             && orders.cgroup.limits.is_empty()
-            && orders.log.driver != LogDriver::Passthrough;
+            && orders.log.driver != LogDriver::Passthrough
+            && orders.preserves.is_empty();
         let (socket, _) = self.line.as_ref()?;
         fault::linger("tell");
         let told = expected && orders.send(socket.as_fd());

@@ -1,15 +1,23 @@
 //! `exec` and `attach`: conversations with a running container's monitor about its streams.
 
+use std::os::fd::BorrowedFd;
+
 use super::error::NotAttachable;
 use super::request::{AttachRequest, ExecRequest};
 use super::session::Session;
 use super::{Engine, EngineError};
 use crate::container::{ContainerId, Record, Status};
 use crate::monitor::{Connection, ExecOrders, Reply, Request, VERSION};
+use crate::runtime::preserved::Preserved;
 
 impl Engine {
-    /// Starts one more program in a running container; returns when it runs.
-    pub fn exec(&self, record: &Record, request: &ExecRequest) -> Result<Session, EngineError> {
+    /// Starts one more program in a running container, which also gets these of the client's descriptors; returns when it runs.
+    pub fn exec(
+        &self,
+        record: &Record,
+        request: &ExecRequest,
+        preserved: &Preserved,
+    ) -> Result<Session, EngineError> {
         let (mut connection, name) = self.connect_running(record)?;
         let id = ContainerId::random().map_err(EngineError::system("make an exec id"))?;
         tracing::debug!(name, id = id.as_str(), "ask the monitor for a program");
@@ -18,8 +26,10 @@ impl Engine {
             program: request.program.clone(),
             attach: request.attach,
             terminal_size: request.terminal_size,
+            preserves: preserved.numbers().to_vec(),
         };
-        let reply = ask(&mut connection, &Request::Exec(Box::new(orders)))?;
+        let order = Request::Exec(Box::new(orders));
+        let reply = ask_with(&mut connection, &order, &preserved.fds())?;
         match reply {
             Some(Reply::Started) => Ok(Session {
                 connection,
@@ -69,7 +79,15 @@ pub(super) fn ask(
     connection: &mut Connection,
     request: &Request,
 ) -> Result<Option<Reply>, EngineError> {
-    let asked = connection.request(request);
+    ask_with(connection, request, &[])
+}
+
+fn ask_with(
+    connection: &mut Connection,
+    request: &Request,
+    fds: &[BorrowedFd<'_>],
+) -> Result<Option<Reply>, EngineError> {
+    let asked = connection.request_with(request, fds);
     asked.map_err(EngineError::system("ask the monitor"))?;
     // A monitor that ends meanwhile gives no answer.
     Ok(connection.reply().unwrap_or(None))

@@ -20,17 +20,20 @@ use crate::net::pasta;
 use crate::net::ports::{self, ExposedPorts, PortSpec};
 use crate::net::route::HostRoutes;
 use crate::runtime::home::Entered;
+use crate::runtime::preserved::Preserved;
 use crate::runtime::sweep;
 use crate::sys::{pidfd, socket};
 
 /// What whoever starts a container wants to see of it.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct StartOptions {
     pub attach: Attach,
     /// Be told of the exit.
     pub wait: bool,
     /// Rows and columns of the client's terminal.
     pub terminal_size: Option<(u16, u16)>,
+    /// What the program gets of the client's descriptors; this start alone.
+    pub preserved: Preserved,
 }
 
 impl Engine {
@@ -72,7 +75,7 @@ impl Engine {
                 ..Attach::default()
             },
             wait: true,
-            terminal_size: None,
+            ..StartOptions::default()
         };
         self.launch(&record, None, options)
     }
@@ -137,6 +140,8 @@ impl Engine {
             network,
             log,
             passed: None,
+            preserves: options.preserved.numbers().to_vec(),
+            preserved: Preserved::default(),
             open_stdin: config.process.open_stdin,
             stdin_once: config.process.stdin_once(),
             auto_remove: config.host.auto_remove,
@@ -157,7 +162,8 @@ impl Engine {
             .is_some()
             .then(|| self.start_holder(orders.network.as_ref()));
         let told = called.and_then(|called| called.tell(&orders));
-        let (ours, entered) = told.map_or_else(|| self.call_with(orders), Ok)?;
+        let (ours, entered) =
+            told.map_or_else(|| self.call_with(orders, &options.preserved), Ok)?;
         tracing::debug!(name, "wait for the monitor");
         let mut connection = Connection::over(ours);
         let reply = connection.reply();
@@ -181,9 +187,15 @@ impl Engine {
     }
 
     /// A new monitor that has its orders from its birth.
-    fn call_with(&self, orders: Orders) -> Result<(OwnedFd, Entered), EngineError> {
+    fn call_with(
+        &self,
+        orders: Orders,
+        preserved: &Preserved,
+    ) -> Result<(OwnedFd, Entered), EngineError> {
         let (ours, theirs) = socket::pair().map_err(EngineError::system("make a socket pair"))?;
         socket::set_nonblocking(theirs.as_fd()).map_err(EngineError::system("prepare a socket"))?;
+        let sent = preserved.send(ours.as_fd());
+        sent.map_err(EngineError::system("send the preserved descriptors"))?;
         let entered = self.with_home(|home| {
             home.enter(true, theirs, |gate, client| {
                 monitor::run(orders, Birth { client, gate })

@@ -17,6 +17,7 @@ use crate::runtime::doctor::{self, Check};
 use crate::runtime::entrance::Entrance;
 use crate::runtime::execute::{Init, Launch, SetupError, Shape, Streams};
 use crate::runtime::fuse;
+use crate::runtime::preserved::Preserved;
 use crate::runtime::rootfs::{Driver, Fallback};
 use crate::runtime::seccomp::Program;
 use crate::sys::{process, text};
@@ -153,7 +154,10 @@ fn clone(orders: &Orders, driver: Driver, has_terminal: bool) -> Result<Cloned, 
         None => Stdio::pipes(orders.open_stdin).map_err(failure("make pipes"))?,
     };
     let launch = &orders.launch;
-    let init = Init::spawn(&launch.shape(), Some(launch), &entrance, root, streams);
+    let preserved = orders.preserved.try_clone();
+    let preserved = preserved.map_err(failure("preserve descriptors"))?;
+    let given = (streams, preserved);
+    let init = Init::spawn(&launch.shape(), Some(launch), &entrance, root, given);
     Ok(Cloned {
         init: init.map_err(StartFailure::Setup)?,
         stdio,
@@ -180,7 +184,8 @@ impl Newborn {
         };
         let entrance = Entrance::private().map_err(failure("read the home namespace's id map"))?;
         let shape = Shape::private(newborn.cgroup.clone());
-        let init = Init::spawn(&shape, None, &entrance, None, streams);
+        let given = (streams, Preserved::default());
+        let init = Init::spawn(&shape, None, &entrance, None, given);
         newborn.born = Some((init.map_err(StartFailure::Setup)?, stdio));
         Ok(newborn)
     }

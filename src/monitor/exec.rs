@@ -6,6 +6,7 @@ use super::protocol::{Attach, ExecOrders, StartFailure};
 use super::stdio::Stdio;
 use crate::runtime::enter::{Entering, Progress};
 use crate::runtime::execute::{Init, Launch, SetupError, Streams};
+use crate::runtime::preserved::Preserved;
 
 /// One of them.
 pub struct Exec {
@@ -32,6 +33,7 @@ impl Exec {
     pub fn begin(
         number: u64,
         orders: &ExecOrders,
+        preserved: Preserved,
         init: &Init,
         launch: &Launch,
     ) -> Result<Exec, StartFailure> {
@@ -42,8 +44,8 @@ impl Exec {
         } else {
             Stdio::pipes(orders.attach.stdin).map_err(super::supervise::failure("make pipes"))?
         };
-        let entering =
-            Entering::begin(init, launch, &orders.program, streams, orders.terminal_size);
+        let (program, size) = (&orders.program, orders.terminal_size);
+        let entering = Entering::begin(init, launch, program, (streams, preserved), size);
         Ok(Exec {
             number,
             id: orders.id.clone(),

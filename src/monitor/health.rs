@@ -11,6 +11,7 @@ use super::protocol::{Attach, ExecOrders};
 use super::supervise::Monitor;
 use crate::container::{Health, HealthAction, HealthCheck, HealthResult, HealthStatus, Settings};
 use crate::runtime::enter::ProgramChoice;
+use crate::runtime::preserved::Preserved;
 use crate::sys::timer::Moment;
 
 /// Docker's: more of a check's output is not kept.
@@ -148,6 +149,7 @@ impl Monitor {
                 stderr: true,
             },
             terminal_size: None,
+            preserves: Vec::new(),
         };
         self.exec_number += 1;
         let begun = Moment::now();
@@ -159,7 +161,9 @@ impl Monitor {
             output: Vec::new(),
             late: false,
         });
-        match Exec::begin(self.exec_number, &orders, &self.init, &self.orders.launch) {
+        let nothing = Preserved::default();
+        let launch = &self.orders.launch;
+        match Exec::begin(self.exec_number, &orders, nothing, &self.init, launch) {
             Ok(exec) => self.execs.push(exec),
             Err(failure) => self.end_check(self.exec_number, -1, &failure.to_string()),
         }

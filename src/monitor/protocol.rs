@@ -88,12 +88,10 @@ impl Request {
     /// The version of the protocol that first had it.
     fn since(&self) -> u32 {
         match self {
-            Request::Attach(_)
-            | Request::Wait
-            | Request::Signal(_)
-            | Request::Resize { .. }
-            | Request::Exec(_) => 1,
-            Request::Stop(_)
+            Request::Attach(_) | Request::Wait | Request::Signal(_) | Request::Resize { .. } => 1,
+            Request::Exec(orders) if orders.preserves.is_empty() => 1,
+            Request::Exec(_)
+            | Request::Stop(_)
             | Request::Restart(_)
             | Request::Pause
             | Request::Unpause
@@ -116,6 +114,9 @@ pub struct ExecOrders {
     pub attach: Attach,
     /// Rows and columns of the client's terminal.
     pub terminal_size: Option<(u16, u16)>,
+    /// The numbers that the program has for the descriptors that come along. Since 2.
+    #[serde(default)]
+    pub preserves: Vec<i32>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -196,17 +197,17 @@ pub enum FromMonitor<'a> {
     Nothing,
 }
 
-/// `file` came with the packet.
-pub(super) fn parse_request<'a>(packet: &'a [u8], file: Option<OwnedFd>) -> FromClient<'a> {
+/// `fds` came with the packet; those that belong to the request are left.
+pub(super) fn parse_request<'a>(packet: &'a [u8], fds: &mut Vec<OwnedFd>) -> FromClient<'a> {
     let request = |text: &[u8]| match serde_json::from_slice::<Envelope>(text) {
         Ok(envelope) if envelope.version <= VERSION => FromClient::Request(envelope.request),
         _ => FromClient::Unknown,
     };
-    match (packet.split_first(), file) {
-        (Some((b'i', bytes)), _) => FromClient::Input(bytes),
-        (Some((b'c', _)), _) => FromClient::InputEnd,
-        (Some((b'j', text)), _) => request(text),
-        (Some((b'J', _)), Some(file)) => match read_long(file) {
+    match packet.split_first() {
+        Some((b'i', bytes)) => FromClient::Input(bytes),
+        Some((b'c', _)) => FromClient::InputEnd,
+        Some((b'j', text)) => request(text),
+        Some((b'J', _)) if !fds.is_empty() => match read_long(fds.remove(0)) {
             Ok(text) => request(&text),
             Err(_) => FromClient::Unknown,
         },
@@ -277,16 +278,22 @@ impl Connection {
     }
 
     pub fn request(&self, request: &Request) -> io::Result<()> {
+        self.request_with(request, &[])
+    }
+
+    /// With descriptors.
+    pub fn request_with(&self, request: &Request, fds: &[BorrowedFd<'_>]) -> io::Result<()> {
         let envelope = Envelope {
             version: request.since(),
             request: request.clone(),
         };
         let text = serde_json::to_vec(&envelope).map_err(io::Error::other)?;
         let sent = if text.len() < CHUNK {
-            socket::send(self.socket.as_fd(), &[b"j", &text], &[])
+            socket::send(self.socket.as_fd(), &[b"j", &text], fds)
         } else {
             let file = long_file(&text)?;
-            socket::send(self.socket.as_fd(), &[b"J"], &[file.as_fd()])
+            let all = [&[file.as_fd()], fds].concat();
+            socket::send(self.socket.as_fd(), &[b"J"], &all)
         };
         sent.map(drop)
     }
@@ -351,20 +358,20 @@ mod tests {
         let packet = |version| format!("j{{\"version\":{version},\"request\":\"Wait\"}}");
         for known in 1..=VERSION {
             assert_eq!(
-                parse_request(packet(known).as_bytes(), None),
+                parse_request(packet(known).as_bytes(), &mut Vec::new()),
                 FromClient::Request(Request::Wait)
             );
         }
         assert_eq!(
-            parse_request(packet(VERSION + 1).as_bytes(), None),
+            parse_request(packet(VERSION + 1).as_bytes(), &mut Vec::new()),
             FromClient::Unknown
         );
         assert_eq!(
-            parse_request(b"i\x00\xff", None),
+            parse_request(b"i\x00\xff", &mut Vec::new()),
             FromClient::Input(b"\x00\xff")
         );
-        assert_eq!(parse_request(b"", None), FromClient::Unknown);
-        assert_eq!(parse_request(b"J", None), FromClient::Unknown);
+        assert_eq!(parse_request(b"", &mut Vec::new()), FromClient::Unknown);
+        assert_eq!(parse_request(b"J", &mut Vec::new()), FromClient::Unknown);
     }
 
     #[test]
@@ -375,6 +382,7 @@ mod tests {
             program: ProgramChoice::default(),
             attach: Attach::default(),
             terminal_size: None,
+            preserves: Vec::new(),
         };
         let request = Request::Exec(Box::new(orders));
         Connection::over(ours)
@@ -385,7 +393,7 @@ mod tests {
         let Received::Message(length, mut fds) = received else {
             panic!("no message");
         };
-        let parsed = parse_request(&buffer[..length], fds.pop());
+        let parsed = parse_request(&buffer[..length], &mut fds);
         assert_eq!(parsed, FromClient::Request(request));
     }
 }

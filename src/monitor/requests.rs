@@ -1,6 +1,6 @@
 //! What clients ask of the monitor, and what it does about it.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use super::client::Target;
@@ -11,6 +11,7 @@ use super::supervise::Monitor;
 use crate::container::{RestartPolicy, SettingsChange};
 use crate::runtime::cgroup;
 use crate::runtime::limits::{self, Setting};
+use crate::runtime::preserved::Preserved;
 use crate::sys::{pidfd, socket};
 
 impl Monitor {
@@ -23,21 +24,22 @@ impl Monitor {
             Ok(socket::Received::Closed) | Err(_) => return client.give_up(),
         };
         let target = client.target;
-        match parse_request(&buffer[..length], fds.pop()) {
+        match parse_request(&buffer[..length], &mut fds) {
             FromClient::Input(bytes) if client.attach.stdin => {
                 if let Some(stdio) = self.stdio_of(target) {
                     stdio.input.push(bytes);
                 }
             }
             FromClient::InputEnd if client.attach.stdin => self.end_input(target),
-            FromClient::Request(request) => self.answer(index, request),
+            FromClient::Request(request) => self.answer(index, request, fds),
             // What is still on its way to a program that has ended.
             FromClient::Input(_) | FromClient::InputEnd => {}
             FromClient::Unknown => client.reply(&Reply::Version(VERSION)),
         }
     }
 
-    fn answer(&mut self, index: usize, request: Request) {
+    /// `fds` came with it.
+    fn answer(&mut self, index: usize, request: Request, fds: Vec<OwnedFd>) {
         let done = match request {
             Request::Attach(attach) => {
                 self.attach(index, Target::Program, attach);
@@ -48,7 +50,7 @@ impl Monitor {
                 self.clients[index].waits = true;
                 return;
             }
-            Request::Exec(orders) => return self.exec(index, &orders),
+            Request::Exec(orders) => return self.exec(index, &orders, fds),
             Request::Signal(number) => self.signal(number),
             Request::Stop(number) => self.stop(number),
             Request::Restart(number) => self.restart(index, number),
@@ -86,7 +88,7 @@ impl Monitor {
         client.waits = true;
     }
 
-    fn exec(&mut self, index: usize, orders: &ExecOrders) {
+    fn exec(&mut self, index: usize, orders: &ExecOrders, fds: Vec<OwnedFd>) {
         let refusal = if self.resting {
             Some("container is restarting, wait until it runs")
         } else if self.state.paused {
@@ -97,10 +99,14 @@ impl Monitor {
         if let Some(refusal) = refusal {
             return self.clients[index].reply(&Reply::Refused(refusal.to_owned()));
         }
+        let Some(preserved) = Preserved::received(orders.preserves.clone(), fds) else {
+            let refusal = "not the descriptors that the request names came with it";
+            return self.clients[index].reply(&Reply::Refused(refusal.to_owned()));
+        };
         self.emit_exec("exec_create", orders);
         self.exec_number += 1;
         let number = self.exec_number;
-        match Exec::begin(number, orders, &self.init, &self.orders.launch) {
+        match Exec::begin(number, orders, preserved, &self.init, &self.orders.launch) {
             Ok(exec) => {
                 self.emit_exec("exec_start", orders);
                 self.execs.push(exec);

@@ -28,6 +28,7 @@ use crate::paths::Paths;
 use crate::runtime::cgroup::Wanted;
 use crate::runtime::execute::{Init, Launch};
 use crate::runtime::home::{self, Gate};
+use crate::runtime::preserved::Preserved;
 use crate::sys::process::{self, ProcessName};
 use crate::sys::signal::Signals;
 use crate::sys::timer::{Alarm, Moment};
@@ -51,6 +52,10 @@ pub struct Orders {
     #[serde(skip)]
     pub passed: Option<PassedStreams>,
     /// Keep the program's standard input open.
+    /// The numbers that the program has for descriptors of whoever starts it; they are sent before these orders.
+    pub preserves: Vec<i32>,
+    #[serde(skip)]
+    pub preserved: Preserved,
     pub open_stdin: bool,
     /// It ends with the first client that ends it: whoever made the container meant to attach to it.
     pub stdin_once: bool,
@@ -113,6 +118,10 @@ pub fn run(mut orders: Orders, birth: Birth) -> i32 {
             Ok(passed) => orders.passed = Some(passed),
             Err(error) => return refuse(birth.client, "pass the streams on", &error),
         }
+    }
+    match Preserved::receive(birth.client.as_fd(), &orders.preserves) {
+        Ok(preserved) => orders.preserved = preserved,
+        Err(error) => return refuse(birth.client, "preserve descriptors", &error),
     }
     if let Err(error) = process::detach_standard_streams() {
         return refuse(birth.client, "leave the session", &error);

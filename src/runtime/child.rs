@@ -3,13 +3,14 @@
 //! Runs in a fork of the monitor inside the new namespaces, non-dumpable, with no descriptor but those it was given.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Mode;
 use rustix::process::{DumpableBehavior, Gid, Signal, Uid};
 
 use super::execute::{Launch, SetupError, Streams, keep_list};
+use super::preserved::Preserved;
 use super::seccomp::{self, Program};
 use super::steps::{Given, Setup};
 use super::user::{self, Account};
@@ -27,21 +28,43 @@ pub struct Inherited {
     /// Another container's /dev/shm.
     pub shared_memory: Option<OwnedFd>,
     pub streams: Streams,
+    pub preserved: Preserved,
+}
+
+impl Inherited {
+    /// Out of the way of the preserved ones: what is needed to the end.
+    fn lift(&mut self) -> io::Result<()> {
+        if self.preserved.is_empty() {
+            return Ok(());
+        }
+        let above = self.preserved.above();
+        for fd in [&mut self.socket, &mut self.failure, &mut self.stub] {
+            *fd = process::above(fd.as_fd(), above)?;
+        }
+        self.preserved.lift()
+    }
+
+    /// The number of the stub's error pipe.
+    fn error_pipe(&self) -> i32 {
+        match self.preserved.is_empty() {
+            true => 3,
+            false => self.failure.as_raw_fd(),
+        }
+    }
 }
 
 /// Sets the container up and executes its program; a failure is reported on the socket.
 /// Without a launch it waits for one.
-pub fn run(launch: Option<&Launch>, inherited: Inherited) -> ! {
-    let socket = inherited.socket.as_fd();
-    let Err(error) = become_program(launch, &inherited);
+pub fn run(launch: Option<&Launch>, mut inherited: Inherited) -> ! {
+    let Err(error) = become_program(launch, &mut inherited);
     let text = serde_json::to_vec(&error).unwrap_or_default();
-    let _ = socket::send(socket, &[b"e", &text], &[]);
+    let _ = socket::send(inherited.socket.as_fd(), &[b"e", &text], &[]);
     process::exit_now(error.exit_code())
 }
 
 fn become_program(
     launch: Option<&Launch>,
-    inherited: &Inherited,
+    inherited: &mut Inherited,
 ) -> Result<std::convert::Infallible, SetupError> {
     role::set("init");
     begin_role(inherited, &[])?;
@@ -73,11 +96,14 @@ fn become_program(
 
 /// What every role that becomes a program does first: nothing of the monitor is left but what it was given and `more`.
 pub(super) fn begin_role(
-    inherited: &Inherited,
+    inherited: &mut Inherited,
     more: &[Option<&OwnedFd>],
 ) -> Result<(), SetupError> {
     let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
     signal::reset_all().map_err(failed("reset signals"))?;
+    inherited
+        .lift()
+        .map_err(failed("make room for preserved descriptors"))?;
     let (stdin, stdout, stderr) = match &inherited.streams {
         Streams::Terminal | Streams::Nothing => (None, None, None),
         Streams::Pipes {
@@ -99,6 +125,7 @@ pub(super) fn begin_role(
     ];
     let mut kept = keep_list(&all);
     kept.extend(keep_list(more));
+    kept.extend(inherited.preserved.fds());
     // Closes with the exec of the stub.
     kept.extend(role::trace_fd());
     process::close_all_except(&kept).map_err(failed("close inherited descriptors"))?;
@@ -127,12 +154,14 @@ pub(super) fn finish(
     ready.map_err(failed("report to the monitor"))?;
     let filter = receive_filter(inherited);
     take_streams(terminal, inherited, &account)?;
+    let preserved = inherited.preserved.install();
+    preserved.map_err(failed("install preserved descriptors"))?;
     privileges::limit_resources(launch)?;
     privileges::drop_privileges(launch, filter.as_ref(), &account)?;
     if launch.shares_pids() {
         die_with_monitor(inherited)?;
     }
-    let arguments = program.arguments(launch, &account)?;
+    let arguments = program.arguments(launch, &account, inherited.error_pipe())?;
     if let Some(mask) = launch.process()?.user().umask() {
         rustix::process::umask(Mode::from_raw_mode(mask));
     }
@@ -276,7 +305,7 @@ fn take_streams(
             return Err(failed(io::Error::other("no terminal was opened")));
         }
     }
-    process::install_fd(inherited.failure.as_fd(), 3).map_err(failed)
+    process::install_fd(inherited.failure.as_fd(), inherited.error_pipe()).map_err(failed)
 }
 
 /// Makes the program's user the owner of a stream; the group stays, which for a terminal is tty.

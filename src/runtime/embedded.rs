@@ -59,21 +59,21 @@ mod tests {
     #[test]
     fn stub_ends_as_the_payload_does_in_both_modes() {
         let stub = Program::new("stub", STUB);
-        for mode in ["exec", "init"] {
+        for mode in ["exec3", "init3"] {
             let code = |path, script| stub.run(mode, &[path, "sh", "-c", script]).status.code();
             assert_eq!(code("/bin/sh", "exit 7"), Some(7), "{mode}");
             assert_eq!(code("/no/such/program", ""), Some(127), "{mode}");
             assert_eq!(code("/etc/passwd", ""), Some(126), "{mode}");
         }
         assert_eq!(
-            stub.run("init", &["/bin/sh", "sh", "-c", "kill -9 $$"])
+            stub.run("init3", &["/bin/sh", "sh", "-c", "kill -9 $$"])
                 .status
                 .code(),
             Some(137)
         );
         let forwarded = "trap 'exit 33' TERM; kill -TERM $PPID; while :; do sleep 0.01; done";
         assert_eq!(
-            stub.run("init", &["/bin/sh", "sh", "-c", forwarded])
+            stub.run("init3", &["/bin/sh", "sh", "-c", forwarded])
                 .status
                 .code(),
             Some(33)
@@ -84,7 +84,7 @@ mod tests {
     fn stub_hands_over_arguments_and_environment() {
         let stub = Program::new("arguments", STUB);
         let output = stub.run(
-            "exec",
+            "exec3",
             &[
                 "/bin/sh",
                 "name",

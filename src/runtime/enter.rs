@@ -23,6 +23,7 @@ use super::execute::{
 };
 use super::home;
 use super::plan::Extras;
+use super::preserved::Preserved;
 use super::seccomp::Program;
 use super::userns::{Maps, UserNamespace};
 use crate::sys::fs::{Links, open_in_root};
@@ -116,7 +117,7 @@ impl Entering {
         init: &Init,
         launch: &Launch,
         choice: &ProgramChoice,
-        streams: Streams,
+        (streams, preserved): (Streams, Preserved),
         size: Option<(u16, u16)>,
     ) -> Result<Entering, SetupError> {
         let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
@@ -139,6 +140,7 @@ impl Entering {
             root: None,
             shared_memory: None,
             streams,
+            preserved,
         };
         let helper = match process::fork().map_err(failed("fork a process"))? {
             Forked::Parent(pid) => pid,
@@ -273,11 +275,10 @@ fn other(init: &Init, kind: &str) -> io::Result<Option<OwnedFd>> {
 }
 
 /// The helper's whole life.
-fn enter(launch: &Launch, choice: &ProgramChoice, door: Door, gift: Inherited) -> ! {
-    let socket = gift.socket.as_fd();
-    let Err(error) = pass(launch, choice, &door, &gift);
+fn enter(launch: &Launch, choice: &ProgramChoice, door: Door, mut gift: Inherited) -> ! {
+    let Err(error) = pass(launch, choice, &door, &mut gift);
     let text = serde_json::to_vec(&error).unwrap_or_default();
-    let _ = socket::send(socket, &[b"e", &text], &[]);
+    let _ = socket::send(gift.socket.as_fd(), &[b"e", &text], &[]);
     process::exit_now(error.exit_code())
 }
 
@@ -285,7 +286,7 @@ fn pass(
     launch: &Launch,
     choice: &ProgramChoice,
     door: &Door,
-    gift: &Inherited,
+    gift: &mut Inherited,
 ) -> Result<std::convert::Infallible, SetupError> {
     let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
     role::set("exec");

@@ -19,6 +19,7 @@ use super::embedded::STUB;
 use super::entrance::{Entrance, Join};
 use super::fuse::FuseError;
 use super::plan::{self, Extras, SetupStep, has_namespace};
+use super::preserved::Preserved;
 use super::rootfs::{Driver, Rootfs};
 use super::seccomp::{self, Machine, Program, SeccompError};
 use super::userns::{Maps, UserNamespace};
@@ -238,7 +239,7 @@ impl Init {
         launch: Option<&Launch>,
         entrance: &Entrance,
         root: Option<OwnedFd>,
-        streams: Streams,
+        (streams, preserved): (Streams, Preserved),
     ) -> Result<Init, SetupError> {
         let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
         if let Some(shift) = entrance.shift() {
@@ -264,6 +265,7 @@ impl Init {
                 root,
                 shared_memory,
                 streams,
+                preserved,
             };
             child::run(launch, gift)
         };
@@ -274,6 +276,7 @@ impl Init {
             root,
             shared_memory,
             streams,
+            preserved,
         ));
         let host_pid =
             pidfd::host_pid(cloned.pidfd.as_fd()).map_err(failed("find the init's pid"))?;

@@ -20,6 +20,7 @@ pub mod idmap;
 mod limit;
 pub mod limits;
 pub mod plan;
+pub mod preserved;
 mod privileges;
 mod program;
 pub mod rootfs;

@@ -76,11 +76,17 @@ pub struct Arguments {
 
 impl Program {
     /// The stub's arguments: mode, path, then the program's own, argv\[0\] as it was asked for.
-    pub fn arguments(&self, launch: &Launch, account: &Account) -> Result<Arguments, SetupError> {
+    pub fn arguments(
+        &self,
+        launch: &Launch,
+        account: &Account,
+        error_pipe: i32,
+    ) -> Result<Arguments, SetupError> {
         let spec = launch.process()?;
         let mode = if launch.init { "init" } else { "exec" };
+        let mode = format!("{mode}{error_pipe}");
         let args = spec.args().iter().flatten().map(String::as_str);
-        let args = c_strings([mode, self.file.as_str()].into_iter().chain(args));
+        let args = c_strings([mode.as_str(), self.file.as_str()].into_iter().chain(args));
         let home = format!(
             "HOME={}",
             if account.home.is_empty() {

@@ -132,17 +132,36 @@ fn close_range(first: u32, last: u32) -> io::Result<()> {
     }
 }
 
-/// Points descriptor `target` (0 to 3) at what `source` is; the new descriptor survives exec.
+/// Points descriptor `target` at what `source` is; the new descriptor survives exec. Nothing that is used again may be there.
 pub fn install_fd(source: BorrowedFd<'_>, target: RawFd) -> io::Result<()> {
     if source.as_raw_fd() == target {
         return rustix::io::fcntl_setfd(source, rustix::io::FdFlags::empty())
             .map_err(io::Error::from);
     }
-    // SAFETY: dup2 onto a number below 4 replaces standard streams or the stub's error pipe, which this role owns.
+    // SAFETY: the callers replace standard streams, or are about to execute a program whose descriptors these will be.
     match unsafe { libc::dup2(source.as_raw_fd(), target) } {
         -1 => Err(io::Error::last_os_error()),
         _ => Ok(()),
     }
+}
+
+/// A copy of the descriptor `number` if the calling process was born with it: all that it opens itself are close-on-exec.
+pub fn inherited(number: RawFd) -> io::Result<Option<OwnedFd>> {
+    if number < 0 {
+        return Ok(None);
+    }
+    // SAFETY: nothing is closed through it, and nobody else can close it meanwhile: the process has one thread.
+    let fd = unsafe { BorrowedFd::borrow_raw(number) };
+    match rustix::io::fcntl_getfd(fd) {
+        Ok(flags) if !flags.contains(rustix::io::FdFlags::CLOEXEC) => above(fd, 3).map(Some),
+        Ok(_) | Err(rustix::io::Errno::BADF) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A copy, close-on-exec, whose number is `lowest` or higher.
+pub fn above(fd: BorrowedFd<'_>, lowest: RawFd) -> io::Result<OwnedFd> {
+    rustix::io::fcntl_dupfd_cloexec(fd, lowest).map_err(io::Error::from)
 }
 
 /// Opens `/dev/null` as descriptors 0 to 2: a background role that kept stdout would hang every `$(bryo …)`.

@@ -13,8 +13,8 @@ use rustix::net::{
 /// The largest message anybody sends: well below the kernel's default of 208 KiB a packet.
 pub const MESSAGE_MAX: usize = 64 * 1024 + 1024;
 
-/// How many descriptors one message may carry.
-const FDS_MAX: usize = 4;
+/// How many descriptors one message may carry: SCM_MAX_FD.
+const FDS_MAX: usize = 253;
 
 /// A connected pair, both close-on-exec.
 pub fn pair() -> io::Result<(OwnedFd, OwnedFd)> {

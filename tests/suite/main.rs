@@ -40,6 +40,7 @@ mod cli_words;
 mod commit;
 mod cp;
 mod crash;
+mod descriptors;
 mod devices;
 mod diff;
 mod docker_lines;

@@ -36,6 +36,12 @@ fn newer_command_does_everything_to_a_container_of_an_older_monitor() {
     env.run(&["kill", "-s", "CONT", "older"]).ok();
     // What it has never heard of is said, with both versions.
     env.run(&["pause", "older"]).fails(1, "protocol 1");
+    let preserved = "exec 3</dev/null; \"$BRYO\" exec --preserve-fds 1 older true";
+    let refused = env.other("sh", &["-c", preserved]);
+    refused
+        .var("BRYO", crate::env::bryo())
+        .run()
+        .fails(1, "protocol 1");
     let begun = env.out(&["inspect", "--format", "{{.State.StartedAt}}", "older"]);
     env.run(&["restart", "-t", "0", "older"]).ok();
     let again = env.out(&["inspect", "--format", "{{.State.StartedAt}}", "older"]);
