@@ -83,10 +83,19 @@ impl TestEnv {
     pub fn new() -> TestEnv {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        // Short, because a socket's path has room for 108 bytes.
-        let base =
-            std::env::var_os("TMPDIR").map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from);
-        let root = base.join(format!("t{}-{number}", std::process::id()));
+        let engine = Engine::chosen();
+        // Short, because a socket's path has room for 108 bytes; podman (4.3) takes no more than 50 for its runtime directory,
+        // and says so only where a container ends, to nobody.
+        let name = format!("t{}-{number}", std::process::id());
+        let root = match engine {
+            Engine::Podman => {
+                let run = std::env::var("BRYO_TEST_RUN").unwrap_or_default();
+                PathBuf::from("/tmp").join(run.replace("bryo-test-", "b-") + &name)
+            }
+            Engine::Bryo | Engine::Docker => std::env::var_os("TMPDIR")
+                .map_or_else(|| PathBuf::from("/var/tmp"), PathBuf::from)
+                .join(name),
+        };
         for name in ["", "home", "data", "config", "cache", "run", "tmp"] {
             let made = fs::DirBuilder::new()
                 .recursive(true)
@@ -95,7 +104,7 @@ impl TestEnv {
             made.expect("the temporary directory is writable");
         }
         TestEnv {
-            engine: Engine::chosen(),
+            engine,
             root,
             variables: Vec::new(),
         }
