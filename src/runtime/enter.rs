@@ -28,7 +28,7 @@ use super::seccomp::Program;
 use super::userns::{Maps, UserNamespace};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::process::{self, Forked};
-use crate::sys::socket::{self, Received};
+use crate::sys::socket;
 use crate::sys::{capability, fault, namespace, role, terminal, text};
 
 /// What a program that enters a container differs in from the container's own.
@@ -94,6 +94,7 @@ pub struct Entering {
     pub pid: Option<Pid>,
     /// The terminal's master, if it has one.
     pub terminal: Option<OwnedFd>,
+    has_terminal: bool,
     /// Rows and columns that the terminal has before the program sees it.
     size: Option<(u16, u16)>,
     program: String,
@@ -131,7 +132,7 @@ impl Entering {
             socket::set_nonblocking(end.as_fd()).map_err(failed("prepare a socket"))?;
         }
         let stub = stub_program().map_err(failed("copy the stub to memory"))?;
-        give_to_root(&streams, init.host_pid).map_err(failed("hand over the standard streams"))?;
+        give_to_root(&streams, init).map_err(failed("hand over the standard streams"))?;
         let door = Door::to(init, launch).map_err(failed("find the container's namespaces"))?;
         let gift = Inherited {
             socket: theirs,
@@ -150,6 +151,7 @@ impl Entering {
             helper,
             pid: None,
             terminal: None,
+            has_terminal: choice.terminal,
             size,
             program: choice
                 .args
@@ -168,16 +170,17 @@ impl Entering {
 
     /// Takes what has been said; never waits.
     pub fn advance(&mut self) -> Progress {
-        let mut buffer = vec![0; socket::MESSAGE_MAX];
         while let Some(socket) = &self.socket {
-            match socket::receive(socket.as_fd(), &mut buffer) {
-                Ok(Received::Empty) => return Progress::Pending,
-                Ok(Received::Message(length, fds)) => {
-                    if let Err(error) = self.take(&buffer[..length], fds) {
+            match socket::receive_message(socket.as_fd()) {
+                Ok(Some((message, fds))) => {
+                    if let Err(error) = self.take(&message, fds) {
                         return Progress::Failed(error);
                     }
                 }
-                Ok(Received::Closed) | Err(_) => self.socket = None,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Progress::Pending;
+                }
+                Ok(None) | Err(_) => self.socket = None,
             }
         }
         let mut errno = [0; 4];
@@ -196,20 +199,31 @@ impl Entering {
             Some((b'p', pid)) => {
                 let pid = pid.try_into().ok().map(i32::from_le_bytes);
                 self.pid = pid.and_then(Pid::from_raw);
-                self.say(&[b"m"])
+                self.say(&[b"m"])?;
+                if !self.has_terminal {
+                    // It need not wait for it when it is ready. One that has failed meanwhile has said so.
+                    let _ = self.release();
+                }
+                Ok(())
             }
-            Some((b'r', _)) => {
+            Some((b'r', _)) if self.has_terminal => {
                 self.terminal = fds.pop();
                 if let (Some(master), Some(size)) = (&self.terminal, self.size) {
                     // A size that the kernel refuses is no reason not to run.
                     let _ = terminal::set_size(master.as_fd(), size);
                 }
-                let filter = self.filter.as_ref().map(Program::to_bytes);
-                self.say(&[b"x", &filter.unwrap_or_default()])
+                self.release()
             }
+            Some((b'r', _)) => Ok(()),
             Some((b'e', error)) => Err(decode(error)),
             _ => Err(ended),
         }
+    }
+
+    /// The last word, with the filter.
+    fn release(&self) -> Result<(), SetupError> {
+        let filter = self.filter.as_ref().map(Program::to_bytes);
+        self.say(&[b"x", &filter.unwrap_or_default()])
     }
 
     fn say(&self, parts: &[&[u8]]) -> Result<(), SetupError> {
@@ -225,12 +239,14 @@ impl Entering {
 }
 
 /// Where the user's own id means nothing in the container, the program can be given only what belongs to its root.
-fn give_to_root(streams: &Streams, init: i32) -> io::Result<()> {
-    let (maps, home) = (home::maps_of(init)?, home::maps()?);
-    match maps == home || maps == Maps::identity_of(&home) {
-        true => Ok(()),
-        false => streams.give_to_root(&maps),
+fn give_to_root(streams: &Streams, init: &Init) -> io::Result<()> {
+    if let Some(shift) = init.shift.get() {
+        return shift.iter().try_for_each(|maps| streams.give_to_root(maps));
     }
+    let (maps, home) = (home::maps_of(init.host_pid)?, home::maps()?);
+    let is_home = maps == home || maps == Maps::identity_of(&home);
+    let shift = init.shift.get_or_init(|| (!is_home).then_some(maps));
+    shift.iter().try_for_each(|maps| streams.give_to_root(maps))
 }
 
 /// The way in: opened by the monitor, since nothing below /proc can be trusted inside.
@@ -254,24 +270,28 @@ impl Door {
         ];
         let mut kinds = CloneFlags::empty();
         for (kind, flag) in KINDS {
-            if other(init, kind)?.is_some() {
+            if differs(init, kind)? {
                 kinds |= flag;
             }
         }
+        let cgroup_namespace = match differs(init, "cgroup")? {
+            true => Some(namespace::open(init.host_pid, "cgroup")?),
+            false => None,
+        };
         Ok(Door {
             init: init.pidfd.try_clone()?,
             kinds,
-            cgroup_namespace: other(init, "cgroup")?,
+            cgroup_namespace,
             cgroup: launch.cgroup.as_deref().map(open_directory).transpose()?,
         })
     }
 }
 
-/// Init's namespace of this kind, if it is not the monitor's own.
-fn other(init: &Init, kind: &str) -> io::Result<Option<OwnedFd>> {
-    let theirs = namespace::open(init.host_pid, kind)?;
-    let own = rustix::fs::stat(format!("/proc/self/ns/{kind}"))?.st_ino;
-    Ok((namespace::identity(theirs.as_fd())? != own).then_some(theirs))
+/// Whether init's namespace of this kind is not the monitor's own.
+fn differs(init: &Init, kind: &str) -> io::Result<bool> {
+    let inode = |path: String| rustix::fs::stat(path).map(|stat| stat.st_ino);
+    let theirs = inode(format!("/proc/{}/ns/{kind}", init.host_pid))?;
+    Ok(theirs != inode(format!("/proc/self/ns/{kind}"))?)
 }
 
 /// The helper's whole life.

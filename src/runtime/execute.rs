@@ -4,6 +4,7 @@
 //! known before → steps → `r` (ready,
 //! with the terminal's master if there is one) or `e` (a `SetupError`) → `x` (execute, with the system call filter). The socket closes with the exec.
 
+use std::cell::OnceCell;
 use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -227,6 +228,8 @@ pub struct Init {
     /// Keeps the mount namespace until its owner drops it: so its teardown is not part of the program's exit.
     pub mount_namespace: Option<OwnedFd>,
     pub network_namespace: Option<OwnedFd>,
+    /// Its id maps, once they were asked for; none where they are those of the home namespace. They never change.
+    pub(super) shift: OnceCell<Option<Maps>>,
     socket: OwnedFd,
     failure: OwnedFd,
 }
@@ -294,6 +297,7 @@ impl Init {
             pid: cloned.pid,
             pidfd: cloned.pidfd,
             host_pid,
+            shift: OnceCell::new(),
             socket,
             failure,
         };

@@ -84,13 +84,14 @@ pub fn in_bounding(number: u8) -> Option<bool> {
 
 /// Removes everything that is not in `keep` from the bounding set. Needs `CAP_SETPCAP`.
 pub fn limit_bounding(keep: u64) -> io::Result<()> {
-    for number in 0..64u8 {
-        match in_bounding(number) {
-            None => break,
-            Some(true) if keep & (1 << number) == 0 => {
-                prctl(libc::PR_CAPBSET_DROP, [number.into(), 0, 0, 0])?;
-            }
-            Some(_) => {}
+    for number in (0..64u8).filter(|number| keep & (1 << number) == 0) {
+        match prctl(libc::PR_CAPBSET_DROP, [number.into(), 0, 0, 0]) {
+            Ok(_) => {}
+            Err(error) => match in_bounding(number) {
+                None => break,
+                Some(true) => return Err(error),
+                Some(false) => {}
+            },
         }
     }
     Ok(())

@@ -154,8 +154,8 @@ pub fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<Received
     }
 }
 
-/// The next message, of whatever length up to `MESSAGE_MAX`, and its descriptors; `None` when the peer has closed its end. For
-/// sockets that block. Its length is asked first, so that nobody touches 17 pages to receive a few bytes.
+/// The next message, of whatever length up to `MESSAGE_MAX`, and its descriptors; `None` when the peer has closed its end. On a
+/// socket that does not block an error of that kind says that none waits. Its length is asked first, so that nobody touches 17 pages to receive a few bytes.
 pub fn receive_message(socket: BorrowedFd<'_>) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
     let flags = RecvFlags::PEEK | RecvFlags::TRUNC;
     let length = loop {
