@@ -8,6 +8,7 @@ pub mod error;
 mod limit_flags;
 mod preserved;
 mod progress;
+mod published;
 mod refusal;
 mod registry_flags;
 mod status;

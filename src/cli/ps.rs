@@ -7,7 +7,7 @@ use super::container_flags::value;
 use super::error::CliError;
 use super::error::Kind;
 use super::status;
-use super::table::Columns;
+use super::table::{Columns, Layout};
 use crate::engine::request::{PsFilters, PsRequest};
 
 #[derive(clap::Args, Debug)]
@@ -108,9 +108,11 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let listed = invocation.engine()?.list(&request);
     let containers = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     let (now, zone) = (Timestamp::now(), super::units::local_zone());
+    let (columns, format) = (args.columns(), args.format.as_deref());
+    let wanted = columns.wanted(&Layout::new(format, args.quiet));
     let rows: Vec<_> = containers
         .iter()
-        .map(|container| status::row(container, args.no_trunc, now, &zone))
+        .map(|container| status::row(container, &wanted, args.no_trunc, now, &zone))
         .collect();
-    invocation.listed(&args.columns(), args.format.as_deref(), args.quiet, &rows)
+    invocation.listed(&columns, format, args.quiet, &rows)
 }

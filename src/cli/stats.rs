@@ -9,7 +9,7 @@ use super::table::{Columns, Layout, Row};
 use super::units;
 use crate::container::ContainerId;
 use crate::engine::request::PsRequest;
-use crate::engine::{ContainerSummary, Engine, EngineError, Sample};
+use crate::engine::{Engine, EngineError, ListedContainer, Sample};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -91,7 +91,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
 }
 
 /// Named ones whatever their state, else those that run.
-fn chosen(engine: &Engine, args: &Args) -> Result<Vec<ContainerSummary>, CliError> {
+fn chosen(engine: &Engine, args: &Args) -> Result<Vec<ListedContainer>, CliError> {
     let found = match args.names.is_empty() {
         true => engine.list(&PsRequest {
             all: args.all,
@@ -99,7 +99,7 @@ fn chosen(engine: &Engine, args: &Args) -> Result<Vec<ContainerSummary>, CliErro
         }),
         false => {
             let names = args.names.iter();
-            names.map(|name| engine.container(name, false)).collect()
+            names.map(|name| engine.listed(name)).collect()
         }
     };
     found.map_err(|error| CliError::engine(Kind::Failed, &error))
@@ -107,7 +107,7 @@ fn chosen(engine: &Engine, args: &Args) -> Result<Vec<ContainerSummary>, CliErro
 
 fn samples(
     engine: &Engine,
-    containers: &[ContainerSummary],
+    containers: &[ListedContainer],
 ) -> Result<HashMap<ContainerId, Sample>, CliError> {
     let mut samples = HashMap::new();
     for container in containers {
@@ -124,7 +124,7 @@ fn samples(
 /// Says once per container which figures are no cgroup's.
 fn remark(
     invocation: &Invocation,
-    container: &ContainerSummary,
+    container: &ListedContainer,
     sample: Option<&Sample>,
     said: &mut BTreeSet<ContainerId>,
 ) {
@@ -138,7 +138,7 @@ fn remark(
 }
 
 fn row(
-    container: &ContainerSummary,
+    container: &ListedContainer,
     now: Option<&Sample>,
     before: Option<&Sample>,
     whole: bool,

@@ -3,10 +3,11 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-use super::table::Row;
+use super::published::{self, ShownPort};
+use super::table::{Row, Wanted};
 use super::units;
-use crate::container::{ContainerConfig, Health, HealthStatus, Status};
-use crate::engine::{ContainerSummary, PublishedPort};
+use crate::container::{Health, HealthStatus, Outline, Status};
+use crate::engine::ListedContainer;
 use crate::sys::text;
 
 /// `created`, `running`, `exited`.
@@ -49,78 +50,88 @@ pub fn status(status: &Status, health: Option<&Health>, now: Timestamp) -> Strin
     }
 }
 
-/// One line of `ps`; `whole` is `--no-trunc`.
-pub fn row(container: &ContainerSummary, whole: bool, now: Timestamp, zone: &TimeZone) -> Row {
+/// One line of `ps`: the `wanted` fields; `whole` is `--no-trunc`.
+pub fn row(
+    container: &ListedContainer,
+    wanted: &Wanted,
+    whole: bool,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> Row {
     let config = &container.config;
-    let created = container.created().unwrap_or(now);
+    let created = || container.created().unwrap_or(now);
+    let id = &container.record.id;
     let mut row = Row::default();
-    let id = container.record.id.as_str();
-    row.set(
-        "ID",
-        if whole {
-            id
-        } else {
-            container.record.id.short()
-        },
-    );
-    row.set("Image", image(&config.image, whole));
-    row.set("Command", command(config, whole));
-    row.set("CreatedAt", units::created_at(created, zone));
-    row.set("RunningFor", units::ago(created, now));
-    row.set("State", state(&container.status));
-    let shown = status(&container.status, container.health.as_ref(), now);
-    row.set("Status", shown);
-    row.set("Ports", ports(container));
-    row.set("Names", container.name.as_str());
-    let size = container.size.map_or(String::new(), |size| {
-        format!(
-            "{} (virtual {})",
-            units::size(size.own),
-            units::size(size.total)
-        )
+    let mut set = |field: &str, text: &dyn Fn() -> String| {
+        if wanted.has(field) {
+            row.set(field, text());
+        }
+    };
+    set("ID", &|| match whole {
+        true => id.to_string(),
+        false => id.short().to_owned(),
     });
-    row.set("Size", if size.is_empty() { "0B" } else { &size });
-    let labels: Vec<String> = config
-        .labels
-        .iter()
-        .map(|(k, v)| format!("{k}={v}"))
-        .collect();
-    row.set("Labels", labels.join(","));
-    let mounts: Vec<String> = config
-        .host
-        .mounts
-        .iter()
-        .filter_map(|mount| match &mount.volume {
-            Some(volume) => Some(&volume.name),
-            None => Some(&mount.source).filter(|source| !source.is_empty()),
-        })
-        .map(|name| units::shortened(name, if whole { usize::MAX } else { 15 }))
-        .collect();
-    let volumes = config
-        .host
-        .mounts
-        .iter()
-        .filter(|mount| mount.volume.is_some());
-    row.set("Mounts", mounts.join(","));
-    row.set("LocalVolumes", volumes.count().to_string());
-    let endpoints = config.endpoints(&container.settings).iter();
-    let networks: Vec<&str> = endpoints
-        .map(|endpoint| endpoint.network.as_str())
-        .collect();
-    row.set(
-        "Networks",
-        match config.host.is_bridged() {
-            true => networks.join(","),
-            false => config.host.network.clone(),
-        },
-    );
-    row.set("Platform", "");
+    set("Image", &|| image(&config.image, whole));
+    set("Command", &|| command(config, whole));
+    set("CreatedAt", &|| units::created_at(created(), zone));
+    set("RunningFor", &|| units::ago(created(), now));
+    set("State", &|| state(&container.status).to_owned());
+    set("Status", &|| {
+        status(&container.status, container.health.as_ref(), now)
+    });
+    set("Ports", &|| ports(container));
+    set("Names", &|| container.name.clone());
+    set("Size", &|| size(container));
+    set("Labels", &|| {
+        let labels = config.labels.iter().map(|(k, v)| format!("{k}={v}"));
+        labels.collect::<Vec<_>>().join(",")
+    });
+    set("Mounts", &|| mounts(config, whole));
+    set("LocalVolumes", &|| {
+        let volumes = config.host.mounts.iter();
+        let volumes = volumes.filter(|mount| mount.volume.is_some());
+        volumes.count().to_string()
+    });
+    set("Networks", &|| networks(container));
+    set("Platform", &String::new);
     row.labels = config
         .labels
         .iter()
         .map(|(k, v)| (k.clone(), v.as_str().into()))
         .collect();
     row
+}
+
+fn size(container: &ListedContainer) -> String {
+    container.size.map_or("0B".to_owned(), |size| {
+        format!(
+            "{} (virtual {})",
+            units::size(size.own),
+            units::size(size.total)
+        )
+    })
+}
+
+fn mounts(config: &Outline, whole: bool) -> String {
+    let mounts = config.host.mounts.iter();
+    let names = mounts.filter_map(|mount| match &mount.volume {
+        Some(volume) => Some(&volume.name),
+        None => Some(&mount.source).filter(|source| !source.is_empty()),
+    });
+    let shown = names.map(|name| units::shortened(name, if whole { usize::MAX } else { 15 }));
+    shown.collect::<Vec<_>>().join(",")
+}
+
+fn networks(container: &ListedContainer) -> String {
+    let config = &container.config;
+    let endpoints = config.endpoints(&container.settings).iter();
+    let names: Vec<&str> = endpoints
+        .map(|endpoint| endpoint.network.as_str())
+        .collect();
+    match config.is_bridged() {
+        true => names.join(","),
+        false => config.host.network.clone(),
+    }
 }
 
 /// A nameless image is shown by its short id, as docker does.
@@ -132,13 +143,12 @@ fn image(name: &str, whole: bool) -> String {
 }
 
 /// `"sh -c 'sleep 5'"`, at most twenty letters of it.
-fn command(config: &ContainerConfig, whole: bool) -> String {
+fn command(config: &Outline, whole: bool) -> String {
     let words: Vec<String> = config
         .arguments()
-        .into_iter()
         .map(|word| match word.contains(' ') {
-            true => format!("'{}'", text::shown(&word)),
-            false => text::shown(&word).into_owned(),
+            true => format!("'{}'", text::shown(word)),
+            false => text::shown(word).into_owned(),
         })
         .collect();
     format!(
@@ -148,25 +158,31 @@ fn command(config: &ContainerConfig, whole: bool) -> String {
 }
 
 /// `0.0.0.0:8080->80/tcp, 443/tcp`: published, then exposed ones; only of what runs.
-fn ports(container: &ContainerSummary) -> String {
+fn ports(container: &ListedContainer) -> String {
     if !container.status.is_running() {
         return String::new();
     }
-    let exposed =
-        container
-            .config
-            .process
-            .exposed_ports
-            .iter()
-            .map(|port| match port.contains('/') {
-                true => port.clone(),
-                false => format!("{port}/tcp"),
-            });
-    let published = &container.ports;
-    let rest = exposed.filter(|port| !published.iter().any(|known| known.inside() == *port));
-    let mut all: Vec<String> = published.iter().map(PublishedPort::shown).collect();
-    all.extend(rest);
-    all.join(", ")
+    let exposed = container.config.process.exposed_ports.iter();
+    let exposed = exposed.filter_map(|port| {
+        let (number, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
+        Some(ShownPort {
+            outside: None,
+            inside: number.parse().ok()?,
+            protocol: protocol.to_owned(),
+        })
+    });
+    let published = container.ports.iter().map(|port| ShownPort {
+        outside: Some((port.host_ip, port.host_port)),
+        inside: port.container_port,
+        protocol: port.protocol.clone(),
+    });
+    let mut all: Vec<ShownPort> = published.collect();
+    let is_known = |port: &ShownPort| {
+        let mut known = container.ports.iter();
+        known.any(|known| known.container_port == port.inside && known.protocol == port.protocol)
+    };
+    all.extend(exposed.filter(|port| !is_known(port)));
+    published::text(all)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::error::{CliError, Kind};
-use super::table::{Columns, Layout, Row};
+use super::table::{Columns, Layout, Row, Wanted};
 use super::{Invocation, images, status, units};
 use crate::engine::{CacheEntry, DiskUsage, SizeOf};
 
@@ -186,7 +186,7 @@ fn of_containers(usage: &DiskUsage, now: Timestamp, zone: &TimeZone) -> (Columns
             own: *size,
             total: *size,
         });
-        let mut row = status::row(&measured, false, now, zone);
+        let mut row = status::row(&measured, &Wanted::All, false, now, zone);
         row.set("Size", units::size(*size));
         row
     });

@@ -58,7 +58,39 @@ impl Layout {
     }
 }
 
+/// The fields that are shown, so that nobody has to make the others.
+pub enum Wanted {
+    All,
+    Fields(Vec<&'static str>),
+}
+
+impl Wanted {
+    pub fn has(&self, field: &str) -> bool {
+        match self {
+            Wanted::All => true,
+            Wanted::Fields(fields) => fields.contains(&field),
+        }
+    }
+}
+
 impl Columns {
+    /// What a layout shows of a row, or a little more.
+    pub fn wanted(&self, layout: &Layout) -> Wanted {
+        let text = match layout {
+            Layout::Table => return Wanted::Fields(self.shown.clone()),
+            Layout::Quiet => return Wanted::Fields(vec![self.quiet]),
+            Layout::Json => return Wanted::All,
+            Layout::TemplateTable(text) | Layout::Template(text) => text,
+        };
+        // A dot without a name is the whole row, `{{json .}}`.
+        let mut dots = text.split('.').skip(1);
+        if dots.any(|rest| !rest.starts_with(|first: char| first.is_ascii_alphabetic())) {
+            return Wanted::All;
+        }
+        let named = self.headings.iter().map(|(field, _)| *field);
+        Wanted::Fields(named.filter(|field| text.contains(field)).collect())
+    }
+
     /// The whole list, each line ended.
     pub fn render(&self, layout: &Layout, rows: &[Row]) -> Result<String, TemplateError> {
         match layout {
@@ -214,6 +246,28 @@ mod tests {
         columns()
             .render(&Layout::new(format, quiet), &rows())
             .unwrap()
+    }
+
+    #[test]
+    fn what_a_template_shows_is_wanted() {
+        for (format, quiet, fields) in [
+            (None, false, &["ID", "Names"][..]),
+            (None, true, &["ID"]),
+            (Some("{{.Names}}: {{.State}}"), false, &["Names", "State"]),
+            (Some("table {{lower .ID}}"), false, &["ID"]),
+            (Some("json"), false, &["ID", "Names", "State"]),
+            (Some("{{json .}}"), false, &["ID", "Names", "State"]),
+            (
+                Some("{{with .ID}}{{.}}{{end}}"),
+                false,
+                &["ID", "Names", "State"],
+            ),
+        ] {
+            let wanted = columns().wanted(&Layout::new(format, quiet));
+            let mut all = vec!["ID", "Names", "State"];
+            all.retain(|field| wanted.has(field));
+            assert_eq!(all, fields, "{format:?}");
+        }
     }
 
     #[test]

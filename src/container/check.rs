@@ -280,7 +280,7 @@ fn faults_of(record: &Record) -> Vec<RecordFault> {
             );
         }
     };
-    beside("settings.json", Settings::read(&record.directory).map(drop));
+    beside("settings.json", Settings::read(record.folder()).map(drop));
     beside(
         "exit.json",
         optional::<ExitRecord>(&record.path("exit.json")),

@@ -259,9 +259,13 @@ impl ProcessConfig {
 impl HostConfig {
     /// It shares networks with others, or did.
     pub fn is_bridged(&self) -> bool {
-        let network = self.network.as_str();
-        !matches!(network, "none" | "host" | "pasta") && !network.starts_with("container:")
+        is_bridged(&self.network)
     }
+}
+
+/// Whether it is the name of a shared network.
+pub(super) fn is_bridged(network: &str) -> bool {
+    !matches!(network, "none" | "host" | "pasta") && !network.starts_with("container:")
 }
 
 impl ContainerConfig {

@@ -5,6 +5,7 @@ mod config;
 mod event;
 mod event_log;
 mod exit;
+mod folder;
 mod health;
 mod id;
 mod limits;
@@ -12,6 +13,7 @@ mod log;
 pub mod mountpoints;
 mod name;
 mod namespaces;
+mod outline;
 mod record;
 mod secret;
 mod settings;
@@ -27,6 +29,7 @@ pub use config::{
 pub use event::{Event, EventKind};
 pub use event_log::{EventLog, EventReader, EventWatch};
 pub use exit::ExitRecord;
+pub use folder::Folder;
 pub use health::{
     Health, HealthAction, HealthActionError, HealthCheck, HealthResult, HealthStatus,
 };
@@ -37,6 +40,7 @@ pub use log::{
 };
 pub use name::{ContainerName, ContainerNameError};
 pub use namespaces::{IpcMode, MapLine, NamespaceError, Namespaces, Sharing, UserMode};
+pub use outline::Outline;
 pub use record::{Record, Status};
 pub use secret::{Secret, SecretError, SecretName, SecretNameError, SecretValue, Secrets};
 pub use settings::{RestartPolicy, RestartPolicyError, Settings, SettingsChange};

@@ -1,12 +1,13 @@
 //! One container as its files and the kernel show it now.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::config::ContainerConfig;
 use super::exit::ExitRecord;
+use super::folder::Folder;
 use super::id::ContainerId;
 use super::log::LogSettings;
 use super::settings::Settings;
@@ -53,79 +54,29 @@ impl Status {
 }
 
 impl Record {
+    /// Its files by their path; `Containers::folder` is cheaper where many are looked at.
+    pub fn folder(&self) -> Folder<'_> {
+        Folder::At(&self.directory)
+    }
+
     pub fn config(&self) -> io::Result<ContainerConfig> {
-        let text = fs::read(self.directory.join("config.json"))?;
-        serde_json::from_slice(&text)
-            .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+        self.folder().parsed("config.json")
     }
 
     /// What may change about it, as it is now.
     pub fn settings(&self) -> io::Result<Settings> {
-        Settings::read(&self.directory)
+        Settings::read(self.folder())
     }
 
     /// Asks the kernel whether the monitor lives; takes no lock and waits for none.
     pub fn status(&self) -> io::Result<Status> {
-        let file = File::open(self.directory.join("state"))?;
-        let held = lock::is_held(file.as_fd())?;
-        self.status_by(&file, held)
-    }
-
-    /// The same; `None` at the least cost if no monitor holds the record, for `ps` without `-a`.
-    pub fn status_if_held(&self) -> io::Result<Option<Status>> {
-        let file = File::open(self.directory.join("state"))?;
-        match lock::is_held(file.as_fd())? {
-            true => self.status_by(&file, true).map(Some),
-            false => Ok(None),
-        }
-    }
-
-    fn status_by(&self, file: &File, held: bool) -> io::Result<Status> {
-        let Some(state) = RunState::read(file) else {
-            return Ok(Status::Created);
-        };
-        Ok(match (self.exit_of(&state), held) {
-            (Some(exit), true) if state.restarting => Status::Restarting(state, exit),
-            // Between the exit record and its own end a monitor still holds the lock.
-            (Some(exit), _) => Status::Exited(exit),
-            (None, true) if state.paused => Status::Paused(state),
-            (None, true) => Status::Running(state),
-            (None, false) => Status::Killed(state),
-        })
+        self.folder().status()
     }
 
     /// Whether a monitor holds the record.
     pub fn is_held(&self) -> io::Result<bool> {
         let file = File::open(self.directory.join("state"))?;
         lock::is_held(file.as_fd())
-    }
-
-    fn exit_of(&self, state: &RunState) -> Option<ExitRecord> {
-        let in_place = || {
-            Some(ExitRecord {
-                run: state.run,
-                code: state.code?,
-                finished: self.last_write(),
-                error: "the disk had no room for the exit record".to_owned(),
-                oom_killed: false,
-            })
-        };
-        self.read_exit(state).or_else(in_place)
-    }
-
-    /// When `state` was written.
-    fn last_write(&self) -> String {
-        let written = fs::metadata(self.directory.join("state")).and_then(|meta| meta.modified());
-        let written = written
-            .ok()
-            .and_then(|time| jiff::Timestamp::try_from(time).ok());
-        written.map_or_else(String::new, |time| time.to_string())
-    }
-
-    fn read_exit(&self, state: &RunState) -> Option<ExitRecord> {
-        let text = fs::read(self.directory.join("exit.json")).ok()?;
-        let exit: ExitRecord = serde_json::from_slice(&text).ok()?;
-        (exit.run == state.run).then_some(exit)
     }
 
     /// The state of the run that is going on or was the last.

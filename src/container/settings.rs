@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::str::FromStr;
@@ -11,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::config::EndpointConfig;
+use super::folder::Folder;
 use super::health::HealthCheck;
 use super::limits::Limits;
 use super::log::LogSettings;
@@ -81,13 +81,11 @@ pub enum RestartPolicyError {
 }
 
 impl Settings {
-    /// Those of the container in `directory`.
-    pub fn read(directory: &Path) -> io::Result<Settings> {
-        match fs::read(directory.join(FILE)) {
-            Ok(text) => serde_json::from_slice(&text)
-                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
+    /// Those of the container in `folder`.
+    pub fn read(folder: Folder<'_>) -> io::Result<Settings> {
+        match folder.parsed(FILE) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
-            Err(error) => Err(error),
+            read => read,
         }
     }
 

@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::fs::{self, DirBuilder, File};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use rustix::fs::readlinkat;
 
 use super::config::ContainerConfig;
 use super::event::Event;
@@ -270,14 +273,24 @@ impl Containers {
         Ok(self.ids()?.into_iter().map(record).collect())
     }
 
+    /// For a look at many records' folders: the directory that they are in; `None` where there is none yet.
+    pub fn directory(&self) -> Option<OwnedFd> {
+        open_directory(&self.containers).ok()
+    }
+
     /// The names, by id.
     pub fn names(&self) -> HashMap<ContainerId, String> {
-        let Ok(entries) = fs::read_dir(&self.names) else {
+        let (Ok(entries), Ok(directory)) = (fs::read_dir(&self.names), open_directory(&self.names))
+        else {
             return HashMap::new();
         };
+        let mut target = Vec::new();
         let pairs = entries.flatten().filter_map(|entry| {
-            let id = fs::read_link(entry.path()).ok()?.to_str()?.parse().ok()?;
-            Some((id, entry.file_name().into_string().ok()?))
+            let name = entry.file_name().into_string().ok()?;
+            let read = readlinkat(&directory, &name, std::mem::take(&mut target));
+            target = read.ok()?.into_bytes();
+            let id = std::str::from_utf8(&target).ok()?.parse().ok()?;
+            Some((id, name))
         });
         pairs.collect()
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -10,7 +11,8 @@ use jiff::Timestamp;
 use super::request::{PsRequest, Status as StatusWord};
 use super::{Engine, EngineError};
 use crate::container::{
-    ContainerConfig, ContainerError, ContainerId, Health, HealthCheck, Record, Settings, Status,
+    ContainerConfig, ContainerError, ContainerId, Folder, Health, HealthCheck, Outline, Record,
+    Settings, Status,
 };
 use crate::monitor::{PublishedPort, read_endpoints};
 use crate::net::wire::Endpoint;
@@ -24,12 +26,12 @@ pub struct SizeOf {
     pub total: u64,
 }
 
-/// One container as it is now.
+/// One container as it is now, with all of its configuration or what lists show of it.
 #[derive(Clone, Debug)]
-pub struct ContainerSummary {
+pub struct ContainerSummary<C = ContainerConfig> {
     pub record: Record,
     pub name: String,
-    pub config: ContainerConfig,
+    pub config: C,
     pub settings: Settings,
     /// What the checks of the present or last run have said; None: it was not checked.
     pub health: Option<Health>,
@@ -42,7 +44,10 @@ pub struct ContainerSummary {
     pub size: Option<SizeOf>,
 }
 
-impl ContainerSummary {
+/// One of a list.
+pub type ListedContainer = ContainerSummary<Outline>;
+
+impl<C> ContainerSummary<C> {
     /// Docker's word for the state.
     pub fn state(&self) -> StatusWord {
         match self.status {
@@ -72,7 +77,9 @@ impl ContainerSummary {
             _ => "none",
         }
     }
+}
 
+impl ListedContainer {
     pub fn created(&self) -> Option<Timestamp> {
         self.config.created.parse().ok()
     }
@@ -90,60 +97,43 @@ impl Engine {
         let name = self.containers.name_of(&record);
         let status = record.status();
         let status = status.map_err(EngineError::file("read", &record.path("state")))?;
-        let mut summary = self.summary(record, name, status)?;
+        let config = self.config_of(&record)?;
+        let connected = Connected {
+            publishes: !config.host.ports.is_empty() || config.host.publish_all,
+            is_bridged: config.host.is_bridged(),
+        };
+        let settings = record.settings();
+        let mut summary = summary(record, name, status, (config, connected), settings)?;
         if size {
-            self.measure(&mut summary)?;
+            self.measure(&mut summary.size, &summary.record, &summary.config.image_id)?;
         }
         Ok(summary)
     }
 
-    fn summary(
-        &self,
-        record: Record,
-        name: String,
-        status: Status,
-    ) -> Result<ContainerSummary, EngineError> {
-        let config = self.config_of(&record)?;
-        let ports = match status.is_running() {
-            true => PublishedPort::read(&record.directory),
-            false => Vec::new(),
-        };
-        let endpoints = match status.is_running() && config.host.is_bridged() {
-            true => read_endpoints(&record.directory),
-            false => Vec::new(),
-        };
-        let settings = record.settings();
-        let settings = settings.map_err(|source| EngineError::File {
-            operation: "read",
-            path: record.path("settings.json"),
-            source,
-        })?;
-        let checked = settings.health.as_ref().and_then(HealthCheck::program);
-        let run = checked.and_then(|_| record.last_run());
-        let health = run.and_then(|run| Health::read(&record.directory, run.run));
-        Ok(ContainerSummary {
-            settings,
-            health,
-            ports,
-            endpoints,
-            record,
-            name,
-            config,
-            status,
-            size: None,
-        })
+    /// One container as a list has it, by its name, its id or a beginning of that.
+    pub fn listed(&self, text: &str) -> Result<ListedContainer, EngineError> {
+        let record = self.find(text)?;
+        let name = self.containers.name_of(&record);
+        let status = record.status();
+        let status = status.map_err(EngineError::file("read", &record.path("state")))?;
+        in_list(record.clone(), record.folder(), name, status)
     }
 
     /// The containers that `ps` shows, newest first. One that is removed meanwhile is left out.
-    pub fn list(&self, request: &PsRequest) -> Result<Vec<ContainerSummary>, EngineError> {
+    pub fn list(&self, request: &PsRequest) -> Result<Vec<ListedContainer>, EngineError> {
         let running_only =
             !request.all && request.last.is_none() && !request.filters.asks_for_status();
         let mut names: Option<HashMap<ContainerId, String>> = None;
         let mut found = Vec::new();
+        let Some(all) = self.containers.directory() else {
+            return Ok(found);
+        };
         for record in self.containers.all()? {
+            let (all, id) = (&all, &record.id.clone());
+            let folder = Folder::In { all, id };
             let status = match running_only {
-                true => record.status_if_held().unwrap_or_default(),
-                false => match record.status() {
+                true => folder.status_if_held().unwrap_or_default(),
+                false => match folder.status() {
                     Ok(status) => Some(status),
                     Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
                     Err(error) => {
@@ -157,7 +147,7 @@ impl Engine {
                 .get(&record.id)
                 .cloned()
                 .unwrap_or_else(|| record.id.short().to_owned());
-            match self.summary(record, name, status) {
+            match in_list(record, folder, name, status) {
                 Ok(summary) if running_only && !summary.status.is_running() => {}
                 Ok(summary) if self.discard_abandoned(&summary) => {}
                 Ok(summary) if summary.config.host.step.is_some() => {}
@@ -189,40 +179,107 @@ impl Engine {
         }
         if request.size {
             for summary in &mut found {
-                self.measure(summary)?;
+                self.measure(&mut summary.size, &summary.record, &summary.config.image_id)?;
             }
         }
         Ok(found)
     }
 
     /// Removes what a `run --rm` left that was killed before its container started; `true` if it did.
-    fn discard_abandoned(&self, summary: &ContainerSummary) -> bool {
+    fn discard_abandoned(&self, summary: &ListedContainer) -> bool {
         let host = &summary.config.host;
         if !(host.auto_remove && host.starts_at_once && summary.status == Status::Created) {
             return false;
         }
         let abandoned = self.containers.is_abandoned(&summary.record);
         abandoned.is_some_and(|_locked| {
+            let config = summary.record.config();
             let discarded = self.containers.discard(&summary.record, &summary.name);
-            self.release_volumes(&summary.config);
+            if let Ok(config) = config {
+                self.release_volumes(&config);
+            }
             discarded.is_ok()
         })
     }
 
-    fn measure(&self, summary: &mut ContainerSummary) -> Result<(), EngineError> {
-        let upper = summary.record.upper();
+    fn measure(
+        &self,
+        size: &mut Option<SizeOf>,
+        record: &Record,
+        image_id: &str,
+    ) -> Result<(), EngineError> {
+        let upper = record.upper();
         let own = self.in_home("worker", || Ok(tree_size(&upper)))?;
         let layers = self.images()?;
-        let image: u64 = match summary.config.image_id.parse() {
+        let image: u64 = match image_id.parse() {
             Ok(id) => layers.image_by_id(&id).map_or(0, |image| image.size),
             Err(_) => 0,
         };
-        summary.size = Some(SizeOf {
+        *size = Some(SizeOf {
             own,
             total: own + image,
         });
         Ok(())
     }
+}
+
+/// What a container may have of the host's network.
+struct Connected {
+    publishes: bool,
+    is_bridged: bool,
+}
+
+fn in_list(
+    record: Record,
+    folder: Folder<'_>,
+    name: String,
+    status: Status,
+) -> Result<ListedContainer, EngineError> {
+    let config = folder.parsed("config.json");
+    let config = config.map_err(EngineError::file("read", &record.path("config.json")));
+    let config: Outline = config.map_err(|error| error.or_removed(&record))?;
+    let connected = Connected {
+        publishes: !config.host.ports.is_empty() || config.host.publish_all,
+        is_bridged: config.is_bridged(),
+    };
+    let settings = Settings::read(folder);
+    summary(record, name, status, (config, connected), settings)
+}
+
+fn summary<C>(
+    record: Record,
+    name: String,
+    status: Status,
+    (config, connected): (C, Connected),
+    settings: io::Result<Settings>,
+) -> Result<ContainerSummary<C>, EngineError> {
+    let settings = settings.map_err(|source| EngineError::File {
+        operation: "read",
+        path: record.path("settings.json"),
+        source,
+    })?;
+    let ports = match status.is_running() && connected.publishes {
+        true => PublishedPort::read(&record.directory),
+        false => Vec::new(),
+    };
+    let endpoints = match status.is_running() && connected.is_bridged {
+        true => read_endpoints(&record.directory),
+        false => Vec::new(),
+    };
+    let checked = settings.health.as_ref().and_then(HealthCheck::program);
+    let run = checked.and_then(|_| record.last_run());
+    let health = run.and_then(|run| Health::read(&record.directory, run.run));
+    Ok(ContainerSummary {
+        settings,
+        health,
+        ports,
+        endpoints,
+        record,
+        name,
+        config,
+        status,
+        size: None,
+    })
 }
 
 /// Apparent bytes of all regular files and links below a directory, as docker counts; a hard-linked file once.

@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::build_cache::CacheEntry;
-use super::containers::{ContainerSummary, each_below};
+use super::containers::{ListedContainer, each_below};
 use super::request::{ListImagesRequest, PsRequest, VolumeFilters};
 use super::volumes::VolumeSummary;
 use super::{Engine, EngineError};
@@ -37,7 +37,7 @@ pub struct DiskUsage {
     pub kept_blobs: usize,
     pub kept_bytes: u64,
     /// With the bytes of their own layers and logs.
-    pub containers: Vec<(ContainerSummary, u64)>,
+    pub containers: Vec<(ListedContainer, u64)>,
     pub volumes: Vec<(VolumeSummary, u64)>,
     /// What builds keep.
     pub build_cache: Vec<CacheEntry>,
@@ -113,7 +113,7 @@ fn sum_up(
     rows: &[ImageRow],
     stacks: &BTreeMap<Digest, Vec<LayerDir>>,
     places: &Places,
-    containers: Vec<ContainerSummary>,
+    containers: Vec<ListedContainer>,
     volumes: Vec<VolumeSummary>,
     sizes: &[u64],
 ) -> DiskUsage {

@@ -1,6 +1,6 @@
 //! Which containers `ps --filter` keeps.
 
-use super::containers::ContainerSummary;
+use super::containers::ListedContainer;
 use super::request::{LabelFilter, PsFilters, PsRequest, Status};
 use super::{Engine, EngineError};
 use crate::container::MountConfig;
@@ -16,20 +16,17 @@ impl PsFilters {
 impl Engine {
     pub(super) fn filter(
         &self,
-        found: Vec<ContainerSummary>,
+        found: Vec<ListedContainer>,
         request: &PsRequest,
-    ) -> Result<Vec<ContainerSummary>, EngineError> {
+    ) -> Result<Vec<ListedContainer>, EngineError> {
         let filters = &request.filters;
         let created = |name: &Option<String>| {
-            let summary = name
-                .as_ref()
-                .map(|name| self.container(name, false))
-                .transpose()?;
+            let summary = name.as_ref().map(|name| self.listed(name)).transpose()?;
             Ok::<_, EngineError>(summary.map(|summary| summary.config.created))
         };
         let (before, since) = (created(&filters.before)?, created(&filters.since)?);
         let ancestors = self.ancestors(filters)?;
-        let keep = |summary: &ContainerSummary| {
+        let keep = |summary: &ListedContainer| {
             matches_record(filters, summary)
                 && matches_settings(filters, summary)
                 && matches_config(filters, summary)
@@ -63,14 +60,14 @@ impl Engine {
 }
 
 /// The image itself, or one that begins with all of its layers.
-fn descends(summary: &ContainerSummary, image: &Image) -> bool {
+fn descends(summary: &ListedContainer, image: &Image) -> bool {
     let own = &summary.config.layers;
     let theirs: Vec<&str> = image.layers.iter().map(|layer| layer.as_str()).collect();
     let begins = own.len() >= theirs.len() && own.iter().zip(&theirs).all(|(a, b)| a == b);
     summary.config.image_id == image.id.to_string() || (!theirs.is_empty() && begins)
 }
 
-fn matches_record(filters: &PsFilters, summary: &ContainerSummary) -> bool {
+fn matches_record(filters: &PsFilters, summary: &ListedContainer) -> bool {
     let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| {
         wanted.is_empty() || wanted.iter().any(|text| test(text))
     };
@@ -93,7 +90,7 @@ fn is_of(mount: &MountConfig, volume: &str) -> bool {
         .is_some_and(|used| used.name == volume)
 }
 
-fn matches_settings(filters: &PsFilters, summary: &ContainerSummary) -> bool {
+fn matches_settings(filters: &PsFilters, summary: &ListedContainer) -> bool {
     let settings = &summary.settings;
     let policy = settings.restart.name();
     let policies = &filters.restart_policy;
@@ -103,7 +100,7 @@ fn matches_settings(filters: &PsFilters, summary: &ContainerSummary) -> bool {
             .is_none_or(|wanted| wanted == settings.starts_on_boot())
 }
 
-fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {
+fn matches_config(filters: &PsFilters, summary: &ListedContainer) -> bool {
     let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| {
         wanted.is_empty() || wanted.iter().any(|text| test(text))
     };
@@ -137,11 +134,11 @@ fn matches_config(filters: &PsFilters, summary: &ContainerSummary) -> bool {
 }
 
 /// By the network's name; of one that it is in now, by its id too.
-fn is_in_network(summary: &ContainerSummary, wanted: &str) -> bool {
+fn is_in_network(summary: &ListedContainer, wanted: &str) -> bool {
     let config = &summary.config;
     let mut places = config.endpoints(&summary.settings).iter();
     let mut live = summary.endpoints.iter();
-    (!config.host.is_bridged() && config.host.network == wanted)
+    (!config.is_bridged() && config.host.network == wanted)
         || places.any(|place| place.network == wanted)
         || (!wanted.is_empty() && live.any(|live| live.network_id.starts_with(wanted)))
 }

@@ -60,7 +60,7 @@ pub use build::{FinishedLayer, NewImage, StoredImage, WrittenLayer};
 pub use build_cache::{CacheEntry, CacheKind};
 pub use call::{Called, Expectation};
 pub use check::{CheckReport, CheckRequest};
-pub use containers::{ContainerSummary, SizeOf};
+pub use containers::{ContainerSummary, ListedContainer, SizeOf};
 pub use disk::{DiskUsage, ImageUsage};
 pub use error::EngineError;
 pub use fetch::{Cloned, FetchError, FetchedFile};

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use super::call::Called;
-use super::containers::ContainerSummary;
+use super::containers::ListedContainer;
 use super::create::Purpose;
 use super::request::{CreateRequest, PsFilters, PsRequest, StopTimeout};
 use super::session::Session;
@@ -358,7 +358,7 @@ impl Engine {
     fn fitting(
         &self,
         filters: PsFilters,
-    ) -> Result<impl Iterator<Item = ContainerSummary>, EngineError> {
+    ) -> Result<impl Iterator<Item = ListedContainer>, EngineError> {
         let request = PsRequest {
             all: true,
             filters,

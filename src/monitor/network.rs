@@ -2,7 +2,6 @@
 //! networks that it shares with others (`bridged`).
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
@@ -176,12 +175,6 @@ impl PublishedPort {
     /// `80/tcp`.
     pub fn inside(&self) -> String {
         format!("{}/{}", self.container_port, self.protocol)
-    }
-
-    /// As docker's `ps` shows it: `0.0.0.0:8080->80/tcp`.
-    pub fn shown(&self) -> String {
-        let host = SocketAddr::new(self.host_ip, self.host_port);
-        format!("{host}->{}", self.inside())
     }
 
     /// The ports of a container's last start.

@@ -1,6 +1,7 @@
 //! `ps`: columns, filters, formats, sizes.
 
 use crate::env::{shared_env, test_env};
+use crate::need::{Need, need};
 
 #[test]
 fn the_table_has_dockers_columns() {
@@ -184,4 +185,30 @@ fn removing_everything_by_the_ids_of_ps_works() {
     let arguments: Vec<&str> = ["rm"].into_iter().chain(ids.lines()).collect();
     assert_eq!(env.run(&arguments).ok().lines().len(), 3);
     assert_eq!(env.out(&["ps", "-aq"]), "");
+}
+
+/// What a list costs is what it opens for each container: by a short way, and nothing that its columns do not need.
+#[test]
+fn a_running_container_costs_a_list_four_files() {
+    let env = test_env!();
+    need!(Need::Program("strace"));
+    env.busybox();
+    for name in ["one", "two"] {
+        let flags = ["run", "-d", "--network", "none", "--name", name];
+        env.run(&[&flags[..], &["busybox", "sleep", "1000"]].concat())
+            .ok();
+    }
+    let trace = env.path("trace");
+    let trace_name = trace.to_str().expect("test paths are UTF-8");
+    let program = crate::env::bryo().display().to_string();
+    let line = ["-o", trace_name, "-e", "trace=open,openat", &program, "ps"];
+    env.other("strace", &line).run().ok();
+    let trace = std::fs::read_to_string(trace).expect("strace wrote it");
+    for id in env.containers() {
+        let opened: Vec<&str> = trace.lines().filter(|line| line.contains(&id)).collect();
+        assert!((1..=4).contains(&opened.len()), "{opened:#?}");
+        for line in opened {
+            assert!(line.contains(&format!(", \"{id}/")), "{line}");
+        }
+    }
 }
