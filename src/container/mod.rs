@@ -12,6 +12,7 @@ mod limits;
 mod log;
 pub mod mountpoints;
 mod name;
+mod names;
 mod namespaces;
 mod outline;
 mod record;
