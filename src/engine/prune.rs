@@ -3,8 +3,8 @@
 use super::containers::tree_size;
 use super::request::PruneFilters;
 use super::{Engine, EngineError};
-use crate::container::{ContainerId, Event, EventKind, Record};
-use crate::monitor::Request;
+use crate::container::{ContainerId, ContainerName, Event, EventKind, Record};
+use crate::monitor::{Request, VERSION};
 
 /// What a prune removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,19 +65,39 @@ impl Engine {
         Ok(())
     }
 
-    /// Gives the container that is called `old`, by a name or an id, another name.
+    /// Gives the container that is called `old`, by a name or an id, another name. Where its networks can't be told of it, it keeps
+    /// the one it has.
     pub fn rename(&self, old: &str, new: &str) -> Result<(), EngineError> {
         let record = self.find(old)?;
-        self.containers.rename(&record, old, &new.parse()?)?;
+        let new: ContainerName = new.parse()?;
+        let before = self.containers.name_of(&record);
+        let request = Request::Renamed(new.to_string());
         let is_bridged = self.config_of(&record)?.host.is_bridged();
-        if is_bridged && record.status().is_ok_and(|status| status.is_running()) {
-            let told = self.send(&record, new, &Request::Renamed(new.to_owned()));
-            // One that has ended meanwhile begins its next life by the new name.
-            return match told {
-                Err(EngineError::NotRunning { .. }) => Ok(()),
-                told => told,
-            };
+        let live = record.status().ok();
+        let protocol = live.and_then(|status| Some(status.live()?.protocol));
+        let protocol = protocol.filter(|_| is_bridged);
+        if let Some(theirs) = protocol.filter(|theirs| *theirs < request.since()) {
+            return Err(EngineError::MonitorVersion {
+                name: before,
+                theirs,
+                ours: VERSION,
+            });
         }
-        Ok(())
+        self.containers.rename(&record, old, &new)?;
+        if protocol.is_none() {
+            return Ok(());
+        }
+        match self.send(&record, new.as_str(), &request) {
+            // One that has ended meanwhile begins its next life by the new name.
+            Ok(()) | Err(EngineError::NotRunning { .. }) => Ok(()),
+            Err(error) => {
+                if let Ok(before) = before.parse()
+                    && let Err(error) = self.containers.rename(&record, new.as_str(), &before)
+                {
+                    tracing::debug!(%error, "it keeps the new name");
+                }
+                Err(error)
+            }
+        }
     }
 }

@@ -86,7 +86,7 @@ pub enum Request {
 
 impl Request {
     /// The version of the protocol that first had it.
-    fn since(&self) -> u32 {
+    pub fn since(&self) -> u32 {
         match self {
             Request::Attach(_) | Request::Wait | Request::Signal(_) | Request::Resize { .. } => 1,
             Request::Exec(orders) if orders.preserves.is_empty() => 1,
