@@ -53,6 +53,11 @@ impl Outline {
         is_bridged(&self.host.network)
     }
 
+    /// Its published ports, as they are asked for now.
+    pub fn ports<'a>(&'a self, settings: &'a Settings) -> &'a [String] {
+        settings.ports.as_deref().unwrap_or(&self.host.ports)
+    }
+
     /// Its places in networks, as they are now.
     pub fn endpoints<'a>(&'a self, settings: &'a Settings) -> &'a [EndpointConfig] {
         let changed = settings.endpoints.as_deref();

@@ -258,7 +258,8 @@ fn summary<C>(
         path: record.path("settings.json"),
         source,
     })?;
-    let ports = match status.is_running() && connected.publishes {
+    let publishes = connected.publishes || settings.ports.is_some();
+    let ports = match status.is_running() && publishes {
         true => PublishedPort::read(&record.directory),
         false => Vec::new(),
     };

@@ -3,6 +3,7 @@
 use crate::env::{TestEnv, test_env};
 use crate::need::{Need, need};
 use crate::network_bridge::{address, need_bridges, reaches, titled};
+use crate::process::eventually;
 
 const MODE: &str = "{{.HostConfig.NetworkMode}}";
 
@@ -92,6 +93,10 @@ fn what_holds_the_bridge_does_not_end_with_the_container_that_came_first() {
         stay(&env, "aa", &["--network", "bridge"]);
         assert!(reaches(&env, "aa", &address(&env, "bb", "bridge")));
         env.run(&["rm", "-f", "aa", "bb"]).ok();
+        // One that is about to leave is still there for whoever comes next.
+        eventually("the holder has left", || {
+            titled(&env, "bryo: net, inside").is_none()
+        });
     }
 }
 
