@@ -19,6 +19,9 @@ _bryo() {
             bryo,attach)
                 cmd="bryo__subcmd__attach"
                 ;;
+            bryo,bake)
+                cmd="bryo__subcmd__bake"
+                ;;
             bryo,boot)
                 cmd="bryo__subcmd__boot"
                 ;;
@@ -232,6 +235,9 @@ _bryo() {
             bryo__subcmd__buildx,b)
                 cmd="bryo__subcmd__buildx__subcmd__build"
                 ;;
+            bryo__subcmd__buildx,bake)
+                cmd="bryo__subcmd__buildx__subcmd__bake"
+                ;;
             bryo__subcmd__buildx,build)
                 cmd="bryo__subcmd__buildx__subcmd__build"
                 ;;
@@ -240,6 +246,9 @@ _bryo() {
                 ;;
             bryo__subcmd__buildx,du)
                 cmd="bryo__subcmd__buildx__subcmd__du"
+                ;;
+            bryo__subcmd__buildx,f)
+                cmd="bryo__subcmd__buildx__subcmd__bake"
                 ;;
             bryo__subcmd__buildx,help)
                 cmd="bryo__subcmd__buildx__subcmd__help"
@@ -264,6 +273,9 @@ _bryo() {
                 ;;
             bryo__subcmd__buildx,version)
                 cmd="bryo__subcmd__buildx__subcmd__version"
+                ;;
+            bryo__subcmd__buildx__subcmd__help,bake)
+                cmd="bryo__subcmd__buildx__subcmd__help__subcmd__bake"
                 ;;
             bryo__subcmd__buildx__subcmd__help,build)
                 cmd="bryo__subcmd__buildx__subcmd__help__subcmd__build"
@@ -298,11 +310,17 @@ _bryo() {
             bryo__subcmd__buildx__subcmd__help,version)
                 cmd="bryo__subcmd__buildx__subcmd__help__subcmd__version"
                 ;;
+            bryo__subcmd__buildx__subcmd__imagetools,create)
+                cmd="bryo__subcmd__buildx__subcmd__imagetools__subcmd__create"
+                ;;
             bryo__subcmd__buildx__subcmd__imagetools,help)
                 cmd="bryo__subcmd__buildx__subcmd__imagetools__subcmd__help"
                 ;;
             bryo__subcmd__buildx__subcmd__imagetools,inspect)
                 cmd="bryo__subcmd__buildx__subcmd__imagetools__subcmd__inspect"
+                ;;
+            bryo__subcmd__buildx__subcmd__imagetools__subcmd__help,create)
+                cmd="bryo__subcmd__buildx__subcmd__imagetools__subcmd__help__subcmd__create"
                 ;;
             bryo__subcmd__buildx__subcmd__imagetools__subcmd__help,help)
                 cmd="bryo__subcmd__buildx__subcmd__imagetools__subcmd__help__subcmd__help"
@@ -501,6 +519,9 @@ _bryo() {
                 ;;
             bryo__subcmd__help,attach)
                 cmd="bryo__subcmd__help__subcmd__attach"
+                ;;
+            bryo__subcmd__help,bake)
+                cmd="bryo__subcmd__help__subcmd__bake"
                 ;;
             bryo__subcmd__help,boot)
                 cmd="bryo__subcmd__help__subcmd__boot"
@@ -1052,7 +1073,7 @@ _bryo() {
 
     case "${cmd}" in
         bryo)
-            opts="-D -l -v --config --debug --log-level --version --help run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ps images rmi build pull push load save import tag history untag login logout search events inspect info version unshare doctor boot container image builder buildx volume network secret manifest system generate help"
+            opts="-D -l -v --config --debug --log-level --version --help run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ps images rmi build pull push load save import tag history untag bake login logout search events inspect info version unshare doctor boot container image builder buildx volume network secret manifest system generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1090,6 +1111,68 @@ _bryo() {
                     ;;
                 --sig-proxy)
                     COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__bake)
+            opts="-f -D --help --file --set --var --print --list --load --push --no-cache --pull --progress --metadata-file --allow --sbom --provenance --builder --check --call --debug"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --var)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --list)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metadata-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sbom)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --provenance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --builder)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --call)
+                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
@@ -1226,7 +1309,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1336,6 +1419,18 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --attest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sbom)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --provenance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --builder)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1366,7 +1461,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__builder__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1473,6 +1568,18 @@ _bryo() {
                     return 0
                     ;;
                 --annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --attest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sbom)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --provenance)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1582,7 +1689,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__buildx)
-            opts="--help build b du prune ls inspect create use rm imagetools version help"
+            opts="--help build b bake f du prune ls inspect create use rm imagetools version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1595,8 +1702,70 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__buildx__subcmd__bake)
+            opts="-f -D --help --file --set --var --print --list --load --push --no-cache --pull --progress --metadata-file --allow --sbom --provenance --builder --check --call --debug"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --set)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --var)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --list)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metadata-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sbom)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --provenance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --builder)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --call)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__buildx__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1706,6 +1875,18 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --attest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sbom)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --provenance)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --builder)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1766,8 +1947,22 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__buildx__subcmd__help)
-            opts="build du prune ls inspect create use rm imagetools version help"
+            opts="build bake du prune ls inspect create use rm imagetools version help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__buildx__subcmd__help__subcmd__bake)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -1934,7 +2129,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__buildx__subcmd__imagetools)
-            opts="--help inspect help"
+            opts="--help inspect create help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1947,9 +2142,73 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        bryo__subcmd__buildx__subcmd__imagetools__subcmd__help)
-            opts="inspect help"
+        bryo__subcmd__buildx__subcmd__imagetools__subcmd__create)
+            opts="-t -f -D --tag --append --annotation --dry-run --file --platform --prefer-index --progress --builder --debug --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --tag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -t)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --platform)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --prefer-index)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --progress)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --builder)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__buildx__subcmd__imagetools__subcmd__help)
+            opts="inspect create help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__buildx__subcmd__imagetools__subcmd__help__subcmd__create)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 5 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -2294,7 +2553,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__container__subcmd__create)
-            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust"
+            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --host-port --egress --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2493,6 +2752,14 @@ _bryo() {
                     return 0
                     ;;
                 -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --egress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2738,7 +3005,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__container__subcmd__exec)
-            opts="-d -e -i -t -u -w --help --detach --detach-keys --env --env-file --interactive --privileged --tty --user --workdir"
+            opts="-d -e -i -t -u -w --help --detach --detach-keys --env --env-file --interactive --preserve-fd --preserve-fds --privileged --tty --user --workdir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2757,6 +3024,14 @@ _bryo() {
                     return 0
                     ;;
                 --env-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preserve-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preserve-fds)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -3484,7 +3759,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__container__subcmd__run)
-            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q -d --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust --detach --detach-keys --sig-proxy"
+            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q -d --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --host-port --egress --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust --detach --detach-keys --preserve-fd --preserve-fds --sig-proxy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -3683,6 +3958,14 @@ _bryo() {
                     return 0
                     ;;
                 -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --egress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -3907,6 +4190,14 @@ _bryo() {
                     return 0
                     ;;
                 --detach-keys)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preserve-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preserve-fds)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4170,7 +4461,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__create)
-            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust"
+            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --host-port --egress --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4369,6 +4660,14 @@ _bryo() {
                     return 0
                     ;;
                 -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --egress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4666,7 +4965,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__exec)
-            opts="-d -e -i -t -u -w --help --detach --detach-keys --env --env-file --interactive --privileged --tty --user --workdir"
+            opts="-d -e -i -t -u -w --help --detach --detach-keys --env --env-file --interactive --preserve-fd --preserve-fds --privileged --tty --user --workdir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4685,6 +4984,14 @@ _bryo() {
                     return 0
                     ;;
                 --env-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preserve-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preserve-fds)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4748,7 +5055,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__help)
-            opts="run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi build pull push load save import tag history untag login logout search events inspect info version unshare doctor boot container image builder buildx volume network secret manifest system generate help"
+            opts="run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi build pull push load save import tag history untag bake login logout search events inspect info version unshare doctor boot container image builder buildx volume network secret manifest system generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4762,6 +5069,20 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__help__subcmd__attach)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__help__subcmd__bake)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -5590,7 +5911,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5697,6 +6018,18 @@ _bryo() {
                     return 0
                     ;;
                 --annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --attest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sbom)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --provenance)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -7060,7 +7393,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__network__subcmd__create)
-            opts="-d -o --help --attachable --aux-address --driver --gateway --internal --ip-range --ipam-driver --ipv4 --ipv6 --label --opt --scope --subnet --ignore"
+            opts="-d -o --help --attachable --aux-address --driver --gateway --egress --internal --ip-range --ipam-driver --ipv4 --ipv6 --label --opt --scope --subnet --ignore"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7079,6 +7412,10 @@ _bryo() {
                     return 0
                     ;;
                 --gateway)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --egress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -7596,7 +7933,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__run)
-            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q -d --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust --detach --detach-keys --sig-proxy"
+            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q -d --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --host-port --egress --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust --detach --detach-keys --preserve-fd --preserve-fds --sig-proxy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7795,6 +8132,14 @@ _bryo() {
                     return 0
                     ;;
                 -p)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host-port)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --egress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -8019,6 +8364,14 @@ _bryo() {
                     return 0
                     ;;
                 --detach-keys)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preserve-fd)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --preserve-fds)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
