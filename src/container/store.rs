@@ -220,8 +220,11 @@ impl Containers {
     }
 
     /// For a look at many records' folders: the directory that they are in; `None` where there is none yet.
-    pub fn directory(&self) -> Option<OwnedFd> {
-        open_directory(&self.containers).ok()
+    pub fn directory(&self) -> io::Result<Option<OwnedFd>> {
+        match open_directory(&self.containers) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            opened => opened.map(Some),
+        }
     }
 
     /// Takes a container out of sight: its directory and name are gone at once; what remains in the trash is deleted by

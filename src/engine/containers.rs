@@ -125,7 +125,9 @@ impl Engine {
             !request.all && request.last.is_none() && !request.filters.asks_for_status();
         let mut names: Option<HashMap<ContainerId, String>> = None;
         let mut found = Vec::new();
-        let Some(all) = self.containers.directory() else {
+        let directory = self.containers.directory();
+        let directory = directory.map_err(EngineError::system("open the containers' directory"))?;
+        let Some(all) = directory else {
             return Ok(found);
         };
         for record in self.containers.all()? {

@@ -62,6 +62,8 @@ pub struct Bridged {
     is_silent: bool,
     /// Who starts `bryo net` again.
     starter: Option<Pid>,
+    /// How long it waits before that: one that takes nobody in would be asked all the time.
+    pause: Duration,
 }
 
 impl Bridged {
@@ -73,9 +75,11 @@ impl Bridged {
         namespace: BorrowedFd<'_>,
     ) -> Result<Bridged, StartFailure> {
         let published = claim(&bridged.ports, Everywhere::Both)?.keep();
-        bridged.holder.settle().map_err(explain)?;
+        let settled = bridged.holder.settle().map_err(explain)?;
         let join = || Lease::join(&bridged.holder.socket, &bridged.member, namespace);
-        let joined = match join() {
+        let joined = join();
+        drop(settled);
+        let joined = match joined {
             Ok(lease) => Ok(lease),
             Err(error) => {
                 tracing::debug!(%error, "start bryo net");
@@ -97,6 +101,7 @@ impl Bridged {
             paths: orders.paths.clone(),
             is_silent: orders.is_step,
             starter: None,
+            pause: Duration::ZERO,
         };
         connected.expect().map_err(failure("join bryo net"))?;
         connected.needs(bridged.member.version())?;
@@ -319,7 +324,7 @@ impl Bridged {
             wanted.means(Some(host_ip), Some(host_port), (container_port, protocol))
         });
         let specs: Vec<PortSpec> = meant.map(|port| port.spec.clone()).collect();
-        if specs.is_empty() || self.lease.is_none() {
+        if specs.is_empty() {
             return Ok(specs);
         }
         self.needs(1)?;
@@ -327,7 +332,12 @@ impl Bridged {
         let (gone, left) = before.partition(|port| specs.contains(&port.spec));
         self.published = left;
         let gone: Vec<Kept> = gone;
-        for port in &gone {
+        // Without a lease, the next `bryo net` is told only of those that are left.
+        for port in gone
+            .iter()
+            .filter(|_| self.lease.is_some())
+            .collect::<Vec<_>>()
+        {
             self.ask(&ToInner::Unpublish(port.mapping.clone()), &[])?;
         }
         self.record().map(|()| specs)
@@ -335,14 +345,15 @@ impl Bridged {
 
     /// Others find it by another name from now on.
     fn rename(&mut self, name: &str) -> Result<(), StartFailure> {
-        name.clone_into(&mut self.member.name);
         if self.lease.is_none() {
             // The next `bryo net` is told.
+            name.clone_into(&mut self.member.name);
             return Ok(());
         }
         let FromInner::Renamed(renamed) = self.ask(&ToInner::Rename(name.to_owned()), &[])? else {
             return Err(failure("ask bryo net")(io::ErrorKind::InvalidData.into()));
         };
+        name.clone_into(&mut self.member.name);
         for (_, endpoint) in &mut self.attached {
             let mut now = renamed.iter();
             if let Some(now) = now.find(|now| now.network_id == endpoint.network_id) {
@@ -367,6 +378,7 @@ impl Bridged {
                 let mut kept = vec![self.shared.as_fd()];
                 kept.extend(role::trace_fd());
                 let _ = process::close_all_except(&kept);
+                std::thread::sleep(self.pause);
                 process::exit_now(start_again(&self.holder, self.shared.as_fd()))
             }
             Err(error) => tracing::warn!(%error, "bryo net can't be started again"),
@@ -382,9 +394,13 @@ impl Bridged {
     pub(super) fn rejoin(&mut self, namespace: BorrowedFd<'_>) {
         self.starter = None;
         match self.try_rejoin(namespace) {
-            Ok(()) => tracing::debug!("bryo net is there again"),
+            Ok(()) => {
+                tracing::debug!("bryo net is there again");
+                self.pause = Duration::ZERO;
+            }
             Err(error) => {
                 tracing::warn!(%error, "the container is not in its networks");
+                self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
                 self.lost();
             }
         }
@@ -513,6 +529,7 @@ impl Monitor {
             return Err("the container shares no networks".to_owned());
         };
         let mut known: Vec<PortSpec> = orders.ports.iter().flat_map(PortSpec::expand).collect();
+        let mut outcome = Ok(());
         for wanted in ports.iter().flat_map(PortSpec::expand) {
             let gone = match &mut self.network {
                 Some(network) => network.unpublish(&wanted),
@@ -525,14 +542,16 @@ impl Monitor {
                     Ok(known.iter().filter(is_meant).cloned().collect())
                 }
             };
-            let gone = gone.map_err(|failure| failure.to_string())?;
-            if gone.is_empty() {
-                return Err(format!("port {wanted} is not published"));
+            match gone {
+                Ok(gone) if gone.is_empty() => {
+                    outcome = Err(format!("port {wanted} is not published"));
+                }
+                Ok(gone) => known.retain(|spec| !gone.contains(spec)),
+                Err(failure) => outcome = Err(failure.to_string()),
             }
-            known.retain(|spec| !gone.contains(spec));
-            orders.ports.clone_from(&known);
         }
-        self.record_port_settings()
+        orders.ports = known;
+        self.record_port_settings().and(outcome)
     }
 
     /// All of them, in place of those that it was made with.
@@ -546,13 +565,15 @@ impl Monitor {
 
     /// The container is called something else; nobody needs to be told where it shares no networks.
     pub(super) fn renamed(&mut self, name: &str) -> Result<(), String> {
+        if let Some(network) = &mut self.network {
+            network
+                .rename(name)
+                .map_err(|failure| failure.to_string())?;
+        }
         if let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network {
             name.clone_into(&mut orders.member.name);
         }
-        match &mut self.network {
-            Some(network) => network.rename(name).map_err(|failure| failure.to_string()),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Of the fork that has started `bryo net` again.

@@ -11,6 +11,7 @@ use super::protocol::StartFailure;
 use super::supervise::{Monitor, Orders};
 use crate::container::{Containers, ExitRecord, LockedRecord, Record, RunState, Volumes};
 use crate::runtime::cgroup;
+use crate::runtime::preserved::Preserved;
 use crate::sys::fs::remove_path;
 use crate::sys::poll::{Interest, PollSet};
 
@@ -25,6 +26,7 @@ impl Monitor {
         let _ = self.log.finish();
         // Whoever reads them waits for their end.
         self.orders.passed = None;
+        self.orders.preserved = Preserved::default();
         let removed = self.orders.auto_remove;
         // Docker's order; and its name goes with the container.
         if removed && !self.state.restarting && !self.start_failed {

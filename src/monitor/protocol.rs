@@ -90,8 +90,10 @@ impl Request {
         match self {
             Request::Attach(_) | Request::Wait | Request::Signal(_) | Request::Resize { .. } => 1,
             Request::Exec(orders) if orders.preserves.is_empty() => 1,
-            Request::Exec(_)
-            | Request::Stop(_)
+            // An older monitor would leave these out without a word.
+            Request::Exec(_) => 3,
+            Request::Connect { attach, .. } if attach.network.egress.is_some() => 3,
+            Request::Stop(_)
             | Request::Restart(_)
             | Request::Pause
             | Request::Unpause

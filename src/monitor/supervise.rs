@@ -23,7 +23,9 @@ use super::network::NetworkOrders;
 use super::passthrough::PassedStreams;
 use super::protocol::{Attach, Reply, StartFailure, VERSION};
 use super::stdio::Stdio;
-use crate::container::{ContainerId, Event, LockedRecord, LogDriver, RunState, Settings};
+use crate::container::{
+    ContainerId, Event, LockedRecord, LogDriver, RestartPolicy, RunState, Settings,
+};
 use crate::paths::Paths;
 use crate::runtime::cgroup::Wanted;
 use crate::runtime::execute::{Init, Launch};
@@ -337,6 +339,10 @@ impl Monitor {
             log,
             buffer: Vec::new(),
         };
+        if monitor.settings.restart == RestartPolicy::No {
+            // Whoever reads from them waits for the program's end of them alone.
+            monitor.orders.preserved = Preserved::default();
+        }
         monitor.name_processes();
         monitor.state.driver = driver.name().to_owned();
         monitor.state.started = Timestamp::now().to_string();

@@ -48,8 +48,9 @@ pub enum EgressError {
 const NONE: &str = "none";
 
 impl Egress {
+    /// Names as they are written in zones: one with an escape in it has a dot that parts nothing.
     pub fn allows_name(&self, name: &str) -> bool {
-        self.ports_of(name).next().is_some()
+        !name.contains('\\') && self.ports_of(name).next().is_some()
     }
 
     /// Which ports of its addresses; `None` is all.

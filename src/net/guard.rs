@@ -174,6 +174,13 @@ impl Guard<'_> {
         if limits.is_empty() {
             return line(text, "}");
         }
+        // Frames to some addresses of the link's own reach the host past the bridge, and past its rules.
+        line(text, "chain direct {");
+        line(
+            text,
+            "type filter hook prerouting priority raw; policy accept;",
+        );
+        line(text, &format!("iifname {:?} drop\n}}", self.place.pair));
         line(text, "chain refused {");
         line(
             text,

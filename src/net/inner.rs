@@ -28,6 +28,9 @@ use crate::sys::{namespace, netlink};
 /// How long it waits for the next container once the last has gone: commands often follow each other.
 const LINGER: Duration = Duration::from_millis(50);
 
+/// The same for the first: whoever it was started for may be held up.
+const FIRST_LINGER: Duration = Duration::from_secs(2);
+
 /// What the loop waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
@@ -77,8 +80,9 @@ pub struct Inner {
     is_obsolete: bool,
     /// There once somebody's ways out are limited.
     log: Option<PacketLog>,
-    /// Since when nobody has been here.
+    /// Since when nobody has been here, and how long it waits for somebody.
     alone: Option<Moment>,
+    linger: Duration,
     buffer: Vec<u8>,
 }
 
@@ -103,6 +107,7 @@ impl Inner {
             is_obsolete: false,
             log: None,
             alone: Some(Moment::now()),
+            linger: FIRST_LINGER,
             buffer: vec![0; MESSAGE_MAX],
         })
     }
@@ -118,9 +123,9 @@ impl Inner {
                 }
                 (true, None) => {
                     self.alone = Some(Moment::now());
-                    Some(LINGER)
+                    Some(self.linger)
                 }
-                (true, Some(since)) => Some(LINGER.saturating_sub(since.elapsed())),
+                (true, Some(since)) => Some(self.linger.saturating_sub(since.elapsed())),
             };
             if self.is_obsolete {
                 return;
@@ -292,6 +297,7 @@ impl Inner {
             ToInner::Join(member) => {
                 guest.namespace = fds.pop();
                 guest.member = Some(member);
+                self.linger = LINGER;
                 FromInner::Welcome {
                     is_fresh: self.is_fresh,
                     version: wire::VERSION,

@@ -1,6 +1,6 @@
 //! A container as the inner half of `bryo net` knows it: who it is, and where it is connected.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -13,6 +13,7 @@ use super::forward::Published;
 use super::guard::{self, Guard, Limit, Opened, Pin, Place};
 use super::hosted::Hosted;
 use super::names;
+use super::pins::Pins;
 use super::record::{Pool, random_id};
 use super::shared::{Inside, Shared, bridge_mac, mac_of};
 use super::subnet::Subnet;
@@ -33,6 +34,7 @@ pub struct Guest {
     /// Those of its places that have rules of their own.
     places: Vec<Place>,
     pub hosted: Vec<Hosted>,
+    pins: RefCell<Pins>,
     /// How many refusals were told since when.
     told: Cell<(Moment, u32)>,
     /// Closed last: its end says that all else is free.
@@ -62,6 +64,8 @@ impl Guest {
         self.places
             .retain(|known| known.network != attach.network.id);
         self.places.extend(place);
+        let table = guard::table(&member.id, &attach.network.id);
+        self.pins.get_mut().forget(&table);
         let namespace = self.namespace.as_ref().ok_or_else(nobody)?;
         let network = &attach.network;
         let gateway = |pool: &Pool| (!network.internal).then_some(pool.gateway);
@@ -241,12 +245,17 @@ impl Guest {
                         table: &table,
                         name: &pin.set(),
                     };
+                    let key = (table.clone(), pin.set(), pin.key());
+                    if !self.pins.borrow().would_last(&key, time) {
+                        continue;
+                    }
                     let element = Element {
-                        key: &pin.key(),
+                        key: &key.2,
                         data: None,
                         timeout: Some(time),
                     };
                     nftables.put(set, &element)?;
+                    self.pins.borrow_mut().note(key, time);
                 }
             }
         }
@@ -353,6 +362,7 @@ impl Guests {
             published: Vec::new(),
             places: Vec::new(),
             hosted: Vec::new(),
+            pins: RefCell::default(),
             told: Cell::new((Moment::now(), 0)),
         });
     }

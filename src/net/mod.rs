@@ -13,6 +13,7 @@ mod member;
 mod names;
 mod outer;
 pub mod pasta;
+mod pins;
 pub mod ports;
 pub mod publish;
 pub mod record;

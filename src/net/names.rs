@@ -194,6 +194,9 @@ pub struct Found {
 /// Longer chains are none that a resolver follows.
 const CHAIN: usize = 16;
 
+/// Of one name in one answer.
+const ADDRESSES: usize = 64;
+
 /// Follows the names in an answer, in whatever order they are.
 pub fn found(answer: &[u8]) -> Option<Found> {
     let message = Message::from_vec(answer).ok()?;
@@ -209,7 +212,13 @@ pub fn found(answer: &[u8]) -> Option<Found> {
                 RData::AAAA(ip) => IpAddr::V6(ip.0),
                 _ => continue,
             };
-            found.addresses.push((ip, record.ttl.min(holds)));
+            if found.addresses.iter().all(|(known, _)| *known != ip) {
+                found.addresses.push((ip, record.ttl.min(holds)));
+            }
+            // A name that stands for more is no name of a service.
+            if found.addresses.len() > ADDRESSES {
+                return None;
+            }
         }
         let next = of_name().find_map(|record| match &record.data {
             RData::CNAME(target) => Some((target.0.clone(), record.ttl)),
@@ -218,6 +227,9 @@ pub fn found(answer: &[u8]) -> Option<Found> {
         let Some((target, ttl)) = next else { break };
         holds = holds.min(ttl);
         name = target;
+        if found.names.contains(&plain(&name)) {
+            return None;
+        }
     }
     Some(found)
 }
@@ -351,9 +363,16 @@ mod tests {
         let seen = found(&reply.to_vec().unwrap()).unwrap();
         assert_eq!(seen.names, ["a.test", "b.test", "c.test"]);
         assert_eq!(seen.addresses, [(IpAddr::from([192, 0, 2, 1]), 9)]);
+        let mut crowded = reply.clone();
+        crowded.add_answers((0..ADDRESSES as u8).map(|last| address("c.test.", last)));
+        assert_eq!(
+            found(&crowded.to_vec().unwrap()).map(|seen| seen.addresses.len()),
+            Some(ADDRESSES)
+        );
+        crowded.add_answers([address("c.test.", 200)]);
+        assert_eq!(found(&crowded.to_vec().unwrap()), None);
         reply.add_answers([alias("c.test.", "a.test.", 30)]);
-        let seen = found(&reply.to_vec().unwrap()).unwrap();
-        assert_eq!(seen.names.len(), CHAIN);
+        assert_eq!(found(&reply.to_vec().unwrap()), None);
     }
 
     proptest! {

@@ -101,10 +101,9 @@ impl Holder {
         (!self.is_there()).then_some(turn)
     }
 
-    /// Waits until nobody is starting one: only then is it ready, or has failed.
-    pub fn settle(&self) -> Result<(), StartError> {
+    /// Waits until nobody is starting one: only then is it ready, or has failed. While the guard is held, none begins or leaves.
+    pub fn settle(&self) -> Result<Guard, StartError> {
         lock::lock(&self.lock, Mode::Shared)
-            .map(drop)
             .map_err(|error| StartError::plain(format!("wait for bryo net: {error}")))
     }
 

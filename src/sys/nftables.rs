@@ -2,7 +2,7 @@
 //! rule, and nothing of what a set is for.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
@@ -24,6 +24,9 @@ const ELEMENT_DATA: u16 = 2;
 const ELEMENT_TIMEOUT: u16 = 4;
 const DATA_VALUE: u16 = 1;
 const FAMILY_INET: u8 = 1;
+
+/// The kernel answers at once.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// A set or map of a table of the family `inet`.
 #[derive(Clone, Copy)]
@@ -53,6 +56,8 @@ impl Nftables {
         let family = rustix::net::AddressFamily::NETLINK;
         let protocol = Some(netlink::NETFILTER);
         let socket = rustix::net::socket_with(family, SocketType::RAW, flags, protocol)?;
+        // Of some failures the kernel speaks once for all messages of a batch.
+        super::socket::limit_waiting(socket.as_fd(), PATIENCE)?;
         Ok(Nftables { socket })
     }
 

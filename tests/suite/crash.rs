@@ -52,6 +52,8 @@ fn strike(env: &TestEnv, words: &[&str], fault: &str) -> (Outcome, Vec<String>) 
         .var("BRYO_TEST_POINTS", &list)
         .var("BRYO_TEST_FAULT", fault)
         .run();
+    // A monitor has more to do when the command has ended.
+    eventually("the end of all of it", || env.processes().is_empty());
     let text = fs::read_to_string(&list).expect("it was made");
     (
         run,
@@ -118,7 +120,6 @@ fn strike_everywhere(env: &TestEnv, verb: &Verb) {
             passed.len() >= number,
             "{what}: it did not come there: {run:?}"
         );
-        eventually(&what, || env.processes().is_empty());
         assert_whole(env, verb, &what);
     }
     for (fault, words) in [
