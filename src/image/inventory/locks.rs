@@ -1,13 +1,12 @@
 //! Lock files of languages: what a build has pinned. Pure.
 
-use serde_json::Value;
+use super::found::{Found, Told};
+use super::listed::{self, One, Word};
 
-use super::{Package, purl};
+/// Of a document of TOML, which is kept as a whole while it is read, many times as large as its text.
+const TOML_MAX: u64 = 4 << 20;
 
-/// Dependencies of dependencies, in npm's first form.
-const DEPTH: usize = 64;
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Lock {
     Npm,
     Cargo,
@@ -33,76 +32,76 @@ pub(super) fn kind(name: &str) -> Option<Lock> {
     })
 }
 
-fn package(kind: &str, name: &str, version: &str, license: &str) -> Package {
-    Package {
-        name: name.to_owned(),
-        version: version.to_owned(),
-        purl: purl(kind, name, version, &[]),
-        license: license.to_owned(),
-        supplier: String::new(),
-        found_in: String::new(),
-    }
-}
-
 impl Lock {
-    /// None: it is not what its name says.
-    pub fn read(self, text: &str) -> Option<Vec<Package>> {
+    pub fn size_max(self) -> u64 {
         match self {
-            Lock::Npm => npm(text),
-            Lock::Cargo => pinned(text, "cargo", str::to_owned),
-            Lock::Poetry => pinned(text, "pypi", python_name),
-            Lock::Requirements => Some(requirements(text)),
-            Lock::GoSum => Some(go_sum(text)),
-            Lock::GoMod => Some(go_mod(text)),
-            Lock::Gem => Some(gems(text)),
-            Lock::Composer => composer(text),
+            Lock::Cargo | Lock::Poetry => TOML_MAX,
+            _ => super::FILE_MAX,
         }
     }
-}
 
-fn npm(text: &str) -> Option<Vec<Package>> {
-    let document: Value = serde_json::from_str(text).ok()?;
-    let mut found = Vec::new();
-    match document["packages"].as_object() {
-        Some(packages) => {
-            for (path, one) in packages {
-                let Some((_, name)) = path.rsplit_once("node_modules/") else {
-                    continue;
+    /// None: it is not what its name says.
+    pub fn read(self, text: &str, found: &mut Found<'_>) -> Option<()> {
+        match self {
+            Lock::Npm => npm(text, found)?,
+            Lock::Cargo => {
+                let take = &mut |_: &str, one: One| add(found, "cargo", &one.name.0, &one);
+                listed::toml(text, &["package"], take)?;
+            }
+            Lock::Poetry => {
+                let take = &mut |_: &str, one: One| {
+                    add(found, "pypi", &python_name(&one.name.0), &one);
                 };
-                let name = one["name"].as_str().unwrap_or(name);
-                let license = one["license"].as_str().unwrap_or_default();
-                if let Some(version) = one["version"].as_str() {
-                    found.push(package("npm", name, version, license));
-                }
+                listed::toml(text, &["package"], take)?;
+            }
+            Lock::Requirements => requirements(text, found),
+            Lock::GoSum => go_sum(text, found),
+            Lock::GoMod => go_mod(text, found),
+            Lock::Gem => gems(text, found),
+            Lock::Composer => {
+                let take = &mut |_: &str, one: One| add(found, "composer", &one.name.0, &one);
+                listed::json(text, &["packages", "packages-dev"], take)?;
             }
         }
-        None => dependencies(&document, 0, &mut found),
-    }
-    Some(found)
-}
-
-fn dependencies(document: &Value, depth: usize, found: &mut Vec<Package>) {
-    let listed = document["dependencies"].as_object();
-    for (name, one) in listed.into_iter().flatten() {
-        if let Some(version) = one["version"].as_str() {
-            found.push(package("npm", name, version, ""));
-        }
-        if depth < DEPTH {
-            dependencies(one, depth + 1, found);
-        }
+        Some(())
     }
 }
 
-/// `[[package]]` tables of TOML.
-fn pinned(text: &str, kind: &str, named: fn(&str) -> String) -> Option<Vec<Package>> {
-    let document: toml::Table = text.parse().ok()?;
-    let packages = document.get("package").and_then(toml::Value::as_array);
-    let packages = packages.into_iter().flatten().filter_map(|one| {
-        let name = one.get("name")?.as_str()?;
-        let version = one.get("version")?.as_str()?;
-        Some(package(kind, &named(name), version, ""))
+/// What has no name or no version is no package.
+fn add(found: &mut Found<'_>, kind: &str, name: &str, one: &One) {
+    let (Word(version), Word(license)) = (&one.version, &one.license);
+    if !name.is_empty() && !version.is_empty() {
+        found.add(Told {
+            kind,
+            name,
+            version,
+            license,
+            ..Told::default()
+        });
+    }
+}
+
+fn add_line(found: &mut Found<'_>, kind: &str, name: &str, version: &str) {
+    found.add(Told {
+        kind,
+        name,
+        version,
+        ..Told::default()
     });
-    Some(packages.collect())
+}
+
+fn npm(text: &str, found: &mut Found<'_>) -> Option<()> {
+    let take = &mut |path: &str, one: One| {
+        if let Some((_, name)) = path.rsplit_once("node_modules/") {
+            let named = Some(one.name.0.as_str()).filter(|name| !name.is_empty());
+            add(found, "npm", named.unwrap_or(name), &one);
+        }
+    };
+    if !listed::json(text, &["packages"], take)? {
+        let take = &mut |name: &str, one: One| add(found, "npm", name, &one);
+        listed::json(text, &["dependencies"], take)?;
+    }
+    Some(())
 }
 
 /// As the index of Python's packages compares them.
@@ -111,34 +110,35 @@ fn python_name(name: &str) -> String {
 }
 
 /// Only what is pinned to one version.
-fn requirements(text: &str) -> Vec<Package> {
-    let lines = text
-        .lines()
-        .map(|line| line.split(['#', ';']).next().unwrap_or_default());
-    let pinned = lines.filter_map(|line| {
+fn requirements(text: &str, found: &mut Found<'_>) {
+    let pinned = text.lines().filter_map(|line| {
+        let line = line.split(['#', ';']).next().unwrap_or_default();
         let (name, version) = line.trim().split_once("==")?;
         let name = name.split('[').next().unwrap_or(name).trim();
         let version = version.trim_start_matches('=').split_whitespace().next()?;
         let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         let one = !name.is_empty() && name.chars().all(is_name) && !version.contains(['*', ',']);
-        one.then(|| package("pypi", &python_name(name), version, ""))
+        one.then_some((name, version))
     });
-    pinned.collect()
+    for (name, version) in pinned {
+        add_line(found, "pypi", &python_name(name), version);
+    }
 }
 
-fn go_sum(text: &str) -> Vec<Package> {
-    let lines = text.lines().filter_map(|line| {
+fn go_sum(text: &str, found: &mut Found<'_>) {
+    let modules = text.lines().filter_map(|line| {
         let mut words = line.split_whitespace();
         let (name, version) = (words.next()?, words.next()?);
         let is_module = !version.ends_with("/go.mod") && words.next()?.starts_with("h1:");
-        is_module.then(|| package("golang", name, version, ""))
+        is_module.then_some((name, version))
     });
-    lines.collect()
+    for (name, version) in modules {
+        add_line(found, "golang", name, version);
+    }
 }
 
 /// `require NAME VERSION`, also several in parentheses.
-fn go_mod(text: &str) -> Vec<Package> {
-    let mut found = Vec::new();
+fn go_mod(text: &str, found: &mut Found<'_>) {
     let mut within = false;
     for line in text.lines() {
         let line = line.split("//").next().unwrap_or_default().trim();
@@ -159,35 +159,21 @@ fn go_mod(text: &str) -> Vec<Package> {
         };
         let mut words = words.split_whitespace();
         if let (Some(name), Some(version)) = (words.next(), words.next()) {
-            found.push(package("golang", name, version, ""));
+            add_line(found, "golang", name, version);
         }
     }
-    found
 }
 
 /// Lines `    NAME (VERSION)` below `specs:`; deeper ones are what these need.
-fn gems(text: &str) -> Vec<Package> {
-    let lines = text.lines().filter_map(|line| {
+fn gems(text: &str, found: &mut Found<'_>) {
+    let gems = text.lines().filter_map(|line| {
         let line = line
             .strip_prefix("    ")
             .filter(|line| !line.starts_with(' '))?;
         let (name, version) = line.split_once(" (")?;
-        Some(package("gem", name, version.strip_suffix(')')?, ""))
+        Some((name, version.strip_suffix(')')?))
     });
-    lines.collect()
-}
-
-fn composer(text: &str) -> Option<Vec<Package>> {
-    let document: Value = serde_json::from_str(text).ok()?;
-    let lists = ["packages", "packages-dev"].map(|key| document[key].as_array());
-    let packages = lists.into_iter().flatten().flatten().filter_map(|one| {
-        let license = one["license"][0].as_str().unwrap_or_default();
-        Some(package(
-            "composer",
-            one["name"].as_str()?,
-            one["version"].as_str()?,
-            license,
-        ))
-    });
-    Some(packages.collect())
+    for (name, version) in gems {
+        add_line(found, "gem", name, version);
+    }
 }

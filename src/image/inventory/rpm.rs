@@ -1,15 +1,16 @@
 //! The databases of rpm: SQLite's file format and rpm's own `ndb`, as far as reading all headers needs them. Every offset in them is
 //! somebody else's word. Pure.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 
-use super::{Package, purl};
+use super::found::{FIELD_MAX, Found, Told};
 
 /// Of one header, and how deep a tree of pages may be.
 const HEADER_MAX: usize = 64 << 20;
 const DEPTH_MAX: usize = 16;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Database {
     Sqlite,
     Ndb,
@@ -31,18 +32,27 @@ pub(super) fn kind(path: &str) -> Option<Database> {
 
 impl Database {
     /// None: it is not what its name says.
-    pub fn read(self, bytes: &[u8], system: &str, release: &str) -> Option<Vec<Package>> {
-        let headers = match self {
-            Database::Sqlite => sqlite_headers(bytes)?,
-            Database::Ndb => ndb_headers(bytes)?,
-            Database::Old => return None,
+    pub fn read(
+        self,
+        bytes: &[u8],
+        system: &str,
+        release: &str,
+        found: &mut Found<'_>,
+    ) -> Option<()> {
+        let visit = &mut |header: &[u8]| {
+            // What has no name is no package: keys that signatures are checked with, for one.
+            let _ = package(header, system, release, found);
         };
-        let packages = headers
-            .iter()
-            .filter_map(|header| package(header, system, release));
-        Some(packages.collect())
+        match self {
+            Database::Sqlite => sqlite_headers(bytes, visit),
+            Database::Ndb => ndb_headers(bytes, visit),
+            Database::Old => None,
+        }
     }
 }
+
+/// Takes a header, or a row.
+type Visit<'a> = &'a mut dyn FnMut(&[u8]);
 
 fn big(bytes: &[u8], at: usize) -> Option<usize> {
     let four: [u8; 4] = bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
@@ -60,7 +70,7 @@ fn two(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// rpm's lib/header.c: counts, an index of sixteen bytes each, the values.
-fn package(header: &[u8], system: &str, release: &str) -> Option<Package> {
+fn package(header: &[u8], system: &str, release: &str, found: &mut Found<'_>) -> Option<()> {
     let (count, length) = (big(header, 0)?, big(header, 4)?);
     let index = 8usize;
     let values = index.checked_add(count.checked_mul(16)?)?;
@@ -75,6 +85,8 @@ fn package(header: &[u8], system: &str, release: &str) -> Option<Package> {
     let text = |tag| {
         let value = values.get(entry(tag, &[6, 8, 9])?..)?;
         let end = value.iter().position(|byte| *byte == 0)?;
+        // Too long is enough to know.
+        let end = end.min(FIELD_MAX + 1);
         Some(String::from_utf8_lossy(&value[..end]).into_owned())
     };
     let name = text(1000).filter(|name| name != "gpg-pubkey")?;
@@ -88,29 +100,31 @@ fn package(header: &[u8], system: &str, release: &str) -> Option<Package> {
         true => system.to_owned(),
         false => format!("{system}-{release}"),
     };
-    let vendor = if system.is_empty() { "rpm" } else { system };
     let qualifiers = [
         ("arch", architecture.as_str()),
         ("distro", distribution.as_str()),
         ("epoch", epoch.as_str()),
     ];
-    Some(Package {
-        purl: purl("rpm", &format!("{vendor}/{name}"), &version, &qualifiers),
-        name,
-        version,
-        license: text(1014).unwrap_or_default(),
-        supplier: text(1011).unwrap_or_default(),
-        found_in: String::new(),
-    })
+    found.add(Told {
+        kind: "rpm",
+        namespace: if system.is_empty() { "rpm" } else { system },
+        name: &name,
+        version: &version,
+        qualifiers: &qualifiers,
+        license: &text(1014).unwrap_or_default(),
+        supplier: &text(1011).unwrap_or_default(),
+    });
+    Some(())
 }
 
 /// rpm's lib/backend/ndb/rpmpkg.c: slots of sixteen bytes behind a header of two, each naming a blob by blocks of sixteen bytes.
-fn ndb_headers(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+/// No blob has two slots, and all of them fit into the file.
+fn ndb_headers(bytes: &[u8], visit: Visit<'_>) -> Option<()> {
     if bytes.get(..4)? != b"RpmP" {
         return None;
     }
     let end = little(bytes, 12)?.checked_mul(4096)?.min(bytes.len());
-    let mut headers = Vec::new();
+    let (mut seen, mut left) = (HashSet::new(), bytes.len());
     let mut at = 32;
     while at + 16 <= end {
         let is_used = bytes.get(at..at + 4) == Some(b"Slot") && little(bytes, at + 4)? != 0;
@@ -120,17 +134,14 @@ fn ndb_headers(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
             continue;
         }
         let blob = block.checked_mul(16)?;
-        if bytes.get(blob..blob.checked_add(4)?)? != b"BlbS" {
+        if !seen.insert(block) || bytes.get(blob..blob.checked_add(4)?)? != b"BlbS" {
             return None;
         }
         let length = little(bytes, blob + 12)?;
-        headers.push(
-            bytes
-                .get(blob + 16..(blob + 16).checked_add(length)?)?
-                .to_vec(),
-        );
+        left = left.checked_sub(length)?;
+        visit(bytes.get(blob + 16..(blob + 16).checked_add(length)?)?);
     }
-    Some(headers)
+    Some(())
 }
 
 /// <https://www.sqlite.org/fileformat2.html>
@@ -138,12 +149,14 @@ struct Sqlite<'a> {
     bytes: &'a [u8],
     page: usize,
     usable: usize,
-    /// No page is gone through twice.
+    /// No page is gone through twice, be it of a tree or what a row goes on in.
     seen: HashSet<usize>,
+    /// Of the bytes of rows: all of them fit into the file.
+    left: usize,
 }
 
 /// All values of the second column of the table `Packages`.
-fn sqlite_headers(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+fn sqlite_headers(bytes: &[u8], visit: Visit<'_>) -> Option<()> {
     if bytes.get(..16)? != b"SQLite format 3\0" {
         return None;
     }
@@ -160,24 +173,27 @@ fn sqlite_headers(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
         page,
         usable,
         seen: HashSet::new(),
+        left: bytes.len(),
     };
-    let mut schema = Vec::new();
-    file.rows(1, 0, &mut schema)?;
-    let root = schema.iter().find_map(|row| {
-        let values = record(row)?;
-        let is_ours = values.first()? == b"table" && values.get(1)? == b"Packages";
-        let root = values.get(3).filter(|_| is_ours)?;
-        Some(
-            root.iter()
-                .fold(0, |sum, byte| sum << 8 | usize::from(*byte)),
-        )
+    let mut root = None;
+    file.rows(1, 0, &mut |row| {
+        root = root.or_else(|| root_of_packages(row))
     })?;
-    let mut rows = Vec::new();
-    file.rows(root, 0, &mut rows)?;
-    let blobs = rows
-        .iter()
-        .filter_map(|row| Some(record(row)?.get(1)?.to_vec()));
-    Some(blobs.collect())
+    file.rows(root?, 0, &mut |row| {
+        if let Some([_, header]) = record(row) {
+            visit(header);
+        }
+    })
+}
+
+/// Where the table begins, if this row of the schema says that.
+fn root_of_packages(row: &[u8]) -> Option<usize> {
+    let [kind, name, _, root] = record(row)?;
+    let is_ours = kind == b"table" && name == b"Packages" && root.len() <= 8;
+    is_ours.then(|| {
+        let bytes = root.iter();
+        bytes.fold(0, |sum, byte| sum << 8 | usize::from(*byte))
+    })
 }
 
 /// Seven bits of each byte, eight of the ninth.
@@ -197,13 +213,16 @@ fn varint(bytes: &[u8], at: &mut usize) -> Option<usize> {
     usize::try_from(value).ok()
 }
 
-/// The values of a row, as the bytes they are.
-fn record(row: &[u8]) -> Option<Vec<&[u8]>> {
+/// The first values of a row, as the bytes they are.
+fn record<const N: usize>(row: &[u8]) -> Option<[&[u8]; N]> {
     let mut at = 0;
     let head = varint(row, &mut at)?;
     let mut value = head;
-    let mut values = Vec::new();
-    while at < head {
+    let mut values = [&row[..0]; N];
+    for known in &mut values {
+        if at >= head {
+            return None;
+        }
         let length = match varint(row, &mut at)? {
             0 | 8 | 9 => 0,
             kind @ 1..=4 => kind,
@@ -211,8 +230,9 @@ fn record(row: &[u8]) -> Option<Vec<&[u8]>> {
             6 | 7 => 8,
             kind => kind.checked_sub(12)? / 2,
         };
-        values.push(row.get(value..value.checked_add(length)?)?);
-        value += length;
+        let end = value.checked_add(length)?;
+        *known = row.get(value..end)?;
+        value = end;
     }
     Some(values)
 }
@@ -224,7 +244,7 @@ impl<'a> Sqlite<'a> {
     }
 
     /// The rows of a table, from one of its pages down.
-    fn rows(&mut self, number: usize, depth: usize, rows: &mut Vec<Vec<u8>>) -> Option<()> {
+    fn rows(&mut self, number: usize, depth: usize, visit: Visit<'_>) -> Option<()> {
         if depth > DEPTH_MAX || !self.seen.insert(number) {
             return None;
         }
@@ -240,23 +260,24 @@ impl<'a> Sqlite<'a> {
         for cell in 0..count {
             let at = two(page, pointers + cell * 2)?;
             match kind {
-                0x0d => rows.push(self.payload(page, at)?),
-                _ => self.rows(big(page, at)?, depth + 1, rows)?,
+                0x0d => visit(&self.payload(page, at)?),
+                _ => self.rows(big(page, at)?, depth + 1, visit)?,
             }
         }
         if kind == 0x05 {
-            self.rows(big(page, head + 8)?, depth + 1, rows)?;
+            self.rows(big(page, head + 8)?, depth + 1, visit)?;
         }
         Some(())
     }
 
     /// What does not fit into its page goes on in others, each naming the next.
-    fn payload(&self, page: &[u8], mut at: usize) -> Option<Vec<u8>> {
+    fn payload(&mut self, page: &'a [u8], mut at: usize) -> Option<Cow<'a, [u8]>> {
         let length = varint(page, &mut at)?;
         varint(page, &mut at)?;
         if length > HEADER_MAX {
             return None;
         }
+        self.left = self.left.checked_sub(length)?;
         let most = self.usable - 35;
         let inline = match length <= most {
             true => length,
@@ -266,17 +287,21 @@ impl<'a> Sqlite<'a> {
                 if fitting <= most { fitting } else { least }
             }
         };
-        let mut payload = page.get(at..at.checked_add(inline)?)?.to_vec();
-        let mut next = match length > inline {
-            true => big(page, at + inline)?,
-            false => 0,
-        };
+        let here = page.get(at..at.checked_add(inline)?)?;
+        if length == inline {
+            return Some(Cow::Borrowed(here));
+        }
+        let mut payload = here.to_vec();
+        let mut next = big(page, at + inline)?;
         while payload.len() < length {
             let page = self.page(next)?;
+            if !self.seen.insert(next) {
+                return None;
+            }
             let part = (length - payload.len()).min(self.usable - 4);
             payload.extend_from_slice(page.get(4..4 + part)?);
             next = big(page, 0)?;
         }
-        Some(payload)
+        Some(Cow::Owned(payload))
     }
 }

@@ -1,8 +1,11 @@
 //! The databases of dpkg and apk. Pure.
 
-use super::{Package, purl};
+use super::found::{Found, Told};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Of a word of `os-release`, which each package's URL repeats.
+const WORD_MAX: usize = 128;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum System {
     Dpkg,
     Apk,
@@ -21,45 +24,38 @@ pub(super) fn kind(path: &str) -> Option<System> {
     }
 }
 
-/// A value of `os-release`, without its quotes.
+/// A value of `os-release`, without its quotes; one that is too long is none.
 pub(super) fn field(text: &str, key: &str) -> String {
     let mut lines = text.lines();
     let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
-    value
-        .unwrap_or_default()
-        .trim_matches(['"', '\''])
-        .to_owned()
+    let value = value.map(|value| value.trim_matches(['"', '\'']));
+    let value = value.filter(|value| value.len() <= WORD_MAX);
+    value.unwrap_or_default().to_owned()
 }
 
-/// Lines `KEY: VALUE` up to an empty one; what continues a value begins with a space and is left out.
-fn paragraphs(text: &str) -> impl Iterator<Item = Vec<(&str, &str)>> {
-    text.split("\n\n").map(|paragraph| {
-        let lines = paragraph
-            .lines()
-            .filter(|line| !line.starts_with([' ', '\t']));
-        let fields = lines.filter_map(|line| line.split_once(':'));
-        fields.map(|(key, value)| (key, value.trim())).collect()
-    })
-}
-
-fn value<'a>(fields: &[(&str, &'a str)], key: &str) -> &'a str {
-    let found = fields.iter().find(|(known, _)| *known == key);
-    found.map_or("", |(_, value)| value)
+/// Of lines `KEY: VALUE`; what continues a value begins with a space and is left out.
+fn value<'a>(paragraph: &'a str, key: &str) -> &'a str {
+    let mut lines = paragraph.lines();
+    let found = lines.find_map(|line| {
+        let (known, value) = line.split_once(':')?;
+        (known == key).then(|| value.trim())
+    });
+    found.unwrap_or_default()
 }
 
 impl System {
-    pub fn read(self, text: &str, system: &str, release: &str) -> Vec<Package> {
+    pub fn read(self, text: &str, system: &str, release: &str, found: &mut Found<'_>) {
         let distribution = match release.is_empty() {
             true => system.to_owned(),
             false => format!("{system}-{release}"),
         };
-        let packages =
-            paragraphs(text).filter_map(|fields| self.package(&fields, system, &distribution));
-        packages.collect()
+        for paragraph in text.split("\n\n") {
+            self.package(paragraph, system, &distribution, found);
+        }
     }
 
-    fn package(self, fields: &[(&str, &str)], system: &str, distribution: &str) -> Option<Package> {
-        let of = |key: &str| value(fields, key);
+    fn package(self, paragraph: &str, system: &str, distribution: &str, found: &mut Found<'_>) {
+        let of = |key: &str| value(paragraph, key);
         let (kind, usual, [name, version, architecture, license, supplier]) = match self {
             System::Dpkg => {
                 let status = of("Status");
@@ -80,17 +76,16 @@ impl System {
             ),
         };
         if name.is_empty() {
-            return None;
+            return;
         }
-        let vendor = if system.is_empty() { usual } else { system };
-        let qualifiers = [("arch", architecture), ("distro", distribution)];
-        Some(Package {
-            name: name.to_owned(),
-            version: version.to_owned(),
-            purl: purl(kind, &format!("{vendor}/{name}"), version, &qualifiers),
-            license: license.to_owned(),
-            supplier: supplier.to_owned(),
-            found_in: String::new(),
-        })
+        found.add(Told {
+            kind,
+            namespace: if system.is_empty() { usual } else { system },
+            name,
+            version,
+            qualifiers: &[("arch", architecture), ("distro", distribution)],
+            license,
+            supplier,
+        });
     }
 }

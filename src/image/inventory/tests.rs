@@ -1,11 +1,21 @@
 //! What is found in a tree, and what is not.
 
 use std::fs;
+use std::path::Path;
 
+use super::found::{Found, Room};
+use super::rpm::Database;
 use super::{Inventory, Merged, Package};
 
-/// A directory of files, gone with its test.
+mod hostile;
+
+/// Of a directory of files, gone with its test.
 fn inventory(files: &[(&str, &str)]) -> Inventory {
+    within(Room::MOST, files, |_| {})
+}
+
+/// `change` what the files alone don't say.
+fn within(room: Room, files: &[(&str, &str)], change: impl FnOnce(&Path)) -> Inventory {
     let name = format!("bryo-inventory-{}", crate::sys::fs::random_name());
     let top = std::env::temp_dir().join(name);
     for (path, content) in files {
@@ -13,7 +23,8 @@ fn inventory(files: &[(&str, &str)]) -> Inventory {
         fs::create_dir_all(path.parent().expect("it has one")).expect("it can be made");
         fs::write(path, content).expect("it can be written");
     }
-    let found = Inventory::of(Merged::plain(&top).expect("it is a directory"));
+    change(&top);
+    let found = Inventory::within(Merged::plain(&top).expect("it is a directory"), room);
     fs::remove_dir_all(&top).expect("it is ours");
     found.expect("all of it can be read")
 }
@@ -119,6 +130,12 @@ fn lock_files_of_languages_are_read_wherever_they_are() {
     );
 }
 
+fn read(kind: Database, bytes: &[u8], system: &str, release: &str) -> Option<Vec<Package>> {
+    let mut found = Found::new("/db", Room::MOST);
+    kind.read(bytes, system, release, &mut found)?;
+    Some(found.packages)
+}
+
 /// A header as rpm keeps it: names, and an epoch.
 fn rpm_header(name: &str, filling: usize) -> Vec<u8> {
     let texts = [
@@ -205,23 +222,56 @@ fn leaf(number: u32, row: &[u8], pages: &mut Vec<Vec<u8>>) {
     pages.extend(overflow);
 }
 
-#[test]
-fn the_databases_of_rpm_are_read() {
-    let header = rpm_header("bash", 3000);
+/// A database of SQLite whose one table has one row.
+fn sqlite(header: &[u8]) -> Vec<Vec<u8>> {
     let schema = row(
         &[23, 29, 29, 1, 13],
         &[b"table", b"Packages", b"Packages", &[2], b""],
     );
     let mut pages = Vec::new();
     leaf(1, &schema, &mut pages);
-    leaf(2, &row(&[0, 12 + 2 * header.len()], &[&header]), &mut pages);
+    leaf(2, &row(&[0, 12 + 2 * header.len()], &[header]), &mut pages);
     pages[0][..16].copy_from_slice(b"SQLite format 3\0");
     pages[0][16..18].copy_from_slice(&512u16.to_be_bytes());
-    let sqlite = pages.concat();
+    pages
+}
+
+/// A database of rpm's own form whose slots name these blocks; the blobs are behind the first page.
+fn ndb(blocks: &[u32], blobs: &[u8]) -> Vec<u8> {
+    let pages = u32::try_from((32 + blocks.len() * 16).div_ceil(4096)).expect("small");
+    let mut ndb = [
+        b"RpmP".to_vec(),
+        vec![0; 8],
+        pages.to_le_bytes().to_vec(),
+        vec![0; 16],
+    ]
+    .concat();
+    for block in blocks {
+        ndb.extend(b"Slot");
+        for number in [7u32, *block, 1] {
+            ndb.extend(number.to_le_bytes());
+        }
+    }
+    ndb.resize(pages as usize * 4096, 0);
+    ndb.extend(blobs);
+    ndb
+}
+
+fn blob(header: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(header.len()).expect("small");
+    let mut blob = b"BlbS\x07\0\0\0\0\0\0\0".to_vec();
+    blob.extend(length.to_le_bytes());
+    blob.extend(header);
+    blob.resize(blob.len().next_multiple_of(16), 0);
+    blob
+}
+
+#[test]
+fn the_databases_of_rpm_are_read() {
+    let header = rpm_header("bash", 3000);
+    let sqlite = sqlite(&header).concat();
     let kind = super::rpm::kind("var/lib/rpm/rpmdb.sqlite").expect("it is one");
-    let found = kind
-        .read(&sqlite, "fedora", "41")
-        .expect("it is a database");
+    let found = read(kind, &sqlite, "fedora", "41").expect("it is a database");
     let purl = "pkg:rpm/fedora/bash@1.2-3.fc41?arch=x86_64&distro=fedora-41&epoch=1";
     assert_eq!(
         (
@@ -236,29 +286,13 @@ fn the_databases_of_rpm_are_read() {
         for value in [0, 1, 0x7f, 0xff] {
             let mut broken = sqlite.clone();
             broken[at] = value;
-            let _ = kind.read(&broken, "", "");
+            let _ = read(kind, &broken, "", "");
         }
     }
-    assert!(kind.read(&sqlite[..700], "", "").is_none());
-    let mut ndb = [
-        b"RpmP".to_vec(),
-        vec![0; 8],
-        1u32.to_le_bytes().to_vec(),
-        vec![0; 16],
-    ]
-    .concat();
-    for number in [7u32, 256, 1] {
-        if number == 7 {
-            ndb.extend(b"Slot");
-        }
-        ndb.extend(number.to_le_bytes());
-    }
-    ndb.resize(4096, 0);
-    ndb.extend(b"BlbS\x07\0\0\0\0\0\0\0");
-    ndb.extend(u32::try_from(header.len()).expect("small").to_le_bytes());
-    ndb.extend(&header);
+    assert!(read(kind, &sqlite[..700], "", "").is_none());
+    let ndb = ndb(&[256], &blob(&header));
     let kind = super::rpm::kind("usr/lib/sysimage/rpm/Packages.db").expect("it is one");
-    let found = kind.read(&ndb, "opensuse", "").expect("it is a database");
+    let found = read(kind, &ndb, "opensuse", "").expect("it is a database");
     assert_eq!(found[0].name, "bash");
-    assert!(kind.read(&ndb[..4200], "", "").is_none());
+    assert!(read(kind, &ndb[..4200], "", "").is_none());
 }
