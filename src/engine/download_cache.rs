@@ -3,13 +3,15 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use crate::image::Digest;
-use crate::registry::Validators;
+use crate::paths::Paths;
+use crate::registry::Validator;
 use crate::sys::fs::random_name;
 
 /// Of the line.
@@ -24,7 +26,7 @@ pub(super) struct Head {
     /// Seconds since 1970, as the server has it.
     pub time: u64,
     pub digest: Digest,
-    pub validators: Validators,
+    pub validator: Validator,
 }
 
 /// One that is there; reading it reads the bytes.
@@ -80,13 +82,15 @@ fn place(directory: &Path, url: &str) -> PathBuf {
 
 /// Keeps a copy of what was downloaded to `from`. Without it the next build downloads again.
 pub(super) fn keep(directory: &Path, url: &str, head: &Head, from: &Path) {
-    if head.validators.is_empty() {
-        return;
-    }
     let unfinished = directory.join(format!(".tmp-{}", random_name()));
     let kept = (|| {
-        std::fs::create_dir_all(directory)?;
-        let mut file = File::create_new(&unfinished)?;
+        Paths::make(directory).map_err(io::Error::other)?;
+        let mut options = File::options();
+        let mut file = options
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&unfinished)?;
         let line = serde_json::to_string(head).map_err(io::Error::other)?;
         file.write_all(format!("{line}\n").as_bytes())?;
         io::copy(&mut File::open(from)?, &mut file)?;

@@ -80,12 +80,14 @@ impl Engine {
         let place = self.paths.build_downloads();
         let failed = |error: FetchError| RoleFailure::of(&error, Vec::new());
         self.beside("transfer", || {
-            let mut kept = Kept::find(&place, url);
-            let validators = kept.as_ref().map(|kept| kept.head.validators.clone());
-            let mut download = registry::download_unless(url, validators, &registries, progress)
+            // What is not what is wanted is of no use, whatever the server says of it.
+            let is_wanted = |kept: &Kept| expected.is_none_or(|digest| *digest == kept.head.digest);
+            let mut kept = Kept::find(&place, url).filter(is_wanted);
+            let validator = kept.as_ref().map(|kept| kept.head.validator.clone());
+            let mut download = registry::download_unless(url, validator, &registries, progress)
                 .map_err(|error| RoleFailure::of(&error, error.hints()))?;
             if let (None, Some(mut known)) = (&download, kept.take()) {
-                if let Some(file) = known_file(&mut known, directory, expected).map_err(failed)? {
+                if let Some(file) = known_file(&mut known, directory).map_err(failed)? {
                     return Ok(file);
                 }
                 // Its bytes are others by now.
@@ -176,11 +178,7 @@ fn file_name(url: &str) -> String {
 }
 
 /// What was kept, if it is still what it was.
-fn known_file(
-    kept: &mut Kept,
-    directory: &Path,
-    expected: Option<&Digest>,
-) -> Result<Option<FetchedFile>, FetchError> {
+fn known_file(kept: &mut Kept, directory: &Path) -> Result<Option<FetchedFile>, FetchError> {
     let Head {
         name,
         time,
@@ -195,7 +193,6 @@ fn known_file(
         std::fs::remove_file(&path).map_err(|source| FetchError::Write { path, source })?;
         return Ok(None);
     }
-    compare(&shown, expected, &found)?;
     kept.touch();
     let digest = found;
     Ok(Some(FetchedFile { name, digest }))
@@ -213,16 +210,18 @@ fn new_file(
     let path = directory.join(&name);
     let shown = download.url.clone();
     let time = download.modified.unwrap_or(0);
-    let validators = download.validators.clone();
+    let validator = download.validator.clone();
     let digest = write(&mut download, (&shown, time), &path, expected)?;
-    let head = Head {
-        shown,
-        name: name.clone(),
-        time,
-        digest: digest.clone(),
-        validators,
-    };
-    download_cache::keep(place, url, &head, &path);
+    if let Some(validator) = validator {
+        let head = Head {
+            shown,
+            name: name.clone(),
+            time,
+            digest: digest.clone(),
+            validator,
+        };
+        download_cache::keep(place, url, &head, &path);
+    }
     Ok(FetchedFile { name, digest })
 }
 

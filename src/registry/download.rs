@@ -11,30 +11,34 @@ use super::error::RegistryError;
 use super::exchange::{Exchange, Request, host_of, printable};
 use super::progress::Progress;
 use super::retry;
+use crate::image::Digest;
 
-/// What a server said of a file, by which it knows later whether it is still the same (RFC 9110, 8.8).
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Validators {
-    pub etag: Option<String>,
-    /// `Last-Modified`, as it was said.
-    pub modified: Option<String>,
+/// What a server called the state of a file, by which it knows later whether it is still the same (RFC 9110, 8.8.3). A time of its last
+/// change is none: a file may be replaced by an older one, or twice within a second.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Validator {
+    pub etag: String,
+    /// Of the URL where the redirects ended, which may hold a signature. The word means nothing anywhere else.
+    place: Digest,
 }
 
-impl Validators {
-    fn of(response: &Response) -> Validators {
-        let header = |name| {
-            let value = response.headers().get(name)?.to_str().ok()?;
-            Some(value.to_owned())
-        };
-        Validators {
-            etag: header("etag"),
-            modified: header("last-modified"),
-        }
+impl Validator {
+    fn of(response: &Response) -> Option<Validator> {
+        let etag = response.headers().get("etag")?.to_str().ok()?;
+        Some(Validator {
+            etag: etag.to_owned(),
+            place: place_of(response.url()),
+        })
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.etag.is_none() && self.modified.is_none()
+    /// Whether it was said of what is there.
+    pub(super) fn is_of(&self, url: &Url) -> bool {
+        self.place == place_of(url)
     }
+}
+
+fn place_of(url: &Url) -> Digest {
+    Digest::of(url.as_str().as_bytes())
 }
 
 /// A download that has begun; reading it reads on.
@@ -43,7 +47,7 @@ pub struct Download {
     pub url: String,
     /// When the server says it was changed, in seconds since 1970.
     pub modified: Option<u64>,
-    pub validators: Validators,
+    pub validator: Option<Validator>,
     body: Response,
 }
 
@@ -66,7 +70,7 @@ pub fn download(
 /// None: it is still what it was when the server said this of it.
 pub fn download_unless(
     text: &str,
-    known: Option<Validators>,
+    known: Option<Validator>,
     config: &RegistryConfig,
     progress: &dyn Progress,
 ) -> Result<Option<Download>, RegistryError> {
@@ -78,18 +82,17 @@ pub fn download_unless(
     let shown = printable(&shown, 1000);
     progress.note(&format!("Downloading from {shown}"));
     let exchange = Exchange::new(config);
-    let is_known = known.is_some();
     let request = Request {
-        unless: known,
+        unless: known.clone(),
         ..Request::get(url)
     };
     let body = retry::send(&exchange, &request, progress)?;
     match body.status().as_u16() {
-        304 if is_known => Ok(None),
+        304 if known.is_some_and(|known| known.is_of(body.url())) => Ok(None),
         200 => Ok(Some(Download {
             url: shown,
             modified: modified(&body),
-            validators: Validators::of(&body),
+            validator: Validator::of(&body),
             body,
         })),
         status => Err(RegistryError::Download { url: shown, status }),

@@ -11,13 +11,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{
-    ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MODIFIED_SINCE,
-    IF_NONE_MATCH, RANGE,
+    ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_MATCH,
+    RANGE,
 };
 use url::{Host, Url};
 
 use super::config::RegistryConfig;
-use super::download::Validators;
+use super::download::Validator;
 use super::error::RegistryError;
 use super::secret::Secret;
 use super::tls;
@@ -35,8 +35,8 @@ pub(super) struct Request {
     pub authorization: Option<Secret>,
     /// Ask for the bytes from here on.
     pub from: u64,
-    /// Only if it is another than this one.
-    pub unless: Option<Validators>,
+    /// Only if it is another than this one; said only where this was said.
+    pub unless: Option<Validator>,
     pub body: Body,
     /// Its sender decides itself whether it is sent again.
     pub once: bool,
@@ -141,19 +141,11 @@ impl<'a> Exchange<'a> {
         if let Some(value) = request.authorization.as_ref().and_then(Secret::header) {
             headers.insert(AUTHORIZATION, value);
         }
-        if let Some(known) = &request.unless {
-            let pairs = [
-                (IF_NONE_MATCH, &known.etag),
-                (IF_MODIFIED_SINCE, &known.modified),
-            ];
-            for (name, value) in pairs {
-                if let Some(value) = value
-                    .as_deref()
-                    .and_then(|text| HeaderValue::from_str(text).ok())
-                {
-                    headers.insert(name, value);
-                }
-            }
+        if let Some(known) = &request.unless
+            && known.is_of(&request.url)
+            && let Ok(value) = HeaderValue::from_str(&known.etag)
+        {
+            headers.insert(IF_NONE_MATCH, value);
         }
         if request.from > 0
             && let Ok(value) = HeaderValue::from_str(&format!("bytes={}-", request.from))

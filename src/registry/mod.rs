@@ -43,7 +43,7 @@ pub use compress::{GZIP_LEVEL, Packing, ZSTD_LEVEL};
 pub use config::{Access, HostConfig, Limits, RegistryConfig};
 pub use credentials::{Credentials, KeeperError, Kept, Known};
 pub use documents::{ListMember, ListToPush, RemoteDocument, document, push_list};
-pub use download::{Download, Validators, download, download_unless};
+pub use download::{Download, Validator, download, download_unless};
 pub use error::RegistryError;
 pub use listing::{FoundRepository, search, tags};
 pub use login::{Server, check, forget, keep, logged_in, servers};

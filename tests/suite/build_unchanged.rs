@@ -1,5 +1,6 @@
 //! `ADD` of a URL whose file has not changed: the server is asked, and nothing is downloaded again.
 
+use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex};
 
 use crate::dockerfile::{build, cached, context, shell};
@@ -69,6 +70,11 @@ fn what_has_not_changed_is_not_downloaded_again() {
         .next()
         .expect("one file")
         .path();
+    let mode = |path: &std::path::Path| {
+        let meta = std::fs::metadata(path).expect("it is the user's");
+        meta.permissions().mode() & 0o777
+    };
+    assert_eq!((mode(&kept), mode(&file)), (0o700, 0o600));
     let mut bytes = std::fs::read(&file).expect("it is the user's");
     assert!(
         !String::from_utf8_lossy(&bytes).contains("secret"),
@@ -85,4 +91,50 @@ fn what_has_not_changed_is_not_downloaded_again() {
     assert!(line.is_some_and(|line| !line.contains("secret")), "{shown}");
     env.run(&["builder", "prune", "-af"]).ok();
     assert_eq!(std::fs::read_dir(&kept).expect("it was kept").count(), 0);
+}
+
+/// The same word of another URL, a time alone, and a file that is not the one that was asked for say nothing.
+#[test]
+fn what_says_nothing_of_the_file_is_not_believed() {
+    let env = test_env!();
+    env.busybox();
+    let place = Arc::new(Mutex::new("a"));
+    let shared = Arc::clone(&place);
+    let server = Server::start(move |request: &Request| {
+        let place = *shared.lock().expect("no test panics with it");
+        let content = |body: &str, name: &str| Answer {
+            body: body.as_bytes().to_vec(),
+            ..Answer::new(200).with(name, "\"same\"")
+        };
+        let asks = |name: &str| request.header(name).is_some();
+        match &request.path[..] {
+            "/go" => Answer::new(302).with("Location", &format!("/{place}")),
+            _ if asks("if-none-match") || asks("if-modified-since") => Answer::new(304),
+            "/timed" => Answer {
+                body: place.as_bytes().to_vec(),
+                ..Answer::new(200).with("Last-Modified", "Tue, 03 Feb 2026 04:05:06 GMT")
+            },
+            "/known" => content(place, "ETag"),
+            path => content(path, "ETag"),
+        }
+    });
+    let host = server.host();
+    let text = format!("FROM busybox\nADD http://{host}/go http://{host}/timed /to/\n");
+    let text = format!("{text}ADD http://{host}/known /to/\n");
+    let directory = context(&env, "app", &[("Dockerfile", &text)]);
+    let seen = || shell(&env, "made", "cat /to/go /to/timed /to/known");
+    build(&env, &directory, &["-t", "made"]).ok();
+    assert_eq!(seen(), "/aaa");
+    *place.lock().expect("no test panics with it") = "b";
+    build(&env, &directory, &["-t", "made"]).ok();
+    // The last one is what the server says that it still is.
+    assert_eq!(seen(), "/bba");
+    let digest = crate::image::digest(b"b");
+    let text = text.replace(
+        &format!("ADD http://{host}/known"),
+        &format!("ADD --checksum={digest} http://{host}/known"),
+    );
+    let directory = context(&env, "checked", &[("Dockerfile", &text)]);
+    build(&env, &directory, &["-t", "made"]).ok();
+    assert_eq!(seen(), "/bbb");
 }
