@@ -2,7 +2,10 @@
 //! build. Keys are read by ssh's own programs, and only by them.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::fs::DirBuilder;
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -10,10 +13,15 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::cli::error::{CliError, Kind};
-use crate::sys::fs::random_name;
+use crate::sys::fs::{open_directory, random_name};
+use crate::sys::lock;
 
 /// Tells who the agent is, and lives until its standard input is closed, as the agent does then.
 const KEEPER: &str = "echo $SSH_AGENT_PID; exec cat";
+/// Of directories of agents.
+const PREFIX: &str = "agent-";
+/// Held while one is made or swept away.
+const LOCK: &str = "agents.lock";
 
 /// By the ids that the Dockerfile calls them by.
 #[derive(Default)]
@@ -27,6 +35,8 @@ struct OwnAgent {
     keeper: Child,
     agent: Pid,
     directory: PathBuf,
+    /// Locked: whoever made the directory lives.
+    _held: OwnedFd,
 }
 
 impl Drop for OwnAgent {
@@ -91,7 +101,6 @@ impl OwnAgent {
     }
 
     fn start(text: &str, keys: &[PathBuf], runtime: &Path) -> Result<OwnAgent, CliError> {
-        use std::os::unix::fs::DirBuilderExt;
         for key in keys {
             if !key.is_file() {
                 let key = key.display();
@@ -103,12 +112,8 @@ impl OwnAgent {
         let failed = |what: &str, error: &dyn std::fmt::Display| {
             CliError::new(Kind::Failed, format!("--ssh {text}: {what}: {error}"))
         };
-        let directory = runtime.join(format!("build-{}", random_name()));
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&directory)
-            .map_err(|error| failed("make a directory", &error))?;
+        let (directory, held) =
+            own_directory(runtime).map_err(|error| failed("make a directory", &error))?;
         let socket = directory.join("agent");
         let keeper = Command::new("ssh-agent")
             .arg("-a")
@@ -142,6 +147,7 @@ impl OwnAgent {
             keeper,
             agent: Pid::from_raw(agent),
             directory,
+            _held: held,
         };
         for key in keys {
             let added = Command::new("ssh-add")
@@ -150,8 +156,9 @@ impl OwnAgent {
                 .arg(key)
                 .env("SSH_AUTH_SOCK", &socket)
                 // A key with a passphrase is for an agent that the user runs.
-                .env("SSH_ASKPASS_REQUIRE", "never")
-                .env_remove("SSH_ASKPASS")
+                // Told never to ask by a program, ssh-add would ask on the terminal.
+                .env("SSH_ASKPASS_REQUIRE", "force")
+                .env("SSH_ASKPASS", "/bin/false")
                 .stdin(Stdio::null())
                 .output();
             let added = added.map_err(|error| failed("run ssh-add", &error))?;
@@ -163,5 +170,47 @@ impl OwnAgent {
             }
         }
         Ok(own)
+    }
+}
+
+/// A new directory, which is held; those whose makers were killed are removed.
+fn own_directory(runtime: &Path) -> io::Result<(PathBuf, OwnedFd)> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(runtime)?;
+    let _making = lock::lock(&runtime.join(LOCK), lock::Mode::Exclusive)?;
+    for entry in std::fs::read_dir(runtime)?.flatten() {
+        let name = entry.file_name();
+        if !name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) {
+            continue;
+        }
+        let left = open_directory(&entry.path()).and_then(lock::try_hold_alone);
+        if matches!(left, Ok(true)) {
+            // The next one tries it again.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    let directory = runtime.join(format!("{PREFIX}{}", random_name()));
+    DirBuilder::new().mode(0o700).create(&directory)?;
+    let held = open_directory(&directory)?;
+    lock::hold_alone(&held)?;
+    Ok((directory, held))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_directory_lasts_as_long_as_its_maker() {
+        let runtime = std::env::temp_dir().join(random_name());
+        let (first, held) = own_directory(&runtime).expect("it is made");
+        let (second, _held) = own_directory(&runtime).expect("it is made");
+        assert!(first.is_dir() && second.is_dir());
+        drop(held);
+        let (third, _also) = own_directory(&runtime).expect("it is made");
+        assert!(!first.exists() && second.is_dir() && third.is_dir());
+        std::fs::remove_dir_all(&runtime).expect("it is ours");
     }
 }
