@@ -10,6 +10,9 @@ use super::resolve::Bake;
 use super::target::{Target, text_of};
 use super::{BakeFile, Lookup};
 
+/// Of variables in the words of variables.
+pub(super) const NESTED: usize = 32;
+
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Document {
@@ -59,7 +62,7 @@ pub(super) fn read(bake: &mut Bake, file: &BakeFile, lookup: Lookup<'_>) -> Resu
         };
         // A dot has no place in the name of a target.
         let name = name.replace('.', "_");
-        let target = target(keys, service.image, &document.secrets);
+        let target = target(keys, service.image, &document.secrets, lookup);
         let target = target.map_err(|source| BakeError::Service {
             file: file.name.clone(),
             service: name.clone(),
@@ -82,6 +85,7 @@ fn target(
     mut keys: Map<String, Value>,
     image: Option<String>,
     secrets: &BTreeMap<String, Secret>,
+    lookup: Lookup<'_>,
 ) -> Result<Target, serde_json::Error> {
     let mut made = Map::new();
     if let Some(image) = image {
@@ -101,7 +105,11 @@ fn target(
                     "extra_hosts" => "extra-hosts",
                     same => same,
                 };
-                (key, pairs(value, between))
+                let value = pairs(value, between);
+                match key {
+                    "args" => (key, with_the_hosts(value, lookup)),
+                    _ => (key, value),
+                }
             }
             "context" | "dockerfile" | "target" | "network" | "platforms" | "pull" | "ssh" => {
                 (key.as_str(), value)
@@ -213,10 +221,25 @@ fn secret_entries(value: Value, secrets: &BTreeMap<String, Secret>) -> Value {
     Value::Array(entries.collect())
 }
 
+/// What has no value is the host's, if the host has it.
+fn with_the_hosts(arguments: Value, lookup: Lookup<'_>) -> Value {
+    let Value::Object(arguments) = arguments else {
+        return arguments;
+    };
+    let arguments = arguments.into_iter().filter_map(|(name, value)| {
+        let value = match value {
+            Value::Null => Value::from(lookup(&name)?),
+            value => value,
+        };
+        Some((name, value))
+    });
+    Value::Object(arguments.collect())
+}
+
 /// All texts with their `${VARIABLE}`s replaced.
 fn replaced(value: Value, file: &BakeFile, lookup: Lookup<'_>) -> Result<Value, BakeError> {
     Ok(match value {
-        Value::String(text) => Value::String(interpolated(&text, file, lookup)?),
+        Value::String(text) => Value::String(interpolated(&text, file, lookup, 0)?),
         Value::Array(values) => {
             let values = values
                 .into_iter()
@@ -235,11 +258,21 @@ fn replaced(value: Value, file: &BakeFile, lookup: Lookup<'_>) -> Result<Value, 
 }
 
 /// `$NAME`, `${NAME}`, with `:-`, `-`, `:+`, `+`, `:?` and `?`; `$$` is a dollar sign.
-fn interpolated(text: &str, file: &BakeFile, lookup: Lookup<'_>) -> Result<String, BakeError> {
+fn interpolated(
+    text: &str,
+    file: &BakeFile,
+    lookup: Lookup<'_>,
+    depth: usize,
+) -> Result<String, BakeError> {
     let wrong = || BakeError::Interpolation {
         file: file.name.clone(),
         text: text.to_owned(),
     };
+    if depth > NESTED {
+        return Err(BakeError::Nested {
+            file: file.name.clone(),
+        });
+    }
     let mut made = String::new();
     let mut rest = text;
     while let Some(at) = rest.find('$') {
@@ -250,7 +283,7 @@ fn interpolated(text: &str, file: &BakeFile, lookup: Lookup<'_>) -> Result<Strin
             rest = after;
         } else if let Some(after) = rest.strip_prefix('{') {
             let end = closing(after).ok_or_else(wrong)?;
-            made.push_str(&braced(&after[..end], file, lookup)?);
+            made.push_str(&braced(&after[..end], file, lookup, depth)?);
             rest = &after[end + 1..];
         } else {
             let end = name_end(rest);
@@ -283,7 +316,12 @@ fn closing(text: &str) -> Option<usize> {
     None
 }
 
-fn braced(inner: &str, file: &BakeFile, lookup: Lookup<'_>) -> Result<String, BakeError> {
+fn braced(
+    inner: &str,
+    file: &BakeFile,
+    lookup: Lookup<'_>,
+    depth: usize,
+) -> Result<String, BakeError> {
     let (name, form) = inner.split_at(name_end(inner));
     let value = lookup(name);
     let (form, empty_counts) = match form.strip_prefix(':') {
@@ -294,7 +332,7 @@ fn braced(inner: &str, file: &BakeFile, lookup: Lookup<'_>) -> Result<String, Ba
     let mut letters = form.chars();
     let kind = letters.next();
     let word = letters.as_str();
-    let word = |file| interpolated(word, file, lookup);
+    let word = |file| interpolated(word, file, lookup, depth + 1);
     match (kind, set) {
         (None, value) if !name.is_empty() && empty_counts => Ok(value.unwrap_or_default()),
         (Some('-'), Some(value)) | (Some('?'), Some(value)) => Ok(value),

@@ -1,6 +1,8 @@
 //! What is wrong with a bake file.
 
+use super::compose::NESTED;
 use super::eval::EvalError;
+use super::resolve::{BASES, DEPTH, PARTS};
 
 #[derive(Debug, thiserror::Error)]
 pub enum BakeError {
@@ -40,6 +42,8 @@ pub enum BakeError {
     },
     #[error("{file}: invalid interpolation {text:?}")]
     Interpolation { file: String, text: String },
+    #[error("{file}: interpolations are nested more than {NESTED} deep")]
+    Nested { file: String },
     #[error("{file}: {text}")]
     Required { file: String, text: String },
     #[error("variable {name:?}: {text:?} is no {kind}")]
@@ -54,6 +58,12 @@ pub enum BakeError {
     Unknown { name: String },
     #[error("infinite loop from {name}")]
     Circle { name: String },
+    #[error("{name} is reached over more than {DEPTH} groups or targets")]
+    Deep { name: String },
+    #[error("target {name} inherits more than {BASES} targets")]
+    Bases { name: String },
+    #[error("target {target:?}: its matrix has more than {PARTS} parts")]
+    Parts { target: String },
     #[error("invalid override {text:?}: TARGET.KEY=VALUE is expected")]
     Override { text: String },
     #[error("invalid override {text:?}: {key} is no key of a target")]

@@ -1,7 +1,7 @@
 //! The values of a bake file's expressions. Variables are computed when they are first needed; nothing but the declared ones of the
 //! host is looked at.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 
 use hcl::eval::{Context, Evaluate};
@@ -17,8 +17,14 @@ use super::functions;
 use super::source::{Declared, Function, Variable};
 use super::{Lookup, overrides};
 
-/// Functions that call functions.
-const DEPTH: usize = 32;
+/// Functions, variables and keys of targets that need each other.
+const DEPTH: usize = 64;
+/// Expressions within expressions, values within values.
+const NESTED: usize = 128;
+/// What all expressions of all files together may take: values that are computed, and each part of them.
+const STEPS: u64 = 2_000_000;
+/// A text counts as one, and as one for each so many bytes.
+const TEXT: usize = 8;
 
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
@@ -30,8 +36,14 @@ pub enum EvalError {
     Function { name: String },
     #[error("function {name:?}: {text}")]
     Call { name: String, text: String },
-    #[error("functions call each other more than {DEPTH} deep")]
+    #[error("functions and variables need each other more than {DEPTH} deep")]
     Depth,
+    #[error("expressions or values are nested more than {NESTED} deep")]
+    Nested,
+    #[error("it takes more than {STEPS} steps to compute")]
+    Steps,
+    #[error("{text} is no list, and can't be taken apart by ...")]
+    Expanded { text: String },
     #[error("target {name:?} has no {key:?}")]
     Key { name: String, key: String },
     #[error("{text} is neither true nor false")]
@@ -56,6 +68,26 @@ pub(super) struct Evaluator<'a> {
     lookup: Lookup<'a>,
     known: RefCell<BTreeMap<String, Value>>,
     at_work: RefCell<Vec<String>>,
+    nested: Cell<usize>,
+    steps: Cell<u64>,
+}
+
+/// What a value takes, with all in it. None: it is nested too deep.
+fn weight(value: &Value, depth: usize) -> Option<u64> {
+    if depth > NESTED {
+        return None;
+    }
+    let of_text = |text: &str| (text.len() / TEXT) as u64;
+    match value {
+        Value::String(text) => Some(1 + of_text(text)),
+        Value::Array(values) => values
+            .iter()
+            .try_fold(1, |sum, value| Some(sum + weight(value, depth + 1)?)),
+        Value::Object(object) => object.iter().try_fold(1, |sum, (key, value)| {
+            Some(sum + of_text(key) + weight(value, depth + 1)?)
+        }),
+        _ => Some(1),
+    }
 }
 
 impl<'a> Evaluator<'a> {
@@ -67,7 +99,28 @@ impl<'a> Evaluator<'a> {
             lookup,
             known: RefCell::new(known.collect()),
             at_work: RefCell::new(Vec::new()),
+            nested: Cell::new(0),
+            steps: Cell::new(0),
         }
+    }
+
+    fn spend(&self, steps: u64) -> Result<(), EvalError> {
+        let spent = self.steps.get().saturating_add(steps);
+        self.steps.set(spent);
+        match spent > STEPS {
+            true => Err(EvalError::Steps),
+            false => Ok(()),
+        }
+    }
+
+    fn spend_value(&self, value: &Value) -> Result<(), EvalError> {
+        self.spend(weight(value, 0).ok_or(EvalError::Nested)?)
+    }
+
+    /// They are copied.
+    pub fn spend_locals(&self, locals: &Locals) -> Result<(), EvalError> {
+        let mut values = locals.values();
+        values.try_for_each(|value| self.spend_value(value))
     }
 
     /// The conditions of all variables.
@@ -154,13 +207,39 @@ impl<'a> Evaluator<'a> {
                 name: name.to_owned(),
             });
         }
-        self.at_work.borrow_mut().push(name.to_owned());
-        let value = self.value(expression, &Locals::new());
+        self.within(name.to_owned(), expression, &Locals::new())
+    }
+
+    /// The value of something that has a name.
+    fn within(
+        &self,
+        name: String,
+        expression: &Expression,
+        locals: &Locals,
+    ) -> Result<Value, EvalError> {
+        if self.at_work.borrow().len() >= DEPTH {
+            return Err(EvalError::Depth);
+        }
+        self.at_work.borrow_mut().push(name);
+        let value = self.value(expression, locals);
         self.at_work.borrow_mut().pop();
         value
     }
 
     pub fn value(&self, expression: &Expression, locals: &Locals) -> Result<Value, EvalError> {
+        self.spend(1)?;
+        if self.nested.get() >= NESTED {
+            return Err(EvalError::Nested);
+        }
+        self.nested.set(self.nested.get() + 1);
+        let value = self.value_within(expression, locals);
+        self.nested.set(self.nested.get() - 1);
+        let value = value?;
+        self.spend_value(&value)?;
+        Ok(value)
+    }
+
+    fn value_within(&self, expression: &Expression, locals: &Locals) -> Result<Value, EvalError> {
         match expression {
             Expression::Array(values) => {
                 let values = values.iter().map(|value| self.value(value, locals));
@@ -288,10 +367,14 @@ impl<'a> Evaluator<'a> {
         for argument in &call.args {
             arguments.push(self.value(argument, locals)?);
         }
-        if call.expand_final
-            && let Some(Value::Array(rest)) = arguments.pop()
-        {
-            arguments.extend(rest);
+        if call.expand_final {
+            match arguments.pop() {
+                Some(Value::Array(rest)) => arguments.extend(rest),
+                other => {
+                    let text = other.unwrap_or_default().to_string();
+                    return Err(EvalError::Expanded { text });
+                }
+            }
         }
         if let Some(function) = self.declared.functions.get(&name) {
             return self.call_own(&name, function, arguments);
@@ -319,19 +402,13 @@ impl<'a> Evaluator<'a> {
                 text: format!("it takes {expected} arguments, not {}", arguments.len()),
             });
         }
-        if self.at_work.borrow().len() >= DEPTH {
-            return Err(EvalError::Depth);
-        }
         let rest = arguments.split_off(expected);
         let parameters = function.parameters.iter().cloned();
         let mut locals: Locals = parameters.zip(arguments).collect();
         if let Some(name) = &function.rest {
             locals.insert(name.clone(), Value::Array(rest));
         }
-        self.at_work.borrow_mut().push(format!("{name}()"));
-        let value = self.value(&function.result, &locals);
-        self.at_work.borrow_mut().pop();
-        value
+        self.within(format!("{name}()"), &function.result, &locals)
     }
 
     /// Of a list or an object, each with its place or key.
@@ -361,6 +438,7 @@ impl<'a> Evaluator<'a> {
         let mut list = Vec::new();
         let mut object: Map<String, Value> = Map::new();
         for (key, value) in self.members(&each.collection_expr, locals)? {
+            self.spend_locals(locals)?;
             let mut locals = locals.clone();
             if let Some(name) = &each.key_var {
                 locals.insert(name.to_string(), key);
@@ -406,7 +484,10 @@ impl<'a> Evaluator<'a> {
         let mut reduced = Template::new();
         for element in template.elements() {
             reduced = match element {
-                Element::Literal(text) => reduced.add_literal(text.as_str()),
+                Element::Literal(text) => {
+                    self.spend(1 + (text.len() / TEXT) as u64)?;
+                    reduced.add_literal(text.as_str())
+                }
                 Element::Interpolation(one) => {
                     let text = self.text(&one.expr, locals)?;
                     reduced.add_interpolation(Interpolation::new(text).with_strip(one.strip))
@@ -443,6 +524,7 @@ impl<'a> Evaluator<'a> {
         };
         let mut parts = Vec::new();
         for (key, value) in self.members(&all.collection_expr, locals)? {
+            self.spend_locals(locals)?;
             let mut locals = locals.clone();
             if let Some(name) = &all.key_var {
                 locals.insert(name.to_string(), key);

@@ -5,6 +5,9 @@ use regex::Regex;
 
 use super::overrides;
 
+/// Bytes: what a function may make of texts that are shorter.
+const TEXT_MAX: usize = 16 << 20;
+
 type Called = Result<Value, String>;
 
 /// As HCL makes a text of it.
@@ -111,6 +114,14 @@ pub(super) fn call(name: &str, arguments: &[Value]) -> Option<Called> {
         .or_else(|| of_codes(name, &given))
 }
 
+/// So many pieces of this length have a place in one text.
+fn fits(count: usize, length: usize) -> Result<(), String> {
+    match count.saturating_mul(length) > TEXT_MAX {
+        true => Err(format!("it would be longer than {TEXT_MAX} bytes")),
+        false => Ok(()),
+    }
+}
+
 fn texts_of(words: impl IntoIterator<Item = String>) -> Value {
     Value::Array(words.into_iter().map(Value::from).collect())
 }
@@ -188,6 +199,7 @@ fn join(given: &Given<'_>) -> Called {
     for place in 1..given.0.len() {
         words.extend(given.texts(place)?);
     }
+    fits(words.len(), between.len())?;
     Ok(Value::from(words.join(&between)))
 }
 
@@ -200,10 +212,21 @@ fn replace(given: &Given<'_>) -> Called {
     Ok(Value::from(match pattern {
         Some(pattern) if !pattern.is_empty() => {
             let pattern = Regex::new(pattern).map_err(|error| error.to_string())?;
-            pattern.replace_all(&text, new.as_str()).into_owned()
+            with_pattern(&pattern, &text, &new)?
         }
-        _ => text.replace(&part, &new),
+        _ => {
+            fits(text.matches(&part).count(), new.len())?;
+            text.replace(&part, &new)
+        }
     }))
+}
+
+fn with_pattern(pattern: &Regex, text: &str, new: &str) -> Result<String, String> {
+    // Each of its groups may stand there again.
+    let groups = new.matches('$').count();
+    fits(pattern.find_iter(text).count(), new.len())?;
+    fits(groups, text.len())?;
+    Ok(pattern.replace_all(text, new).into_owned())
 }
 
 fn substr(given: &Given<'_>) -> Called {
@@ -222,9 +245,9 @@ fn substr(given: &Given<'_>) -> Called {
 
 fn indent(given: &Given<'_>) -> Called {
     let space = " ".repeat(given.place(0)?.min(1000));
-    Ok(Value::from(
-        given.text(1)?.replace('\n', &format!("\n{space}")),
-    ))
+    let text = given.text(1)?;
+    fits(text.matches('\n').count(), space.len())?;
+    Ok(Value::from(text.replace('\n', &format!("\n{space}"))))
 }
 
 /// `%s`, `%d`, `%v`, `%q` and `%%`.
@@ -278,11 +301,7 @@ fn regex(name: &str, given: &Given<'_>) -> Called {
                 .map(|found| of(&found))
                 .collect(),
         )),
-        _ => Ok(Value::from(
-            pattern
-                .replace_all(&text, given.text(2)?.as_str())
-                .into_owned(),
-        )),
+        _ => with_pattern(&pattern, &text, &given.text(2)?).map(Value::from),
     }
 }
 
@@ -472,16 +491,13 @@ fn range(given: &Given<'_>) -> Called {
     } else {
         usual
     };
-    if step == 0.0 || (end - start) / step > 1024.0 {
+    // Counted before: to a big number a small one may be added forever.
+    let count = ((end - start) / step).ceil();
+    if step == 0.0 || count.is_nan() || count > 1024.0 {
         return Err("it has more than 1024 members".to_owned());
     }
-    let mut values = Vec::new();
-    let mut at = start;
-    while (step > 0.0 && at < end) || (step < 0.0 && at > end) {
-        values.push(counted(at)?);
-        at += step;
-    }
-    Ok(Value::Array(values))
+    let values = (0..count.max(0.0) as u32).map(|at| counted(start + step * f64::from(at)));
+    values.collect::<Result<_, _>>().map(Value::Array)
 }
 
 fn of_codes(name: &str, given: &Given<'_>) -> Option<Called> {

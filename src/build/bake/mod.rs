@@ -15,7 +15,7 @@ mod tests;
 
 pub use error::BakeError;
 pub use overrides::Override;
-pub use resolve::{Bake, Group, bake};
+pub use resolve::{Bake, DEPTH, Group, bake};
 pub use target::{Entry, Target};
 
 /// A file with what it is called.

@@ -1,6 +1,6 @@
 //! From what the files declare to what is to be built: groups taken apart, matrices multiplied, inherited targets laid below. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use hcl::Value;
 use hcl::expr::Expression;
@@ -12,6 +12,13 @@ use super::overrides::Override;
 use super::source::{Declared, Keys};
 use super::target::Target;
 use super::{BakeFile, Lookup, compose, functions};
+
+/// Groups of groups, targets that inherit or have each other as contexts.
+pub const DEPTH: usize = 64;
+/// Of one target, counted each time that one is laid below another.
+pub(super) const BASES: usize = 1024;
+/// Of one matrix.
+pub(super) const PARTS: usize = 1024;
 
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, default)]
@@ -29,6 +36,21 @@ pub struct Bake {
     overrides: Vec<Override>,
     /// Each with its value and what it is for.
     pub variables: Vec<(String, String, String)>,
+}
+
+/// Groups that were gone through, and targets that were found.
+#[derive(Default)]
+struct Taken {
+    groups: HashSet<String>,
+    targets: HashSet<String>,
+}
+
+/// What one target inherits: computed once each.
+#[derive(Default)]
+struct Below {
+    above: Vec<String>,
+    known: BTreeMap<String, Target>,
+    laid: usize,
 }
 
 /// Reads the files in their order: a later one lies over the earlier ones.
@@ -172,6 +194,10 @@ impl Bake {
         let mut parts = vec![Locals::new()];
         for (axis, values) in matrix {
             let values = values.as_array().ok_or_else(wrong)?;
+            if parts.len().saturating_mul(values.len()) > PARTS {
+                let target = name.to_owned();
+                return Err(BakeError::Parts { target });
+            }
             let of_part = |part: &Locals| {
                 let part = part.clone();
                 let axis = axis.clone();
@@ -185,6 +211,7 @@ impl Bake {
         }
         let mut names: Vec<String> = Vec::new();
         for part in &parts {
+            evaluator.spend_locals(part).map_err(failed)?;
             let value = evaluator.value(pattern, part).map_err(failed)?;
             let part_name = functions::text(&value).ok_or_else(wrong)?;
             if names.contains(&part_name) {
@@ -237,8 +264,9 @@ impl Bake {
     /// The targets that these words, of targets and groups, come to, each once.
     pub fn wanted(&self, words: &[String]) -> Result<Vec<String>, BakeError> {
         let mut wanted = Vec::new();
+        let mut taken = Taken::default();
         for word in words {
-            self.take(word, &mut Vec::new(), &mut wanted)?;
+            self.take(word, &mut Vec::new(), &mut taken, &mut wanted)?;
         }
         Ok(wanted)
     }
@@ -247,6 +275,7 @@ impl Bake {
         &self,
         word: &str,
         within: &mut Vec<String>,
+        taken: &mut Taken,
         wanted: &mut Vec<String>,
     ) -> Result<(), BakeError> {
         let name = word.to_owned();
@@ -257,30 +286,37 @@ impl Bake {
             if !self.targets.contains_key(word) {
                 return Err(BakeError::Unknown { name });
             }
-            if !wanted.contains(&name) {
+            if taken.targets.insert(name.clone()) {
                 wanted.push(name);
             }
             return Ok(());
         };
+        if taken.groups.contains(word) {
+            return Ok(());
+        }
+        if within.len() >= DEPTH {
+            return Err(BakeError::Deep { name });
+        }
         within.push(name);
         for member in &group.targets {
             // A group and a target may have one name: it is the target that the group means.
             if within.last().is_some_and(|last| last == member) && self.targets.contains_key(member)
             {
-                if !wanted.contains(member) {
+                if taken.targets.insert(member.clone()) {
                     wanted.push(member.clone());
                 }
                 continue;
             }
-            self.take(member, within, wanted)?;
+            self.take(member, within, taken, wanted)?;
         }
         within.pop();
+        taken.groups.insert(word.to_owned());
         Ok(())
     }
 
     /// A target with all that it inherits.
     pub fn target(&self, name: &str, lookup: Lookup<'_>) -> Result<Target, BakeError> {
-        let mut target = self.inherited(name, &mut Vec::new(), lookup)?;
+        let mut target = self.inherited(name, &mut Below::default(), lookup)?;
         target.inherits.clear();
         let usual = |text: &str| Some(text.to_owned());
         target.context = target.context.or_else(|| usual("."));
@@ -296,26 +332,37 @@ impl Bake {
     fn inherited(
         &self,
         name: &str,
-        above: &mut Vec<String>,
+        below: &mut Below,
         lookup: Lookup<'_>,
     ) -> Result<Target, BakeError> {
-        let own = self.targets.get(name).ok_or_else(|| BakeError::Unknown {
-            name: name.to_owned(),
-        })?;
-        if above.iter().any(|other| other == name) {
-            return Err(BakeError::Circle {
-                name: name.to_owned(),
-            });
+        let name = name.to_owned();
+        if let Some(known) = below.known.get(&name) {
+            return Ok(known.clone());
         }
-        above.push(name.to_owned());
+        let Some(own) = self.targets.get(&name) else {
+            return Err(BakeError::Unknown { name });
+        };
+        if below.above.contains(&name) {
+            return Err(BakeError::Circle { name });
+        }
+        if below.above.len() >= DEPTH {
+            return Err(BakeError::Deep { name });
+        }
+        below.above.push(name.clone());
         let mut target = Target::default();
         for base in &own.inherits {
-            target.lay_over(self.inherited(base, above, lookup)?);
+            below.laid += 1;
+            if below.laid > BASES {
+                let name = below.above.swap_remove(0);
+                return Err(BakeError::Bases { name });
+            }
+            target.lay_over(self.inherited(base, below, lookup)?);
         }
-        above.pop();
+        below.above.pop();
         target.lay_over(own.clone());
-        let fitting = self.overrides.iter().filter(|one| one.fits(name));
+        let fitting = self.overrides.iter().filter(|one| one.fits(&name));
         target.override_with(&fitting.collect::<Vec<_>>(), lookup)?;
+        below.known.insert(name, target.clone());
         Ok(target)
     }
 }

@@ -275,7 +275,7 @@ fn what_is_wrong_is_told_with_its_place() {
             "target \"t\" { tags = [nothing()] }\n",
             "there is no function \"nothing\"",
         ),
-        (deep, "more than 32 deep"),
+        (deep, "more than 64 deep"),
         ("thing \"t\" {}\n", "thing is not known"),
         ("target \"a b\" {}\n", "invalid name \"a b\""),
         (
@@ -300,4 +300,129 @@ fn what_is_wrong_is_told_with_its_place() {
     assert!(bake.target("a", &host).is_err());
     assert!(bake.wanted(&["g".to_owned()]).is_err());
     assert!(bake.wanted(&["none".to_owned()]).is_err());
+}
+
+#[test]
+fn arguments_of_compose_without_a_value_are_the_hosts() {
+    let text = "services:\n  a: { build: { args: [TAG, EMPTY, MISSING] } }\n  b: { build: { args: { TAG: null, MISSING: null, X: 1 } } }\n";
+    let bake = read(&[("compose.yaml", text)], &[]).expect("it is right");
+    assert_eq!(
+        shown(&bake, "a")["args"],
+        serde_json::json!({"EMPTY": "", "TAG": "v2"})
+    );
+    assert_eq!(
+        shown(&bake, "b")["args"],
+        serde_json::json!({"TAG": "v2", "X": "1"})
+    );
+}
+
+#[test]
+fn only_a_list_is_taken_apart() {
+    assert_eq!(computed(r#"max([1, 3]...)"#), Ok("3".to_owned()));
+    for one in ["\"3\"", "null", "{a = 3}"] {
+        let error = computed(&format!("max(1, {one}...)")).expect_err(one);
+        assert!(error.contains("is no list"), "{one}: {error}");
+    }
+}
+
+/// What each of so many lines is.
+fn lines(count: usize, line: impl Fn(usize) -> String) -> String {
+    (0..count).map(line).collect()
+}
+
+#[test]
+fn expressions_without_a_bound_end() {
+    let chain = |line: fn(usize) -> String| {
+        let lines = lines(70_000, line);
+        format!("{lines}v70000 = 1\ntarget \"t\" {{ tags = [v0] }}\n")
+    };
+    let function = |n: usize, result: String| {
+        format!("function \"f{n:02}\" {{\n params = [x]\n result = {result}\n}}\n")
+    };
+    let last = function(60, "x".to_owned());
+    let calls = lines(60, |n| {
+        function(n, format!("f{0:02}(x) + f{0:02}(x)", n + 1))
+    });
+    for (text, message) in [
+        (
+            chain(|n| format!("v{n} = v{}\n", n + 1)),
+            "need each other more than 64 deep",
+        ),
+        // Known one after the other, in the order of their names.
+        (
+            lines(400, |n| match n {
+                0 => "w000 = [1]\n".to_owned(),
+                n => format!("w{n:03} = [w{:03}]\n", n - 1),
+            }),
+            "nested more than 128 deep",
+        ),
+        (
+            lines(60, |n| match n {
+                0 => "w00 = \"0123456789\"\n".to_owned(),
+                n => format!("w{n:02} = \"${{w{0:02}}}${{w{0:02}}}\"\n", n - 1),
+            }),
+            "more than 2000000 steps",
+        ),
+        (
+            format!("{calls}{last}target \"t\" {{ tags = [f00(1)] }}\n"),
+            "more than 2000000 steps",
+        ),
+    ] {
+        let error = read(&[("docker-bake.hcl", &text)], &[]).expect_err(message);
+        assert!(error.contains(message), "{message}: {error}");
+    }
+    for expression in [
+        "jsonencode(range(100000000000000000, 100000000000000512))",
+        "jsonencode(range(3, 0))",
+    ] {
+        computed(expression).expect(expression);
+    }
+    for expression in ["range(2000)", "range(0, 1, 0)", "range(\"nan\")"] {
+        let error = computed(expression).expect_err(expression);
+        assert!(error.contains("1024 members"), "{expression}: {error}");
+    }
+}
+
+#[test]
+fn targets_and_groups_without_a_bound_end() {
+    let asked = |text: &str| {
+        let bake = read(&[("docker-bake.hcl", text)], &[])?;
+        let failed = |error: super::BakeError| error.to_string();
+        let wanted = bake.wanted(&["g0".to_owned()]).map_err(failed)?;
+        bake.target("t0", &host).map_err(failed)?;
+        Ok::<usize, String>(wanted.len())
+    };
+    let end = |n: usize| format!("target \"t{n}\" {{}}\ngroup \"g{n}\" {{ targets = [\"t0\"] }}\n");
+    let twice = |n: usize| {
+        format!(
+            "target \"t{n}\" {{ inherits = [\"t{0}\", \"t{0}\"] }}\ngroup \"g{n}\" {{ targets = [\"g{0}\", \"g{0}\"] }}\n",
+            n + 1
+        )
+    };
+    let text = format!("{}{}", lines(60, twice), end(60));
+    assert_eq!(asked(&text), Ok(1));
+    let long = format!("{}{}", lines(2000, twice), end(2000));
+    let error = asked(&long).expect_err("it is too deep");
+    assert!(error.contains("over more than 64"), "{error}");
+    let wide = format!(
+        "target \"t0\" {{ inherits = [for n in range(1024): \"t1\"] }}\ntarget \"t1\" {{ inherits = [\"t2\"] }}\ntarget \"t2\" {{}}\n{}",
+        "group \"g0\" { targets = [\"t0\"] }\n"
+    );
+    let error = asked(&wide).expect_err("these are too many");
+    assert!(error.contains("inherits more than 1024"), "{error}");
+    let matrix = "target \"t\" {\n name = \"t-${a}-${b}\"\n matrix = { a = range(100), b = range(100) }\n}\n";
+    let error = read(&[("docker-bake.hcl", matrix)], &[]).expect_err("these are too many");
+    assert!(error.contains("more than 1024 parts"), "{error}");
+}
+
+#[test]
+fn nested_interpolations_end() {
+    let nested = |depth: usize| {
+        let text = format!("{}x{}", "${MISSING-".repeat(depth), "}".repeat(depth));
+        let text = format!("services:\n  a: {{ image: \"{text}\", build: . }}\n");
+        read(&[("compose.yaml", &text)], &[]).map(|bake| shown(&bake, "a")["tags"].clone())
+    };
+    assert_eq!(nested(30), Ok(serde_json::json!(["x"])));
+    let error = nested(70_000).expect_err("it is too deep");
+    assert!(error.contains("nested more than 32 deep"), "{error}");
 }
