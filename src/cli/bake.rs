@@ -1,6 +1,6 @@
 //! `bake`: builds what files describe. Which images these are is `build::bake`'s to say; each is built as `build` would.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use super::Invocation;
 use super::build::{self, ForEvery, Outcome, Performed, perform};
 use super::error::{CliError, Kind};
 use super::table::align;
-use crate::build::bake::{Bake, BakeError, BakeFile, Entry, Override, Target, bake};
+use crate::build::bake::{Bake, BakeError, BakeFile, DEPTH, Entry, Override, Target, bake};
 use crate::image::{Digest, Platform};
 
 /// What is read if no file is named: all of these that are there, in this order.
@@ -188,6 +188,11 @@ impl Planned {
             let name = name.to_owned();
             return Err(BakeError::Circle { name });
         }
+        if above.len() >= DEPTH {
+            return Err(BakeError::Deep {
+                name: name.to_owned(),
+            });
+        }
         above.push(name.to_owned());
         let target = self.bake.target(name, lookup)?;
         for (_, needed) in links(&target) {
@@ -235,10 +240,16 @@ pub fn run(args: &Args, invocation: &Invocation) -> Result<u8, CliError> {
     entitled(args, &planned)?;
     let mut outcomes = Vec::new();
     let done = build_all(args, &planned, &mut outcomes, invocation);
-    for (_, outcome) in &outcomes {
-        outcome.forget_passing()?;
-    }
+    let kept: HashSet<Digest> = outcomes
+        .iter()
+        .flat_map(|(_, outcome)| outcome.kept())
+        .cloned()
+        .collect();
+    let forgotten = outcomes.iter().fold(Ok(()), |so_far, (_, outcome)| {
+        so_far.and(outcome.forget_passing(&kept))
+    });
     let code = done?;
+    forgotten?;
     if let Some(path) = &args.metadata_file {
         let wanted = outcomes
             .iter()

@@ -1,6 +1,6 @@
 //! `build`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::Invocation;
@@ -303,7 +303,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     match perform(&args, invocation)? {
         Performed::Called(code) => Ok(code),
         Performed::Built(outcome) => {
-            outcome.forget_passing()?;
+            outcome.forget_passing(&HashSet::new())?;
             args.report(&outcome, invocation)?;
             Ok(0)
         }

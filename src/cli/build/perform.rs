@@ -40,21 +40,33 @@ pub struct Outcome {
     pub metadata: Value,
     /// The output itself is on standard output.
     pub on_stdout: bool,
+    is_kept: bool,
     /// Images that are in the store only on their way elsewhere.
     passing: Vec<Digest>,
 }
 
 impl Outcome {
-    pub fn forget_passing(&self) -> Result<(), CliError> {
-        forget(&self.engine, &self.passing)
+    /// The images that were asked for as such.
+    pub fn kept(&self) -> &[Digest] {
+        match self.is_kept {
+            true => &self.images,
+            false => &[],
+        }
+    }
+
+    /// But for those that somebody else has asked for.
+    pub fn forget_passing(&self, kept: &HashSet<Digest>) -> Result<(), CliError> {
+        let passing = self.passing.iter().filter(|id| !kept.contains(id));
+        forget(&self.engine, passing).map_err(of_engine)
     }
 }
 
-fn forget(engine: &Engine, images: &[Digest]) -> Result<(), CliError> {
-    for id in images {
-        engine.forget_unnamed(id).map_err(of_engine)?;
-    }
-    Ok(())
+/// As many of them as possible; the first failure.
+fn forget<'a>(
+    engine: &Engine,
+    images: impl Iterator<Item = &'a Digest>,
+) -> Result<(), EngineError> {
+    images.fold(Ok(()), |so_far, id| so_far.and(engine.forget_unnamed(id)))
 }
 
 fn of_engine(error: EngineError) -> CliError {
@@ -195,7 +207,10 @@ impl Task<'_> {
                     built.push((platform.clone(), one));
                     match about {
                         Ok(about) => said.push(about),
-                        Err(error) => brought = Err(error),
+                        Err(error) => {
+                            brought = Err(error);
+                            break;
+                        }
                     }
                 }
                 Err(error) => {
@@ -218,7 +233,9 @@ impl Task<'_> {
         let pushed = match brought {
             Ok(pushed) => pushed,
             Err(error) => {
-                forget(&self.engine, &passing)?;
+                if let Err(error) = forget(&self.engine, passing.iter()) {
+                    tracing::warn!(%error, "forget what was built");
+                }
                 return Err(error);
             }
         };
@@ -229,6 +246,7 @@ impl Task<'_> {
             images,
             metadata,
             on_stdout: self.on_stdout,
+            is_kept: self.is_kept,
             passing,
         })
     }
