@@ -215,7 +215,7 @@ impl Builder<'_> {
         }
         // What a command writes into a mount must not reach where it came from, and what is ignored is not there.
         let copy_of = self.new_layer()?;
-        let target = self.copy_target_of(stage, copy_of.name());
+        let target = self.copy_target_of(stage, copy_of.name()).anew();
         self.engine.in_home("worker", || {
             copy(step, &target.borrowed()).map_err(|error| RoleFailure::of(&error, Vec::new()))
         })?;
@@ -297,7 +297,7 @@ impl Builder<'_> {
         directory: &Path,
     ) -> Result<(), StepError> {
         let copied = self.new_layer()?;
-        let target = self.copy_target_of(stage, copied.name());
+        let target = self.copy_target_of(stage, copied.name()).anew();
         let content = copied.path().join("mount");
         let scratch = scratch_of(directory);
         self.engine.in_home("worker", || {

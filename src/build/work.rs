@@ -398,6 +398,12 @@ pub(super) struct OwnTarget {
 }
 
 impl OwnTarget {
+    /// The files themselves are needed: a known step is no answer.
+    pub fn anew(mut self) -> OwnTarget {
+        self.ignore_cache = true;
+        self
+    }
+
     /// In the role.
     pub fn borrowed(&self) -> CopyTarget<'_> {
         CopyTarget {

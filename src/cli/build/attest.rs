@@ -52,10 +52,11 @@ enum One {
 /// Nothing is wrong without it.
 type Optional = bool;
 
+/// As Go reads it; a key alone says yes.
 fn truth(text: &str) -> Result<bool, AttestError> {
     match text {
-        "true" | "1" | "" => Ok(true),
-        "false" | "0" => Ok(false),
+        "1" | "t" | "T" | "true" | "TRUE" | "True" | "" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
         text => Err(AttestError::Bool {
             text: text.to_owned(),
         }),
@@ -224,6 +225,9 @@ mod tests {
         let parsed = |text: &str| text.parse::<One>();
         assert_eq!(parsed("type=sbom"), Ok(One::Bill(true)));
         assert_eq!(parsed("type=sbom,disabled=true"), Ok(One::Bill(false)));
+        for (text, wanted) in [("True", true), ("t", true), ("TRUE", true), ("F", false)] {
+            assert_eq!(parsed(&written_out("sbom", text)), Ok(One::Bill(wanted)));
+        }
         assert_eq!(
             parsed("type=provenance,mode=max"),
             Ok(One::Provenance(Some(detail(true)), false))
