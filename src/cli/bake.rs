@@ -245,9 +245,11 @@ pub fn run(args: &Args, invocation: &Invocation) -> Result<u8, CliError> {
         .flat_map(|(_, outcome)| outcome.kept())
         .cloned()
         .collect();
-    let forgotten = outcomes.iter().fold(Ok(()), |so_far, (_, outcome)| {
-        so_far.and(outcome.forget_passing(&kept))
-    });
+    // All of them, whatever becomes of one.
+    let each = outcomes.iter();
+    let each = each.map(|(_, outcome)| outcome.forget_passing(&kept));
+    let each: Vec<_> = each.collect();
+    let forgotten: Result<(), CliError> = each.into_iter().collect();
     let code = done?;
     forgotten?;
     if let Some(path) = &args.metadata_file {

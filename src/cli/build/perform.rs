@@ -66,7 +66,8 @@ fn forget<'a>(
     engine: &Engine,
     images: impl Iterator<Item = &'a Digest>,
 ) -> Result<(), EngineError> {
-    images.fold(Ok(()), |so_far, id| so_far.and(engine.forget_unnamed(id)))
+    let each: Vec<_> = images.map(|id| engine.forget_unnamed(id)).collect();
+    each.into_iter().collect()
 }
 
 fn of_engine(error: EngineError) -> CliError {
