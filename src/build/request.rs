@@ -72,6 +72,8 @@ pub struct BuildRequest {
     /// Bytes.
     pub shm_size: Option<u64>,
     pub ulimits: Vec<Ulimit>,
+    /// The cgroup that those of `RUN` are made in.
+    pub cgroup_parent: Option<String>,
     pub secrets: BTreeMap<String, SecretSource>,
     /// Agents' sockets by their id.
     pub agents: BTreeMap<String, PathBuf>,

@@ -294,6 +294,7 @@ fn request(
         shm_size: builder.request.shm_size,
         ulimits: builder.request.ulimits.clone(),
         limits: Limits::default(),
+        cgroup_parent: builder.request.cgroup_parent.clone(),
         log_driver: Some(LogDriver::None),
         labels: BTreeMap::new(),
         names: NameConfig {

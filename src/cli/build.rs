@@ -82,6 +82,9 @@ pub struct Args {
     /// Resource limit of RUN: NAME=SOFT[:HARD]
     #[arg(long, value_name = "LIMIT")]
     ulimit: Vec<String>,
+    /// Cgroup that those of RUN are made in: below bryo's own, or with a / before it within the tree that is yours
+    #[arg(long, value_name = "PATH")]
+    cgroup_parent: Option<String>,
     /// Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]
     #[arg(long, value_name = "SECRET")]
     secret: Vec<String>,
@@ -196,6 +199,7 @@ impl Args {
                 .map(|text| value::<Size>("--shm-size", text).map(|size| size.0))
                 .transpose()?,
             ulimits: ulimits(&self.ulimit)?,
+            cgroup_parent: self.cgroup_parent.clone().filter(|path| !path.is_empty()),
             secrets: secrets(&self.secret)?,
             agents: BTreeMap::new(),
             allows: allows(&self.allow)?,

@@ -98,6 +98,9 @@ pub struct HostConfig {
     /// As it was made; `Settings::limits` has the later ones.
     #[serde(default)]
     pub limits: Limits,
+    /// `--cgroup-parent`, as it was written: found at every start.
+    #[serde(default)]
+    pub cgroup_parent: Option<String>,
     pub shm_size: u64,
     pub init: bool,
     pub auto_remove: bool,

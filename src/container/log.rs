@@ -132,6 +132,8 @@ pub struct LogOptions {
     pub max_size: Option<u64>,
     /// Files, the one being written included.
     pub max_file: u32,
+    /// Old files are compressed.
+    pub compress: bool,
     pub path: Option<PathBuf>,
     tag: Option<Tag>,
     labels: Names,
@@ -144,6 +146,8 @@ pub enum LogOptionError {
     Unknown { name: String, driver: LogDriver },
     #[error("log opt '{name}={value}' is not supported by bryo")]
     Unsupported { name: String, value: String },
+    #[error("compress cannot be true when max-file is less than 2 or max-size is not set")]
+    NothingToCompress,
     #[error("invalid log opt {name}={value}: {reason}")]
     Value {
         name: String,
@@ -159,6 +163,7 @@ impl LogSettings {
             // Docker has no limit unless it is told one; 3 x 10 MiB is what a laptop's disk survives.
             max_size: Some(10 << 20),
             max_file: 3,
+            compress: false,
             path: None,
             tag: None,
             labels: Names::default(),
@@ -167,7 +172,10 @@ impl LogSettings {
         for (name, value) in &self.options {
             self.read_option(&mut options, name, value)?;
         }
-        Ok(options)
+        match options.compress && (options.max_file < 2 || options.max_size.is_none()) {
+            true => Err(LogOptionError::NothingToCompress),
+            false => Ok(options),
+        }
     }
 
     fn read_option(
@@ -205,11 +213,11 @@ impl LogSettings {
                 }
                 options.path = Some(path);
             }
-            // Docker's default is false; true would need a helper that compresses beside the monitor.
-            "compress" if self.driver.has_file() => match value {
-                "false" => {}
-                _ => return Err(self.unsupported(name, value)),
-            },
+            "compress" if self.driver.has_file() => {
+                let compress = go_bool(value);
+                options.compress =
+                    compress.ok_or_else(|| invalid("neither true nor false".to_owned()))?;
+            }
             "mode" => match value {
                 "blocking" => {}
                 _ => return Err(self.unsupported(name, value)),
@@ -243,6 +251,15 @@ impl LogSettings {
             Some(path) => PathBuf::from(path),
             None => directory.join("log"),
         }
+    }
+}
+
+/// Go's `strconv.ParseBool`.
+fn go_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
     }
 }
 
@@ -432,8 +449,8 @@ mod tests {
             "unknown log opt 'max-size' for journald log driver"
         );
         assert_eq!(
-            refused(LogDriver::JsonFile, &[("compress", "true")]),
-            "log opt 'compress=true' is not supported by bryo"
+            refused(LogDriver::JsonFile, &[("compress", "t"), ("max-file", "1")]),
+            "compress cannot be true when max-file is less than 2 or max-size is not set"
         );
         for wrong in [
             ("max-size", "0"),

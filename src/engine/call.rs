@@ -43,6 +43,7 @@ impl Engine {
             id: id.clone(),
             cgroup: Wanted {
                 place: place.clone(),
+                parent: None,
                 limits: Vec::new(),
                 failure: None,
             },
@@ -75,7 +76,7 @@ impl Called {
         let expected = orders.launch.is_private()
             && terminal == self.expectation.terminal
             && input
-            && orders.cgroup.limits.is_empty()
+            && orders.cgroup.is_optional()
             && orders.log.driver != LogDriver::Passthrough
             && orders.preserves.is_empty();
         let (socket, _) = self.line.as_ref()?;

@@ -65,6 +65,7 @@ impl Engine {
             .transpose()?;
         tracing::debug!(image = request.image, id = %image.id, "create a container");
         self.limits(&request.limits)?;
+        self.check_cgroup_parent(request.cgroup_parent.as_deref())?;
         self.containers.prepare()?;
         if let (true, Some(name)) = (request.replace, &name)
             && let Some(record) = self.containers.named(name)
@@ -431,6 +432,7 @@ fn host_config(request: &CreateRequest, network: &NetworkMode) -> Result<HostCon
         sysctls: request.sysctls.clone(),
         ulimits: ulimits.collect(),
         limits: request.limits.clone(),
+        cgroup_parent: request.cgroup_parent.clone(),
         shm_size: request.shm_size.unwrap_or(SHM_SIZE),
         init: request.init,
         auto_remove: request.auto_remove,

@@ -24,7 +24,7 @@ use crate::net::ports::PortSpecError;
 use crate::net::record::NetworkError;
 use crate::registry::RegistryError;
 use crate::runtime::cdi::CdiError;
-use crate::runtime::cgroup::NoCgroup;
+use crate::runtime::cgroup::{NoCgroup, ParentError};
 use crate::runtime::doctor::Finding;
 use crate::runtime::home::HomeError;
 use crate::runtime::limits::LimitError;
@@ -112,6 +112,8 @@ pub enum EngineError {
         flag: std::borrow::Cow<'static, str>,
         reason: NoCgroup,
     },
+    #[error("--cgroup-parent: {reason}")]
+    CgroupParent { reason: ParentError },
     #[error(
         "range of CPUs is from 0.01 to {processors}.00, as there are only {processors} CPUs available"
     )]
@@ -264,9 +266,12 @@ impl EngineError {
                 .cloned()
                 .chain(["bryo doctor".to_owned()])
                 .collect(),
-            EngineError::Home(_) | EngineError::Limit(_) | EngineError::NoLimits { .. } => {
-                vec!["bryo doctor".to_owned()]
-            }
+            EngineError::Home(_)
+            | EngineError::Limit(_)
+            | EngineError::NoLimits { .. }
+            | EngineError::CgroupParent {
+                reason: ParentError::NoCgroup(_),
+            } => vec!["bryo doctor".to_owned()],
             EngineError::Silent { name } | EngineError::RemoveRunning { name } => {
                 vec![format!("bryo rm -f {name}")]
             }
@@ -305,7 +310,10 @@ impl EngineError {
 
     /// This host can't do what was asked for, whatever else is wrong.
     pub fn is_refusal(&self) -> bool {
-        matches!(self, EngineError::Limit(_) | EngineError::NoLimits { .. })
+        matches!(
+            self,
+            EngineError::Limit(_) | EngineError::NoLimits { .. } | EngineError::CgroupParent { .. }
+        )
     }
 
     /// Docker's exit code of `run`, `create` and `start`.

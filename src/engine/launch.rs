@@ -12,7 +12,7 @@ use oci_spec::runtime::{
 use super::call::Called;
 use super::create::accounts;
 use super::namespaces::Settled;
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, limits};
 use crate::container::{ContainerConfig, MountConfig, Record, Settings, UlimitConfig, mountpoints};
 use crate::image::WORK;
 use crate::net::hosts::{self, ExtraHost, HostsFile};
@@ -113,8 +113,10 @@ impl Engine {
         settings: &Settings,
         called: Option<&Called>,
     ) -> Result<Wanted, EngineError> {
+        let place = called.map_or_else(Place::find, |called| called.place.clone());
         Ok(Wanted {
-            place: called.map_or_else(Place::find, |called| called.place.clone()),
+            parent: limits::cgroup_parent(config.host.cgroup_parent.as_deref(), &place)?,
+            place,
             failure: None,
             limits: self.limits(settings.limits.as_ref().unwrap_or(&config.host.limits))?,
         })
@@ -308,10 +310,13 @@ fn network_file_mounts(record: &Record) -> impl Iterator<Item = Mount> {
 /// Hooks find the root by the bundle's `config.json` (OCI runtime specification, "State"): the state they are told.
 fn add_hooks(spec: &mut Spec, record: &Record, hooks: &[cdi::Hook]) -> Result<String, EngineError> {
     let hook = |hook: &cdi::Hook| {
-        let builder = HookBuilder::default()
+        let mut builder = HookBuilder::default()
             .path(&hook.path)
             .args(hook.args.clone())
             .env(hook.env.clone());
+        if let Some(seconds) = hook.timeout {
+            builder = builder.timeout(seconds);
+        }
         builder.build().expect("the path is given")
     };
     let hooks: Vec<Hook> = hooks.iter().map(hook).collect();

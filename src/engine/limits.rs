@@ -6,7 +6,7 @@ use std::path::Path;
 use super::request::{check_limits, parse_set};
 use super::{Engine, EngineError};
 use crate::container::{DeviceLimit, Limits};
-use crate::runtime::cgroup::Place;
+use crate::runtime::cgroup::{NoCgroup, Parent, Place};
 use crate::runtime::limits::Setting;
 
 /// Microseconds: docker's, and the kernel's own.
@@ -26,6 +26,14 @@ impl Engine {
     /// What has to be written into the cgroup of a container that runs, which may have limits that are lifted now.
     pub(super) fn changed_limits(&self, limits: &Limits) -> Result<Vec<Setting>, EngineError> {
         self.settings(limits, |_| true)
+    }
+
+    /// Whether a container can have its cgroup below that one.
+    pub fn check_cgroup_parent(&self, text: Option<&str>) -> Result<(), EngineError> {
+        match text {
+            Some(_) => cgroup_parent(text, &Place::find()).map(drop),
+            None => Ok(()),
+        }
     }
 
     fn settings(
@@ -51,6 +59,15 @@ impl Engine {
         check_host(limits, place.directory())?;
         Ok(settings)
     }
+}
+
+/// The place that `--cgroup-parent` asks for.
+pub(super) fn cgroup_parent(
+    text: Option<&str>,
+    place: &Result<Place, NoCgroup>,
+) -> Result<Option<Parent>, EngineError> {
+    let parent = text.map(|text| Parent::find(text, place)).transpose();
+    parent.map_err(|reason| EngineError::CgroupParent { reason })
 }
 
 /// What the host has less of than was asked for.

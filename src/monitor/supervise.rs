@@ -84,19 +84,19 @@ pub struct Orders {
 }
 
 impl Orders {
-    /// Where the user's systemd does not help, the container runs without a cgroup of its own, unless it has limits.
+    /// Where the user's systemd does not help, the container runs without a cgroup of its own, unless it has limits or a place for it.
     fn make_cgroup(&mut self) -> Result<(), StartFailure> {
         let made = self
             .cgroup
             .make(self.id.as_str(), &self.paths.cgroup_lock());
         self.launch.cgroup = match made {
-            Err(error) if self.cgroup.limits.is_empty() => {
+            Err(error) if self.cgroup.is_optional() => {
                 tracing::warn!(%error, "the container has no cgroup of its own");
                 self.cgroup.failure = Some(error.to_string());
                 None
             }
             made => made.map_err(|error| StartFailure::Monitor {
-                operation: "limit the container".to_owned(),
+                operation: "give the container its cgroup".to_owned(),
                 message: error.to_string(),
             })?,
         };

@@ -195,6 +195,7 @@ impl Monitor {
             for exec in &mut self.execs {
                 exec.reaped(pid, ended);
             }
+            self.log.reaped(pid, ended);
             self.rejoin_networks(pid);
         }
     }

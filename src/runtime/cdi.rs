@@ -69,6 +69,8 @@ pub struct Hook {
     pub args: Vec<String>,
     #[serde(default)]
     pub env: Vec<String>,
+    /// Seconds after which it is ended, and has failed.
+    pub timeout: Option<i64>,
 }
 
 #[derive(Debug, thiserror::Error)]

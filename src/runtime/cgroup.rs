@@ -7,7 +7,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use rustix::fs::{Access, Mode, OFlags, StatFs};
@@ -59,7 +59,10 @@ pub enum CgroupError {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Wanted {
     pub place: Result<Place, NoCgroup>,
-    /// Never sent: who has some is not expected.
+    /// Never sent: who has one is not expected.
+    #[serde(skip)]
+    pub parent: Option<Parent>,
+    /// The same.
     #[serde(skip)]
     pub limits: Vec<Setting>,
     /// Why none could be made after all.
@@ -67,6 +70,11 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// A container that asked for nothing runs without one, too.
+    pub fn is_optional(&self) -> bool {
+        self.parent.is_none() && self.limits.is_empty()
+    }
+
     /// Why the container has none.
     pub fn why_none(&self) -> Option<String> {
         let nowhere = self.place.as_ref().err();
@@ -94,13 +102,17 @@ impl Wanted {
     /// systemd moves into the scope first: a process may only go where it has the right to write to the common ancestor of both
     /// cgroups, and that of a login session and the user's systemd is root's. `guard` is a file of the user's to lock.
     pub fn make(&self, container_hex: &str, guard: &Path) -> Result<Option<PathBuf>, CgroupError> {
-        let parent = match &self.place {
+        let own = match &self.place {
             Err(_) => return Ok(None),
             Ok(Place::Tree(directory)) => {
                 enable_controllers(directory);
                 directory.clone()
             }
             Ok(Place::Scope { systemd, .. }) => enter_scope(systemd, guard)?,
+        };
+        let parent = match &self.parent {
+            Some(parent) => parent.make(&own)?,
+            None => own,
         };
         let directory = path_of(&parent, container_hex);
         let made = self.make_at(&directory);
@@ -122,6 +134,87 @@ impl Wanted {
         let mut limits = self.limits.iter();
         limits.try_for_each(|limit| limit.check(&controllers, directory))?;
         Ok(limits::apply(directory, &self.limits)?)
+    }
+}
+
+/// `--cgroup-parent`, found to be a place that the user may use.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The cgroup that it is below; None: that of bryo's own, wherever this is when the container begins.
+    base: Option<PathBuf>,
+    /// Normal components alone.
+    below: PathBuf,
+}
+
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum ParentError {
+    #[error("{text:?} is no path of a cgroup, which names one and goes nowhere by `..`")]
+    Malformed { text: String },
+    #[error("{text} is not in the cgroup tree that this user was given, {tree}")]
+    Outside { text: String, tree: String },
+    #[error(transparent)]
+    NoCgroup(#[from] NoCgroup),
+}
+
+fn malformed(text: &str) -> ParentError {
+    ParentError::Malformed {
+        text: text.to_owned(),
+    }
+}
+
+impl Parent {
+    /// A relative path is below the cgroup that containers get theirs in; an absolute one is from the root of all, as docker has
+    /// it, and may also be spelt with the place where that is mounted.
+    pub fn find(text: &str, place: &Result<Place, NoCgroup>) -> Result<Parent, ParentError> {
+        let mut below = PathBuf::new();
+        for component in Path::new(text).components() {
+            match component {
+                Component::Normal(name) => below.push(name),
+                Component::CurDir | Component::RootDir => {}
+                Component::ParentDir | Component::Prefix(_) => return Err(malformed(text)),
+            }
+        }
+        if text.contains('\0') {
+            return Err(malformed(text));
+        }
+        let place = place.as_ref().map_err(|reason| *reason)?;
+        if !text.starts_with('/') {
+            return match below.as_os_str().is_empty() {
+                true => Err(malformed(text)),
+                false => Ok(Parent { base: None, below }),
+            };
+        }
+        let mount = mount().ok_or(NoCgroup::NotMounted)?;
+        let spelt = below.strip_prefix(mount.strip_prefix("/").unwrap_or(mount));
+        let full = mount.join(spelt.unwrap_or(&below));
+        let tree = place.tree(mount);
+        match full.strip_prefix(&tree) {
+            Ok(below) => Ok(Parent {
+                below: below.to_owned(),
+                base: Some(tree),
+            }),
+            Err(_) => Err(ParentError::Outside {
+                text: text.to_owned(),
+                tree: tree.display().to_string(),
+            }),
+        }
+    }
+
+    /// Makes what of it is not there, and has each cgroup on the way hand its controllers on. It stays when the container goes:
+    /// it may be somebody's who has limited it.
+    fn make(&self, own: &Path) -> Result<PathBuf, CgroupError> {
+        let mut directory = self.base.as_deref().unwrap_or(own).to_owned();
+        for name in &self.below {
+            enable_controllers(&directory);
+            directory.push(name);
+            create(&directory).map_err(|source| CgroupError::File {
+                operation: "make the cgroup",
+                path: directory.clone(),
+                source,
+            })?;
+        }
+        enable_controllers(&directory);
+        Ok(directory)
     }
 }
 
@@ -181,6 +274,18 @@ impl Place {
         match self {
             Place::Tree(_) => "cgroupfs",
             Place::Scope { .. } => "systemd",
+        }
+    }
+
+    /// The top of what was given away: whatever is below it, processes may be born into.
+    fn tree(&self, mount: &Path) -> PathBuf {
+        match self {
+            Place::Tree(directory) => {
+                let ours = directory.ancestors();
+                let ours = ours.take_while(|path| path.starts_with(mount) && is_ours(path));
+                ours.last().unwrap_or(directory).to_owned()
+            }
+            Place::Scope { around, .. } => around.join(SLICE).join(SCOPE),
         }
     }
 
@@ -444,5 +549,22 @@ mod tests {
         );
         let other = format!("machine.slice/user@{uid}.service");
         assert_eq!(around_scopes(&format!("{other}/app.slice/a.scope")), other);
+    }
+
+    #[test]
+    fn a_parent_is_below_what_was_given_away() {
+        let place = Ok(Place::Tree("/sys/fs/cgroup/x".into()));
+        let relative = Parent {
+            base: None,
+            below: "a/b".into(),
+        };
+        for text in ["a/b", "./a/b", "a//b/"] {
+            assert_eq!(Parent::find(text, &place), Ok(relative.clone()), "{text}");
+        }
+        for text in ["..", "a/../b", "/a/..", ".", "a\0b"] {
+            assert_eq!(Parent::find(text, &place), Err(malformed(text)), "{text}");
+        }
+        let nowhere = Parent::find("a", &Err(NoCgroup::NotDelegated));
+        assert_eq!(nowhere, Err(ParentError::NoCgroup(NoCgroup::NotDelegated)));
     }
 }

@@ -1,15 +1,18 @@
 //! The executor of a plan: each step by descriptors inside the new root, so that nothing an image contains is followed out.
 
 use std::collections::VecDeque;
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Component, Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use nix::sched::CloneFlags;
 use oci_spec::runtime::Hook;
-use rustix::fs::{FileType, Mode, OFlags, PROC_SUPER_MAGIC};
+use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, PROC_SUPER_MAGIC};
+use rustix::process::{Pid, PidfdFlags};
 
 use super::execute::{Launch, SetupError};
 use super::fill::Filling;
@@ -19,6 +22,7 @@ use super::{accounts, secrets, user};
 use crate::sys::copy::{Owners, own_tree};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::mount::{self, Attributes};
+use crate::sys::poll::{Interest, PollSet};
 use crate::sys::{namespace, network, terminal};
 
 /// A container's root in the making.
@@ -392,8 +396,10 @@ impl<'a> Setup<'a> {
     }
 }
 
-/// With the rights of the container's root, while the host's programs are still in sight.
+/// With the rights of the container's root, while the host's programs are still in sight. What it says goes to memory: a pipe
+/// could fill.
 fn run_hook(hook: &Hook, state: &str) -> io::Result<()> {
+    let mut said = File::from(rustix::fs::memfd_create("hook", MemfdFlags::CLOEXEC)?);
     let mut arguments = hook.args().iter().flatten();
     let mut command = Command::new(hook.path());
     if let Some(name) = arguments.next() {
@@ -406,7 +412,7 @@ fn run_hook(hook: &Hook, state: &str) -> io::Result<()> {
         .envs(variables.filter_map(|variable| variable.split_once('=')))
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
+        .stderr(said.try_clone()?)
         .spawn()?;
     if let Some(mut stdin) = child.stdin.take() {
         match stdin.write_all(state.as_bytes()) {
@@ -415,16 +421,43 @@ fn run_hook(hook: &Hook, state: &str) -> io::Result<()> {
             written => written?,
         }
     }
-    let output = child.wait_with_output()?;
-    if output.status.success() {
+    let in_time = wait_for_hook(&child, hook.timeout())?;
+    if !in_time {
+        child.kill()?;
+    }
+    let status = child.wait()?;
+    if in_time && status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(io::Error::other(format!(
-        "{}: {}",
-        output.status,
-        said.trim()
-    )))
+    let mut text = Vec::new();
+    said.rewind()?;
+    said.read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    let end = match in_time {
+        true => status.to_string(),
+        false => format!("not done after {} s", hook.timeout().unwrap_or_default()),
+    };
+    Err(io::Error::other(format!("{end}: {}", text.trim())))
+}
+
+/// Whether it ends within so many seconds, if there is an end to them.
+fn wait_for_hook(child: &Child, seconds: Option<i64>) -> io::Result<bool> {
+    let Some(seconds) = seconds else {
+        return Ok(true);
+    };
+    let limit = Duration::from_secs(seconds.unsigned_abs());
+    let pidfd = rustix::process::pidfd_open(Pid::from_child(child), PidfdFlags::empty())?;
+    let deadline = Instant::now() + limit;
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let mut set = PollSet::new();
+        set.add(pidfd.as_fd(), Interest::Read, ());
+        match set.wait(Some(left))?.is_empty() {
+            false => return Ok(true),
+            true if left.is_zero() => return Ok(false),
+            true => {}
+        }
+    }
 }
 
 /// What is bound. Another container may be putting links in the place of directories: never out of the source.

@@ -147,7 +147,7 @@ fn hooks_of_a_device_finish_the_root_of_the_container() {
     // As vendors' hooks do: the root is where the bundle in the state says.
     let hook = env.file(
         "hook",
-        "#!/bin/sh\nbundle=$(sed 's/.*\"bundle\":\"\\([^\"]*\\)\".*/\\1/')\nroot=$(sed 's/.*\"root\":{\"path\":\"\\([^\"]*\\)\".*/\\1/' \"$bundle/config.json\")\necho \"$0 $1 $KEY\" > \"$root/hooked\" || exit 3\ntest \"$1\" != fail || { echo broken >&2; exit 7; }\n",
+        "#!/bin/sh\nbundle=$(sed 's/.*\"bundle\":\"\\([^\"]*\\)\".*/\\1/')\nroot=$(sed 's/.*\"root\":{\"path\":\"\\([^\"]*\\)\".*/\\1/' \"$bundle/config.json\")\necho \"$0 $1 $KEY\" > \"$root/hooked\" || exit 3\ntest \"$1\" != fail || { echo broken >&2; exit 7; }\ntest \"$1\" != hang || { echo still at it >&2; exec sleep 1000; }\n",
     );
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(&hook, mode).expect("it was just made");
@@ -156,10 +156,15 @@ fn hooks_of_a_device_finish_the_root_of_the_container() {
             r#"{{"name": "{name}", "containerEdits": {{"hooks": [{{"hookName": "createContainer", "path": "{hook}", "args": ["hook", "{argument}"], "env": ["KEY=value", "PATH=/usr/bin:/bin"]}}]}}}}"#
         )
     };
+    let limited = |name: &str, argument: &str| {
+        let begin = device(name, argument);
+        begin.replacen(r#""path""#, r#""timeout": 1, "path""#, 1)
+    };
     let text = format!(
-        r#"{{"cdiVersion": "0.5.0", "kind": "vendor.test/hooked", "devices": [{}, {}]}}"#,
+        r#"{{"cdiVersion": "0.5.0", "kind": "vendor.test/hooked", "devices": [{}, {}, {}]}}"#,
         device("good", "right"),
-        device("bad", "fail")
+        device("bad", "fail"),
+        limited("slow", "hang")
     );
     describe(&env, "hooked.json", &text);
     let start = ["run", "--rm", "--network", "none", "--read-only"];
@@ -174,4 +179,9 @@ fn hooks_of_a_device_finish_the_root_of_the_container() {
     assert!(said.ends_with("right value"), "{said}");
     let bad = ["--device", "vendor.test/hooked=bad", "busybox", "true"];
     env.run(&[&start[..], &bad].concat()).fails(125, "broken");
+    let slow = ["--device", "vendor.test/hooked=slow", "busybox", "true"];
+    let slow = env
+        .run(&[&start[..], &slow].concat())
+        .fails(125, "not done after 1 s");
+    assert!(slow.stderr.contains("still at it"), "{slow:?}");
 }

@@ -1,7 +1,11 @@
 //! The flags that limit what a container may use, in every spelling: in force where the host delegates the controller, which an
 //! emulated machine does (`machine`), and refused in one line where it does not. Never a container that runs without its limit.
 
+use std::path::Path;
+
 use crate::env::{TestEnv, test_env};
+use crate::need::{Need, need};
+use crate::process::eventually;
 use crate::spellings::{WAYS, Way, ask};
 
 /// The controllers that containers can have here, by `info`.
@@ -276,4 +280,128 @@ fn update_limits_are_in_force_or_refused() {
         env.out(&["inspect", "-f", limits, "runs", "rests"]),
         "0 <nil>\n0 <nil>"
     );
+}
+
+/// The cgroup of a running container.
+fn cgroup_of(env: &TestEnv, id: &str) -> String {
+    let pid = env.out(&["inspect", "-f", "{{.State.Pid}}", id]);
+    let text = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).expect("it runs");
+    let own = text.lines().find_map(|line| line.strip_prefix("0::"));
+    own.expect("there is a cgroup2 tree").to_owned()
+}
+
+/// What containers get their cgroups in, as a path of files and from the root of all cgroups.
+fn own_tree(env: &TestEnv) -> (String, String) {
+    let tree = env.out(&["info", "--format", "{{.CgroupParent}}"]);
+    let from_root = tree.strip_prefix("/sys/fs/cgroup").map(str::to_owned);
+    (tree.clone(), from_root.expect("it is mounted there"))
+}
+
+#[test]
+fn cgroup_parent_holds_the_containers_cgroup() {
+    let env = test_env!();
+    need!(Need::Cgroup);
+    env.busybox();
+    let (tree, root) = own_tree(&env);
+    let named = |parent: &str| {
+        let flag = format!("--cgroup-parent={parent}");
+        [
+            flag.as_str(),
+            "--network",
+            "none",
+            "busybox",
+            "sleep",
+            "9999",
+        ]
+        .map(str::to_owned)
+    };
+    // A cgroup is busy for an instant after its last process has ended.
+    let tidy = |below: &str| {
+        let place = Path::new(&tree).join(below);
+        eventually("it is empty", || std::fs::remove_dir(&place).is_ok());
+    };
+    for way in WAYS {
+        for (parent, below) in [
+            ("parents/of-flags".to_owned(), "parents/of-flags"),
+            (format!("{root}/parents"), "parents"),
+            (format!("{tree}/parents/"), "parents"),
+        ] {
+            let words = named(&parent);
+            let id = way.start(&env, &words.each_ref().map(String::as_str));
+            assert_eq!(cgroup_of(&env, &id), format!("{root}/{below}/bryo-{id}"));
+            let kept = env.out(&["inspect", "-f", "{{.HostConfig.CgroupParent}}", &id]);
+            assert_eq!(kept, parent, "{way:?}");
+            // Its next life has one of the same place, also where somebody has tidied up.
+            env.out(&["stop", "-t", "0", &id]);
+            tidy(below);
+            env.out(&["start", &id]);
+            assert_eq!(cgroup_of(&env, &id), format!("{root}/{below}/bryo-{id}"));
+            env.out(&["rm", "-f", &id]);
+            tidy(below);
+        }
+        for (parent, reason) in [
+            ("../elsewhere", "goes nowhere by `..`"),
+            (
+                "/elsewhere",
+                "is not in the cgroup tree that this user was given",
+            ),
+            ("/", "is not in the cgroup tree that this user was given"),
+        ] {
+            let line = way.run(&env, &["--cgroup-parent", parent, "busybox", "true"]);
+            let line = line.code(125).stderr;
+            assert!(line.starts_with("Error: --cgroup-parent: "), "{line}");
+            assert!(line.contains(reason), "{way:?} {parent}: {line}");
+            assert_eq!(env.containers(), Vec::<String>::new(), "{way:?}");
+        }
+    }
+}
+
+#[test]
+fn cgroup_parent_of_a_build_holds_the_cgroups_of_its_steps() {
+    let env = test_env!();
+    need!(Need::Cgroup);
+    env.busybox();
+    let (tree, _) = own_tree(&env);
+    let text = "FROM busybox\nRUN true\n";
+    let directory = crate::dockerfile::context(&env, "app", &[("Dockerfile", text)]);
+    let place = Path::new(&tree).join("of-builds");
+    for command in ["build", "image build", "builder build"] {
+        let flags = [
+            "--no-cache",
+            "--cgroup-parent",
+            "of-builds/steps",
+            &directory,
+        ];
+        ask(&env, command, &flags).ok();
+        assert!(place.join("steps").is_dir());
+        // A cgroup is busy for an instant after its last process has ended.
+        eventually("no step is left", || {
+            std::fs::remove_dir(place.join("steps")).is_ok()
+        });
+        std::fs::remove_dir(&place).expect("it is empty");
+        let line = ask(
+            &env,
+            command,
+            &["--cgroup-parent", "/elsewhere", &directory],
+        );
+        let line = line.code(125).stderr;
+        assert!(
+            line.contains("Error: --cgroup-parent: /elsewhere"),
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn cgroup_parent_is_refused_where_no_tree_is_given() {
+    let env = test_env!();
+    env.busybox();
+    let covered =
+        "mount -t tmpfs none /sys/fs/cgroup && exec \"$0\" create --cgroup-parent a busybox";
+    let bryo = crate::env::bryo();
+    let words = ["--user", "--map-root-user", "--mount", "sh", "-c", covered];
+    let words = [&words[..], &[bryo.to_str().expect("its path is text")]].concat();
+    let refused = env.other("unshare", &words).run().code(125);
+    let reason = "Error: --cgroup-parent: no cgroup v2 hierarchy is mounted\n";
+    assert!(refused.stderr.starts_with(reason), "{refused:?}");
 }

@@ -244,8 +244,12 @@ fn what_the_driver_does_not_have_is_refused_by_name() {
             "unknown log opt 'colour' for json-file log driver",
         ),
         (
-            "--log-opt=compress=true",
-            "log opt 'compress=true' is not supported by bryo",
+            "--log-opt=compress=perhaps",
+            "invalid log opt compress=perhaps: neither true nor false",
+        ),
+        (
+            "--log-opt=mode=non-blocking",
+            "log opt 'mode=non-blocking' is not supported by bryo",
         ),
         ("--log-opt=max-size=big", "invalid log opt max-size=big"),
         ("--log-opt=max-file=0", "invalid log opt max-file=0"),
@@ -572,4 +576,93 @@ fn update_bounds_the_log_of_a_container_that_runs() {
         env.run(&["update", "--log-opt", option, "box"])
             .fails(1, words);
     }
+}
+
+/// The names of the old files that are there.
+fn old_files(directory: &Path) -> Vec<String> {
+    let names = crate::env::names(directory).into_iter();
+    names.filter(|name| name.starts_with("log.")).collect()
+}
+
+fn numbers(from: usize, to: usize) -> Vec<String> {
+    (from..=to).map(|number| number.to_string()).collect()
+}
+
+#[test]
+fn compressed_files_are_part_of_the_log() {
+    let env = test_env!();
+    env.busybox();
+    let go = env.path("home/go");
+    std::fs::create_dir(&go).expect("home is writable");
+    let script = "n=0; for i in 1 2 3; do seq $((n + 1)) $((n + 3000)); n=$((n + 3000)); until test -e /go/$i; do sleep 0.1; done; done";
+    let volume = format!("{}:/go", go.display());
+    let run = format!("run -d --network none --name box -v {volume} --log-opt compress=true");
+    let run: Vec<&str> = run.split(' ').collect();
+    let bounds = ["--log-opt", "max-size=100k", "--log-opt", "max-file=40"];
+    env.run(&[&run[..], &bounds, &["busybox", "sh", "-c", script]].concat())
+        .ok();
+    let directory = env.store().join("containers").join(&env.containers()[0]);
+    let mut follower = env.command(&["logs", "-f", "box"]).spawn();
+    for round in 1..=3 {
+        let all = round * 3000;
+        follower.until(&format!("\n{all}\n"));
+        eventually("every old file is compressed", || {
+            let old = old_files(&directory);
+            !old.is_empty() && old.iter().all(|name| name.ends_with(".gz"))
+        });
+        let shown = env.run(&["logs", "box"]).ok();
+        assert_eq!(shown.lines(), numbers(1, all), "round {round}");
+        let shown = env.run(&["logs", "-n", "2900", "box"]).ok();
+        assert_eq!(shown.lines(), numbers(all - 2899, all), "round {round}");
+        std::fs::write(go.join(round.to_string()), "").expect("home is writable");
+    }
+    // Who follows from the beginning sees no line twice and misses none, whatever became of the files.
+    assert_eq!(follower.wait().ok().lines(), numbers(1, 9000));
+    // What docker's readers find in one of docker's.
+    let oldest = (1..).map(|number| directory.join(format!("log.{number}.gz")));
+    let oldest = oldest.take_while(|path| path.exists()).last();
+    let oldest = oldest.expect("there are some").display().to_string();
+    let text = env.other("gzip", &["-dc", &oldest]).run().ok().stdout;
+    let first: Value = serde_json::from_str(text.lines().next().expect("it has lines"))
+        .expect("each line is an object");
+    assert_eq!(
+        (&first["log"], &first["stream"]),
+        (&"1\n".into(), &"stdout".into())
+    );
+    assert!(text.ends_with("}\n"), "{text}");
+}
+
+#[test]
+fn compressed_files_are_bounded_like_the_others() {
+    let env = test_env!();
+    env.busybox();
+    let flags = ["--log-opt=compress=true", "--log-opt=max-size=10k"];
+    let flags = [&flags[..], &["--log-opt=max-file=3"]].concat();
+    ended(&env, "box", &flags, "seq 1 20000");
+    let directory = env.store().join("containers").join(&env.containers()[0]);
+    let has_either = |number: u32| {
+        let (plain, packed) = (format!("log.{number}"), format!("log.{number}.gz"));
+        directory.join(plain).exists() || directory.join(packed).exists()
+    };
+    assert!(
+        has_either(1) && has_either(2) && !has_either(3),
+        "{:?}",
+        old_files(&directory)
+    );
+    let shown = env.run(&["logs", "box"]).ok();
+    let shown = shown.lines();
+    assert!((200..500).contains(&shown.len()), "{}", shown.len());
+    assert_eq!(shown, numbers(20001 - shown.len(), 20000));
+    // Its next life finds what was not compressed in time, and whatever a killed one had begun.
+    std::fs::write(directory.join("log.gz.new"), "begun").expect("it is the user's");
+    env.run(&["start", "-a", "box"]).ok();
+    assert!(!has_either(3), "{:?}", old_files(&directory));
+    let shown = env.run(&["logs", "box"]).ok();
+    assert_eq!(shown.lines().last(), Some(&"20000"));
+    let one = ["--log-opt", "compress=true", "--log-opt", "max-file=1"];
+    env.run(&[&["run", NONE[0], NONE[1]], &one[..], &["busybox", "true"]].concat())
+        .fails(
+            125,
+            "compress cannot be true when max-file is less than 2 or max-size is not set",
+        );
 }

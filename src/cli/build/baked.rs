@@ -89,6 +89,7 @@ impl Args {
                 .collect(),
             shm_size: target.shm_size.clone(),
             ulimit: target.ulimits.clone(),
+            cgroup_parent: None,
             secret: words(&target.secret),
             ssh: target.ssh.iter().map(agent).collect(),
             allow: common.allow.clone(),

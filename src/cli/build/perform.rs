@@ -120,6 +120,9 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
         contexts::open(&engine, &args.context, args.file.as_deref(), inline, &bars)?
     };
     let mut request = args.request(&opened)?;
+    engine
+        .check_cgroup_parent(request.cgroup_parent.as_deref())
+        .map_err(|error| CliError::engine(Kind::Failed, &error))?;
     // Those of its own end with the build.
     let agents = Agents::of(&args.ssh, &engine.paths.runtime)?;
     request.agents.clone_from(&agents.sockets);

@@ -12,7 +12,7 @@ pub struct LoggingFlags {
     /// Where the output is kept: json-file, k8s-file, journald, none, passthrough
     #[arg(long, value_name = "DRIVER")]
     log_driver: Option<String>,
-    /// Option of the log driver (NAME=VALUE: max-size, max-file, path, tag, labels, env, ...)
+    /// Option of the log driver (NAME=VALUE: max-size, max-file, compress, path, tag, labels, env, ...)
     #[arg(long, value_name = "OPTION")]
     log_opt: Vec<String>,
 }

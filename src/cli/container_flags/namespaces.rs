@@ -31,6 +31,9 @@ pub struct NamespaceFlags {
     /// cgroup namespace: private, host
     #[arg(long, value_name = "MODE")]
     cgroupns: Option<String>,
+    /// Cgroup that the container's is made in: below bryo's own, or with a / before it within the tree that is yours
+    #[arg(long, value_name = "PATH")]
+    cgroup_parent: Option<String>,
 }
 
 impl NamespaceFlags {
@@ -58,6 +61,7 @@ impl NamespaceFlags {
             );
         }
         request.namespaces = chosen;
+        request.cgroup_parent = self.cgroup_parent.filter(|path| !path.is_empty());
         Ok(())
     }
 }

@@ -203,6 +203,7 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         "CapAdd": list_or_null(&host.cap_add),
         "CapDrop": list_or_null(&host.cap_drop),
         "CgroupnsMode": cgroup,
+        "CgroupParent": host.cgroup_parent.as_deref().unwrap_or_default(),
         "Devices": devices(host),
         "DeviceRequests": device_requests(host),
         "Dns": host.names.servers,

@@ -19,7 +19,6 @@ pub fn document(limits: &Limits) -> Map<String, Value> {
         "CpuShares": limits.cpu_shares,
         "Memory": limits.memory,
         "NanoCpus": limits.nano_cpus,
-        "CgroupParent": "",
         "BlkioWeight": limits.blkio_weight,
         "BlkioWeightDevice": devices(&limits.blkio_weight_device, "Weight"),
         "BlkioDeviceReadBps": devices(&limits.device_read_bps, "Rate"),

@@ -137,6 +137,7 @@ impl Engine {
             path: record.log(log),
             max_size: options.max_size,
             max_file: options.max_file,
+            compress: options.compress,
             attributes: options.attributes(LogSource { config, name }),
             id: record.id.to_string(),
             name: name.to_owned(),

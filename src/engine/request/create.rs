@@ -209,6 +209,8 @@ pub struct CreateRequest {
     /// One per resource: the last counts.
     pub ulimits: Vec<Ulimit>,
     pub limits: Limits,
+    /// The cgroup that its own is made in; None: bryo's.
+    pub cgroup_parent: Option<String>,
     /// Bytes; None: docker's 64 MiB.
     pub shm_size: Option<u64>,
     /// `linux/arm64/v8`; None: the host's.

@@ -10,7 +10,9 @@ use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use memchr::memrchr;
+use rustix::process::Pid;
 
+use super::compress::{Compressor, compressed};
 use crate::sys::disk;
 
 /// What is gathered before it is written, unless the output pauses first.
@@ -28,6 +30,8 @@ pub(super) struct RotatingFile {
     batch: Vec<u8>,
     /// The first failure since the last `flush`.
     failed: io::Result<()>,
+    /// Where old files are compressed.
+    compressor: Option<Compressor>,
 }
 
 /// `log` and a number.
@@ -35,14 +39,19 @@ pub(super) fn rotated(path: &Path, number: u32) -> PathBuf {
     suffixed(path, &format!(".{number}"))
 }
 
-fn suffixed(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn suffixed(path: &Path, suffix: &str) -> PathBuf {
     let mut name = OsString::from(path);
     name.push(suffix);
     name.into()
 }
 
 impl RotatingFile {
-    pub fn open(path: &Path, max_size: Option<u64>, max_file: u32) -> io::Result<RotatingFile> {
+    /// Bytes of one file, and files.
+    pub fn open(
+        path: &Path,
+        (max_size, max_file): (Option<u64>, u32),
+        compress: bool,
+    ) -> io::Result<RotatingFile> {
         let file = File::options()
             .read(true)
             .append(true)
@@ -64,9 +73,11 @@ impl RotatingFile {
             max_file,
             batch: Vec::new(),
             failed: Ok(()),
+            compressor: compress.then(|| Compressor::new(path)),
         };
         opened.end_last_line()?;
         opened.remove_surplus();
+        opened.compress();
         Ok(opened)
     }
 
@@ -80,11 +91,34 @@ impl RotatingFile {
 
     /// Old files of when more were allowed.
     fn remove_surplus(&self) {
-        let surplus = (self.max_file.max(1)..).map(|number| rotated(&self.path, number));
-        for old in surplus {
-            if disk::remove_file(old).is_err() {
+        for number in self.max_file.max(1).. {
+            let forms =
+                [rotated, compressed].map(|form| disk::remove_file(form(&self.path, number)));
+            if forms.iter().all(Result::is_err) {
                 break;
             }
+        }
+    }
+
+    /// Has the oldest file that still is as it was written compressed, beside the monitor.
+    fn compress(&mut self) {
+        if let Some(compressor) = &mut self.compressor
+            && let Err(error) = compressor.advance(self.max_file)
+        {
+            tracing::warn!(%error, "an old file of the log is not compressed");
+        }
+    }
+
+    /// A child of the monitor has ended.
+    pub fn reaped(&mut self, pid: Pid, code: i32) {
+        let Some(compressor) = &mut self.compressor else {
+            return;
+        };
+        match compressor.reaped(pid, code, self.max_file) {
+            Ok(true) => self.compress(),
+            Ok(false) => {}
+            // Tried again with the next file.
+            Err(error) => tracing::warn!(%error, "an old file of the log is not compressed"),
         }
     }
 
@@ -154,6 +188,7 @@ impl RotatingFile {
             Ok(next) => {
                 self.file = next;
                 self.size = 0;
+                self.compress();
             }
             Err(error) => self.failed = Err(error),
         }
@@ -161,7 +196,7 @@ impl RotatingFile {
         self.full = self.size.saturating_add(more);
     }
 
-    fn begin_next(&self) -> io::Result<File> {
+    fn begin_next(&mut self) -> io::Result<File> {
         let fresh = suffixed(&self.path, ".new");
         absent(disk::remove_file(&fresh))?;
         let next = File::options()
@@ -170,15 +205,36 @@ impl RotatingFile {
             .create_new(true)
             .mode(0o600)
             .open(&fresh)?;
-        for number in (1..self.max_file.saturating_sub(1)).rev() {
-            let (from, to) = (rotated(&self.path, number), rotated(&self.path, number + 1));
-            absent(disk::rename(from, to))?;
-        }
+        self.move_old()?;
         if self.max_file > 1 {
             self.keep_as_first()?;
         }
         disk::rename(&fresh, &self.path)?;
         Ok(next)
+    }
+
+    /// The oldest goes, whichever form it has; the others get the next number.
+    fn move_old(&mut self) -> io::Result<()> {
+        let last = self.max_file.saturating_sub(1);
+        if last == 0 {
+            return Ok(());
+        }
+        absent(disk::remove_file(compressed(&self.path, last)))?;
+        if last > 1 {
+            absent(disk::remove_file(rotated(&self.path, last)))?;
+        }
+        for number in (1..last).rev() {
+            for form in [rotated, compressed] {
+                absent(disk::rename(
+                    form(&self.path, number),
+                    form(&self.path, number + 1),
+                ))?;
+            }
+        }
+        if let Some(compressor) = &mut self.compressor {
+            compressor.moved();
+        }
+        Ok(())
     }
 
     /// The file gets the name `log.1` too; that it is `log` as well ends with the rename of the next one.
@@ -196,7 +252,7 @@ impl RotatingFile {
     }
 }
 
-fn absent(result: io::Result<()>) -> io::Result<()> {
+pub(super) fn absent(result: io::Result<()>) -> io::Result<()> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,

@@ -1,6 +1,7 @@
 //! The container's log: lines of the program's output, as its driver keeps them, and how they are read back. Never waits for
 //! a reader; what cannot be written is lost from the log alone.
 
+mod compress;
 mod entry;
 mod file;
 mod journal;
@@ -18,6 +19,7 @@ use std::io;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
+use rustix::process::Pid;
 
 use self::file::RotatingFile;
 use self::journal::Journal;
@@ -36,6 +38,8 @@ pub struct LogOrders {
     pub max_size: Option<u64>,
     /// Files, the one being written included.
     pub max_file: u32,
+    /// Old ones are compressed.
+    pub compress: bool,
     pub attributes: LogAttributes,
     /// The container's full id, its name and its image's, for the journal.
     pub id: String,
@@ -59,7 +63,10 @@ enum Target {
 
 impl LogWriter {
     pub fn open(orders: &LogOrders) -> io::Result<LogWriter> {
-        let file = || RotatingFile::open(&orders.path, orders.max_size, orders.max_file);
+        let file = || {
+            let bounds = (orders.max_size, orders.max_file);
+            RotatingFile::open(&orders.path, bounds, orders.compress)
+        };
         Ok(LogWriter {
             stdout: OpenLine::default(),
             stderr: OpenLine::default(),
@@ -92,6 +99,14 @@ impl LogWriter {
     pub fn keep(&mut self, max_size: Option<u64>, max_file: u32) {
         match &mut self.target {
             Target::Json(file, _) | Target::K8s(file) => file.keep(max_size, max_file),
+            Target::Journal(_) | Target::Nothing => {}
+        }
+    }
+
+    /// A child of the monitor has ended: it may have compressed an old file.
+    pub fn reaped(&mut self, pid: Pid, code: i32) {
+        match &mut self.target {
+            Target::Json(file, _) | Target::K8s(file) => file.reaped(pid, code),
             Target::Journal(_) | Target::Nothing => {}
         }
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use memchr::memchr;
 
+use super::compress::{self, Origin, compressed};
 use super::entry::{LogEntry, Scratch, parse};
 use super::file::rotated;
 use super::tail;
@@ -33,10 +34,34 @@ pub enum Reach {
 /// One file of the log.
 pub(super) struct Part {
     pub file: File,
-    /// Its length when it was opened.
+    /// Its length when it was opened, once it is `unpack`ed.
     pub length: u64,
     identity: (u64, u64),
+    /// Of a compressed one: what it was made of, which may be open here, too.
+    made_of: Option<Origin>,
+    /// Compressed, and not unpacked yet: what it is called.
+    packed: Option<PathBuf>,
     position: u64,
+}
+
+impl Part {
+    /// Has to be called before anything is read: most of the old files are in nobody's way.
+    pub fn unpack(&mut self) -> io::Result<()> {
+        let Some(path) = self.packed.take() else {
+            return Ok(());
+        };
+        self.file = compress::unpacked(&self.file, &path)?;
+        self.length = self.file.metadata()?.len();
+        Ok(())
+    }
+
+    /// Both are the same lines, whatever happened to them between.
+    fn is(&self, other: &Part) -> bool {
+        let made = |one: &Part, of: &Part| {
+            one.made_of.is_some() && one.made_of == compress::origin(&of.file).ok()
+        };
+        self.identity == other.identity || made(self, other) || made(other, self)
+    }
 }
 
 /// Reads entries one after the other.
@@ -61,7 +86,7 @@ impl LogReader {
             return Ok(None);
         }
         if let Some(lines) = tail
-            && let Some((index, offset)) = tail::find(&newest_first, lines)?
+            && let Some((index, offset)) = tail::find(&mut newest_first, lines)?
         {
             newest_first.truncate(index + 1);
             newest_first[index].position = offset;
@@ -114,6 +139,7 @@ impl LogReader {
             let Some(part) = self.parts.front_mut() else {
                 return Ok(false);
             };
+            part.unpack()?;
             let left = match self.reach {
                 Reach::Now => part.length.saturating_sub(part.position),
                 Reach::Later => u64::MAX,
@@ -156,11 +182,11 @@ impl LogReader {
 
     /// Whether the file being read is `log` no more; those that came after it are queued.
     fn find_newer(&mut self) -> io::Result<bool> {
-        let Some(current) = self.parts.back().map(|part| part.identity) else {
+        let Some(current) = self.parts.back() else {
             return Ok(false);
         };
         match std::fs::metadata(&self.path) {
-            Ok(meta) if (meta.dev(), meta.ino()) == current => return Ok(false),
+            Ok(meta) if (meta.dev(), meta.ino()) == current.identity => return Ok(false),
             Ok(_) => {}
             // The container is gone, and its log with it.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -168,7 +194,7 @@ impl LogReader {
         }
         // While it is open, no other file can get its identity. Where it is not found, it has been dropped from the log.
         let newer = open_all(&self.path)?.into_iter();
-        let newer: Vec<Part> = newer.take_while(|part| part.identity != current).collect();
+        let newer: Vec<Part> = newer.take_while(|part| !part.is(current)).collect();
         let found = !newer.is_empty();
         self.parts.extend(newer.into_iter().rev());
         Ok(found)
@@ -181,14 +207,20 @@ fn open_all(path: &Path) -> io::Result<Vec<Part>> {
     let mut parts: Vec<Part> = Vec::new();
     let mut missing = 0;
     for number in 0.. {
-        let name = match number {
-            0 => path.to_owned(),
-            _ => rotated(path, number),
+        let opened = match number {
+            0 => open(path),
+            // In this order: the one appears before the other goes.
+            _ => match open(&rotated(path, number)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    open_compressed(&compressed(path, number))
+                }
+                opened => opened,
+            },
         };
-        match open(&name) {
+        match opened {
             Ok(part) => {
                 missing = 0;
-                if parts.iter().all(|known| known.identity != part.identity) {
+                if parts.iter().all(|known| !known.is(&part)) {
                     parts.push(part);
                 }
             }
@@ -218,6 +250,17 @@ fn open(path: &Path) -> io::Result<Part> {
         file,
         length: meta.len(),
         identity: (meta.dev(), meta.ino()),
+        made_of: None,
+        packed: None,
         position: 0,
+    })
+}
+
+fn open_compressed(path: &Path) -> io::Result<Part> {
+    let part = open(path)?;
+    Ok(Part {
+        made_of: compress::made_of(&part.file)?,
+        packed: Some(path.to_owned()),
+        ..part
     })
 }

@@ -38,13 +38,14 @@ impl Counter {
 }
 
 /// The file (of those given newest first) and the offset in it where the last `lines` lines begin; `None`: there are no more.
-pub(super) fn find(parts: &[Part], lines: u64) -> io::Result<Option<(usize, u64)>> {
+pub(super) fn find(parts: &mut [Part], lines: u64) -> io::Result<Option<(usize, u64)>> {
     let mut counter = Counter {
         left: lines,
         first: true,
         scratch: Scratch::default(),
     };
-    for (index, part) in parts.iter().enumerate() {
+    for (index, part) in parts.iter_mut().enumerate() {
+        part.unpack()?;
         if let Some(offset) = find_in(part, &mut counter)? {
             return Ok(Some((index, offset)));
         }

@@ -23,6 +23,7 @@ impl Scratch {
             path: self.0.join("log"),
             max_size: None,
             max_file: 3,
+            compress: false,
             attributes: LogAttributes::default(),
             id: String::new(),
             name: String::new(),
@@ -253,4 +254,39 @@ fn a_reader_of_now_ends_however_much_is_written() {
         .unwrap();
     writer.take(Stream::Stdout, b"second\n").unwrap();
     assert_eq!(texts(&more(&mut reader)), ["first"]);
+}
+
+#[test]
+fn a_file_that_is_compressed_while_it_is_read_is_read_once() {
+    let scratch = Scratch::new("packed");
+    let path = scratch.0.join("log");
+    let line = |number: u32| format!("2026-01-01T00:00:00.00000000{number}Z stdout F {number}\n");
+    let old = file::rotated(&path, 1);
+    std::fs::write(&old, line(1) + &line(2)).unwrap();
+    std::fs::write(&path, line(3)).unwrap();
+    let mut early = LogReader::open(&path, Reach::Later, None).unwrap().unwrap();
+    let packed = std::fs::File::create(compress::compressed(&path, 1)).unwrap();
+    let plain = std::fs::File::open(&old).unwrap();
+    compress::compress(&plain, &packed).unwrap();
+    // Both are there for a moment.
+    assert_eq!(texts(&read(&path, None)), ["1", "2", "3"]);
+    std::fs::remove_file(&old).unwrap();
+    assert_eq!(texts(&read(&path, None)), ["1", "2", "3"]);
+    assert_eq!(texts(&read(&path, Some(1))), ["3"]);
+    assert_eq!(texts(&read(&path, Some(2))), ["2", "3"]);
+    assert_eq!(texts(&more(&mut early)), ["1", "2", "3"]);
+    // The file that it is at becomes an old one, and that a compressed one.
+    std::fs::rename(
+        compress::compressed(&path, 1),
+        compress::compressed(&path, 2),
+    )
+    .unwrap();
+    std::fs::rename(&path, &old).unwrap();
+    std::fs::write(&path, line(4)).unwrap();
+    let packed = std::fs::File::create(compress::compressed(&path, 1)).unwrap();
+    let plain = std::fs::File::open(&old).unwrap();
+    compress::compress(&plain, &packed).unwrap();
+    std::fs::remove_file(&old).unwrap();
+    assert_eq!(texts(&more(&mut early)), ["4"]);
+    assert_eq!(texts(&read(&path, None)), ["1", "2", "3", "4"]);
 }
