@@ -19,6 +19,15 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 /// A program that has lived so long is no failing one: the pauses begin anew.
 const LONG_LIFE: Duration = Duration::from_secs(10);
 
+/// Before the next start: after the pause before the last one, and a program that has lived so long.
+fn next_pause(last: Duration, lived: Duration) -> Duration {
+    match last {
+        _ if lived >= LONG_LIFE => FIRST_PAUSE,
+        Duration::ZERO => FIRST_PAUSE,
+        last => (last * 2).min(LONGEST_PAUSE),
+    }
+}
+
 /// What a user wants once the program has ended; without one the policy decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Wish {
@@ -60,11 +69,7 @@ impl Monitor {
         if !self.settings.restart.wants(code, self.state.restarts) {
             return None;
         }
-        self.pause = match self.pause {
-            _ if self.begun.elapsed() >= LONG_LIFE => FIRST_PAUSE,
-            Duration::ZERO => FIRST_PAUSE,
-            pause => (pause * 2).min(LONGEST_PAUSE),
-        };
+        self.pause = next_pause(self.pause, self.begun.elapsed());
         self.state.restarts += 1;
         Some(self.pause)
     }
@@ -211,5 +216,24 @@ impl Monitor {
             self.state.code = Some(exit.code);
             self.write_state();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_to_a_minute_and_begin_anew_after_a_long_life() {
+        let mut pause = Duration::ZERO;
+        let pauses = std::iter::repeat_with(|| {
+            pause = next_pause(pause, Duration::from_millis(9_999));
+            pause.as_millis()
+        });
+        let pauses: Vec<u128> = pauses.take(12).collect();
+        let doubled = [100, 200, 400, 800, 1600, 3200, 6400, 12800, 25600, 51200];
+        assert_eq!(pauses[..10], doubled);
+        assert_eq!(pauses[10..], [60_000, 60_000]);
+        assert_eq!(next_pause(LONGEST_PAUSE, LONG_LIFE), FIRST_PAUSE);
     }
 }

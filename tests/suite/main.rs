@@ -113,6 +113,7 @@ mod stats;
 mod stop;
 mod storage;
 mod system_check;
+mod times;
 mod top;
 mod tty;
 mod two_at_once;

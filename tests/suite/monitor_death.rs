@@ -1,7 +1,5 @@
 //! The monitor dies at each step of a start and an end: the container is dead, said to be so, and removable; its name is free.
 
-use nix::sys::signal::Signal;
-
 use crate::env::{TestEnv, test_env};
 use crate::process::eventually;
 
@@ -168,37 +166,4 @@ fn container_that_removes_itself_leaves_nothing_that_stays() {
         let trash = crate::env::names(&env.store().join("trash"));
         assert!(trash.is_empty(), "{step}: {trash:?}");
     }
-}
-
-#[test]
-fn stopped_monitor_holds_nobody_up() {
-    let env = test_env!();
-    env.busybox();
-    let run = [
-        "run",
-        "-d",
-        "--network",
-        "none",
-        "--name",
-        "box",
-        "busybox",
-        "sleep",
-        "1000",
-    ];
-    env.run(&run).ok();
-    let monitor = crate::env::TestEnv::processes(&env);
-    let monitor = monitor.iter().find(|one| one.contains("bryo: monitor"));
-    let pid = monitor.and_then(|one| one.split(' ').next()?.parse().ok());
-    let pid = nix::unistd::Pid::from_raw(pid.expect("it runs"));
-    nix::sys::signal::kill(pid, Signal::SIGSTOP).expect("it is ours");
-    for words in [
-        &["ps"][..],
-        &["ps", "-a"],
-        &["inspect", "box"],
-        &["info"],
-        &["logs", "box"],
-    ] {
-        env.run(words).ok();
-    }
-    env.run(&["rm", "-f", "box"]).ok();
 }

@@ -363,6 +363,7 @@ fn a_stopped_monitor_holds_nobody_up() {
         &["ps"][..],
         &["ps", "-a"],
         &["inspect", "frozen"],
+        &["info"],
         &["images"],
         &["logs", "frozen"],
     ] {
@@ -394,4 +395,39 @@ fn a_run_that_cannot_be_started_leaves_no_container_with_rm() {
         assert_eq!(env.out(&["ps", "-aq"]), "", "{flags:?}");
         assert!(env.containers().is_empty(), "{flags:?}");
     }
+}
+
+#[test]
+fn a_stopped_network_holds_no_list_up() {
+    let env = test_env!();
+    need!(
+        Need::Program("pasta"),
+        Need::Program("nft"),
+        Need::Device("/dev/net/tun")
+    );
+    env.busybox();
+    let run = ["run", "-d", "--network", "bridge", "--name", "box"];
+    env.run(&[&run[..], &["busybox", "sleep", "1000"]].concat())
+        .ok();
+    let network = pids(&env, "bryo: net");
+    assert_eq!(network.len(), 2, "{network:?}");
+    let all = |signal| {
+        for pid in &network {
+            kill(*pid, signal).expect("it is ours");
+        }
+    };
+    all(Signal::SIGSTOP);
+    for words in [
+        &["ps"][..],
+        &["inspect", "box"],
+        &["info"],
+        &["images"],
+        &["network", "ls"],
+        &["logs", "box"],
+    ] {
+        let run = env.command(words).limit(Duration::from_secs(5)).run();
+        assert_eq!(run.code, 0, "{words:?}: {run:?}");
+    }
+    all(Signal::SIGCONT);
+    env.run(&["rm", "-f", "box"]).ok();
 }
