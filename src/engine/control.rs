@@ -52,6 +52,12 @@ impl Engine {
         match ask(&mut connection, &Request::Restart(number))? {
             Some(Reply::Done) => {}
             Some(Reply::Version(_)) => return Ok(false),
+            // Somebody else has stopped it.
+            None => {
+                return Err(EngineError::NotRunning {
+                    name: name.to_owned(),
+                });
+            }
             other => return Err(unexpected(name.to_owned(), other)),
         }
         let deadline = plan.grace().map(|grace| Instant::now() + grace);

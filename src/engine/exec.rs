@@ -1,5 +1,6 @@
 //! `exec` and `attach`: conversations with a running container's monitor about its streams.
 
+use std::io;
 use std::os::fd::BorrowedFd;
 
 use super::error::NotAttachable;
@@ -87,10 +88,18 @@ fn ask_with(
     request: &Request,
     fds: &[BorrowedFd<'_>],
 ) -> Result<Option<Reply>, EngineError> {
-    let asked = connection.request_with(request, fds);
-    asked.map_err(EngineError::system("ask the monitor"))?;
-    // A monitor that ends meanwhile gives no answer.
-    Ok(connection.reply().unwrap_or(None))
+    match connection.request_with(request, fds) {
+        // A monitor that ends meanwhile gives no answer.
+        Ok(()) => Ok(connection.reply().unwrap_or(None)),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(EngineError::system("ask the monitor")(error)),
+    }
+}
+
+/// The monitor has ended since it was connected to.
+pub(super) fn is_gone(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionReset | NotConnected)
 }
 
 /// What a monitor says that does not do what it was asked.

@@ -3,7 +3,7 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use super::exec::unexpected;
+use super::exec::{is_gone, unexpected};
 use super::request::Signal;
 use super::session::Session;
 use super::stop::own_signal;
@@ -70,9 +70,13 @@ impl Engine {
     ) -> Result<(), EngineError> {
         tracing::debug!(name, ?request, "ask the monitor");
         let mut connection = self.connect(record, name)?;
-        connection
-            .request(request)
-            .map_err(EngineError::system("ask the monitor"))?;
+        let not_running = || EngineError::NotRunning {
+            name: name.to_owned(),
+        };
+        match connection.request(request) {
+            Err(error) if is_gone(&error) => return Err(not_running()),
+            asked => asked.map_err(EngineError::system("ask the monitor"))?,
+        }
         // A monitor answers at once; one that was stopped (SIGSTOP) does not.
         if !answers_within(&connection, ANSWER_TIMEOUT)? {
             return Err(EngineError::Silent {
@@ -85,9 +89,7 @@ impl Engine {
                 Err(unexpected(name.to_owned(), Some(reply)))
             }
             // It ended while we asked.
-            _ => Err(EngineError::NotRunning {
-                name: name.to_owned(),
-            }),
+            _ => Err(not_running()),
         }
     }
 

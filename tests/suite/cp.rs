@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use crate::env::{TestEnv, bryo, count, shared_env, test_env};
 use crate::image::Layer;
@@ -460,7 +461,8 @@ fn cp_against_swapped_directories_stays_inside() {
         &script,
     ])
     .ok();
-    let mut logs = env.spawn(&["logs", "-f", "flip"]);
+    let logs = env.command(&["logs", "-f", "flip"]);
+    let mut logs = logs.limit(Duration::from_secs(1200)).spawn();
     logs.until("ready");
     fs::create_dir(home(&env, "in")).expect("home is writable");
     env.file("in/planted", "planted");
