@@ -345,83 +345,17 @@ pub fn definition() -> clap::Command {
 impl Command {
     pub fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
         match self {
-            Command::Container(verb)
-            | Command::ContainerGroup {
-                verb: ContainerGroup::Verb(verb),
-            } => verb.run(invocation),
-            Command::Image(verb)
-            | Command::ImageGroup {
-                verb: ImageGroup::Verb(verb),
-            } => verb.run(invocation),
-            Command::Ps(args)
-            | Command::ContainerGroup {
-                verb: ContainerGroup::Ls(args),
-            } => ps::run(args, invocation),
-            Command::Images(args)
-            | Command::ImageGroup {
-                verb: ImageGroup::Ls(args),
-            } => images::run(args, invocation),
-            Command::Rmi(args)
-            | Command::ImageGroup {
-                verb: ImageGroup::Rm(args),
-            } => rmi::run(args, invocation),
+            Command::Container(verb) => verb.run(invocation),
+            Command::Image(verb) => verb.run(invocation),
+            Command::ContainerGroup { verb } => verb.run(invocation),
+            Command::ImageGroup { verb } => verb.run(invocation),
+            Command::SystemGroup { verb } => verb.run(invocation),
+            Command::Ps(args) => ps::run(args, invocation),
+            Command::Images(args) => images::run(args, invocation),
+            Command::Rmi(args) => rmi::run(args, invocation),
             Command::Inspect(args) => inspect::run(args, invocation),
-            Command::ContainerGroup {
-                verb: ContainerGroup::Inspect(args),
-            } => inspect::run(args.into(), invocation),
-            Command::ContainerGroup {
-                verb: ContainerGroup::Prune(args),
-            } => container_prune::run(args, invocation),
-            Command::ContainerGroup {
-                verb: ContainerGroup::Exists(args),
-            } => container_exists::run(args, invocation),
-            Command::ContainerGroup {
-                verb: ContainerGroup::Clone(args),
-            } => container_clone::run(args, invocation),
-            Command::ContainerGroup {
-                verb: ContainerGroup::Cleanup(args),
-            } => container_cleanup::run(args, invocation),
-            Command::ImageGroup {
-                verb: ImageGroup::Inspect(args),
-            } => inspect::run(args.into(), invocation),
-            Command::ImageGroup {
-                verb: ImageGroup::Prune(args),
-            } => image_prune::run(args, invocation),
-            Command::ImageGroup {
-                verb: ImageGroup::Exists(args),
-            } => image_exists::exists(&args, invocation),
-            Command::ImageGroup {
-                verb: ImageGroup::Mount(args),
-            } => image_mount::run(&args, invocation),
-            Command::ImageGroup {
-                verb: ImageGroup::Scp(args),
-            } => image_scp::run(&args, invocation),
-            Command::ImageGroup {
-                verb: ImageGroup::Tree(args),
-            } => image_tree::tree(&args, invocation),
-            Command::ImageGroup {
-                verb: ImageGroup::Diff(args),
-            } => image_tree::changes(&args, invocation),
-            Command::SystemGroup {
-                verb: SystemGroup::Df(args),
-            } => system_df::run(args, invocation),
-            Command::SystemGroup {
-                verb: SystemGroup::Prune(args),
-            } => system_prune::run(args, invocation),
-            Command::SystemGroup {
-                verb: SystemGroup::Check(args),
-            } => system_check::run(args, invocation),
-            Command::SystemGroup {
-                verb: SystemGroup::Reset(args),
-            } => system_reset::run(args, invocation),
-            Command::Info(args)
-            | Command::SystemGroup {
-                verb: SystemGroup::Info(args),
-            } => info::run(args, invocation),
-            Command::Events(args)
-            | Command::SystemGroup {
-                verb: SystemGroup::Events(args),
-            } => events::run(args, invocation),
+            Command::Info(args) => info::run(args, invocation),
+            Command::Events(args) => events::run(args, invocation),
             Command::Login(args) => login::run(args, invocation),
             Command::Logout(args) => logout::run(args, invocation),
             Command::Search(args) => search::run(args, invocation),
@@ -437,6 +371,50 @@ impl Command {
             Command::Doctor(args) => doctor::run(args, invocation),
             Command::Boot { verb } => boot::run(verb, invocation),
             Command::Generate(args) => generate::run(args, invocation),
+        }
+    }
+}
+
+impl ContainerGroup {
+    fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
+        match self {
+            ContainerGroup::Verb(verb) => verb.run(invocation),
+            ContainerGroup::Ls(args) => ps::run(args, invocation),
+            ContainerGroup::Inspect(args) => inspect::run(args.into(), invocation),
+            ContainerGroup::Prune(args) => container_prune::run(args, invocation),
+            ContainerGroup::Exists(args) => container_exists::run(args, invocation),
+            ContainerGroup::Clone(args) => container_clone::run(args, invocation),
+            ContainerGroup::Cleanup(args) => container_cleanup::run(args, invocation),
+        }
+    }
+}
+
+impl ImageGroup {
+    fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
+        match self {
+            ImageGroup::Verb(verb) => verb.run(invocation),
+            ImageGroup::Ls(args) => images::run(args, invocation),
+            ImageGroup::Rm(args) => rmi::run(args, invocation),
+            ImageGroup::Inspect(args) => inspect::run(args.into(), invocation),
+            ImageGroup::Prune(args) => image_prune::run(args, invocation),
+            ImageGroup::Exists(args) => image_exists::exists(&args, invocation),
+            ImageGroup::Mount(args) => image_mount::run(&args, invocation),
+            ImageGroup::Scp(args) => image_scp::run(&args, invocation),
+            ImageGroup::Tree(args) => image_tree::tree(&args, invocation),
+            ImageGroup::Diff(args) => image_tree::changes(&args, invocation),
+        }
+    }
+}
+
+impl SystemGroup {
+    fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
+        match self {
+            SystemGroup::Df(args) => system_df::run(args, invocation),
+            SystemGroup::Prune(args) => system_prune::run(args, invocation),
+            SystemGroup::Check(args) => system_check::run(args, invocation),
+            SystemGroup::Reset(args) => system_reset::run(args, invocation),
+            SystemGroup::Info(args) => info::run(args, invocation),
+            SystemGroup::Events(args) => events::run(args, invocation),
         }
     }
 }

@@ -55,12 +55,11 @@ impl Outline {
 
     /// Its published ports, as they are asked for now.
     pub fn ports<'a>(&'a self, settings: &'a Settings) -> &'a [String] {
-        settings.ports.as_deref().unwrap_or(&self.host.ports)
+        settings.ports_or(&self.host.ports)
     }
 
     /// Its places in networks, as they are now.
     pub fn endpoints<'a>(&'a self, settings: &'a Settings) -> &'a [EndpointConfig] {
-        let changed = settings.endpoints.as_deref();
-        changed.unwrap_or(&self.host.endpoints)
+        settings.endpoints_or(&self.host.endpoints)
     }
 }

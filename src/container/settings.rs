@@ -89,6 +89,16 @@ impl Settings {
         }
     }
 
+    /// The places in networks of a container that was made with these.
+    pub fn endpoints_or<'a>(&'a self, made: &'a [EndpointConfig]) -> &'a [EndpointConfig] {
+        self.endpoints.as_deref().unwrap_or(made)
+    }
+
+    /// The published ports of one that was made with these.
+    pub fn ports_or<'a>(&'a self, made: &'a [String]) -> &'a [String] {
+        self.ports.as_deref().unwrap_or(made)
+    }
+
     /// Whether it is to run once the host has booted.
     pub fn starts_on_boot(&self) -> bool {
         match self.restart {

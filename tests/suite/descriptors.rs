@@ -12,6 +12,12 @@ fn shell(env: &TestEnv, line: &str) -> Outcome {
     env.other("sh", &["-c", line]).var("ENGINE", engine).run()
 }
 
+/// A container that runs for as long as the test.
+fn stay(env: &TestEnv) {
+    let words = "run -d --network none --name box busybox sleep 1000";
+    env.run(&words.split(' ').collect::<Vec<_>>()).ok();
+}
+
 /// What a program reads from three descriptors, and the numbers of all that it has.
 const TELL: &str = "'cat <&3; cat <&6; cat <&9; for fd in $(seq 0 30); do ! test -e /proc/$$/fd/$fd || echo $fd; done'";
 
@@ -19,9 +25,7 @@ const TELL: &str = "'cat <&3; cat <&6; cat <&9; for fd in $(seq 0 30); do ! test
 fn preserved_descriptors_reach_the_program_under_their_own_numbers() {
     let env = shared_env!();
     env.busybox();
-    let box_ = ["run", "-d", "--network", "none", "--name", "box"];
-    env.run(&[&box_[..], &["busybox", "sleep", "1000"]].concat())
-        .ok();
+    stay(&env);
     for number in 3..10 {
         env.file(&format!("f{number}"), format!("file {number}\n"));
     }
@@ -52,18 +56,7 @@ fn preserved_descriptors_reach_the_program_under_their_own_numbers() {
 fn named_descriptors_keep_their_numbers_too() {
     let env = test_env!();
     env.busybox();
-    env.run(&[
-        "run",
-        "-d",
-        "--network",
-        "none",
-        "--name",
-        "box",
-        "busybox",
-        "sleep",
-        "1000",
-    ])
-    .ok();
+    stay(&env);
     for (way, flags) in [
         ("run --rm --network none", "--preserve-fd 9,4 busybox"),
         (
@@ -90,18 +83,7 @@ fn named_descriptors_keep_their_numbers_too() {
 fn what_the_caller_has_not_open_is_not_preserved() {
     let env = shared_env!();
     env.busybox();
-    env.run(&[
-        "run",
-        "-d",
-        "--network",
-        "none",
-        "--name",
-        "box",
-        "busybox",
-        "sleep",
-        "1000",
-    ])
-    .ok();
+    stay(&env);
     for way in [
         "run --rm --network none --preserve-fds 2 busybox",
         "exec --preserve-fds 2 box",

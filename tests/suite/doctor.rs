@@ -296,3 +296,33 @@ fn a_missing_network_helper_is_diagnosed_and_stops_only_images_that_need_it() {
     lacking("exec $BRYO run --rm --network none busybox true").ok();
     lacking("exec $BRYO run --rm hello").ok();
 }
+
+/// systemd is there by its directory, and by the program that says who lingers.
+#[test]
+fn a_user_whose_processes_end_at_logout_is_told() {
+    let env = test_env!();
+    need!(Need::Program("loginctl"));
+    let host = host!(
+        env,
+        "mount -t tmpfs -o mode=0755 none /run
+         mkdir -p /run/systemd/system"
+    );
+    let finding = host.finds("linger", "limited");
+    assert_eq!(finding.cure, "loginctl enable-linger");
+    assert!(
+        finding.found.ends_with("doesn't linger"),
+        "{}",
+        finding.found
+    );
+    let host = host!(
+        env,
+        "mount -t tmpfs -o mode=0755 none /run
+         mkdir -p /run/systemd/system
+         test -d /var/lib/systemd
+         mount -t tmpfs -o mode=0755 none /var/lib/systemd
+         mkdir /var/lib/systemd/linger
+         touch /var/lib/systemd/linger/$(id -nu $TEST_UID)"
+    );
+    let said = host.user("exec $BRYO doctor");
+    assert!(said.stdout.contains("outlive the session"), "{said:?}");
+}

@@ -104,21 +104,26 @@ fn listing_never_waits_for_a_lock_that_a_stopped_command_holds() {
 }
 
 #[test]
-fn interrupted_loads_leave_nothing_and_end_as_signals_do() {
+fn interrupted_loads_and_imports_leave_nothing_and_end_as_signals_do() {
     let env = test_env!();
     env.busybox();
     let archive = crate::image::busybox().docker_archive("busybox:latest");
-    for (signal, code) in [
+    let signals = [
         (Signal::SIGINT, 130),
         (Signal::SIGTERM, 143),
         (Signal::SIGHUP, 129),
-    ] {
-        let (load, mut stdin) = env.command(&["load"]).spawn_interactive();
+    ];
+    // To an import the same bytes are a root filesystem.
+    for (words, (signal, code)) in [&["load"][..], &["import", "-", "half"]]
+        .into_iter()
+        .flat_map(|words| signals.map(|signal| (words, signal)))
+    {
+        let (load, mut stdin) = env.command(words).spawn_interactive();
         stdin
             .write_all(&archive[..archive.len() / 2])
             .expect("the load reads");
         load.signal(signal);
-        assert_eq!(load.wait().code, code, "{signal}");
+        assert_eq!(load.wait().code, code, "{words:?} {signal}");
         drop(stdin);
         env.run(&["images"]).ok();
         assert!(

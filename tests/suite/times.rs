@@ -35,14 +35,14 @@ fn logs_and_inspect_are_in_utc_and_events_in_local_time() {
         let filter = ["--filter", "event=start", "--filter", "container=box"];
         ask(&[&["events", "--since", since, "--until", until], &filter[..]].concat())
     };
-    let told = events("0", "0s");
+    let told = events("1", "0s");
     assert!(first(told.clone()).ends_with(OFFSET), "{told}");
     // One moment in every way of saying it: an event that is not before it, and not after it.
     let started: jiff::Timestamp = first(told).parse().expect("it is RFC 3339");
     let seconds = format!("{}.{:09}", started.as_second(), started.subsec_nanosecond());
     for moment in [started.to_string(), seconds] {
         assert_eq!(events(&moment, "0s").lines().count(), 1, "{moment}");
-        assert_eq!(events("0", &moment).lines().count(), 1, "{moment}");
+        assert_eq!(events("1", &moment).lines().count(), 1, "{moment}");
     }
     assert_eq!(events("1h", "0s").lines().count(), 1);
     assert_eq!(events("2h", "1h").lines().count(), 0);
