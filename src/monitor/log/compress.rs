@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 use flate2::bufread::GzDecoder;
 use flate2::{Compression, GzBuilder};
 use rustix::fs::MemfdFlags;
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
 use super::file::{absent, rotated, suffixed};
 use crate::sys::process::{self, Forked};
-use crate::sys::{disk, role, signal};
+use crate::sys::{disk, pidfd, role, signal};
 
 /// The subfield of the header (RFC 1952, 2.3.1.1) that says what it was made of.
 const SUBFIELD: &[u8; 2] = b"by";
@@ -101,6 +101,15 @@ impl Compressor {
             Forked::Child => process::exit_now(work(&from, &to)),
         }
         Ok(())
+    }
+
+    /// Ends the process, if there is one: whoever starts a container counts on having no other child.
+    pub fn stop(&mut self) {
+        if let Some(work) = self.at_work.take() {
+            let _ = rustix::process::kill_process(work.pid, Signal::KILL);
+            let _ = pidfd::wait_child(work.pid);
+            let _ = absent(disk::remove_file(self.unfinished()));
+        }
     }
 
     /// Whether the process that has ended was its own; if so, what it has made takes its place.

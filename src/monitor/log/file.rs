@@ -18,6 +18,9 @@ use crate::sys::disk;
 /// What is gathered before it is written, unless the output pauses first.
 const BATCH: usize = 256 * 1024;
 
+/// What a file of a number is called.
+type Form = fn(&Path, u32) -> PathBuf;
+
 pub(super) struct RotatingFile {
     path: PathBuf,
     file: File,
@@ -77,7 +80,6 @@ impl RotatingFile {
         };
         opened.end_last_line()?;
         opened.remove_surplus();
-        opened.compress();
         Ok(opened)
     }
 
@@ -92,11 +94,19 @@ impl RotatingFile {
     /// Old files of when more were allowed.
     fn remove_surplus(&self) {
         for number in self.max_file.max(1).. {
-            let forms =
-                [rotated, compressed].map(|form| disk::remove_file(form(&self.path, number)));
-            if forms.iter().all(Result::is_err) {
+            let is_gone = |form: &Form| disk::remove_file(form(&self.path, number)).is_err();
+            // Each has one of them; all have to be tried.
+            if self.forms().iter().filter(|form| !is_gone(form)).count() == 0 {
                 break;
             }
+        }
+    }
+
+    /// What an old file may be called.
+    fn forms(&self) -> &'static [Form] {
+        match self.compressor {
+            Some(_) => &[rotated, compressed],
+            None => &[rotated],
         }
     }
 
@@ -106,6 +116,13 @@ impl RotatingFile {
             && let Err(error) = compressor.advance(self.max_file)
         {
             tracing::warn!(%error, "an old file of the log is not compressed");
+        }
+    }
+
+    /// Nothing is written for now: no child is left, and what one had begun is begun again with the next file.
+    pub fn rest(&mut self) {
+        if let Some(compressor) = &mut self.compressor {
+            compressor.stop();
         }
     }
 
@@ -219,12 +236,13 @@ impl RotatingFile {
         if last == 0 {
             return Ok(());
         }
-        absent(disk::remove_file(compressed(&self.path, last)))?;
-        if last > 1 {
+        // What is renamed to it takes its place; what is compressed has another.
+        if self.compressor.is_some() {
+            absent(disk::remove_file(compressed(&self.path, last)))?;
             absent(disk::remove_file(rotated(&self.path, last)))?;
         }
         for number in (1..last).rev() {
-            for form in [rotated, compressed] {
+            for form in self.forms() {
                 absent(disk::rename(
                     form(&self.path, number),
                     form(&self.path, number + 1),

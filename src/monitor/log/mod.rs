@@ -111,7 +111,7 @@ impl LogWriter {
         }
     }
 
-    /// Writes the unfinished last lines: the program has ended.
+    /// Writes the unfinished last lines: the program has ended. Another may begin; until it writes, there is no child.
     pub fn finish(&mut self) -> io::Result<()> {
         let time = now();
         self.target.begin(&time);
@@ -122,6 +122,9 @@ impl LogWriter {
             if let Some(text) = open.end() {
                 self.target.line(stream, &time, &text, false);
             }
+        }
+        if let Target::Json(file, _) | Target::K8s(file) = &mut self.target {
+            file.rest();
         }
         self.target.flush()
     }
