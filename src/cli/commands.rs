@@ -1,5 +1,6 @@
 //! The tree of commands: every verb once, under both of docker's spellings. Which words exist, never what they do.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
@@ -335,6 +336,18 @@ pub enum SystemGroup {
     Reset(system_reset::Args),
 }
 
+fn parse_alone<A: Args>(words: &[OsString]) -> Option<A> {
+    let command = clap::Command::new("bryo")
+        .no_binary_name(true)
+        .args_override_self(true)
+        .disable_help_flag(true);
+    let mut command = A::augment_args(command);
+    let parsed = command.try_get_matches_from_mut(words);
+    // There is one of it, and its end takes as long as its beginning.
+    std::mem::forget(command);
+    A::from_arg_matches_mut(&mut parsed.ok()?).ok()
+}
+
 /// The whole tree built, as completions, man pages and hints need it.
 pub fn definition() -> clap::Command {
     let mut command = Cli::command();
@@ -343,6 +356,20 @@ pub fn definition() -> clap::Command {
 }
 
 impl Command {
+    /// The command of words that begin with one of the verbs that are used most, parsed by itself: the tree of all commands costs
+    /// more than the rest of the command line. `None` for all others, and for what is wrong, which the tree is needed to explain.
+    pub fn alone(words: &[OsString]) -> Option<Command> {
+        let [_, verb, rest @ ..] = words else {
+            return None;
+        };
+        let verb = match verb.to_str()? {
+            "run" => ContainerVerb::Run(parse_alone(rest)?),
+            "exec" => ContainerVerb::Exec(parse_alone(rest)?),
+            _ => return None,
+        };
+        Some(Command::Container(verb))
+    }
+
     pub fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
         match self {
             Command::Container(verb) => verb.run(invocation),

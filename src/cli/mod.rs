@@ -91,7 +91,7 @@ use std::ffi::OsString;
 use clap::Parser;
 use serde_json::Value;
 
-use commands::{Cli, GlobalFlags};
+use commands::{Cli, Command, GlobalFlags};
 use early::Early;
 use error::CliError;
 use refusal::Answer;
@@ -259,6 +259,9 @@ pub fn main() -> u8 {
 }
 
 fn run_words(words: Vec<OsString>, ui: &Ui, early: Option<Early>) -> Result<u8, CliError> {
+    if let Some(command) = Command::alone(&words) {
+        return command.run(&Invocation::new(GlobalFlags::default(), early));
+    }
     let parsed = match Cli::try_parse_from(&words) {
         Ok(parsed) => parsed,
         Err(error) => match refusal::answer(&error, words)? {

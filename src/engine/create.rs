@@ -40,6 +40,22 @@ pub(super) enum Purpose<'a> {
     Step { below: &'a [String], layer: &'a str },
 }
 
+/// A container that was just made.
+pub(super) struct Made {
+    pub record: Record,
+    pub known: Known,
+    /// Without it, nobody is going to start it.
+    pub lock: CreatorLock,
+}
+
+/// What has to be known of a container to start it.
+pub(super) struct Known {
+    pub config: ContainerConfig,
+    pub settings: Settings,
+    /// It has not run before.
+    pub is_new: bool,
+}
+
 impl Engine {
     /// Makes the container of an image that is in the store.
     pub fn create(
@@ -47,7 +63,8 @@ impl Engine {
         request: &CreateRequest,
         image: &Image,
     ) -> Result<(Record, CreatorLock), EngineError> {
-        self.make(request, image, None, Purpose::Later)
+        let made = self.make(request, image, None, Purpose::Later)?;
+        Ok((made.record, made.lock))
     }
 
     /// The same, with an id that was chosen before.
@@ -57,7 +74,7 @@ impl Engine {
         image: &Image,
         id: Option<ContainerId>,
         purpose: Purpose<'_>,
-    ) -> Result<(Record, CreatorLock), EngineError> {
+    ) -> Result<Made, EngineError> {
         let name = request
             .name
             .as_deref()
@@ -109,7 +126,7 @@ impl Engine {
         accounts::accounts(&config)?;
         let settings = settings(request, image, &self.config)?;
         let cidfile = request.cidfile.as_deref().map(CidFile::claim).transpose()?;
-        let created = loop {
+        let (record, lock) = loop {
             match self.record(&config, &settings, &name, &image.id) {
                 // Another command has taken the name since it was free.
                 Err(EngineError::Container(ContainerError::NameTaken { .. })) if invented => {
@@ -123,14 +140,22 @@ impl Engine {
         // when the container starts.
         for (volume, new) in &mounts.volumes {
             if let Err(error) = self.volumes.create(volume, new, !request.auto_remove) {
-                self.containers.discard(&created.0, &config.name)?;
+                self.containers.discard(&record, &config.name)?;
                 return Err(error.into());
             }
         }
         if let Some(cidfile) = cidfile {
             cidfile.fill(&config.id)?;
         }
-        Ok(created)
+        Ok(Made {
+            record,
+            known: Known {
+                config,
+                settings,
+                is_new: true,
+            },
+            lock,
+        })
     }
 
     /// The full ids of the containers that are to be started before another.

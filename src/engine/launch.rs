@@ -10,7 +10,7 @@ use oci_spec::runtime::{
 };
 
 use super::call::Called;
-use super::create::accounts;
+use super::create::{Known, accounts};
 use super::namespaces::Settled;
 use super::{Engine, EngineError, limits};
 use crate::container::{ContainerConfig, MountConfig, Record, Settings, UlimitConfig, mountpoints};
@@ -40,13 +40,15 @@ pub struct Prepared {
 
 impl Engine {
     /// Writes the container's own /etc files and makes its specification, plan and filter.
-    pub fn prepare(
+    pub(super) fn prepare(
         &self,
         record: &Record,
-        config: &ContainerConfig,
-        settings: &Settings,
+        known: &Known,
         called: Option<&Called>,
     ) -> Result<Prepared, EngineError> {
+        let Known {
+            config, settings, ..
+        } = known;
         let settled = self.namespaces_of(config)?;
         let single_id = match called {
             Some(called) => called.single_id,
@@ -86,7 +88,10 @@ impl Engine {
             steps: plan::plan(&spec, &extras)?,
             extras,
             fake_chown: single_id,
-            rootfs: self.rootfs(record, config),
+            rootfs: match known.is_new {
+                true => self.rootfs_after(record, config, None),
+                false => self.rootfs(record, config),
+            },
             user: settled.user,
             joins: settled.joins,
             init: config.host.init,
@@ -170,10 +175,20 @@ impl Engine {
     }
 
     pub(super) fn rootfs(&self, record: &Record, config: &ContainerConfig) -> Rootfs {
+        let last = record.last_run().map(|run| run.driver);
+        self.rootfs_after(record, config, last)
+    }
+
+    /// The same, where it is known what stacked the layers in the last run; `None`: there was none.
+    fn rootfs_after(
+        &self,
+        record: &Record,
+        config: &ContainerConfig,
+        last: Option<String>,
+    ) -> Rootfs {
         let layers = self.paths.layers();
         let mut choice = self.storage_choice();
         // fuse-overlayfs leaves marks in the upper directory that the kernel does not know: who has begun goes on.
-        let last = record.last_run().map(|run| run.driver);
         if choice.may_fall_back && last.as_deref() == Some(Driver::FuseOverlayfs.name()) {
             choice.driver = Driver::FuseOverlayfs;
         }
@@ -231,7 +246,7 @@ fn parameters(
         annotations: host.annotations.clone().into_iter().collect(),
         places: settled.places,
         single_id,
-        processors: processors(),
+        processors: spec::processors(),
         ..ContainerParameters::default()
     };
     parameters.seccomp = match host.seccomp.as_deref() {
@@ -248,13 +263,6 @@ fn parameters(
         }
     };
     Ok(parameters)
-}
-
-/// All that the host has, whatever this process may use of them: a container sees all of them in /sys.
-fn processors() -> u32 {
-    let configured = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_CONF);
-    let configured = configured.ok().flatten().unwrap_or(0);
-    configured.try_into().unwrap_or(0)
 }
 
 /// Major and minor version of the running kernel, which profiles may ask for.

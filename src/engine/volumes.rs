@@ -132,8 +132,7 @@ impl Engine {
         record: &Record,
         config: &ContainerConfig,
     ) -> Result<(Vec<MountConfig>, Vec<BindExtras>), EngineError> {
-        let ran = record.last_run();
-        let first = ran.is_none_or(|run| run.started.is_empty());
+        let is_first = || record.last_run().is_none_or(|run| run.started.is_empty());
         let (mut mounts, mut extras) = (Vec::new(), Vec::new());
         for mount in &config.host.mounts {
             let mut extra = BindExtras {
@@ -145,7 +144,7 @@ impl Engine {
             if let Some(used) = mount.volume.take() {
                 let durable = !config.host.auto_remove;
                 let volume = self.volume_for(&used, durable)?;
-                if attach(&mut mount, &volume)? && used.copy && first {
+                if attach(&mut mount, &volume)? && used.copy && is_first() {
                     extra.fill = Some(Filling {
                         directory: volume.directory,
                         durable,
