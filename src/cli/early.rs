@@ -28,7 +28,7 @@ impl Early {
 }
 
 /// The flags after which all that is expected is different, and what would be called is called for nothing.
-const OTHERWISE: [&str; 14] = [
+const OTHERWISE: [&str; 17] = [
     "--help",
     "--userns",
     "--memory",
@@ -43,6 +43,10 @@ const OTHERWISE: [&str; 14] = [
     "--preserve-fds",
     "--uidmap",
     "--gidmap",
+    // Read first, and that may take as long as whoever writes them.
+    "--env-file",
+    "--label-file",
+    "--security-opt",
 ];
 
 fn expectation(words: &[&str]) -> Option<Expectation> {
@@ -50,7 +54,10 @@ fn expectation(words: &[&str]) -> Option<Expectation> {
         [_, "run", rest @ ..] | [_, "container", "run", rest @ ..] => rest,
         _ => return None,
     };
-    let mut expected = Expectation::default();
+    let mut expected = Expectation {
+        default_network: true,
+        ..Expectation::default()
+    };
     let mut after_flag = true;
     let mut image = false;
     for word in rest {
@@ -68,6 +75,7 @@ fn expectation(words: &[&str]) -> Option<Expectation> {
         match word.strip_prefix("--") {
             Some("interactive") => expected.open_stdin = true,
             Some("tty") => expected.terminal = true,
+            Some(_) if ["--network", "--net"].contains(&name) => expected.default_network = false,
             Some("") => break,
             Some(_) => {}
             None if flag => short(&word[1..], &mut expected),

@@ -64,8 +64,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let image = match engine.at_hand(&request.create).map_err(failed)? {
         Some(image) => image,
         None => {
-            // Nobody waits in the home namespace while an image is fetched.
-            called = None;
+            engine.dismiss(&mut called);
             image_for(invocation, &engine, &request.create, Kind::Engine)?
         }
     };

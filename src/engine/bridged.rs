@@ -85,8 +85,7 @@ impl Engine {
                 holder.start(Guard::of(turn), None).is_err().into()
             })
         });
-        let (entered, _single_id) = entered.ok()??;
-        Some(entered.pid)
+        Some(entered.ok()??.pid)
     }
 
     /// `hosts`: the text of its hosts file without its own lines.

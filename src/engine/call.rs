@@ -1,12 +1,14 @@
-//! A monitor is called for a container that is about to be made, where there is a living home namespace: it clones an init while
+//! A monitor is called for a container that is about to be made: it clones an init, and makes the home namespace if none lives, while
 //! the command line is parsed, the image looked for and the record written. Guesses; a wrong guess costs time and nothing else.
 
 use std::os::fd::{AsFd, OwnedFd};
 
+use rustix::process::Pid;
+
 use super::Engine;
 use crate::config::NetworkDefault;
 use crate::container::{ContainerId, LogDriver};
-use crate::monitor::{self, Birth, Expected, Orders};
+use crate::monitor::{self, Birth, Expected, NetworkOrders, Orders};
 use crate::runtime::cgroup::{NoCgroup, Place, Wanted};
 use crate::runtime::home::Entered;
 use crate::runtime::rootfs::Driver;
@@ -17,27 +19,32 @@ use crate::sys::{fault, pidfd, socket};
 pub struct Expectation {
     pub terminal: bool,
     pub open_stdin: bool,
+    /// Nothing is said of a network.
+    pub default_network: bool,
 }
 
-/// The monitor. Unless it is told to start a container it goes away again, and this waits for it.
+/// What is known of a container before it is made.
 pub struct Called {
     /// The id that its container has to have.
     pub id: ContainerId,
     pub(super) place: Result<Place, NoCgroup>,
     pub(super) single_id: bool,
     expectation: Expectation,
-    line: Option<(OwnedFd, Entered)>,
 }
+
+/// The monitor. Unless it is told to start a container it goes away again, and this waits for it.
+pub(super) struct Line(Option<(OwnedFd, Entered)>);
 
 impl Engine {
     /// `None` where that does not help. What is in the way of it is said when it is tried again.
     pub fn call_monitor(&self, expectation: Expectation) -> Option<Called> {
         let usual = self.config.network_default != NetworkDefault::Host
-            && self.storage_choice().driver == Driver::Overlay
-            && self.paths.home_record().exists();
+            && self.storage_choice().driver == Driver::Overlay;
         let id = ContainerId::random().ok().filter(|_| usual)?;
         let place = Place::find();
         let (ours, theirs) = socket::pair().ok()?;
+        let bridged =
+            expectation.default_network && self.config.network_default == NetworkDefault::Bridge;
         let expected = Expected {
             paths: self.paths.clone(),
             id: id.clone(),
@@ -51,50 +58,104 @@ impl Engine {
             open_stdin: expectation.open_stdin,
         };
         let entered = self.with_home(|home| {
-            home.enter_living(theirs, |gate, client| {
-                monitor::wait(expected, Birth { client, gate })
+            home.enter_early(theirs, |gate, client| {
+                // Where nothing lives yet, `bryo net` does not either.
+                let holder = || self.holder("").ok();
+                let holder = (bridged && gate.is_new()).then(holder).flatten();
+                monitor::wait(expected, holder, Birth { client, gate })
             })
         });
         let (entered, single_id) = entered.ok()??;
+        self.line.set(Line(Some((ours, entered))));
         Some(Called {
             id,
             place,
             single_id,
             expectation,
-            line: Some((ours, entered)),
         })
+    }
+
+    /// Nobody waits in the home namespace for what takes long.
+    pub fn dismiss(&self, called: &mut Option<Called>) {
+        *called = None;
+        self.line.take();
+    }
+
+    /// A monitor that makes the home for itself keeps all others out until it has it, this command too.
+    pub(super) fn give_up_home(&self) {
+        let line = self.line.take();
+        if !line.is_founding() {
+            self.line.set(line);
+        }
+    }
+
+    /// Before the monitor that was called is told: starts what holds the shared networks, if that is for this command to do. Gives the
+    /// child to wait for. Whoever makes a home never waits for that turn: who has it may be waiting for the home.
+    pub(super) fn start_holder_beside(
+        &self,
+        called: &Called,
+        network: Option<&NetworkOrders>,
+    ) -> Option<Pid> {
+        let line = self.line.take();
+        let (is_there, founding) = (line.0.is_some(), line.is_founding());
+        self.line.set(line);
+        let bridged = matches!(network, Some(NetworkOrders::Bridged(_)));
+        if founding && bridged && !called.expectation.default_network {
+            self.give_up_home();
+        }
+        (is_there && !founding)
+            .then(|| self.start_holder(network))
+            .flatten()
+    }
+
+    /// Tells it what to do, if that is what was expected: gives the conversation with it.
+    pub(super) fn tell(&self, called: &Called, orders: &Orders) -> Option<(OwnedFd, Entered)> {
+        let mut line = self.line.take();
+        let (socket, entered) = line.0.as_mut()?;
+        fault::linger("tell");
+        let told = called.expected(orders) && entered.is_mapped() && orders.send(socket.as_fd());
+        tracing::debug!(told, "the monitor was called before");
+        told.then(|| line.0.take()).flatten()
     }
 }
 
 impl Called {
-    /// Tells it what to do, if that is what was expected: gives the conversation with it.
-    pub(super) fn tell(mut self, orders: &Orders) -> Option<(OwnedFd, Entered)> {
+    fn expected(&self, orders: &Orders) -> bool {
         let process = orders.launch.spec.process().as_ref();
         let terminal = process.is_some_and(|process| process.terminal().unwrap_or(false));
         // With a terminal there is no pipe to keep open.
         let input = terminal || orders.open_stdin == self.expectation.open_stdin;
-        let expected = orders.launch.is_private()
+        orders.launch.is_private()
             && terminal == self.expectation.terminal
             && input
             && orders.cgroup.is_optional()
             && orders.log.driver != LogDriver::Passthrough
-            && orders.preserves.is_empty();
-        let (socket, _) = self.line.as_ref()?;
-        fault::linger("tell");
-        let told = expected && orders.send(socket.as_fd());
-        tracing::debug!(told, "the monitor was called before");
-        told.then(|| self.line.take()).flatten()
+            && orders.preserves.is_empty()
     }
 }
 
-impl Drop for Called {
+impl Line {
+    fn is_founding(&self) -> bool {
+        let entered = self.0.as_ref();
+        entered.is_some_and(|(_, entered)| entered.is_founding())
+    }
+}
+
+impl Default for Line {
+    fn default() -> Line {
+        Line(None)
+    }
+}
+
+impl Drop for Line {
     fn drop(&mut self) {
-        let Some((socket, entered)) = self.line.take() else {
+        let Some((socket, mut entered)) = self.0.take() else {
             return;
         };
         let _ = socket::end_sending(socket.as_fd());
         // Its end closes the other side; what it says before is of no use.
         while let Ok(Some(_)) = socket::receive_message(socket.as_fd()) {}
         let _ = pidfd::wait_child(entered.pid);
+        entered.is_mapped();
     }
 }

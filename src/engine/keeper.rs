@@ -19,7 +19,7 @@ impl Engine {
         let (ours, theirs) = socket::pair().map_err(EngineError::system("make a socket pair"))?;
         let paths = &self.paths;
         let entered = self.with_home(|home| {
-            home.enter(true, theirs, |gate, line| {
+            home.enter(true, theirs, |mut gate, line| {
                 let is_founder = gate.is_new();
                 role::set("keeper");
                 if signal::reset_all().is_err() || !gate.wait() {

@@ -112,6 +112,8 @@ pub struct Engine {
     images: OnceCell<Store>,
     /// A member of the home namespace.
     home: Cell<Option<Found>>,
+    /// To a monitor that was called before its container is made.
+    line: Cell<call::Line>,
 }
 
 impl Engine {
@@ -131,6 +133,7 @@ impl Engine {
             has_warned: Cell::new(false),
             images: OnceCell::new(),
             home: Cell::new(None),
+            line: Cell::default(),
         }
     }
 
@@ -181,6 +184,7 @@ impl Engine {
             paths: &self.paths,
             members: &members,
             known: &self.home,
+            give_up: &|| self.give_up_home(),
         })
     }
 

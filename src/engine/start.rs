@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::call::Called;
 use super::containers::ListedContainer;
-use super::create::Purpose;
+use super::create::{Known, Purpose};
 use super::request::{CreateRequest, PsFilters, PsRequest, StopTimeout};
 use super::session::Session;
 use super::stop::{grace, own_signal};
@@ -46,10 +46,10 @@ impl Engine {
         options: StartOptions,
     ) -> Result<(Record, Session), EngineError> {
         let id = called.as_ref().map(|called| called.id.clone());
-        // Held until the container runs: without it, nobody is going to start it.
-        let (record, _creator) = self.make(request, image, id, Purpose::Now)?;
-        let session = self.launch(&record, called, options)?;
-        Ok((record, session))
+        // Its lock is held until the container runs.
+        let made = self.make(request, image, id, Purpose::Now)?;
+        let session = self.launch(&made.record, &made.known, called, options)?;
+        Ok((made.record, session))
     }
 
     /// Runs a step of a build: a container of nobody's, on these directories below `layers/`, whose own layer is `layer`. Its
@@ -67,7 +67,7 @@ impl Engine {
             below,
             layer: layer.name(),
         };
-        let (record, _creator) = self.make(request, base, None, purpose)?;
+        let made = self.make(request, base, None, purpose)?;
         let options = StartOptions {
             attach: Attach {
                 stdout: true,
@@ -77,29 +77,44 @@ impl Engine {
             wait: true,
             ..StartOptions::default()
         };
-        self.launch(&record, None, options)
+        self.launch(&made.record, &made.known, None, options)
     }
 
     /// Starts a created or ended container. Returns when its program runs.
     pub fn start(&self, record: &Record, options: StartOptions) -> Result<Session, EngineError> {
-        self.launch(record, None, options)
+        let config = self.config_of(record)?;
+        let name = self.containers.name_after(record, &config.name);
+        self.wait_for_last_monitor(record, &name)?;
+        let settings = record.settings();
+        let settings =
+            settings.map_err(EngineError::file("read", &record.path("settings.json")))?;
+        let known = Known {
+            config,
+            settings,
+            is_new: false,
+        };
+        self.launch(record, &known, None, options)
     }
 
     fn launch(
         &self,
         record: &Record,
+        known: &Known,
         called: Option<Called>,
         options: StartOptions,
     ) -> Result<Session, EngineError> {
-        let config = self.config_of(record)?;
+        let config = &known.config;
         let name = self.containers.name_after(record, &config.name);
         // Nobody waits in the home namespace while others are started.
-        let called = called.filter(|_| config.host.requires.is_empty());
-        self.start_required(&config)?;
-        let started = self.begin(record, &config, name.clone(), called, options);
+        let mut called = called;
+        if !config.host.requires.is_empty() {
+            self.dismiss(&mut called);
+        }
+        self.start_required(config)?;
+        let started = self.begin(record, known, name.clone(), called, options);
         started
             .map_err(|error| error.or_removed(record))
-            .inspect_err(|_| self.forget(record, &config, &name))
+            .inspect_err(|_| self.forget(record, config, &name))
     }
 
     /// Those that it cannot do without; each of them the same for its own.
@@ -116,20 +131,18 @@ impl Engine {
     fn begin(
         &self,
         record: &Record,
-        config: &ContainerConfig,
+        known: &Known,
         name: String,
         called: Option<Called>,
         options: StartOptions,
     ) -> Result<Session, EngineError> {
-        self.wait_for_last_monitor(record, &name)?;
+        let Known {
+            config, settings, ..
+        } = known;
         tracing::debug!(name, network = config.host.network, "prepare the launch");
-        let settings = record.settings();
-        let settings =
-            settings.map_err(EngineError::file("read", &record.path("settings.json")))?;
         let log = self.log_orders(record, config, &settings.log, &name)?;
-        let prepared = self.prepare(record, config, &settings, called.as_ref())?;
-        let network =
-            self.network_orders(record, config, &settings, &name, prepared.dns_forward)?;
+        let prepared = self.prepare(record, known, called.as_ref())?;
+        let network = self.network_orders(record, config, settings, &name, prepared.dns_forward)?;
         let orders = Orders {
             paths: self.paths.clone(),
             id: record.id.clone(),
@@ -146,7 +159,7 @@ impl Engine {
             stdin_once: config.process.stdin_once(),
             auto_remove: config.host.auto_remove,
             anonymous_volumes: config.anonymous_volumes(),
-            settings,
+            settings: settings.clone(),
             stop_signal: own_signal(config).number(),
             stop_grace: grace(config, StopTimeout::Default),
             timeout: Some(config.host.timeout)
@@ -158,17 +171,17 @@ impl Engine {
             wait: options.wait,
             is_step: config.host.step.is_some(),
         };
-        let holder = called
-            .is_some()
-            .then(|| self.start_holder(orders.network.as_ref()));
-        let told = called.and_then(|called| called.tell(&orders));
+        let called = called.as_ref();
+        let holder =
+            called.and_then(|called| self.start_holder_beside(called, orders.network.as_ref()));
+        let told = called.and_then(|called| self.tell(called, &orders));
         let (ours, entered) =
             told.map_or_else(|| self.call_with(orders, &options.preserved), Ok)?;
         tracing::debug!(name, "wait for the monitor");
         let mut connection = Connection::over(ours);
         let reply = connection.reply();
         tracing::debug!(name, ?reply, "the monitor answered");
-        for child in holder.flatten().into_iter().chain([entered.pid]) {
+        for child in holder.into_iter().chain([entered.pid]) {
             let _ = pidfd::wait_child(child);
         }
         drop(entered.lock);

@@ -142,7 +142,7 @@ impl Engine {
         let (result, report) = report_pipe()?;
         let parent = rustix::process::getpid();
         let entered = self.with_home(|home| {
-            home.enter(false, report, |gate, report| {
+            home.enter(false, report, |mut gate, report| {
                 run_job(role, || gate.wait(), parent, report.as_fd(), job)
             })
         });

@@ -15,7 +15,7 @@ use super::supervise::{Orders, failure};
 use crate::runtime::cgroup;
 use crate::runtime::doctor::{self, Check};
 use crate::runtime::entrance::Entrance;
-use crate::runtime::execute::{Init, Launch, SetupError, Shape, Streams};
+use crate::runtime::execute::{Init, SetupError, Shape, Streams};
 use crate::runtime::fuse;
 use crate::runtime::preserved::Preserved;
 use crate::runtime::rootfs::{Driver, Fallback};
@@ -90,7 +90,7 @@ fn attempt(
         driver,
         daemon,
     } = match newborn {
-        Some(newborn) => newborn.begin(&orders.launch)?,
+        Some(newborn) => newborn.begin(),
         None => clone(orders, driver, has_terminal)?,
     };
     fault::step("cloned");
@@ -183,20 +183,22 @@ impl Newborn {
             false => Stdio::pipes(expected.open_stdin).map_err(failure("make pipes"))?,
         };
         let entrance = Entrance::private().map_err(failure("read the home namespace's id map"))?;
-        let shape = Shape::private(newborn.cgroup.clone());
+        let shape = Shape::private(newborn.cgroup.clone(), expected.paths.mount_points());
         let given = (streams, Preserved::default());
         let init = Init::spawn(&shape, None, &entrance, None, given);
         newborn.born = Some((init.map_err(StartFailure::Setup)?, stdio));
         Ok(newborn)
     }
 
-    /// With what it is to be told: a `Launch` as bytes.
-    pub fn told(self, launch: Vec<u8>) -> Briefed {
-        Briefed {
+    /// Told what to become, a `Launch` as bytes: it sets its root up from now on, while the monitor reads the rest of its orders.
+    pub fn told(self, launch: &[u8]) -> Result<Briefed, StartFailure> {
+        if let Some((init, _)) = &self.born {
+            init.brief(launch).map_err(StartFailure::Setup)?;
+        }
+        Ok(Briefed {
             cgroup: self.cgroup.clone(),
             newborn: self,
-            launch,
-        }
+        })
     }
 }
 
@@ -211,27 +213,23 @@ impl Drop for Newborn {
     }
 }
 
-/// One that the orders were given for.
+/// One that sets its root up.
 pub struct Briefed {
     newborn: Newborn,
-    launch: Vec<u8>,
     pub cgroup: Option<PathBuf>,
 }
 
 impl Briefed {
-    fn begin(mut self, launch: &Launch) -> Result<Cloned, StartFailure> {
-        launch.rootfs.forget_volatile();
+    fn begin(mut self) -> Cloned {
         let (init, stdio) = self.newborn.born.take().expect("it is taken only here");
         // The container's now.
         self.newborn.cgroup = None;
-        init.brief(launch, &self.launch)
-            .map_err(StartFailure::Setup)?;
-        Ok(Cloned {
+        Cloned {
             init,
             stdio,
             driver: Driver::Overlay,
             daemon: None,
-        })
+        }
     }
 }
 

@@ -4,10 +4,11 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use super::begin::Newborn;
+use super::begin::{Briefed, Newborn};
 use super::fault;
 use super::supervise::{self, Birth, Orders};
 use crate::container::ContainerId;
+use crate::net::start::Holder;
 use crate::paths::Paths;
 use crate::runtime::cgroup::Wanted;
 use crate::runtime::execute::Launch;
@@ -28,7 +29,7 @@ impl Orders {
         // A path that is not UTF-8 can't be sent, nor what is larger than a message.
         let texts = serde_json::to_vec(self).and_then(|orders| {
             let launch = serde_json::to_vec(&self.launch)?;
-            Ok([orders, launch])
+            Ok([launch, orders])
         });
         let Ok(texts) = texts else { return false };
         let mut all = texts.iter();
@@ -38,46 +39,64 @@ impl Orders {
 }
 
 /// Runs in the role that entered the home namespace, as `supervise::run` does.
-pub fn wait(expected: Expected, birth: Birth) -> i32 {
+/// `holder`: what holds the shared networks, to be started where a new home is made.
+pub fn wait(expected: Expected, holder: Option<Holder>, mut birth: Birth) -> i32 {
     let _ = rustix::process::setsid();
     if let Err(error) = process::detach_standard_streams() {
         return supervise::refuse(birth.client, "leave the session", &error);
     }
+    if let Some(holder) = holder {
+        if !birth.gate.wait() {
+            return 125;
+        }
+        // Outside the monitor's pid namespace, which ends with this container. If it fails, it fails again for the monitor, which
+        // tells why.
+        let _ = holder.ensure_beside();
+    }
     match supervise::clone_monitor(&expected.cgroup, false) {
-        Ok(Some(_)) => 0,
+        Ok(Some(_)) => {
+            // The id map is written through this process.
+            birth.gate.wait();
+            0
+        }
         Ok(None) => prepare(expected, birth),
         Err(error) => supervise::refuse(birth.client, "clone the monitor", &error),
     }
 }
 
-fn prepare(expected: Expected, birth: Birth) -> i32 {
+fn prepare(expected: Expected, mut birth: Birth) -> i32 {
     role::set("monitor");
     let _ = rustix::process::chdir("/");
+    if !birth.gate.wait() {
+        return 125;
+    }
     // If it can't be made now, it is tried again once there is a record that can tell of the failure.
     let newborn = Newborn::make(&expected)
         .inspect_err(|error| tracing::debug!(%error, "no init is cloned beforehand"));
     fault::step("waiting");
-    match receive(birth.client.as_fd()) {
-        Ok(Some((orders, launch))) => {
-            let newborn = newborn.ok().map(|newborn| newborn.told(launch));
-            supervise::supervise(orders, birth, newborn)
-        }
+    match receive(birth.client.as_fd(), newborn.ok()) {
+        Ok(Some((orders, newborn))) => supervise::supervise(orders, birth, newborn),
         // Nobody wants it any more.
         Ok(None) => 0,
         Err(error) => supervise::refuse(birth.client, "read the monitor's orders", &error),
     }
 }
 
-/// The orders, and their launch as bytes; `None` if the client has gone. From then on the socket does not block.
-fn receive(client: BorrowedFd<'_>) -> io::Result<Option<(Orders, Vec<u8>)>> {
-    let Some((orders, _)) = socket::receive_message(client)? else {
+/// The launch, which init is told at once, and the orders; `None` if the client has gone. From then on the socket does not block.
+fn receive(
+    client: BorrowedFd<'_>,
+    newborn: Option<Newborn>,
+) -> io::Result<Option<(Orders, Option<Briefed>)>> {
+    let Some((launch, _)) = socket::receive_message(client)? else {
         return Ok(None);
     };
-    let Some((launch, _)) = socket::receive_message(client)? else {
+    // One that has ended meanwhile is cloned once more, and then there is a record that can tell why.
+    let newborn = newborn.and_then(|newborn| newborn.told(&launch).ok());
+    let Some((orders, _)) = socket::receive_message(client)? else {
         return Ok(None);
     };
     socket::set_nonblocking(client)?;
     let mut orders: Orders = serde_json::from_slice(&orders)?;
     orders.launch = Launch::from_bytes(&launch)?;
-    Ok(Some((orders, launch)))
+    Ok(Some((orders, newborn)))
 }

@@ -112,7 +112,7 @@ pub struct Birth {
 
 /// Runs in the role that entered the home namespace: leaves the session, forks the monitor into a pid namespace of its own
 /// (when it is killed, the kernel ends everything below it), and ends.
-pub fn run(mut orders: Orders, birth: Birth) -> i32 {
+pub fn run(mut orders: Orders, mut birth: Birth) -> i32 {
     let _ = rustix::process::setsid();
     if orders.log.driver == LogDriver::Passthrough {
         // These are the client's still.
@@ -372,7 +372,7 @@ impl Monitor {
     fn set_out(
         orders: &mut Orders,
         monitor: ProcessName,
-        gate: Gate,
+        mut gate: Gate,
         newborn: Option<Briefed>,
     ) -> Result<(OwnedFd, LogWriter, Running), StartFailure> {
         let listener = socket::listen(&orders.paths.monitor_socket(orders.id.as_str()));

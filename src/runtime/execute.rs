@@ -73,15 +73,18 @@ impl Launch {
         Shape {
             namespaces: clone_flags(&self.spec),
             cgroup: self.cgroup.clone(),
+            stage: None,
         }
     }
 
-    /// Whether init can be cloned before anything else is known of the container (`Shape::private`).
+    /// Whether init can be cloned, and can hide itself, before anything else is known of the container (`Shape::private`).
     pub fn is_private(&self) -> bool {
         self.joins.is_empty()
             && self.user == UserNamespace::Nested
             && self.rootfs.driver == Driver::Overlay
-            && clone_flags(&self.spec) == Shape::private(None).namespaces
+            && oom_score(&self.spec).is_none()
+            && has_namespace(&self.spec, LinuxNamespaceType::Cgroup)
+            && clone_flags(&self.spec) == all_namespaces()
     }
 
     /// The container has no pid namespace that ends with its init: `sweep` has to end what is left.
@@ -103,16 +106,17 @@ pub struct Shape {
     namespaces: u64,
     /// The directory of the container's own cgroup.
     pub cgroup: Option<PathBuf>,
+    /// Where an init that waits for its launch makes the usual mounts (`stage`).
+    stage: Option<PathBuf>,
 }
 
 impl Shape {
-    /// Of a container that has all its namespaces to itself.
-    pub fn private(cgroup: Option<PathBuf>) -> Shape {
-        let all = OPTIONAL_NAMESPACES.iter();
-        let namespaces = all.fold(libc::CLONE_NEWNS, |flags, (_, flag)| flags | flag);
+    /// Of a container that has all its namespaces to itself. Places to mount on are below `stage`.
+    pub fn private(cgroup: Option<PathBuf>, stage: PathBuf) -> Shape {
         Shape {
-            namespaces: namespaces as u64,
+            namespaces: all_namespaces(),
             cgroup,
+            stage: Some(stage),
         }
     }
 }
@@ -269,6 +273,7 @@ impl Init {
                 shared_memory,
                 streams,
                 preserved,
+                stage: shape.stage.clone(),
             };
             child::run(launch, gift)
         };
@@ -305,10 +310,9 @@ impl Init {
         Ok(init)
     }
 
-    /// Tells an init that waits for it what to become: `launch`, and the same as bytes.
-    pub fn brief(&self, launch: &Launch, bytes: &[u8]) -> Result<(), SetupError> {
-        write_oom_score(&launch.spec, self.host_pid)?;
-        match socket::send(self.socket.as_fd(), &[bytes], &[]) {
+    /// Tells an init that waits for it what to become: a `Launch` as bytes, one that a waiting init can become (`is_private`).
+    pub fn brief(&self, launch: &[u8]) -> Result<(), SetupError> {
+        match socket::send(self.socket.as_fd(), &[launch], &[]) {
             Ok(_) => Ok(()),
             Err(_) => Err(self.ended()),
         }
@@ -398,6 +402,11 @@ const OPTIONAL_NAMESPACES: [(LinuxNamespaceType, i32); 5] = [
     (LinuxNamespaceType::User, libc::CLONE_NEWUSER),
 ];
 
+fn all_namespaces() -> u64 {
+    let all = OPTIONAL_NAMESPACES.iter();
+    all.fold(libc::CLONE_NEWNS, |flags, (_, flag)| flags | flag) as u64
+}
+
 fn clone_flags(spec: &Spec) -> u64 {
     let always = libc::CLONE_NEWNS;
     let chosen = OPTIONAL_NAMESPACES
@@ -415,10 +424,15 @@ fn write_maps(host_pid: i32, maps: &Maps) -> Result<(), SetupError> {
     Ok(())
 }
 
+fn oom_score(spec: &Spec) -> Option<i32> {
+    spec.process().as_ref().and_then(|p| p.oom_score_adj())
+}
+
 /// Before init makes itself undumpable, which would give the file to root.
 fn write_oom_score(spec: &Spec, host_pid: i32) -> Result<(), SetupError> {
-    let score = spec.process().as_ref().and_then(|p| p.oom_score_adj());
-    let Some(score) = score else { return Ok(()) };
+    let Some(score) = oom_score(spec) else {
+        return Ok(());
+    };
     let path = format!("/proc/{host_pid}/oom_score_adj");
     namespace::write_proc(&path, &score.to_string()).map_err(|error| {
         let step = format!("set oom_score_adj to {score}, below the user's own");

@@ -17,7 +17,7 @@ use rustix::process::Pid;
 use super::idmap::{IdMap, subordinate_ids};
 use super::userns::Maps;
 use crate::paths::{Paths, PathsError};
-use crate::sys::process::{Forked, ProcessName};
+use crate::sys::process::{Cloned, Forked, ProcessName};
 use crate::sys::{disk, lock, namespace, pidfd, process, procfs, role};
 
 #[derive(Debug, thiserror::Error)]
@@ -52,22 +52,42 @@ pub enum HomeError {
 }
 
 /// What the child of `enter` waits at before it does anything that needs the id map.
-pub struct Gate(Option<OwnedFd>);
+pub struct Gate {
+    is_new: bool,
+    /// None: it is open.
+    pipe: Option<OwnedFd>,
+}
 
 impl Gate {
+    fn opened() -> Gate {
+        Gate {
+            is_new: false,
+            pipe: None,
+        }
+    }
+
+    fn new(pipe: OwnedFd) -> Gate {
+        Gate {
+            is_new: true,
+            pipe: Some(pipe),
+        }
+    }
+
     /// The home is being made for this child: nobody can be found in it yet.
     pub fn is_new(&self) -> bool {
-        self.0.is_some()
+        self.is_new
     }
 
     /// Waits for the map, in the child and at most in one fork of it; `false` if the parent failed or died, and then nothing may be done.
-    pub fn wait(self) -> bool {
-        self.wait_before()
+    pub fn wait(&mut self) -> bool {
+        let waited = self.wait_before();
+        self.pipe = None;
+        waited
     }
 
     /// The same in a child that is going to fork, and whose fork waits itself.
     pub fn wait_before(&self) -> bool {
-        match &self.0 {
+        match &self.pipe {
             None => true,
             Some(pipe) => matches!(rustix::io::read(pipe, &mut [0u8; 1]), Ok(1)),
         }
@@ -82,6 +102,22 @@ pub struct Entered {
     pub pid: Pid,
     /// Held until the new member is recorded: a command that wants to make a home of its own waits for it.
     pub lock: Option<lock::Guard>,
+    /// Maps the ids of a new home, beside the caller's own work.
+    mapper: Option<Pid>,
+    is_founding: bool,
+}
+
+impl Entered {
+    /// Waits until the ids of its home are mapped; `false`: they can't be, and the child has ended.
+    pub fn is_mapped(&mut self) -> bool {
+        let mapper = self.mapper.take();
+        mapper.is_none_or(|mapper| matches!(pidfd::wait_child(mapper), Ok(0)))
+    }
+
+    /// Whether others wait until its home is recorded.
+    pub fn is_founding(&self) -> bool {
+        self.is_founding
+    }
 }
 
 /// How to look for a living home.
@@ -91,6 +127,8 @@ pub struct Home<'a> {
     pub members: &'a dyn Fn() -> Vec<ProcessName>,
     /// The member that was found last, to be found again at less cost.
     pub known: &'a Cell<Option<Found>>,
+    /// Called before the lock is asked for: whoever is making a home already must give that up, or would wait for itself.
+    pub give_up: &'a dyn Fn(),
 }
 
 impl Home<'_> {
@@ -119,20 +157,46 @@ impl Home<'_> {
         }
     }
 
-    /// The same where there is a living home, looked for by its record alone; `None`, and `job` is not run, where there is none.
-    /// Also says whether that home has one id.
-    pub fn enter_living(
+    /// The same before it is known whether the child is needed: a home that has to be made gets its ids beside the caller's own work.
+    /// `None`, and `job` is not run, where others are at it. Also says whether that home has one id.
+    pub fn enter_early(
         &self,
         gift: OwnedFd,
         job: impl FnOnce(Gate, OwnedFd) -> i32,
     ) -> Result<Option<(Entered, bool)>, HomeError> {
-        let shared = self.lock(lock::Mode::Shared)?;
-        let Some(found) = self.recorded() else {
+        self.paths.make_runtime()?;
+        Paths::make(&self.paths.data)?;
+        let Some(shared) = self.try_lock(lock::Mode::Shared)? else {
             return Ok(None);
         };
-        let single_id = found.has_single_id();
-        let entered = enter_existing(found, shared, gift, job)?;
-        Ok(Some((entered, single_id)))
+        if let Some(found) = self.recorded() {
+            let single_id = found.has_single_id();
+            return Ok(Some((enter_existing(found, shared, gift, job)?, single_id)));
+        }
+        drop(shared);
+        let Some(exclusive) = self.try_lock(lock::Mode::Exclusive)? else {
+            return Ok(None);
+        };
+        // The record was lost, or another command was faster: nobody keeps those out who only want to join.
+        if self.find().is_some() {
+            return Ok(None);
+        }
+        let subids = Subids::find();
+        let entered = enter_new_beside(exclusive, subids.as_ref(), gift, job)?;
+        Ok(Some((entered, subids.is_none())))
+    }
+
+    /// The same where there is a living home, looked for by its record alone; `None`, and `job` is not run, where there is none.
+    pub fn enter_living(
+        &self,
+        gift: OwnedFd,
+        job: impl FnOnce(Gate, OwnedFd) -> i32,
+    ) -> Result<Option<Entered>, HomeError> {
+        let shared = self.lock(lock::Mode::Shared)?;
+        let found = self.recorded();
+        found
+            .map(|found| enter_existing(found, shared, gift, job))
+            .transpose()
     }
 
     /// Whether whoever enters next has a single id: as the living home has it, be it older than the user's subordinate ids,
@@ -158,8 +222,18 @@ impl Home<'_> {
         many
     }
 
+    fn lock_path(&self) -> PathBuf {
+        self.paths.data.join("home.lock")
+    }
+
+    fn try_lock(&self, mode: lock::Mode) -> Result<Option<lock::Guard>, HomeError> {
+        let path = self.lock_path();
+        lock::try_lock(&path, mode).map_err(|source| HomeError::Lock { path, source })
+    }
+
     fn lock(&self, mode: lock::Mode) -> Result<lock::Guard, HomeError> {
-        let path = self.paths.data.join("home.lock");
+        (self.give_up)();
+        let path = self.lock_path();
         lock::lock(&path, mode).map_err(|source| HomeError::Lock { path, source })
     }
 
@@ -251,7 +325,7 @@ fn enter_existing(
                 process::exit_now(125);
             }
             keep_only(&[gift.as_fd()]);
-            process::exit_now(job(Gate(None), gift))
+            process::exit_now(job(Gate::opened(), gift))
         }
     };
     drop((child_end, gift));
@@ -260,6 +334,8 @@ fn enter_existing(
         Ok(4) if i32::from_le_bytes(errno) == 0 => Ok(Entered {
             pid,
             lock: Some(lock),
+            mapper: None,
+            is_founding: false,
         }),
         read => {
             let _ = pidfd::wait_child(pid);
@@ -280,26 +356,75 @@ fn enter_new(
     gift: OwnedFd,
     job: impl FnOnce(Gate, OwnedFd) -> i32,
 ) -> Result<Entered, HomeError> {
-    let (gate, opener) = pipe()?;
-    let cloned = process::clone3(libc::CLONE_NEWUSER as u64, None);
-    let Some(child) = cloned.map_err(|source| HomeError::CreateNamespace { source })? else {
-        drop(opener);
-        keep_only(&[gift.as_fd(), gate.as_fd()]);
-        process::exit_now(job(Gate(Some(gate)), gift));
-    };
-    drop((gate, gift));
-    let mapped = write_maps(child.pid);
+    let (child, opener) = clone_home(gift, job)?;
+    let mapped = write_maps(child.pid, Subids::find().as_ref());
     if let Err(error) = mapped {
         let _ = pidfd::kill_hard(child.pidfd.as_fd());
         let _ = pidfd::reap(child.pidfd.as_fd());
         return Err(error);
     }
-    // A child that is gone already is noticed by whoever waits for its report.
-    let _ = rustix::io::write(&opener, &[1; WAITERS]);
+    open_gate(&opener);
     Ok(Entered {
         pid: child.pid,
+        is_founding: lock.is_some(),
         lock,
+        mapper: None,
     })
+}
+
+/// The same without waiting for the ids: a fork waits for the helpers that map them.
+fn enter_new_beside(
+    lock: lock::Guard,
+    subids: Option<&Subids>,
+    gift: OwnedFd,
+    job: impl FnOnce(Gate, OwnedFd) -> i32,
+) -> Result<Entered, HomeError> {
+    let (child, opener) = clone_home(gift, job)?;
+    let mapper = match process::fork() {
+        Ok(Forked::Parent(mapper)) => mapper,
+        Ok(Forked::Child) => {
+            role::set("id map");
+            keep_only(&[opener.as_fd()]);
+            let mapped = write_maps(child.pid, subids);
+            match &mapped {
+                Ok(()) => open_gate(&opener),
+                // It is said when it is tried again.
+                Err(error) => tracing::debug!(%error, "the ids are not mapped"),
+            }
+            process::exit_now(mapped.is_err().into())
+        }
+        Err(source) => {
+            drop(opener);
+            let _ = pidfd::reap(child.pidfd.as_fd());
+            return Err(HomeError::Fork { source });
+        }
+    };
+    Ok(Entered {
+        pid: child.pid,
+        lock: Some(lock),
+        mapper: Some(mapper),
+        is_founding: true,
+    })
+}
+
+/// A child in a user namespace of its own that has no ids yet, and what opens its gate.
+fn clone_home(
+    gift: OwnedFd,
+    job: impl FnOnce(Gate, OwnedFd) -> i32,
+) -> Result<(Cloned, OwnedFd), HomeError> {
+    let (gate, opener) = pipe()?;
+    let cloned = process::clone3(libc::CLONE_NEWUSER as u64, None);
+    let Some(child) = cloned.map_err(|source| HomeError::CreateNamespace { source })? else {
+        drop(opener);
+        keep_only(&[gift.as_fd(), gate.as_fd()]);
+        process::exit_now(job(Gate::new(gate), gift));
+    };
+    Ok((child, opener))
+}
+
+/// A child that is gone already is noticed by whoever waits for its report.
+fn open_gate(opener: &OwnedFd) {
+    let _ = rustix::io::write(opener, &[1; WAITERS]);
 }
 
 /// A role keeps what it was given and the trace.
@@ -406,9 +531,9 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     })
 }
 
-fn write_maps(child: Pid) -> Result<(), HomeError> {
-    match Subids::find() {
-        Some(ids) => run_helpers(child, &ids),
+fn write_maps(child: Pid, subids: Option<&Subids>) -> Result<(), HomeError> {
+    match subids {
+        Some(ids) => run_helpers(child, ids),
         None => write_single_id(child),
     }
 }

@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,10 @@ use rustix::process::{Pid, PidfdFlags};
 
 use super::execute::{Launch, SetupError};
 use super::fill::Filling;
-use super::plan::{BindMount, FileSystemMount, SetupStep};
+use super::mounts::{DEVICES, Mounts};
+use super::plan::{BindMount, SetupStep};
 use super::rootfs::{TargetKind, engine_directory, make_directories, mount_target};
+use super::stage::{Course, Stage};
 use super::{accounts, secrets, user};
 use crate::sys::copy::{Owners, own_tree};
 use crate::sys::fs::{Links, open_in_root};
@@ -32,23 +34,12 @@ pub struct Setup<'a> {
     /// Where the root is mounted, and what the plan binds, in its order: opened before init became the container's root.
     opened: Option<OwnedFd>,
     sources: VecDeque<OwnedFd>,
-    mounted: Option<OwnedFd>,
-    /// The engine's own /dev: what is new in it was put there by the engine.
-    devices: Option<OwnedFd>,
-    /// What covers directories, once there is one.
-    cover: Option<OwnedFd>,
+    mounts: Option<Mounts>,
     /// Master and slave.
     pub terminal: Option<(OwnedFd, OwnedFd)>,
 }
 
-const DEVICES: &str = "/dev";
-
-/// Where something is mounted.
-enum Place<'d, 'w> {
-    /// At this name in a directory of the engine's own.
-    New(BorrowedFd<'d>, &'w Path),
-    Found(OwnedFd),
-}
+const ROOT_FIRST: &str = "the plan mounts the root before anything below it";
 
 /// Mounts that the monitor hands over.
 #[derive(Clone, Copy, Default)]
@@ -66,9 +57,7 @@ impl<'a> Setup<'a> {
             given,
             opened: None,
             sources: VecDeque::new(),
-            mounted: None,
-            devices: None,
-            cover: None,
+            mounts: None,
             terminal: None,
         }
     }
@@ -90,7 +79,32 @@ impl<'a> Setup<'a> {
         Ok(())
     }
 
-    pub fn execute(&mut self, step: &SetupStep) -> Result<(), SetupError> {
+    /// The whole plan; `stage` has done a part of it, or does it now.
+    pub fn execute_all(&mut self, mut stage: Option<Stage>) -> Result<(), SetupError> {
+        let launch = self.launch;
+        let mut courses = Vec::new();
+        for (number, step) in launch.steps.iter().enumerate() {
+            if stage.is_some() && Stage::has_done(step) {
+                continue;
+            }
+            match (courses.get_mut(number), step) {
+                (Some(Course::Done), _) => {}
+                (Some(course @ Course::Graft(_)), SetupStep::FileSystem(wanted)) => {
+                    if let Course::Graft(tree) = std::mem::replace(course, Course::Done) {
+                        let grafted = self.mounts().graft(wanted, tree);
+                        grafted.map_err(|error| SetupError::step(describe(step), &error))?;
+                    }
+                }
+                _ => self.execute(step)?,
+            }
+            if let Some(stage) = stage.take_if(|_| *step == SetupStep::Root) {
+                courses = stage.finish(&launch.steps);
+            }
+        }
+        Ok(())
+    }
+
+    fn execute(&mut self, step: &SetupStep) -> Result<(), SetupError> {
         tracing::debug!(step = describe(step), "set up");
         let done = match step {
             SetupStep::CgroupNamespace => namespace::leave(CloneFlags::CLONE_NEWCGROUP),
@@ -103,86 +117,40 @@ impl<'a> Setup<'a> {
             SetupStep::Root => return self.mount_root(),
             SetupStep::Accounts(wanted) => accounts::add(self.root(), wanted),
             SetupStep::Fill { target, volume } => self.fill(target, volume),
-            SetupStep::FileSystem(file_system) => self.mount_file_system(file_system),
+            SetupStep::FileSystem(file_system) => self.mounts().file_system(file_system).map(drop),
             SetupStep::Bind(wanted) => self.bind(wanted),
-            SetupStep::Device(name) => self.device(name),
-            SetupStep::Symlink { target, link } => self.link(link, target),
+            SetupStep::Device(name) => self.mounts().device(name),
+            SetupStep::Symlink { target, link } => self.mounts().link(link, target),
             SetupStep::SharedMemory => self.attach_shared_memory(),
             SetupStep::Terminal => self.open_terminal(),
             SetupStep::Directory(path) => make_directories(self.root(), path).map(drop),
             SetupStep::Secrets(files) => {
                 secrets::mount(self.root(), &self.launch.rootfs.work, files, self.owners())
             }
-            SetupStep::Masked(path) => self.mask(path),
-            SetupStep::ReadOnly(path) => self.make_read_only(path),
+            SetupStep::Masked(path) => self.mounts().mask(path),
+            SetupStep::ReadOnly(path) => self.mounts().make_read_only(path),
             SetupStep::ReadOnlyRoot => self.make_root_read_only(),
             SetupStep::Hook(hook) => run_hook(hook, &self.launch.hook_state),
             SetupStep::Pivot => mount::pivot(self.root()),
-            SetupStep::Sysctl { key, value } => self.write_sysctl(key, value),
+            SetupStep::Sysctl { key, value } => self.mounts().write_sysctl(key, value),
         };
         done.map_err(|error| SetupError::step(describe(step), &error))
     }
 
     pub fn root(&self) -> BorrowedFd<'_> {
-        self.mounted
-            .as_ref()
-            .expect("the plan mounts the root before anything below it")
-            .as_fd()
+        self.mounts.as_ref().expect(ROOT_FIRST).root.as_fd()
+    }
+
+    fn mounts(&mut self) -> &mut Mounts {
+        self.mounts.as_mut().expect(ROOT_FIRST)
     }
 
     fn mount_root(&mut self) -> Result<(), SetupError> {
         let given = self.given.root.map(AsFd::as_fd);
         let root = self.launch.rootfs.mount(given, self.opened.take());
-        self.mounted = Some(root.map_err(|error| SetupError::root(&error))?);
+        let root = root.map_err(|error| SetupError::root(&error))?;
+        self.mounts = Some(Mounts::below(root));
         Ok(())
-    }
-
-    fn mount_file_system(&mut self, wanted: &FileSystemMount) -> io::Result<()> {
-        let place = self.place_of(wanted)?;
-        let options: Vec<(&str, &str)> = wanted
-            .options
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .collect();
-        let tree = match mount::create(&wanted.kind, &options, wanted.attributes) {
-            Err(error) if wanted.optional && error.raw_os_error() == Some(libc::ENODEV) => {
-                return Ok(());
-            }
-            created => created?,
-        };
-        match place {
-            Place::New(devices, name) => mount::attach_at(tree.as_fd(), devices, name)?,
-            Place::Found(target) => mount::attach(tree.as_fd(), target.as_fd())?,
-        }
-        if wanted.engine && wanted.target == Path::new(DEVICES) {
-            self.devices = Some(tree);
-        }
-        Ok(())
-    }
-
-    /// A directory that was just made in the engine's own /dev needs no looking for.
-    fn place_of<'w>(&self, wanted: &'w FileSystemMount) -> io::Result<Place<'_, 'w>> {
-        if let Some((devices, name)) = self.device_place(&wanted.target) {
-            match rustix::fs::mkdirat(devices, name, Mode::from_raw_mode(0o755)) {
-                Ok(()) => return Ok(Place::New(devices, name)),
-                Err(rustix::io::Errno::EXIST) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        let found = match wanted.engine {
-            true => engine_directory(self.root(), &wanted.target),
-            false => mount_target(self.root(), &wanted.target, TargetKind::Directory),
-        };
-        found.map(Place::Found)
-    }
-
-    /// The engine's own /dev and the name in it, for what lies directly in it.
-    fn device_place<'w>(&self, path: &'w Path) -> Option<(BorrowedFd<'_>, &'w Path)> {
-        let devices = self.devices.as_ref()?;
-        let name = path.strip_prefix(DEVICES).ok()?;
-        let mut parts = name.components();
-        let single = matches!(parts.next(), Some(Component::Normal(_))) && parts.next().is_none();
-        single.then_some((devices.as_fd(), name))
     }
 
     fn bind(&mut self, wanted: &BindMount) -> io::Result<()> {
@@ -197,7 +165,7 @@ impl<'a> Setup<'a> {
             }
         };
         if wanted.target == Path::new(DEVICES) {
-            self.devices = None;
+            self.mounts().devices = None;
         }
         attach(self.root(), &tree, wanted)
     }
@@ -244,30 +212,6 @@ impl<'a> Setup<'a> {
         mount::attach(tree.as_fd(), target.as_fd())
     }
 
-    fn device(&self, path: &str) -> io::Result<()> {
-        let host = Path::new(path);
-        let tree = mount::clone_tree(rustix::fs::CWD, host)?;
-        if FileType::from_raw_mode(rustix::fs::fstat(&tree)?.st_mode) != FileType::CharacterDevice {
-            return Err(io::Error::other(format!(
-                "{} of the host is no device",
-                host.display()
-            )));
-        }
-        let Some((devices, name)) = self.device_place(host) else {
-            let target = mount_target(self.root(), host, TargetKind::File)?;
-            return mount::attach(tree.as_fd(), target.as_fd());
-        };
-        let mode = Mode::from_raw_mode(0o644);
-        rustix::fs::mknodat(devices, name, FileType::RegularFile, mode, 0)?;
-        mount::attach_at(tree.as_fd(), devices, name)
-    }
-
-    /// In a directory that the engine has just mounted and nobody else has seen.
-    fn link(&self, link: &str, target: &str) -> io::Result<()> {
-        let link = link.trim_start_matches('/');
-        rustix::fs::symlinkat(target, self.root(), link).map_err(io::Error::from)
-    }
-
     /// The master is opened in the devpts that was just made for this container, without following anything.
     fn open_terminal(&mut self) -> io::Result<()> {
         let flags = OFlags::RDWR | OFlags::NOCTTY;
@@ -295,59 +239,6 @@ impl<'a> Setup<'a> {
         Ok(())
     }
 
-    /// A file is covered by the host's real null device, a directory by an empty read-only tmpfs; what is not there needs
-    /// no mask.
-    fn mask(&mut self, path: &Path) -> io::Result<()> {
-        let Some(target) = self.existing(path)? else {
-            return Ok(());
-        };
-        let is_directory =
-            FileType::from_raw_mode(rustix::fs::fstat(&target)?.st_mode) == FileType::Directory;
-        let cover = if is_directory {
-            self.cover_of_directory()?
-        } else {
-            let null = mount::clone_tree(rustix::fs::CWD, Path::new("/dev/null"))?;
-            if rustix::fs::fstat(&null)?.st_rdev != rustix::fs::makedev(1, 3) {
-                return Err(io::Error::other(
-                    "the host's /dev/null is not the null device",
-                ));
-            }
-            null
-        };
-        mount::attach(cover.as_fd(), target.as_fd())?;
-        if is_directory && self.cover.is_none() {
-            self.cover = Some(cover);
-        }
-        Ok(())
-    }
-
-    /// The same for all of them: there is nothing in it, and nothing can be put there. A copy can be made of what is mounted.
-    fn cover_of_directory(&self) -> io::Result<OwnedFd> {
-        if let Some(cover) = &self.cover {
-            return mount::clone_mount(cover.as_fd());
-        }
-        let read_only = Attributes {
-            read_only: true,
-            ..Attributes::default()
-        };
-        mount::create("tmpfs", &[("size", "0"), ("nr_inodes", "1")], read_only)
-    }
-
-    fn make_read_only(&self, path: &Path) -> io::Result<()> {
-        let Some(target) = self.existing(path)? else {
-            return Ok(());
-        };
-        let tree = mount::clone_tree(target.as_fd(), Path::new(""))?;
-        mount::set_attributes(
-            tree.as_fd(),
-            Attributes {
-                read_only: true,
-                ..Attributes::default()
-            },
-        )?;
-        mount::attach(tree.as_fd(), target.as_fd())
-    }
-
     /// Only the root mount itself: what is mounted below keeps its own mode. It is covered by a read-only clone.
     fn make_root_read_only(&mut self) -> io::Result<()> {
         mount::set_attributes_here(
@@ -357,42 +248,6 @@ impl<'a> Setup<'a> {
                 ..Attributes::default()
             },
         )
-    }
-
-    /// `net.ipv4.ip_forward` is `/proc/sys/net/ipv4/ip_forward`, on the procfs that was just mounted and no other
-    /// (CVE-2025-52881).
-    fn write_sysctl(&self, key: &str, value: &str) -> io::Result<()> {
-        let path = format!("proc/sys/{}", key.replace('.', "/"));
-        let file = open_in_root(
-            self.root(),
-            path.as_bytes(),
-            OFlags::WRONLY,
-            Mode::empty(),
-            Links::Refuse,
-        )?;
-        let written = rustix::io::write(&file, value.as_bytes())?;
-        if written == value.len() {
-            Ok(())
-        } else {
-            Err(io::Error::from(io::ErrorKind::WriteZero))
-        }
-    }
-
-    fn existing(&self, path: &Path) -> io::Result<Option<OwnedFd>> {
-        let bytes = path.as_os_str().as_encoded_bytes();
-        match open_in_root(
-            self.root(),
-            bytes,
-            OFlags::PATH,
-            Mode::empty(),
-            Links::Refuse,
-        ) {
-            Ok(found) => Ok(Some(found)),
-            Err(error) if matches!(error.raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR)) => {
-                Ok(None)
-            }
-            Err(error) => Err(error),
-        }
     }
 }
 

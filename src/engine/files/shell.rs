@@ -136,7 +136,7 @@ impl Engine {
 }
 
 fn run(
-    gate: Gate,
+    mut gate: Gate,
     words: &[String],
     prepare: impl FnOnce() -> Result<Kept, RoleFailure>,
     report: &OwnedFd,
