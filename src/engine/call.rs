@@ -33,6 +33,7 @@ pub struct Called {
 }
 
 /// The monitor. Unless it is told to start a container it goes away again, and this waits for it.
+#[derive(Default)]
 pub(super) struct Line(Option<(OwnedFd, Entered)>);
 
 impl Engine {
@@ -138,12 +139,6 @@ impl Line {
     fn is_founding(&self) -> bool {
         let entered = self.0.as_ref();
         entered.is_some_and(|(_, entered)| entered.is_founding())
-    }
-}
-
-impl Default for Line {
-    fn default() -> Line {
-        Line(None)
     }
 }
 
