@@ -66,7 +66,7 @@ pub struct ProcessConfig {
 /// How the host was asked to run it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostConfig {
-    /// `none`, `host`, `pasta`, `container:` and an id, or the name of the first of `endpoints`' networks.
+    /// `none`, `host`, `pasta` and `slirp4netns` with their options, `ns:` and a path, `container:` and an id, or the name of the first of `endpoints`' networks.
     pub network: String,
     /// Its places in networks that it shares, as it was made; `Settings::endpoints` has the later ones.
     #[serde(default)]
@@ -268,7 +268,8 @@ impl HostConfig {
 
 /// Whether it is the name of a shared network.
 pub(super) fn is_bridged(network: &str) -> bool {
-    !matches!(network, "none" | "host" | "pasta") && !network.starts_with("container:")
+    // No name has a colon in it; all drivers with options have.
+    !matches!(network, "none" | "host" | "pasta" | "slirp4netns") && !network.contains(':')
 }
 
 impl ContainerConfig {

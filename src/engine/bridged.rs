@@ -12,11 +12,11 @@ use crate::container::{
 use crate::monitor::{BridgedOrders, NetworkOrders, Request};
 use crate::net::firewall::{self, FirewallError};
 use crate::net::hosted::HostPort;
-use crate::net::pasta;
 use crate::net::ports::PortSpec;
 use crate::net::record::{NetworkConfig, NetworkDriver};
 use crate::net::route::HostRoutes;
 use crate::net::start::Holder;
+use crate::net::uplink::Uplink;
 use crate::net::wire::{Attach, Member};
 use crate::sys::lock::Guard;
 
@@ -59,16 +59,15 @@ impl Engine {
         let missing = || EngineError::NoNetworkHelper {
             image: image.to_owned(),
         };
-        let pasta = pasta::find().ok_or_else(missing)?;
+        let uplink = Uplink::find(&self.paths.cache)?.ok_or_else(missing)?;
         if firewall::find().is_none() {
             return Err(FirewallError::Missing.into());
         }
         Ok(Holder {
             socket: self.paths.net_socket(),
             lock: self.paths.net_lock(),
-            features: pasta::probe(&pasta, &self.paths.cache)?,
             routes: HostRoutes::read(),
-            pasta,
+            uplink,
         })
     }
 

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use oci_spec::image::ImageConfiguration;
 
 use super::namespaces::kept_user;
+use super::network_orders::default_network;
 use super::request::{
     CreateRequest, MountKind, NetworkMode, SeccompChoice, SecurityOption, Stream,
 };
@@ -21,7 +22,6 @@ use crate::container::{
     UlimitConfig,
 };
 use crate::image::{Digest, Healthcheck, Image, ImageError, is_builtin};
-use crate::net::{firewall, record};
 
 pub(super) mod accounts;
 mod environment;
@@ -520,17 +520,10 @@ fn network(
     default: NetworkDefault,
     image: &ImageConfiguration,
 ) -> NetworkMode {
-    match (asked, default) {
-        (NetworkMode::Default, _) if is_builtin(image) => NetworkMode::None,
-        (NetworkMode::Default, NetworkDefault::Bridge) if firewall::find().is_some() => {
-            NetworkMode::Named(record::DEFAULT.to_owned())
-        }
-        (NetworkMode::Default, NetworkDefault::Bridge | NetworkDefault::Pasta) => {
-            NetworkMode::Pasta
-        }
-        (NetworkMode::Default, NetworkDefault::None) => NetworkMode::None,
-        (NetworkMode::Default, NetworkDefault::Host) => NetworkMode::Host,
-        (asked, _) => asked.clone(),
+    match asked {
+        NetworkMode::Default if is_builtin(image) => NetworkMode::None,
+        NetworkMode::Default => default_network(default),
+        asked => asked.clone(),
     }
 }
 

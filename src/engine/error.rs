@@ -7,7 +7,7 @@ use super::boot::BootError;
 use super::bridged::EndpointRequestError;
 use super::images::CarryError;
 use super::networks::NetworkRequestError;
-use super::request::{LimitsError, VolumeOptionError};
+use super::request::{LimitsError, UnknownNetwork, VolumeOptionError};
 use super::worker::RoleFailure;
 use crate::container::{
     ContainerError, ContainerNameError, LogOptionError, Record, SecretError, SecretNameError,
@@ -22,6 +22,7 @@ use crate::net::hosts::ExtraHostError;
 use crate::net::pasta::PastaError;
 use crate::net::ports::PortSpecError;
 use crate::net::record::NetworkError;
+use crate::net::slirp::SlirpError;
 use crate::registry::RegistryError;
 use crate::runtime::cdi::CdiError;
 use crate::runtime::cgroup::{NoCgroup, ParentError};
@@ -131,6 +132,12 @@ pub enum EngineError {
     #[error(transparent)]
     Pasta(#[from] PastaError),
     #[error(transparent)]
+    Slirp(#[from] SlirpError),
+    #[error(transparent)]
+    NetworkMode(#[from] UnknownNetwork),
+    #[error("network namespace {path}: {reason}")]
+    NetworkFile { path: String, reason: String },
+    #[error(transparent)]
     Firewall(#[from] FirewallError),
     #[error(transparent)]
     Network(#[from] NetworkError),
@@ -235,7 +242,9 @@ pub enum EngineError {
     UnknownTimezone { zone: String },
     #[error(transparent)]
     ExtraHost(#[from] ExtraHostError),
-    #[error("{image} wants a network, and pasta, which connects it without root, is not installed")]
+    #[error(
+        "{image} wants a network, and neither pasta nor slirp4netns, which connect it without root, is installed"
+    )]
     NoNetworkHelper { image: String },
 }
 
@@ -259,6 +268,7 @@ impl EngineError {
             EngineError::Start(StartFailure::Network { hints, .. }) => hints.clone(),
             EngineError::Start(StartFailure::NoTun) => PastaError::Tun.hints(),
             EngineError::Pasta(error) => error.hints(),
+            EngineError::Slirp(error) => error.hints(),
             EngineError::Firewall(error) => error.hints(),
             EngineError::Host { finding, .. } => finding
                 .cure

@@ -138,7 +138,10 @@ fn is_in_network(summary: &ListedContainer, wanted: &str) -> bool {
     let config = &summary.config;
     let mut places = config.endpoints(&summary.settings).iter();
     let mut live = summary.endpoints.iter();
-    (!config.is_bridged() && config.host.network == wanted)
+    // With its options or without.
+    let network = config.host.network.as_str();
+    let driver = network.split(':').next().unwrap_or(network);
+    (!config.is_bridged() && (network == wanted || driver == wanted))
         || places.any(|place| place.network == wanted)
         || (!wanted.is_empty() && live.any(|live| live.network_id.starts_with(wanted)))
 }

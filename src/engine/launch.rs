@@ -12,10 +12,13 @@ use oci_spec::runtime::{
 use super::call::Called;
 use super::create::{Known, accounts};
 use super::namespaces::Settled;
+use super::network_orders::network_mode;
+use super::request::NetworkMode;
 use super::{Engine, EngineError, limits};
 use crate::container::{ContainerConfig, MountConfig, Record, Settings, UlimitConfig, mountpoints};
 use crate::image::WORK;
 use crate::net::hosts::{self, ExtraHost, HostsFile};
+use crate::net::pasta;
 use crate::net::resolver::{self, Overrides, Reach};
 use crate::net::route::HostRoutes;
 use crate::runtime::capability::CapabilitySet;
@@ -26,7 +29,7 @@ use crate::runtime::rootfs::{Driver, Rootfs, old_overlay};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, SeccompChoice};
 use crate::runtime::{cdi, defaults};
-use crate::sys::disk;
+use crate::sys::{disk, namespace};
 
 /// An image of so many layers gets none more: kernels without `lowerdir+` have an end to them.
 pub(super) const CROWDED: usize = 100;
@@ -94,6 +97,7 @@ impl Engine {
             },
             user: settled.user,
             joins: settled.joins,
+            network_file: network_file(config)?,
             init: config.host.init,
             added_groups: [config.host.groups.add.clone(), devices.groups].concat(),
             hook_state,
@@ -388,21 +392,38 @@ fn borrow_network_files(record: &Record, lender: &Record) -> Result<(), EngineEr
     Ok(())
 }
 
+/// `--network ns:PATH`, and that there is one.
+fn network_file(config: &ContainerConfig) -> Result<Option<PathBuf>, EngineError> {
+    let NetworkMode::File(path) = network_mode(config)? else {
+        return Ok(None);
+    };
+    let wrong = |reason: String| EngineError::NetworkFile {
+        path: path.display().to_string(),
+        reason,
+    };
+    let is_network = namespace::is_network(&path);
+    match is_network.map_err(|error| wrong(error.to_string()))? {
+        true => Ok(Some(path)),
+        false => Err(wrong("it is no network namespace".to_owned())),
+    }
+}
+
 /// Gives whether pasta must forward name queries.
 fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool, EngineError> {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let network = config.host.network.as_str();
+    let mode = network_mode(config)?;
     let names = &config.host.names;
-    // Of a network of its own it is the address that the host has when the container starts.
-    let host = match network {
-        "pasta" => HostRoutes::host_address(),
-        _ => config.host.is_bridged().then_some(hosts::HOST),
-    };
-    let own = match network {
-        "pasta" => Some((crate::net::pasta::address(), config.hostname.as_str())),
+    let own_ip = match &mode {
+        NetworkMode::Pasta(options) => Some(options.ipv4().unwrap_or(pasta::ADDRESS)),
+        NetworkMode::Slirp(options) => Some(options.address()),
         _ => None,
     };
-    let host_file = (network == "host").then(|| read("/etc/hosts"));
+    // Of a network of its own it is the address that the host has when the container starts.
+    let host = match own_ip {
+        Some(_) => HostRoutes::host_address(),
+        None => config.host.is_bridged().then_some(hosts::HOST),
+    };
+    let host_file = (mode == NetworkMode::Host).then(|| read("/etc/hosts"));
     let extra = names.extra_hosts.iter().map(|text| text.parse());
     let extra = extra.collect::<Result<Vec<ExtraHost>, _>>()?;
     let hosts = HostsFile {
@@ -413,25 +434,14 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
             _ => HostRoutes::host_address().map(IpAddr::V4),
         },
         host: host.map(IpAddr::V4),
-        own,
-    };
-    let reach = match network {
-        "host" => Reach::Host,
-        "none" => Reach::Nothing,
-        _ if config.host.is_bridged() => Reach::Bridged,
-        _ => {
-            let routes = HostRoutes::read();
-            Reach::Pasta {
-                ipv6: routes.ipv4 && routes.ipv6,
-            }
-        }
+        own: own_ip.map(|ip| (IpAddr::V4(ip), config.hostname.as_str())),
     };
     let overrides = Overrides {
         servers: names.servers.clone(),
         search: names.search.clone(),
         options: names.options.clone(),
     };
-    let resolver = resolver::resolver(&read("/etc/resolv.conf"), &overrides, reach);
+    let resolver = resolver::resolver(&read("/etc/resolv.conf"), &overrides, reach(&mode));
     let texts = [
         hosts.text(),
         hosts::hostname_text(&config.hostname),
@@ -441,6 +451,24 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
         write_shared(&record.path(name), &text)?;
     }
     Ok(resolver.forward)
+}
+
+fn reach(mode: &NetworkMode) -> Reach {
+    match mode {
+        NetworkMode::Host => Reach::Host,
+        NetworkMode::Named(_) => Reach::Bridged,
+        NetworkMode::Slirp(options) => Reach::Helper(options.server().into()),
+        NetworkMode::Pasta(options) => match options.dns_forward() {
+            Some(server) => Reach::Helper(server),
+            None => {
+                let routes = HostRoutes::read();
+                Reach::Pasta {
+                    ipv6: routes.ipv4 && routes.ipv6,
+                }
+            }
+        },
+        _ => Reach::Nothing,
+    }
 }
 
 /// Readable by every user of the container, whatever the umask.

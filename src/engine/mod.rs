@@ -33,6 +33,7 @@ pub mod manifests;
 
 mod mounts;
 mod namespaces;
+mod network_orders;
 mod networks;
 mod obtain;
 mod output;

@@ -119,6 +119,8 @@ impl Engine {
         let mut joins = Joins::default();
         let network = match config.host.network.as_str() {
             "host" => Place::Host,
+            // Its /sys can't be mounted by whoever does not own it.
+            text if text.starts_with("ns:") => Place::Host,
             text => match text.strip_prefix("container:") {
                 Some(id) => joins.add(self, id, CloneFlags::CLONE_NEWNET)?,
                 None => Place::Private,
@@ -257,6 +259,7 @@ fn contradiction(request: &CreateRequest, network: &NetworkMode) -> Option<&'sta
     let chosen = &request.namespaces;
     let names = &request.names;
     let joins_network = matches!(network, NetworkMode::Container(_));
+    let is_file = matches!(network, NetworkMode::File(_));
     let joins = joins_network
         || matches!(chosen.pid, Sharing::Container(_))
         || matches!(chosen.uts, Sharing::Container(_))
@@ -286,6 +289,10 @@ fn contradiction(request: &CreateRequest, network: &NetworkMode) -> Option<&'sta
         (
             joins_network && (request.publish_all || !request.ports.is_empty()),
             "conflicting options: port publishing and the container type network mode",
+        ),
+        (
+            is_file && (request.publish_all || !request.ports.is_empty()),
+            "conflicting options: port publishing and a network namespace that is there already",
         ),
         (
             joins_network && !request.expose.is_empty(),

@@ -38,6 +38,10 @@ pub enum NetworkRequestError {
     Name { name: String },
     #[error("operation is not permitted on predefined {name} network")]
     Predefined { name: String },
+    #[error(
+        "network name {name} cannot be used: it is a word of --network that means something else"
+    )]
+    Word { name: String },
     #[error("could not find plugin {driver} in v1 plugin registry: plugin not found")]
     Driver { driver: String },
     #[error("network driver {driver}: {reason}")]
@@ -76,6 +80,9 @@ impl Engine {
         }
         if is_predefined(name) {
             return Err(NetworkRequestError::Predefined { name: name.clone() }.into());
+        }
+        if matches!(name.as_str(), "default" | "pasta" | "slirp4netns") {
+            return Err(NetworkRequestError::Word { name: name.clone() }.into());
         }
         check_drivers(request)?;
         check_options(&request.options)?;

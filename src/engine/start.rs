@@ -10,15 +10,9 @@ use super::request::{CreateRequest, PsFilters, PsRequest, StopTimeout};
 use super::session::Session;
 use super::stop::{grace, own_signal};
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, Event, Record, Settings, Status};
+use crate::container::{ContainerConfig, Event, Record, Status};
 use crate::image::{Image, TempLayer};
-use crate::monitor::{
-    self, Attach, Birth, Connection, NetworkOrders, Orders, PastaOrders, Reply, StartFailure,
-    VERSION,
-};
-use crate::net::pasta;
-use crate::net::ports::{self, ExposedPorts, PortSpec};
-use crate::net::route::HostRoutes;
+use crate::monitor::{self, Attach, Birth, Connection, Orders, Reply, StartFailure, VERSION};
 use crate::runtime::home::Entered;
 use crate::runtime::preserved::Preserved;
 use crate::runtime::sweep;
@@ -216,43 +210,6 @@ impl Engine {
         });
         let entered = entered.map_err(|error| self.explain_home(error))?;
         Ok((ours, entered))
-    }
-
-    /// Who connects the container: nobody, if it wants no network, the host's or another's.
-    fn network_orders(
-        &self,
-        record: &Record,
-        config: &ContainerConfig,
-        settings: &Settings,
-        name: &str,
-        dns_forward: bool,
-    ) -> Result<Option<NetworkOrders>, EngineError> {
-        let has_pasta = config.host.network == "pasta";
-        if !has_pasta && !config.host.is_bridged() {
-            return Ok(None);
-        }
-        let ports = config.ports(settings).iter().map(|text| text.parse());
-        let mut ports = ports.collect::<Result<Vec<PortSpec>, _>>()?;
-        if config.host.publish_all && settings.ports.is_none() {
-            let exposed = config.process.exposed_ports.iter().map(|text| text.parse());
-            let exposed = exposed.collect::<Result<Vec<ExposedPorts>, _>>()?;
-            ports.extend(ports::publish_all(&exposed, &ports));
-        }
-        if !has_pasta {
-            let bridged = self.bridged(record, config, settings, name, ports)?;
-            return Ok(Some(NetworkOrders::Bridged(Box::new(bridged))));
-        }
-        let missing = || EngineError::NoNetworkHelper {
-            image: config.image.clone(),
-        };
-        let binary = pasta::find().ok_or_else(missing)?;
-        Ok(Some(NetworkOrders::Pasta(PastaOrders {
-            features: pasta::probe(&binary, &self.paths.cache)?,
-            ports,
-            routes: HostRoutes::read(),
-            dns_forward,
-            binary,
-        })))
     }
 
     /// A container that did not start and that nobody wants to keep. Its monitor, if there was one, has done it already.

@@ -24,7 +24,7 @@ mod watch;
 pub use bridged::{BridgedOrders, read_endpoints};
 pub use called::{Expected, wait};
 pub use log::{JOURNAL_SOCKET, LogEntry, LogOrders, LogReader, Reach};
-pub use network::{NetworkOrders, PastaOrders, PublishedPort};
+pub use network::{NetworkOrders, PastaOrders, PublishedPort, SlirpOrders};
 pub use protocol::{
     Attach, CHUNK, Connection, ExecOrders, FromMonitor, Reply, Request, StartFailure, Stream,
     VERSION,

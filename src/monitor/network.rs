@@ -1,5 +1,5 @@
-//! What connects the container: a pasta of its own, started while the root is set up and ready before the program runs, or
-//! networks that it shares with others (`bridged`).
+//! What connects the container: a pasta or slirp4netns of its own, started while the root is set up and ready before the program
+//! runs, or networks that it shares with others (`bridged`).
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -8,16 +8,18 @@ use std::path::{Path, PathBuf};
 use super::bridged::{Bridged, BridgedOrders};
 use super::protocol::StartFailure;
 use super::supervise::Orders;
-use crate::net::pasta::{self, Features, PastaError, Plan, Starting};
+use crate::net::pasta::{self, Features, PastaError, PastaOptions, Plan, Starting};
 use crate::net::ports::PortSpec;
 use crate::net::publish::{self, ClaimedPorts, Everywhere, PortMapping};
 use crate::net::route::HostRoutes;
+use crate::net::slirp::{self, SlirpError, SlirpOptions};
 use crate::sys::process::{self, ProcessName};
 use crate::sys::{pidfd, procfs};
 
 #[derive(serde::Serialize, serde::Deserialize)]
 pub enum NetworkOrders {
     Pasta(PastaOrders),
+    Slirp(SlirpOrders),
     Bridged(Box<BridgedOrders>),
 }
 
@@ -28,14 +30,27 @@ pub struct PastaOrders {
     pub features: Features,
     pub ports: Vec<PortSpec>,
     pub routes: HostRoutes,
+    pub options: PastaOptions,
     /// The container's resolver file sends queries to pasta.
     pub dns_forward: bool,
 }
 
-/// pasta on its way, or everything done already.
+/// The same of slirp4netns.
+#[derive(serde::Serialize, serde::Deserialize)]
+pub struct SlirpOrders {
+    pub binary: PathBuf,
+    pub ports: Vec<PortSpec>,
+    pub options: SlirpOptions,
+}
+
+/// A helper on its way, or everything done already.
 pub enum StartingNetwork {
     Pasta {
         starting: Starting,
+        mappings: Vec<PortMapping>,
+    },
+    Slirp {
+        starting: slirp::Starting,
         mappings: Vec<PortMapping>,
     },
     Bridged(Box<Bridged>),
@@ -44,8 +59,12 @@ pub enum StartingNetwork {
 impl NetworkOrders {
     /// Once the program has ended: the ports are free before anybody hears of that.
     pub fn end(&self) {
-        if let NetworkOrders::Pasta(pasta) = self {
-            pasta.end();
+        match self {
+            // passt is the same program, and may be started as `passt.avx2` by itself. Without ports it ends with the namespace.
+            NetworkOrders::Pasta(pasta) if !pasta.ports.is_empty() => end_helper("pas"),
+            // It would keep the namespace.
+            NetworkOrders::Slirp(_) => end_helper("slirp4netns"),
+            NetworkOrders::Pasta(_) | NetworkOrders::Bridged(_) => {}
         }
     }
 
@@ -57,6 +76,7 @@ impl NetworkOrders {
     ) -> Result<StartingNetwork, StartFailure> {
         match self {
             NetworkOrders::Pasta(pasta) => pasta.begin(namespace),
+            NetworkOrders::Slirp(slirp) => slirp.begin(&orders.directory, namespace),
             NetworkOrders::Bridged(bridged) => {
                 let connected = Bridged::connect(orders, bridged, namespace)?;
                 Ok(StartingNetwork::Bridged(Box::new(connected)))
@@ -65,32 +85,44 @@ impl NetworkOrders {
     }
 }
 
-impl PastaOrders {
-    /// Ends pasta, the monitor's child since it has become a daemon, if it holds ports of the host.
-    fn end(&self) {
-        if self.ports.is_empty() {
-            return;
-        }
-        let children = process::children(0).into_iter();
-        // passt is the same program, and may be started as `passt.avx2` by itself.
-        let is_pasta = |child: &ProcessName| {
-            let command = procfs::stat(child.pid).map(|stat| stat.command);
-            command.is_ok_and(|command| command.starts_with("pas"))
-        };
-        for child in children.filter(is_pasta) {
-            if let Ok(Some(pidfd)) = child.open_here() {
-                let _ = pidfd::kill_hard(pidfd.as_fd());
-                let _ = pidfd::reap(pidfd.as_fd());
-            }
+/// Ends a child of the monitor: pasta is one since it has become a daemon.
+fn end_helper(name: &str) {
+    let children = process::children(0).into_iter();
+    let is_helper = |child: &ProcessName| {
+        let command = procfs::stat(child.pid).map(|stat| stat.command);
+        command.is_ok_and(|command| command.starts_with(name))
+    };
+    for child in children.filter(is_helper) {
+        if let Ok(Some(pidfd)) = child.open_here() {
+            let _ = pidfd::kill_hard(pidfd.as_fd());
+            let _ = pidfd::reap(pidfd.as_fd());
         }
     }
+}
 
+impl SlirpOrders {
+    /// Chooses the host's ports and starts it.
+    fn begin(
+        &self,
+        directory: &Path,
+        namespace: BorrowedFd<'_>,
+    ) -> Result<StartingNetwork, StartFailure> {
+        let mappings = claim(&self.ports, Everywhere::Ipv4)?.release();
+        let told = mappings.clone();
+        let starting = slirp::start(&self.binary, &self.options, namespace, directory, told);
+        let starting = starting.map_err(explain_slirp)?;
+        Ok(StartingNetwork::Slirp { starting, mappings })
+    }
+}
+
+impl PastaOrders {
     /// Chooses the host's ports and starts pasta.
     fn begin(&self, namespace: BorrowedFd<'_>) -> Result<StartingNetwork, StartFailure> {
         let mappings = claim(&self.ports, Everywhere::Ipv4)?.release();
         let plan = Plan {
             mappings: &mappings,
             routes: self.routes,
+            options: &self.options,
             dns_forward: self.dns_forward,
         };
         let starting =
@@ -120,6 +152,11 @@ impl StartingNetwork {
                 record_ports(directory, &mappings)?;
                 Ok(None)
             }
+            StartingNetwork::Slirp { starting, mappings } => {
+                starting.wait().map_err(explain_slirp)?;
+                record_ports(directory, &mappings)?;
+                Ok(None)
+            }
         }
     }
 }
@@ -145,6 +182,16 @@ pub(super) fn record<T: serde::Serialize>(
 fn explain(error: PastaError) -> StartFailure {
     match error {
         PastaError::Tun => StartFailure::NoTun,
+        error => StartFailure::Network {
+            message: error.to_string(),
+            hints: error.hints(),
+        },
+    }
+}
+
+fn explain_slirp(error: SlirpError) -> StartFailure {
+    match error {
+        SlirpError::Tun => StartFailure::NoTun,
         error => StartFailure::Network {
             message: error.to_string(),
             hints: error.hints(),

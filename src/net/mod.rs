@@ -21,6 +21,17 @@ mod relay;
 pub mod resolver;
 pub mod route;
 mod shared;
+pub mod slirp;
 pub mod start;
 pub mod subnet;
+pub mod uplink;
 pub mod wire;
+
+use std::path::Path;
+
+/// Whether there is a program that somebody may run.
+fn is_executable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    path.metadata()
+        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+}

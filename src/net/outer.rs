@@ -1,5 +1,5 @@
 //! The outer half of `bryo net`: it lives in the host's network namespace as PID 1 of a pid namespace of its own, keeps pasta
-//! and the inner half, and makes sockets for it. When one of the three ends all do, and the next who notices starts them anew.
+//! (or slirp4netns) and the inner half, and makes sockets for it. When one of the three ends all do, and the next who notices starts them anew.
 
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -10,7 +10,6 @@ use nix::sys::signal::Signal;
 
 use super::firewall::{self, FirewallError};
 use super::inner::{Inner, Line};
-use super::pasta::{self, PastaError, Plan};
 use super::route::HostRoutes;
 use super::start::{Holder, StartError};
 use super::wire::HostSocket;
@@ -25,7 +24,7 @@ use crate::sys::{namespace, pidfd, role, signal};
 /// What the inner half says when it can be spoken to.
 const READY: &[u8] = b"ready";
 
-/// Children that have to live: pasta and the inner half.
+/// Children that have to live: the way out and the inner half.
 const KEPT: usize = 2;
 
 #[derive(Clone, Copy)]
@@ -54,7 +53,7 @@ pub fn run(holder: &Holder, shared: Option<OwnedFd>, report: OwnedFd) -> i32 {
     }
 }
 
-/// Starts the inner half and pasta; gives the line to the former.
+/// Starts the inner half and the way out; gives the line to the former.
 fn begin(holder: &Holder, shared: Option<OwnedFd>) -> Result<(OwnedFd, Signals), StartError> {
     let failed = |operation: &'static str| {
         move |error: io::Error| StartError::plain(format!("{operation}: {error}"))
@@ -68,19 +67,11 @@ fn begin(holder: &Holder, shared: Option<OwnedFd>) -> Result<(OwnedFd, Signals),
         host: HostRoutes::host_address(),
     };
     let (cloned, namespace) = clone_inner(holder, shared, line)?;
-    let plan = Plan {
-        mappings: &[],
-        routes: holder.routes,
-        dns_forward: false,
-    };
-    let pasta = pasta::start(&holder.pasta, holder.features, namespace.as_fd(), &plan);
-    let pasta = pasta.map_err(|error| StartError::of_pasta(&error))?;
+    let uplink = holder.uplink.start(namespace.as_fd(), holder.routes)?;
     drop(namespace);
     let inner = wait_ready(&ours, &cloned);
     // It is reaped before the loop looks for ends.
-    pasta
-        .wait()
-        .map_err(|error: PastaError| StartError::of_pasta(&error))?;
+    uplink.wait()?;
     inner?;
     Ok((ours, signals))
 }
@@ -170,7 +161,7 @@ fn enter(shared: Option<OwnedFd>) -> Result<(), StartError> {
     joined.map_err(|error| StartError::plain(format!("join the shared network: {error}")))
 }
 
-/// Until pasta or the inner half has ended.
+/// Until the way out or the inner half has ended.
 fn watch(inner: BorrowedFd<'_>, signals: &Signals) {
     let mut buffer = [0u8; 64];
     loop {

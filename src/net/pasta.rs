@@ -18,14 +18,18 @@
 //! - pasta of 2023 loses the answers to datagrams that came over the host's loopback to a port with another number inside
 //!   (`-p 127.0.0.1:5353:53/udp`); with one number on both sides, or over another address of the host, they arrive.
 
+mod options;
+
 use std::ffi::OsString;
 use std::io::Read;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use serde::{Deserialize, Serialize};
+
+pub use options::{PastaOptionError, PastaOptions};
 
 use super::ports::Protocol;
 use super::publish::{self, PortMapping, PublishError};
@@ -143,13 +147,7 @@ pub fn find() -> Option<PathBuf> {
     std::env::split_paths(&path)
         .chain(["/usr/bin", "/usr/local/bin", "/usr/sbin"].map(PathBuf::from))
         .map(|directory| directory.join("pasta"))
-        .find(|candidate| is_executable(candidate))
-}
-
-fn is_executable(path: &Path) -> bool {
-    use std::os::unix::fs::PermissionsExt;
-    path.metadata()
-        .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+        .find(|candidate| super::is_executable(candidate))
 }
 
 /// What the cache remembers of a binary; any difference in the first three fields means probing again.
@@ -229,59 +227,84 @@ fn remember(file: &Path, known: &Remembered) {
 pub struct Plan<'a> {
     pub mappings: &'a [PortMapping],
     pub routes: HostRoutes,
+    /// What was asked for; it goes before what follows from the rest.
+    pub options: &'a PastaOptions,
     /// Queries to `DNS_FORWARD` are wanted (`resolver::Resolver::forward`).
     pub dns_forward: bool,
 }
 
 /// pasta's arguments. Pure.
 pub fn command_line(features: Features, plan: &Plan<'_>) -> Vec<OsString> {
+    let options = plan.options;
     let mut line = vec!["--quiet".to_owned(), "--netns-only".to_owned()];
     let mut push = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
     push(&["--netns", "/proc/self/fd/0"]);
     push(&["--config-net"]);
-    if features.ns_ifname {
+    if features.ns_ifname && !options.has("ns-ifname") {
         push(&["--ns-ifname", INTERFACE]);
     }
-    // Where both exist `--no-map-gw` is an alias of the newer, but older packages of distributions differ: say both.
-    if features.no_map_gw {
-        push(&["--no-map-gw"]);
+    if !options.opens_loopback() {
+        // Where both exist `--no-map-gw` is an alias of the newer, but older packages of distributions differ: say both.
+        if features.no_map_gw && !options.has("no-map-gw") {
+            push(&["--no-map-gw"]);
+        }
+        if features.map_host_loopback {
+            push(&["--map-host-loopback", "none"]);
+        }
     }
-    if features.map_host_loopback {
-        push(&["--map-host-loopback", "none"]);
-    }
-    if features.map_guest_addr {
+    if features.map_guest_addr && !options.has("map-guest-addr") {
         push(&["--map-guest-addr", "none"]);
     }
-    let has_ipv4_ports = plan
-        .mappings
-        .iter()
-        .any(|mapping| mapping.host_ip.is_ipv4());
-    let only_ipv6 = !plan.routes.ipv4 && plan.routes.ipv6 && !has_ipv4_ports;
-    if !only_ipv6 {
-        push(&["--address", &ADDRESS.to_string(), "--netmask", PREFIX]);
-        push(&["--gateway", GATEWAY, "--mac-addr", GATEWAY_MAC]);
-        if !plan.routes.ipv4 {
-            push(&["--ipv4-only", "--interface", "lo"]);
-        }
+    for word in addressing(plan) {
+        push(&[&word]);
     }
-    if plan.dns_forward && features.dns_forward {
+    if plan.dns_forward && features.dns_forward && options.dns_forward().is_none() {
         push(&["--dns-forward", &DNS_FORWARD.to_string()]);
     }
-    for (option, protocol) in [("-t", Protocol::Tcp), ("-u", Protocol::Udp)] {
-        let mut published = plan
-            .mappings
-            .iter()
-            .filter(|m| m.protocol == protocol)
-            .peekable();
-        if published.peek().is_none() {
+    for (option, long, protocol) in [
+        ("-t", "tcp-ports", Protocol::Tcp),
+        ("-u", "udp-ports", Protocol::Udp),
+    ] {
+        let published = plan.mappings.iter().filter(|m| m.protocol == protocol);
+        let published: Vec<String> = published.map(port_option).collect();
+        if published.is_empty() && !options.has(long) {
             push(&[option, "none"]);
         }
-        for mapping in published {
-            push(&[option, &port_option(mapping)]);
+        for mapping in &published {
+            push(&[option, mapping]);
         }
     }
-    push(&["-T", "none", "-U", "none"]);
+    for (option, long) in [("-T", "tcp-ns"), ("-U", "udp-ns")] {
+        if !options.has(long) {
+            push(&[option, "none"]);
+        }
+    }
+    line.extend(options.words());
     line.into_iter().map(OsString::from).collect()
+}
+
+/// The options of the container's address; those that were asked for belong to another, and are pasta's to complete.
+fn addressing(plan: &Plan<'_>) -> Vec<String> {
+    let options = plan.options;
+    let mut ports = plan.mappings.iter();
+    let has_ipv4_ports = ports.any(|mapping| mapping.host_ip.is_ipv4());
+    let only_ipv6 = !plan.routes.ipv4 && plan.routes.ipv6 && !has_ipv4_ports;
+    if only_ipv6 || options.has("ipv6-only") {
+        return Vec::new();
+    }
+    let own = ADDRESS.to_string();
+    let is_own = options.ipv4().is_none();
+    let offline = !plan.routes.ipv4 && !options.has("interface");
+    let wanted: [(bool, &[&str]); 5] = [
+        (is_own, &["--address", &own]),
+        (is_own && !options.has("netmask"), &["--netmask", PREFIX]),
+        (is_own && !options.has("gateway"), &["--gateway", GATEWAY]),
+        (!options.has("mac-addr"), &["--mac-addr", GATEWAY_MAC]),
+        (offline, &["--ipv4-only", "--interface", "lo"]),
+    ];
+    let wanted = wanted.iter().filter(|(wanted, _)| *wanted);
+    let words = wanted.flat_map(|(_, words)| words.iter());
+    words.map(|word| (*word).to_owned()).collect()
 }
 
 /// `ADDRESS/HOST:CONTAINER`; never a range (see above).
@@ -405,11 +428,6 @@ fn bind_failure(line: &str, mapping: &PortMapping, first_port: u16) -> PublishEr
         return PublishError::NoSuchAddress { address };
     }
     PublishError::InUse { address }
-}
-
-/// The container's address as its hosts file shows it.
-pub fn address() -> IpAddr {
-    IpAddr::V4(ADDRESS)
 }
 
 #[cfg(test)]

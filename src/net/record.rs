@@ -337,7 +337,7 @@ fn default_ranges() -> impl Iterator<Item = Subnet> {
 fn host_routes() -> Vec<Subnet> {
     let routes = Netlink::open().and_then(|netlink| netlink.destinations());
     let routes = routes.unwrap_or_default().into_iter();
-    let own = (pasta::address(), 24);
+    let own = (IpAddr::V4(pasta::ADDRESS), 24);
     routes
         .chain([own])
         .filter(|(_, prefix)| *prefix > 0)

@@ -14,6 +14,8 @@ pub enum Reach {
     Host,
     /// pasta: the host's loopback is out of reach, but pasta can forward queries to it.
     Pasta { ipv6: bool },
+    /// What connects it answers at this address, with what the host's servers say.
+    Helper(IpAddr),
     /// A network that is shared: `bryo net` answers in the container itself, and knows the host's servers and the user's.
     Bridged,
     /// `--network none`.
@@ -47,6 +49,8 @@ pub fn resolver(host: &str, overrides: &Overrides, reach: Reach) -> Resolver {
     let parsed = HostFile::parse(host);
     let (mut servers, forward) = if reach == Reach::Bridged {
         (vec![EMBEDDED.to_string()], false)
+    } else if let (Reach::Helper(server), true) = (reach, overrides.servers.is_empty()) {
+        (vec![server.to_string()], false)
     } else if overrides.servers.is_empty() {
         parsed.servers_for(reach)
     } else {

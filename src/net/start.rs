@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use super::firewall::FirewallError;
 use super::outer;
-use super::pasta::{Features, PastaError};
+use super::pasta::PastaError;
 use super::route::HostRoutes;
+use super::uplink::Uplink;
 use super::wire::{self, FromInner, ToInner};
 use crate::sys::lock::{self, Guard, Mode};
 use crate::sys::process::Forked;
@@ -21,8 +22,7 @@ use crate::sys::{namespace, pidfd, process, role, signal, socket};
 pub struct Holder {
     pub socket: PathBuf,
     pub lock: PathBuf,
-    pub pasta: PathBuf,
-    pub features: Features,
+    pub uplink: Uplink,
     pub routes: HostRoutes,
 }
 

@@ -354,6 +354,7 @@ fn become_program(
         fake_chown: launch.fake_chown,
         user: UserNamespace::Joined,
         joins: Vec::new(),
+        network_file: None,
         added_groups: launch.added_groups.clone(),
         keep_groups: launch.keep_groups,
         hook_state: String::new(),

@@ -32,7 +32,7 @@ pub struct Join {
 
 /// What was found out, and is held, until init is born.
 pub struct Entrance {
-    /// In the order of entering: a user namespace first, if it is not the monitor's own.
+    /// In the order of entering: a network by its file, then a user namespace, if it is not the monitor's own, and what it owns.
     namespaces: Vec<(CloneFlags, OwnedFd)>,
     /// The mount namespace of the container whose ipc namespace is joined.
     lender: Option<OwnedFd>,
@@ -48,6 +48,18 @@ const KINDS: [(CloneFlags, &str); 5] = [
     (CloneFlags::CLONE_NEWUTS, "uts"),
     (CloneFlags::CLONE_NEWCGROUP, "cgroup"),
 ];
+
+fn network_file(path: &Path) -> Result<OwnedFd, SetupError> {
+    let failed = |error: io::Error| {
+        SetupError::step(
+            format!("open the network namespace {}", path.display()),
+            &error,
+        )
+    };
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty());
+    file.map_err(|error| failed(error.into()))
+}
 
 impl Entrance {
     /// Of a container that has its own namespaces, and the ids of the home namespace.
@@ -71,6 +83,12 @@ impl Entrance {
             })?,
             shifted: false,
         };
+        if let Some(path) = &launch.network_file {
+            // First: the rights over it are the home namespace's.
+            entrance
+                .namespaces
+                .push((CloneFlags::CLONE_NEWNET, network_file(path)?));
+        }
         entrance.join(&launch.joins, &home)?;
         entrance.shifted = entrance.maps != Maps::identity_of(&home);
         Ok(entrance)

@@ -42,6 +42,9 @@ pub struct Launch {
     /// Other containers whose namespaces init joins, as the specification's paths say.
     #[serde(skip)]
     pub joins: Vec<Join>,
+    /// A network namespace by its file, which init joins too.
+    #[serde(skip)]
+    pub network_file: Option<PathBuf>,
     /// Groups beside the user's own, by the image's names or as numbers.
     pub added_groups: Vec<String>,
     /// Keep the groups of the user who starts it instead of taking the image's.
@@ -80,6 +83,7 @@ impl Launch {
     /// Whether init can be cloned, and can hide itself, before anything else is known of the container (`Shape::private`).
     pub fn is_private(&self) -> bool {
         self.joins.is_empty()
+            && self.network_file.is_none()
             && self.user == UserNamespace::Nested
             && self.rootfs.driver == Driver::Overlay
             && oom_score(&self.spec).is_none()

@@ -1,7 +1,8 @@
 //! Namespaces: joining one by descriptor, leaving some, id maps, and whose they are.
 
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use nix::sched::{CloneFlags, setns};
 use rustix::fs::{Mode, OFlags};
@@ -21,6 +22,21 @@ pub fn open(pid: i32, kind: &str) -> io::Result<OwnedFd> {
     let path = format!("/proc/{pid}/ns/{kind}");
     rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).map_err(io::Error::from)
 }
+
+/// Whether a file stands for a network namespace. Any other is only looked at.
+pub fn is_network(path: &Path) -> io::Result<bool> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path, flags, Mode::empty())?;
+    if rustix::fs::fstatfs(&file)?.f_type as u64 != NSFS_MAGIC {
+        return Ok(false);
+    }
+    let file = rustix::fs::open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let kind = rustix::fs::readlink(format!("/proc/self/fd/{}", file.as_raw_fd()), Vec::new())?;
+    Ok(kind.as_bytes().starts_with(b"net:["))
+}
+
+/// linux/magic.h.
+const NSFS_MAGIC: u64 = 0x6e73_6673;
 
 /// The calling process's own.
 pub fn open_own(kind: &str) -> io::Result<OwnedFd> {

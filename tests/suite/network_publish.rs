@@ -107,22 +107,6 @@ fn the_port_of_a_killed_monitor_is_free() {
 }
 
 #[test]
-fn networks_that_bryo_has_not_are_refused_by_name() {
-    let env = test_env!();
-    env.busybox();
-    for network in [
-        "pasta:--mtu,1400",
-        "slirp4netns:mtu=1400",
-        "ns:/proc/1/ns/net",
-    ] {
-        let driver = network.split(':').next().unwrap_or_default();
-        let words = format!("network driver {driver} is not supported");
-        env.run(&["run", "--network", network, "busybox", "true"])
-            .fails(125, &words);
-    }
-}
-
-#[test]
 fn ports_come_and_go_while_the_container_runs() {
     let env = test_env!();
     need_bridges!();

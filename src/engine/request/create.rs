@@ -20,7 +20,9 @@ use crate::container::{
     EndpointConfig, GroupConfig, HealthCheck, Limits, LogDriver, NameConfig, Namespaces,
     RestartPolicy, SecretConfig,
 };
+use crate::net::pasta::{PastaOptionError, PastaOptions};
 use crate::net::record::is_name;
+use crate::net::slirp::{SlirpOptionError, SlirpOptions};
 
 /// When `create` and `run` ask the registry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +72,10 @@ pub enum NetworkMode {
     Default,
     None,
     Host,
-    Pasta,
+    Pasta(PastaOptions),
+    Slirp(SlirpOptions),
+    /// A network namespace by its file.
+    File(PathBuf),
     /// One or more that it shares with others (`CreateRequest::endpoints`): the first's name.
     Named(String),
     /// Another container's: its name, or once the container is made its id.
@@ -83,8 +88,12 @@ pub enum UnknownNetwork {
     Named { name: String },
     #[error("invalid container format container:<name|id>")]
     Nameless,
-    #[error("network driver {driver} is not supported: bryo has bridge networks, and pasta")]
-    Driver { driver: String },
+    #[error("invalid network namespace {text}: it should be ns:/PATH")]
+    Path { text: String },
+    #[error(transparent)]
+    Pasta(#[from] PastaOptionError),
+    #[error(transparent)]
+    Slirp(#[from] SlirpOptionError),
 }
 
 impl FromStr for NetworkMode {
@@ -95,22 +104,32 @@ impl FromStr for NetworkMode {
             "default" | "" => Ok(NetworkMode::Default),
             "none" => Ok(NetworkMode::None),
             "host" => Ok(NetworkMode::Host),
-            "pasta" => Ok(NetworkMode::Pasta),
+            "pasta" => Ok(NetworkMode::Pasta(PastaOptions::default())),
+            "slirp4netns" => Ok(NetworkMode::Slirp(SlirpOptions::default())),
             "container:" => Err(UnknownNetwork::Nameless),
             _ if text.starts_with("container:") => Ok(NetworkMode::Container(
                 text["container:".len()..].to_owned(),
             )),
             name if is_name(name) => Ok(NetworkMode::Named(name.to_owned())),
             _ => match text.split_once(':') {
-                Some((driver @ ("pasta" | "slirp4netns" | "ns"), _)) => {
-                    let driver = driver.to_owned();
-                    Err(UnknownNetwork::Driver { driver })
-                }
+                Some(("pasta", options)) => Ok(NetworkMode::Pasta(options.parse()?)),
+                Some(("slirp4netns", options)) => Ok(NetworkMode::Slirp(options.parse()?)),
+                Some(("ns", path)) if path.starts_with('/') => Ok(NetworkMode::File(path.into())),
+                Some(("ns", _)) => Err(UnknownNetwork::Path {
+                    text: text.to_owned(),
+                }),
                 _ => Err(UnknownNetwork::Named {
                     name: text.to_owned(),
                 }),
             },
         }
+    }
+}
+
+fn with_options(f: &mut fmt::Formatter<'_>, driver: &str, options: &str) -> fmt::Result {
+    match options {
+        "" => f.write_str(driver),
+        options => write!(f, "{driver}:{options}"),
     }
 }
 
@@ -120,7 +139,9 @@ impl fmt::Display for NetworkMode {
             NetworkMode::Default => f.write_str("default"),
             NetworkMode::None => f.write_str("none"),
             NetworkMode::Host => f.write_str("host"),
-            NetworkMode::Pasta => f.write_str("pasta"),
+            NetworkMode::Pasta(options) => with_options(f, "pasta", &options.to_string()),
+            NetworkMode::Slirp(options) => with_options(f, "slirp4netns", &options.to_string()),
+            NetworkMode::File(path) => write!(f, "ns:{}", path.display()),
             NetworkMode::Named(name) => f.write_str(name),
             NetworkMode::Container(name) => write!(f, "container:{name}"),
         }

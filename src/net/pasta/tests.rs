@@ -30,6 +30,7 @@ fn line(features: Features, mappings: &[PortMapping], routes: HostRoutes, dns: b
     let plan = Plan {
         mappings,
         routes,
+        options: &PastaOptions::default(),
         dns_forward: dns,
     };
     let words = command_line(features, &plan);
@@ -84,6 +85,39 @@ fn each_port_is_an_option_of_its_own() {
         line.ends_with("-t 0.0.0.0/8080:80 -t 127.0.0.1/8081:81 -u ::1/53:53 -T none -U none"),
         "{line}"
     );
+}
+
+#[test]
+fn what_was_asked_for_replaces_what_would_be_said() {
+    let asked = |text: &str| {
+        let plan = Plan {
+            mappings: &[mapping("0.0.0.0:8080", 80, Protocol::Tcp)],
+            routes: ONLINE,
+            options: &text.parse().unwrap(),
+            dns_forward: true,
+        };
+        let words = command_line(DEBIAN_12, &plan);
+        let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
+        words.join(" ")
+    };
+    let line = asked("-a,10.1.0.9,-n,16,-g,10.1.0.1,--dns-forward,10.1.0.1,-I,up0,-T,5432");
+    for gone in ["10.0.2", "169.254", "eth0", "-T none"] {
+        assert!(!line.contains(gone), "{line}");
+    }
+    assert!(
+        line.contains("-t 0.0.0.0/8080:80 -u none -U none"),
+        "{line}"
+    );
+    assert!(line.ends_with(
+        "--address 10.1.0.9 --netmask 16 --gateway 10.1.0.1 --dns-forward 10.1.0.1 --ns-ifname up0 --tcp-ns 5432"
+    ));
+    let mtu = asked("--mtu,1400");
+    assert!(
+        mtu.contains("--no-map-gw --address 10.0.2.100 --netmask 24"),
+        "{mtu}"
+    );
+    assert!(!asked("--map-gw").contains("map-gw"));
+    assert!(!asked("--ipv6-only").contains("--address"));
 }
 
 #[test]

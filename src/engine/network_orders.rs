@@ -1,0 +1,87 @@
+//! What connects a container, as its monitor is told it: its own pasta or slirp4netns, shared networks (`bridged`), or nothing.
+
+use super::request::NetworkMode;
+use super::{Engine, EngineError};
+use crate::config::NetworkDefault;
+use crate::container::{ContainerConfig, Record, Settings};
+use crate::monitor::{NetworkOrders, PastaOrders, SlirpOrders};
+use crate::net::ports::{self, ExposedPorts, PortSpec};
+use crate::net::record;
+use crate::net::route::HostRoutes;
+use crate::net::{firewall, pasta, slirp};
+
+impl Engine {
+    /// Nobody, if it wants no network, the host's or one that is there.
+    pub(super) fn network_orders(
+        &self,
+        record: &Record,
+        config: &ContainerConfig,
+        settings: &Settings,
+        name: &str,
+        dns_forward: bool,
+    ) -> Result<Option<NetworkOrders>, EngineError> {
+        let mode = network_mode(config)?;
+        let ports = || published(config, settings);
+        Ok(Some(match mode {
+            NetworkMode::Named(_) => {
+                let bridged = self.bridged(record, config, settings, name, ports()?)?;
+                NetworkOrders::Bridged(Box::new(bridged))
+            }
+            NetworkMode::Pasta(options) => {
+                let missing = || EngineError::NoNetworkHelper {
+                    image: config.image.clone(),
+                };
+                let binary = pasta::find().ok_or_else(missing)?;
+                NetworkOrders::Pasta(PastaOrders {
+                    features: pasta::probe(&binary, &self.paths.cache)?,
+                    ports: ports()?,
+                    routes: HostRoutes::read(),
+                    options,
+                    dns_forward,
+                    binary,
+                })
+            }
+            NetworkMode::Slirp(options) => NetworkOrders::Slirp(SlirpOrders {
+                binary: slirp::find().ok_or(slirp::SlirpError::Missing)?,
+                ports: ports()?,
+                options,
+            }),
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// The container's network, as its record has it.
+pub(super) fn network_mode(config: &ContainerConfig) -> Result<NetworkMode, EngineError> {
+    Ok(config.host.network.parse()?)
+}
+
+/// With those that are chosen for `-P`.
+fn published(config: &ContainerConfig, settings: &Settings) -> Result<Vec<PortSpec>, EngineError> {
+    let ports = config.ports(settings).iter().map(|text| text.parse());
+    let mut ports = ports.collect::<Result<Vec<PortSpec>, _>>()?;
+    if config.host.publish_all && settings.ports.is_none() {
+        let exposed = config.process.exposed_ports.iter().map(|text| text.parse());
+        let exposed = exposed.collect::<Result<Vec<ExposedPorts>, _>>()?;
+        ports.extend(ports::publish_all(&exposed, &ports));
+    }
+    Ok(ports)
+}
+
+/// What the configuration says of a container that names no network, and the host can do.
+pub(super) fn default_network(default: NetworkDefault) -> NetworkMode {
+    match default {
+        NetworkDefault::Bridge if firewall::find().is_some() => {
+            NetworkMode::Named(record::DEFAULT.to_owned())
+        }
+        NetworkDefault::Bridge | NetworkDefault::Pasta => {
+            let is_left = pasta::find().is_none() && slirp::find().is_some();
+            match is_left {
+                true => NetworkMode::Slirp(slirp::SlirpOptions::default()),
+                false => NetworkMode::Pasta(pasta::PastaOptions::default()),
+            }
+        }
+        NetworkDefault::None => NetworkMode::None,
+        NetworkDefault::Host => NetworkMode::Host,
+    }
+}

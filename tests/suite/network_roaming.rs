@@ -1,0 +1,127 @@
+//! A host that comes into another network, or into one at all, while containers run: they go on, and reach what the host reaches.
+
+use crate::env::test_env;
+use crate::need::{Need, need};
+use crate::network_bridge::need_bridges;
+
+/// Two cables to one outside, where 192.0.2.1 answers everybody with many lines, and three containers that ask it. `ask` goes on until
+/// all have heard the last line.
+const WORLD: &str = r#"
+    set -e
+    ip link set lo up
+    unshare --net sleep 1000 &
+    outside=$!
+    while [ "$(readlink /proc/$outside/ns/net)" = "$(readlink /proc/$$/ns/net)" ]; do :; done
+    out="nsenter --target $outside --net"
+    ip link add wifi0 type veth peer name a0 netns $outside
+    ip link add cable0 type veth peer name b0 netns $outside
+    $out ip link set lo up
+    $out ip addr add 192.0.2.1/32 dev lo
+    $out ip addr add 10.9.9.2/24 dev a0
+    $out ip addr add 10.9.8.2/24 dev b0
+    $out ip link set a0 up
+    $out ip link set b0 up
+    $out busybox nc -ll -p 7777 -e seq 20000 &
+    service=$!
+    "$BRYO" network create one >/dev/null
+    start() {
+        for network in bridge one pasta; do
+            "$BRYO" run -d --name on-$network --network $network busybox sleep 1000 >/dev/null
+        done
+    }
+    ask() {
+        for network in bridge one pasta; do
+            tries=0
+            until "$BRYO" exec on-$network sh -c 'mkfifo /f$$; exec 3<>/f$$; timeout 5 nc 192.0.2.1 7777 <&3 3<&- | head -n 20000 | tail -n 1' |
+                grep -q '^20000$' || [ $tries = 50 ]; do
+                tries=$((tries + 1))
+            done
+            [ $tries = 50 ] || echo "$1: $network"
+        done
+    }
+    # Whoever connects them: the processes that live in this namespace.
+    helpers() {
+        for process in /proc/[0-9]*; do
+            [ "$(readlink $process/ns/net)" = "$(readlink /proc/$$/ns/net)" ] || continue
+            case "$(tr '\0' ' ' <$process/cmdline)" in
+                "bryo: net"* | *pasta*) echo "${process#/proc/}" ;;
+            esac
+        done
+    }
+    join() {
+        ip addr add $2 dev $1
+        ip link set $1 up
+        ip route replace default via $3
+    }
+    leave() {
+        ip link set $1 down
+        ip addr flush dev $1
+    }
+    finish() {
+        "$BRYO" rm -f on-bridge on-one on-pasta >/dev/null
+        kill $service $outside
+    }
+"#;
+
+fn play(script: &str) -> String {
+    let env = test_env!();
+    env.busybox();
+    let script = format!("{WORLD}{script}");
+    let words = ["--user", "--map-root-user", "--net", "sh", "-c", &script];
+    let world = env.other("unshare", &words);
+    let world = world.var("BRYO", crate::env::bryo());
+    let shown = world.limit(std::time::Duration::from_secs(300)).run();
+    assert_eq!(shown.code, 0, "{shown:?}");
+    shown.stdout
+}
+
+fn all(moments: &[&str]) -> String {
+    let lines = moments.iter().flat_map(|moment| {
+        let networks = ["bridge", "one", "pasta"];
+        networks.map(|network| format!("{moment}: {network}\n"))
+    });
+    lines.collect()
+}
+
+#[test]
+fn containers_follow_the_host_into_another_network() {
+    need_bridges!();
+    need!(Need::Program("ip"), Need::Program("nsenter"));
+    let shown = play(
+        r#"
+        join wifi0 10.9.9.1/24 10.9.9.2
+        start
+        ask wifi
+        before=$(helpers)
+        leave wifi0
+        join cable0 10.9.8.1/24 10.9.8.2
+        ask cable
+        ip link set cable0 mtu 1280
+        ask narrow
+        leave cable0
+        join wifi0 10.9.9.77/24 10.9.9.2
+        ask again
+        [ "$(helpers)" = "$before" ] && [ "$(echo "$before" | wc -l)" -ge 3 ] && echo nobody has restarted
+        finish
+        "#,
+    );
+    let moments = all(&["wifi", "cable", "narrow", "again"]);
+    assert_eq!(shown, format!("{moments}nobody has restarted\n"));
+}
+
+#[test]
+fn containers_that_start_without_a_network_gain_the_hosts() {
+    need_bridges!();
+    need!(Need::Program("ip"), Need::Program("nsenter"));
+    let shown = play(
+        r#"
+        start
+        "$BRYO" exec on-one nslookup on-one | grep -q Address && echo among themselves
+        join cable0 10.9.8.1/24 10.9.8.2
+        ask cable
+        finish
+        "#,
+    );
+    let cable = all(&["cable"]);
+    assert_eq!(shown, format!("among themselves\n{cable}"));
+}
