@@ -7,7 +7,9 @@ mod exists;
 mod inspect;
 mod ls;
 mod prune;
+mod reload;
 mod rm;
+mod update;
 
 use clap::Subcommand;
 
@@ -32,9 +34,13 @@ pub enum NetworkGroup {
     Ls(ls::Args),
     /// Remove networks that no container uses
     Prune(prune::Args),
+    /// Make containers' places in their networks anew
+    Reload(reload::Args),
     /// Remove networks that no running container is in
     #[command(visible_alias = "remove")]
     Rm(rm::Args),
+    /// Give a network other name servers
+    Update(update::Args),
 }
 
 impl NetworkGroup {
@@ -47,7 +53,9 @@ impl NetworkGroup {
             NetworkGroup::Inspect(args) => super::inspect::run(args.into(), invocation),
             NetworkGroup::Ls(args) => ls::run(args, invocation),
             NetworkGroup::Prune(args) => prune::run(args, invocation),
+            NetworkGroup::Reload(args) => reload::run(args, invocation),
             NetworkGroup::Rm(args) => rm::run(args, invocation),
+            NetworkGroup::Update(args) => update::run(args, invocation),
         }
     }
 }

@@ -66,6 +66,7 @@ impl Engine {
         Ok(Holder {
             socket: self.paths.net_socket(),
             lock: self.paths.net_lock(),
+            networks: self.paths.networks(),
             routes: HostRoutes::read(),
             uplink,
         })
@@ -237,6 +238,29 @@ impl Engine {
         }
         self.emit_network(&network, "disconnect", Some(record.id.as_str()));
         Ok(())
+    }
+
+    /// Makes a running container's places in networks anew; gives its id.
+    pub fn reload_networks(&self, container: &str) -> Result<String, EngineError> {
+        let record = self.find(container)?;
+        let config = self.config_of(&record)?;
+        let name = self.containers.name_of(&record);
+        if !config.host.is_bridged() {
+            let (container, mode) = (name, config.host.network);
+            return Err(EndpointRequestError::OwnNetwork { container, mode }.into());
+        }
+        self.send(&record, &name, &Request::ReloadNetworks)?;
+        Ok(record.id.to_string())
+    }
+
+    /// The same of all that share networks now.
+    pub fn reload_all_networks(&self) -> Result<Vec<String>, EngineError> {
+        let records = self.containers.all()?.into_iter();
+        let live = records.filter(|record| !self.live_endpoints(record).is_empty());
+        let reloaded = live.map(|record| self.reload_networks(record.id.as_str()));
+        // What has ended since needs nothing.
+        let reloaded = reloaded.filter(|done| !matches!(done, Err(EngineError::NotRunning { .. })));
+        reloaded.collect()
     }
 
     /// Publishes ports of a running container, or no longer.

@@ -2,7 +2,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs::Metadata;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -98,12 +97,14 @@ impl Engine {
         let status = record.status();
         let status = status.map_err(EngineError::file("read", &record.path("state")))?;
         let config = self.config_of(&record)?;
+        let settings = record.settings();
+        let settings =
+            settings.map_err(EngineError::file("read", &record.path("settings.json")))?;
         let connected = Connected {
-            publishes: !config.host.ports.is_empty() || config.host.publish_all,
+            publishes: !config.ports(&settings).is_empty() || config.host.publish_all,
             is_bridged: config.host.is_bridged(),
         };
-        let settings = record.settings();
-        let mut summary = summary(record, name, status, (config, connected), settings)?;
+        let mut summary = summary(record, name, status, (config, connected), settings);
         if size {
             self.measure(&mut summary.size, &summary.record, &summary.config.image_id)?;
         }
@@ -240,12 +241,13 @@ fn in_list(
     let config = folder.parsed("config.json");
     let config = config.map_err(EngineError::file("read", &record.path("config.json")));
     let config: Outline = config.map_err(|error| error.or_removed(&record))?;
+    let settings = Settings::read(folder);
+    let settings = settings.map_err(EngineError::file("read", &record.path("settings.json")))?;
     let connected = Connected {
-        publishes: !config.host.ports.is_empty() || config.host.publish_all,
+        publishes: !config.ports(&settings).is_empty() || config.host.publish_all,
         is_bridged: config.is_bridged(),
     };
-    let settings = Settings::read(folder);
-    summary(record, name, status, (config, connected), settings)
+    Ok(summary(record, name, status, (config, connected), settings))
 }
 
 fn summary<C>(
@@ -253,15 +255,9 @@ fn summary<C>(
     name: String,
     status: Status,
     (config, connected): (C, Connected),
-    settings: io::Result<Settings>,
-) -> Result<ContainerSummary<C>, EngineError> {
-    let settings = settings.map_err(|source| EngineError::File {
-        operation: "read",
-        path: record.path("settings.json"),
-        source,
-    })?;
-    let publishes = connected.publishes || settings.ports.is_some();
-    let ports = match status.is_running() && publishes {
+    settings: Settings,
+) -> ContainerSummary<C> {
+    let ports = match status.is_running() && connected.publishes {
         true => PublishedPort::read(&record.directory),
         false => Vec::new(),
     };
@@ -272,7 +268,7 @@ fn summary<C>(
     let checked = settings.health.as_ref().and_then(HealthCheck::program);
     let run = checked.and_then(|_| record.last_run());
     let health = run.and_then(|run| Health::read(&record.directory, run.run));
-    Ok(ContainerSummary {
+    ContainerSummary {
         settings,
         health,
         ports,
@@ -282,7 +278,7 @@ fn summary<C>(
         config,
         status,
         size: None,
-    })
+    }
 }
 
 /// Apparent bytes of all regular files and links below a directory, as docker counts; a hard-linked file once.

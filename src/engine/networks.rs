@@ -12,6 +12,7 @@ use crate::net::record::{
     DEFAULT, ICC_OPTION, MTU_OPTION, NetworkConfig, NetworkDriver, NetworkError, Networks, Pool,
     is_name, random_id,
 };
+use crate::net::static_route::StaticRoute;
 use crate::net::subnet::{Subnet, SubnetError};
 use crate::net::wire::Endpoint;
 
@@ -61,8 +62,18 @@ pub enum NetworkRequestError {
     Subnet(#[from] SubnetError),
     #[error("subnet {subnet} is too small for a gateway and a container")]
     Small { subnet: Subnet },
+    #[error(
+        "network option isolate={value}: bryo's networks are always apart; connect the containers with a second one"
+    )]
+    NeverJoined { value: String },
     #[error("network option {key} is not supported")]
     Option { key: String },
+    #[error("network {name} has no names (--disable-dns), so nobody asks its name servers")]
+    Nameless { name: String },
+    #[error("route {route}: the gateway is in no subnet of the network")]
+    ForeignGateway { route: StaticRoute },
+    #[error("network {name} has no name servers: its containers have the host's")]
+    NoServers { name: String },
     #[error("error while removing network: network {name} has active endpoints ({})", users.join(", "))]
     InUse { name: String, users: Vec<String> },
 }
@@ -86,6 +97,9 @@ impl Engine {
         }
         check_drivers(request)?;
         check_options(&request.options)?;
+        if request.nameless && !request.servers.is_empty() {
+            return Err(NetworkRequestError::Nameless { name: name.clone() }.into());
+        }
         let networks = self.networks();
         // The default one takes its range first.
         let others = networks.all()?;
@@ -112,6 +126,7 @@ impl Engine {
         if request.ipv6 && !has_ipv6 {
             pools.push(Networks::choose_ipv6(&id));
         }
+        check_routes(&request.routes, &pools)?;
         let network = NetworkConfig {
             name: name.clone(),
             created: jiff::Timestamp::now().to_string(),
@@ -124,11 +139,44 @@ impl Engine {
             options: request.options.clone(),
             ipam_options: request.ipam_options.clone(),
             egress: request.egress.clone(),
+            servers: request.servers.clone(),
+            nameless: request.nameless,
+            routes: request.routes.clone(),
             id,
         };
         networks.write(&network)?;
         self.emit_network(&network, "create", None);
         Ok(network.id)
+    }
+
+    /// Gives the network other name servers; its running containers ask them from now on.
+    pub fn update_network(
+        &self,
+        name: &str,
+        add: &[IpAddr],
+        drop: &[IpAddr],
+    ) -> Result<String, EngineError> {
+        let networks = self.networks();
+        // The default one is made by whoever looks for it, under the lock.
+        networks.find(name)?;
+        let _alone = networks.lock()?;
+        let mut network = networks.find(name)?;
+        let name = network.name.clone();
+        if network.driver != NetworkDriver::Bridge {
+            return Err(NetworkRequestError::NoServers { name }.into());
+        }
+        if network.nameless && !add.is_empty() {
+            return Err(NetworkRequestError::Nameless { name }.into());
+        }
+        network.servers.retain(|server| !drop.contains(server));
+        for server in add {
+            if !network.servers.contains(server) {
+                network.servers.push(*server);
+            }
+        }
+        networks.replace(&network)?;
+        self.emit_network(&network, "update", None);
+        Ok(name)
     }
 
     pub(super) fn emit_network(
@@ -289,6 +337,17 @@ fn check_drivers(request: &CreateNetworkRequest) -> Result<(), NetworkRequestErr
     }
 }
 
+fn check_routes(routes: &[StaticRoute], pools: &[Pool]) -> Result<(), NetworkRequestError> {
+    let is_foreign = |route: &&StaticRoute| {
+        let mut pools = pools.iter();
+        !pools.any(|pool| pool.subnet.contains(route.gateway))
+    };
+    match routes.iter().find(is_foreign) {
+        Some(route) => Err(NetworkRequestError::ForeignGateway { route: *route }),
+        None => Ok(()),
+    }
+}
+
 fn check_options(options: &BTreeMap<String, String>) -> Result<(), NetworkRequestError> {
     for (key, value) in options {
         let invalid = |what| NetworkRequestError::Invalid {
@@ -305,6 +364,13 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<(), NetworkReques
                 value
                     .parse::<bool>()
                     .map_err(|_| invalid("com.docker.network.bridge.enable_icc"))?;
+            }
+            // podman's: bryo's networks are always apart, whatever theirs say.
+            "isolate" if matches!(value.as_str(), "true" | "strict") => {}
+            "isolate" => {
+                return Err(NetworkRequestError::NeverJoined {
+                    value: value.clone(),
+                });
             }
             _ => return Err(NetworkRequestError::Option { key: key.clone() }),
         }

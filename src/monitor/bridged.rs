@@ -10,11 +10,11 @@ use std::time::Duration;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::network::{NetworkOrders, claim, record, record_ports};
+use super::network::{claim, record, record_ports};
 use super::protocol::StartFailure;
-use super::supervise::{Monitor, Orders, failure};
-use crate::container::{Containers, EndpointConfig, Event, EventKind, EventLog};
-use crate::net::ports::{PortRange, PortSpec};
+use super::supervise::{Orders, failure};
+use crate::container::{Containers, Event, EventKind, EventLog};
+use crate::net::ports::PortSpec;
 use crate::net::publish::{Everywhere, Kept, PortMapping};
 use crate::net::start::{Holder, StartError};
 use crate::net::wire::{Attach, Endpoint, FromInner, Lease, Member, Refusal, ToInner};
@@ -218,8 +218,8 @@ impl Bridged {
         }
     }
 
-    fn attach(&mut self, attach: &Attach) -> Result<(), StartFailure> {
-        self.needs(u32::from(attach.network.egress.is_some()))?;
+    pub(super) fn attach(&mut self, attach: &Attach) -> Result<(), StartFailure> {
+        self.needs(attach.network.version())?;
         let message = ToInner::Attach(Box::new(attach.clone()));
         let FromInner::Attached(endpoint) = self.ask(&message, &[])? else {
             return Err(failure("ask bryo net")(io::ErrorKind::InvalidData.into()));
@@ -250,7 +250,7 @@ impl Bridged {
     }
 
     /// What others may know of it, and its own hosts file: written in place, since the container has this very file.
-    fn record(&self) -> Result<(), StartFailure> {
+    pub(super) fn record(&self) -> Result<(), StartFailure> {
         let published = self.published.iter();
         let mappings: Vec<PortMapping> = published.map(|port| port.mapping.clone()).collect();
         record_ports(&self.directory, &mappings)?;
@@ -270,7 +270,7 @@ impl Bridged {
             .map_err(failure("write the container's hosts file"))
     }
 
-    fn detach(&mut self, network: &str) -> Result<(), StartFailure> {
+    pub(super) fn detach(&mut self, network: &str) -> Result<(), StartFailure> {
         let message = ToInner::Detach {
             network: network.to_owned(),
         };
@@ -297,7 +297,7 @@ impl Bridged {
         self.record()
     }
 
-    fn publish_more(&mut self, ports: &[PortSpec]) -> Result<(), StartFailure> {
+    pub(super) fn publish_more(&mut self, ports: &[PortSpec]) -> Result<(), StartFailure> {
         let more = claim(ports, Everywhere::Both)?.keep();
         let before = self.published.len();
         self.published.extend(more);
@@ -313,7 +313,7 @@ impl Bridged {
     }
 
     /// Gives the specifications that go, each with all that it published.
-    fn unpublish(&mut self, wanted: &PortSpec) -> Result<Vec<PortSpec>, StartFailure> {
+    pub(super) fn unpublish(&mut self, wanted: &PortSpec) -> Result<Vec<PortSpec>, StartFailure> {
         let meant = self.published.iter().filter(|port| {
             let PortMapping {
                 host_ip,
@@ -329,22 +329,37 @@ impl Bridged {
         }
         self.needs(1)?;
         let before = std::mem::take(&mut self.published).into_iter();
-        let (gone, left) = before.partition(|port| specs.contains(&port.spec));
+        let (gone, left): (Vec<Kept>, _) = before.partition(|port| specs.contains(&port.spec));
         self.published = left;
-        let gone: Vec<Kept> = gone;
         // Without a lease, the next `bryo net` is told only of those that are left.
-        for port in gone
-            .iter()
-            .filter(|_| self.lease.is_some())
-            .collect::<Vec<_>>()
-        {
-            self.ask(&ToInner::Unpublish(port.mapping.clone()), &[])?;
+        if self.lease.is_some() {
+            for port in gone {
+                self.ask(&ToInner::Unpublish(port.mapping), &[])?;
+            }
         }
         self.record().map(|()| specs)
     }
 
+    /// Makes all places anew, with the addresses they have.
+    pub(super) fn reload(&mut self) -> Result<(), StartFailure> {
+        self.needs(2)?;
+        for number in 0..self.attached.len() {
+            let message = ToInner::Reload(Box::new(self.attached[number].0.clone()));
+            let FromInner::Attached(endpoint) = self.ask(&message, &[])? else {
+                return Err(failure("ask bryo net")(io::ErrorKind::InvalidData.into()));
+            };
+            self.attached[number].1 = *endpoint;
+        }
+        self.record()
+    }
+
+    /// Its places, with what was asked for each.
+    pub(super) fn places(&self) -> impl Iterator<Item = &Endpoint> {
+        self.attached.iter().map(|(_, endpoint)| endpoint)
+    }
+
     /// Others find it by another name from now on.
-    fn rename(&mut self, name: &str) -> Result<(), StartFailure> {
+    pub(super) fn rename(&mut self, name: &str) -> Result<(), StartFailure> {
         if self.lease.is_none() {
             // The next `bryo net` is told.
             name.clone_into(&mut self.member.name);
@@ -460,131 +475,6 @@ impl Drop for Bridged {
 fn is_net(child: ProcessName) -> bool {
     let title = std::fs::read(format!("/proc/{}/cmdline", child.pid)).unwrap_or_default();
     title.starts_with(b"bryo: net")
-}
-
-impl Monitor {
-    /// One more network, now or when the container begins its next life.
-    pub(super) fn connect(
-        &mut self,
-        attach: Attach,
-        endpoints: Vec<EndpointConfig>,
-    ) -> Result<(), String> {
-        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
-            return Err("the container shares no networks".to_owned());
-        };
-        if let Some(network) = &mut self.network {
-            let attached = network.attach(&attach).and_then(|()| network.record());
-            attached.map_err(|failure| failure.to_string())?;
-        }
-        orders.attach.push(attach);
-        self.settings.endpoints = Some(endpoints);
-        self.write_settings()
-    }
-
-    pub(super) fn disconnect(
-        &mut self,
-        network: &str,
-        endpoints: Vec<EndpointConfig>,
-    ) -> Result<(), String> {
-        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
-            return Err("the container shares no networks".to_owned());
-        };
-        if let Some(bridged) = &mut self.network {
-            bridged
-                .detach(network)
-                .map_err(|failure| failure.to_string())?;
-        }
-        orders.attach.retain(|attach| attach.network.id != network);
-        let now = self.network.iter().flat_map(|bridged| &bridged.attached);
-        for (_, endpoint) in now {
-            let of = |attach: &&mut Attach| attach.network.id == endpoint.network_id;
-            if let Some(attach) = orders.attach.iter_mut().find(of) {
-                attach.is_default = endpoint.is_default;
-            }
-        }
-        self.settings.endpoints = Some(endpoints);
-        self.write_settings()
-    }
-
-    /// Publishes more ports, now or when the container begins its next life.
-    pub(super) fn publish(&mut self, ports: &[PortSpec]) -> Result<(), String> {
-        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
-            return Err("the container shares no networks".to_owned());
-        };
-        if let Some(network) = &mut self.network {
-            let published = network.publish_more(ports);
-            published.map_err(|failure| failure.to_string())?;
-        }
-        let before = std::mem::take(&mut orders.ports);
-        orders.ports = before
-            .iter()
-            .chain(ports)
-            .flat_map(PortSpec::expand)
-            .collect();
-        self.record_port_settings()
-    }
-
-    pub(super) fn unpublish(&mut self, ports: &[PortSpec]) -> Result<(), String> {
-        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
-            return Err("the container shares no networks".to_owned());
-        };
-        let mut known: Vec<PortSpec> = orders.ports.iter().flat_map(PortSpec::expand).collect();
-        let mut outcome = Ok(());
-        for wanted in ports.iter().flat_map(PortSpec::expand) {
-            let gone = match &mut self.network {
-                Some(network) => network.unpublish(&wanted),
-                None => {
-                    let is_meant = |spec: &&PortSpec| {
-                        let host = spec.host.map(PortRange::start);
-                        let inside = (spec.container.start(), spec.protocol);
-                        wanted.means(spec.host_ip, host, inside)
-                    };
-                    Ok(known.iter().filter(is_meant).cloned().collect())
-                }
-            };
-            match gone {
-                Ok(gone) if gone.is_empty() => {
-                    outcome = Err(format!("port {wanted} is not published"));
-                }
-                Ok(gone) => known.retain(|spec| !gone.contains(spec)),
-                Err(failure) => outcome = Err(failure.to_string()),
-            }
-        }
-        orders.ports = known;
-        self.record_port_settings().and(outcome)
-    }
-
-    /// All of them, in place of those that it was made with.
-    fn record_port_settings(&mut self) -> Result<(), String> {
-        if let Some(NetworkOrders::Bridged(orders)) = &self.orders.network {
-            let ports = orders.ports.iter().map(PortSpec::to_string);
-            self.settings.ports = Some(ports.collect());
-        }
-        self.write_settings()
-    }
-
-    /// The container is called something else; nobody needs to be told where it shares no networks.
-    pub(super) fn renamed(&mut self, name: &str) -> Result<(), String> {
-        if let Some(network) = &mut self.network {
-            network
-                .rename(name)
-                .map_err(|failure| failure.to_string())?;
-        }
-        if let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network {
-            name.clone_into(&mut orders.member.name);
-        }
-        Ok(())
-    }
-
-    /// Of the fork that has started `bryo net` again.
-    pub(super) fn rejoin_networks(&mut self, pid: Pid) {
-        let Some(network) = self.network.as_mut().filter(|n| n.is_starter(pid)) else {
-            return;
-        };
-        if let Some(namespace) = &self.init.network_namespace {
-            network.rejoin(namespace.as_fd());
-        }
-    }
 }
 
 /// In a fork of the monitor: until it has worked. It ends with the monitor.

@@ -12,6 +12,7 @@ mod input;
 mod life;
 mod log;
 mod network;
+mod networks;
 mod output;
 mod passthrough;
 mod protocol;

@@ -27,7 +27,7 @@ use crate::sys::socket::{self, MESSAGE_MAX, Received};
 pub const VERSION: u32 = if cfg!(feature = "previous-protocol") {
     1
 } else {
-    3
+    4
 };
 
 /// The most payload of one packet.
@@ -82,6 +82,8 @@ pub enum Request {
     Publish(Vec<PortSpec>),
     /// They are published no more: each fits what was asked for once, or one that was chosen. Since 3.
     Unpublish(Vec<PortSpec>),
+    /// Makes its places in networks anew. Since 4.
+    ReloadNetworks,
 }
 
 impl Request {
@@ -92,7 +94,8 @@ impl Request {
             Request::Exec(orders) if orders.preserves.is_empty() => 1,
             // An older monitor would leave these out without a word.
             Request::Exec(_) => 3,
-            Request::Connect { attach, .. } if attach.network.egress.is_some() => 3,
+            Request::Connect { attach, .. } if attach.network.version() > 1 => 4,
+            Request::Connect { attach, .. } if attach.network.version() > 0 => 3,
             Request::Stop(_)
             | Request::Restart(_)
             | Request::Pause
@@ -102,6 +105,7 @@ impl Request {
             | Request::Renamed(_)
             | Request::Disconnect { .. } => 2,
             Request::Publish(_) | Request::Unpublish(_) => 3,
+            Request::ReloadNetworks => 4,
         }
     }
 }

@@ -59,6 +59,7 @@ impl Monitor {
             Request::Update { change, limits } => self.update(&change, limits),
             Request::Connect { attach, endpoints } => self.connect(*attach, endpoints),
             Request::Disconnect { network, endpoints } => self.disconnect(&network, endpoints),
+            Request::ReloadNetworks => self.reload_networks(),
             Request::Publish(ports) => self.publish(&ports),
             Request::Unpublish(ports) => self.unpublish(&ports),
             Request::Renamed(name) => self.renamed(&name),

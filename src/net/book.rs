@@ -18,10 +18,10 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// The other ends of the asker's networks; docker's default network has no names.
+    /// The other ends of the asker's networks that have names; docker's default has none.
     fn neighbours(&self) -> impl Iterator<Item = (&Guest, &Endpoint)> {
         let own = self.asker.endpoints.iter();
-        let own = own.filter(|endpoint| endpoint.network != DEFAULT);
+        let own = own.filter(|endpoint| endpoint.network != DEFAULT && !endpoint.nameless);
         own.flat_map(|own| {
             let all = self.guests.all();
             all.flat_map(|guest| {
@@ -119,11 +119,7 @@ impl Book for View<'_> {
 
 impl Guests {
     fn at(&self, ip: IpAddr) -> Option<&Guest> {
-        let has = |guest: &&Guest| {
-            let mut endpoints = guest.endpoints.iter();
-            endpoints.any(|endpoint| endpoint.addresses.iter().any(|a| a.ip == ip))
-        };
-        self.all().find(has)
+        self.all().find(|guest| guest.has_address(ip))
     }
 }
 
@@ -139,6 +135,14 @@ impl Askers for Guests {
     fn servers(&self, ip: IpAddr) -> Vec<IpAddr> {
         let member = self.at(ip).and_then(|guest| guest.member.as_ref());
         member.map_or_else(Vec::new, |member| member.servers.clone())
+    }
+
+    fn networks(&self, ip: IpAddr) -> Vec<&str> {
+        let endpoints = self.at(ip).into_iter().flat_map(|guest| &guest.endpoints);
+        let mut endpoints: Vec<&Endpoint> = endpoints.collect();
+        endpoints.sort_by_key(|endpoint| !endpoint.is_default);
+        let names = endpoints.into_iter();
+        names.map(|endpoint| endpoint.network.as_str()).collect()
     }
 
     fn permits(&self, ip: IpAddr, query: &[u8]) -> bool {

@@ -5,10 +5,12 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use super::names::{self, Book, Verdict};
+use super::record::Networks;
 use super::resolver;
+use super::servers::Servers;
 use super::wire::{HostSocket, host_socket};
 use crate::sys::network::{self, Transport};
 use crate::sys::poll::{Interest, PollSet};
@@ -45,6 +47,8 @@ pub trait Askers {
     fn asker(&self, ip: IpAddr) -> Option<impl Book>;
     /// `--dns` of the one that has it.
     fn servers(&self, ip: IpAddr) -> Vec<IpAddr>;
+    /// The names of its networks, the one that leads out first.
+    fn networks(&self, ip: IpAddr) -> Vec<&str>;
     /// Whether the one that has it may ask others for this.
     fn permits(&self, ip: IpAddr, query: &[u8]) -> bool;
     /// Whether it may know the answer; its addresses are open to it from then on.
@@ -57,7 +61,7 @@ pub struct Dns {
     queries: BTreeMap<u64, Pending>,
     streams: BTreeMap<u64, Stream>,
     last: u64,
-    host: HostServers,
+    known: Servers,
 }
 
 /// A client's connection: a length, a query, a length, an answer, and so on.
@@ -100,30 +104,8 @@ impl Client {
     }
 }
 
-/// `/etc/resolv.conf`, read again when it is another.
-#[derive(Default)]
-struct HostServers {
-    read: Option<(SystemTime, u64)>,
-    servers: Vec<IpAddr>,
-}
-
-impl HostServers {
-    fn now(&mut self) -> Vec<IpAddr> {
-        use std::os::unix::fs::MetadataExt;
-        let path = "/etc/resolv.conf";
-        let seen = std::fs::metadata(path).ok();
-        let seen = seen.and_then(|meta| Some((meta.modified().ok()?, meta.ino())));
-        if seen.is_none() || seen != self.read {
-            let text = std::fs::read_to_string(path).unwrap_or_default();
-            self.servers = resolver::servers(&text);
-            self.read = seen;
-        }
-        self.servers.clone()
-    }
-}
-
 impl Dns {
-    pub fn new() -> io::Result<Dns> {
+    pub fn new(networks: Networks) -> io::Result<Dns> {
         let address = SocketAddr::new(IpAddr::V4(resolver::EMBEDDED), PORT);
         Ok(Dns {
             datagrams: network::bound(Transport::Udp, address)?,
@@ -131,7 +113,7 @@ impl Dns {
             queries: BTreeMap::new(),
             streams: BTreeMap::new(),
             last: 0,
-            host: HostServers::default(),
+            known: Servers::new(networks),
         })
     }
 
@@ -304,7 +286,7 @@ impl Dns {
         }
         let mut servers = askers.servers(client.ip());
         if servers.is_empty() {
-            servers = self.host.now();
+            servers = self.known.now(&askers.networks(client.ip()));
         }
         // The last comes first off a vector.
         servers.reverse();

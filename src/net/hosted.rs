@@ -102,13 +102,17 @@ impl Hosted {
         &self.listener
     }
 
-    /// Each connection goes on to the host's loopback.
-    pub fn take(&self, outer: &OwnedFd, relays: &mut Relays) {
+    /// Each connection of the container goes on to the host's loopback. The rule that leads here knows it by a mark, which is a part of
+    /// its id: one that is another's in truth ends.
+    pub fn take(&self, is_own: impl Fn(IpAddr) -> bool, outer: &OwnedFd, relays: &mut Relays) {
         for _ in 0..TURN {
-            let Ok(Some((client, _))) = network::accept(self.listener.as_fd()) else {
+            let Ok(Some((client, from))) = network::accept(self.listener.as_fd()) else {
                 return;
             };
             // One that can't be passed on ends.
+            if !is_own(from.ip()) {
+                continue;
+            }
             if let Ok(server) = self.connect(outer) {
                 let _ = relays.add(client, server);
             }

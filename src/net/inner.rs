@@ -12,7 +12,7 @@ use super::firewall;
 use super::forward::{Client, Published};
 use super::guard;
 use super::member::{Guest, Guests};
-use super::record::NetworkConfig;
+use super::record::{NetworkConfig, Networks};
 use super::relay::{Relays, Side};
 use super::route;
 use super::shared::Shared;
@@ -91,7 +91,7 @@ impl Inner {
     pub fn new(holder: &Holder, listener: OwnedFd, line: Line) -> io::Result<Inner> {
         let shared = Shared::prepare()?;
         Ok(Inner {
-            dns: Dns::new()?,
+            dns: Dns::new(Networks::at(holder.networks.clone()))?,
             listener,
             holder: holder.clone(),
             outer: line.outer,
@@ -231,9 +231,12 @@ impl Inner {
     }
 
     fn lead_in(&mut self, number: u64, at: usize) {
-        let guest = self.guests.get_mut(number);
-        if let Some(hosted) = guest.and_then(|guest| guest.hosted.get(at)) {
-            hosted.take(&self.outer, &mut self.relays);
+        let Some(guest) = self.guests.get_mut(number) else {
+            return;
+        };
+        if let Some(hosted) = guest.hosted.get(at) {
+            let is_own = |ip| guest.has_address(ip);
+            hosted.take(is_own, &self.outer, &mut self.relays);
         }
     }
 
@@ -314,6 +317,10 @@ impl Inner {
                 Ok(endpoint) => FromInner::Attached(Box::new(endpoint)),
                 Err(message) => failed(message),
             },
+            ToInner::Reload(attach) => match self.reload(guest, &attach) {
+                Ok(endpoint) => FromInner::Attached(Box::new(endpoint)),
+                Err(message) => failed(message),
+            },
             ToInner::Detach { network } => {
                 self.detach(guest, &network);
                 FromInner::Left(guest.endpoints.clone())
@@ -361,6 +368,18 @@ impl Inner {
             }
             format!("connect with network {}: {error}", attach.network.name)
         })
+    }
+
+    fn reload(&mut self, guest: &mut Guest, attach: &wire::Attach) -> Result<Endpoint, String> {
+        let rules = firewall::load().and_then(firewall::Loading::wait);
+        rules.map_err(|error| error.to_string())?;
+        // They come without it.
+        let host = self.host.take();
+        self.lead_to_host(host);
+        let network = &attach.network;
+        let made = self.shared.revive_bridge(network);
+        let made = made.and_then(|()| guest.reconnect(&self.shared, attach));
+        made.map_err(|error| format!("connect again with network {}: {error}", network.name))
     }
 
     /// A bridge stays when its last container leaves, which costs nothing; until a network that was made since has its addresses.

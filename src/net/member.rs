@@ -90,6 +90,7 @@ impl Guest {
                 mac,
                 addresses: &addresses,
                 more: &attach.more,
+                routes: &network.routes,
                 is_default: attach.is_default,
                 sees_host: !member.host_ports.is_empty(),
             },
@@ -108,9 +109,45 @@ impl Guest {
             names,
             aliases: attach.aliases.clone(),
             is_default: attach.is_default,
+            nameless: network.nameless,
         };
         self.endpoints.push(endpoint.clone());
         Ok(endpoint)
+    }
+
+    /// Makes its place in a network anew, with the addresses it has.
+    pub fn reconnect(&mut self, shared: &Shared, attach: &Attach) -> io::Result<Endpoint> {
+        let network = &attach.network;
+        let is_place = |endpoint: &&Endpoint| endpoint.network_id == network.id;
+        let place = self.endpoints.iter().find(is_place).cloned();
+        let place = place.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        let taken = place.addresses.iter().filter_map(|address| {
+            let mut pools = network.pools.iter();
+            let pool = pools.find(|pool| pool.subnet.contains(address.ip))?;
+            Some((address.ip, pool.clone()))
+        });
+        let taken: Vec<(IpAddr, Pool)> = taken.collect();
+        if let Some(member) = &self.member {
+            shared.disconnect(&pair_name(&member.id, &network.id))?;
+        }
+        let links = std::mem::take(&mut self.links);
+        let others = |of: &String| *of != network.id;
+        self.links = links
+            .iter()
+            .filter(|(of, ..)| others(of))
+            .cloned()
+            .collect();
+        let before = std::mem::take(&mut self.endpoints);
+        let others = before
+            .iter()
+            .filter(|endpoint| others(&endpoint.network_id));
+        self.endpoints = others.cloned().collect();
+        let made = self.connect(shared, attach, &taken);
+        if made.is_err() {
+            // Its addresses are its own still, and what is missing is made by the next attempt.
+            (self.endpoints, self.links) = (before, links);
+        }
+        made
     }
 
     /// The old name is nobody's, unless it was one for another reason too.
@@ -260,6 +297,11 @@ impl Guest {
             }
         }
         Ok(())
+    }
+
+    pub fn has_address(&self, ip: IpAddr) -> bool {
+        let mut places = self.endpoints.iter();
+        places.any(|place| place.addresses.iter().any(|address| address.ip == ip))
     }
 
     pub fn has_mark(&self, mark: u32) -> bool {

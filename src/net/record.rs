@@ -1,4 +1,4 @@
-//! Networks on disk: `networks/<name>.json`, written once. Knows which ranges are taken; never which containers use one.
+//! Networks on disk: `networks/<name>.json`, replaced whole. Knows which ranges are taken; never which containers use one.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::egress::Egress;
 use super::pasta;
+use super::static_route::StaticRoute;
 use super::subnet::Subnet;
 use crate::paths::{Paths, PathsError};
 use crate::sys::lock::{self, Guard, Mode};
@@ -52,6 +53,15 @@ pub struct NetworkConfig {
     /// What its containers are limited to; None: they are not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub egress: Option<Egress>,
+    /// Asked for what is not known here, instead of the host's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub servers: Vec<IpAddr>,
+    /// Its containers don't know each other by name.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub nameless: bool,
+    /// Every container gets them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub routes: Vec<StaticRoute>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +138,15 @@ impl NetworkConfig {
             .is_none_or(|value| value == "true")
     }
 
+    /// What `bryo net` has to understand for it (`wire::VERSION`).
+    pub fn version(&self) -> u32 {
+        let is_plain = self.servers.is_empty() && !self.nameless && self.routes.is_empty();
+        match is_plain {
+            true => u32::from(self.egress.is_some()),
+            false => 2,
+        }
+    }
+
     pub fn is_default(&self) -> bool {
         self.name == DEFAULT
     }
@@ -155,14 +174,20 @@ impl Networks {
         }
     }
 
-    /// Held while a network is made or removed.
+    /// By their directory.
+    pub fn at(directory: PathBuf) -> Networks {
+        Networks { directory }
+    }
+
+    /// Held while a network is made, changed or removed.
     pub fn lock(&self) -> Result<Guard, NetworkError> {
         Paths::make(&self.directory)?;
         let path = self.directory.join(".lock");
         lock::lock(&path, Mode::Exclusive).map_err(|source| NetworkError::Lock { path, source })
     }
 
-    fn file(&self, name: &str) -> PathBuf {
+    /// A network's own.
+    pub(super) fn file(&self, name: &str) -> PathBuf {
         self.directory.join(format!("{name}.json"))
     }
 
@@ -272,6 +297,17 @@ impl Networks {
                 name: network.name.clone(),
             }),
         }
+    }
+
+    /// Writes one that is there. For whoever holds the lock.
+    pub fn replace(&self, network: &NetworkConfig) -> Result<(), NetworkError> {
+        let text = serde_json::to_vec_pretty(network).map_err(io::Error::from);
+        let path = self.file(&network.name);
+        let written = text.and_then(|text| files::replace_file(&path, &text));
+        written.map_err(|source| NetworkError::Write {
+            name: network.name.clone(),
+            source,
+        })
     }
 
     /// For whoever holds the lock.

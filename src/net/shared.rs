@@ -11,6 +11,7 @@ use super::firewall;
 use super::hosts::HOST;
 use super::record::NetworkConfig;
 use super::resolver::EMBEDDED;
+use super::static_route::StaticRoute;
 use super::wire::Address;
 use crate::sys::netlink::{MAIN_TABLE, Mac, Netlink, Peer, Route};
 use crate::sys::{namespace, network};
@@ -36,6 +37,8 @@ pub struct Inside<'a> {
     pub addresses: &'a [Address],
     /// More addresses, without a network.
     pub more: &'a [IpAddr],
+    /// Ways to other places than the world.
+    pub routes: &'a [StaticRoute],
     pub is_default: bool,
     /// It finds the host also where no way leads out.
     pub sees_host: bool,
@@ -66,6 +69,7 @@ impl Shared {
                     link: loopback,
                     table: LOCAL_TABLE,
                     local: true,
+                    metric: None,
                 })
             });
             if any.is_ipv4() {
@@ -102,6 +106,21 @@ impl Shared {
         }
         self.netlink.bring_up(index)?;
         Ok(index)
+    }
+
+    /// What a bridge that is there may have lost.
+    pub fn revive_bridge(&self, network: &NetworkConfig) -> io::Result<()> {
+        let index = self.bridge(network)?;
+        for pool in &network.pools {
+            let added = self
+                .netlink
+                .add_address(index, pool.gateway, pool.subnet.prefix());
+            match added {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+                _ => {}
+            }
+        }
+        self.netlink.bring_up(index)
     }
 
     /// Connects a container: `name` is the end at the bridge. One that is there has outlived the last `bryo net`.
@@ -221,6 +240,16 @@ fn configure(inside: &Inside<'_>) -> io::Result<()> {
     }
     netlink.bring_up(index)?;
     add_near_routes(&netlink, index, inside.sees_host)?;
+    for route in inside.routes {
+        netlink.add_route(&Route {
+            to: (route.to.base(), route.to.prefix()),
+            gateway: Some(route.gateway),
+            link: index,
+            table: MAIN_TABLE,
+            local: false,
+            metric: Some(route.metric),
+        })?;
+    }
     match inside.is_default {
         true => add_default_routes(&netlink, index, inside.addresses),
         false => Ok(()),
@@ -235,6 +264,7 @@ fn add_near_routes(netlink: &Netlink, link: u32, sees_host: bool) -> io::Result<
         link,
         table: MAIN_TABLE,
         local: false,
+        metric: None,
     };
     netlink.add_route(&route(EMBEDDED))?;
     match sees_host {
@@ -252,6 +282,7 @@ fn add_default_routes(netlink: &Netlink, link: u32, addresses: &[Address]) -> io
             link,
             table: MAIN_TABLE,
             local: false,
+            metric: None,
         })?;
     }
     Ok(())

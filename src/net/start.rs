@@ -22,6 +22,8 @@ use crate::sys::{namespace, pidfd, process, role, signal, socket};
 pub struct Holder {
     pub socket: PathBuf,
     pub lock: PathBuf,
+    /// Where the networks are recorded.
+    pub networks: PathBuf,
     pub uplink: Uplink,
     pub routes: HostRoutes,
 }

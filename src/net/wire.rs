@@ -37,6 +37,8 @@ pub enum ToInner {
     Publish(PortMapping),
     /// It is published no more; what came by it goes on. `Done`. Since 1.
     Unpublish(PortMapping),
+    /// Makes a place anew, with the addresses it has, and loads the common rules again. `Attached` or `Failed`. Since 2.
+    Reload(Box<Attach>),
 }
 
 /// To a monitor.
@@ -62,8 +64,9 @@ pub enum FromInner {
     },
 }
 
-/// Of what a `bryo net` understands. 1: egress, ports of the host's loopback, ports that go.
-pub const VERSION: u32 = 1;
+/// Of what a `bryo net` understands. 1: egress, ports of the host's loopback, ports that go. 2: networks' own name servers and
+/// routes, places that are made anew.
+pub const VERSION: u32 = 2;
 
 /// Something that a container may not reach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -137,6 +140,9 @@ pub struct Endpoint {
     pub aliases: Vec<String>,
     /// Whether its default route leads here.
     pub is_default: bool,
+    /// Nobody is known by name there.
+    #[serde(default)]
+    pub nameless: bool,
 }
 
 impl Endpoint {
@@ -228,6 +234,8 @@ pub struct Lease {
     pub version: u32,
     /// What came between an answer and the next.
     refusals: Vec<Refusal>,
+    /// Answers that nobody waits for any more: they are not those of the next question.
+    owed: u32,
     buffer: Vec<u8>,
 }
 
@@ -252,6 +260,7 @@ impl Lease {
                 is_fresh,
                 version,
                 refusals: Vec::new(),
+                owed: 0,
                 buffer,
             }),
             _ => Err(io::ErrorKind::InvalidData.into()),
@@ -269,9 +278,13 @@ impl Lease {
     pub fn ask(&mut self, message: &ToInner, fds: &[BorrowedFd<'_>]) -> io::Result<FromInner> {
         send(self.socket.as_fd(), message, fds)?;
         loop {
-            let answer = receive(self.socket.as_fd(), &mut self.buffer)?;
-            match answer.ok_or(io::ErrorKind::TimedOut)?.0 {
+            let Some((answer, _)) = receive(self.socket.as_fd(), &mut self.buffer)? else {
+                self.owed += 1;
+                return Err(io::ErrorKind::TimedOut.into());
+            };
+            match answer {
                 FromInner::Refused(refusal) => self.refusals.push(refusal),
+                _ if self.owed > 0 => self.owed -= 1,
                 answer => return Ok(answer),
             }
         }
@@ -282,6 +295,7 @@ impl Lease {
         if waits {
             match receive(self.socket.as_fd(), &mut self.buffer)? {
                 Some((FromInner::Refused(refusal), _)) => self.refusals.push(refusal),
+                Some(_) if self.owed > 0 => self.owed -= 1,
                 Some(_) => return Err(io::ErrorKind::InvalidData.into()),
                 None => {}
             }

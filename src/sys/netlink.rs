@@ -34,6 +34,8 @@ pub struct Route {
     pub table: u8,
     /// The destination is this host itself.
     pub local: bool,
+    /// Of two ways to one place the lesser counts; None: the kernel's.
+    pub metric: Option<u32>,
 }
 
 /// The main table of routes.
@@ -286,6 +288,9 @@ impl Netlink {
             message.address(libc::RTA_GATEWAY, gateway);
         }
         message.number(libc::RTA_OIF, route.link);
+        if let Some(metric) = route.metric {
+            message.number(libc::RTA_PRIORITY, metric);
+        }
     }
 
     /// What carries `mark` is routed by `table`. One that is there already is no error.

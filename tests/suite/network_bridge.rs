@@ -285,6 +285,48 @@ fn a_published_port_sees_the_clients_own_address() {
     assert!(shown.stdout.contains("0209090A:"), "{shown:?}");
 }
 
+/// Its root has taken its interface away: it gets another with the same address, and nobody else notices.
+#[test]
+fn places_in_networks_are_made_anew() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "one"]).ok();
+    stay(&env, "aa", &["--network", "one"]);
+    let flags = ["--network", "one", "--network", "bridge"];
+    stay(
+        &env,
+        "bb",
+        &[&flags[..], &["--cap-add", "NET_ADMIN"]].concat(),
+    );
+    stay(&env, "cc", &["--network", "none"]);
+    let ip = address(&env, "bb", "one");
+    assert!(reaches(&env, "aa", &ip));
+    let routes = || env.out(&["exec", "bb", "ip", "route"]);
+    let before = routes();
+    for words in [&["bb"][..], &["-a"], &["--all"]] {
+        env.run(&["exec", "bb", "ip", "link", "del", "eth0"]).ok();
+        assert!(!reaches(&env, "aa", &ip));
+        let reloaded = env.out(&[&["network", "reload"], words].concat());
+        let id = env.out(&["inspect", "-f", "{{.Id}}", "bb"]);
+        assert!(reloaded.lines().any(|line| line == id), "{reloaded}");
+        let all = if words == ["bb"] { 1 } else { 2 };
+        assert_eq!(reloaded.lines().count(), all);
+        assert_eq!(address(&env, "bb", "one"), ip);
+        assert!(reaches(&env, "aa", &ip) && reaches(&env, "aa", "bb"));
+        let sorted = |text: &str| {
+            let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+            lines.sort();
+            lines
+        };
+        assert_eq!(sorted(&routes()), sorted(&before));
+    }
+    env.run(&["network", "reload", "cc"])
+        .fails(1, "shares no networks with others");
+    env.run(&["network", "reload", "nobody"])
+        .fails(1, "No such container");
+}
+
 /// A network of one container: the next has to wait until it goes.
 #[test]
 fn a_network_without_a_free_address_takes_nobody() {

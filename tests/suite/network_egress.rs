@@ -8,8 +8,8 @@ use nix::unistd::Pid;
 
 use crate::env::test_env;
 use crate::need::{Need, need};
-use crate::network_bridge::{need_bridges, stay, titled};
-use crate::network_host::{heard, service};
+use crate::network_bridge::{address, need_bridges, stay, titled};
+use crate::network_host::{heard, hears, service};
 use crate::process::eventually;
 
 /// Two network namespaces with a cable between them: the host, and an outside where a name server and many hosts are.
@@ -168,9 +168,15 @@ fn egress_of_a_network_is_that_of_all_its_containers() {
     stay(&env, "aa", &["--network", "shut"]);
     stay(&env, "bb", &["--network", "open"]);
     stay(&env, "cc", &["--network", "open", "--egress", "none"]);
-    let reaches = |name: &str, to: &str| heard(&env, name, to, &port) == "hello\n";
     let by_name = "host.docker.internal";
-    assert!(reaches("bb", by_name), "what the network allows");
+    let reaches = |name: &str, to: &str| heard(&env, name, to, &port) == "hello\n";
+    let surely = |name: &str, to: &str| hears(&env, name, to, &port, "hello\n");
+    // Without a limit both ways lead there.
+    stay(&env, "dd", &["--network", "bridge"]);
+    surely("dd", by_name);
+    surely("dd", &host);
+    // What the network allows.
+    surely("bb", by_name);
     assert!(!reaches("bb", &host), "and not by another way");
     assert!(!reaches("aa", &host) && !reaches("aa", by_name));
     assert!(
@@ -183,9 +189,10 @@ fn egress_of_a_network_is_that_of_all_its_containers() {
     );
     // One more network, while it runs.
     env.run(&["network", "connect", "shut", "bb"]).ok();
-    assert!(reaches("bb", by_name));
+    surely("bb", by_name);
     env.run(&["network", "disconnect", "open", "bb"]).ok();
     assert!(!reaches("bb", by_name));
+    surely("dd", by_name);
 }
 
 #[test]
@@ -202,7 +209,8 @@ fn egress_outlives_the_helper_of_networks() {
     stay(&env, "limited", &["--network", "one", "--egress", "none"]);
     stay(&env, "free", &["--network", "one"]);
     let reaches = |name: &str| heard(&env, name, &host, &port) == "hello\n";
-    assert!(reaches("free") && !reaches("limited"));
+    eventually("the way out", || reaches("free"));
+    assert!(!reaches("limited"));
     let inner = titled(&env, "bryo: net, inside").expect("somebody holds the network");
     kill(Pid::from_raw(inner), Signal::SIGKILL).expect("it is this user's");
     eventually("the way out is there again", || {
@@ -210,6 +218,9 @@ fn egress_outlives_the_helper_of_networks() {
         reaches("free")
     });
     assert!(!reaches("limited"));
+    // What shuts it in is the limit, not that it has lost its network.
+    let ip = address(&env, "limited", "one");
+    assert!(crate::network_bridge::reaches(&env, "free", &ip));
 }
 
 #[test]

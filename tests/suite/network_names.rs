@@ -143,13 +143,8 @@ fn a_renamed_container_is_known_by_its_new_name() {
     });
 }
 
-/// A host whose resolver file names a server on its loopback, and then another.
-#[test]
-fn other_names_are_asked_of_the_servers_that_the_host_has_now() {
-    let env = test_env!();
-    need_bridges!();
-    need!(Need::Program("ip"), Need::Program("perl"));
-    env.busybox();
+/// On a host of its own with name servers at 127.0.0.1 and 127.0.0.2: every name is 192.0.2.1 to the one, and 192.0.2.2 to the other.
+fn with_servers(env: &TestEnv, lines: &str) -> String {
     let server = r#"
         my ($own, $last) = @ARGV;
         my $socket = IO::Socket::INET->new(LocalAddr => $own, LocalPort => 53, Proto => "udp") or die;
@@ -161,7 +156,7 @@ fn other_names_are_asked_of_the_servers_that_the_host_has_now() {
         }
     "#;
     env.file("server.pl", server);
-    let script = r#"
+    let begin = r#"
         set -e
         ip link set lo up
         for last in 1 2; do
@@ -169,28 +164,86 @@ fn other_names_are_asked_of_the_servers_that_the_host_has_now() {
             servers="$servers $!"
             until [ -e 127.0.0.$last.ready ]; do :; done
         done
+        ask() { "$BRYO" exec aa nslookup -type=a elsewhere.test | grep -o 'Address: 192.*'; }
+    "#;
+    let script = format!("{begin}\n{lines}\n\"$BRYO\" rm -f aa >/dev/null; kill $servers");
+    let flags = ["--user", "--map-root-user", "--net", "--mount"];
+    let words = [&flags[..], &["sh", "-c", &script]].concat();
+    let bryo = crate::env::bryo();
+    let shown = env.other("unshare", &words).var("BRYO", bryo).run();
+    assert_eq!(shown.code, 0, "{shown:?}");
+    shown.stdout
+}
+
+/// A host whose resolver file names a server on its loopback, and then another.
+#[test]
+fn other_names_are_asked_of_the_servers_that_the_host_has_now() {
+    let env = test_env!();
+    need_bridges!();
+    need!(Need::Program("ip"), Need::Program("perl"));
+    env.busybox();
+    let shown = with_servers(
+        &env,
+        r#"
         echo nameserver 127.0.0.1 >resolv
         mount --bind resolv /etc/resolv.conf
         "$BRYO" network create one >/dev/null
         "$BRYO" run -d --name aa --network one busybox sleep 1000 >/dev/null
-        "$BRYO" exec aa nslookup -type=a elsewhere.test
+        ask
         echo nameserver 127.0.0.2 >resolv
-        "$BRYO" exec aa nslookup -type=a elsewhere.test
-        "$BRYO" rm -f aa >/dev/null
-        kill $servers
-    "#;
-    let words = [
-        "--user",
-        "--map-root-user",
-        "--net",
-        "--mount",
-        "sh",
-        "-c",
-        script,
-    ];
-    let bryo = crate::env::bryo();
-    let shown = env.other("unshare", &words).var("BRYO", bryo).run();
-    let found = |ip: &str| shown.stdout.find(&format!("Address: {ip}"));
-    let (first, second) = (found("192.0.2.1"), found("192.0.2.2"));
-    assert!(first.is_some() && first < second, "{shown:?}");
+        ask
+        "#,
+    );
+    assert_eq!(shown, "Address: 192.0.2.1\nAddress: 192.0.2.2\n");
+}
+
+#[test]
+fn a_network_has_name_servers_and_routes_of_its_own() {
+    let env = test_env!();
+    need_bridges!();
+    need!(Need::Program("ip"), Need::Program("perl"));
+    env.busybox();
+    let shown = with_servers(
+        &env,
+        r#"
+        "$BRYO" network create --dns 127.0.0.1 one >/dev/null
+        "$BRYO" run -d --name aa --network one busybox sleep 1000 >/dev/null
+        ask
+        "$BRYO" network update one --dns-drop 127.0.0.1 --dns-add 127.0.0.2
+        ask
+        "$BRYO" network inspect -f '{{json .NetworkDNSServers}}' one
+        "#,
+    );
+    let servers = "one\nAddress: 192.0.2.2\n[\"127.0.0.2\"]\n";
+    assert_eq!(shown, format!("Address: 192.0.2.1\n{servers}"));
+    let create = ["network", "create", "--subnet", "10.215.1.0/24"];
+    let create = |more: &[&str]| env.run(&[&create[..], more].concat());
+    let route = "10.99.0.0/24,10.215.1.7,55";
+    create(&["--disable-dns", "--route", route, "apart"]).ok();
+    stay(&env, "bb", &["--network", "apart"]);
+    stay(&env, "cc", &["--network", "apart"]);
+    let routes = env.out(&["exec", "bb", "ip", "route"]);
+    let wanted = "10.99.0.0/24 via 10.215.1.7 dev eth0  metric 55";
+    assert!(routes.contains(wanted), "{routes}");
+    let ip = address(&env, "cc", "apart");
+    assert!(reaches(&env, "bb", &ip));
+    assert!(!lookup(&env, "bb", "cc").contains(&ip), "no names there");
+    let shown = "{{.DNSEnabled}} {{json .Routes}}";
+    assert_eq!(
+        env.out(&["network", "inspect", "-f", shown, "apart"]),
+        "false [{\"Destination\":\"10.99.0.0/24\",\"Gateway\":\"10.215.1.7\",\"Metric\":55}]"
+    );
+    for (wrong, words) in [
+        (["--route", "10.99.0.0/24"], "invalid route: 10.99.0.0/24"),
+        (["--route", "10.99.0.0/24,10.1.1.1"], "is in no subnet"),
+        (["--dns", "here"], "--dns"),
+    ] {
+        let made = env.run(&[&["network", "create"], &wrong[..], &["more"]].concat());
+        assert_ne!(made.code, 0, "{made:?}");
+        assert!(made.stderr.contains(words), "{made:?}");
+    }
+    env.run(&["network", "update", "apart", "--dns-add", "127.0.0.1"])
+        .fails(1, "has no names");
+    env.run(&["network", "update", "host", "--dns-add", "127.0.0.1"])
+        .fails(1, "has no name servers");
 }

@@ -1,6 +1,6 @@
 //! A host that comes into another network, or into one at all, while containers run: they go on, and reach what the host reaches.
 
-use crate::env::test_env;
+use crate::env::{TestEnv, test_env};
 use crate::need::{Need, need};
 use crate::network_bridge::need_bridges;
 
@@ -63,8 +63,7 @@ const WORLD: &str = r#"
     }
 "#;
 
-fn play(script: &str) -> String {
-    let env = test_env!();
+fn play(env: &TestEnv, script: &str) -> String {
     env.busybox();
     let script = format!("{WORLD}{script}");
     let words = ["--user", "--map-root-user", "--net", "sh", "-c", &script];
@@ -85,9 +84,11 @@ fn all(moments: &[&str]) -> String {
 
 #[test]
 fn containers_follow_the_host_into_another_network() {
+    let env = test_env!();
     need_bridges!();
     need!(Need::Program("ip"), Need::Program("nsenter"));
     let shown = play(
+        &env,
         r#"
         join wifi0 10.9.9.1/24 10.9.9.2
         start
@@ -111,9 +112,11 @@ fn containers_follow_the_host_into_another_network() {
 
 #[test]
 fn containers_that_start_without_a_network_gain_the_hosts() {
+    let env = test_env!();
     need_bridges!();
     need!(Need::Program("ip"), Need::Program("nsenter"));
     let shown = play(
+        &env,
         r#"
         start
         "$BRYO" exec on-one nslookup on-one | grep -q Address && echo among themselves

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::engine::{NetworkMember, NetworkSummary};
-use crate::net::record::{DEFAULT, Pool};
+use crate::net::record::{DEFAULT, NetworkConfig, Pool};
 use crate::net::wire::Address;
 
 pub fn document(summary: &NetworkSummary) -> Value {
@@ -38,10 +38,35 @@ pub fn document(summary: &NetworkSummary) -> Value {
         "Options": network.options,
         "Labels": network.labels,
     });
-    if let (Some(egress), Some(map)) = (&network.egress, document.as_object_mut()) {
-        map.insert("Egress".to_owned(), egress.to_string().into());
+    // What docker's networks have not.
+    let more = [
+        (
+            "Egress",
+            network.egress.as_ref().map(|e| json!(e.to_string())),
+        ),
+        ("DNSEnabled", network.nameless.then(|| json!(false))),
+        (
+            "NetworkDNSServers",
+            (!network.servers.is_empty()).then(|| json!(network.servers)),
+        ),
+        (
+            "Routes",
+            (!network.routes.is_empty()).then(|| routes(network)),
+        ),
+    ];
+    if let Some(map) = document.as_object_mut() {
+        for (key, value) in more {
+            map.extend(value.map(|value| (key.to_owned(), value)));
+        }
     }
     document
+}
+
+fn routes(network: &NetworkConfig) -> Value {
+    let routes = network.routes.iter().map(|route| {
+        json!({"Destination": route.to.to_string(), "Gateway": route.gateway, "Metric": route.metric})
+    });
+    routes.collect()
 }
 
 fn pool(pool: &Pool) -> Value {

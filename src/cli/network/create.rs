@@ -1,6 +1,7 @@
 //! `network create`.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use crate::cli::Invocation;
 use crate::cli::container_flags::value;
@@ -53,6 +54,15 @@ pub struct Args {
     /// Range of addresses (172.30.0.0/16)
     #[arg(long, value_name = "SUBNET")]
     subnet: Vec<String>,
+    /// Containers of the network don't know each other by name
+    #[arg(long)]
+    disable_dns: bool,
+    /// Name server to ask instead of the host's
+    #[arg(long, value_name = "ADDRESS", value_delimiter = ',')]
+    dns: Vec<String>,
+    /// Way to another place over a machine of the network (DESTINATION,GATEWAY[,METRIC])
+    #[arg(long, value_name = "ROUTE")]
+    route: Vec<String>,
     /// A network of this name is no error
     #[arg(long)]
     ignore: bool,
@@ -93,6 +103,7 @@ impl Args {
             };
             (key.to_owned(), value.to_owned())
         };
+        let routes = self.route.iter().map(|text| value("--route", text));
         Ok(CreateNetworkRequest {
             name: self.name,
             driver: self.driver,
@@ -111,9 +122,17 @@ impl Args {
                 [] => None,
                 given => Some(value("--egress", &given.join(","))?),
             },
+            servers: servers("--dns", &self.dns)?,
+            nameless: self.disable_dns,
+            routes: routes.collect::<Result<_, _>>()?,
             ignore: self.ignore,
         })
     }
+}
+
+/// Addresses of name servers.
+pub(super) fn servers(flag: &str, texts: &[String]) -> Result<Vec<IpAddr>, CliError> {
+    texts.iter().map(|text| value(flag, text)).collect()
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {

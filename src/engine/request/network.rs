@@ -8,6 +8,7 @@ use super::filter::{FilterError, LabelFilter, boolean, split};
 use crate::container::EndpointConfig;
 use crate::net::egress::Egress;
 use crate::net::record::is_name;
+use crate::net::static_route::StaticRoute;
 
 /// `network create`, as typed: what it means together is for the engine to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,6 +30,11 @@ pub struct CreateNetworkRequest {
     pub ipam_options: BTreeMap<String, String>,
     /// What its containers are limited to; None: they are not.
     pub egress: Option<Egress>,
+    /// Asked for what is not known in it, instead of the host's.
+    pub servers: Vec<IpAddr>,
+    /// Its containers don't know each other by name.
+    pub nameless: bool,
+    pub routes: Vec<StaticRoute>,
     /// One of this name is no error (podman's `--ignore`).
     pub ignore: bool,
 }

@@ -1,0 +1,148 @@
+//! What clients ask of a container's places in shared networks (`bridged`) and of its published ports, now and in its next lives.
+
+use std::os::fd::AsFd;
+
+use rustix::process::Pid;
+
+use super::network::NetworkOrders;
+use super::supervise::Monitor;
+use crate::container::EndpointConfig;
+use crate::net::ports::{PortRange, PortSpec};
+use crate::net::wire::Attach;
+
+impl Monitor {
+    /// One more network, now or when the container begins its next life.
+    pub(super) fn connect(
+        &mut self,
+        attach: Attach,
+        endpoints: Vec<EndpointConfig>,
+    ) -> Result<(), String> {
+        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
+            return Err("the container shares no networks".to_owned());
+        };
+        if let Some(network) = &mut self.network {
+            let attached = network.attach(&attach).and_then(|()| network.record());
+            attached.map_err(|failure| failure.to_string())?;
+        }
+        orders.attach.push(attach);
+        self.settings.endpoints = Some(endpoints);
+        self.write_settings()
+    }
+
+    pub(super) fn disconnect(
+        &mut self,
+        network: &str,
+        endpoints: Vec<EndpointConfig>,
+    ) -> Result<(), String> {
+        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
+            return Err("the container shares no networks".to_owned());
+        };
+        if let Some(bridged) = &mut self.network {
+            bridged
+                .detach(network)
+                .map_err(|failure| failure.to_string())?;
+        }
+        orders.attach.retain(|attach| attach.network.id != network);
+        let now = self.network.iter().flat_map(|bridged| bridged.places());
+        for endpoint in now {
+            let of = |attach: &&mut Attach| attach.network.id == endpoint.network_id;
+            if let Some(attach) = orders.attach.iter_mut().find(of) {
+                attach.is_default = endpoint.is_default;
+            }
+        }
+        self.settings.endpoints = Some(endpoints);
+        self.write_settings()
+    }
+
+    /// Publishes more ports, now or when the container begins its next life.
+    pub(super) fn publish(&mut self, ports: &[PortSpec]) -> Result<(), String> {
+        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
+            return Err("the container shares no networks".to_owned());
+        };
+        if let Some(network) = &mut self.network {
+            let published = network.publish_more(ports);
+            published.map_err(|failure| failure.to_string())?;
+        }
+        let before = std::mem::take(&mut orders.ports);
+        orders.ports = before
+            .iter()
+            .chain(ports)
+            .flat_map(PortSpec::expand)
+            .collect();
+        self.record_port_settings()
+    }
+
+    pub(super) fn unpublish(&mut self, ports: &[PortSpec]) -> Result<(), String> {
+        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
+            return Err("the container shares no networks".to_owned());
+        };
+        let mut known: Vec<PortSpec> = orders.ports.iter().flat_map(PortSpec::expand).collect();
+        let mut outcome = Ok(());
+        for wanted in ports.iter().flat_map(PortSpec::expand) {
+            let gone = match &mut self.network {
+                Some(network) => network.unpublish(&wanted),
+                None => {
+                    let is_meant = |spec: &&PortSpec| {
+                        let host = spec.host.map(PortRange::start);
+                        let inside = (spec.container.start(), spec.protocol);
+                        wanted.means(spec.host_ip, host, inside)
+                    };
+                    Ok(known.iter().filter(is_meant).cloned().collect())
+                }
+            };
+            match gone {
+                Ok(gone) if gone.is_empty() => {
+                    outcome = Err(format!("port {wanted} is not published"));
+                }
+                Ok(gone) => known.retain(|spec| !gone.contains(spec)),
+                Err(failure) => outcome = Err(failure.to_string()),
+            }
+        }
+        orders.ports = known;
+        self.record_port_settings().and(outcome)
+    }
+
+    /// All of them, in place of those that it was made with.
+    fn record_port_settings(&mut self) -> Result<(), String> {
+        if let Some(NetworkOrders::Bridged(orders)) = &self.orders.network {
+            let ports = orders.ports.iter().map(PortSpec::to_string);
+            self.settings.ports = Some(ports.collect());
+        }
+        self.write_settings()
+    }
+
+    /// Makes its places in networks anew.
+    pub(super) fn reload_networks(&mut self) -> Result<(), String> {
+        let Some(NetworkOrders::Bridged(_)) = &self.orders.network else {
+            return Err("the container shares no networks".to_owned());
+        };
+        match &mut self.network {
+            Some(network) => network.reload().map_err(|failure| failure.to_string()),
+            // The next life makes them.
+            None => Ok(()),
+        }
+    }
+
+    /// The container is called something else; nobody needs to be told where it shares no networks.
+    pub(super) fn renamed(&mut self, name: &str) -> Result<(), String> {
+        if let Some(network) = &mut self.network {
+            network
+                .rename(name)
+                .map_err(|failure| failure.to_string())?;
+        }
+        if let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network {
+            name.clone_into(&mut orders.member.name);
+        }
+        Ok(())
+    }
+
+    /// Of the fork that has started `bryo net` again.
+    pub(super) fn rejoin_networks(&mut self, pid: Pid) {
+        let Some(network) = self.network.as_mut().filter(|n| n.is_starter(pid)) else {
+            return;
+        };
+        if let Some(namespace) = &self.init.network_namespace {
+            network.rejoin(namespace.as_fd());
+        }
+    }
+}
