@@ -1,11 +1,15 @@
 //! Failures and warnings that the host is to blame for, in the words of `doctor`.
 
+use std::net::SocketAddr;
+
 use super::{Engine, EngineError};
-use crate::monitor::StartFailure;
+use crate::monitor::{PublishedPort, StartFailure};
+use crate::net::occupant;
 use crate::paths::RuntimeFallback;
 use crate::runtime::doctor::{Check, Finding, explain};
 use crate::runtime::execute::SetupError;
 use crate::runtime::home::{HomeError, Subids};
+use crate::sys::text;
 
 impl Engine {
     /// The first finding that explains a failure to enter the home namespace.
@@ -32,8 +36,40 @@ impl Engine {
         }
     }
 
+    /// Whose a port is that was to be published, and which is free: this process may look at what the monitor may not.
+    fn explain_taken(&self, address: SocketAddr) -> Vec<String> {
+        let port = address.port();
+        let containers = self.containers.all().unwrap_or_default().into_iter();
+        let mut containers = containers.filter(|record| {
+            let mut ports = PublishedPort::read(&record.directory).into_iter();
+            ports.any(|published| published.host_port == port) && record.is_held().unwrap_or(false)
+        });
+        let owner = match (containers.next(), occupant::occupant(port)) {
+            (Some(record), _) => {
+                let name = self.containers.name_of(&record);
+                format!("container {name} has it: bryo port {name}")
+            }
+            (None, Some(occupant)) => {
+                let (command, pid) = (text::shown(&occupant.command), occupant.pid);
+                format!("{command} has it: ps -p {pid}")
+            }
+            (None, None) => format!("see who listens there: sudo ss -lntup 'sport = :{port}'"),
+        };
+        let next =
+            occupant::next_free(address).map(|next| format!("use the next free port, {next}"));
+        std::iter::once(owner).chain(next).collect()
+    }
+
     /// The same for a container that could not be set up.
-    pub(super) fn explain_start(&self, failure: StartFailure) -> EngineError {
+    pub(super) fn explain_start(&self, mut failure: StartFailure) -> EngineError {
+        if let StartFailure::Network {
+            hints,
+            taken: Some(address),
+            ..
+        } = &mut failure
+        {
+            hints.splice(0..0, self.explain_taken(*address));
+        }
         let checks: &[Check] = match &failure {
             StartFailure::Setup(SetupError::Root { .. }) => {
                 &[Check::Overlay, Check::Store, Check::Kernel]

@@ -52,7 +52,7 @@ pub use mount::{
     duplicate_target,
 };
 pub use network::{
-    CreateNetworkRequest, EndpointError, NetworkFilters, mac_bytes, parse_alias,
+    CreateNetworkRequest, EndpointError, NetworkFilters, has_fields, mac_bytes, parse_alias,
     parse_driver_option, parse_endpoint, parse_ipv4, parse_ipv6, parse_link, parse_link_local,
     parse_mac, parse_priority,
 };

@@ -133,6 +133,7 @@ impl Bridged {
             Some(lease) if lease.version < version => Err(StartFailure::Network {
                 message: "the shared networks are held by an older bryo, which can't do what is asked of it".to_owned(),
                 hints: vec!["end all containers that share networks, and start them again: bryo restart -a".to_owned()],
+                taken: None,
             }),
             _ => Ok(()),
         }
@@ -213,6 +214,7 @@ impl Bridged {
             FromInner::Failed { message } => Err(StartFailure::Network {
                 message,
                 hints: Vec::new(),
+                taken: None,
             }),
             answer => Ok(answer),
         }
@@ -499,6 +501,7 @@ pub(super) fn explain(error: StartError) -> StartFailure {
         false => StartFailure::Network {
             message: error.message,
             hints: error.hints,
+            taken: None,
         },
     }
 }

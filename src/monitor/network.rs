@@ -57,14 +57,13 @@ pub enum StartingNetwork {
 }
 
 impl NetworkOrders {
-    /// Once the program has ended: the ports are free before anybody hears of that.
+    /// Once the program has ended: the ports are free before anybody hears of that. What connected it would keep its namespace.
     pub fn end(&self) {
         match self {
-            // passt is the same program, and may be started as `passt.avx2` by itself. Without ports it ends with the namespace.
-            NetworkOrders::Pasta(pasta) if !pasta.ports.is_empty() => end_helper("pas"),
-            // It would keep the namespace.
+            // passt is the same program, and may be started as `passt.avx2` by itself.
+            NetworkOrders::Pasta(_) => end_helper("pas"),
             NetworkOrders::Slirp(_) => end_helper("slirp4netns"),
-            NetworkOrders::Pasta(_) | NetworkOrders::Bridged(_) => {}
+            NetworkOrders::Bridged(_) => {}
         }
     }
 
@@ -136,6 +135,7 @@ pub(super) fn claim(
     everywhere: Everywhere,
 ) -> Result<ClaimedPorts, StartFailure> {
     publish::claim(ports, everywhere).map_err(|error| StartFailure::Network {
+        taken: error.taken(),
         message: error.to_string(),
         hints: error.hints(),
     })
@@ -183,6 +183,10 @@ fn explain(error: PastaError) -> StartFailure {
     match error {
         PastaError::Tun => StartFailure::NoTun,
         error => StartFailure::Network {
+            taken: match &error {
+                PastaError::Publish(error) => error.taken(),
+                _ => None,
+            },
             message: error.to_string(),
             hints: error.hints(),
         },
@@ -193,6 +197,10 @@ fn explain_slirp(error: SlirpError) -> StartFailure {
     match error {
         SlirpError::Tun => StartFailure::NoTun,
         error => StartFailure::Network {
+            taken: match &error {
+                SlirpError::Publish(error) => error.taken(),
+                _ => None,
+            },
             message: error.to_string(),
             hints: error.hints(),
         },

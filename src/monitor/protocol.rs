@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -146,7 +147,13 @@ pub enum StartFailure {
     #[error(transparent)]
     Setup(SetupError),
     #[error("{message}")]
-    Network { message: String, hints: Vec<String> },
+    Network {
+        message: String,
+        hints: Vec<String>,
+        /// What was to be published there is somebody else's.
+        #[serde(default)]
+        taken: Option<SocketAddr>,
+    },
     /// The network helper found no tun device that it may use.
     #[error("{}", PastaError::Tun)]
     NoTun,

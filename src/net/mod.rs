@@ -11,6 +11,7 @@ pub mod hosts;
 mod inner;
 mod member;
 mod names;
+pub mod occupant;
 mod outer;
 pub mod pasta;
 mod pins;

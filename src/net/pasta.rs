@@ -8,6 +8,8 @@
 //! - The process that was started ends when the interface is configured and the ports listen: its exit is "ready". The
 //!   daemon it leaves behind keeps no descriptor of ours but lives on without the namespace's processes: it has to die with
 //!   its parent, a monitor that is PID 1 of a pid namespace.
+//! - Versions of 2026 look every second whether the namespace's file is there still, and end when it is not: a descriptor of their
+//!   parent's is gone at once. So they are told not to look (`--no-netns-quit`), and are always ended by whoever started them.
 //! - `-t 8080-8090` succeeds when *some* of the ports were free. So every port is an option of its own.
 //! - Without a default route it refuses to start (before 2024-11). With `-i lo`, an address, a gateway and a MAC of our own it
 //!   does start, published ports work, and whatever network the host gets later is used, as sockets are not bound to an
@@ -59,6 +61,7 @@ pub struct Features {
     pub dns_forward: bool,
     pub ns_ifname: bool,
     pub config_net: bool,
+    pub no_netns_quit: bool,
 }
 
 impl Features {
@@ -75,6 +78,7 @@ impl Features {
             dns_forward: has("--dns-forward"),
             ns_ifname: has("--ns-ifname"),
             config_net: has("--config-net"),
+            no_netns_quit: has("--no-netns-quit"),
         }
     }
 
@@ -240,6 +244,9 @@ pub fn command_line(features: Features, plan: &Plan<'_>) -> Vec<OsString> {
     let mut push = |words: &[&str]| line.extend(words.iter().map(|word| (*word).to_owned()));
     push(&["--netns", "/proc/self/fd/0"]);
     push(&["--config-net"]);
+    if features.no_netns_quit {
+        push(&["--no-netns-quit"]);
+    }
     if features.ns_ifname && !options.has("ns-ifname") {
         push(&["--ns-ifname", INTERFACE]);
     }

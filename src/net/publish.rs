@@ -61,14 +61,18 @@ pub enum PublishError {
 }
 
 impl PublishError {
+    /// The address that somebody else has.
+    pub fn taken(&self) -> Option<SocketAddr> {
+        match self {
+            PublishError::InUse { address } => Some(*address),
+            _ => None,
+        }
+    }
+
     /// What to type next, one line each.
     pub fn hints(&self) -> Vec<String> {
         match self {
-            PublishError::InUse { address } => vec![
-                format!(
-                    "see who listens there: ss -lntup 'sport = :{}'",
-                    address.port()
-                ),
+            PublishError::InUse { .. } => vec![
                 "or let bryo choose a free port: leave out the host's port, as in -p 80".to_owned(),
             ],
             PublishError::Privileged { address, .. } => vec![

@@ -175,7 +175,8 @@ impl Entrance {
         };
         let number = buffer[..length].try_into().map(i32::from_le_bytes);
         let number = number.map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        match (fds.pop(), Pid::from_raw(number)) {
+        // A failure is a negative number, which is no pid at all.
+        match (fds.pop(), Pid::from_raw(number.max(0))) {
             (Some(pidfd), Some(pid)) => Ok(Some(Cloned { pid, pidfd })),
             _ => Err(io::Error::from_raw_os_error(number.saturating_neg())),
         }

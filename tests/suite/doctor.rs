@@ -281,7 +281,7 @@ fn a_store_on_tmpfs_is_diagnosed_and_no_hindrance() {
 #[test]
 fn a_missing_network_helper_is_diagnosed_and_stops_only_images_that_need_it() {
     let env = test_env!();
-    let lacking = |line: &str| env.lacking(&["pasta"], line);
+    let lacking = |line: &str| env.lacking(&["pasta", "slirp4netns"], line);
     let doctor = lacking("exec $BRYO doctor");
     assert!(
         doctor.stdout.contains("pasta is not installed") && doctor.stdout.contains("passt"),

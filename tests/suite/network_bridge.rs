@@ -4,6 +4,7 @@
 use crate::env::{TestEnv, count, test_env};
 use crate::need::{Need, need};
 use crate::process::eventually;
+use crate::spellings::ask;
 
 /// What every network of bridges needs of its host.
 macro_rules! need_bridges {
@@ -307,7 +308,7 @@ fn places_in_networks_are_made_anew() {
     for words in [&["bb"][..], &["-a"], &["--all"]] {
         env.run(&["exec", "bb", "ip", "link", "del", "eth0"]).ok();
         assert!(!reaches(&env, "aa", &ip));
-        let reloaded = env.out(&[&["network", "reload"], words].concat());
+        let reloaded = ask(&env, "network reload", words).ok().out();
         let id = env.out(&["inspect", "-f", "{{.Id}}", "bb"]);
         assert!(reloaded.lines().any(|line| line == id), "{reloaded}");
         let all = if words == ["bb"] { 1 } else { 2 };

@@ -4,6 +4,7 @@ use crate::env::{TestEnv, test_env};
 use crate::need::{Need, need};
 use crate::network_bridge::{address, need_bridges, reaches, stay};
 use crate::process::eventually;
+use crate::spellings::ask;
 
 /// What the name server says.
 fn lookup(env: &TestEnv, from: &str, name: &str) -> String {
@@ -216,10 +217,16 @@ fn a_network_has_name_servers_and_routes_of_its_own() {
     );
     let servers = "one\nAddress: 192.0.2.2\n[\"127.0.0.2\"]\n";
     assert_eq!(shown, format!("Address: 192.0.2.1\n{servers}"));
-    let create = ["network", "create", "--subnet", "10.215.1.0/24"];
-    let create = |more: &[&str]| env.run(&[&create[..], more].concat());
+    let create = |more: &[&str]| ask(&env, "network create", more);
     let route = "10.99.0.0/24,10.215.1.7,55";
-    create(&["--disable-dns", "--route", route, "apart"]).ok();
+    let subnet = ["--subnet", "10.215.1.0/24"];
+    let more = ["--disable-dns", "--route", route, "apart"];
+    create(&[&subnet[..], &more].concat()).ok();
+    create(&["--dns", "192.0.2.53,192.0.2.54", "asks"]).ok();
+    let servers = ["--dns-drop", "192.0.2.53", "--dns-add", "192.0.2.55"];
+    ask(&env, "network update", &[&["asks"], &servers[..]].concat()).ok();
+    let shown = ["network", "inspect", "-f", "{{.NetworkDNSServers}}", "asks"];
+    assert_eq!(env.out(&shown), "[192.0.2.54 192.0.2.55]");
     stay(&env, "bb", &["--network", "apart"]);
     stay(&env, "cc", &["--network", "apart"]);
     let routes = env.out(&["exec", "bb", "ip", "route"]);

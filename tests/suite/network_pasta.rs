@@ -258,10 +258,20 @@ fn a_port_in_use_is_refused_in_dockers_words() {
         env.command(&words).var("BRYO_NETWORK", network).run()
     };
     let taken = format!("Bind for 127.0.0.1:{port} failed: port is already allocated");
+    let own = format!("has it: ps -p {}", std::process::id());
     for network in NETWORKS {
-        publishing(network).fails(125, &taken);
+        let refused = publishing(network);
+        let refused = refused.fails(125, &taken);
+        refused.says(&own).says("use the next free port, ");
     }
     drop(listener);
+    server(&env, "bridge", &["-p", &publish]);
+    for network in NETWORKS {
+        publishing(network)
+            .fails(125, &taken)
+            .says("container server has it: bryo port server");
+    }
+    env.run(&["rm", "-f", "server"]).ok();
     for network in NETWORKS {
         publishing(network).ok();
     }

@@ -106,6 +106,37 @@ fn the_port_of_a_killed_monitor_is_free() {
     }
 }
 
+/// The classic example: what is pushed to it is there after a restart.
+#[test]
+fn a_registry_runs_as_a_container() {
+    let env = test_env!();
+    need_bridges!();
+    need!(Need::Program("docker-registry"));
+    env.busybox();
+    let text = "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: /var/lib/registry\nhttp:\n  addr: :5000\n";
+    let config = format!("{}:/registry.yml:ro", env.file("registry.yml", text));
+    let port = free_port();
+    let publish = format!("{port}:5000");
+    let mut words = vec!["run", "-d", "--name", "registry", "-p", &publish];
+    words.extend(["-v", "images:/var/lib/registry", "-v", &config]);
+    let places = ["/usr", "/lib", "/lib64"].into_iter();
+    let places = places.filter(|place| std::path::Path::new(place).exists());
+    let mounts: Vec<String> = places.map(|place| format!("{place}:{place}:ro")).collect();
+    words.extend(mounts.iter().flat_map(|mount| ["-v", mount]));
+    words.extend(["busybox", "docker-registry", "serve", "/registry.yml"]);
+    env.run(&words).ok();
+    let name = format!("localhost:{port}/own:1");
+    env.run(&["commit", "registry", &name]).ok();
+    let id = env.out(&["images", "-q", "--no-trunc", &name]);
+    eventually("a push", || env.run(&["push", "-q", &name]).code == 0);
+    for _ in 0..2 {
+        env.run(&["restart", "-t", "1", "registry"]).ok();
+        env.run(&["rmi", &name]).ok();
+        eventually("a pull", || env.run(&["pull", "-q", &name]).code == 0);
+        assert_eq!(env.out(&["images", "-q", "--no-trunc", &name]), id);
+    }
+}
+
 #[test]
 fn ports_come_and_go_while_the_container_runs() {
     let env = test_env!();

@@ -43,8 +43,8 @@ const WORLD: &str = r#"
     helpers() {
         for process in /proc/[0-9]*; do
             [ "$(readlink $process/ns/net)" = "$(readlink /proc/$$/ns/net)" ] || continue
-            case "$(tr '\0' ' ' <$process/cmdline)" in
-                "bryo: net"* | *pasta*) echo "${process#/proc/}" ;;
+            case "$(cat $process/comm)" in
+                "bryo: net"* | pasta*) echo "${process#/proc/}" ;;
             esac
         done
     }

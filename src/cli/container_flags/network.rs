@@ -8,8 +8,8 @@ use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
 use crate::container::{EndpointConfig, NameConfig};
 use crate::engine::request::{
-    CreateRequest, EndpointError, NetworkMode, parse_alias, parse_endpoint, parse_ipv4, parse_ipv6,
-    parse_link, parse_link_local, parse_mac,
+    CreateRequest, EndpointError, NetworkMode, has_fields, parse_alias, parse_endpoint, parse_ipv4,
+    parse_ipv6, parse_link, parse_link_local, parse_mac,
 };
 use crate::net::egress::Egress;
 use crate::net::hosted::HostPort;
@@ -18,7 +18,7 @@ use crate::net::ports::{ExposedPorts, PortSpec};
 
 #[derive(clap::Args, Debug)]
 pub struct NetworkFlags {
-    /// Network of the container: none, host, pasta, container:NAME, or networks by name (name=NAME,alias=...,ip=...)
+    /// Network of the container: none, host, pasta[:OPTIONS], slirp4netns[:OPTIONS], ns:PATH, container:NAME, or networks by name (name=NAME,alias=...,ip=...)
     #[arg(long, visible_alias = "net", value_name = "NETWORK")]
     network: Vec<String>,
     /// Another name for the container in its network
@@ -125,7 +125,7 @@ impl NetworkFlags {
             && self.mac_address.is_none()
             && self.link_local_ip.is_empty()
             && self.link.is_empty())
-            || self.network.iter().any(|text| text.contains('='));
+            || self.network.iter().any(|text| has_fields(text));
         if !said && (endpoints.is_empty() || !all_named) {
             return Ok((network, Vec::new()));
         }

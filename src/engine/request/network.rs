@@ -110,13 +110,17 @@ pub enum EndpointError {
 /// The flag of an endpoint that names the interface.
 const INTERFACE_OPTION: &str = "com.docker.network.endpoint.ifname";
 
+/// Whether it says more than a network's name. `slirp4netns:mtu=1400` has fields of a driver's.
+pub fn has_fields(text: &str) -> bool {
+    let of_driver = text.split_once(':');
+    let of_driver = of_driver.is_some_and(|(driver, _)| !driver.contains('='));
+    text.contains('=') && !of_driver
+}
+
 /// `--network NAME` or `--network name=NAME,alias=…,ip=…`.
 pub fn parse_endpoint(text: &str) -> Result<EndpointConfig, EndpointError> {
     let mut endpoint = EndpointConfig::default();
-    // `slirp4netns:mtu=1400` has fields of a driver's.
-    let of_driver = text.split_once(':');
-    let of_driver = of_driver.is_some_and(|(driver, _)| !driver.contains('='));
-    if of_driver || !text.contains('=') {
+    if !has_fields(text) {
         text.clone_into(&mut endpoint.network);
         return Ok(endpoint);
     }

@@ -19,6 +19,7 @@ const DEBIAN_12: Features = Features {
     dns_forward: true,
     ns_ifname: true,
     config_net: true,
+    no_netns_quit: true,
 };
 
 const ONLINE: HostRoutes = HostRoutes {
@@ -40,7 +41,7 @@ fn line(features: Features, mappings: &[PortMapping], routes: HostRoutes, dns: b
 
 #[test]
 fn features_are_read_from_help() {
-    let old = "  -I, --ns-ifname NAME\tnamespace\n  --dns-forward ADDR\n  --no-map-gw\t\tDon't map\n  --config-net\t";
+    let old = "  -I, --ns-ifname NAME\tnamespace\n  --dns-forward ADDR\n  --no-map-gw\t\tDon't map\n  --config-net\t\n  --no-netns-quit\t";
     assert_eq!(Features::from_help(old), DEBIAN_12);
     let new = format!("{old}\n  --map-host-loopback ADDR\tTranslate\n  --map-guest-addr ADDR");
     let features = Features::from_help(&new);
@@ -52,7 +53,7 @@ fn features_are_read_from_help() {
 fn nothing_is_forwarded_that_no_flag_names() {
     assert_eq!(
         line(DEBIAN_12, &[], ONLINE, false),
-        "--quiet --netns-only --netns /proc/self/fd/0 --config-net --ns-ifname eth0 --no-map-gw \
+        "--quiet --netns-only --netns /proc/self/fd/0 --config-net --no-netns-quit --ns-ifname eth0 --no-map-gw \
          --address 10.0.2.100 --netmask 24 --gateway 10.0.2.2 --mac-addr 9a:55:9a:55:9a:55 \
          -t none -u none -T none -U none"
     );

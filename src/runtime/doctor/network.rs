@@ -33,8 +33,15 @@ pub(super) fn tun() -> Finding {
 pub(super) fn pasta() -> Finding {
     match find_program("pasta") {
         Some(path) => Finding::fine(Check::Pasta, path.display().to_string()),
-        None => Finding::limited(Check::Pasta, "pasta is not installed", MEANING)
+        None => Finding::limited(Check::Pasta, "pasta is not installed", without_pasta())
             .cured_by(install("passt", "passt", "passt", "passt")),
+    }
+}
+
+fn without_pasta() -> &'static str {
+    match find_program("slirp4netns") {
+        Some(_) => "slirp4netns, which is slower, connects containers",
+        None => MEANING,
     }
 }
 
