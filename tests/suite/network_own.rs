@@ -83,7 +83,7 @@ fn slirp4netns_connects_a_container() {
     assert_eq!(shown("aa", &["cat", "/sys/class/net/eth0/mtu"]), "1400");
     assert!(shown("aa", &["ip", "addr", "show", "eth0"]).contains("inet 10.7.0.100/24"));
     let resolver = shown("aa", &["cat", "/etc/resolv.conf"]);
-    assert!(resolver.starts_with("nameserver 10.7.0.3\n"), "{resolver}");
+    assert!(resolver.starts_with("nameserver 10.7.0.3"), "{resolver}");
     assert_eq!(heard(&env, "aa", "10.7.0.2", &inside), "");
     let open = "slirp4netns:allow_host_loopback=true";
     stay(&env, "bb", &["--network", open]);
@@ -192,5 +192,5 @@ fn a_network_namespace_is_joined_by_its_file() {
     refused("ns:/proc/self/ns/net", "clone the container's init");
     let publish = ["create", "--network", &network, "-p", "80", "busybox"];
     env.run(&publish)
-        .fails(125, "conflicting options: port publishing");
+        .fails(1, "conflicting options: port publishing");
 }
