@@ -889,11 +889,17 @@ _bryo() {
             bryo__subcmd__network,prune)
                 cmd="bryo__subcmd__network__subcmd__prune"
                 ;;
+            bryo__subcmd__network,reload)
+                cmd="bryo__subcmd__network__subcmd__reload"
+                ;;
             bryo__subcmd__network,remove)
                 cmd="bryo__subcmd__network__subcmd__rm"
                 ;;
             bryo__subcmd__network,rm)
                 cmd="bryo__subcmd__network__subcmd__rm"
+                ;;
+            bryo__subcmd__network,update)
+                cmd="bryo__subcmd__network__subcmd__update"
                 ;;
             bryo__subcmd__network__subcmd__help,connect)
                 cmd="bryo__subcmd__network__subcmd__help__subcmd__connect"
@@ -919,8 +925,14 @@ _bryo() {
             bryo__subcmd__network__subcmd__help,prune)
                 cmd="bryo__subcmd__network__subcmd__help__subcmd__prune"
                 ;;
+            bryo__subcmd__network__subcmd__help,reload)
+                cmd="bryo__subcmd__network__subcmd__help__subcmd__reload"
+                ;;
             bryo__subcmd__network__subcmd__help,rm)
                 cmd="bryo__subcmd__network__subcmd__help__subcmd__rm"
+                ;;
+            bryo__subcmd__network__subcmd__help,update)
+                cmd="bryo__subcmd__network__subcmd__help__subcmd__update"
                 ;;
             bryo__subcmd__secret,create)
                 cmd="bryo__subcmd__secret__subcmd__create"
@@ -1309,7 +1321,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1368,6 +1380,10 @@ _bryo() {
                     return 0
                     ;;
                 --ulimit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup-parent)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1461,7 +1477,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__builder__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1520,6 +1536,10 @@ _bryo() {
                     return 0
                     ;;
                 --ulimit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup-parent)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1765,7 +1785,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__buildx__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1824,6 +1844,10 @@ _bryo() {
                     return 0
                     ;;
                 --ulimit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup-parent)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2553,7 +2577,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__container__subcmd__create)
-            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --host-port --egress --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust"
+            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --host-port --egress --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --cgroup-parent --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2948,6 +2972,10 @@ _bryo() {
                     return 0
                     ;;
                 --cgroupns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup-parent)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -3759,7 +3787,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__container__subcmd__run)
-            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q -d --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --host-port --egress --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust --detach --detach-keys --preserve-fd --preserve-fds --sig-proxy"
+            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q -d --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --host-port --egress --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --cgroup-parent --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust --detach --detach-keys --preserve-fd --preserve-fds --sig-proxy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4154,6 +4182,10 @@ _bryo() {
                     return 0
                     ;;
                 --cgroupns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup-parent)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -4461,7 +4493,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__create)
-            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --host-port --egress --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust"
+            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --host-port --egress --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --cgroup-parent --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -4856,6 +4888,10 @@ _bryo() {
                     return 0
                     ;;
                 --cgroupns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup-parent)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -5911,7 +5947,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -5970,6 +6006,10 @@ _bryo() {
                     return 0
                     ;;
                 --ulimit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup-parent)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -7333,7 +7373,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__network)
-            opts="--help connect create disconnect exists inspect ls list prune rm remove help"
+            opts="--help connect create disconnect exists inspect ls list prune reload rm remove update help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7393,7 +7433,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__network__subcmd__create)
-            opts="-d -o --help --attachable --aux-address --driver --gateway --egress --internal --ip-range --ipam-driver --ipv4 --ipv6 --label --opt --scope --subnet --ignore"
+            opts="-d -o --help --attachable --aux-address --driver --gateway --egress --internal --ip-range --ipam-driver --ipv4 --ipv6 --label --opt --scope --subnet --disable-dns --dns --route --ignore"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7451,6 +7491,14 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --dns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --route)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -7487,7 +7535,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__network__subcmd__help)
-            opts="connect create disconnect exists inspect ls prune rm help"
+            opts="connect create disconnect exists inspect ls prune reload rm update help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7612,7 +7660,35 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__network__subcmd__help__subcmd__reload)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__network__subcmd__help__subcmd__rm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__network__subcmd__help__subcmd__update)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -7692,6 +7768,20 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__network__subcmd__reload)
+            opts="-a --help --all"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__network__subcmd__rm)
             opts="-f --help --force"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -7699,6 +7789,28 @@ _bryo() {
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__network__subcmd__update)
+            opts="--help --dns-add --dns-drop"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --dns-add)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --dns-drop)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -7933,7 +8045,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__run)
-            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q -d --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --host-port --egress --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust --detach --detach-keys --preserve-fd --preserve-fds --sig-proxy"
+            opts="-h -u -l -e -w -t -i -a -v -p -P -m -c -q -d --help --name --hostname --domainname --user --passwd --hostuser --group-add --label --label-file --annotation --cidfile --env --env-file --env-host --env-merge --unsetenv --unsetenv-all --umask --tz --oom-score-adj --workdir --entrypoint --init --tty --interactive --attach --stop-signal --stop-timeout --restart --rm --volume --volume-driver --volumes-from --secret --mount --tmpfs --read-only --read-only-tmpfs --shm-size --net --network --net-alias --network-alias --ip --ip6 --mac-address --link-local-ip --link --publish --host-port --egress --publish-all --expose --add-host --dns --dns-opt --dns-option --dns-search --log-driver --log-opt --health-cmd --health-interval --health-retries --health-start-period --health-start-interval --health-timeout --health-on-failure --no-healthcheck --cap-add --cap-drop --privileged --security-opt --sysctl --ulimit --memory --memory-reservation --memory-swap --cpus --cpu-period --cpu-quota --cpu-shares --cpuset-cpus --cpuset-mems --pids-limit --blkio-weight --blkio-weight-device --device-read-bps --device-write-bps --device-read-iops --device-write-iops --device --gpus --userns --uidmap --gidmap --pid --ipc --uts --cgroupns --cgroup-parent --pull --quiet --platform --replace --timeout --requires --runtime --systemd --isolation --disable-content-trust --detach --detach-keys --preserve-fd --preserve-fds --sig-proxy"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -8328,6 +8440,10 @@ _bryo() {
                     return 0
                     ;;
                 --cgroupns)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cgroup-parent)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

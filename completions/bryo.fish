@@ -119,7 +119,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand run" -l secret -d 'Hand in a s
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l mount -d 'Attach a mount (type=volume|bind|tmpfs,source=...,target=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l shm-size -d 'Size of /dev/shm' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l network -l net -d 'Network of the container: none, host, pasta, container:NAME, or networks by name (name=NAME,alias=...,ip=...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l network -l net -d 'Network of the container: none, host, pasta[:OPTIONS], slirp4netns[:OPTIONS], ns:PATH, container:NAME, or networks by name (name=NAME,alias=...,ip=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l network-alias -l net-alias -d 'Another name for the container in its network' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l ip -d 'IPv4 address in its network' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l ip6 -d 'IPv6 address in its network' -r
@@ -135,7 +135,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand run" -l dns -d 'Name server to
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l dns-option -l dns-opt -d 'Option of the resolver' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l dns-search -d 'Domain in which short names are looked for (`.` for none)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l log-driver -d 'Where the output is kept: json-file, k8s-file, journald, none, passthrough' -r
-complete -c bryo -n "__fish_bryo_using_subcommand run" -l log-opt -d 'Option of the log driver (NAME=VALUE: max-size, max-file, path, tag, labels, env, ...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l log-opt -d 'Option of the log driver (NAME=VALUE: max-size, max-file, compress, path, tag, labels, env, ...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-interval -d 'Time between two checks (30s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
@@ -173,6 +173,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand run" -l pid -d 'pid namespace:
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l ipc -d 'ipc namespace: private, shareable, none, host, container:NAME' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l uts -d 'uts namespace: host, container:NAME' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l cgroupns -d 'cgroup namespace: private, host' -r
+complete -c bryo -n "__fish_bryo_using_subcommand run" -l cgroup-parent -d 'Cgroup that the container\'s is made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l platform -d 'Platform of the image (os/arch[/variant])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand run" -l timeout -d 'End the program after so many seconds (0: never)' -r
@@ -233,7 +234,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand create" -l secret -d 'Hand in 
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l mount -d 'Attach a mount (type=volume|bind|tmpfs,source=...,target=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l shm-size -d 'Size of /dev/shm' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l network -l net -d 'Network of the container: none, host, pasta, container:NAME, or networks by name (name=NAME,alias=...,ip=...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l network -l net -d 'Network of the container: none, host, pasta[:OPTIONS], slirp4netns[:OPTIONS], ns:PATH, container:NAME, or networks by name (name=NAME,alias=...,ip=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l network-alias -l net-alias -d 'Another name for the container in its network' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l ip -d 'IPv4 address in its network' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l ip6 -d 'IPv6 address in its network' -r
@@ -249,7 +250,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand create" -l dns -d 'Name server
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l dns-option -l dns-opt -d 'Option of the resolver' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l dns-search -d 'Domain in which short names are looked for (`.` for none)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l log-driver -d 'Where the output is kept: json-file, k8s-file, journald, none, passthrough' -r
-complete -c bryo -n "__fish_bryo_using_subcommand create" -l log-opt -d 'Option of the log driver (NAME=VALUE: max-size, max-file, path, tag, labels, env, ...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l log-opt -d 'Option of the log driver (NAME=VALUE: max-size, max-file, compress, path, tag, labels, env, ...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-interval -d 'Time between two checks (30s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
@@ -287,6 +288,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand create" -l pid -d 'pid namespa
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l ipc -d 'ipc namespace: private, shareable, none, host, container:NAME' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l uts -d 'uts namespace: host, container:NAME' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l cgroupns -d 'cgroup namespace: private, host' -r
+complete -c bryo -n "__fish_bryo_using_subcommand create" -l cgroup-parent -d 'Cgroup that the container\'s is made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l platform -d 'Platform of the image (os/arch[/variant])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand create" -l timeout -d 'End the program after so many seconds (0: never)' -r
@@ -438,6 +440,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand build" -l network -d 'Network 
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l shm-size -d 'Size of /dev/shm of RUN' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l ulimit -d 'Resource limit of RUN: NAME=SOFT[:HARD]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand build" -l cgroup-parent -d 'Cgroup that those of RUN are made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l secret -d 'Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l ssh -d 'Agent for RUN --mount=type=ssh: default, ID[=SOCKET], or ID=KEY[,KEY] for one that has only these keys' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l allow -d 'What RUN may do beyond the usual: network.host, security.insecure, device[=NAME]' -r
@@ -648,7 +651,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l mount -d 'Attach a mount (type=volume|bind|tmpfs,source=...,target=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l shm-size -d 'Size of /dev/shm' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l network -l net -d 'Network of the container: none, host, pasta, container:NAME, or networks by name (name=NAME,alias=...,ip=...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l network -l net -d 'Network of the container: none, host, pasta[:OPTIONS], slirp4netns[:OPTIONS], ns:PATH, container:NAME, or networks by name (name=NAME,alias=...,ip=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l network-alias -l net-alias -d 'Another name for the container in its network' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l ip -d 'IPv4 address in its network' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l ip6 -d 'IPv6 address in its network' -r
@@ -664,7 +667,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l dns-option -l dns-opt -d 'Option of the resolver' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l dns-search -d 'Domain in which short names are looked for (`.` for none)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l log-driver -d 'Where the output is kept: json-file, k8s-file, journald, none, passthrough' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l log-opt -d 'Option of the log driver (NAME=VALUE: max-size, max-file, path, tag, labels, env, ...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l log-opt -d 'Option of the log driver (NAME=VALUE: max-size, max-file, compress, path, tag, labels, env, ...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-interval -d 'Time between two checks (30s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
@@ -702,6 +705,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l ipc -d 'ipc namespace: private, shareable, none, host, container:NAME' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l uts -d 'uts namespace: host, container:NAME' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cgroupns -d 'cgroup namespace: private, host' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l cgroup-parent -d 'Cgroup that the container\'s is made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l platform -d 'Platform of the image (os/arch[/variant])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from run" -l timeout -d 'End the program after so many seconds (0: never)' -r
@@ -762,7 +766,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l mount -d 'Attach a mount (type=volume|bind|tmpfs,source=...,target=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l tmpfs -d 'Mount a tmpfs (TARGET[:OPTIONS])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l shm-size -d 'Size of /dev/shm' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l network -l net -d 'Network of the container: none, host, pasta, container:NAME, or networks by name (name=NAME,alias=...,ip=...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l network -l net -d 'Network of the container: none, host, pasta[:OPTIONS], slirp4netns[:OPTIONS], ns:PATH, container:NAME, or networks by name (name=NAME,alias=...,ip=...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l network-alias -l net-alias -d 'Another name for the container in its network' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l ip -d 'IPv4 address in its network' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l ip6 -d 'IPv6 address in its network' -r
@@ -778,7 +782,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l dns-option -l dns-opt -d 'Option of the resolver' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l dns-search -d 'Domain in which short names are looked for (`.` for none)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l log-driver -d 'Where the output is kept: json-file, k8s-file, journald, none, passthrough' -r
-complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l log-opt -d 'Option of the log driver (NAME=VALUE: max-size, max-file, path, tag, labels, env, ...)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l log-opt -d 'Option of the log driver (NAME=VALUE: max-size, max-file, compress, path, tag, labels, env, ...)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-cmd -d 'Program that checks the health (a line for /bin/sh, or a JSON array of words)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-interval -d 'Time between two checks (30s)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l health-retries -d 'Failures in a row that mean bad health (3)' -r
@@ -816,6 +820,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l ipc -d 'ipc namespace: private, shareable, none, host, container:NAME' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l uts -d 'uts namespace: host, container:NAME' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cgroupns -d 'cgroup namespace: private, host' -r
+complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l cgroup-parent -d 'Cgroup that the container\'s is made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l pull -d 'When to ask the registry: always, missing, never' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l platform -d 'Platform of the image (os/arch[/variant])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand container; and __fish_seen_subcommand_from create" -l timeout -d 'End the program after so many seconds (0: never)' -r
@@ -1040,6 +1045,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l shm-size -d 'Size of /dev/shm of RUN' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l ulimit -d 'Resource limit of RUN: NAME=SOFT[:HARD]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l cgroup-parent -d 'Cgroup that those of RUN are made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l secret -d 'Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l ssh -d 'Agent for RUN --mount=type=ssh: default, ID[=SOCKET], or ID=KEY[,KEY] for one that has only these keys' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l allow -d 'What RUN may do beyond the usual: network.host, security.insecure, device[=NAME]' -r
@@ -1186,6 +1192,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subco
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l shm-size -d 'Size of /dev/shm of RUN' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l ulimit -d 'Resource limit of RUN: NAME=SOFT[:HARD]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l cgroup-parent -d 'Cgroup that those of RUN are made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l secret -d 'Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l ssh -d 'Agent for RUN --mount=type=ssh: default, ID[=SOCKET], or ID=KEY[,KEY] for one that has only these keys' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l allow -d 'What RUN may do beyond the usual: network.host, security.insecure, device[=NAME]' -r
@@ -1250,6 +1257,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l shm-size -d 'Size of /dev/shm of RUN' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l ulimit -d 'Resource limit of RUN: NAME=SOFT[:HARD]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cgroup-parent -d 'Cgroup that those of RUN are made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l secret -d 'Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l ssh -d 'Agent for RUN --mount=type=ssh: default, ID[=SOCKET], or ID=KEY[,KEY] for one that has only these keys' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l allow -d 'What RUN may do beyond the usual: network.host, security.insecure, device[=NAME]' -r
@@ -1286,6 +1294,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l shm-size -d 'Size of /dev/shm of RUN' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l ulimit -d 'Resource limit of RUN: NAME=SOFT[:HARD]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cgroup-parent -d 'Cgroup that those of RUN are made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l secret -d 'Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l ssh -d 'Agent for RUN --mount=type=ssh: default, ID[=SOCKET], or ID=KEY[,KEY] for one that has only these keys' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l allow -d 'What RUN may do beyond the usual: network.host, security.insecure, device[=NAME]' -r
@@ -1440,18 +1449,20 @@ complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Remove anonymous volumes that no container uses'
 complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove volumes that no container uses'
 complete -c bryo -n "__fish_bryo_using_subcommand volume; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune rm remove help" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune rm remove help" -f -a "connect" -d 'Connect a container with a network'
-complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune rm remove help" -f -a "create" -d 'Make a network'
-complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune rm remove help" -f -a "disconnect" -d 'Take a container out of a network'
-complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune rm remove help" -f -a "exists" -d 'Say by the exit code whether there is a network'
-complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune rm remove help" -f -a "inspect" -d 'Show everything about networks'
-complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune rm remove help" -f -a "ls" -d 'List networks'
-complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune rm remove help" -f -a "list" -d 'List networks'
-complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune rm remove help" -f -a "prune" -d 'Remove networks that no container uses'
-complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune rm remove help" -f -a "rm" -d 'Remove networks that no running container is in'
-complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune rm remove help" -f -a "remove" -d 'Remove networks that no running container is in'
-complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune rm remove help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "connect" -d 'Connect a container with a network'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "create" -d 'Make a network'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "disconnect" -d 'Take a container out of a network'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "exists" -d 'Say by the exit code whether there is a network'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "inspect" -d 'Show everything about networks'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "ls" -d 'List networks'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "list" -d 'List networks'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "prune" -d 'Remove networks that no container uses'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "reload" -d 'Make containers\' places in their networks anew'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "rm" -d 'Remove networks that no running container is in'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "remove" -d 'Remove networks that no running container is in'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "update" -d 'Give a network other name servers'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and not __fish_seen_subcommand_from connect create disconnect exists inspect ls list prune reload rm remove update help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from connect" -l alias -d 'Another name for the container in the network' -r
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from connect" -l driver-opt -d 'Option of the driver: com.docker.network.endpoint.ifname' -r
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from connect" -l gw-priority -d 'The network of the highest priority has the default route' -r
@@ -1472,10 +1483,13 @@ complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subco
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -s o -l opt -d 'Set an option of the driver: com.docker.network.driver.mtu, com.docker.network.bridge.enable_icc' -r
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l scope -d 'How far the network reaches: only `local`' -r
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l subnet -d 'Range of addresses (172.30.0.0/16)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l dns -d 'Name server to ask instead of the host\'s' -r
+complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l route -d 'Way to another place over a machine of the network (DESTINATION,GATEWAY[,METRIC])' -r
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l attachable -d 'Containers may be connected by hand, as they may with every network'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l internal -d 'Reach nothing outside of the network'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l ipv6 -d 'Give IPv6 addresses too'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l disable-dns -d 'Containers of the network don\'t know each other by name'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l ignore -d 'A network of this name is no error'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from disconnect" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from disconnect" -s f -l force -d 'A container that is not in the network is no error'
@@ -1495,10 +1509,15 @@ complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subco
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from prune" -l filter -d 'Remove only what fits: label, label!, until' -r
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from prune" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from prune" -s f -l force -d 'Do not ask'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from reload" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from reload" -s a -l all -d 'All containers that share networks now'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from rm" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from rm" -s f -l force -d 'A network that does not exist is no error'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from remove" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from remove" -s f -l force -d 'A network that does not exist is no error'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from update" -l dns-add -d 'One more name server to ask instead of the host\'s' -r
+complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from update" -l dns-drop -d 'Name server that is asked no more' -r
+complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from update" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from help" -f -a "connect" -d 'Connect a container with a network'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from help" -f -a "create" -d 'Make a network'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from help" -f -a "disconnect" -d 'Take a container out of a network'
@@ -1506,7 +1525,9 @@ complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subco
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from help" -f -a "inspect" -d 'Show everything about networks'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from help" -f -a "ls" -d 'List networks'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Remove networks that no container uses'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from help" -f -a "reload" -d 'Make containers\' places in their networks anew'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Remove networks that no running container is in'
+complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from help" -f -a "update" -d 'Give a network other name servers'
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand secret; and not __fish_seen_subcommand_from create exists inspect ls list rm remove help" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand secret; and not __fish_seen_subcommand_from create exists inspect ls list rm remove help" -f -a "create" -d 'Keep a secret'
