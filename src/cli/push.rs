@@ -6,8 +6,8 @@ use super::error::{CliError, Kind};
 use super::progress::Bars;
 use super::registry_flags::RegistryFlags;
 use crate::engine::push::PushRequest;
-use crate::image::{Reference, ReferenceError};
-use crate::registry::{GZIP_LEVEL, Packing, Progress, PushOptions, Silent, ZSTD_LEVEL};
+use crate::image::{GZIP_LEVEL, Reference, ReferenceError, ZSTD_LEVEL};
+use crate::registry::{Packing, Progress, PushOptions, Silent};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {

@@ -2,6 +2,7 @@
 
 mod archive;
 mod attestation;
+mod blocks;
 mod budget;
 mod changes;
 mod check;
@@ -42,6 +43,7 @@ mod verify;
 
 pub use archive::{ArchiveError, Judge, LoadOptions, Loaded, load};
 pub use attestation::{Attestation, Predicate, statement};
+pub use blocks::{BlockWriter, GZIP_LEVEL, Method, Workers, ZSTD_LEVEL};
 pub use budget::{BudgetError, Coming, disk_size};
 pub use changes::{ChangeKind, Changes, Layers};
 pub use check::{CheckDepth, DamagedImage, ImageCheck, ImageFault, Subject};

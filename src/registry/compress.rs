@@ -3,11 +3,9 @@
 use std::io::{self, Write};
 use std::sync::mpsc::SyncSender;
 
-use flate2::GzBuilder;
-use flate2::write::GzEncoder;
 use serde::{Deserialize, Serialize};
 
-use crate::image::media_type;
+use crate::image::{BlockWriter, GZIP_LEVEL, Method, Workers, ZSTD_LEVEL, media_type};
 
 /// How layers are compressed that have to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,10 +16,6 @@ pub enum Packing {
     /// 1 to 22.
     Zstd(i32),
 }
-
-/// What gzip and docker take.
-pub const GZIP_LEVEL: u32 = 6;
-pub const ZSTD_LEVEL: i32 = 3;
 
 impl Packing {
     /// The kind of a layer's media type, at its usual level; `None` for one that is not known.
@@ -104,37 +98,34 @@ impl Write for Chunks {
 /// Takes the tar, gives compressed chunks of `size` bytes.
 pub(super) enum Compressor {
     None(Chunks),
-    Gzip(GzEncoder<Chunks>),
-    Zstd(zstd::stream::write::Encoder<'static, Chunks>),
+    Blocks(BlockWriter<Chunks>),
 }
 
 impl Compressor {
-    pub fn new(packing: Packing, to: SyncSender<Piece>, size: usize) -> io::Result<Compressor> {
+    pub fn new(
+        packing: Packing,
+        workers: &Workers,
+        to: SyncSender<Piece>,
+        size: usize,
+    ) -> io::Result<Compressor> {
         let chunks = Chunks {
             to,
             chunk: Vec::new(),
             size,
         };
-        Ok(match packing {
-            Packing::None => Compressor::None(chunks),
-            // Neither name nor time: the same tar gives the same blob.
-            Packing::Gzip(level) => {
-                Compressor::Gzip(GzBuilder::new().write(chunks, flate2::Compression::new(level)))
-            }
-            Packing::Zstd(level) => {
-                let mut encoder = zstd::stream::write::Encoder::new(chunks, level)?;
-                encoder.include_checksum(true)?;
-                Compressor::Zstd(encoder)
-            }
-        })
+        let method = match packing {
+            Packing::None => return Ok(Compressor::None(chunks)),
+            Packing::Gzip(level) => Method::Gzip(level),
+            Packing::Zstd(level) => Method::Zstd(level),
+        };
+        BlockWriter::new(workers, method, chunks).map(Compressor::Blocks)
     }
 
     /// Sends what is left, and that it was all.
     pub fn end(self) -> io::Result<()> {
         let chunks = match self {
             Compressor::None(chunks) => chunks,
-            Compressor::Gzip(encoder) => encoder.finish()?,
-            Compressor::Zstd(encoder) => encoder.finish()?,
+            Compressor::Blocks(blocks) => blocks.finish()?,
         };
         chunks.end()
     }
@@ -144,8 +135,7 @@ impl Write for Compressor {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Compressor::None(chunks) => chunks.write(bytes),
-            Compressor::Gzip(encoder) => encoder.write(bytes),
-            Compressor::Zstd(encoder) => encoder.write(bytes),
+            Compressor::Blocks(blocks) => blocks.write(bytes),
         }
     }
 

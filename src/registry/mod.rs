@@ -39,7 +39,7 @@ mod tls;
 mod trust;
 mod upload;
 
-pub use compress::{GZIP_LEVEL, Packing, ZSTD_LEVEL};
+pub use compress::Packing;
 pub use config::{Access, HostConfig, Limits, RegistryConfig};
 pub use credentials::{Credentials, KeeperError, Kept, Known};
 pub use documents::{ListMember, ListToPush, RemoteDocument, document, push_list};

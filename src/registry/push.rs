@@ -26,7 +26,7 @@ use super::place;
 use super::progress::Progress;
 use super::sink::SinkError;
 use super::upload::{Begun, Target, Upload};
-use crate::image::{Digest, Reference, media_type};
+use crate::image::{Digest, GZIP_LEVEL, Reference, Workers, media_type};
 
 /// Large enough for a good rate, and what registries ask for at the least (5 MiB); a layer at work has three of them.
 const CHUNK: usize = 6 << 20;
@@ -107,6 +107,7 @@ pub fn push(
         options,
         source,
         progress,
+        workers: Workers::default(),
     };
     let blobs = push.layers(&image.diff_ids, &originals)?;
     push.config(image)?;
@@ -164,6 +165,8 @@ struct Push<'a> {
     options: &'a PushOptions,
     source: &'a dyn LayerSource,
     progress: &'a dyn Progress,
+    /// Compress, for all layers.
+    workers: Workers,
 }
 
 impl Push<'_> {
@@ -176,8 +179,11 @@ impl Push<'_> {
             .collect();
         self.progress.layers(&sizes);
         let done = Mutex::new(BTreeMap::new());
+        // The largest first, or it would be alone at the end.
+        let mut queue: Vec<(&Digest, &Blob)> = pairs.into_iter().collect();
+        queue.sort_by_key(|(_, blob)| std::cmp::Reverse(blob.size));
         lanes::each(
-            pairs,
+            queue,
             self.target.session.exchange(),
             |(diff_id, original)| {
                 let blob = self.layer(diff_id, original)?;
@@ -303,7 +309,7 @@ impl Push<'_> {
     fn packing_for(&self, original: &Blob) -> Packing {
         let as_it_came = Packing::of_media_type(&original.media_type);
         let as_it_came = as_it_came.filter(|packing| *packing != Packing::None);
-        let usual = Packing::Gzip(super::compress::GZIP_LEVEL);
+        let usual = Packing::Gzip(GZIP_LEVEL);
         self.options.packing.or(as_it_came).unwrap_or(usual)
     }
 
@@ -325,7 +331,8 @@ impl Push<'_> {
                     .name("compress".to_owned())
                     .spawn_scoped(scope, || {
                         let broken = |error| failed(SinkError::new(CompressFailure(error)));
-                        let mut compressor = Compressor::new(packing, to, CHUNK).map_err(broken)?;
+                        let mut compressor =
+                            Compressor::new(packing, &self.workers, to, CHUNK).map_err(broken)?;
                         self.source
                             .write(diff_id, &mut compressor)
                             .map_err(failed)?;

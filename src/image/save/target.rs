@@ -4,9 +4,9 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
-use flate2::write::GzEncoder;
 use sha2::{Digest as _, Sha256};
 
+use super::super::blocks::{BlockWriter, GZIP_LEVEL, Method, Workers};
 use super::super::digest::Digest;
 use super::super::document::media_type;
 use super::super::store::Store;
@@ -163,6 +163,7 @@ pub(super) struct Directory {
     /// Where blobs are.
     blobs: PathBuf,
     compress: bool,
+    workers: Workers,
 }
 
 impl Directory {
@@ -174,6 +175,7 @@ impl Directory {
                 _ => path.join(BLOBS),
             },
             compress,
+            workers: Workers::default(),
         }
     }
 
@@ -205,7 +207,8 @@ impl Target for Directory {
             hasher: Sha256::new(),
             size: 0,
         };
-        let mut encoder = GzEncoder::new(hashed, flate2::Compression::default());
+        let blocks = BlockWriter::new(&self.workers, Method::Gzip(GZIP_LEVEL), hashed);
+        let mut encoder = blocks.map_err(failed(&shown))?;
         store.write_tar(diff_id, &mut encoder)?;
         let hashed = encoder.finish().map_err(failed(&shown))?;
         let digest = Digest::from_hash(hashed.hasher.finalize().as_slice());
