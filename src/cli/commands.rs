@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 
 use super::Invocation;
+use super::artifact::ArtifactGroup;
 use super::builder::{BuilderGroup, BuildxGroup};
 use super::error::CliError;
 use super::manifest::ManifestGroup;
@@ -168,6 +169,16 @@ pub enum Command {
     SecretGroup {
         #[command(subcommand)]
         verb: SecretGroup,
+    },
+    /// Keep files at registries, without an image around them
+    #[command(
+        name = "artifact",
+        subcommand_required = true,
+        arg_required_else_help = true
+    )]
+    ArtifactGroup {
+        #[command(subcommand)]
+        verb: ArtifactGroup,
     },
     /// Put together lists of manifests, one for each platform
     #[command(
@@ -392,6 +403,7 @@ impl Command {
             Command::BuildxGroup { verb } => verb.run(invocation),
             Command::VolumeGroup { verb } => verb.run(invocation),
             Command::SecretGroup { verb } => verb.run(invocation),
+            Command::ArtifactGroup { verb } => verb.run(invocation),
             Command::ManifestGroup { verb } => verb.run(invocation),
             Command::Version(args) => version::run(args, invocation),
             Command::Unshare(args) => unshare::run(args, invocation),

@@ -1,5 +1,6 @@
 //! Words in, words out: flags, tables, `--format`, progress, hints and exit codes. Never syscalls or file formats.
 
+mod artifact;
 mod attach;
 mod attachment;
 mod commands;

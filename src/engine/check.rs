@@ -200,6 +200,7 @@ impl Engine {
             }
         }
         self.forget_images(store, &gone, force, report)?;
+        forget_artifacts(store, report)?;
         for part in broken {
             if matches!(
                 part,
@@ -208,6 +209,7 @@ impl Engine {
                     | Subject::Layer(_)
                     | Subject::Kept(_)
                     | Subject::Signatures(_)
+                    | Subject::Artifacts
             ) {
                 report.repairs.push(format!("removed broken {part}"));
             }
@@ -257,6 +259,19 @@ impl Engine {
                 .map(drop)
                 .map_err(|error| RoleFailure::of(&error, Vec::new()))
         })
+    }
+}
+
+/// Those that lack something now: where they came from is asked by whoever wants them again.
+fn forget_artifacts(store: &Store, report: &mut CheckReport) -> Result<(), EngineError> {
+    let incomplete: Vec<Reference> = store.incomplete_artifacts()?;
+    for name in &incomplete {
+        let name = name.familiar();
+        report.repairs.push(format!("removed artifact {name}"));
+    }
+    match incomplete.is_empty() {
+        true => Ok(()),
+        false => Ok(store.remove_artifacts(&incomplete)?),
     }
 }
 

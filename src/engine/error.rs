@@ -13,7 +13,9 @@ use crate::container::{
     ContainerError, ContainerNameError, LogOptionError, Record, SecretError, SecretNameError,
     VolumeError, VolumeNameError,
 };
-use crate::image::{ImageError, ListError, Platform, PlatformError, RemoveImageError, StoreError};
+use crate::image::{
+    ArtifactError, ImageError, ListError, Platform, PlatformError, RemoveImageError, StoreError,
+};
 use crate::monitor::StartFailure;
 use crate::net::egress::EgressError;
 use crate::net::firewall::FirewallError;
@@ -41,6 +43,8 @@ pub enum EngineError {
     Image(Box<ImageError>),
     #[error(transparent)]
     RemoveImage(Box<RemoveImageError>),
+    #[error(transparent)]
+    Artifact(Box<ArtifactError>),
     #[error(transparent)]
     Container(#[from] ContainerError),
     #[error(transparent)]

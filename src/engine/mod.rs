@@ -1,5 +1,6 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
+mod artifacts;
 pub mod assemble;
 pub mod boot;
 mod bridged;
@@ -56,6 +57,7 @@ mod volumes;
 mod wait;
 mod worker;
 
+pub use artifacts::{AddArtifactRequest, WhichBlobs};
 pub use bridged::EndpointRequestError;
 pub use build::{FinishedLayer, NewImage, StoredImage, WrittenLayer};
 pub use build_cache::{CacheEntry, CacheKind};

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::artifacts::artifact_blobs;
 use super::digest::Digest;
 use super::document::{self, Document};
 use super::layer::{LayerDir, LayerPath};
@@ -49,6 +50,10 @@ pub enum Subject {
     Kept(String),
     /// Of a manifest, by the name of their file.
     Signatures(String),
+    /// By its name.
+    Artifact(Reference),
+    /// The record of all of them.
+    Artifacts,
 }
 
 impl fmt::Display for Subject {
@@ -61,6 +66,8 @@ impl fmt::Display for Subject {
             Subject::Layer(layer) => write!(f, "layer {layer}"),
             Subject::Kept(name) => write!(f, "kept blob {name}"),
             Subject::Signatures(name) => write!(f, "signatures of manifest {name}"),
+            Subject::Artifact(name) => write!(f, "artifact {name}"),
+            Subject::Artifacts => write!(f, "the names of artifacts"),
         }
     }
 }
@@ -117,12 +124,15 @@ impl Store {
         };
         let mut needed: BTreeSet<LayerDir> = used.iter().cloned().collect();
         let mut parts = BTreeMap::new();
+        let contents;
         let names = {
             let _lock = self.lock_shared()?;
             // In the reverse of `store/order`: what a pull adds meanwhile is never missed.
             let names = check.names();
             check.stacks()?;
-            check.blobs()?;
+            let of_artifacts = check.artifacts();
+            check.blobs(&of_artifacts)?;
+            contents = of_artifacts;
             check.signatures(signatures)?;
             check.list_layers()?;
             for entry in &names.entries {
@@ -133,6 +143,7 @@ impl Store {
         };
         check.contents(depth.quick, depth.parallel);
         check.kept(depth.quick)?;
+        check.contents_of_artifacts(&contents, depth.quick);
         if let Some(oldest) = depth.oldest {
             check.orphans(&needed, oldest);
         }
@@ -179,12 +190,61 @@ impl Check<'_> {
         Ok(())
     }
 
-    fn blobs(&mut self) -> Result<(), StoreError> {
+    /// What artifacts consist of; one that lacks something is a fault.
+    fn artifacts(&mut self) -> BTreeSet<Digest> {
+        let all = self.store.artifacts().unwrap_or_else(|error| {
+            self.fault(Subject::Artifacts, error);
+            Vec::new()
+        });
+        let mut contents = BTreeSet::new();
+        for artifact in all {
+            let read = self.store.read_blob(&artifact.manifest);
+            let blobs = read
+                .map_err(|error| error.to_string())
+                .and_then(|bytes| artifact_blobs(&bytes));
+            let blobs = match blobs {
+                Ok(blobs) => blobs,
+                Err(found) => {
+                    self.fault(Subject::Artifact(artifact.name), found);
+                    continue;
+                }
+            };
+            for blob in &blobs {
+                if !self.store.has_blob(&blob.digest, blob.size) {
+                    let found = format!("blob {} is not in the store", blob.digest);
+                    self.fault(Subject::Artifact(artifact.name.clone()), found);
+                }
+            }
+            contents.extend(blobs.into_iter().map(|blob| blob.digest));
+        }
+        contents
+    }
+
+    /// Of any size, so read without a lock. One that is removed meanwhile is no fault.
+    fn contents_of_artifacts(&mut self, contents: &BTreeSet<Digest>, quick: bool) {
+        for digest in contents.iter().filter(|_| !quick) {
+            let name = digest.hex().to_owned();
+            match hash_of(&self.store.blob_path(digest)) {
+                Ok(found) if found == *digest => {}
+                Ok(found) => {
+                    let found = format!("its content has digest {found}");
+                    self.fault(Subject::Blob(name), found);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => self.fault(Subject::Blob(name), error),
+            }
+        }
+    }
+
+    fn blobs(&mut self, of_artifacts: &BTreeSet<Digest>) -> Result<(), StoreError> {
         for name in self.list(&self.store.images.join("blobs/sha256"))? {
             let Ok(digest) = format!("sha256:{name}").parse::<Digest>() else {
                 self.fault(Subject::Blob(name), "its name is no digest");
                 continue;
             };
+            if of_artifacts.contains(&digest) {
+                continue;
+            }
             match self.store.read_blob(&digest) {
                 Ok(bytes) if Digest::of(&bytes) == digest => {}
                 Ok(bytes) => {

@@ -1,6 +1,7 @@
 //! Images: references, digests, manifests, the content store, layers (tar to directory). Never opens a connection.
 
 mod archive;
+mod artifacts;
 mod attestation;
 mod blocks;
 mod budget;
@@ -42,6 +43,10 @@ mod variant;
 mod verify;
 
 pub use archive::{ArchiveError, Judge, LoadOptions, Loaded, load};
+pub use artifacts::{
+    Artifact, ArtifactBlob, ArtifactError, ArtifactFile, ComparedBlob, Existing, NewBlob,
+    UNKNOWN_TYPE, artifact_blobs, empty_artifact, sniff,
+};
 pub use attestation::{Attestation, Predicate, statement};
 pub use blocks::{BlockWriter, GZIP_LEVEL, Method, Workers, ZSTD_LEVEL};
 pub use budget::{BudgetError, Coming, disk_size};

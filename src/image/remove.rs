@@ -210,7 +210,10 @@ impl Store {
             .collect();
         self.unlink_except(&self.images.join("signatures"), &manifests)?;
         documents.extend(manifests);
-        self.unlink_except(&self.images.join("blobs/sha256"), &documents)?;
+        if let Some(of_artifacts) = self.blobs_of_artifacts() {
+            documents.extend(of_artifacts.iter().map(Digest::hex));
+            self.unlink_except(&self.images.join("blobs/sha256"), &documents)?;
+        }
         self.unlink_interrupted()?;
         let lease = self.lease_path();
         let lease =

@@ -18,7 +18,8 @@ impl Store {
         let _lock = self.lock_exclusive()?;
         for subject in broken {
             let (parent, name) = match subject {
-                Subject::Image(_) => continue,
+                Subject::Image(_) | Subject::Artifact(_) => continue,
+                Subject::Artifacts => (self.images.clone(), "artifacts.json"),
                 Subject::Names => (self.images.clone(), "index.json"),
                 Subject::Blob(name) => (self.images.join("blobs/sha256"), name.as_str()),
                 Subject::Stack(name) => (self.images.join("stacks"), name.as_str()),

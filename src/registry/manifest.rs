@@ -51,6 +51,8 @@ pub enum ManifestFault {
     UnknownType { media_type: String },
     #[error("is neither an image manifest nor an index")]
     NoShape,
+    #[error("is an index, not an artifact's manifest; ask for one of what it names by digest")]
+    AnIndex,
     #[error("is no container image: its configuration has media type {media_type}")]
     NotAnImage { media_type: String },
     #[error("names a blob: {source}")]

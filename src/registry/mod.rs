@@ -4,6 +4,7 @@
 //! A request passes these layers, each of which sees only the one below: `auth` (tokens) → `retry` → `redirect` →
 //! `exchange` (one HTTP request). `blob` adds resuming and verification for large bodies.
 
+mod artifact;
 mod auth;
 mod blob;
 mod challenge;
@@ -39,6 +40,7 @@ mod tls;
 mod trust;
 mod upload;
 
+pub use artifact::{BlobSink, pull_artifact, push_artifact};
 pub use compress::Packing;
 pub use config::{Access, HostConfig, Limits, RegistryConfig};
 pub use credentials::{Credentials, KeeperError, Kept, Known};
