@@ -13,6 +13,8 @@ mod derive;
 mod digest;
 mod document;
 mod extract;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod graft;
 mod healthcheck;
 mod import;

@@ -7,14 +7,14 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::layer::{LayerPath, REPLACED, Replaced, SPLIT};
 use super::store::{Store, StoreError};
-use super::tar::{Piece, SplitReader};
+use super::tar::{Extent, Piece, SplitReader};
 use crate::sys::fs::{self, Links};
 
 #[derive(Debug, thiserror::Error)]
@@ -101,7 +101,12 @@ impl Store {
                 Piece::Content { path, size } => {
                     let place = places.of_file(files, path);
                     files += 1;
-                    output.file(&directory, &place, path, size)?;
+                    output.file(&directory, &place, path, Part::All(size))?;
+                }
+                Piece::Extents { path, extents } => {
+                    let place = places.of_file(files, path);
+                    files += 1;
+                    output.file(&directory, &place, path, Part::Of(&extents))?;
                 }
             }
         }
@@ -152,6 +157,14 @@ impl<'a> Places<'a> {
     }
 }
 
+/// What of a file an archive has.
+#[derive(Clone, Copy)]
+enum Part<'a> {
+    All(u64),
+    /// Of a sparse one.
+    Of(&'a [Extent]),
+}
+
 /// Larger than a pipe, small beside everything else.
 const BUFFER: usize = 256 * 1024;
 
@@ -194,8 +207,14 @@ impl<'a> Output<'a> {
         layer: &OwnedFd,
         place: &[u8],
         path: &[u8],
-        size: u64,
+        part: Part<'_>,
     ) -> Result<(), ReplayError> {
+        let size = match part {
+            Part::All(size) => size,
+            Part::Of(extents) => extents
+                .last()
+                .map_or(0, |last| last.offset.saturating_add(last.length)),
+        };
         let diff_id = self.diff_id;
         let failed = |source| ReplayError::File {
             diff_id: diff_id.clone(),
@@ -213,21 +232,37 @@ impl<'a> Output<'a> {
         let fd = fd.map_err(failed)?;
         let stat = rustix::fs::fstat(&fd).map_err(|errno| failed(errno.into()))?;
         let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
-        if !is_file || u64::try_from(stat.st_size) != Ok(size) {
+        let found = u64::try_from(stat.st_size).unwrap_or(0);
+        let fits = match part {
+            Part::All(size) => found == size,
+            // It may end with a hole.
+            Part::Of(_) => found >= size,
+        };
+        if !is_file || !fits {
             return Err(changed());
         }
-        let mut left = size;
-        while left > 0 {
-            let room = self.room()?;
-            let wanted = left.min(room.len() as u64) as usize;
-            match rustix::io::read(&fd, &mut room[..wanted]) {
-                Ok(0) => return Err(changed()),
-                Ok(count) => {
-                    self.filled += count;
-                    left -= count as u64;
+        let extents = match part {
+            Part::All(length) => &[Extent { offset: 0, length }],
+            Part::Of(extents) => extents,
+        };
+        for extent in extents {
+            if extent.offset > 0 {
+                let start = SeekFrom::Start(extent.offset);
+                rustix::fs::seek(&fd, start).map_err(|errno| failed(errno.into()))?;
+            }
+            let mut left = extent.length;
+            while left > 0 {
+                let room = self.room()?;
+                let wanted = left.min(room.len() as u64) as usize;
+                match rustix::io::read(&fd, &mut room[..wanted]) {
+                    Ok(0) => return Err(changed()),
+                    Ok(count) => {
+                        self.filled += count;
+                        left -= count as u64;
+                    }
+                    Err(Errno::INTR) => {}
+                    Err(errno) => return Err(failed(errno.into())),
                 }
-                Err(Errno::INTR) => {}
-                Err(errno) => return Err(failed(errno.into())),
             }
         }
         Ok(())

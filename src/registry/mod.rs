@@ -17,6 +17,8 @@ mod download;
 mod endpoint;
 mod error;
 mod exchange;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod lanes;
 mod layers;
 mod listing;

@@ -11,6 +11,7 @@ mod signatures;
 mod spellings;
 mod terminal;
 
+mod artifact;
 mod attach;
 mod boot;
 mod budget;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::env::{bryo, count, test_env};
+use crate::env::{TestEnv, bryo, count, test_env};
 use crate::image::{Layer, busybox};
 use crate::misbehaving::{Fault, Registry, TestImage, TestLayer, image};
 use crate::process::eventually;
@@ -91,6 +91,67 @@ fn judge(kind: usize, run: crate::process::Outcome) {
     assert!(!run.stderr.contains("panicked"), "{run:?}");
 }
 
+/// What must not wait for others, and how long it took.
+fn work(env: &TestEnv, fine: &str, round: &str) -> Vec<(String, Duration)> {
+    let named = format!("named:{round}");
+    let mut took = Vec::new();
+    for words in [
+        &["pull", "-q", fine][..],
+        &["tag", "busybox", &named],
+        &[
+            "run",
+            "--network",
+            "none",
+            "--name",
+            "box",
+            "busybox",
+            "true",
+        ],
+        &["rm", "box"],
+        &["rmi", &named],
+        &["rmi", "-f", fine],
+        &["image", "prune", "-f"],
+        &["system", "check"],
+    ] {
+        took.push((words.join(" "), env.run(words).ok().took));
+    }
+    took
+}
+
+/// Deleting takes long, and happens after everything is out of sight and no lock is held.
+#[test]
+fn nobody_waits_for_a_prune_that_deletes_much() {
+    let env = test_env!();
+    env.busybox();
+    let registry = Registry::start();
+    let layer = TestLayer::gzip(&image::tar(&[("fine", b"fine")]));
+    registry.add("fine", "1", &TestImage::new(vec![layer]));
+    let fine = registry.reference("fine:1");
+    let mut big = Layer::new();
+    for number in 0..count(4_000, 100_000) {
+        big = big.file(
+            &format!("d{}/f{number}", number % 40),
+            0o644,
+            vec![7; 16 << 10],
+        );
+    }
+    env.load(&busybox().with(&big).docker_archive("big:latest"));
+    let alone = work(&env, &fine, "alone");
+    env.run(&["tag", "busybox", "big"]).ok();
+    let prune = env.spawn(&["image", "prune", "-f"]);
+    for ((words, alone), (_, beside)) in alone.into_iter().zip(work(&env, &fine, "beside")) {
+        assert!(
+            beside < alone + Duration::from_secs(1),
+            "{words}: {alone:?} alone, {beside:?} beside a prune"
+        );
+    }
+    prune.wait().ok();
+    assert_sound(&env, "pruned");
+    let left = env.store().join("layers");
+    let names = crate::env::names(&left);
+    assert!(names.iter().all(|name| !name.starts_with('.')), "{names:?}");
+}
+
 #[test]
 fn nobody_waits_for_a_registry_that_never_answers() {
     let env = test_env!();
@@ -105,35 +166,10 @@ fn nobody_waits_for_a_registry_that_never_answers() {
     let blob = format!("stuck/blobs/{stuck}");
     registry.misbehave(&blob, 99, Fault::Stall(10, Duration::from_secs(100)));
     let (hangs, fine) = (registry.reference("stuck:1"), registry.reference("fine:1"));
-    let work = |round: &str| {
-        let named = format!("named:{round}");
-        let mut took = Vec::new();
-        for words in [
-            &["pull", "-q", &fine][..],
-            &["tag", "busybox", &named],
-            &[
-                "run",
-                "--network",
-                "none",
-                "--name",
-                "box",
-                "busybox",
-                "true",
-            ],
-            &["rm", "box"],
-            &["rmi", &named],
-            &["rmi", "-f", &fine],
-            &["image", "prune", "-f"],
-            &["system", "check"],
-        ] {
-            took.push((words.join(" "), env.run(words).ok().took));
-        }
-        took
-    };
-    let alone = work("alone");
+    let alone = work(&env, &fine, "alone");
     let pull = env.spawn(&["pull", &hangs]);
     eventually("it hangs", || registry.count(&blob) > 0);
-    for ((words, alone), (_, beside)) in alone.into_iter().zip(work("beside")) {
+    for ((words, alone), (_, beside)) in alone.into_iter().zip(work(&env, &fine, "beside")) {
         assert!(
             beside < alone + Duration::from_secs(1),
             "{words}: {alone:?} alone, {beside:?} beside a pull that hangs"

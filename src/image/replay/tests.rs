@@ -293,3 +293,88 @@ proptest! {
         }
     }
 }
+
+/// A file of 1 MiB of which 50 parts are no holes, and one that is all hole.
+fn sparse_files(directory: &Path) {
+    use std::os::unix::fs::FileExt;
+    std::fs::create_dir(directory).unwrap();
+    let parts = std::fs::File::create(directory.join("parts")).unwrap();
+    for number in 0..50u64 {
+        let text = format!("part {number}").repeat(700);
+        parts
+            .write_all_at(text.as_bytes(), number * 32 * 1024)
+            .unwrap();
+    }
+    parts.set_len(8 << 20).unwrap();
+    let hole = std::fs::File::create(directory.join("hole")).unwrap();
+    hole.set_len(1 << 30).unwrap();
+    std::fs::write(directory.join("whole"), "no hole").unwrap();
+}
+
+#[test]
+fn sparse_files_of_gnu_tar_come_back_and_stay_sparse() {
+    let scratch = Scratch::new();
+    let source = scratch.path.join("source");
+    sparse_files(&source);
+    for form in [
+        &["--format=gnu"][..],
+        &["--format=posix", "--sparse-version=0.0"],
+        &["--format=posix", "--sparse-version=0.1"],
+        &["--format=posix", "--sparse-version=1.0"],
+    ] {
+        let mut tar = std::process::Command::new("tar");
+        tar.args(["--sparse", "-C"]).arg(&source).args(form);
+        let Ok(made) = tar.args(["-cf", "-", "."]).output() else {
+            return;
+        };
+        assert!(made.stdout.len() < 4 << 20, "{form:?}: it is sparse itself");
+        for writers in [0, 2] {
+            let scratch = Scratch::new();
+            let report = stored(&scratch, &made.stdout, writers).unwrap();
+            let base = LayerDir::base(&report.diff_id);
+            let root = scratch.store.layer_path(&base);
+            for name in ["parts", "hole", "whole"] {
+                let meta = root.join(name).metadata().unwrap();
+                assert_eq!(meta.len(), source.join(name).metadata().unwrap().len());
+                assert!(meta.blocks() * 512 < 2 << 20, "{form:?}: {name} is sparse");
+            }
+            let content = |path: &Path| std::fs::read(path).unwrap();
+            assert!(content(&root.join("parts")) == content(&source.join("parts")));
+            assert_eq!(content(&root.join("whole")), b"no hole");
+            let again = replayed(&scratch, &report.diff_id).unwrap();
+            assert!(again == made.stdout, "{form:?}: another tar came back");
+        }
+    }
+}
+
+#[test]
+fn sparse_files_that_say_two_things_are_refused() {
+    let words = |words: &[(&str, &[u8])]| {
+        let tar = Archive::new().pax(words).file("file", "1234").finish();
+        let scratch = Scratch::new();
+        stored(&scratch, &tar, 0).unwrap_err().to_string()
+    };
+    for (map, size) in [
+        ("0,2,1,2", "9"),
+        ("8,2,0,2", "20"),
+        ("0,3", "9"),
+        ("0,4,4", "9"),
+        ("0,4", "3"),
+        ("0,4,18446744073709551615,1", "9"),
+    ] {
+        let map = map.as_bytes();
+        let size = size.as_bytes();
+        let refused = words(&[("GNU.sparse.size", size), ("GNU.sparse.map", map)]);
+        assert!(
+            refused.contains("sparse") || refused.contains("invalid number"),
+            "{refused}"
+        );
+    }
+    let unknown = words(&[("GNU.sparse.major", b"2"), ("GNU.sparse.realsize", b"9")]);
+    assert!(unknown.contains("sparse"), "{unknown}");
+    let huge = words(&[
+        ("GNU.sparse.size", b"4611686018427387903"),
+        ("GNU.sparse.map", b"0,4"),
+    ]);
+    assert!(huge.contains("larger than"), "{huge}");
+}

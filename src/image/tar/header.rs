@@ -1,5 +1,7 @@
 //! The 512-byte header block: field positions, numbers, checksum (POSIX.1-1988 ustar, GNU extensions). Pure.
 
+use super::sparse::old_parts;
+
 pub(super) const BLOCK: usize = 512;
 
 /// One header block whose checksum was right.
@@ -54,8 +56,7 @@ impl<'a> Header<'a> {
 
     /// Empty is no number here: a program that took it for 0 would lose its place.
     pub(super) fn size(&self) -> Option<u64> {
-        let size = number(&self.0[124..136])?;
-        u64::try_from(size).ok().filter(|size| *size < 1 << 62)
+        large(&self.0[124..136])
     }
 
     pub(super) fn mtime(&self) -> Option<i64> {
@@ -63,6 +64,13 @@ impl<'a> Header<'a> {
             return Some(0);
         }
         i64::try_from(number(&self.0[136..148])?).ok()
+    }
+
+    /// Of a sparse file in GNU's old form: its whole size, its parts, and whether more of them follow in another block.
+    pub(super) fn sparse(&self) -> Option<(u64, Vec<u64>, bool)> {
+        let mut parts = Vec::new();
+        let more = old_parts(self.0, 386, 4, large, &mut parts)?;
+        Some((large(&self.0[483..495])?, parts, more))
     }
 
     pub(super) fn device(&self) -> Option<(u32, u32)> {
@@ -73,6 +81,17 @@ impl<'a> Header<'a> {
         let part = |field| small(field).and_then(|number| u32::try_from(number).ok());
         Some((part(&self.0[329..337])?, part(&self.0[337..345])?))
     }
+}
+
+/// Parts of a sparse file that did not fit into its header; whether more follow.
+pub(super) fn more_parts(block: &[u8; BLOCK], into: &mut Vec<u64>) -> Option<bool> {
+    old_parts(block, 0, 21, large, into)
+}
+
+/// A number that is not left empty, of a size that adding up does no harm to.
+fn large(field: &[u8]) -> Option<u64> {
+    let size = number(field)?;
+    u64::try_from(size).ok().filter(|size| *size < 1 << 62)
 }
 
 fn text(field: &[u8]) -> &[u8] {

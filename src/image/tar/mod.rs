@@ -4,6 +4,7 @@
 mod header;
 mod pax;
 mod reader;
+mod sparse;
 mod split;
 mod stream;
 mod write;
@@ -11,6 +12,7 @@ mod write;
 use std::io;
 
 pub use reader::{Limits, TarReader};
+pub use sparse::Extent;
 pub use split::{Piece, SplitReader, SplitWriter};
 pub use stream::{TarSink, TarStream};
 pub use write::TarWriter;
@@ -42,7 +44,7 @@ pub struct Entry {
     pub gid: u64,
     /// Seconds and nanoseconds since 1970.
     pub mtime: (i64, u32),
-    /// Bytes of content that follow; 0 for all but files.
+    /// Bytes of content that follow, of a sparse file its whole size; 0 for all but files.
     pub size: u64,
     /// Major and minor number of a device.
     pub device: (u32, u32),
@@ -68,6 +70,8 @@ pub enum TarError {
     Kind { path: String, kind: char },
     #[error("{path}: sparse files are not supported; make the archive without --sparse")]
     Sparse { path: String },
+    #[error("{path}: a sparse file that programs read differently: {reason}")]
+    SparseMap { path: String, reason: &'static str },
     #[error(
         "{path}: an entry that is no file has {size} bytes of content, which programs read differently"
     )]

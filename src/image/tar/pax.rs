@@ -1,5 +1,7 @@
 //! PAX extended headers (POSIX.1-2001): `length key=value\n` records. Pure.
 
+use super::sparse::Words;
+
 /// What a PAX header says of one entry, or (global) of all that follow.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pax {
@@ -10,7 +12,8 @@ pub(super) struct Pax {
     pub(super) gid: Option<u64>,
     pub(super) mtime: Option<(i64, u32)>,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    pub(super) sparse: bool,
+    /// Of a sparse file.
+    pub(super) sparse: Option<Words>,
 }
 
 const XATTR: &[u8] = b"SCHILY.xattr.";
@@ -38,9 +41,11 @@ impl Pax {
             b"uid" => self.uid = decimal(value)?,
             b"gid" => self.gid = decimal(value)?,
             b"mtime" => self.mtime = time(value)?,
-            _ if key.starts_with(b"GNU.sparse.") => self.sparse = true,
             _ => {
-                if let Some(attribute) = key.strip_prefix(XATTR) {
+                if let Some(name) = key.strip_prefix(b"GNU.sparse.") {
+                    let words = self.sparse.get_or_insert_default();
+                    words.set(name, value, decimal)?;
+                } else if let Some(attribute) = key.strip_prefix(XATTR) {
                     self.set_xattr(attribute, value)?;
                 }
             }
@@ -73,7 +78,7 @@ impl Pax {
     }
 
     pub(super) fn is_fit_for_all(&self) -> bool {
-        self.path.is_none() && self.link.is_none() && self.size.is_none() && !self.sparse
+        self.path.is_none() && self.link.is_none() && self.size.is_none() && self.sparse.is_none()
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::io::{self, Read};
 
-use super::header::{BLOCK, Header};
+use super::header::{BLOCK, Header, more_parts};
 use super::pax::Pax;
+use super::sparse::{Extent, MOST, Words, extents, line};
 use super::split::SplitWriter;
 use super::{Entry, EntryKind, TarError};
 
@@ -69,6 +70,10 @@ pub struct TarReader<R> {
     split: Option<SplitWriter>,
     /// The current content is kept as a file.
     kept: bool,
+    /// Whoever reads asks for the extents of sparse files.
+    sparse: bool,
+    /// Of the current entry, if it is a sparse file: what its content is.
+    extents: Option<Vec<Extent>>,
 }
 
 /// Long-name and PAX records seen before the entry they belong to.
@@ -94,13 +99,17 @@ impl<R: Read> TarReader<R> {
             limits,
             split: None,
             kept: false,
+            sparse: false,
+            extents: None,
         }
     }
 
-    /// The same, with everything written down that the archive is beside the content of the files kept.
+    /// The same, with everything written down that the archive is beside the content of the files kept. Sparse files are given
+    /// too: their entries have their whole size, and [`TarReader::take_extents`] says what of it their content is.
     pub fn splitting(inner: R, limits: Limits, split: Option<SplitWriter>) -> TarReader<R> {
         TarReader {
             split,
+            sparse: true,
             ..TarReader::new(inner, limits)
         }
     }
@@ -109,6 +118,22 @@ impl<R: Read> TarReader<R> {
     pub fn keep_content(&mut self, path: &[u8]) -> Result<(), TarError> {
         if let Some(split) = &mut self.split {
             let written = split.content(path, self.remaining);
+            written.map_err(|source| TarError::Split { source })?;
+            self.kept = true;
+        }
+        Ok(())
+    }
+
+    /// What the content of the current entry is, if it is a sparse file.
+    pub fn take_extents(&mut self) -> Option<Vec<Extent>> {
+        self.extents.take()
+    }
+
+    /// The content of the current entry, of which nothing was read yet and all will be, is kept as these parts of the file at
+    /// `path`.
+    pub fn keep_extents(&mut self, path: &[u8], extents: &[Extent]) -> Result<(), TarError> {
+        if let Some(split) = &mut self.split {
+            let written = split.extents(path, extents);
             written.map_err(|source| TarError::Split { source })?;
             self.kept = true;
         }
@@ -240,13 +265,24 @@ impl<R: Read> TarReader<R> {
     fn entry(&mut self, at: u64, header: &Header<'_>, pending: Pending) -> Result<Entry, TarError> {
         let number = |field| TarError::Number { offset: at, field };
         let pax = pending.pax.unwrap_or_default().over(&self.global);
-        let path = pax.path.or(pending.path).unwrap_or_else(|| header.path());
+        let mut words = pax.sparse;
+        let real = words.as_mut().and_then(|words| words.name.take());
+        let path = real.or(pax.path).or(pending.path);
+        let path = path.unwrap_or_else(|| header.path());
         let shown = String::from_utf8_lossy(&path).into_owned();
-        if pax.sparse {
+        let is_sparse = words.is_some() || header.kind() == b'S';
+        if is_sparse && !self.sparse {
             return Err(TarError::Sparse { path: shown });
         }
         let kind = kind(header.kind(), &path, &shown)?;
-        let size = content_size(kind, header.size().ok_or_else(|| number("size"))?, pax.size);
+        if is_sparse && kind != EntryKind::File {
+            let reason = "it is no file";
+            return Err(TarError::SparseMap {
+                path: shown,
+                reason,
+            });
+        }
+        let mut size = content_size(kind, header.size().ok_or_else(|| number("size"))?, pax.size);
         if kind != EntryKind::File && size > 0 {
             return Err(TarError::Content { path: shown, size });
         }
@@ -271,7 +307,12 @@ impl<R: Read> TarReader<R> {
             }
             _ => (0, 0),
         };
-        self.expect_content(size);
+        self.extents = None;
+        if is_sparse {
+            size = self.sparse_file(header, words, size, &shown)?;
+        } else {
+            self.expect_content(size);
+        }
         Ok(Entry {
             path,
             link,
@@ -293,6 +334,91 @@ impl<R: Read> TarReader<R> {
             device,
             xattrs: pax.xattrs,
         })
+    }
+
+    /// Reads the map of a sparse file of which `stored` bytes follow; gives its whole size.
+    fn sparse_file(
+        &mut self,
+        header: &Header<'_>,
+        words: Option<Words>,
+        stored: u64,
+        shown: &str,
+    ) -> Result<u64, TarError> {
+        let refused = |reason| TarError::SparseMap {
+            path: shown.to_owned(),
+            reason,
+        };
+        let (size, pairs) = match (header.kind(), words) {
+            (b'S', None) => {
+                let (size, mut pairs, mut more) = header
+                    .sparse()
+                    .ok_or_else(|| refused("it has invalid numbers"))?;
+                while more {
+                    let at = self.offset;
+                    let mut block = [0; BLOCK];
+                    if !self.read_block(&mut block)? {
+                        return Err(TarError::Truncated { offset: at });
+                    }
+                    more = more_parts(&block, &mut pairs)
+                        .ok_or_else(|| refused("it has invalid numbers"))?;
+                    if pairs.len() > 2 * MOST {
+                        return Err(refused("it has too many parts"));
+                    }
+                }
+                self.expect_content(stored);
+                (size, pairs)
+            }
+            (b'S', Some(_)) | (_, None) => return Err(refused("it is one in two forms")),
+            (_, Some(words)) => {
+                let is_in_content = words.is_in_content().map_err(refused)?;
+                let size = words.size.ok_or_else(|| refused("its size is not said"))?;
+                self.expect_content(stored);
+                let pairs = match is_in_content {
+                    true if words.map.is_empty() => self.map_in_content(&refused)?,
+                    true => return Err(refused("it has two maps")),
+                    false => words.map,
+                };
+                (size, pairs)
+            }
+        };
+        // Holes cost no disk, but whoever reads the file reads them.
+        let limit = Limits::default().bytes;
+        if size > limit {
+            return Err(TarError::TooLarge { limit });
+        }
+        self.extents = Some(extents(&pairs, size, self.remaining).map_err(refused)?);
+        Ok(size)
+    }
+
+    /// Whole blocks at the beginning of the content: how many pairs there are, and the pairs, a number a line.
+    fn map_in_content(
+        &mut self,
+        refused: &dyn Fn(&'static str) -> TarError,
+    ) -> Result<Vec<u64>, TarError> {
+        let mut numbers = Vec::new();
+        let mut expected = 1;
+        let mut unread: Vec<u8> = Vec::new();
+        while numbers.len() < expected {
+            let (number, length) = match line(&unread) {
+                Some(read) => read.map_err(refused)?,
+                None => {
+                    let mut block = [0; BLOCK];
+                    self.read_exact_content(&mut block)?;
+                    unread.extend_from_slice(&block);
+                    continue;
+                }
+            };
+            unread.drain(..length);
+            if numbers.is_empty() {
+                let count = usize::try_from(number).unwrap_or(usize::MAX);
+                if count > MOST {
+                    return Err(refused("it has too many parts"));
+                }
+                expected += 2 * count;
+            }
+            numbers.push(number);
+        }
+        Ok(numbers.split_off(1))
     }
 
     fn expect_content(&mut self, size: u64) {
@@ -331,8 +457,13 @@ impl<R: Read> TarReader<R> {
         Ok(count)
     }
 
-    /// Content of the current entry straight from the reader's buffer, at most `limit` bytes; empty at its end.
+    /// Content of the current entry straight from the reader's buffer; empty at its end.
     pub fn content_slice(&mut self) -> Result<&[u8], TarError> {
+        self.content_slice_of(u64::MAX)
+    }
+
+    /// The same, of at most so many bytes.
+    pub fn content_slice_of(&mut self, limit: u64) -> Result<&[u8], TarError> {
         if self.remaining == 0 {
             return Ok(&[]);
         }
@@ -342,7 +473,7 @@ impl<R: Read> TarReader<R> {
             });
         }
         let available = (self.end - self.start) as u64;
-        let count = self.remaining.min(available) as usize;
+        let count = self.remaining.min(available).min(limit) as usize;
         let start = self.start;
         self.consume(count)?;
         self.remaining -= count as u64;
@@ -438,11 +569,7 @@ fn kind(flag: u8, path: &[u8], shown: &str) -> Result<EntryKind, TarError> {
         b'4' => EntryKind::BlockDevice,
         b'5' => EntryKind::Directory,
         b'6' => EntryKind::Fifo,
-        b'S' => {
-            return Err(TarError::Sparse {
-                path: shown.to_owned(),
-            });
-        }
+        b'S' => EntryKind::File,
         other => {
             return Err(TarError::Kind {
                 path: shown.to_owned(),

@@ -6,13 +6,17 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use zstd::stream::read::Decoder;
 use zstd::stream::write::Encoder;
 
+use super::sparse::Extent;
+
 /// The first bytes: another form of this has another number.
 const MAGIC: &[u8; 8] = b"bryotar1";
 /// Kinds of records. `RAW`: a length (4 bytes, little endian) and the bytes. `CONTENT`: a size (8), the length of a path (4),
-/// the path. `END`: nothing more.
+/// the path. `EXTENTS`: what of a sparse file follows, as the length of a list (4), offsets and lengths (8 each), and the path
+/// like in `CONTENT`. `END`: nothing more.
 const RAW: u8 = 0;
 const CONTENT: u8 = 1;
 const END: u8 = 2;
+const EXTENTS: u8 = 3;
 
 /// Records are given to the compressor so many bytes at a time.
 const BATCH: usize = 64 * 1024;
@@ -74,6 +78,23 @@ impl SplitWriter {
         self.hand_over()
     }
 
+    /// These parts of the file at `path`, one after the other.
+    pub fn extents(&mut self, path: &[u8], extents: &[Extent]) -> io::Result<()> {
+        self.end_run();
+        self.batch.push(EXTENTS);
+        let length = |bytes: usize| u32::try_from(bytes).map_err(io::Error::other);
+        let list = length(extents.len() * 16)?.to_le_bytes();
+        self.batch.extend_from_slice(&list);
+        for extent in extents {
+            self.batch.extend_from_slice(&extent.offset.to_le_bytes());
+            self.batch.extend_from_slice(&extent.length.to_le_bytes());
+        }
+        let path_length = length(path.len())?.to_le_bytes();
+        self.batch.extend_from_slice(&path_length);
+        self.batch.extend_from_slice(path);
+        self.hand_over()
+    }
+
     pub fn finish(mut self) -> io::Result<()> {
         self.end_run();
         self.batch.push(END);
@@ -102,7 +123,14 @@ impl SplitWriter {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Piece<'a> {
     Raw(&'a [u8]),
-    Content { path: &'a [u8], size: u64 },
+    Content {
+        path: &'a [u8],
+        size: u64,
+    },
+    Extents {
+        path: &'a [u8],
+        extents: Vec<Extent>,
+    },
 }
 
 /// Reads a split again.
@@ -139,6 +167,21 @@ impl<R: Read> SplitReader<'_, BufReader<R>> {
                 self.read_bytes()?;
                 let path = &self.bytes;
                 Ok(Some(Piece::Content { path, size }))
+            }
+            EXTENTS => {
+                self.read_bytes()?;
+                if !self.bytes.len().is_multiple_of(16) {
+                    return Err(malformed("a list of an impossible length"));
+                }
+                let number = |at: &[u8]| at.iter().rev().fold(0, |n, b| n << 8 | u64::from(*b));
+                let pairs = self.bytes.chunks_exact(16).map(|pair| Extent {
+                    offset: number(&pair[..8]),
+                    length: number(&pair[8..]),
+                });
+                let extents = pairs.collect();
+                self.read_bytes()?;
+                let path = &self.bytes;
+                Ok(Some(Piece::Extents { path, extents }))
             }
             END => Ok(None),
             _ => Err(malformed("a record of an unknown kind")),
@@ -204,6 +247,10 @@ mod tests {
             match piece {
                 Piece::Raw(bytes) => raw.extend_from_slice(bytes),
                 Piece::Content { path, size } => contents.push((raw.len(), path.to_vec(), size)),
+                Piece::Extents { path, extents } => {
+                    let size = extents.iter().map(|extent| extent.length).sum();
+                    contents.push((raw.len(), path.to_vec(), size));
+                }
             }
         }
         Ok((raw, contents))

@@ -136,21 +136,35 @@ impl<'a> Directories<'a> {
                 _ => return Err(UnpackError::io("open", path)(error)),
             },
         }
-        let mut end = 0;
-        let mut above = self.open_prefix(&path.0[..0], path)?;
-        for part in path.0.split(|byte| *byte == b'/') {
-            end += part.len() + usize::from(end > 0);
-            above = match fs::open_directory_in_root(self.root, &path.0[..end], Links::InRoot) {
-                Ok(fd) => fd,
-                Err(_) => self.make_implicit(&above, part, path)?,
-            };
+        let (mut above, there) = self.deepest(path)?;
+        for part in path.0[there..].split(|byte| *byte == b'/') {
+            if !part.is_empty() {
+                above = self.make_implicit(&above, part, path)?;
+            }
         }
         Ok(above)
     }
 
-    fn open_prefix(&self, prefix: &[u8], path: &LayerPath) -> Result<OwnedFd, UnpackError> {
-        fs::open_directory_in_root(self.root, prefix, Links::InRoot)
-            .map_err(UnpackError::io("open", path))
+    /// The directory above `path` that is there and has nothing of it below, and how much of the path leads to it. Halving
+    /// finds it: each question resolves the path from the root again, and a path may have hundreds of parts.
+    fn deepest(&self, path: &LayerPath) -> Result<(OwnedFd, usize), UnpackError> {
+        let slashes = path.0.iter().enumerate().filter(|(_, byte)| **byte == b'/');
+        let ends: Vec<usize> = slashes.map(|(at, _)| at).collect();
+        let root = fs::open_directory_in_root(self.root, b"", Links::InRoot);
+        let mut found = (root.map_err(UnpackError::io("open", path))?, 0);
+        let (mut low, mut high) = (0, ends.len());
+        while low < high {
+            let middle = (low + high) / 2;
+            let end = ends[middle];
+            match fs::open_directory_in_root(self.root, &path.0[..end], Links::InRoot) {
+                Ok(fd) => {
+                    found = (fd, end);
+                    low = middle + 1;
+                }
+                Err(_) => high = middle,
+            }
+        }
+        Ok(found)
     }
 
     fn make_implicit(

@@ -593,3 +593,28 @@ fn an_abandoned_layer_is_swept_and_a_live_one_is_not() {
     scratch.store.sweep().unwrap();
     assert!(!dead.exists() && live.path().exists());
 }
+
+/// Paths as long as they may be, none of whose directories is listed: it took minutes when each was looked for from the root.
+#[test]
+fn deep_paths_take_no_time_that_grows_with_their_square() {
+    let scratch = Scratch::new();
+    let mut archive = Archive::new();
+    let deep = "d/".repeat(500);
+    for number in 0..200 {
+        let path = format!("{number}/{deep}file");
+        archive = archive.pax(&[("path", path.as_bytes())]).file("short", "x");
+    }
+    let before = cpu_time();
+    let (layer, report) = scratch.unpack(&archive.finish()).unwrap();
+    let taken = cpu_time() - before;
+    assert_eq!(report.entries, 200);
+    assert_eq!(text(&layer.path().join(format!("7/{deep}file"))), "x");
+    // 100,000 directories are made; a walk from the root for each of them took a hundred times as long.
+    assert!(taken < std::time::Duration::from_secs(60), "{taken:?}");
+}
+
+/// Of this thread, which no load makes longer.
+fn cpu_time() -> std::time::Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}

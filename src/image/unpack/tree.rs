@@ -4,12 +4,12 @@ use std::io::Read;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::super::digest::Digest;
 use super::super::layer::{LayerPath, LayerReport};
-use super::super::tar::{Entry, EntryKind, Limits, TarReader};
+use super::super::tar::{Entry, EntryKind, Extent, Limits, TarReader};
 use super::aside::Aside;
 use super::attributes::{Applier, Attributes};
 use super::place::{Directories, normalise, open_made};
@@ -141,6 +141,9 @@ impl<'a, 'scope> Tree<'a, 'scope> {
             Ok(())
         })?;
         let fd = made.expect("make succeeded, so the file was opened");
+        if let Some(extents) = archive.take_extents() {
+            return self.sparse(&fd, (path, size), &extents, attributes, archive);
+        }
         self.size += size;
         if size > 0
             && let Some(real) = self.directories.file_to_keep(&path)?
@@ -167,6 +170,35 @@ impl<'a, 'scope> Tree<'a, 'scope> {
             write_all(&fd, slice).map_err(UnpackError::io("write", &path))?;
         }
         self.applier.file(&fd, &attributes, &path)
+    }
+
+    /// What the archive does not have of a file stays a hole.
+    fn sparse<R: Read>(
+        &mut self,
+        fd: &OwnedFd,
+        (path, size): (LayerPath, u64),
+        extents: &[Extent],
+        attributes: Attributes,
+        archive: &mut TarReader<R>,
+    ) -> Result<(), UnpackError> {
+        if !extents.is_empty()
+            && let Some(real) = self.directories.file_to_keep(&path)?
+        {
+            archive.keep_extents(&real.0, extents)?;
+        }
+        for extent in extents {
+            self.size += extent.length;
+            let start = SeekFrom::Start(extent.offset);
+            rustix::fs::seek(fd, start).map_err(UnpackError::io("write", &path))?;
+            let mut left = extent.length;
+            while left > 0 {
+                let slice = archive.content_slice_of(left)?;
+                write_all(fd, slice).map_err(UnpackError::io("write", &path))?;
+                left -= slice.len() as u64;
+            }
+        }
+        rustix::fs::ftruncate(fd, size).map_err(UnpackError::io("write", &path))?;
+        self.applier.file(fd, &attributes, &path)
     }
 
     fn directory(&mut self, path: LayerPath, attributes: Attributes) -> Result<(), UnpackError> {

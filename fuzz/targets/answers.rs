@@ -1,0 +1,4 @@
+//! `registry::fuzz::documents` on any bytes.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bryo::registry::fuzz::documents(bytes));
