@@ -10,7 +10,7 @@ use nix::sys::time::TimeSpec;
 
 use super::digest::Digest;
 use super::layer::{LayerDir, LayerReport};
-use super::remove::{RemoveImageError, Removed, Users};
+use super::remove::{Dead, RemoveImageError, Removed, Users};
 use super::resolve::Image;
 use super::step::KnownStep;
 use super::store::{Store, StoreError};
@@ -84,7 +84,7 @@ impl Store {
         coming: &Coming,
         users: Users<'_>,
     ) -> Result<Vec<Removed>, BudgetError> {
-        let removed = {
+        let (removed, dead) = {
             let _lock = self.lock_exclusive()?;
             let users = users().map_err(|source| RemoveImageError::Users { source })?;
             let sizes = Sizes {
@@ -139,7 +139,7 @@ impl Store {
             }
             self.remove_all(idle, &used.layers)?
         };
-        self.sweep()?;
+        self.delete(dead)?;
         Ok(removed)
     }
 
@@ -148,7 +148,7 @@ impl Store {
         &self,
         idle: Vec<Idle>,
         used: &HashSet<LayerDir>,
-    ) -> Result<Vec<Removed>, StoreError> {
+    ) -> Result<(Vec<Removed>, Dead), StoreError> {
         let mut images = Vec::new();
         for one in idle {
             match one {
@@ -172,9 +172,9 @@ impl Store {
             removed.extend(image.names.iter().cloned().map(Removed::Untagged));
             removed.push(Removed::Deleted(image.id.clone()));
         }
-        let layers = self.collect(used.iter())?;
-        removed.extend(layers.into_iter().map(Removed::Deleted));
-        Ok(removed)
+        let collected = self.collect(used.iter())?;
+        removed.extend(collected.freed.into_iter().map(Removed::Deleted));
+        Ok((removed, collected.dead))
     }
 
     /// Every image once; one that cannot be read is left to `rmi`.

@@ -206,6 +206,10 @@ mod tests {
             read(&[gzip(&plain), gzip(&plain)].concat()).unwrap().len(),
             34000
         );
+        // As zstd:chunked has them, beside the frames of the archive.
+        let skipped = b"\x50\x2a\x4d\x18\x05\0\0\0table";
+        let chunked = [&skipped[..], &zstd, skipped, &zstd, skipped].concat();
+        assert_eq!(read(&chunked).unwrap().len(), 34000);
         assert_eq!(read(b"").unwrap(), b"");
         assert!(read(b"\x04\x22\x4d\x18").unwrap_err().contains("lz4"));
     }

@@ -71,6 +71,21 @@ pub enum RemoveImageError {
 /// The containers that use images; asked under the exclusive store lock.
 pub type Users<'a> = &'a dyn Fn() -> Result<Vec<Use>, Box<dyn std::error::Error + Send + Sync>>;
 
+/// A process may have a thousand files open, and deleting takes some more.
+const MOST_HELD: usize = 256;
+
+/// What a collection took out of sight.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    /// The layers that are no more.
+    pub(super) freed: Vec<Digest>,
+    /// Their directories, locked: who has collected them deletes them, and nobody who came for something else.
+    pub(super) dead: Dead,
+}
+
+/// Directories to be deleted, each locked.
+pub(super) type Dead = Vec<(PathBuf, OwnedFd)>;
+
 /// What a removal comes to.
 #[derive(Debug, PartialEq, Eq)]
 struct Plan {
@@ -89,6 +104,7 @@ impl Store {
         users: Users<'_>,
     ) -> Result<Vec<Removed>, RemoveImageError> {
         let mut removed = Vec::new();
+        let mut dead = Vec::new();
         {
             let _lock = self.lock_exclusive()?;
             let users = users().map_err(|source| RemoveImageError::Users { source })?;
@@ -111,11 +127,12 @@ impl Store {
                 if let Some(config) = config {
                     removed.extend(self.remove_parents(&config, &users)?);
                 }
-                let layers = self.collect(users.iter().flat_map(|user| &user.layers))?;
-                removed.extend(layers.into_iter().map(Removed::Deleted));
+                let collected = self.collect(users.iter().flat_map(|user| &user.layers))?;
+                removed.extend(collected.freed.into_iter().map(Removed::Deleted));
+                dead = collected.dead;
             }
         }
-        self.sweep()?;
+        self.delete(dead)?;
         Ok(removed)
     }
 
@@ -171,13 +188,13 @@ impl Store {
     /// Deletes layers, configs and manifests that no image and no container needs: what interrupted pulls left.
     /// The layers freed are returned. Runs in the home namespace.
     pub fn collect_garbage(&self, users: Users<'_>) -> Result<Vec<Digest>, RemoveImageError> {
-        let freed = {
+        let collected = {
             let _lock = self.lock_exclusive()?;
             let users = users().map_err(|source| RemoveImageError::Users { source })?;
             self.collect(users.iter().flat_map(|user| &user.layers))?
         };
-        self.sweep()?;
-        Ok(freed)
+        self.delete(collected.dead)?;
+        Ok(collected.freed)
     }
 
     /// Under the exclusive lock: renames layers away that no image and nobody else uses, and unlinks unneeded documents. Layers stay for a later
@@ -185,7 +202,7 @@ impl Store {
     pub(super) fn collect<'a>(
         &self,
         used: impl Iterator<Item = &'a LayerDir>,
-    ) -> Result<Vec<Digest>, StoreError> {
+    ) -> Result<Collected, StoreError> {
         let names = self.names()?;
         let ids: HashSet<&Digest> = names.entries.iter().map(|entry| &entry.id).collect();
         let mut documents: HashSet<&str> = ids.iter().map(|id| id.hex()).collect();
@@ -223,14 +240,14 @@ impl Store {
                 self.forget_kept(&names)?;
                 self.rename_away(&layers)
             }
-            None => Ok(Vec::new()),
+            None => Ok(Collected::default()),
         }
     }
 
-    fn rename_away(&self, keep: &HashSet<LayerDir>) -> Result<Vec<Digest>, StoreError> {
+    fn rename_away(&self, keep: &HashSet<LayerDir>) -> Result<Collected, StoreError> {
         let error = |operation| StoreError::io(operation, &self.layers);
         let directory = fs::open_directory(&self.layers).map_err(error("open"))?;
-        let mut freed = Vec::new();
+        let mut collected = Collected::default();
         for (name, _) in fs::list_directory(&directory).map_err(error("list"))? {
             let parsed = std::str::from_utf8(&name)
                 .ok()
@@ -239,13 +256,22 @@ impl Store {
                 continue;
             };
             let dead = format!("{DEAD}{}", fs::random_name());
+            // Before it has a name that any sweep would take it by.
+            let held = match collected.dead.len() < MOST_HELD {
+                true => fs::open_directory(&self.layers.join(layer.as_str()))
+                    .and_then(|fd| Ok(lock::try_hold_alone(&fd)?.then_some(fd))),
+                false => Ok(None),
+            };
             fs::rename_new(&directory, &name, dead.as_bytes()).map_err(error("rename in"))?;
+            if let Ok(Some(held)) = held {
+                collected.dead.push((self.layers.join(dead), held));
+            }
             if layer == LayerDir::base(&layer.diff_id()) {
-                freed.push(layer.diff_id());
+                collected.freed.push(layer.diff_id());
             }
         }
-        freed.sort();
-        Ok(freed)
+        collected.freed.sort();
+        Ok(collected)
     }
 
     /// Temporary names of `index.json` whose writers were killed: its writers hold the names' lock.
@@ -291,8 +317,13 @@ impl Store {
     /// Removes temporary directories whose makers are gone. Runs in the home namespace. Goes on after a failure and
     /// reports the first (`cleanup/all`).
     pub fn sweep(&self) -> Result<(), StoreError> {
+        self.delete(Vec::new())
+    }
+
+    /// The same, after what this process has collected itself.
+    pub(super) fn delete(&self, dead: Dead) -> Result<(), StoreError> {
         let mut first = None;
-        for (path, _lock) in self.rubbish()? {
+        for (path, _lock) in dead.into_iter().chain(self.rubbish()?) {
             if let Err(failed) = fs::remove_path(&path) {
                 first.get_or_insert(StoreError::Io {
                     operation: "remove",
@@ -305,7 +336,7 @@ impl Store {
     }
 
     /// Unlocked temporary directories, each now locked by us so that two sweeps don't meet in one.
-    fn rubbish(&self) -> Result<Vec<(PathBuf, OwnedFd)>, StoreError> {
+    fn rubbish(&self) -> Result<Dead, StoreError> {
         let error = |operation| StoreError::io(operation, &self.layers);
         let directory = fs::open_directory(&self.layers).map_err(error("open"))?;
         let mut found = Vec::new();

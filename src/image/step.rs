@@ -133,7 +133,7 @@ impl Store {
         if keys.is_empty() {
             return Ok(false);
         }
-        {
+        let collected = {
             let _lock = self.lock_exclusive()?;
             if self.is_leased()? {
                 return Ok(false);
@@ -142,9 +142,9 @@ impl Store {
             for key in keys {
                 self.forget_step(key)?;
             }
-            self.collect(users.iter().flat_map(|user| &user.layers))?;
-        }
-        self.sweep()?;
+            self.collect(users.iter().flat_map(|user| &user.layers))?
+        };
+        self.delete(collected.dead)?;
         Ok(true)
     }
 

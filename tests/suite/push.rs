@@ -477,3 +477,63 @@ fn kept_blobs_give_every_push_and_save_the_digests_of_the_pull() {
     env.run(&["push", "--compression-format", "zstd:chunked", &name])
         .fails(125, "zstd:chunked");
 }
+
+/// Layers are pushed as several members or frames: skopeo (and so podman), gunzip and zstd read them as one stream.
+#[test]
+fn other_programs_read_the_blocks_of_a_layer() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    let content: Vec<u8> = (0..5u32 << 20)
+        .map(|n| (n.wrapping_mul(n) >> 11) as u8)
+        .collect();
+    let image = busybox().with(&Layer::new().file("five", 0o644, content));
+    env.load(&image.docker_archive("five:latest"));
+    for (format, program) in [("gzip", "gunzip"), ("zstd", "zstd")] {
+        let name = format!("{}/five:{format}", registry.address);
+        env.run(&["push", "--compression-format", format, "five", &name])
+            .ok();
+        // Its layers are named by the digests of their uncompressed bytes then: the DiffIDs.
+        let directory = env.path(&format!("home/{format}"));
+        let from = format!("docker://{name}");
+        let to = format!("dir:{}", directory.display());
+        let copy = [
+            "copy",
+            "--src-tls-verify=false",
+            "--dest-decompress",
+            &from,
+            &to,
+        ];
+        env.other("skopeo", &copy).run().ok();
+        let copied = fs::read_to_string(directory.join("manifest.json")).expect("it is there");
+        let diff_ids = [
+            "image",
+            "inspect",
+            "-f",
+            "{{range .RootFS.Layers}}{{.}} {{end}}",
+            "five",
+        ];
+        for diff_id in env.out(&diff_ids).split_whitespace() {
+            assert!(copied.contains(diff_id), "{diff_id}: {copied}");
+        }
+        let layers = manifest(&env, &name);
+        let layers = layers["layers"].as_array().expect("a list");
+        let digest = layers.last().and_then(|layer| layer["digest"].as_str());
+        let hex = &digest.expect("a layer")["sha256:".len()..];
+        let blob = env
+            .path("home/registry/docker/registry/v2/blobs/sha256")
+            .join(&hex[..2])
+            .join(hex)
+            .join("data");
+        let line = format!(
+            "command -v {program} >/dev/null || exit 0; {program} -c -d < {}",
+            blob.display()
+        );
+        let unpacked = env
+            .other("sh", &["-c", &format!("{{ {line}; }} | wc -c")])
+            .run()
+            .ok();
+        let length: usize = unpacked.out().parse().expect("a number");
+        assert!(length == 0 || length > 5 << 20, "{program}: {length}");
+    }
+}

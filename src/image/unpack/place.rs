@@ -137,9 +137,13 @@ impl<'a> Directories<'a> {
             },
         }
         let (mut above, there) = self.deepest(path)?;
+        let mut real = self.real_path(&above, path)?;
         for part in path.0[there..].split(|byte| *byte == b'/') {
             if !part.is_empty() {
                 above = self.make_implicit(&above, part, path)?;
+                real = real.join(part);
+                self.remember(&real)?;
+                self.implicit.insert(real.clone());
             }
         }
         Ok(above)
@@ -167,8 +171,9 @@ impl<'a> Directories<'a> {
         Ok(found)
     }
 
+    /// The caller remembers it.
     fn make_implicit(
-        &mut self,
+        &self,
         above: &OwnedFd,
         name: &[u8],
         path: &LayerPath,
@@ -183,9 +188,6 @@ impl<'a> Directories<'a> {
         let fd = open_made(above, name, path)?;
         rustix::fs::fchmod(&fd, Mode::from_raw_mode(0o755))
             .map_err(UnpackError::io("set the mode above", path))?;
-        let real = self.real_path(&fd, path)?;
-        self.remember(&real)?;
-        self.implicit.insert(real);
         Ok(fd)
     }
 
@@ -218,9 +220,7 @@ impl<'a> Directories<'a> {
         self.last = None;
         if self.implicit.len() > 1 || self.aside.is_some() {
             let real = self.real_path(parent, path)?.join(path.name());
-            let below = [&real.0[..], b"/"].concat();
-            self.implicit
-                .retain(|kept| *kept != real && !kept.0.starts_with(&below));
+            self.forget_implicit(&real);
             if let Some(aside) = &mut self.aside {
                 let kept = aside.keep(parent, path.name(), &real);
                 if kept.map_err(UnpackError::io("put aside", path))? {
@@ -230,6 +230,19 @@ impl<'a> Directories<'a> {
         }
         fs::remove_tree(parent, path.name())
             .map_err(|failed| UnpackError::io("replace", path)(failed.source))
+    }
+
+    /// What goes with a directory. Looked up, not searched for: an archive may replace one name a million times.
+    fn forget_implicit(&mut self, real: &LayerPath) {
+        let below = LayerPath([&real.0[..], b"/"].concat());
+        let from = self.implicit.range(&below..);
+        let gone: Vec<LayerPath> = from
+            .take_while(|kept| kept.0.starts_with(&below.0))
+            .cloned()
+            .collect();
+        for path in gone.iter().chain([real]) {
+            self.implicit.remove(path);
+        }
     }
 
     /// Accounts for a path that stays in memory until the end.
