@@ -156,7 +156,7 @@ impl<W: Write> BlockWriter<W> {
             jobs: workers.jobs()?.clone(),
             block: Vec::new(),
             at_work: VecDeque::new(),
-            most: processors() + 1,
+            most: processors(),
             begun: false,
         })
     }

@@ -28,8 +28,8 @@ use super::sink::SinkError;
 use super::upload::{Begun, Target, Upload};
 use crate::image::{Digest, GZIP_LEVEL, Reference, Workers, media_type};
 
-/// Large enough for a good rate, and what registries ask for at the least (5 MiB); a layer at work has three of them.
-const CHUNK: usize = 6 << 20;
+/// Large enough for a good rate, and what registries ask for at the least; a layer at work has three of them.
+const CHUNK: usize = 5 << 20;
 /// So many places are asked about before a layer is sent.
 const QUESTIONS: usize = 4;
 
