@@ -16,6 +16,9 @@ _bryo() {
             ",$1")
                 cmd="bryo"
                 ;;
+            bryo,artifact)
+                cmd="bryo__subcmd__artifact"
+                ;;
             bryo,attach)
                 cmd="bryo__subcmd__attach"
                 ;;
@@ -189,6 +192,60 @@ _bryo() {
                 ;;
             bryo,wait)
                 cmd="bryo__subcmd__wait"
+                ;;
+            bryo__subcmd__artifact,add)
+                cmd="bryo__subcmd__artifact__subcmd__add"
+                ;;
+            bryo__subcmd__artifact,extract)
+                cmd="bryo__subcmd__artifact__subcmd__extract"
+                ;;
+            bryo__subcmd__artifact,help)
+                cmd="bryo__subcmd__artifact__subcmd__help"
+                ;;
+            bryo__subcmd__artifact,inspect)
+                cmd="bryo__subcmd__artifact__subcmd__inspect"
+                ;;
+            bryo__subcmd__artifact,list)
+                cmd="bryo__subcmd__artifact__subcmd__ls"
+                ;;
+            bryo__subcmd__artifact,ls)
+                cmd="bryo__subcmd__artifact__subcmd__ls"
+                ;;
+            bryo__subcmd__artifact,pull)
+                cmd="bryo__subcmd__artifact__subcmd__pull"
+                ;;
+            bryo__subcmd__artifact,push)
+                cmd="bryo__subcmd__artifact__subcmd__push"
+                ;;
+            bryo__subcmd__artifact,remove)
+                cmd="bryo__subcmd__artifact__subcmd__rm"
+                ;;
+            bryo__subcmd__artifact,rm)
+                cmd="bryo__subcmd__artifact__subcmd__rm"
+                ;;
+            bryo__subcmd__artifact__subcmd__help,add)
+                cmd="bryo__subcmd__artifact__subcmd__help__subcmd__add"
+                ;;
+            bryo__subcmd__artifact__subcmd__help,extract)
+                cmd="bryo__subcmd__artifact__subcmd__help__subcmd__extract"
+                ;;
+            bryo__subcmd__artifact__subcmd__help,help)
+                cmd="bryo__subcmd__artifact__subcmd__help__subcmd__help"
+                ;;
+            bryo__subcmd__artifact__subcmd__help,inspect)
+                cmd="bryo__subcmd__artifact__subcmd__help__subcmd__inspect"
+                ;;
+            bryo__subcmd__artifact__subcmd__help,ls)
+                cmd="bryo__subcmd__artifact__subcmd__help__subcmd__ls"
+                ;;
+            bryo__subcmd__artifact__subcmd__help,pull)
+                cmd="bryo__subcmd__artifact__subcmd__help__subcmd__pull"
+                ;;
+            bryo__subcmd__artifact__subcmd__help,push)
+                cmd="bryo__subcmd__artifact__subcmd__help__subcmd__push"
+                ;;
+            bryo__subcmd__artifact__subcmd__help,rm)
+                cmd="bryo__subcmd__artifact__subcmd__help__subcmd__rm"
                 ;;
             bryo__subcmd__boot,disable)
                 cmd="bryo__subcmd__boot__subcmd__disable"
@@ -516,6 +573,9 @@ _bryo() {
                 ;;
             bryo__subcmd__container__subcmd__help,wait)
                 cmd="bryo__subcmd__container__subcmd__help__subcmd__wait"
+                ;;
+            bryo__subcmd__help,artifact)
+                cmd="bryo__subcmd__help__subcmd__artifact"
                 ;;
             bryo__subcmd__help,attach)
                 cmd="bryo__subcmd__help__subcmd__attach"
@@ -1085,7 +1145,7 @@ _bryo() {
 
     case "${cmd}" in
         bryo)
-            opts="-D -l -v --config --debug --log-level --version --help run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ps images rmi build pull push load save import tag history untag bake login logout search events inspect info version unshare doctor boot container image builder buildx volume network secret manifest system generate help"
+            opts="-D -l -v --config --debug --log-level --version --help run create attach exec start stop restart pause unpause update kill rm remove logs cp diff export commit mount wait top stats rename port ps images rmi build pull push load save import tag history untag bake login logout search events inspect info version unshare doctor boot container image builder buildx volume network secret artifact manifest system generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1103,6 +1163,304 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact)
+            opts="--help add extract inspect ls list pull push rm remove help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__add)
+            opts="-a --help --annotation --append --replace --file-type --type"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --annotation)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --file-type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --type)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__extract)
+            opts="--help --digest --title"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --digest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --title)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__help)
+            opts="add extract inspect ls pull push rm help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__help__subcmd__add)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__help__subcmd__extract)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__help__subcmd__help)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__help__subcmd__inspect)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__help__subcmd__ls)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__help__subcmd__pull)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__help__subcmd__push)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__help__subcmd__rm)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__inspect)
+            opts="-f --help --format"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -f)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__ls)
+            opts="-n --help --format --no-trunc --noheading"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__pull)
+            opts="-q --help --quiet --tls-verify --authfile --creds"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --tls-verify)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --authfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__push)
+            opts="-q --help --quiet --digestfile --tls-verify --authfile --creds"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --digestfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-verify)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --authfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__artifact__subcmd__rm)
+            opts="-a -i --help --all --ignore"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;
@@ -5091,8 +5449,22 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__help)
-            opts="run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi build pull push load save import tag history untag bake login logout search events inspect info version unshare doctor boot container image builder buildx volume network secret manifest system generate help"
+            opts="run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi build pull push load save import tag history untag bake login logout search events inspect info version unshare doctor boot container image builder buildx volume network secret artifact manifest system generate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__help__subcmd__artifact)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
