@@ -165,7 +165,9 @@ fn a_container_whose_fuse_overlayfs_ends_is_ended_and_says_why() {
         .collect();
     assert_eq!(pids.len(), 1, "{:?}", env.processes());
     kill(Pid::from_raw(pids[0]), Signal::SIGKILL).expect("it is ours");
-    assert_eq!(env.out(&["wait", "web"]), "137");
+    // Killed, or dead already of a page that nobody could read (SIGBUS).
+    let code = env.out(&["wait", "web"]);
+    assert!(["137", "135"].contains(&code.as_str()), "{code}");
     let error = env.out(&["inspect", "--format", "{{.State.Error}}", "web"]);
     assert!(error.contains("fuse-overlayfs ended"), "{error}");
     eventually("every process is gone", || env.processes().is_empty());
