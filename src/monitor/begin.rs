@@ -183,7 +183,7 @@ impl Newborn {
             false => Stdio::pipes(expected.open_stdin).map_err(failure("make pipes"))?,
         };
         let entrance = Entrance::private().map_err(failure("read the home namespace's id map"))?;
-        let shape = Shape::private(newborn.cgroup.clone(), expected.paths.mount_points());
+        let shape = Shape::private(newborn.cgroup.clone());
         let given = (streams, Preserved::default());
         let init = Init::spawn(&shape, None, &entrance, None, given);
         newborn.born = Some((init.map_err(StartFailure::Setup)?, stdio));

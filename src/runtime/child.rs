@@ -4,7 +4,6 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags};
 use rustix::fs::Mode;
@@ -13,7 +12,6 @@ use rustix::process::{DumpableBehavior, Gid, Signal, Uid};
 use super::execute::{Launch, SetupError, Streams, keep_list};
 use super::preserved::Preserved;
 use super::seccomp::{self, Program};
-use super::stage::Stage;
 use super::steps::{Given, Setup};
 use super::user::{self, Account};
 use super::{privileges, program};
@@ -31,8 +29,6 @@ pub struct Inherited {
     pub shared_memory: Option<OwnedFd>,
     pub streams: Streams,
     pub preserved: Preserved,
-    /// Where the usual mounts are made while there is no launch.
-    pub stage: Option<PathBuf>,
 }
 
 impl Inherited {
@@ -73,9 +69,6 @@ fn become_program(
     role::set("init");
     begin_role(inherited, &[])?;
     expect(inherited, b'm');
-    let stage = inherited.stage.take().map(Stage::begin);
-    // What went wrong with it goes wrong again where it is waited for.
-    let stage = stage.and_then(Result::ok);
     let told;
     let launch = match launch {
         Some(launch) => launch,
@@ -95,7 +88,9 @@ fn become_program(
         setup.open_sources()?;
         become_root()?;
     }
-    setup.execute_all(stage)?;
+    for step in &launch.steps {
+        setup.execute(step)?;
+    }
     finish(launch, setup.root(), setup.terminal.as_ref(), inherited)
 }
 

@@ -142,7 +142,6 @@ impl Entering {
             shared_memory: None,
             streams,
             preserved,
-            stage: None,
         };
         let helper = match process::fork().map_err(failed("fork a process"))? {
             Forked::Parent(pid) => pid,

@@ -76,7 +76,6 @@ impl Launch {
         Shape {
             namespaces: clone_flags(&self.spec),
             cgroup: self.cgroup.clone(),
-            stage: None,
         }
     }
 
@@ -87,7 +86,6 @@ impl Launch {
             && self.user == UserNamespace::Nested
             && self.rootfs.driver == Driver::Overlay
             && oom_score(&self.spec).is_none()
-            && has_namespace(&self.spec, LinuxNamespaceType::Cgroup)
             && clone_flags(&self.spec) == all_namespaces()
     }
 
@@ -110,17 +108,14 @@ pub struct Shape {
     namespaces: u64,
     /// The directory of the container's own cgroup.
     pub cgroup: Option<PathBuf>,
-    /// Where an init that waits for its launch makes the usual mounts (`stage`).
-    stage: Option<PathBuf>,
 }
 
 impl Shape {
-    /// Of a container that has all its namespaces to itself. Places to mount on are below `stage`.
-    pub fn private(cgroup: Option<PathBuf>, stage: PathBuf) -> Shape {
+    /// Of a container that has all its namespaces to itself.
+    pub fn private(cgroup: Option<PathBuf>) -> Shape {
         Shape {
             namespaces: all_namespaces(),
             cgroup,
-            stage: Some(stage),
         }
     }
 }
@@ -277,7 +272,6 @@ impl Init {
                 shared_memory,
                 streams,
                 preserved,
-                stage: shape.stage.clone(),
             };
             child::run(launch, gift)
         };

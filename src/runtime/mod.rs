@@ -28,7 +28,6 @@ pub mod rootfs;
 pub mod seccomp;
 pub mod secrets;
 pub mod spec;
-mod stage;
 mod steps;
 pub mod sweep;
 pub mod systemd;

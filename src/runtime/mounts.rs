@@ -39,8 +39,7 @@ impl Mounts {
         }
     }
 
-    /// Gives the mount, unless the kernel lacks a file system that may be missing, or it is the /dev that is kept here.
-    pub fn file_system(&mut self, wanted: &FileSystemMount) -> io::Result<Option<OwnedFd>> {
+    pub fn file_system(&mut self, wanted: &FileSystemMount) -> io::Result<()> {
         let place = self.place_of(wanted)?;
         let options: Vec<(&str, &str)> = wanted
             .options
@@ -49,7 +48,7 @@ impl Mounts {
             .collect();
         let tree = match mount::create(&wanted.kind, &options, wanted.attributes) {
             Err(error) if wanted.optional && error.raw_os_error() == Some(libc::ENODEV) => {
-                return Ok(None);
+                return Ok(());
             }
             created => created?,
         };
@@ -58,17 +57,6 @@ impl Mounts {
             Place::Found(target) => mount::attach(tree.as_fd(), target.as_fd())?,
         }
         if wanted.engine && wanted.target == Path::new(DEVICES) {
-            self.devices = Some(tree);
-            return Ok(None);
-        }
-        Ok(Some(tree))
-    }
-
-    /// Moves what was mounted elsewhere to where the plan wants it.
-    pub fn graft(&mut self, wanted: &FileSystemMount, tree: OwnedFd) -> io::Result<()> {
-        let place = engine_directory(self.root.as_fd(), &wanted.target)?;
-        mount::attach(tree.as_fd(), place.as_fd())?;
-        if wanted.target == Path::new(DEVICES) {
             self.devices = Some(tree);
         }
         Ok(())

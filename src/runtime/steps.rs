@@ -19,7 +19,6 @@ use super::fill::Filling;
 use super::mounts::{DEVICES, Mounts};
 use super::plan::{BindMount, SetupStep};
 use super::rootfs::{TargetKind, engine_directory, make_directories, mount_target};
-use super::stage::{Course, Stage};
 use super::{accounts, secrets, user};
 use crate::sys::copy::{Owners, own_tree};
 use crate::sys::fs::{Links, open_in_root};
@@ -79,32 +78,7 @@ impl<'a> Setup<'a> {
         Ok(())
     }
 
-    /// The whole plan; `stage` has done a part of it, or does it now.
-    pub fn execute_all(&mut self, mut stage: Option<Stage>) -> Result<(), SetupError> {
-        let launch = self.launch;
-        let mut courses = Vec::new();
-        for (number, step) in launch.steps.iter().enumerate() {
-            if stage.is_some() && Stage::has_done(step) {
-                continue;
-            }
-            match (courses.get_mut(number), step) {
-                (Some(Course::Done), _) => {}
-                (Some(course @ Course::Graft(_)), SetupStep::FileSystem(wanted)) => {
-                    if let Course::Graft(tree) = std::mem::replace(course, Course::Done) {
-                        let grafted = self.mounts().graft(wanted, tree);
-                        grafted.map_err(|error| SetupError::step(describe(step), &error))?;
-                    }
-                }
-                _ => self.execute(step)?,
-            }
-            if let Some(stage) = stage.take_if(|_| *step == SetupStep::Root) {
-                courses = stage.finish(&launch.steps);
-            }
-        }
-        Ok(())
-    }
-
-    fn execute(&mut self, step: &SetupStep) -> Result<(), SetupError> {
+    pub fn execute(&mut self, step: &SetupStep) -> Result<(), SetupError> {
         tracing::debug!(step = describe(step), "set up");
         let done = match step {
             SetupStep::CgroupNamespace => namespace::leave(CloneFlags::CLONE_NEWCGROUP),
@@ -117,7 +91,7 @@ impl<'a> Setup<'a> {
             SetupStep::Root => return self.mount_root(),
             SetupStep::Accounts(wanted) => accounts::add(self.root(), wanted),
             SetupStep::Fill { target, volume } => self.fill(target, volume),
-            SetupStep::FileSystem(file_system) => self.mounts().file_system(file_system).map(drop),
+            SetupStep::FileSystem(file_system) => self.mounts().file_system(file_system),
             SetupStep::Bind(wanted) => self.bind(wanted),
             SetupStep::Device(name) => self.mounts().device(name),
             SetupStep::Symlink { target, link } => self.mounts().link(link, target),

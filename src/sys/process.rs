@@ -244,15 +244,6 @@ pub fn allow_descriptors() {
     );
 }
 
-/// A thread that lives for a moment allocates where the others do: a heap of its own costs more than it saves.
-pub fn share_heap() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: mallopt has no preconditions.
-    unsafe {
-        libc::mallopt(libc::M_ARENA_MAX, 1);
-    }
-}
-
 /// Gives freed memory back to the kernel: a role forked from the cli would otherwise carry the parser's garbage.
 pub fn trim_memory() {
     #[cfg(target_env = "gnu")]
