@@ -49,13 +49,17 @@ const OTHERWISE: [&str; 17] = [
     "--security-opt",
 ];
 
+/// The embedded image's names.
+const EMBEDDED: [&str; 2] = ["hello", "hello-world"];
+
 fn expectation(words: &[&str]) -> Option<Expectation> {
     let rest = match words {
         [_, "run", rest @ ..] | [_, "container", "run", rest @ ..] => rest,
         _ => return None,
     };
     let mut expected = Expectation {
-        default_network: true,
+        // The embedded image has no network, and nothing is to be started for it that may ask somebody.
+        default_network: !rest.iter().any(|word| EMBEDDED.contains(word)),
         ..Expectation::default()
     };
     let mut after_flag = true;
@@ -105,6 +109,20 @@ mod tests {
         let words: Vec<&str> = line.split(' ').collect();
         let expected = expectation(&words)?;
         Some((expected.open_stdin, expected.terminal))
+    }
+
+    #[test]
+    fn a_network_is_expected_where_nothing_else_is_said() {
+        for (line, expected) in [
+            ("bryo run busybox", true),
+            ("bryo run --network none busybox", false),
+            ("bryo run --net mine busybox", false),
+            ("bryo run --rm hello", false),
+        ] {
+            let words: Vec<&str> = line.split(' ').collect();
+            let guess = expectation(&words).map(|expected| expected.default_network);
+            assert_eq!(guess, Some(expected), "{line}");
+        }
     }
 
     #[test]
