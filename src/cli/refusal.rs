@@ -7,6 +7,7 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::commands::definition;
 use super::error::{CliError, Kind};
+use crate::config::parse_bool;
 
 /// `command <tab> flag or (command) <tab> state`, for everything docker's help shows.
 const ROWS: &str = include_str!("../../tests/cli_rows.tsv");
@@ -192,14 +193,10 @@ fn written_out_boolean(
     value: &str,
     mut words: Vec<OsString>,
 ) -> Result<Answer, CliError> {
-    let on = match value {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
-        _ => {
-            return Err(CliError::usage(format!(
-                "invalid argument {value:?} for {argument:?} flag: neither true nor false"
-            )));
-        }
+    let Some(on) = parse_bool(value) else {
+        return Err(CliError::usage(format!(
+            "invalid argument {value:?} for {argument:?} flag: neither true nor false"
+        )));
     };
     let names: Vec<&str> = argument
         .split([',', ' '])

@@ -19,6 +19,7 @@ pub use policy::{Policy, PolicyRule};
 pub use values::{
     DetachKeys, KeepBlobs, LogDriverDefault, LogFiles, LogFilter, LogSize, NetworkDefault,
     RegistryHost, ShortNames, StorageDriver, StorageMax, UnknownDetachKeys, UnknownValue,
+    parse_bool,
 };
 
 use crate::paths::Paths;

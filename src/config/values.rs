@@ -3,6 +3,15 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+/// A boolean that is written out, as docker takes it wherever there is one (Go's `strconv.ParseBool`).
+pub fn parse_bool(text: &str) -> Option<bool> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 /// A value that one string says.
 pub(super) trait Setting: Sized {
     /// The values it can have, for messages and documentation.

@@ -10,7 +10,7 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::config::ContainerConfig;
-use crate::config::{LogDriverDefault, LogFiles, LogSize};
+use crate::config::{LogDriverDefault, LogFiles, LogSize, parse_bool};
 
 /// Where the output goes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -214,7 +214,7 @@ impl LogSettings {
                 options.path = Some(path);
             }
             "compress" if self.driver.has_file() => {
-                let compress = go_bool(value);
+                let compress = parse_bool(value);
                 options.compress =
                     compress.ok_or_else(|| invalid("neither true nor false".to_owned()))?;
             }
@@ -251,15 +251,6 @@ impl LogSettings {
             Some(path) => PathBuf::from(path),
             None => directory.join("log"),
         }
-    }
-}
-
-/// Go's `strconv.ParseBool`.
-fn go_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

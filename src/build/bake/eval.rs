@@ -12,10 +12,11 @@ use hcl::expr::{
 use hcl::template::{Directive, Element, ForDirective, IfDirective, Interpolation, Template};
 use hcl::{Map, Value};
 
+use super::Lookup;
 use super::error::BakeError;
 use super::functions;
 use super::source::{Declared, Function, Variable};
-use super::{Lookup, overrides};
+use crate::config::parse_bool;
 
 /// Functions, variables and keys of targets that need each other.
 const DEPTH: usize = 64;
@@ -166,7 +167,7 @@ impl<'a> Evaluator<'a> {
             _ => "string".to_owned(),
         };
         Ok(Some(match kind.as_str() {
-            "bool" => Value::Bool(overrides::truth(&text).ok_or_else(|| wrong("truth value"))?),
+            "bool" => Value::Bool(parse_bool(&text).ok_or_else(|| wrong("truth value"))?),
             "number" => functions::number(&text).ok_or_else(|| wrong("number"))?,
             "list" | "set" | "tuple" if text.is_empty() => Value::Array(Vec::new()),
             "list" | "set" | "tuple" => {

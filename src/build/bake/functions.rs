@@ -3,7 +3,7 @@
 use hcl::{Map, Number, Value};
 use regex::Regex;
 
-use super::overrides;
+use crate::config::parse_bool;
 
 /// Bytes: what a function may make of texts that are shorter.
 const TEXT_MAX: usize = 16 << 20;
@@ -23,7 +23,7 @@ pub(super) fn text(value: &Value) -> Option<String> {
 pub(super) fn truth(value: &Value) -> Option<bool> {
     match value {
         Value::Bool(value) => Some(*value),
-        Value::String(text) => overrides::truth(text),
+        Value::String(text) => parse_bool(text),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 use super::error::BakeError;
 use super::target::{Entry, Target};
 use crate::build::dockerfile::record;
+use crate::config::parse_bool;
 
 /// One of them; several of one key make a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,15 +18,6 @@ pub struct Override {
     value: Option<String>,
     /// It is added to what is there.
     adds: bool,
-}
-
-/// What says yes or no, as Go reads it.
-pub(super) fn truth(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 impl Override {
@@ -147,12 +139,12 @@ impl Target {
             "call" => self.call = Some(value),
             "network" => self.network = Some(value),
             "shm-size" => self.shm_size = Some(value),
-            "pull" => self.pull = Some(truth(&value).ok_or_else(wrong)?),
-            "no-cache" => self.no_cache = Some(truth(&value).ok_or_else(wrong)?),
+            "pull" => self.pull = Some(parse_bool(&value).ok_or_else(wrong)?),
+            "no-cache" => self.no_cache = Some(parse_bool(&value).ok_or_else(wrong)?),
             "push" | "load" => {
                 let (kind, wanted) = match one.key.as_str() {
-                    "push" => ("registry", truth(&value)),
-                    _ => ("docker", truth(&value)),
+                    "push" => ("registry", parse_bool(&value)),
+                    _ => ("docker", parse_bool(&value)),
                 };
                 if wanted.ok_or_else(wrong)? {
                     self.output.push(Entry::of(&[("type", kind)]));

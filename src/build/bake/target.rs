@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::build::dockerfile::record;
+use crate::config::parse_bool;
 
 /// What is left out is what an inherited target says, or the default of `build`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize)]
@@ -151,7 +152,7 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<bool>, D::E
         Value::Null => Ok(None),
         Value::Bool(value) => Ok(Some(value)),
         Value::String(text) => {
-            let value = super::overrides::truth(&text);
+            let value = parse_bool(&text);
             value
                 .map(Some)
                 .ok_or_else(|| D::Error::custom(format!("{text:?} is neither true nor false")))

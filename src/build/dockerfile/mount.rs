@@ -5,6 +5,7 @@ use super::error::Fault;
 use super::flags::{Wrong, closest};
 use super::source::Location;
 use super::words;
+use crate::config::parse_bool;
 
 const TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 const SHARING: [(&str, Sharing); 3] = [
@@ -210,8 +211,9 @@ impl Options {
             }
             return Ok(());
         };
-        let boolean =
-            || go_bool(&value).map_or_else(|| wrong(&value, "true or false").map(|()| false), Ok);
+        let boolean = || {
+            parse_bool(&value).map_or_else(|| wrong(&value, "true or false").map(|()| false), Ok)
+        };
         let number = |radix, expected| match u32::from_str_radix(&value, radix) {
             Ok(number) if !value.starts_with('+') => Ok(Some(number)),
             _ => wrong(&value, expected).map(|()| None),
@@ -342,7 +344,7 @@ impl Device {
             match (key.text.as_str(), value) {
                 ("required", None) => device.required = true,
                 ("required", Some(value)) => {
-                    device.required = go_bool(&value.text).ok_or_else(|| {
+                    device.required = parse_bool(&value.text).ok_or_else(|| {
                         Wrong::at(
                             value.location,
                             Fault::FlagValue {
@@ -384,15 +386,6 @@ impl Device {
             true => Err(Wrong::at(flag.location, Fault::DeviceName)),
             false => Ok(device),
         }
-    }
-}
-
-/// The spellings that Go reads.
-fn go_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "TRUE" | "true" | "True" => Some(true),
-        "0" | "f" | "F" | "FALSE" | "false" | "False" => Some(false),
-        _ => None,
     }
 }
 

@@ -8,6 +8,7 @@ use crate::build::dockerfile::record;
 use crate::build::{BuildRequest, Built};
 use crate::cli::container_flags::value;
 use crate::cli::error::{CliError, Kind};
+use crate::config::parse_bool;
 use crate::engine::Engine;
 use crate::image::{Platform, Reference, Said};
 
@@ -54,13 +55,12 @@ type Optional = bool;
 
 /// As Go reads it; a key alone says yes.
 fn truth(text: &str) -> Result<bool, AttestError> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" | "" => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        text => Err(AttestError::Bool {
-            text: text.to_owned(),
-        }),
+    if text.is_empty() {
+        return Ok(true);
     }
+    parse_bool(text).ok_or_else(|| AttestError::Bool {
+        text: text.to_owned(),
+    })
 }
 
 impl FromStr for One {

@@ -101,7 +101,7 @@ pub(super) fn boolean(
     value: &str,
     expected: &'static str,
 ) -> Result<bool, FilterError> {
-    let parsed = super::security::parse_bool(&value.to_ascii_lowercase());
+    let parsed = crate::config::parse_bool(&value.to_ascii_lowercase());
     parsed.ok_or(FilterError::Value {
         key,
         value: value.to_owned(),
@@ -190,7 +190,7 @@ impl PsFilters {
                 self.restart_policy.push(policy.name().to_owned());
             }
             "should-start-on-boot" => {
-                let on = super::security::parse_bool(&value.to_ascii_lowercase());
+                let on = crate::config::parse_bool(&value.to_ascii_lowercase());
                 self.should_start_on_boot = Some(on.ok_or_else(|| wrong("true or false"))?);
             }
             _ => return Err(FilterError::Key { key }),

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::config::parse_bool;
+
 /// Which seccomp filter the program gets.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SeccompChoice {
@@ -70,15 +72,6 @@ impl FromStr for SecurityOption {
             }
             _ => Err(unknown()),
         }
-    }
-}
-
-/// Go's `strconv.ParseBool`, which docker uses wherever a boolean is written out.
-pub(super) fn parse_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
     }
 }
 

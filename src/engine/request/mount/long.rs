@@ -7,7 +7,7 @@ use super::{
     BindOptions, Mount, MountError, MountKind, Propagation, TmpfsOptions, VolumeOptions, absolute,
     checked_target, tmpfs,
 };
-use crate::engine::request::security::parse_bool;
+use crate::config::parse_bool;
 
 /// What was said, before it is known which kind of mount it belongs to.
 #[derive(Default)]
