@@ -1,7 +1,7 @@
 //! Artifacts: manifests of any content, by name, in `images/artifacts.json`; their blobs lie among the store's documents and may be
 //! of any size. Never one of the images: nothing here unpacks or runs.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::PathBuf;
@@ -383,19 +383,10 @@ impl Store {
         Some(needed)
     }
 
-    /// Unlinks blobs that no image and no artifact names.
+    /// Unlinks what nothing needs any more.
     fn collect_blobs(&self) -> Result<(), StoreError> {
         let _lock = self.lock_exclusive()?;
-        let names = self.names()?;
-        let of_images = names.entries.iter();
-        let mut needed: HashSet<&str> = of_images
-            .flat_map(|entry| [entry.id.hex(), entry.manifest.hex()])
-            .collect();
-        let Some(of_artifacts) = self.blobs_of_artifacts() else {
-            return Ok(());
-        };
-        needed.extend(of_artifacts.iter().map(Digest::hex));
-        self.unlink_except(&self.images.join("blobs/sha256"), &needed)
+        self.collect_documents(&self.names()?)
     }
 }
 

@@ -205,7 +205,6 @@ impl Store {
     ) -> Result<Collected, StoreError> {
         let names = self.names()?;
         let ids: HashSet<&Digest> = names.entries.iter().map(|entry| &entry.id).collect();
-        let mut documents: HashSet<&str> = ids.iter().map(|id| id.hex()).collect();
         let mut layers: HashSet<LayerDir> = HashSet::new();
         let mut keep = |directory: &LayerDir| {
             // A variant's base stays: it is what "this layer is here" means.
@@ -219,18 +218,15 @@ impl Store {
         for step in self.steps()? {
             keep(&LayerDir::base(&step.record.layer));
         }
-        self.unlink_except(&self.images.join("stacks"), &documents)?;
+        let stacks = ids.iter().map(|id| id.hex()).collect();
+        self.unlink_except(&self.images.join("stacks"), &stacks)?;
         let manifests: HashSet<&str> = names
             .entries
             .iter()
             .map(|entry| entry.manifest.hex())
             .collect();
         self.unlink_except(&self.images.join("signatures"), &manifests)?;
-        documents.extend(manifests);
-        if let Some(of_artifacts) = self.blobs_of_artifacts() {
-            documents.extend(of_artifacts.iter().map(Digest::hex));
-            self.unlink_except(&self.images.join("blobs/sha256"), &documents)?;
-        }
+        self.collect_documents(&names)?;
         self.unlink_interrupted()?;
         let lease = self.lease_path();
         let lease =
@@ -242,6 +238,19 @@ impl Store {
             }
             None => Ok(Collected::default()),
         }
+    }
+
+    /// Under the exclusive lock: unlinks documents that no image and no artifact names.
+    pub(super) fn collect_documents(&self, names: &Names) -> Result<(), StoreError> {
+        let of_images = names.entries.iter();
+        let mut needed: HashSet<&str> = of_images
+            .flat_map(|entry| [entry.id.hex(), entry.manifest.hex()])
+            .collect();
+        let Some(of_artifacts) = self.blobs_of_artifacts() else {
+            return Ok(());
+        };
+        needed.extend(of_artifacts.iter().map(Digest::hex));
+        self.unlink_except(&self.images.join("blobs/sha256"), &needed)
     }
 
     fn rename_away(&self, keep: &HashSet<LayerDir>) -> Result<Collected, StoreError> {
