@@ -250,7 +250,7 @@ fn parameters(
         annotations: host.annotations.clone().into_iter().collect(),
         places: settled.places,
         single_id,
-        processors: spec::processors(),
+        processors: processors(),
         ..ContainerParameters::default()
     };
     parameters.seccomp = match host.seccomp.as_deref() {
@@ -267,6 +267,13 @@ fn parameters(
         }
     };
     Ok(parameters)
+}
+
+/// All that the host has, whatever this process may use of them: a container sees all of them in /sys.
+fn processors() -> u32 {
+    let configured = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_CONF);
+    let configured = configured.ok().flatten().unwrap_or(0);
+    configured.try_into().unwrap_or(0)
 }
 
 /// Major and minor version of the running kernel, which profiles may ask for.

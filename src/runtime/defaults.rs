@@ -1,8 +1,6 @@
 //! What every container gets unless told otherwise, docker's values: mounts, devices, hidden and read-only paths, `PATH`.
 //! Never a choice between them (`spec`).
 
-use std::collections::HashMap;
-
 use oci_spec::runtime::{Mount, MountBuilder};
 
 use super::spec::{Place, Places};
@@ -80,15 +78,6 @@ pub fn masked_paths(processors: u32) -> Vec<String> {
 
 pub fn read_only_paths() -> Vec<String> {
     READ_ONLY_PATHS.iter().map(ToString::to_string).collect()
-}
-
-/// Of a network of its own, as docker: a program that is not root binds port 80 there.
-pub fn sysctls(places: Places) -> HashMap<String, String> {
-    let ports = ("net.ipv4.ip_unprivileged_port_start", "0");
-    let private = places.network == Place::Private;
-    let all = private.then_some(ports).into_iter();
-    all.map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect()
 }
 
 /// What the default mounts depend on.

@@ -153,13 +153,6 @@ impl Default for ContainerParameters {
     }
 }
 
-/// All that the host has, whatever this process may use of them: a container sees all of them in /sys.
-pub fn processors() -> u32 {
-    let configured = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_CONF);
-    let configured = configured.ok().flatten().unwrap_or(0);
-    configured.try_into().unwrap_or(0)
-}
-
 impl ContainerParameters {
     /// The bounding set: for `--cap-add`, `--cap-drop`, `--privileged`, and for resolving a user's seccomp profile.
     pub fn capabilities(&self) -> Result<CapabilitySet, UnknownCapability> {
@@ -342,9 +335,13 @@ const IPC_SYSCTLS: [&str; 8] = [
 ];
 
 fn sysctls(parameters: &ContainerParameters) -> Result<HashMap<String, String>, SpecError> {
-    let mut sysctls = defaults::sysctls(parameters.places);
+    let mut sysctls = HashMap::new();
     let private = parameters.places.network == Place::Private;
     let own_ipc = parameters.places.ipc == Place::Private;
+    if private {
+        // As docker: a program that is not root binds port 80 of its own network.
+        sysctls.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
+    }
     for (name, value) in &parameters.sysctls {
         // sysctl(8) takes both separators.
         let name = name.replace('/', ".");
