@@ -5,7 +5,7 @@ use std::ffi::OsString;
 
 use super::Invocation;
 use super::commands::GlobalFlags;
-use crate::engine::{Called, Engine, Expectation};
+use crate::engine::{BUILTIN_WORDS, Called, Engine, Expectation};
 
 /// What `run` finds ready.
 pub struct Early {
@@ -49,9 +49,6 @@ const OTHERWISE: [&str; 17] = [
     "--security-opt",
 ];
 
-/// The embedded image's names.
-const EMBEDDED: [&str; 2] = ["hello", "hello-world"];
-
 fn expectation(words: &[&str]) -> Option<Expectation> {
     let rest = match words {
         [_, "run", rest @ ..] | [_, "container", "run", rest @ ..] => rest,
@@ -59,7 +56,7 @@ fn expectation(words: &[&str]) -> Option<Expectation> {
     };
     let mut expected = Expectation {
         // The embedded image has no network, and nothing is to be started for it that may ask somebody.
-        default_network: !rest.iter().any(|word| EMBEDDED.contains(word)),
+        default_network: !rest.iter().any(|word| BUILTIN_WORDS.contains(word)),
         ..Expectation::default()
     };
     let mut after_flag = true;

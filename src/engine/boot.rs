@@ -10,7 +10,7 @@ use std::process::{Command, Stdio};
 use super::request::PsFilters;
 use super::{Engine, EngineError};
 use crate::runtime::doctor::{Check, Finding, explain};
-use crate::runtime::home::find_program;
+use crate::runtime::subids::find_program;
 use crate::runtime::systemd::UserSystemd;
 
 /// What is run.

@@ -67,7 +67,7 @@ impl Engine {
             })
         });
         let (entered, single_id) = entered.ok()??;
-        self.line.set(Line(Some((ours, entered))));
+        self.line.replace(Line(Some((ours, entered))));
         Some(Called {
             id,
             place,
@@ -84,9 +84,9 @@ impl Engine {
 
     /// A monitor that makes the home for itself keeps all others out until it has it, this command too.
     pub(super) fn give_up_home(&self) {
-        let line = self.line.take();
-        if !line.is_founding() {
-            self.line.set(line);
+        let founding = self.line.borrow().is_founding();
+        if founding {
+            self.line.take();
         }
     }
 
@@ -97,16 +97,12 @@ impl Engine {
         called: &Called,
         network: Option<&NetworkOrders>,
     ) -> Option<Pid> {
-        let line = self.line.take();
-        let (is_there, founding) = (line.0.is_some(), line.is_founding());
-        self.line.set(line);
         let bridged = matches!(network, Some(NetworkOrders::Bridged(_)));
-        if founding && bridged && !called.expectation.default_network {
+        if bridged && !called.expectation.default_network {
             self.give_up_home();
         }
-        (is_there && !founding)
-            .then(|| self.start_holder(network))
-            .flatten()
+        let joined = self.line.borrow().has_joined();
+        joined.then(|| self.start_holder(network)).flatten()
     }
 
     /// Tells it what to do, if that is what was expected: gives the conversation with it.
@@ -139,6 +135,11 @@ impl Line {
     fn is_founding(&self) -> bool {
         let entered = self.0.as_ref();
         entered.is_some_and(|(_, entered)| entered.is_founding())
+    }
+
+    /// It lives in a home that there was before.
+    fn has_joined(&self) -> bool {
+        self.0.is_some() && !self.is_founding()
     }
 }
 

@@ -8,7 +8,8 @@ use crate::net::occupant;
 use crate::paths::RuntimeFallback;
 use crate::runtime::doctor::{Check, Finding, explain};
 use crate::runtime::execute::SetupError;
-use crate::runtime::home::{HomeError, Subids};
+use crate::runtime::home::HomeError;
+use crate::runtime::subids::Subids;
 use crate::sys::text;
 
 impl Engine {

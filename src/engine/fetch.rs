@@ -19,7 +19,7 @@ use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::image::{Digest, Merged, UnpackOptions, is_archive, unpack_archive};
 use crate::registry::{self, Progress};
-use crate::runtime::home::find_program;
+use crate::runtime::subids::find_program;
 use crate::sys::fs;
 
 /// What docker makes a downloaded file.

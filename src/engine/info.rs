@@ -6,7 +6,7 @@ use super::{Engine, EngineError, StorageChoice};
 use crate::config::Entry;
 use crate::container::Status;
 use crate::runtime::cgroup::{NoCgroup, Place};
-use crate::runtime::home::Subids;
+use crate::runtime::subids::Subids;
 
 /// Facts, with the reason where something is missing.
 #[derive(Clone, Debug)]

@@ -73,6 +73,7 @@ pub use info::EngineFacts;
 pub use keeper::Keeper;
 pub use logs::{LogEvent, LogLabel};
 pub use networks::{NetworkMember, NetworkRequestError, NetworkSummary};
+pub use obtain::BUILTIN_WORDS;
 pub use processes::{ContainerProcess, Identity};
 pub use prune::Pruned;
 pub use session::{Foreground, Outcome, Session};
@@ -85,7 +86,7 @@ pub use worker::{Job, RoleFailure};
 
 pub use crate::monitor::PublishedPort;
 
-use std::cell::{Cell, OnceCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::path::PathBuf;
 
 use crate::config::Config;
@@ -116,7 +117,7 @@ pub struct Engine {
     /// A member of the home namespace.
     home: Cell<Option<Found>>,
     /// To a monitor that was called before its container is made.
-    line: Cell<call::Line>,
+    line: RefCell<call::Line>,
 }
 
 impl Engine {
@@ -136,7 +137,7 @@ impl Engine {
             has_warned: Cell::new(false),
             images: OnceCell::new(),
             home: Cell::new(None),
-            line: Cell::default(),
+            line: RefCell::default(),
         }
     }
 

@@ -17,6 +17,9 @@ const BUILTIN: &str = "docker.io/library/hello:latest";
 /// Docker's: asked for at the registry, and answered by the embedded one where there is no reaching it.
 const BUILTIN_FALLBACK: &str = "docker.io/library/hello-world:latest";
 
+/// What the embedded image is usually called.
+pub const BUILTIN_WORDS: [&str; 2] = ["hello", "hello-world"];
+
 impl Engine {
     /// The image that `create` and `run` name, if there is nothing to fetch for it.
     pub fn at_hand(&self, request: &CreateRequest) -> Result<Option<Image>, EngineError> {

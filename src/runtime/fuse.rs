@@ -22,9 +22,9 @@ use rustix::mount::UnmountFlags;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::home::find_program;
 use super::idmap::IdMap;
 use super::rootfs::Rootfs;
+use super::subids::find_program;
 use super::userns::Maps;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::process::{self, Forked};

@@ -6,15 +6,14 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use nix::sched::CloneFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
-use super::idmap::{IdMap, subordinate_ids};
+use super::idmap::IdMap;
+use super::subids::{Subids, write_maps};
 use super::userns::Maps;
 use crate::paths::{Paths, PathsError};
 use crate::sys::process::{Cloned, Forked, ProcessName};
@@ -104,7 +103,6 @@ pub struct Entered {
     pub lock: Option<lock::Guard>,
     /// Maps the ids of a new home, beside the caller's own work.
     mapper: Option<Pid>,
-    is_founding: bool,
 }
 
 impl Entered {
@@ -114,9 +112,9 @@ impl Entered {
         mapper.is_none_or(|mapper| matches!(pidfd::wait_child(mapper), Ok(0)))
     }
 
-    /// Whether others wait until its home is recorded.
+    /// Whether its home is being made beside the caller's work, and others wait until that is recorded.
     pub fn is_founding(&self) -> bool {
-        self.is_founding
+        self.mapper.is_some()
     }
 }
 
@@ -335,7 +333,6 @@ fn enter_existing(
             pid,
             lock: Some(lock),
             mapper: None,
-            is_founding: false,
         }),
         read => {
             let _ = pidfd::wait_child(pid);
@@ -366,7 +363,6 @@ fn enter_new(
     open_gate(&opener);
     Ok(Entered {
         pid: child.pid,
-        is_founding: lock.is_some(),
         lock,
         mapper: None,
     })
@@ -403,7 +399,6 @@ fn enter_new_beside(
         pid: child.pid,
         lock: Some(lock),
         mapper: Some(mapper),
-        is_founding: true,
     })
 }
 
@@ -439,153 +434,6 @@ fn pipe() -> Result<(OwnedFd, OwnedFd), HomeError> {
     pipe_with(PipeFlags::CLOEXEC).map_err(|source| HomeError::Pipe {
         source: source.into(),
     })
-}
-
-/// Where the ids come from: the user's subordinate ids and the helpers that may map them.
-pub struct Subids {
-    pub users: IdMap,
-    pub groups: IdMap,
-    pub new_uid_map: PathBuf,
-    pub new_gid_map: PathBuf,
-}
-
-impl Subids {
-    /// `None` where the user has no subordinate ids or no helper that can map them: then only the user's own id is mapped.
-    pub fn find() -> Option<Subids> {
-        let (uid, gid) = (
-            rustix::process::geteuid().as_raw(),
-            rustix::process::getegid().as_raw(),
-        );
-        let user = user_name(uid);
-        let users = subordinate_ids(Path::new("/etc/subuid"), user.as_deref(), uid);
-        let groups = subordinate_ids(Path::new("/etc/subgid"), user.as_deref(), uid);
-        if users.is_empty() || groups.is_empty() {
-            return None;
-        }
-        let (new_uid_map, new_gid_map) = (find_program("newuidmap")?, find_program("newgidmap")?);
-        // Root lends its own rights to the helpers.
-        let may_map = uid == 0
-            || !rustix::thread::no_new_privs().unwrap_or(false)
-                && [&new_uid_map, &new_gid_map]
-                    .iter()
-                    .all(|helper| mapping_fault(helper).is_none());
-        may_map.then(|| Subids {
-            users: IdMap::home(uid, &users),
-            groups: IdMap::home(gid, &groups),
-            new_uid_map,
-            new_gid_map,
-        })
-    }
-}
-
-/// Why a helper gets no right to map ids when an ordinary user starts it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum MappingFault {
-    /// It has neither the setuid bit of root nor a file capability.
-    NoRight,
-    /// Its file system honours neither.
-    NoSuidMount,
-}
-
-/// What is wrong with the program at `path`, if anything is.
-pub fn mapping_fault(path: &Path) -> Option<MappingFault> {
-    let meta = path.metadata().ok()?;
-    let set_uid = meta.permissions().mode() & 0o4000 != 0 && meta.uid() == 0;
-    let mut value = [0u8; 64];
-    if !set_uid && rustix::fs::getxattr(path, "security.capability", &mut value[..]).is_err() {
-        return Some(MappingFault::NoRight);
-    }
-    let flags = rustix::fs::statvfs(path).ok()?.f_flag;
-    flags
-        .contains(rustix::fs::StatVfsMountFlags::NOSUID)
-        .then_some(MappingFault::NoSuidMount)
-}
-
-/// From the local file first: the name service costs a tenth of a millisecond even where it only reads that file.
-fn user_name(uid: u32) -> Option<String> {
-    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let number = uid.to_string();
-    let entry = passwd
-        .lines()
-        .map(|line| line.split(':').collect::<Vec<_>>());
-    let mut own = entry.filter(|fields| fields.len() > 3 && fields[2] == number);
-    if let Some(fields) = own.next() {
-        return Some(fields[0].to_owned());
-    }
-    let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok()??;
-    Some(user.name)
-}
-
-/// A program on PATH, or where distributions keep it if PATH is short.
-pub fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    let mut directories = std::env::split_paths(&path)
-        .filter(|dir| dir.is_absolute())
-        .chain(usual);
-    directories.find_map(|dir| {
-        let file = dir.join(name);
-        rustix::fs::access(&file, rustix::fs::Access::EXEC_OK)
-            .ok()
-            .map(|()| file)
-    })
-}
-
-fn write_maps(child: Pid, subids: Option<&Subids>) -> Result<(), HomeError> {
-    match subids {
-        Some(ids) => run_helpers(child, ids),
-        None => write_single_id(child),
-    }
-}
-
-/// Both at once: each is the start of a setuid program, the dearest part of a container's start.
-fn run_helpers(child: Pid, ids: &Subids) -> Result<(), HomeError> {
-    let start = |helper, program: &Path, map: &IdMap| {
-        let mut command = Command::new(program);
-        command
-            .arg(child.as_raw_nonzero().to_string())
-            .args(map.helper_arguments());
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped());
-        command
-            .spawn()
-            .map_err(|source| HomeError::StartHelper { helper, source })
-    };
-    let users = start("newuidmap", &ids.new_uid_map, &ids.users)?;
-    let groups = start("newgidmap", &ids.new_gid_map, &ids.groups)?;
-    let finish = |helper, running: std::process::Child| {
-        let output = running
-            .wait_with_output()
-            .map_err(|source| HomeError::StartHelper { helper, source })?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let message = String::from_utf8_lossy(&output.stderr)
-            .trim()
-            .replace('\n', "; ");
-        Err(HomeError::Helper { helper, message })
-    };
-    let users = finish("newuidmap", users);
-    let groups = finish("newgidmap", groups);
-    users.and(groups)
-}
-
-/// user_namespaces(7): without privilege only the own id may be mapped, and setgroups must be denied first.
-fn write_single_id(child: Pid) -> Result<(), HomeError> {
-    let (uid, gid) = (
-        rustix::process::geteuid().as_raw(),
-        rustix::process::getegid().as_raw(),
-    );
-    let pid = child.as_raw_nonzero();
-    let write = |file: &'static str, text: String| {
-        namespace::write_proc(&format!("/proc/{pid}/{file}"), &text)
-            .map_err(|source| HomeError::WriteMap { file, source })
-    };
-    write("setgroups", "deny".to_owned())?;
-    write("uid_map", format!("0 {uid} 1\n"))?;
-    write("gid_map", format!("0 {gid} 1\n"))
 }
 
 /// The id maps of the namespace the calling process is in: a container's map is made from them.

@@ -29,6 +29,7 @@ pub mod seccomp;
 pub mod secrets;
 pub mod spec;
 mod steps;
+pub mod subids;
 pub mod sweep;
 pub mod systemd;
 pub mod user;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use super::{Check, Finding, find_program, install, read};
-use crate::runtime::home::{MappingFault, mapping_fault};
 use crate::runtime::idmap::{self, SubidRange};
+use crate::runtime::subids::{MappingFault, mapping_fault};
 
 /// What images expect: ids up to `nobody`'s 65534 and one spare.
 const ENOUGH: u32 = 65536;
