@@ -139,6 +139,18 @@ impl Engine {
         Ok(attaches)
     }
 
+    /// A container that shares networks, or may: with its configuration and name.
+    fn sharing(&self, container: &str) -> Result<(Record, ContainerConfig, String), EngineError> {
+        let record = self.find(container)?;
+        let config = self.config_of(&record)?;
+        let name = self.containers.name_of(&record);
+        if !config.host.is_bridged() {
+            let (container, mode) = (name, config.host.network);
+            return Err(EndpointRequestError::OwnNetwork { container, mode }.into());
+        }
+        Ok((record, config, name))
+    }
+
     /// Connects a container with one more network, now if it runs.
     pub fn connect_network(
         &self,
@@ -147,13 +159,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let network = self.networks().find(&endpoint.network)?;
         check(endpoint, &network)?;
-        let record = self.find(container)?;
-        let config = self.config_of(&record)?;
-        let name = self.containers.name_of(&record);
-        if !config.host.is_bridged() {
-            let (container, mode) = (name, config.host.network);
-            return Err(EndpointRequestError::OwnNetwork { container, mode }.into());
-        }
+        let (record, config, name) = self.sharing(container)?;
         self.change_endpoints(&record, &name, |settings| {
             let mut endpoints = config.endpoints(settings).to_vec();
             if endpoints.iter().any(|known| known.network == network.name) {
@@ -242,13 +248,7 @@ impl Engine {
 
     /// Makes a running container's places in networks anew; gives its id.
     pub fn reload_networks(&self, container: &str) -> Result<String, EngineError> {
-        let record = self.find(container)?;
-        let config = self.config_of(&record)?;
-        let name = self.containers.name_of(&record);
-        if !config.host.is_bridged() {
-            let (container, mode) = (name, config.host.network);
-            return Err(EndpointRequestError::OwnNetwork { container, mode }.into());
-        }
+        let (record, _, name) = self.sharing(container)?;
         self.send(&record, &name, &Request::ReloadNetworks)?;
         Ok(record.id.to_string())
     }
@@ -270,13 +270,7 @@ impl Engine {
         ports: Vec<PortSpec>,
         publish: bool,
     ) -> Result<(), EngineError> {
-        let record = self.find(container)?;
-        let config = self.config_of(&record)?;
-        let name = self.containers.name_of(&record);
-        if !config.host.is_bridged() {
-            let (container, mode) = (name, config.host.network);
-            return Err(EndpointRequestError::OwnNetwork { container, mode }.into());
-        }
+        let (record, _, name) = self.sharing(container)?;
         let request = match publish {
             true => Request::Publish(ports),
             false => Request::Unpublish(ports),

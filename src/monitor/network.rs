@@ -10,7 +10,7 @@ use super::protocol::StartFailure;
 use super::supervise::Orders;
 use crate::net::pasta::{self, Features, PastaError, PastaOptions, Plan, Starting};
 use crate::net::ports::PortSpec;
-use crate::net::publish::{self, ClaimedPorts, Everywhere, PortMapping};
+use crate::net::publish::{self, ClaimedPorts, Everywhere, PortMapping, PublishError};
 use crate::net::route::HostRoutes;
 use crate::net::slirp::{self, SlirpError, SlirpOptions};
 use crate::sys::process::{self, ProcessName};
@@ -134,11 +134,8 @@ pub(super) fn claim(
     ports: &[PortSpec],
     everywhere: Everywhere,
 ) -> Result<ClaimedPorts, StartFailure> {
-    publish::claim(ports, everywhere).map_err(|error| StartFailure::Network {
-        taken: error.taken(),
-        message: error.to_string(),
-        hints: error.hints(),
-    })
+    let claimed = publish::claim(ports, everywhere);
+    claimed.map_err(|error| failed(&error, error.hints(), Some(&error)))
 }
 
 impl StartingNetwork {
@@ -179,32 +176,34 @@ pub(super) fn record<T: serde::Serialize>(
     crate::sys::disk::rename(&temporary, directory.join(name))
 }
 
-fn explain(error: PastaError) -> StartFailure {
-    match error {
-        PastaError::Tun => StartFailure::NoTun,
-        error => StartFailure::Network {
-            taken: match &error {
-                PastaError::Publish(error) => error.taken(),
-                _ => None,
-            },
-            message: error.to_string(),
-            hints: error.hints(),
-        },
+fn failed(
+    error: &dyn std::fmt::Display,
+    hints: Vec<String>,
+    publish: Option<&PublishError>,
+) -> StartFailure {
+    StartFailure::Network {
+        taken: publish.and_then(PublishError::taken),
+        message: error.to_string(),
+        hints,
     }
 }
 
+fn explain(error: PastaError) -> StartFailure {
+    let publish = match &error {
+        PastaError::Tun => return StartFailure::NoTun,
+        PastaError::Publish(error) => Some(error),
+        _ => None,
+    };
+    failed(&error, error.hints(), publish)
+}
+
 fn explain_slirp(error: SlirpError) -> StartFailure {
-    match error {
-        SlirpError::Tun => StartFailure::NoTun,
-        error => StartFailure::Network {
-            taken: match &error {
-                SlirpError::Publish(error) => error.taken(),
-                _ => None,
-            },
-            message: error.to_string(),
-            hints: error.hints(),
-        },
-    }
+    let publish = match &error {
+        SlirpError::Tun => return StartFailure::NoTun,
+        SlirpError::Publish(error) => Some(error),
+        _ => None,
+    };
+    failed(&error, error.hints(), publish)
 }
 
 /// A port of the host that leads into the running container, as `ports.json` has it.

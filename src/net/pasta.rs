@@ -145,13 +145,9 @@ impl PastaError {
 pub const INSTALL: &str = "install it: sudo apt install passt (Debian, Ubuntu), sudo dnf install passt (Fedora), \
      sudo zypper install passt (openSUSE), sudo pacman -S passt (Arch), sudo apk add passt (Alpine)";
 
-/// The installed pasta: a search of `PATH` and of the directories that a user's `PATH` may lack.
+/// The installed pasta.
 pub fn find() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/bin", "/usr/local/bin", "/usr/sbin"].map(PathBuf::from))
-        .map(|directory| directory.join("pasta"))
-        .find(|candidate| super::is_executable(candidate))
+    super::installed("pasta")
 }
 
 /// What the cache remembers of a binary; any difference in the first three fields means probing again.

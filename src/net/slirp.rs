@@ -64,11 +64,7 @@ impl SlirpError {
 
 /// The installed slirp4netns.
 pub fn find() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/bin", "/usr/local/bin", "/usr/sbin"].map(PathBuf::from))
-        .map(|directory| directory.join("slirp4netns"))
-        .find(|candidate| super::is_executable(candidate))
+    super::installed("slirp4netns")
 }
 
 /// Its arguments; `ready` is where it says that it is. Pure.

@@ -400,11 +400,7 @@ fn a_run_that_cannot_be_started_leaves_no_container_with_rm() {
 #[test]
 fn a_stopped_network_holds_no_list_up() {
     let env = test_env!();
-    need!(
-        Need::Program("pasta"),
-        Need::Program("nft"),
-        Need::Device("/dev/net/tun")
-    );
+    crate::network_bridge::need_bridges!();
     env.busybox();
     let run = ["run", "-d", "--network", "bridge", "--name", "box"];
     env.run(&[&run[..], &["busybox", "sleep", "1000"]].concat())

@@ -1,7 +1,6 @@
 //! bryo is replaced while containers run: monitors and commands of neighbouring protocol versions get on with each other.
 
 use crate::env::{TestEnv, test_env};
-use crate::need::{Need, need};
 use crate::process::{Outcome, eventually};
 
 /// What the older program says, run in the same world.
@@ -72,11 +71,7 @@ fn newer_command_says_what_an_older_monitor_can_not_publish() {
 #[test]
 fn a_container_whose_networks_cannot_be_told_of_a_new_name_keeps_its_own() {
     let env = test_env!();
-    need!(
-        Need::Program("pasta"),
-        Need::Program("nft"),
-        Need::Device("/dev/net/tun")
-    );
+    crate::network_bridge::need_bridges!();
     env.busybox();
     let flags = ["run", "-d", "--network", "bridge", "--name", "older"];
     previous(&env, &[&flags[..], &["busybox", "sleep", "1000"]].concat()).ok();
