@@ -4,6 +4,7 @@ use std::os::fd::AsFd;
 
 use rustix::process::Pid;
 
+use super::bridged::BridgedOrders;
 use super::network::NetworkOrders;
 use super::supervise::Monitor;
 use crate::container::EndpointConfig;
@@ -17,9 +18,7 @@ impl Monitor {
         attach: Attach,
         endpoints: Vec<EndpointConfig>,
     ) -> Result<(), String> {
-        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
-            return Err("the container shares no networks".to_owned());
-        };
+        let orders = shared(&mut self.orders.network)?;
         if let Some(network) = &mut self.network {
             let attached = network.attach(&attach).and_then(|()| network.record());
             attached.map_err(|failure| failure.to_string())?;
@@ -34,9 +33,7 @@ impl Monitor {
         network: &str,
         endpoints: Vec<EndpointConfig>,
     ) -> Result<(), String> {
-        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
-            return Err("the container shares no networks".to_owned());
-        };
+        let orders = shared(&mut self.orders.network)?;
         if let Some(bridged) = &mut self.network {
             bridged
                 .detach(network)
@@ -56,9 +53,7 @@ impl Monitor {
 
     /// Publishes more ports, now or when the container begins its next life.
     pub(super) fn publish(&mut self, ports: &[PortSpec]) -> Result<(), String> {
-        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
-            return Err("the container shares no networks".to_owned());
-        };
+        let orders = shared(&mut self.orders.network)?;
         if let Some(network) = &mut self.network {
             let published = network.publish_more(ports);
             published.map_err(|failure| failure.to_string())?;
@@ -73,9 +68,7 @@ impl Monitor {
     }
 
     pub(super) fn unpublish(&mut self, ports: &[PortSpec]) -> Result<(), String> {
-        let Some(NetworkOrders::Bridged(orders)) = &mut self.orders.network else {
-            return Err("the container shares no networks".to_owned());
-        };
+        let orders = shared(&mut self.orders.network)?;
         let mut known: Vec<PortSpec> = orders.ports.iter().flat_map(PortSpec::expand).collect();
         let mut outcome = Ok(());
         for wanted in ports.iter().flat_map(PortSpec::expand) {
@@ -113,9 +106,7 @@ impl Monitor {
 
     /// Makes its places in networks anew.
     pub(super) fn reload_networks(&mut self) -> Result<(), String> {
-        let Some(NetworkOrders::Bridged(_)) = &self.orders.network else {
-            return Err("the container shares no networks".to_owned());
-        };
+        shared(&mut self.orders.network)?;
         match &mut self.network {
             Some(network) => network.reload().map_err(|failure| failure.to_string()),
             // The next life makes them.
@@ -144,5 +135,13 @@ impl Monitor {
         if let Some(namespace) = &self.init.network_namespace {
             network.rejoin(namespace.as_fd());
         }
+    }
+}
+
+/// What was ordered of the networks that the container shares.
+fn shared(network: &mut Option<NetworkOrders>) -> Result<&mut BridgedOrders, String> {
+    match network {
+        Some(NetworkOrders::Bridged(orders)) => Ok(orders),
+        _ => Err("the container shares no networks".to_owned()),
     }
 }
