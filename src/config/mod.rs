@@ -133,7 +133,7 @@ settings! {
     log_max_size: LogSize = "log.max-size", "BRYO_LOG_MAX_SIZE", "10MiB";
     /// How many files a log has at most, without `--log-opt max-file`.
     log_max_file: LogFiles = "log.max-file", "BRYO_LOG_MAX_FILE", "3";
-    /// The network of a container that names none. `bridge`, which all of them share, needs `nft`: without it, it is `pasta`.
+    /// The network of a container that names none. `bridge` is one that all of them share.
     network_default: NetworkDefault = "network.default", "BRYO_NETWORK", "bridge";
     /// What a name without a registry stands for: an image of Docker Hub, or what `registries.conf` says (aliases, registries to search).
     short_names: ShortNames = "short-names", "BRYO_SHORT_NAMES", "docker";

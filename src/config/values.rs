@@ -56,7 +56,7 @@ choice! {
 choice! {
     /// The network of a container that names none.
     NetworkDefault, "bridge, pasta, none or host" {
-        /// The network that all containers share which name none; where there is no `nft`, pasta.
+        /// The network that all containers share which name none.
         Bridge = "bridge",
         /// A network namespace with pasta as its way out.
         Pasta = "pasta",

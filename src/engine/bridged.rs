@@ -10,7 +10,7 @@ use crate::container::{
     ContainerConfig, EndpointConfig, HostConfig, LockedRecord, Record, Settings,
 };
 use crate::monitor::{BridgedOrders, NetworkOrders, Request};
-use crate::net::firewall::{self, FirewallError};
+use crate::net::firewall;
 use crate::net::hosted::HostPort;
 use crate::net::ports::PortSpec;
 use crate::net::record::{NetworkConfig, NetworkDriver};
@@ -60,9 +60,6 @@ impl Engine {
             image: image.to_owned(),
         };
         let uplink = Uplink::find(&self.paths.cache)?.ok_or_else(missing)?;
-        if firewall::find().is_none() {
-            return Err(FirewallError::Missing.into());
-        }
         Ok(Holder {
             socket: self.paths.net_socket(),
             lock: self.paths.net_lock(),
@@ -99,17 +96,26 @@ impl Engine {
     ) -> Result<BridgedOrders, EngineError> {
         let hosts = record.path("hosts");
         let hosts = std::fs::read_to_string(&hosts).map_err(EngineError::file("read", &hosts))?;
+        let member = Member {
+            id: record.id.to_string(),
+            name: name.to_owned(),
+            hostname: config.hostname.clone(),
+            servers: config.host.names.servers.clone(),
+            egress: config.host.egress.as_deref().map(str::parse).transpose()?,
+            host_ports: host_ports(&config.host.host_ports)?,
+        };
+        let attach = self.attaches(config.endpoints(settings))?;
+        let mut networks = attach.iter().map(|attach| &attach.network);
+        if member.egress.is_some()
+            || !member.host_ports.is_empty()
+            || networks.any(|network| network.egress.is_some())
+        {
+            firewall::need_program()?;
+        }
         Ok(BridgedOrders {
             holder: self.holder(&config.image)?,
-            member: Member {
-                id: record.id.to_string(),
-                name: name.to_owned(),
-                hostname: config.hostname.clone(),
-                servers: config.host.names.servers.clone(),
-                egress: config.host.egress.as_deref().map(str::parse).transpose()?,
-                host_ports: host_ports(&config.host.host_ports)?,
-            },
-            attach: self.attaches(config.endpoints(settings))?,
+            member,
+            attach,
             ports,
             hosts,
         })
@@ -159,6 +165,9 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let network = self.networks().find(&endpoint.network)?;
         check(endpoint, &network)?;
+        if network.egress.is_some() {
+            firewall::need_program()?;
+        }
         let (record, config, name) = self.sharing(container)?;
         self.change_endpoints(&record, &name, |settings| {
             let mut endpoints = config.endpoints(settings).to_vec();

@@ -8,7 +8,7 @@ use crate::monitor::{NetworkOrders, PastaOrders, SlirpOrders};
 use crate::net::ports::{self, ExposedPorts, PortSpec};
 use crate::net::record;
 use crate::net::route::HostRoutes;
-use crate::net::{firewall, pasta, slirp};
+use crate::net::{pasta, slirp};
 
 impl Engine {
     /// Nobody, if it wants no network, the host's or one that is there.
@@ -71,10 +71,8 @@ fn published(config: &ContainerConfig, settings: &Settings) -> Result<Vec<PortSp
 /// What the configuration says of a container that names no network, and the host can do.
 pub(super) fn default_network(default: NetworkDefault) -> NetworkMode {
     match default {
-        NetworkDefault::Bridge if firewall::find().is_some() => {
-            NetworkMode::Named(record::DEFAULT.to_owned())
-        }
-        NetworkDefault::Bridge | NetworkDefault::Pasta => {
+        NetworkDefault::Bridge => NetworkMode::Named(record::DEFAULT.to_owned()),
+        NetworkDefault::Pasta => {
             let is_left = pasta::find().is_none() && slirp::find().is_some();
             match is_left {
                 true => NetworkMode::Slirp(slirp::SlirpOptions::default()),

@@ -67,31 +67,26 @@ pub struct Bridged {
 }
 
 impl Bridged {
-    /// The monitor's own `bryo net`, if the one that was there a moment ago is gone, ends with this container; the next who
-    /// notices starts another.
+    /// Returns when all places are taken and the way out is there.
     pub(super) fn connect(
         orders: &Orders,
         bridged: &BridgedOrders,
         namespace: BorrowedFd<'_>,
     ) -> Result<Bridged, StartFailure> {
         let published = claim(&bridged.ports, Everywhere::Both)?.keep();
-        let settled = bridged.holder.settle().map_err(explain)?;
         let join = || Lease::join(&bridged.holder.socket, &bridged.member, namespace);
-        let joined = join();
-        drop(settled);
-        let joined = match joined {
-            Ok(lease) => Ok(lease),
+        // One that is only starting takes members in while its way out is made.
+        let lease = match join() {
+            Ok(lease) => lease,
             Err(error) => {
-                tracing::debug!(%error, "start bryo net");
-                bridged.holder.ensure(None).map_err(explain)?;
-                join()
+                tracing::debug!(%error, "bryo net is not there yet");
+                join_settled(&bridged.holder, join)?
             }
         };
-        let lease = joined.map_err(failure("join bryo net"))?;
         let shared = lease.shared.try_clone();
         let mut connected = Bridged {
             shared: shared.map_err(failure("keep the shared network"))?,
-            lease: Some(lease),
+            lease: None,
             holder: bridged.holder.clone(),
             member: bridged.member.clone(),
             attached: Vec::new(),
@@ -103,15 +98,47 @@ impl Bridged {
             starter: None,
             pause: Duration::ZERO,
         };
-        connected.expect().map_err(failure("join bryo net"))?;
-        connected.needs(bridged.member.version())?;
-        for attach in &bridged.attach {
-            connected.attach(attach)?;
+        let taken = connected.take(lease, bridged.attach.iter());
+        bridged.holder.settle().map_err(explain)?;
+        match connected.is_held() {
+            true => taken?,
+            // It has failed to start. Who tries again hears why, or does better.
+            false => {
+                let lease = join_settled(&bridged.holder, join)?;
+                connected.attached.clear();
+                connected.take(lease, bridged.attach.iter())?;
+            }
         }
         connected.announce("connect");
-        connected.publish(0)?;
         connected.record()?;
         Ok(connected)
+    }
+
+    /// Takes places of a `bryo net`.
+    fn take<'a>(
+        &mut self,
+        lease: Lease,
+        places: impl Iterator<Item = &'a Attach>,
+    ) -> Result<(), StartFailure> {
+        let shared = lease.shared.try_clone();
+        self.shared = shared.map_err(failure("keep the shared network"))?;
+        self.lease = Some(lease);
+        self.expect().map_err(failure("join bryo net"))?;
+        self.needs(self.member.version())?;
+        for attach in places {
+            self.attach(attach)?;
+        }
+        self.publish(0)
+    }
+
+    /// Whether the one whose places were taken lives.
+    fn is_held(&self) -> bool {
+        let mut set = PollSet::new();
+        if let Some(lease) = &self.lease {
+            set.add(lease.as_fd(), Interest::Hangup, ());
+        }
+        let ended = set.wait(Some(Duration::ZERO));
+        self.lease.is_some() && ended.is_ok_and(|ended| ended.is_empty())
     }
 
     /// As docker does when a container starts and when it ends.
@@ -426,22 +453,13 @@ impl Bridged {
     fn try_rejoin(&mut self, namespace: BorrowedFd<'_>) -> Result<(), StartFailure> {
         let lease = Lease::join(&self.holder.socket, &self.member, namespace);
         let lease = lease.map_err(failure("join bryo net"))?;
-        self.shared = lease
-            .shared
-            .try_clone()
-            .map_err(failure("keep the shared network"))?;
-        self.lease = Some(lease);
-        self.expect().map_err(failure("join bryo net"))?;
-        self.needs(self.member.version())?;
         let before = std::mem::take(&mut self.attached);
-        for (attach, _) in &before {
+        let taken = self.take(lease, before.iter().map(|(attach, _)| attach));
+        if taken.is_err() {
             // Those that are missing are tried again with all others.
-            if let Err(error) = self.attach(attach) {
-                self.attached = before;
-                return Err(error);
-            }
+            self.attached = before;
         }
-        self.publish(0)?;
+        taken?;
         self.record()
     }
 }
@@ -472,6 +490,26 @@ impl Drop for Bridged {
             let _ = crate::sys::disk::remove_file(&self.holder.socket);
         }
     }
+}
+
+/// Joins one that is ready: the last one, or another that is started here. The monitor's own ends with its container; the next who
+/// notices starts another.
+fn join_settled(
+    holder: &Holder,
+    join: impl Fn() -> io::Result<Lease>,
+) -> Result<Lease, StartFailure> {
+    let settled = holder.settle().map_err(explain)?;
+    let joined = join();
+    drop(settled);
+    let joined = match joined {
+        Ok(lease) => Ok(lease),
+        Err(error) => {
+            tracing::debug!(%error, "start bryo net");
+            holder.ensure(None).map_err(explain)?;
+            join()
+        }
+    };
+    joined.map_err(failure("join bryo net"))
 }
 
 fn is_net(child: ProcessName) -> bool {

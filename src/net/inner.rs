@@ -1,5 +1,6 @@
 //! The inner half of `bryo net`: it lives in the shared network namespace, connects containers, answers their questions for
-//! names, and passes on what comes to their published ports. One poll loop; never forks but for `nft` before it begins.
+//! names, and passes on what comes to their published ports. One poll loop; forks for nothing but `nft`, where a container
+//! has rules of its own.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,7 +9,7 @@ use std::time::Duration;
 
 use super::addresses::Addresses;
 use super::dns::{Dns, Source};
-use super::firewall;
+use super::firewall::Firewall;
 use super::forward::{Client, Published};
 use super::guard;
 use super::member::{Guest, Guests};
@@ -51,6 +52,8 @@ pub enum Token {
 
 /// What the outer half gives this one.
 pub struct Line {
+    /// Members come over it. It does not block.
+    pub listener: OwnedFd,
     /// Sockets come over it. Its end is this half's end.
     pub outer: OwnedFd,
     /// Reads when the host's addresses or routes have changed.
@@ -64,10 +67,7 @@ pub struct Inner {
     holder: Holder,
     outer: OwnedFd,
     routes: OwnedFd,
-    /// As it was when this began.
-    first_host: Option<Ipv4Addr>,
-    /// As the rules have it.
-    host: Option<Ipv4Addr>,
+    firewall: Firewall,
     shared: Shared,
     addresses: Addresses,
     guests: Guests,
@@ -88,19 +88,18 @@ pub struct Inner {
 
 impl Inner {
     /// In the shared namespace.
-    pub fn new(holder: &Holder, listener: OwnedFd, line: Line) -> io::Result<Inner> {
+    pub fn new(holder: &Holder, line: Line, firewall: Firewall) -> io::Result<Inner> {
         let shared = Shared::prepare()?;
         Ok(Inner {
             dns: Dns::new(Networks::at(holder.networks.clone()))?,
-            listener,
+            listener: line.listener,
             holder: holder.clone(),
             outer: line.outer,
             routes: line.routes,
-            first_host: line.host,
-            host: None,
             shared,
             addresses: Addresses::default(),
-            guests: Guests::default(),
+            guests: Guests::new(firewall.nftables()),
+            firewall,
             relays: Relays::default(),
             bridges: Vec::new(),
             is_fresh: true,
@@ -114,7 +113,6 @@ impl Inner {
 
     /// Until the last container has gone, or the outer half has.
     pub fn live(mut self) {
-        self.lead_to_host(self.first_host);
         loop {
             let left = match (self.guests.is_empty(), self.alone) {
                 (false, _) => {
@@ -208,13 +206,8 @@ impl Inner {
         let host = socket
             .ok()
             .and_then(|socket| route::own_address(socket.into()));
-        self.lead_to_host(host);
-    }
-
-    fn lead_to_host(&mut self, host: Option<Ipv4Addr>) {
-        if host != self.host && firewall::lead_to_host(host).is_ok() {
-            self.host = host;
-        }
+        // What could not be said now is said at the next change.
+        let _ = self.firewall.lead_to_host(host);
     }
 
     fn forward(&mut self, number: u64, at: usize, client: Option<Client>) {
@@ -371,11 +364,7 @@ impl Inner {
     }
 
     fn reload(&mut self, guest: &mut Guest, attach: &wire::Attach) -> Result<Endpoint, String> {
-        let rules = firewall::load().and_then(firewall::Loading::wait);
-        rules.map_err(|error| error.to_string())?;
-        // They come without it.
-        let host = self.host.take();
-        self.lead_to_host(host);
+        self.firewall.reload().map_err(|error| error.to_string())?;
         let network = &attach.network;
         let made = self.shared.revive_bridge(network);
         let made = made.and_then(|()| guest.reconnect(&self.shared, attach));

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use super::egress::Egress;
@@ -35,6 +36,7 @@ pub struct Guest {
     places: Vec<Place>,
     pub hosted: Vec<Hosted>,
     pins: RefCell<Pins>,
+    nftables: Rc<Nftables>,
     /// How many refusals were told since when.
     told: Cell<(Moment, u32)>,
     /// Closed last: its end says that all else is free.
@@ -268,7 +270,6 @@ impl Guest {
         let Some(member) = &self.member else {
             return Ok(());
         };
-        let nftables = Nftables::open()?;
         for place in &self.places {
             let table = guard::table(&member.id, &place.network);
             let limits = [
@@ -291,8 +292,9 @@ impl Guest {
                         data: None,
                         timeout: Some(time),
                     };
-                    nftables.put(set, &element)?;
-                    self.pins.borrow_mut().note(key, time);
+                    let mut pins = self.pins.borrow_mut();
+                    self.nftables.put(set, &element, pins.knows(&key))?;
+                    pins.note(key, time);
                 }
             }
         }
@@ -383,14 +385,24 @@ fn pair_name(container: &str, network: &str) -> String {
 }
 
 /// All who are here.
-#[derive(Default)]
 pub struct Guests {
     guests: BTreeMap<u64, Guest>,
+    nftables: Rc<Nftables>,
     last: u64,
     turn: Cell<usize>,
 }
 
 impl Guests {
+    /// `nftables`: of the shared namespace.
+    pub fn new(nftables: Rc<Nftables>) -> Guests {
+        Guests {
+            guests: BTreeMap::new(),
+            nftables,
+            last: 0,
+            turn: Cell::default(),
+        }
+    }
+
     pub fn add(&mut self, socket: OwnedFd) {
         self.last += 1;
         let number = self.last;
@@ -405,6 +417,7 @@ impl Guests {
             places: Vec::new(),
             hosted: Vec::new(),
             pins: RefCell::default(),
+            nftables: Rc::clone(&self.nftables),
             told: Cell::new((Moment::now(), 0)),
         });
     }

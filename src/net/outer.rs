@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
 
-use super::firewall::{self, FirewallError};
+use super::firewall::Firewall;
 use super::inner::{Inner, Line};
 use super::route::HostRoutes;
 use super::start::{Holder, StartError};
@@ -34,9 +34,9 @@ enum Token {
 }
 
 /// The main of this role; `report` is told how its start went, and closed.
-pub fn run(holder: &Holder, shared: Option<OwnedFd>, report: OwnedFd) -> i32 {
+pub fn run(holder: &Holder, shared: Option<OwnedFd>, listener: OwnedFd, report: OwnedFd) -> i32 {
     role::set("net");
-    let begun = begin(holder, shared);
+    let begun = begin(holder, shared, listener);
     let told = match &begun {
         Ok(_) => Ok(()),
         Err(error) => Err(error.clone()),
@@ -54,7 +54,11 @@ pub fn run(holder: &Holder, shared: Option<OwnedFd>, report: OwnedFd) -> i32 {
 }
 
 /// Starts the inner half and the way out; gives the line to the former.
-fn begin(holder: &Holder, shared: Option<OwnedFd>) -> Result<(OwnedFd, Signals), StartError> {
+fn begin(
+    holder: &Holder,
+    shared: Option<OwnedFd>,
+    listener: OwnedFd,
+) -> Result<(OwnedFd, Signals), StartError> {
     let failed = |operation: &'static str| {
         move |error: io::Error| StartError::plain(format!("{operation}: {error}"))
     };
@@ -62,6 +66,7 @@ fn begin(holder: &Holder, shared: Option<OwnedFd>) -> Result<(OwnedFd, Signals),
     let (ours, theirs) = socket::pair().map_err(failed("make a socket pair"))?;
     let routes = Netlink::watch().map_err(failed("watch the host's addresses"))?;
     let line = Line {
+        listener,
         outer: theirs,
         routes: routes.into(),
         host: HostRoutes::host_address(),
@@ -113,28 +118,25 @@ fn wait_ready(line: &OwnedFd, inner: &Cloned) -> Result<(), StartError> {
 /// In the clone.
 fn run_inner(holder: &Holder, shared: Option<OwnedFd>, line: Line) -> i32 {
     role::set("net, inside");
-    let mut kept = vec![line.outer.as_fd(), line.routes.as_fd()];
+    let mut kept = vec![
+        line.listener.as_fd(),
+        line.outer.as_fd(),
+        line.routes.as_fd(),
+    ];
     kept.extend(shared.as_ref().map(AsFd::as_fd));
     kept.extend(role::trace_fd());
     let _ = process::close_all_except(&kept);
     let outer = line.outer.try_clone();
+    let is_again = shared.is_some();
     let begun = enter(shared).and_then(|()| {
         // A relayed connection may end at any time.
         signal::ignore_broken_pipes()
             .map_err(|error| StartError::plain(format!("ignore a signal: {error}")))?;
-        let rules = firewall::load().map_err(|error| StartError::of_firewall(&error))?;
+        let firewall = Firewall::load(line.host, is_again);
+        let firewall = firewall.map_err(|error| StartError::of_firewall(&error))?;
         process::allow_descriptors();
-        let listener = socket::listen(&holder.socket);
-        let listener = listener.and_then(|listener| {
-            socket::set_nonblocking(listener.as_fd())?;
-            Inner::new(holder, listener, line)
-        });
-        let inner = listener
-            .map_err(|error| StartError::plain(format!("prepare the shared network: {error}")))?;
-        rules
-            .wait()
-            .map_err(|error: FirewallError| StartError::of_firewall(&error))?;
-        Ok(inner)
+        Inner::new(holder, line, firewall)
+            .map_err(|error| StartError::plain(format!("prepare the shared network: {error}")))
     });
     let Ok(outer) = outer else { return 1 };
     match begun {

@@ -24,6 +24,11 @@ impl Pins {
         known.is_none_or(|(since, lasts)| lasts.saturating_sub(since.elapsed()) < time)
     }
 
+    /// Whether it was opened before, and may be open still.
+    pub fn knows(&self, key: &Key) -> bool {
+        self.open.contains_key(key)
+    }
+
     pub fn note(&mut self, key: Key, time: Duration) {
         if self.open.len() >= MANY {
             self.open
@@ -49,6 +54,7 @@ mod tests {
         let (short, long) = (Duration::from_secs(60), Duration::from_secs(3600));
         assert!(pins.would_last(&key("one"), short));
         pins.note(key("one"), long);
+        assert!(pins.knows(&key("one")) && !pins.knows(&key("two")));
         assert!(!pins.would_last(&key("one"), short));
         assert!(pins.would_last(&key("one"), long + short));
         assert!(pins.would_last(&key("two"), short));

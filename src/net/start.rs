@@ -142,11 +142,14 @@ impl Holder {
         let failed = |operation: &'static str| {
             move |error: io::Error| StartError::plain(format!("{operation}: {error}"))
         };
+        // Members may come at once: they are answered as soon as there is a place, and wait for the way out by the lock.
+        let listener = socket::listen(&self.socket);
+        let listener = listener.map_err(failed("listen for members of networks"))?;
         let (told, report) =
             pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("make a pipe")(error.into()))?;
         let cloned = process::clone3(libc::CLONE_NEWPID as u64, None);
         let Some(child) = cloned.map_err(failed("clone bryo net"))? else {
-            let mut kept = vec![report.as_fd()];
+            let mut kept = vec![report.as_fd(), listener.as_fd()];
             kept.extend(shared.as_ref().map(AsFd::as_fd));
             kept.extend(role::trace_fd());
             let _ = process::close_all_except(&kept);
@@ -154,12 +157,12 @@ impl Holder {
             let _ = rustix::process::chdir("/");
             let ready = signal::reset_all().and_then(|()| process::detach_standard_streams());
             let code = match ready {
-                Ok(()) => outer::run(self, shared, report),
+                Ok(()) => outer::run(self, shared, listener, report),
                 Err(_) => 1,
             };
             process::exit_now(code)
         };
-        drop((report, shared));
+        drop((report, shared, listener));
         let mut text = Vec::new();
         let _ = std::fs::File::from(told).read_to_end(&mut text);
         let ended = || StartError::plain("bryo net ended during its start".to_owned());

@@ -95,6 +95,11 @@ impl Message {
         self.attribute(kind, &number.to_ne_bytes());
     }
 
+    /// In the order of the network, as netfilter wants its numbers.
+    pub(super) fn network_number(&mut self, kind: u16, number: u32) {
+        self.attribute(kind, &number.to_be_bytes());
+    }
+
     fn address(&mut self, kind: u16, ip: IpAddr) {
         match ip {
             IpAddr::V4(ip) => self.attribute(kind, &ip.octets()),

@@ -1,5 +1,7 @@
-//! nf_tables over netlink, as far as elements of sets and maps go: put there and taken away without a run of `nft`. Knows no
-//! rule, and nothing of what a set is for.
+//! nf_tables over netlink: tables, maps, chains and rules, and elements that are put into sets and taken away, without a run of
+//! `nft`. Knows the kernel's messages and nothing of what a rule is for.
+
+mod rule;
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -8,15 +10,40 @@ use std::time::Duration;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
 use super::netlink::Message;
+pub use rule::{Expression, Fact};
 
 // linux/netfilter/nfnetlink.h and linux/netfilter/nf_tables.h.
 const BATCH_BEGIN: u16 = 0x10;
 const BATCH_END: u16 = 0x11;
 const SUBSYSTEM: u16 = 10;
+const NEW_TABLE: u16 = SUBSYSTEM << 8;
+const DELETE_TABLE: u16 = SUBSYSTEM << 8 | 2;
+const NEW_CHAIN: u16 = SUBSYSTEM << 8 | 3;
+const NEW_RULE: u16 = SUBSYSTEM << 8 | 6;
+const NEW_SET: u16 = SUBSYSTEM << 8 | 9;
 const NEW_ELEMENT: u16 = SUBSYSTEM << 8 | 12;
 const DELETE_ELEMENT: u16 = SUBSYSTEM << 8 | 14;
-const LIST_TABLE: u16 = 1;
-const LIST_SET: u16 = 2;
+/// Of a table its name; of all else the name of its table.
+const TABLE: u16 = 1;
+/// Of a set's elements, and of the set itself.
+const SET: u16 = 2;
+const CHAIN_NAME: u16 = 3;
+const CHAIN_HOOK: u16 = 4;
+const CHAIN_POLICY: u16 = 5;
+const CHAIN_TYPE: u16 = 7;
+const HOOK_NUMBER: u16 = 1;
+const HOOK_PRIORITY: u16 = 2;
+const RULE_CHAIN: u16 = 2;
+const RULE_EXPRESSIONS: u16 = 4;
+const SET_FLAGS: u16 = 3;
+const SET_KEY_TYPE: u16 = 4;
+const SET_KEY_LENGTH: u16 = 5;
+const SET_DATA_TYPE: u16 = 6;
+const SET_DATA_LENGTH: u16 = 7;
+const SET_ID: u16 = 10;
+const FLAG_MAP: u32 = 8;
+/// What nft calls `ipv4_addr`; the kernel keeps it for who lists the set.
+const TYPE_IPV4: u32 = 7;
 const LIST_ELEMENTS: u16 = 3;
 const LIST_ELEMENT: u16 = 1;
 const ELEMENT_KEY: u16 = 1;
@@ -36,6 +63,7 @@ pub struct Set<'a> {
 }
 
 /// What is put into it.
+#[derive(Clone, Copy)]
 pub struct Element<'a> {
     /// Parts of a concatenation are filled up to four bytes each.
     pub key: &'a [u8],
@@ -45,7 +73,123 @@ pub struct Element<'a> {
     pub timeout: Option<Duration>,
 }
 
-/// A conversation with nf_tables of the network namespace it was opened in.
+/// Where packets come to a chain; what it leaves is accepted.
+#[derive(Clone, Copy)]
+pub struct Chain<'a> {
+    pub name: &'a str,
+    /// It may translate addresses.
+    pub is_nat: bool,
+    pub hook: Hook,
+    pub priority: i32,
+}
+
+/// `NF_INET_…`.
+#[derive(Clone, Copy)]
+pub enum Hook {
+    Prerouting = 0,
+    Input = 1,
+    Forward = 2,
+    Postrouting = 4,
+}
+
+/// Changes of the family `inet`.
+#[derive(Default)]
+pub struct Batch(Vec<Message>);
+
+impl Batch {
+    /// One that is there is no error.
+    pub fn add_table(&mut self, table: &str) {
+        self.add(NEW_TABLE, table);
+    }
+
+    pub fn delete_table(&mut self, table: &str) {
+        self.add(DELETE_TABLE, table);
+    }
+
+    /// From IPv4 addresses to others.
+    pub fn add_map(&mut self, map: Set<'_>) {
+        // Names a set within its batch.
+        let id = self.0.len() as u32;
+        let message = self.add(NEW_SET, map.table);
+        message.text(SET, map.name);
+        message.network_number(SET_FLAGS, FLAG_MAP);
+        message.network_number(SET_KEY_TYPE, TYPE_IPV4);
+        message.network_number(SET_KEY_LENGTH, 4);
+        message.network_number(SET_DATA_TYPE, TYPE_IPV4);
+        message.network_number(SET_DATA_LENGTH, 4);
+        message.network_number(SET_ID, id);
+    }
+
+    pub fn add_chain(&mut self, table: &str, chain: &Chain<'_>) {
+        let message = self.add(NEW_CHAIN, table);
+        message.text(CHAIN_NAME, chain.name);
+        message.nest(CHAIN_HOOK, |hook| {
+            hook.network_number(HOOK_NUMBER, chain.hook as u32);
+            hook.attribute(HOOK_PRIORITY, &chain.priority.to_be_bytes());
+        });
+        message.network_number(CHAIN_POLICY, libc::NF_ACCEPT as u32);
+        message.text(CHAIN_TYPE, if chain.is_nat { "nat" } else { "filter" });
+    }
+
+    /// Behind those that the chain has.
+    pub fn add_rule(&mut self, table: &str, chain: &str, expressions: &[Expression<'_>]) {
+        let message = self.add(NEW_RULE, table);
+        message.text(RULE_CHAIN, chain);
+        message.nest(RULE_EXPRESSIONS, |list| {
+            for expression in expressions {
+                expression.write(list);
+            }
+        });
+    }
+
+    /// One of the same key stays as it is.
+    pub fn add_element(&mut self, set: Set<'_>, element: &Element<'_>) {
+        let message = self.add(NEW_ELEMENT, set.table);
+        write_element(message, set, element);
+    }
+
+    fn delete_element(&mut self, set: Set<'_>, key: &[u8]) {
+        let message = self.add(DELETE_ELEMENT, set.table);
+        let element = Element {
+            key,
+            data: None,
+            timeout: None,
+        };
+        write_element(message, set, &element);
+    }
+
+    fn add(&mut self, kind: u16, table: &str) -> &mut Message {
+        let flags = match kind {
+            NEW_RULE => libc::NLM_F_CREATE | libc::NLM_F_APPEND,
+            DELETE_TABLE | DELETE_ELEMENT => 0,
+            _ => libc::NLM_F_CREATE,
+        };
+        let mut message = Message::new(kind, flags | libc::NLM_F_ACK);
+        message.raw(&[FAMILY_INET, 0, 0, 0]);
+        message.text(TABLE, table);
+        self.0.push(message);
+        self.0.last_mut().expect("one was added just now")
+    }
+}
+
+fn write_element(message: &mut Message, set: Set<'_>, element: &Element<'_>) {
+    message.text(SET, set.name);
+    message.nest(LIST_ELEMENTS, |list| {
+        list.nest(LIST_ELEMENT, |one| {
+            one.nest(ELEMENT_KEY, |key| key.attribute(DATA_VALUE, element.key));
+            if let Some(data) = element.data {
+                one.nest(ELEMENT_DATA, |value| value.attribute(DATA_VALUE, data));
+            }
+            if let Some(timeout) = element.timeout {
+                let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
+                one.attribute(ELEMENT_TIMEOUT, &milliseconds.to_be_bytes());
+            }
+        });
+    });
+}
+
+/// A conversation with nf_tables of the network namespace it was opened in. Kept for as long as there is something to say: its
+/// end waits until the kernel has freed what was deleted, a grace period of RCU.
 pub struct Nftables {
     socket: OwnedFd,
 }
@@ -61,36 +205,35 @@ impl Nftables {
         Ok(Nftables { socket })
     }
 
-    /// Puts an element there, instead of one of the same key.
-    pub fn put(&self, set: Set<'_>, element: &Element<'_>) -> io::Result<()> {
-        let fresh = || change(NEW_ELEMENT, set, element);
-        let stale = Element {
-            data: None,
-            timeout: None,
-            ..*element
-        };
-        match self.commit([change(DELETE_ELEMENT, set, &stale), fresh()]) {
-            // There was none.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => self.commit([fresh()]),
-            done => done,
+    /// Puts an element there, instead of one of the same key if there may be one.
+    pub fn put(&self, set: Set<'_>, element: &Element<'_>, may_be_there: bool) -> io::Result<()> {
+        let mut fresh = Batch::default();
+        if may_be_there {
+            fresh.delete_element(set, element.key);
+            fresh.add_element(set, element);
+            match self.commit(std::mem::take(&mut fresh)) {
+                // Taking it back costs a grace period: who knows that there is none says so.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => return done,
+            }
         }
+        fresh.add_element(set, element);
+        self.commit(fresh)
     }
 
     /// One that is not there is no error.
     pub fn remove(&self, set: Set<'_>, key: &[u8]) -> io::Result<()> {
-        let element = Element {
-            key,
-            data: None,
-            timeout: None,
-        };
-        match self.commit([change(DELETE_ELEMENT, set, &element)]) {
+        let mut stale = Batch::default();
+        stale.delete_element(set, key);
+        match self.commit(stale) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             done => done,
         }
     }
 
     /// All of them or none.
-    fn commit<const N: usize>(&self, changes: [Message; N]) -> io::Result<()> {
+    pub fn commit(&self, Batch(changes): Batch) -> io::Result<()> {
+        let number = changes.len();
         let mut batch = frame(BATCH_BEGIN);
         for change in changes {
             batch.extend(change.finished());
@@ -100,7 +243,7 @@ impl Nftables {
         let mut verdict = Ok(());
         let mut buffer = vec![0; 8192];
         // Each is answered, whatever has become of the others.
-        for _ in 0..N {
+        for _ in 0..number {
             let (length, _) = rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty())?;
             let answer = Message::verdict(&buffer[..length]);
             verdict = verdict.and(answer);
@@ -115,30 +258,6 @@ fn frame(kind: u16) -> Vec<u8> {
     let [high, low] = SUBSYSTEM.to_be_bytes();
     message.raw(&[0, 0, high, low]);
     message.finished()
-}
-
-fn change(kind: u16, set: Set<'_>, element: &Element<'_>) -> Message {
-    let flags = match kind {
-        NEW_ELEMENT => libc::NLM_F_ACK | libc::NLM_F_CREATE,
-        _ => libc::NLM_F_ACK,
-    };
-    let mut message = Message::new(kind, flags);
-    message.raw(&[FAMILY_INET, 0, 0, 0]);
-    message.text(LIST_TABLE, set.table);
-    message.text(LIST_SET, set.name);
-    message.nest(LIST_ELEMENTS, |list| {
-        list.nest(LIST_ELEMENT, |one| {
-            one.nest(ELEMENT_KEY, |key| key.attribute(DATA_VALUE, element.key));
-            if let Some(data) = element.data {
-                one.nest(ELEMENT_DATA, |value| value.attribute(DATA_VALUE, data));
-            }
-            if let Some(timeout) = element.timeout {
-                let milliseconds = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX);
-                one.attribute(ELEMENT_TIMEOUT, &milliseconds.to_be_bytes());
-            }
-        });
-    });
-    message
 }
 
 #[cfg(test)]
@@ -157,7 +276,9 @@ mod tests {
             data: Some(&[192, 0, 2, 1]),
             timeout: Some(Duration::from_secs(2)),
         };
-        let bytes = change(NEW_ELEMENT, set, &element).finished();
+        let mut batch = Batch::default();
+        batch.add_element(set, &element);
+        let bytes = batch.0.remove(0).finished();
         assert_eq!(bytes.len() % 4, 0);
         let length = u32::from_ne_bytes(bytes[..4].try_into().unwrap());
         assert_eq!(length as usize, bytes.len());

@@ -100,21 +100,99 @@ fn what_holds_the_bridge_does_not_end_with_the_container_that_came_first() {
     }
 }
 
-/// Each has a network of its own then, and one that asks for more is told what is missing.
+/// Only what limits one container is loaded by it.
 #[test]
-fn without_nft_there_is_pasta() {
+fn without_nft_networks_are_shared_and_limits_refused() {
     let env = test_env!();
     need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
-    env.busybox();
+    let archive = crate::image::busybox().docker_archive("busybox:latest");
+    let file = env.file("busybox.tar", archive);
     let lacking = |line: &str| env.lacking(&["nft"], line);
     let doctor = lacking("exec $BRYO doctor");
     assert!(doctor.stdout.contains("nft is not installed"), "{doctor:?}");
-    let make = "$BRYO create --name cc busybox true >/dev/null && exec $BRYO inspect -f '{{.HostConfig.NetworkMode}}' cc";
-    let archive = crate::image::busybox().docker_archive("busybox:latest");
-    let file = env.file("busybox.tar", archive);
     lacking(&format!("exec $BRYO load -q -i {file}")).ok();
-    assert_eq!(lacking(make).ok().out(), "pasta");
-    let named =
-        lacking("$BRYO network create one && exec $BRYO run --rm --network one busybox true");
-    named.fails(125, "nft is not installed");
+    let lines = "
+        set -e
+        $BRYO network create one >/dev/null
+        $BRYO run -d --name aa --network one busybox nc -ll -p 7000 -e echo hello >/dev/null
+        $BRYO run --rm --network one busybox sh -c 'until nc aa 7000 </dev/null; do :; done'
+        $BRYO rm -f aa >/dev/null
+        $BRYO create --name cc busybox true >/dev/null
+        $BRYO inspect -f '{{.HostConfig.NetworkMode}}' cc
+    ";
+    assert_eq!(lacking(lines).ok().out(), "hello\nbridge");
+    for limit in ["--egress none", "--host-port 5432"] {
+        let run = lacking(&format!("exec $BRYO run --rm {limit} busybox true"));
+        run.fails(
+            125,
+            "nft is not installed, and --egress and --host-port need it",
+        );
+    }
+    lacking("exec $BRYO network create --egress none shut").ok();
+    let run = lacking("exec $BRYO run --rm --network shut busybox true");
+    run.fails(
+        125,
+        "nft is not installed, and --egress and --host-port need it",
+    );
+}
+
+/// The kernel was told what the rules are meant to be, as another program reads them.
+#[test]
+fn the_common_rules_are_what_nft_lists() {
+    let env = test_env!();
+    need!(
+        Need::Program("nft"),
+        Need::Program("nsenter"),
+        Need::Program("pasta"),
+        Need::Device("/dev/net/tun")
+    );
+    env.busybox();
+    stay(&env, "aa", &["--network", "bridge"]);
+    let rules = || {
+        let holder = titled(&env, "bryo: net, inside").expect("somebody holds the bridge");
+        let list = format!("exec nsenter --target {holder} --net nft list table inet bryo");
+        let listed = env.run(&["unshare", "sh", "-c", &list]).ok().stdout;
+        // Newer versions of nft say the default.
+        let listed = listed.replace(" with icmp port-unreachable", "");
+        let lines = listed.lines().map(str::trim);
+        // The host's address, where it has one.
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("elements"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let expected = r#"table inet bryo {
+map host {
+type ipv4_addr : ipv4_addr
+}
+chain translate {
+type nat hook prerouting priority dstnat; policy accept;
+ip daddr 169.254.1.2 dnat ip to ip daddr map @host
+}
+chain host {
+type filter hook input priority filter; policy accept;
+ip daddr 169.254.1.2 ct status ! dnat reject
+}
+chain prerouting {
+type filter hook prerouting priority mangle; policy accept;
+socket transparent 1 meta mark set 0x00000001 accept
+}
+chain forward {
+type filter hook forward priority filter; policy accept;
+ct state established,related accept
+iifname "bi-*" drop
+oifname "bi-*" drop
+iifname "br-*" oifname "br-*" drop
+iifname != "br-*" drop
+}
+chain postrouting {
+type nat hook postrouting priority srcnat; policy accept;
+oifname "br-*" accept
+oifname "bi-*" accept
+oifname "lo" accept
+masquerade
+}
+}"#;
+    assert_eq!(rules(), expected);
+    env.run(&["network", "reload", "aa"]).ok();
+    assert_eq!(rules(), expected);
+    env.run(&["rm", "-f", "aa"]).ok();
 }

@@ -51,7 +51,7 @@ pub(super) fn nft() -> Finding {
         None => Finding::limited(
             Check::Nft,
             "nft is not installed",
-            "containers share no networks, each has a pasta of its own",
+            "what a container may reach (--egress, --host-port) can't be limited",
         )
         .cured_by(install("nftables", "nftables", "nftables", "nftables")),
     }
