@@ -61,8 +61,12 @@ impl NetworkOrders {
     pub fn end(&self) {
         match self {
             // passt is the same program, and may be started as `passt.avx2` by itself.
-            NetworkOrders::Pasta(_) => end_helper("pas"),
-            NetworkOrders::Slirp(_) => end_helper("slirp4netns"),
+            NetworkOrders::Pasta(pasta) => {
+                // Options may publish ports too.
+                let has_ports = !pasta.ports.is_empty() || !pasta.options.is_empty();
+                end_helper("pas", has_ports);
+            }
+            NetworkOrders::Slirp(slirp) => end_helper("slirp4netns", !slirp.ports.is_empty()),
             NetworkOrders::Bridged(_) => {}
         }
     }
@@ -84,8 +88,9 @@ impl NetworkOrders {
     }
 }
 
-/// Ends a child of the monitor: pasta is one since it has become a daemon.
-fn end_helper(name: &str) {
+/// Ends a child of the monitor: pasta is one since it has become a daemon. `waits`: returns when it has ended, which takes the
+/// kernel some grace periods of RCU.
+fn end_helper(name: &str, waits: bool) {
     let children = process::children(0).into_iter();
     let is_helper = |child: &ProcessName| {
         let command = procfs::stat(child.pid).map(|stat| stat.command);
@@ -94,7 +99,9 @@ fn end_helper(name: &str) {
     for child in children.filter(is_helper) {
         if let Ok(Some(pidfd)) = child.open_here() {
             let _ = pidfd::kill_hard(pidfd.as_fd());
-            let _ = pidfd::reap(pidfd.as_fd());
+            if waits {
+                let _ = pidfd::reap(pidfd.as_fd());
+            }
         }
     }
 }
