@@ -18,6 +18,7 @@ use crate::net::route::HostRoutes;
 use crate::net::start::Holder;
 use crate::net::uplink::Uplink;
 use crate::net::wire::{Attach, Member};
+use crate::sys::gate::Gate;
 use crate::sys::lock::Guard;
 
 /// What contradicts itself in the places that were asked for, in docker's words where it has any.
@@ -79,7 +80,10 @@ impl Engine {
         let turn = holder.turn_outside()?;
         let entered = self.with_home(|home| {
             home.enter_living(turn.into_fd(), |_gate, turn| {
-                holder.start(Guard::of(turn), None).is_err().into()
+                holder
+                    .start(Guard::of(turn), None, Gate::opened())
+                    .is_err()
+                    .into()
             })
         });
         Some(entered.ok()??.pid)

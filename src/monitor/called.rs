@@ -46,12 +46,9 @@ pub fn wait(expected: Expected, holder: Option<Holder>, mut birth: Birth) -> i32
         return supervise::refuse(birth.client, "leave the session", &error);
     }
     if let Some(holder) = holder {
-        if !birth.gate.wait() {
-            return 125;
-        }
         // Outside the monitor's pid namespace, which ends with this container. If it fails, it fails again for the monitor, which
         // tells why.
-        let _ = holder.ensure_beside();
+        let _ = holder.ensure_beside(&birth.gate);
     }
     match supervise::clone_monitor(&expected.cgroup, false) {
         Ok(Some(_)) => {

@@ -29,8 +29,9 @@ use crate::container::{
 use crate::paths::Paths;
 use crate::runtime::cgroup::Wanted;
 use crate::runtime::execute::{Init, Launch};
-use crate::runtime::home::{self, Gate};
+use crate::runtime::home;
 use crate::runtime::preserved::Preserved;
+use crate::sys::gate::Gate;
 use crate::sys::process::{self, ProcessName};
 use crate::sys::signal::Signals;
 use crate::sys::timer::{Alarm, Moment};
@@ -129,26 +130,17 @@ pub fn run(mut orders: Orders, mut birth: Birth) -> i32 {
         return refuse(birth.client, "leave the session", &error);
     }
     // Outside the monitor's pid namespace, which ends with this container: others may come to use it.
-    let early = match &orders.network {
-        Some(NetworkOrders::Bridged(bridged)) => {
-            if !birth.gate.wait_before() {
-                return 125;
-            }
-            if let Err(error) = bridged.holder.ensure_beside() {
-                let failure = bridged::explain(error);
-                Client::new(birth.client).reply(&Reply::Failed(failure));
-                return 125;
-            }
-            true
-        }
-        _ => false,
-    };
+    if let Some(NetworkOrders::Bridged(bridged)) = &orders.network
+        && let Err(error) = bridged.holder.ensure_beside(&birth.gate)
+    {
+        let failure = bridged::explain(error);
+        Client::new(birth.client).reply(&Reply::Failed(failure));
+        return 125;
+    }
     match clone_monitor(&orders.cgroup, orders.launch.shares_pids()) {
         Ok(Some(_)) => {
             // The id map is written through this process, and once it has ended its files below /proc belong to root.
-            if !early {
-                birth.gate.wait();
-            }
+            birth.gate.wait();
             0
         }
         Ok(None) => supervise(orders, birth, None),

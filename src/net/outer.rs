@@ -13,6 +13,7 @@ use super::inner::{Inner, Line};
 use super::route::HostRoutes;
 use super::start::{Holder, StartError};
 use super::wire::HostSocket;
+use crate::sys::gate::Gate;
 use crate::sys::netlink::Netlink;
 use crate::sys::network::{self, Transport};
 use crate::sys::poll::{Interest, PollSet};
@@ -34,9 +35,14 @@ enum Token {
 }
 
 /// The main of this role; `report` is told how its start went, and closed.
-pub fn run(holder: &Holder, shared: Option<OwnedFd>, listener: OwnedFd, report: OwnedFd) -> i32 {
+pub fn run(
+    holder: &Holder,
+    shared: Option<OwnedFd>,
+    (listener, gate): (OwnedFd, Gate),
+    report: OwnedFd,
+) -> i32 {
     role::set("net");
-    let begun = begin(holder, shared, listener);
+    let begun = begin(holder, shared, listener, gate);
     let told = match &begun {
         Ok(_) => Ok(()),
         Err(error) => Err(error.clone()),
@@ -58,6 +64,7 @@ fn begin(
     holder: &Holder,
     shared: Option<OwnedFd>,
     listener: OwnedFd,
+    mut gate: Gate,
 ) -> Result<(OwnedFd, Signals), StartError> {
     let failed = |operation: &'static str| {
         move |error: io::Error| StartError::plain(format!("{operation}: {error}"))
@@ -72,6 +79,11 @@ fn begin(
         host: HostRoutes::host_address(),
     };
     let (cloned, namespace) = clone_inner(holder, shared, line)?;
+    if !gate.wait() {
+        return Err(StartError::plain(
+            "the home namespace was not made".to_owned(),
+        ));
+    }
     let uplink = holder.uplink.start(namespace.as_fd(), holder.routes)?;
     drop(namespace);
     let inner = wait_ready(&ours, &cloned);

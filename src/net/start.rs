@@ -13,6 +13,7 @@ use super::pasta::PastaError;
 use super::route::HostRoutes;
 use super::uplink::Uplink;
 use super::wire::{self, FromInner, ToInner};
+use crate::sys::gate::Gate;
 use crate::sys::lock::{self, Guard, Mode};
 use crate::sys::process::Forked;
 use crate::sys::{namespace, pidfd, process, role, signal, socket};
@@ -115,30 +116,38 @@ impl Holder {
         let turn = self.turn()?;
         match self.lives() {
             true => Ok(()),
-            false => self.start(turn, shared),
+            false => self.start(turn, shared, Gate::opened()),
         }
     }
 
-    /// The same in a fork, beside the caller: whoever calls `ensure` waits for it, and tries again if it fails.
-    pub fn ensure_beside(&self) -> Result<(), StartError> {
+    /// The same in a fork, beside the caller: whoever calls `ensure` waits for it, and tries again if it fails. The way out waits at
+    /// the gate: its program needs the ids of the home namespace.
+    pub fn ensure_beside(&self, gate: &Gate) -> Result<(), StartError> {
         let turn = self.turn()?;
         if self.lives() {
             return Ok(());
         }
-        match process::fork() {
-            Ok(Forked::Parent(_)) => Ok(()),
-            Ok(Forked::Child) => {
+        let failed = |error| StartError::plain(format!("fork a role: {error}"));
+        let gate = gate.for_fork().map_err(failed)?;
+        match process::fork().map_err(failed)? {
+            Forked::Parent(_) => Ok(()),
+            Forked::Child => {
                 let mut kept = vec![turn.as_fd()];
+                kept.extend(gate.fd());
                 kept.extend(role::trace_fd());
                 let _ = process::close_all_except(&kept);
-                process::exit_now(self.start(turn, None).is_err().into())
+                process::exit_now(self.start(turn, None, gate).is_err().into())
             }
-            Err(error) => Err(StartError::plain(format!("fork a role: {error}"))),
         }
     }
 
-    /// Returns when it can be joined.
-    pub fn start(&self, turn: Guard, shared: Option<OwnedFd>) -> Result<(), StartError> {
+    /// Returns when all of it is there.
+    pub fn start(
+        &self,
+        turn: Guard,
+        shared: Option<OwnedFd>,
+        gate: Gate,
+    ) -> Result<(), StartError> {
         let failed = |operation: &'static str| {
             move |error: io::Error| StartError::plain(format!("{operation}: {error}"))
         };
@@ -151,18 +160,19 @@ impl Holder {
         let Some(child) = cloned.map_err(failed("clone bryo net"))? else {
             let mut kept = vec![report.as_fd(), listener.as_fd()];
             kept.extend(shared.as_ref().map(AsFd::as_fd));
+            kept.extend(gate.fd());
             kept.extend(role::trace_fd());
             let _ = process::close_all_except(&kept);
             let _ = rustix::process::setsid();
             let _ = rustix::process::chdir("/");
             let ready = signal::reset_all().and_then(|()| process::detach_standard_streams());
             let code = match ready {
-                Ok(()) => outer::run(self, shared, listener, report),
+                Ok(()) => outer::run(self, shared, (listener, gate), report),
                 Err(_) => 1,
             };
             process::exit_now(code)
         };
-        drop((report, shared, listener));
+        drop((report, shared, listener, gate));
         let mut text = Vec::new();
         let _ = std::fs::File::from(told).read_to_end(&mut text);
         let ended = || StartError::plain("bryo net ended during its start".to_owned());

@@ -16,6 +16,7 @@ use super::idmap::IdMap;
 use super::subids::{Subids, write_maps};
 use super::userns::Maps;
 use crate::paths::{Paths, PathsError};
+use crate::sys::gate::{Gate, Opener};
 use crate::sys::process::{Cloned, Forked, ProcessName};
 use crate::sys::{disk, lock, namespace, pidfd, process, procfs, role};
 
@@ -49,52 +50,6 @@ pub enum HomeError {
     #[error("make a pipe: {source}")]
     Pipe { source: io::Error },
 }
-
-/// What the child of `enter` waits at before it does anything that needs the id map.
-pub struct Gate {
-    is_new: bool,
-    /// None: it is open.
-    pipe: Option<OwnedFd>,
-}
-
-impl Gate {
-    fn opened() -> Gate {
-        Gate {
-            is_new: false,
-            pipe: None,
-        }
-    }
-
-    fn new(pipe: OwnedFd) -> Gate {
-        Gate {
-            is_new: true,
-            pipe: Some(pipe),
-        }
-    }
-
-    /// The home is being made for this child: nobody can be found in it yet.
-    pub fn is_new(&self) -> bool {
-        self.is_new
-    }
-
-    /// Waits for the map, in the child and at most in one fork of it; `false` if the parent failed or died, and then nothing may be done.
-    pub fn wait(&mut self) -> bool {
-        let waited = self.wait_before();
-        self.pipe = None;
-        waited
-    }
-
-    /// The same in a child that is going to fork, and whose fork waits itself.
-    pub fn wait_before(&self) -> bool {
-        match &self.pipe {
-            None => true,
-            Some(pipe) => matches!(rustix::io::read(pipe, &mut [0u8; 1]), Ok(1)),
-        }
-    }
-}
-
-/// How many processes may wait at a gate: a byte for each.
-const WAITERS: usize = 2;
 
 /// A child of the caller that lives in the home namespace.
 pub struct Entered {
@@ -354,13 +309,13 @@ fn enter_new(
     job: impl FnOnce(Gate, OwnedFd) -> i32,
 ) -> Result<Entered, HomeError> {
     let (child, opener) = clone_home(gift, job)?;
-    let mapped = write_maps(child.pid, Subids::find().as_ref());
+    let mapped = write_maps(child.pid, Subids::find().as_ref(), || ());
     if let Err(error) = mapped {
         let _ = pidfd::kill_hard(child.pidfd.as_fd());
         let _ = pidfd::reap(child.pidfd.as_fd());
         return Err(error);
     }
-    open_gate(&opener);
+    opener.open();
     Ok(Entered {
         pid: child.pid,
         lock,
@@ -368,7 +323,8 @@ fn enter_new(
     })
 }
 
-/// The same without waiting for the ids: a fork waits for the helpers that map them.
+/// The same without waiting for the ids: a fork waits for the helpers that map them. Returns when both are at it: they are what the
+/// container waits for, so where processors are few they go before the caller's own work.
 fn enter_new_beside(
     lock: lock::Guard,
     subids: Option<&Subids>,
@@ -376,14 +332,15 @@ fn enter_new_beside(
     job: impl FnOnce(Gate, OwnedFd) -> i32,
 ) -> Result<Entered, HomeError> {
     let (child, opener) = clone_home(gift, job)?;
+    let (begun, begin) = pipe()?;
     let mapper = match process::fork() {
         Ok(Forked::Parent(mapper)) => mapper,
         Ok(Forked::Child) => {
             role::set("id map");
-            keep_only(&[opener.as_fd()]);
-            let mapped = write_maps(child.pid, subids);
+            keep_only(&[opener.as_fd(), begin.as_fd()]);
+            let mapped = write_maps(child.pid, subids, || drop(begin));
             match &mapped {
-                Ok(()) => open_gate(&opener),
+                Ok(()) => opener.open(),
                 // It is said when it is tried again.
                 Err(error) => tracing::debug!(%error, "the ids are not mapped"),
             }
@@ -395,6 +352,9 @@ fn enter_new_beside(
             return Err(HomeError::Fork { source });
         }
     };
+    drop((begin, opener));
+    // Its end, in any way.
+    let _ = rustix::io::read(&begun, &mut [0u8; 1]);
     Ok(Entered {
         pid: child.pid,
         lock: Some(lock),
@@ -402,24 +362,20 @@ fn enter_new_beside(
     })
 }
 
-/// A child in a user namespace of its own that has no ids yet, and what opens its gate.
+/// A child in a user namespace of its own that has no ids yet, and what opens the gate at which it waits for them.
 fn clone_home(
     gift: OwnedFd,
     job: impl FnOnce(Gate, OwnedFd) -> i32,
-) -> Result<(Cloned, OwnedFd), HomeError> {
-    let (gate, opener) = pipe()?;
+) -> Result<(Cloned, Opener), HomeError> {
+    let (gate, opener) = Gate::closed().map_err(|source| HomeError::Pipe { source })?;
     let cloned = process::clone3(libc::CLONE_NEWUSER as u64, None);
     let Some(child) = cloned.map_err(|source| HomeError::CreateNamespace { source })? else {
         drop(opener);
-        keep_only(&[gift.as_fd(), gate.as_fd()]);
-        process::exit_now(job(Gate::new(gate), gift));
+        let kept = [Some(gift.as_fd()), gate.fd()];
+        keep_only(&kept.into_iter().flatten().collect::<Vec<_>>());
+        process::exit_now(job(gate, gift));
     };
     Ok((child, opener))
-}
-
-/// A child that is gone already is noticed by whoever waits for its report.
-fn open_gate(opener: &OwnedFd) {
-    let _ = rustix::io::write(opener, &[1; WAITERS]);
 }
 
 /// A role keeps what it was given and the trace.

@@ -101,16 +101,20 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
     })
 }
 
-/// Maps the ids of a new home, whose first process `child` is.
-pub(super) fn write_maps(child: Pid, subids: Option<&Subids>) -> Result<(), HomeError> {
+/// Maps the ids of a new home, whose first process `child` is. `begun` is called when the helpers are at it.
+pub(super) fn write_maps(
+    child: Pid,
+    subids: Option<&Subids>,
+    begun: impl FnOnce(),
+) -> Result<(), HomeError> {
     match subids {
-        Some(ids) => run_helpers(child, ids),
+        Some(ids) => run_helpers(child, ids, begun),
         None => write_single_id(child),
     }
 }
 
 /// Both at once: each is the start of a setuid program, the dearest part of a container's start.
-fn run_helpers(child: Pid, ids: &Subids) -> Result<(), HomeError> {
+fn run_helpers(child: Pid, ids: &Subids, begun: impl FnOnce()) -> Result<(), HomeError> {
     let start = |helper, program: &Path, map: &IdMap| {
         let mut command = Command::new(program);
         command
@@ -126,6 +130,7 @@ fn run_helpers(child: Pid, ids: &Subids) -> Result<(), HomeError> {
     };
     let users = start("newuidmap", &ids.new_uid_map, &ids.users)?;
     let groups = start("newgidmap", &ids.new_gid_map, &ids.groups)?;
+    begun();
     let finish = |helper, running: std::process::Child| {
         let output = running
             .wait_with_output()

@@ -6,6 +6,7 @@ pub mod disk;
 pub mod entry;
 pub mod fault;
 pub mod fs;
+pub mod gate;
 pub mod keyring;
 pub mod lock;
 mod math;
