@@ -10,8 +10,8 @@ use std::process::{Command, Stdio};
 use super::request::PsFilters;
 use super::{Engine, EngineError};
 use crate::runtime::doctor::{Check, Finding, explain};
-use crate::runtime::subids::find_program;
 use crate::runtime::systemd::UserSystemd;
+use crate::sys::program;
 
 /// What is run.
 const WORDS: [&str; 4] = ["start", "--all", "--filter", "should-start-on-boot=true"];
@@ -195,7 +195,7 @@ fn usual_starter() -> Option<Starter> {
     if Path::new("/run/systemd/system").is_dir() {
         return Some(Starter::Systemd);
     }
-    find_program("crontab").map(|_| Starter::Cron)
+    program::find("crontab").map(|_| Starter::Cron)
 }
 
 fn own_path(what: &'static str) -> Result<String, BootError> {
@@ -278,7 +278,7 @@ fn with_line(table: &str, line: &str) -> String {
 
 /// Empty where the user has none, or cron is not there.
 fn read_crontab() -> Result<String, BootError> {
-    let Some(crontab) = find_program("crontab") else {
+    let Some(crontab) = program::find("crontab") else {
         return Ok(String::new());
     };
     let mut command = Command::new(crontab);
@@ -293,7 +293,7 @@ fn read_crontab() -> Result<String, BootError> {
 }
 
 fn write_crontab(table: &str) -> Result<(), BootError> {
-    let crontab = find_program("crontab").ok_or(BootError::NoStarter)?;
+    let crontab = program::find("crontab").ok_or(BootError::NoStarter)?;
     let failed = |source| BootError::RunCrontab { source };
     let mut command = Command::new(crontab);
     command.arg("-").stdin(Stdio::piped());

@@ -19,8 +19,7 @@ use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::image::{Digest, Merged, UnpackOptions, is_archive, unpack_archive};
 use crate::registry::{self, Progress};
-use crate::runtime::subids::find_program;
-use crate::sys::fs;
+use crate::sys::{fs, program};
 
 /// What docker makes a downloaded file.
 const MODE: u32 = 0o600;
@@ -277,7 +276,7 @@ struct Git<'a> {
 
 impl Git<'_> {
     fn new<'a>(source: &'a GitSource, directory: &'a Path) -> Result<Git<'a>, FetchError> {
-        let program = find_program("git").ok_or_else(|| FetchError::NoGit {
+        let program = program::find("git").ok_or_else(|| FetchError::NoGit {
             remote: source.remote.clone(),
         })?;
         Ok(Git {

@@ -9,9 +9,12 @@ use std::rc::Rc;
 
 use super::hosts::HOST;
 use crate::sys::nftables::{Batch, Chain, Element, Expression, Fact, Hook, Nftables, Set};
+use crate::sys::program;
 
 /// What is sent to a transparent socket carries it.
 pub const MARK: u32 = 1;
+
+const PROGRAM: &str = "nft";
 
 /// The table of what all networks have in common.
 const TABLE: &str = "bryo";
@@ -71,15 +74,9 @@ impl FirewallError {
 
 /// Rules of a container's own can be loaded here.
 pub fn need_program() -> Result<(), FirewallError> {
-    find().map(drop).ok_or(FirewallError::Missing)
-}
-
-fn find() -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/sbin", "/sbin", "/usr/bin"].map(PathBuf::from))
-        .map(|directory| directory.join("nft"))
-        .find(|candidate| candidate.is_file())
+    program::find(PROGRAM)
+        .map(drop)
+        .ok_or(FirewallError::Missing)
 }
 
 impl Firewall {
@@ -225,7 +222,7 @@ const SRCNAT: i32 = 100;
 
 /// Changes the rules of one container, by the installed `nft`.
 pub fn apply(text: &str) -> Result<(), FirewallError> {
-    let path = find().ok_or(FirewallError::Missing)?;
+    let path = program::find(PROGRAM).ok_or(FirewallError::Missing)?;
     let failed = |source| FirewallError::Start {
         path: path.clone(),
         source,

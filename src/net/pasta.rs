@@ -37,6 +37,7 @@ use super::ports::Protocol;
 use super::publish::{self, PortMapping, PublishError};
 use super::route::HostRoutes;
 use crate::paths::Paths;
+use crate::sys::program;
 
 /// The container's address, its network's prefix and the gateway, on every host.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 100);
@@ -147,7 +148,7 @@ pub const INSTALL: &str = "install it: sudo apt install passt (Debian, Ubuntu), 
 
 /// The installed pasta.
 pub fn find() -> Option<PathBuf> {
-    super::installed("pasta")
+    program::find("pasta")
 }
 
 /// What the cache remembers of a binary; any difference in the first three fields means probing again.

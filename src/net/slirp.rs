@@ -20,6 +20,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 pub use options::{SlirpOptionError, SlirpOptions};
 
 use super::publish::{PortMapping, PublishError};
+use crate::sys::program;
 
 /// The interface's name, as docker's containers see it.
 const INTERFACE: &str = "eth0";
@@ -64,7 +65,7 @@ impl SlirpError {
 
 /// The installed slirp4netns.
 pub fn find() -> Option<PathBuf> {
-    super::installed("slirp4netns")
+    program::find("slirp4netns")
 }
 
 /// Its arguments; `ready` is where it says that it is. Pure.

@@ -8,11 +8,12 @@ mod probe;
 mod session;
 mod storage;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde::Serialize;
 
 use crate::paths::Paths;
+use crate::sys::program;
 
 /// One thing that is looked at; its text names it in `bryo doctor --json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -157,20 +158,6 @@ fn look(check: Check, paths: &Paths) -> Finding {
     }
 }
 
-/// A program of `PATH`, or of the directories that a user's `PATH` may lack.
-fn find_program(name: &str) -> Option<PathBuf> {
-    use std::os::unix::fs::PermissionsExt;
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_program = |file: &PathBuf| {
-        file.metadata()
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
-    std::env::split_paths(&path)
-        .chain(["/usr/bin", "/usr/local/bin", "/usr/sbin"].map(PathBuf::from))
-        .map(|directory| directory.join(name))
-        .find(is_program)
-}
-
 /// The words of an error without the number that std adds.
 fn words(error: &std::io::Error) -> String {
     let text = error.to_string();
@@ -196,7 +183,7 @@ fn install(debian: &str, fedora: &str, arch: &str, alpine: &str) -> String {
     ];
     let found = managers
         .iter()
-        .find(|(name, ..)| find_program(name).is_some());
+        .find(|(name, ..)| program::find(name).is_some());
     let (_, command, package) = found.unwrap_or(&managers[0]);
     format!("sudo {command} {package}")
 }

@@ -24,12 +24,11 @@ use serde::{Deserialize, Serialize};
 
 use super::idmap::IdMap;
 use super::rootfs::Rootfs;
-use super::subids::find_program;
 use super::userns::Maps;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::process::{self, Forked};
 use crate::sys::socket::{self, Received};
-use crate::sys::{mount, namespace, pidfd, role, signal};
+use crate::sys::{mount, namespace, pidfd, program, role, signal};
 
 /// Why there is no mount. Crosses the sockets to the monitor and to its client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -46,7 +45,7 @@ pub enum FuseError {
 
 /// The installed program.
 pub fn find() -> Option<PathBuf> {
-    find_program("fuse-overlayfs")
+    program::find("fuse-overlayfs")
 }
 
 /// Whether it can be used at all, without trying it.

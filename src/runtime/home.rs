@@ -308,7 +308,7 @@ fn enter_new(
     gift: OwnedFd,
     job: impl FnOnce(Gate, OwnedFd) -> i32,
 ) -> Result<Entered, HomeError> {
-    let (child, opener) = clone_home(gift, job)?;
+    let (child, opener) = clone_home(gift, None, job)?;
     let mapped = write_maps(child.pid, Subids::find().as_ref(), || ());
     if let Err(error) = mapped {
         let _ = pidfd::kill_hard(child.pidfd.as_fd());
@@ -323,16 +323,16 @@ fn enter_new(
     })
 }
 
-/// The same without waiting for the ids: a fork waits for the helpers that map them. Returns when both are at it: they are what the
-/// container waits for, so where processors are few they go before the caller's own work.
+/// The same without waiting for the ids: a fork waits for the helpers that map them. The child begins, and this returns, when both
+/// are at it: they are what the container waits for, so where processors are few they go before all other work.
 fn enter_new_beside(
     lock: lock::Guard,
     subids: Option<&Subids>,
     gift: OwnedFd,
     job: impl FnOnce(Gate, OwnedFd) -> i32,
 ) -> Result<Entered, HomeError> {
-    let (child, opener) = clone_home(gift, job)?;
     let (begun, begin) = pipe()?;
+    let (child, opener) = clone_home(gift, Some(&begun), job)?;
     let mapper = match process::fork() {
         Ok(Forked::Parent(mapper)) => mapper,
         Ok(Forked::Child) => {
@@ -353,8 +353,7 @@ fn enter_new_beside(
         }
     };
     drop((begin, opener));
-    // Its end, in any way.
-    let _ = rustix::io::read(&begun, &mut [0u8; 1]);
+    wait_end(&begun);
     Ok(Entered {
         pid: child.pid,
         lock: Some(lock),
@@ -362,20 +361,30 @@ fn enter_new_beside(
     })
 }
 
-/// A child in a user namespace of its own that has no ids yet, and what opens the gate at which it waits for them.
+/// A child in a user namespace of its own that has no ids yet, and what opens the gate at which it waits for them. It begins when
+/// the other end of `first` is closed.
 fn clone_home(
     gift: OwnedFd,
+    first: Option<&OwnedFd>,
     job: impl FnOnce(Gate, OwnedFd) -> i32,
 ) -> Result<(Cloned, Opener), HomeError> {
     let (gate, opener) = Gate::closed().map_err(|source| HomeError::Pipe { source })?;
     let cloned = process::clone3(libc::CLONE_NEWUSER as u64, None);
     let Some(child) = cloned.map_err(|source| HomeError::CreateNamespace { source })? else {
         drop(opener);
-        let kept = [Some(gift.as_fd()), gate.fd()];
+        let kept = [Some(gift.as_fd()), gate.fd(), first.map(AsFd::as_fd)];
         keep_only(&kept.into_iter().flatten().collect::<Vec<_>>());
+        if let Some(first) = first {
+            wait_end(first);
+        }
         process::exit_now(job(gate, gift));
     };
     Ok((child, opener))
+}
+
+/// Until all writers of a pipe have closed it.
+fn wait_end(pipe: &OwnedFd) {
+    let _ = rustix::io::read(pipe, &mut [0u8; 1]);
 }
 
 /// A role keeps what it was given and the trace.

@@ -9,7 +9,7 @@ use rustix::process::Pid;
 
 use super::home::HomeError;
 use super::idmap::{IdMap, subordinate_ids};
-use crate::sys::namespace;
+use crate::sys::{namespace, program};
 
 /// Where the ids come from: the user's subordinate ids and the helpers that may map them.
 pub struct Subids {
@@ -32,7 +32,7 @@ impl Subids {
         if users.is_empty() || groups.is_empty() {
             return None;
         }
-        let (new_uid_map, new_gid_map) = (find_program("newuidmap")?, find_program("newgidmap")?);
+        let (new_uid_map, new_gid_map) = (program::find("newuidmap")?, program::find("newgidmap")?);
         // Root lends its own rights to the helpers.
         let may_map = uid == 0
             || !rustix::thread::no_new_privs().unwrap_or(false)
@@ -84,21 +84,6 @@ fn user_name(uid: u32) -> Option<String> {
     }
     let user = nix::unistd::User::from_uid(nix::unistd::Uid::from_raw(uid)).ok()??;
     Some(user.name)
-}
-
-/// A program on PATH, or where distributions keep it if PATH is short.
-pub fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let usual = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"].map(PathBuf::from);
-    let mut directories = std::env::split_paths(&path)
-        .filter(|dir| dir.is_absolute())
-        .chain(usual);
-    directories.find_map(|dir| {
-        let file = dir.join(name);
-        rustix::fs::access(&file, rustix::fs::Access::EXEC_OK)
-            .ok()
-            .map(|()| file)
-    })
 }
 
 /// Maps the ids of a new home, whose first process `child` is. `begun` is called when the helpers are at it.

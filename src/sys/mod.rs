@@ -20,6 +20,7 @@ pub mod pidfd;
 pub mod poll;
 pub mod process;
 pub mod procfs;
+pub mod program;
 pub mod prompt;
 pub mod role;
 pub mod seccomp;

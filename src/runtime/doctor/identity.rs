@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::{Check, Finding, find_program, install, read};
+use super::{Check, Finding, install, read};
 use crate::runtime::idmap::{self, SubidRange};
 use crate::runtime::subids::{MappingFault, mapping_fault};
+use crate::sys::program;
 
 /// What images expect: ids up to `nobody`'s 65534 and one spare.
 const ENOUGH: u32 = 65536;
@@ -120,7 +121,7 @@ fn first_free<'a>(texts: impl Iterator<Item = &'a str>) -> u32 {
 
 pub(super) fn helpers() -> Finding {
     for name in ["newuidmap", "newgidmap"] {
-        let Some(path) = find_program(name) else {
+        let Some(path) = program::find(name) else {
             return Finding::limited(
                 Check::IdMapHelpers,
                 format!("{name} is not installed"),

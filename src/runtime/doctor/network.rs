@@ -4,7 +4,8 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 
-use super::{Check, Finding, find_program, install, words};
+use super::{Check, Finding, install, words};
+use crate::sys::program;
 
 const MEANING: &str = "containers have no way out: only --network none and --network host work";
 
@@ -31,7 +32,7 @@ pub(super) fn tun() -> Finding {
 }
 
 pub(super) fn pasta() -> Finding {
-    match find_program("pasta") {
+    match program::find("pasta") {
         Some(path) => Finding::fine(Check::Pasta, path.display().to_string()),
         None => Finding::limited(Check::Pasta, "pasta is not installed", without_pasta())
             .cured_by(install("passt", "passt", "passt", "passt")),
@@ -39,14 +40,14 @@ pub(super) fn pasta() -> Finding {
 }
 
 fn without_pasta() -> &'static str {
-    match find_program("slirp4netns") {
+    match program::find("slirp4netns") {
         Some(_) => "slirp4netns, which is slower, connects containers",
         None => MEANING,
     }
 }
 
 pub(super) fn nft() -> Finding {
-    match find_program("nft") {
+    match program::find("nft") {
         Some(path) => Finding::fine(Check::Nft, path.display().to_string()),
         None => Finding::limited(
             Check::Nft,

@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use super::{Check, Finding, find_program};
+use super::{Check, Finding};
 use crate::paths::{Paths, RuntimeFallback};
 use crate::runtime::cgroup::{NoCgroup, Place};
+use crate::sys::program;
 
 /// The controllers that limits and statistics need.
 const CONTROLLERS: &[&str] = &["cpu", "memory", "pids"];
@@ -111,7 +112,7 @@ pub(super) fn judge_runtime(paths: &Paths) -> Finding {
 
 pub(super) fn linger() -> Finding {
     let check = Check::Linger;
-    if !has_systemd() || find_program("loginctl").is_none() {
+    if !has_systemd() || program::find("loginctl").is_none() {
         return Finding::fine(check, "no session manager ends processes at logout");
     }
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid())

@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::probe::{Outcome, Step, in_new_namespace};
-use super::{Check, Finding, find_program, install, words};
-use crate::sys::mount;
+use super::{Check, Finding, install, words};
+use crate::sys::{mount, program};
 
 /// The store, or the directory that exists and will hold it.
 fn existing(store: &Path) -> PathBuf {
@@ -27,7 +27,7 @@ pub(super) fn overlay(store: &Path) -> Finding {
     // The kernel leaves a directory without any right in "work"; its owner may still remove it, as it is empty.
     let _ = fs::remove_dir(scratch.join("work/work"));
     let _ = fs::remove_dir_all(&scratch);
-    judge_overlay(&place, &outcome, find_program("fuse-overlayfs").as_deref())
+    judge_overlay(&place, &outcome, program::find("fuse-overlayfs").as_deref())
 }
 
 /// As containers do it: by the new interface, else with short names from the working directory.
@@ -149,7 +149,7 @@ pub(super) fn fuse() -> Finding {
         return Finding::limited(check, found, meaning)
             .cured_by("sudo modprobe fuse && sudo chmod 0666 /dev/fuse");
     }
-    match find_program("fuse-overlayfs") {
+    match program::find("fuse-overlayfs") {
         Some(path) => Finding::fine(check, format!("/dev/fuse and {}", path.display())),
         None => {
             Finding::limited(check, "fuse-overlayfs is not installed", meaning).cured_by(install(
