@@ -39,11 +39,10 @@ impl Store {
             size += self.layer_report(diff_id)?.size;
         }
         let stack = self.settled_stack(&id, diff_ids)?;
-        self.write_blob(config)?;
-        self.write_blob(manifest)?;
-        let path = self.stack_path(&id);
-        let json = serde_json::to_vec(&stack).expect("plain data always serialises");
-        fs::replace_file(&path, &json).map_err(StoreError::io("write", &path))?;
+        let stack = serde_json::to_vec(&stack).expect("plain data always serialises");
+        let mut documents = self.missing_blobs(&[(&id, config), (&manifest_digest, manifest)]);
+        documents.push((self.stack_path(&id), &stack));
+        fs::replace_files(&documents)?;
         let entry = |reference: Option<&Reference>| NameEntry {
             reference: reference.cloned(),
             manifest: manifest_digest.clone(),

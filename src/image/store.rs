@@ -90,6 +90,12 @@ pub enum StoreError {
     NotAManifest { subject: String },
 }
 
+impl From<fs::ReplaceError> for StoreError {
+    fn from(error: fs::ReplaceError) -> StoreError {
+        StoreError::io("write", &error.path)(error.source)
+    }
+}
+
 impl StoreError {
     pub(super) fn io(
         operation: &'static str,
@@ -240,6 +246,17 @@ impl Store {
     pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>, StoreError> {
         let path = self.blob_path(digest);
         fs::read_bounded(&path, MAX_DOCUMENT).map_err(StoreError::io("read", &path))
+    }
+
+    /// Those that are not there yet, with their paths.
+    pub(super) fn missing_blobs<'a>(
+        &self,
+        blobs: &[(&Digest, &'a [u8])],
+    ) -> Vec<(PathBuf, &'a [u8])> {
+        let blobs = blobs
+            .iter()
+            .map(|(digest, bytes)| (self.blob_path(digest), *bytes));
+        blobs.filter(|(path, _)| !path.exists()).collect()
     }
 
     /// Writes a small blob unless it is there.

@@ -4,7 +4,7 @@
 use std::ffi::{CStr, OsStr};
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -66,7 +66,6 @@ pub fn open_directory_readable(directory: impl AsFd) -> io::Result<OwnedFd> {
 
 /// Where a descriptor points now, as the kernel prints it. Needs `/proc`.
 pub fn path_of(fd: impl AsFd) -> io::Result<Vec<u8>> {
-    use std::os::fd::AsRawFd;
     let link = format!("/proc/self/fd/{}", fd.as_fd().as_raw_fd());
     Ok(rustix::fs::readlink(link, Vec::new())?.into_bytes())
 }
@@ -124,26 +123,110 @@ pub fn create_file(path: &Path, bytes: &[u8]) -> io::Result<bool> {
 }
 
 fn place_file(path: &Path, bytes: &[u8], flags: RenameFlags) -> io::Result<()> {
-    let (directory, name) = split(path)?;
-    let (temporary, mut file) = temporary_file(&directory, name)?;
-    let written = fault::at("write record")
-        .map_err(io::Error::from)
-        .and_then(|()| file.write_all(bytes))
-        .and_then(|()| Ok(fault::at("fsync record")?))
-        .and_then(|()| file.sync_all());
-    let renamed = written.and_then(|()| {
-        fault::at("rename record")
-            .and_then(|()| {
-                rustix::fs::renameat_with(&directory, &temporary, &directory, name, flags)
-            })
-            .map_err(io::Error::from)
-    });
-    if let Err(error) = renamed {
-        // The first failure is the one to report; a leftover temporary name is swept later.
-        let _ = rustix::fs::unlinkat(&directory, &temporary, AtFlags::empty());
-        return Err(error);
+    let mut draft = Draft::write(path, bytes)?;
+    draft.sync()?;
+    draft.rename(flags)?;
+    sync_directory(&draft.directory)
+}
+
+/// What could not be written, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("write {path}: {source}")]
+pub struct ReplaceError {
+    pub path: PathBuf,
+    pub source: io::Error,
+}
+
+/// The same as `replace_file` for several, which get their names in this order. Costs little more than one: a file system with a
+/// journal commits it once for all contents and once for all names.
+pub fn replace_files(files: &[(PathBuf, &[u8])]) -> Result<(), ReplaceError> {
+    let at = |number: usize| {
+        let path: &Path = &files[number].0;
+        move |source| ReplaceError {
+            path: path.to_owned(),
+            source,
+        }
+    };
+    let drafts = files.iter().enumerate();
+    let drafts = drafts.map(|(n, (path, bytes))| Draft::write(path, bytes).map_err(at(n)));
+    let mut drafts = drafts.collect::<Result<Vec<Draft<'_>>, _>>()?;
+    write_pages(drafts.iter().map(|draft| draft.file.as_fd()));
+    for (number, draft) in drafts.iter().enumerate() {
+        draft.sync().map_err(at(number))?;
     }
-    sync_directory(&directory)
+    for (number, draft) in drafts.iter_mut().enumerate() {
+        draft.rename(RenameFlags::empty()).map_err(at(number))?;
+    }
+    let mut synced = Vec::new();
+    for (number, draft) in drafts.iter().enumerate() {
+        let directory = files[number].0.parent();
+        if !synced.contains(&directory) {
+            sync_directory(&draft.directory).map_err(at(number))?;
+            synced.push(directory);
+        }
+    }
+    Ok(())
+}
+
+/// A file on its way to its name; without it, it is removed.
+struct Draft<'a> {
+    directory: OwnedFd,
+    name: &'a OsStr,
+    temporary: String,
+    file: File,
+    is_named: bool,
+}
+
+impl Draft<'_> {
+    fn write<'a>(path: &'a Path, bytes: &[u8]) -> io::Result<Draft<'a>> {
+        let (directory, name) = split(path)?;
+        let (temporary, file) = temporary_file(&directory, name)?;
+        let mut draft = Draft {
+            directory,
+            name,
+            temporary,
+            file,
+            is_named: false,
+        };
+        fault::at("write record")?;
+        draft.file.write_all(bytes)?;
+        Ok(draft)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        fault::at("fsync record")?;
+        self.file.sync_all()
+    }
+
+    fn rename(&mut self, flags: RenameFlags) -> io::Result<()> {
+        fault::at("rename record")?;
+        let (directory, temporary) = (&self.directory, &self.temporary);
+        rustix::fs::renameat_with(directory, temporary, directory, self.name, flags)?;
+        self.is_named = true;
+        Ok(())
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        if !self.is_named {
+            // What it failed by is reported; a leftover temporary name is swept later.
+            let _ = rustix::fs::unlinkat(&self.directory, &self.temporary, AtFlags::empty());
+        }
+    }
+}
+
+/// Writes the contents of files to the disk together, ahead of the syncs that make sure of each: what these find is then one commit
+/// of the file system's journal and not one for each file. Promises nothing.
+fn write_pages<'a>(files: impl Iterator<Item = BorrowedFd<'a>> + Clone) {
+    const BEGIN: u32 = libc::SYNC_FILE_RANGE_WRITE;
+    const WAIT: u32 = libc::SYNC_FILE_RANGE_WAIT_BEFORE | BEGIN | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+    for flags in [BEGIN, WAIT] {
+        for file in files.clone() {
+            // SAFETY: the call touches no memory of this process, and the descriptor is borrowed for its time.
+            unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) };
+        }
+    }
 }
 
 /// Removes the temporary files in a directory whose writers are gone.
@@ -220,14 +303,22 @@ pub fn sync_filesystem(fd: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::syncfs(fd)?)
 }
 
+/// The same for as much as can be written now; promises nothing.
+pub fn write_ahead(fd: impl AsFd) {
+    // What fails is found by the sync that counts.
+    let _ = rustix::fs::syncfs(fd);
+}
+
 /// Writes a tree of at most `most` files and directories to the disk, and does not wait for what others have not written yet, as
 /// `sync_filesystem` does. `false`, and nothing is promised, if there are more, or something that can't be opened for that.
 pub fn sync_few(directory: impl AsFd, most: usize) -> io::Result<bool> {
     let mut opened = vec![open_directory_readable(directory.as_fd())?];
     let mut next = 0;
+    let mut files = Vec::new();
     while let Some(fd) = opened.get(next) {
         next += 1;
         if FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::RegularFile {
+            files.push(next - 1);
             continue;
         }
         let mut inside = Vec::new();
@@ -244,6 +335,7 @@ pub fn sync_few(directory: impl AsFd, most: usize) -> io::Result<bool> {
         }
         opened.extend(inside);
     }
+    write_pages(files.iter().map(|number| opened[*number].as_fd()));
     // What is in a directory before the directory.
     for fd in opened.into_iter().rev() {
         sync_directory(fd)?;

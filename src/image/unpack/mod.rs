@@ -1,6 +1,7 @@
 //! Unpacking a layer's tar into a directory that becomes an overlay lower. Every path is opened from the layer's own
 //! root descriptor (`fs/in-root`); runs in the home namespace, where `chown` to mapped ids is allowed.
 
+mod ahead;
 mod aside;
 mod attributes;
 mod place;
@@ -104,13 +105,18 @@ fn run(
     options: &UnpackOptions,
     keep: Option<(SplitWriter, aside::Aside<'_>)>,
 ) -> Result<LayerReport, UnpackError> {
+    let is_layer = keep.is_some();
     let (split, aside) = keep.unzip();
     let mut archive = TarReader::splitting(HashingReader::new(reader), options.limits, split);
     let mut report = std::thread::scope(|scope| {
         let writers = writers::Writers::start(scope, options)?;
         let mut tree = tree::Tree::new(root, options, writers, aside)?;
+        let mut ahead = is_layer.then(|| ahead::Ahead::new(scope, root));
         while let Some(entry) = archive.next_entry()? {
             tree.add(entry, &mut archive)?;
+            if let Some(ahead) = &mut ahead {
+                ahead.reached(archive.offset());
+            }
         }
         archive.drain()?;
         tree.finish()
