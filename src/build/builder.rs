@@ -16,16 +16,16 @@ use super::draft::Draft;
 use super::error::{BuildError, Place, StepError};
 use super::finish::Built;
 use super::foreign;
+use super::images::{ImageKey, Wanted};
 use super::layers::{Layer, Made};
 use super::plan::{self, Base, Plan};
 use super::progress::{Vertex, Watcher};
-use super::request::{BuildRequest, NamedContext};
+use super::request::BuildRequest;
 use super::scope::{Arguments, Given};
 use super::settings::{Settings, Wrong};
 use super::work::Activity;
-use crate::engine::request::{CreateRequest, PullPolicy};
-use crate::engine::{Engine, Job, Keeper, WrittenLayer};
-use crate::image::{Digest, Image, LayerReport, Platform, Reference, StepRecord, Store, json};
+use crate::engine::{Engine, EngineError, Job, Keeper, WrittenLayer};
+use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, json};
 use crate::registry::Progress;
 use crate::sys::lock::Guard;
 use crate::sys::poll::{Interest, PollSet};
@@ -62,7 +62,7 @@ pub(super) struct Builder<'a> {
     pub given: Given,
     pub plan: Plan,
     pub stages: Vec<Option<StageRun>>,
-    images: HashMap<(String, Option<String>), Rc<Image>>,
+    pub images: HashMap<ImageKey, Wanted>,
     pub seals: Vec<Seal>,
     pub made: Vec<Rc<Made>>,
     /// What commands came to that changed nothing, until it is written down.
@@ -81,6 +81,7 @@ pub(super) struct Builder<'a> {
 #[derive(Clone, Copy)]
 enum Token {
     Signal,
+    Image(usize),
     Stage(usize),
     Seal(usize),
 }
@@ -140,8 +141,12 @@ pub fn build(
 impl Builder<'_> {
     fn run(&mut self, progress: &dyn Progress) -> Result<Built, BuildError> {
         let needed: Vec<usize> = self.plan.needed.iter().copied().collect();
+        for number in &needed {
+            self.begin_stage(*number);
+        }
+        // Those that files are taken from come meanwhile, too.
         for number in needed {
-            self.begin_stage(number, progress)?;
+            self.seek_images_of(number);
         }
         while !self.is_done() {
             let before = self.progress_mark();
@@ -177,62 +182,17 @@ impl Builder<'_> {
         self.vertices
     }
 
-    /// The image of this name, from the store or a registry.
-    pub fn image(
-        &mut self,
-        name: &str,
-        platform: Option<&Platform>,
-        progress: &dyn Progress,
-    ) -> Result<Rc<Image>, BuildError> {
-        let platform = platform
-            .or(self.request.platform.as_ref())
-            .map(ToString::to_string);
-        let key = (name.to_owned(), platform.clone());
-        if let Some(known) = self.images.get(&key) {
-            return Ok(Rc::clone(known));
-        }
-        let (name, pull) = match self.request.named_contexts.get(name) {
-            Some(NamedContext::Image(name)) => (name.clone(), self.request.pull),
-            Some(NamedContext::Stored(id)) => (id.to_string(), PullPolicy::Never),
-            _ => (name.to_owned(), self.request.pull),
-        };
-        let wanted = CreateRequest {
-            image: name,
-            pull,
-            platform,
-            ..CreateRequest::default()
-        };
-        let watcher = self.watcher;
-        let image = self
-            .engine
-            .obtain(&wanted, progress, &mut |line| watcher.warn(line))?;
-        let digest = ("sha256".to_owned(), image.manifest.hex().to_owned());
-        let uri = package_url(&wanted.image, wanted.platform.as_deref());
-        self.materials.insert(Material { uri, digest });
-        let image = Rc::new(image);
-        self.images.insert(key, Rc::clone(&image));
-        Ok(image)
-    }
-
-    fn begin_stage(&mut self, number: usize, progress: &dyn Progress) -> Result<(), BuildError> {
+    fn begin_stage(&mut self, number: usize) {
         let (base, platform) = self.plan.bases[number].clone().expect("it is needed");
         let draft = match &base {
             // Its draft comes with that stage's end.
             Base::Stage(_) => Draft::empty(&Platform::host()),
             Base::Scratch => {
-                let platform = platform.or_else(|| self.request.platform.clone());
-                Draft::empty(&platform.unwrap_or_else(Platform::host))
+                let platform = platform.as_ref().or(self.request.platform.as_ref());
+                Draft::empty(&platform.cloned().unwrap_or_else(Platform::host))
             }
-            Base::Image(name) => {
-                let label = self.stage_label(number);
-                let steps = self.steps_of(number);
-                let vertex = self.new_vertex(&format!("[{label}1/{steps}] FROM {name}"));
-                let image = self.image(name, platform.as_ref(), progress);
-                let shown = image.as_ref().err().map(ToString::to_string);
-                self.watcher.end(vertex, shown.as_deref());
-                let image = image.map_err(|error| self.at_stage(number, error))?;
-                self.draft_of(&image)?
-            }
+            // And with the image.
+            Base::Image(_) => Draft::empty(&Platform::host()),
         };
         let source = Rc::new(self.file.source.clone());
         let stage = &self.file.stages[number];
@@ -260,10 +220,17 @@ impl Builder<'_> {
         };
         match base {
             Base::Stage(earlier) => run.activity = Activity::BaseOf(earlier),
-            _ => take_triggers(&mut run)?,
+            Base::Scratch => {}
+            Base::Image(name) => {
+                let label = self.stage_label(number);
+                let steps = self.steps_of(number);
+                let vertex = self.new_vertex(&format!("[{label}1/{steps}] FROM {name}"));
+                let image = self.image_key(&name, platform.as_ref());
+                self.seek(&image, Some(vertex));
+                run.activity = Activity::BaseImage { image, vertex };
+            }
         }
         self.stages[number] = Some(run);
-        Ok(())
     }
 
     /// Steps as progress counts them: `FROM`, and what changes files.
@@ -279,14 +246,11 @@ impl Builder<'_> {
         }
     }
 
-    fn at_stage(&self, number: usize, error: BuildError) -> BuildError {
+    fn at_stage(&self, number: usize, source: StepError) -> BuildError {
         let stage = &self.file.stages[number];
-        match error {
-            BuildError::Engine(source) => BuildError::Step {
-                place: Box::new(Place::of(&self.file.source, stage.location, &stage.text)),
-                source: StepError::Engine(source),
-            },
-            other => other,
+        BuildError::Step {
+            place: Box::new(Place::of(&self.file.source, stage.location, &stage.text)),
+            source,
         }
     }
 
@@ -334,6 +298,25 @@ impl Builder<'_> {
             stage.draft.has_own_command = false;
             stage.activity = Activity::Ready;
             take_triggers(stage)?;
+        }
+        if let Activity::BaseImage { image, vertex } = &stage.activity {
+            let (key, vertex) = (image.clone(), *vertex);
+            let image = match self.image(&key).transpose() {
+                None => return Ok(()),
+                Some(image) => image,
+            };
+            let shown = image.as_ref().err().map(ToString::to_string);
+            self.watcher.end(vertex, shown.as_deref());
+            let image = image.map_err(|error| self.at_stage(stage.number, error))?;
+            stage.draft = self.draft_of(&image)?;
+            stage.activity = Activity::Ready;
+            take_triggers(stage)?;
+        }
+        if let Activity::WaitingForImage(image) = &stage.activity {
+            if self.is_coming(image) {
+                return Ok(());
+            }
+            stage.activity = Activity::Ready;
         }
         if let Activity::WaitingFor(earlier) = stage.activity {
             if self.finished_stage(earlier).is_none() {
@@ -400,7 +383,7 @@ impl Builder<'_> {
     }
 
     /// The home namespace lives on between the steps from here.
-    pub fn keep_home(&mut self) -> Result<(), StepError> {
+    pub fn keep_home(&mut self) -> Result<(), EngineError> {
         if self.keeper.is_none() {
             self.keeper = Some(self.engine.keep_home()?);
         }
@@ -428,6 +411,10 @@ impl Builder<'_> {
                 set.add(source, Interest::Read, Token::Stage(number));
             }
         }
+        let coming: Vec<ImageKey> = self.coming().map(|(key, _)| key.clone()).collect();
+        for (number, (_, source)) in self.coming().enumerate() {
+            set.add(source, Interest::Read, Token::Image(number));
+        }
         for (number, seal) in self.seals.iter().enumerate() {
             set.add(seal.job.as_fd(), Interest::Read, Token::Seal(number));
         }
@@ -443,6 +430,7 @@ impl Builder<'_> {
                         return Err(BuildError::Interrupted { signal });
                     }
                 }
+                Token::Image(number) => self.receive(&coming[number]),
                 Token::Stage(number) => self.go_on(number)?,
                 Token::Seal(number) => sealed.push(number),
             }
@@ -477,22 +465,6 @@ impl Builder<'_> {
 impl StageRun {
     pub fn is_finished(&self) -> bool {
         self.next >= self.instructions.len() && self.activity.is_ready()
-    }
-}
-
-/// As BuildKit names base images.
-fn package_url(image: &str, platform: Option<&str>) -> String {
-    let platform = platform.map_or_else(|| Platform::host().to_string(), str::to_owned);
-    let platform = platform.replace('/', "%2F");
-    match image.parse::<Reference>() {
-        Ok(name) => {
-            let tag = name.tag().map(|tag| format!("@{tag}")).unwrap_or_default();
-            format!(
-                "pkg:docker/{}{tag}?platform={platform}",
-                name.familiar_name()
-            )
-        }
-        Err(_) => format!("docker-image://{image}"),
     }
 }
 

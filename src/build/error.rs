@@ -82,8 +82,6 @@ pub enum StepError {
     Copy(#[from] CopyError),
     #[error("--chmod: {0}")]
     Mode(#[from] ModeError),
-    #[error("{0}")]
-    Base(String),
     #[error("<<{name}: {source}")]
     Heredoc { name: String, source: ExpandError },
     #[error("base name ({word}) should not be blank")]

@@ -12,6 +12,7 @@ mod error;
 mod filter;
 mod finish;
 mod foreign;
+mod images;
 mod key;
 mod layers;
 mod mode;

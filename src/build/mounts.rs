@@ -17,7 +17,6 @@ use super::work::{Activity, absolute};
 use crate::engine::request::{BindOptions, Mount, MountKind, Propagation, TmpfsOptions};
 use crate::engine::{Job, RoleFailure};
 use crate::image::{Digest, Merged, TempLayer};
-use crate::registry::Progress;
 use crate::runtime::home;
 use crate::sys::copy::{Owners, copy_tree};
 use crate::sys::fs::{open_directory, open_directory_readable, random_name};
@@ -90,7 +89,6 @@ impl Builder<'_> {
         &mut self,
         stage: &mut StageRun,
         mounts: &[RunMount],
-        progress: &dyn Progress,
     ) -> Result<Option<Prepared>, StepError> {
         let mut prepared = Prepared {
             digests: Vec::new(),
@@ -101,7 +99,7 @@ impl Builder<'_> {
             let one = match mount {
                 RunMount::Bind(bind) => {
                     let from = bind.from.as_deref();
-                    let Some(origin) = self.origin(stage, from, true, progress)? else {
+                    let Some(origin) = self.origin(stage, from, true)? else {
                         return Ok(None);
                     };
                     let step = bind_step(origin, bind.source.as_deref());
@@ -116,7 +114,7 @@ impl Builder<'_> {
                 RunMount::Cache(cache) => {
                     let mut content = None;
                     if let Some(from) = cache.from.as_deref() {
-                        let Some(origin) = self.origin(stage, Some(from), true, progress)? else {
+                        let Some(origin) = self.origin(stage, Some(from), true)? else {
                             return Ok(None);
                         };
                         let step = bind_step(origin, cache.source.as_deref());

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::engine::PullNews;
+
 /// One line of work, numbered in the order of their beginnings.
 pub type Vertex = usize;
 
@@ -13,6 +15,8 @@ pub trait Watcher {
     fn cached(&self, vertex: Vertex);
     /// What a program of it wrote.
     fn output(&self, vertex: Vertex, bytes: &[u8]);
+    /// What is known of an image that comes from a registry.
+    fn pulls(&self, vertex: Vertex, news: &PullNews);
     /// `None`: all went well.
     fn end(&self, vertex: Vertex, error: Option<&str>);
     /// What the user should know although the build goes on.

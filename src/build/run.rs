@@ -20,7 +20,6 @@ use crate::engine::request::{
     CreateRequest, DeviceRequest, NetworkMode, SeccompChoice, SecurityOption, Variable,
 };
 use crate::image::{Digest, Image, TempLayer};
-use crate::registry::Progress;
 
 /// A command at work.
 pub(super) struct Running {
@@ -52,7 +51,6 @@ pub(super) fn begin_run(
     source: &Source,
     run: &Run,
     instruction: &Located<Instruction>,
-    progress: &dyn Progress,
 ) -> Result<(), Wrong> {
     let escape = builder.file.directives.escape;
     let devices = devices(builder, stage, source, run)?;
@@ -66,7 +64,7 @@ pub(super) fn begin_run(
         devices,
         ..command(builder, stage, run)?
     };
-    let Some(prepared) = builder.prepare_mounts(stage, &mounts, progress)? else {
+    let Some(prepared) = builder.prepare_mounts(stage, &mounts)? else {
         return Ok(());
     };
     let key = key(builder, stage, &command, &mounts, &prepared);

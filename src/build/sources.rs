@@ -77,7 +77,7 @@ impl Builder<'_> {
             _ => !step.sources.is_empty(),
         };
         let from = from.map(|word| word.text.as_str());
-        let Some(origin) = self.origin(stage, from, needs_files, progress)? else {
+        let Some(origin) = self.origin(stage, from, needs_files)? else {
             return Ok(None);
         };
         step.origin = origin;
@@ -218,13 +218,13 @@ impl Builder<'_> {
         })
     }
 
-    /// Where files come from: the context, a stage, an image. None: the stage has not ended, and is waited for.
+    /// Where files come from: the context, a stage, an image. None: the stage has not ended or the image is not here, and it is
+    /// waited for.
     pub(super) fn origin(
         &mut self,
         stage: &mut StageRun,
         from: Option<&str>,
         needs_files: bool,
-        progress: &dyn Progress,
     ) -> Result<Option<Origin>, StepError> {
         let tree = |context: &Context| Origin::Tree {
             path: context.directory.clone(),
@@ -256,12 +256,11 @@ impl Builder<'_> {
                 {
                     return Ok(Some(tree(context)));
                 }
-                let image = self
-                    .image(&name, None, progress)
-                    .map_err(|error| match error {
-                        super::error::BuildError::Engine(error) => StepError::Engine(error),
-                        other => StepError::Base(other.to_string()),
-                    })?;
+                let key = self.image_key(&name, None);
+                let Some(image) = self.image(&key)? else {
+                    stage.activity = Activity::WaitingForImage(key);
+                    return Ok(None);
+                };
                 let layers = image
                     .layers
                     .iter()

@@ -7,6 +7,7 @@ use super::builder::{Builder, StageRun, now, timestamp};
 use super::copy::{Copied, CopyStep, CopyTarget, copy, make_directory};
 use super::dockerfile::{Instruction, Located, Source, Word};
 use super::error::StepError;
+use super::images::ImageKey;
 use super::key::KeyBuilder;
 use super::layers::{Layer, Made, Row};
 use super::progress::Vertex;
@@ -21,6 +22,13 @@ use crate::runtime::home;
 /// What a stage waits for.
 pub(super) enum Activity {
     Ready,
+    /// The image that it begins with: its line of progress ends when it is there.
+    BaseImage {
+        image: ImageKey,
+        vertex: Vertex,
+    },
+    /// An image that the next instruction takes files from.
+    WaitingForImage(ImageKey),
     /// The stage that it is built on.
     BaseOf(usize),
     /// One that the next instruction takes files from.
@@ -72,7 +80,7 @@ impl Builder<'_> {
     ) -> Result<(), Wrong> {
         match &instruction.value {
             Instruction::Workdir(word) => self.workdir(stage, source, word),
-            Instruction::Run(run) => begin_run(self, stage, source, run, instruction, progress),
+            Instruction::Run(run) => begin_run(self, stage, source, run, instruction),
             Instruction::Copy(_) | Instruction::Add(_) => {
                 let Some((step, held)) =
                     self.copy_step(stage, source, &instruction.value, progress)?

@@ -22,6 +22,7 @@ mod logs;
 mod output;
 mod perform;
 mod plain;
+mod pulled;
 mod raw;
 mod shown;
 mod tree;

@@ -1,5 +1,6 @@
 //! The verbs, in typed requests: what cli (later api, compose and build) may ask for. Never clap, Docker JSON or printing.
 
+mod arriving;
 mod artifacts;
 pub mod assemble;
 pub mod boot;
@@ -57,6 +58,7 @@ mod volumes;
 mod wait;
 mod worker;
 
+pub use arriving::{Arriving, PullNews, PulledImage};
 pub use artifacts::{AddArtifactRequest, WhichBlobs};
 pub use bridged::EndpointRequestError;
 pub use build::{FinishedLayer, NewImage, StoredImage, WrittenLayer};
@@ -73,7 +75,7 @@ pub use info::EngineFacts;
 pub use keeper::Keeper;
 pub use logs::{LogEvent, LogLabel};
 pub use networks::{NetworkMember, NetworkRequestError, NetworkSummary};
-pub use obtain::BUILTIN_WORDS;
+pub use obtain::{BUILTIN_WORDS, Elsewhere, Sought};
 pub use processes::{ContainerProcess, Identity};
 pub use prune::Pruned;
 pub use session::{Foreground, Outcome, Session};

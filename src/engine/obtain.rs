@@ -1,14 +1,15 @@
 //! An image for a container: from the store, from the program itself, or from a registry, as the pull policy says.
 
+use super::arriving::{Arriving, PulledImage, Said};
 use super::pull::{self, PullOutcome, PullRequest};
 use super::remove::users_of;
 use super::request::{CreateRequest, PullPolicy};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::config::{KeepBlobs, ShortNames};
-use crate::container::Event;
+use crate::container::{Containers, Event};
 use crate::image::{Image, ImageError, Platform, Reference, Store, install_builtin};
-use crate::registry::{self, Progress, RegistryError, Rules};
+use crate::registry::{self, Progress, RegistryConfig, RegistryError, Rules};
 use crate::runtime::embedded::HELLO;
 use crate::runtime::home;
 
@@ -19,6 +20,21 @@ const BUILTIN_FALLBACK: &str = "docker.io/library/hello-world:latest";
 
 /// What the embedded image is usually called.
 pub const BUILTIN_WORDS: [&str; 2] = ["hello", "hello-world"];
+
+/// Where an image is.
+pub enum Sought {
+    Here(Box<Image>),
+    Elsewhere(Elsewhere),
+}
+
+/// An image that is with a registry.
+pub struct Elsewhere {
+    /// What its name may stand for, likeliest first; never empty.
+    candidates: Vec<Reference>,
+    platform: Option<String>,
+    /// There is none of this name in the store.
+    is_unknown: bool,
+}
 
 impl Engine {
     /// The image that `create` and `run` name, if there is nothing to fetch for it.
@@ -47,41 +63,18 @@ impl Engine {
         progress: &dyn Progress,
         note: &mut dyn FnMut(&str),
     ) -> Result<Image, EngineError> {
-        let store = self.images()?;
-        let found = match store.resolve(&request.image) {
-            Err(error @ ImageError::Unknown { .. }) => {
-                self.resolve_short(&store, request, error)?
-            }
-            found => Ok(found?),
+        let elsewhere = match self.look_for(request)? {
+            Sought::Here(image) => return Ok(*image),
+            Sought::Elsewhere(elsewhere) => elsewhere,
         };
-        let here = found.is_ok();
-        tracing::debug!(image = request.image, here, policy = %request.pull, "look for the image");
-        let missing = match (found, request.pull) {
-            (Ok(image), PullPolicy::Missing) if fits(&image, request)? => {
-                return self.admitted(&store, image, &request.image);
-            }
-            (Ok(image), PullPolicy::Never) => {
-                return self.admitted(&store, image, &request.image);
-            }
-            (Err(error), PullPolicy::Never) => Some(error),
-            _ => None,
-        };
-        if let Some(error) = missing {
-            return Err(error.into());
-        }
-        let mut candidates = self.stands_for(&request.image)?;
-        let reference = candidates.remove(0);
-        if reference.to_string() == BUILTIN {
-            self.install_builtin(&reference)?;
-            let image = store.resolve_reference(&reference)?;
-            return self.admitted(&store, image, &request.image);
-        }
         let said = |line: String, note: &mut dyn FnMut(&str)| {
             if !request.quiet_pull {
                 note(&line);
             }
         };
-        if !here {
+        let mut candidates = elsewhere.candidates;
+        let reference = candidates.remove(0);
+        if elsewhere.is_unknown {
             let name = reference.familiar();
             said(format!("Unable to find image '{name}' locally"), note);
         }
@@ -93,8 +86,81 @@ impl Engine {
         for line in outcome.summary(&reference) {
             said(line, note);
         }
-        let image = store.resolve_reference(&reference)?;
+        self.arrived(&reference)
+    }
+
+    /// Where the image is that a request names: in the store, in the program itself, or with a registry.
+    pub fn look_for(&self, request: &CreateRequest) -> Result<Sought, EngineError> {
+        let store = self.images()?;
+        let here = |image| {
+            let admitted = self.admitted(&store, image, &request.image)?;
+            Ok(Sought::Here(Box::new(admitted)))
+        };
+        let found = match store.resolve(&request.image) {
+            Err(error @ ImageError::Unknown { .. }) => {
+                self.resolve_short(&store, request, error)?
+            }
+            found => Ok(found?),
+        };
+        let is_unknown = found.is_err();
+        tracing::debug!(image = request.image, is_unknown, policy = %request.pull, "look for the image");
+        match (found, request.pull) {
+            (Ok(image), PullPolicy::Missing) if fits(&image, request)? => return here(image),
+            (Ok(image), PullPolicy::Never) => return here(image),
+            (Err(error), PullPolicy::Never) => return Err(error.into()),
+            _ => {}
+        }
+        let candidates = self.stands_for(&request.image)?;
+        if candidates[0].to_string() == BUILTIN {
+            self.install_builtin(&candidates[0])?;
+            return here(store.resolve_reference(&candidates[0])?);
+        }
+        Ok(Sought::Elsewhere(Elsewhere {
+            candidates,
+            platform: request.platform.clone(),
+            is_unknown,
+        }))
+    }
+
+    /// An image that was just pulled.
+    fn arrived(&self, reference: &Reference) -> Result<Image, EngineError> {
+        let store = self.images()?;
+        let image = store.resolve_reference(reference)?;
         self.admitted(&store, image, &reference.to_string())
+    }
+
+    /// Pulls without waiting, so that several come at once.
+    pub fn begin_pull(&self, elsewhere: &Elsewhere) -> Result<Arriving, EngineError> {
+        let mut transfers = Vec::new();
+        for reference in &elsewhere.candidates {
+            let platform = elsewhere.platform.clone();
+            transfers.push(self.transfer_of(reference, platform, false)?);
+        }
+        let containers = self.containers.clone();
+        let job = self.start_saying_in_home("transfer", |saying| {
+            let said = Said::new(saying);
+            let mut before: Option<RoleFailure> = None;
+            for transfer in &transfers {
+                let reference = &transfer.reference;
+                if let Some(failure) = before.take() {
+                    said.note(&format!("{failure}, trying {}", reference.familiar()));
+                }
+                match transfer.perform(&containers, &said) {
+                    Ok(outcome) => return Ok(PulledImage::new(reference, outcome)),
+                    Err(failure) => before = Some(failure),
+                }
+            }
+            Err(before.expect("a name stands for something"))
+        })?;
+        Ok(Arriving::new(job))
+    }
+
+    /// The image that a pull has brought.
+    pub fn take_pulled(&self, pulled: &PulledImage) -> Result<Image, EngineError> {
+        let PulledImage { reference, .. } = pulled;
+        let name = reference.familiar();
+        self.emit(&Event::image(name.as_str(), &name, "pull"));
+        self.arrived(reference)
     }
 
     /// What an image's name may stand for, likeliest first; never empty.
@@ -199,44 +265,84 @@ impl Engine {
         any_platform: bool,
         progress: &dyn Progress,
     ) -> Result<PullOutcome, EngineError> {
-        let store = self.images()?;
-        let config = self.registry_config_for(reference)?;
-        let max = self.config.storage_max.bytes;
-        let keep_blobs = self.config.keep_blobs;
+        let transfer = self.transfer_of(reference, platform, any_platform)?;
         let containers = self.containers.clone();
-        let users = || users_of(&containers);
-        let outcome: PullOutcome = self.in_home("transfer", || {
-            let single_id = home::is_single_id();
-            let request = PullRequest {
-                reference: reference.clone(),
-                platform,
-                any_platform,
-                single_id,
-                max,
-                keep_blobs: keep_blobs == KeepBlobs::Always,
-            };
-            match pull::pull(&store, &request, &config, &users, progress) {
-                Err(pull::PullError::Registry(error))
-                    if is_out_of_reach(&error)
-                        && reference.to_string() == BUILTIN_FALLBACK
-                        && registry::is_accepted(&config, reference) =>
-                {
-                    let id = install_builtin(&store, std::slice::from_ref(reference), HELLO);
-                    let id = id.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
-                    progress.note(&format!("{error}; using the image embedded in bryo"));
-                    Ok(PullOutcome {
-                        digest: id.clone(),
-                        id,
-                        up_to_date: false,
-                        warnings: Vec::new(),
-                    })
-                }
-                pulled => pulled.map_err(|error| RoleFailure::of(&error, error.hints())),
-            }
-        })?;
+        let outcome: PullOutcome =
+            self.in_home("transfer", || transfer.perform(&containers, progress))?;
         let name = reference.familiar();
         self.emit(&Event::image(name.as_str(), &name, "pull"));
         Ok(outcome)
+    }
+
+    fn transfer_of(
+        &self,
+        reference: &Reference,
+        platform: Option<String>,
+        any_platform: bool,
+    ) -> Result<Transfer, EngineError> {
+        Ok(Transfer {
+            store: self.images()?,
+            config: self.registry_config_for(reference)?,
+            reference: reference.clone(),
+            platform,
+            any_platform,
+            max: self.config.storage_max.bytes,
+            keep_blobs: self.config.keep_blobs == KeepBlobs::Always,
+        })
+    }
+}
+
+/// One pull, with all that its role needs.
+struct Transfer {
+    store: Store,
+    config: RegistryConfig,
+    reference: Reference,
+    platform: Option<String>,
+    any_platform: bool,
+    max: Option<u64>,
+    keep_blobs: bool,
+}
+
+impl Transfer {
+    /// In the home namespace.
+    fn perform(
+        &self,
+        containers: &Containers,
+        progress: &dyn Progress,
+    ) -> Result<PullOutcome, RoleFailure> {
+        let Transfer {
+            store,
+            config,
+            reference,
+            ..
+        } = self;
+        let request = PullRequest {
+            reference: reference.clone(),
+            platform: self.platform.clone(),
+            any_platform: self.any_platform,
+            single_id: home::is_single_id(),
+            max: self.max,
+            keep_blobs: self.keep_blobs,
+        };
+        let users = || users_of(containers);
+        match pull::pull(store, &request, config, &users, progress) {
+            Err(pull::PullError::Registry(error))
+                if is_out_of_reach(&error)
+                    && reference.to_string() == BUILTIN_FALLBACK
+                    && registry::is_accepted(config, reference) =>
+            {
+                let id = install_builtin(store, std::slice::from_ref(reference), HELLO);
+                let id = id.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
+                progress.note(&format!("{error}; using the image embedded in bryo"));
+                Ok(PullOutcome {
+                    digest: id.clone(),
+                    id,
+                    up_to_date: false,
+                    warnings: Vec::new(),
+                })
+            }
+            pulled => pulled.map_err(|error| RoleFailure::of(&error, error.hints())),
+        }
     }
 }
 

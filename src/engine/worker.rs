@@ -44,6 +44,27 @@ impl RoleFailure {
     }
 }
 
+/// What a line begins with that a role says before its answer, which is JSON.
+const LINE: u8 = b'>';
+
+/// The longest line that several threads may write without mixing them up.
+const LONGEST: usize = 4096;
+
+/// How a role says what it is at, on the way that its answer will take.
+pub struct Saying<'a> {
+    to: BorrowedFd<'a>,
+}
+
+impl Saying<'_> {
+    /// From any thread. What is too long, and what nobody reads any more, is lost.
+    pub fn line(&self, text: &str) {
+        let line = format!("{}{text}\n", char::from(LINE));
+        if line.len() <= LONGEST {
+            let _ = rustix::io::write(self.to, line.as_bytes());
+        }
+    }
+}
+
 /// A role at work. Dropped before its end, it is killed.
 pub struct Job<T> {
     role: &'static str,
@@ -73,11 +94,25 @@ impl<T: DeserializeOwned> Job<T> {
             Err(error) if error.kind() == std::io::ErrorKind::Interrupted => return Ok(None),
             Err(_) => {}
         }
+        let _ = self.lines();
         let code = match self.pid.take() {
             Some(pid) => pidfd::wait_child(pid).map_err(EngineError::system("wait for a role"))?,
             None => 125,
         };
         answer(self.role, &self.answer, code).map(Some)
+    }
+
+    /// The lines that have come since they were last asked for.
+    pub fn lines(&mut self) -> Vec<String> {
+        let mut lines = Vec::new();
+        while self.answer.first() == Some(&LINE) {
+            let Some(end) = self.answer.iter().position(|byte| *byte == b'\n') else {
+                break;
+            };
+            let line: Vec<u8> = self.answer.drain(..=end).collect();
+            lines.push(String::from_utf8_lossy(&line[1..end]).into_owned());
+        }
+        lines
     }
 
     /// Waits for the answer.
@@ -114,7 +149,7 @@ impl Engine {
         job: impl FnOnce() -> Result<T, RoleFailure>,
     ) -> Result<T, EngineError> {
         let signals = watch()?;
-        let (pid, result) = self.enter_home(role, job)?;
+        let (pid, result) = self.enter_home(role, |_| job())?;
         outcome(role, pid, result, &signals)
     }
 
@@ -123,6 +158,15 @@ impl Engine {
         &self,
         role: &'static str,
         job: impl FnOnce() -> Result<T, RoleFailure>,
+    ) -> Result<Job<T>, EngineError> {
+        self.start_saying_in_home(role, |_| job())
+    }
+
+    /// The same for a job that says lines before its answer. Those that nobody took before the answer came are lost.
+    pub(super) fn start_saying_in_home<T: Serialize + DeserializeOwned>(
+        &self,
+        role: &'static str,
+        job: impl FnOnce(&Saying<'_>) -> Result<T, RoleFailure>,
     ) -> Result<Job<T>, EngineError> {
         let (pid, result) = self.enter_home(role, job)?;
         Ok(Job {
@@ -137,7 +181,7 @@ impl Engine {
     fn enter_home<T: Serialize>(
         &self,
         role: &'static str,
-        job: impl FnOnce() -> Result<T, RoleFailure>,
+        job: impl FnOnce(&Saying<'_>) -> Result<T, RoleFailure>,
     ) -> Result<(Pid, OwnedFd), EngineError> {
         let (result, report) = report_pipe()?;
         let parent = rustix::process::getpid();
@@ -167,7 +211,7 @@ impl Engine {
                     .chain(role::trace_fd())
                     .collect();
                 let _ = process::close_all_except(&kept);
-                process::exit_now(run_job(role, || true, parent, report.as_fd(), job))
+                process::exit_now(run_job(role, || true, parent, report.as_fd(), |_| job()))
             }
         };
         drop(report);
@@ -219,7 +263,7 @@ fn run_job<T: Serialize>(
     may_begin: impl FnOnce() -> bool,
     parent: Pid,
     report: BorrowedFd<'_>,
-    job: impl FnOnce() -> Result<T, RoleFailure>,
+    job: impl FnOnce(&Saying<'_>) -> Result<T, RoleFailure>,
 ) -> i32 {
     role::set(name);
     if signal::reset_all().is_err() || !may_begin() {
@@ -231,7 +275,7 @@ fn run_job<T: Serialize>(
         return 125;
     }
     tracing::debug!("work");
-    let outcome = job();
+    let outcome = job(&Saying { to: report });
     tracing::debug!(done = outcome.is_ok(), "end");
     let code = i32::from(outcome.is_err());
     let text = serde_json::to_vec(&outcome).unwrap_or_default();

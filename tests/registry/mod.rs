@@ -32,6 +32,8 @@ pub enum Fault {
     Lengthen,
     /// The right answer with another header.
     Header(&'static str, String),
+    /// The right answer once something whose path contains this was asked for; silence if it is not within a minute.
+    After(String),
     /// Ranges are not understood: the whole body with status 200.
     NoRanges,
 }
@@ -136,8 +138,25 @@ impl Registry {
     }
 }
 
-fn answer(state: &Mutex<State>, request: &Request) -> Answer {
-    let mut state = state.lock().unwrap();
+/// Whether it is asked for within a minute.
+fn is_asked_for(state: &Mutex<State>, path: &str) -> bool {
+    for _ in 0..6000 {
+        let state = state.lock().unwrap();
+        if state
+            .requests
+            .iter()
+            .any(|request| request.path.contains(path))
+        {
+            return true;
+        }
+        drop(state);
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+fn answer(shared: &Mutex<State>, request: &Request) -> Answer {
+    let mut state = shared.lock().unwrap();
     state.requests.push(request.clone());
     let rule = state
         .rules
@@ -176,6 +195,13 @@ fn answer(state: &Mutex<State>, request: &Request) -> Answer {
             longer
         }
         Some(Fault::Header(name, value)) => right.with(name, &value),
+        Some(Fault::After(path)) => {
+            drop(state);
+            Answer {
+                silent: !is_asked_for(shared, &path),
+                ..right
+            }
+        }
         Some(Fault::NoRanges) => right_answer(
             &state,
             &Request {

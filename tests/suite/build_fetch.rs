@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use crate::dockerfile::{build, build_text, cached, context, shell};
 use crate::env::{TestEnv, test_env};
 use crate::image::{Compression, Layer};
-use crate::misbehaving::Registry;
+use crate::misbehaving::{Fault, Registry, TestImage, TestLayer, image};
 
 #[test]
 fn add_downloads_what_a_url_names() {
@@ -151,5 +151,67 @@ fn a_repository_or_an_archive_is_a_context() {
     let words = ["build", "-"];
     let failed = env.command(&words).input(evil.tar()).run();
     assert!(failed.stderr.contains("not found"), "{}", failed.stderr);
+    assert!(env.half_made().is_empty(), "{:?}", env.half_made());
+}
+
+/// `name:1`, an image of one file.
+fn add_image(registry: &Registry, name: &str) -> TestLayer {
+    let layer = TestLayer::gzip(&image::tar(&[(name, name.as_bytes())]));
+    registry.add(name, "1", &TestImage::new(vec![layer.clone()]));
+    layer
+}
+
+#[test]
+fn images_come_at_the_same_time_and_beside_other_steps() {
+    let env = test_env!();
+    let registry = Registry::start();
+    let layers = ["one", "two", "three"].map(|name| add_image(&registry, name));
+    registry.put("/file", b"downloaded".to_vec(), "text/plain");
+    // Each waits for the next one to be asked for, and the last for a step of a stage that needs none of them.
+    registry.misbehave("/v2/one/manifests", 1, Fault::After("/v2/two/".to_owned()));
+    registry.misbehave(
+        "/v2/two/manifests",
+        1,
+        Fault::After("/v2/three/".to_owned()),
+    );
+    registry.misbehave(&layers[2].digest(), 1, Fault::After("/file".to_owned()));
+    let host = registry.host();
+    let text = format!(
+        "FROM {host}/one:1 AS a\nFROM {host}/two:1 AS b\nFROM scratch AS c\nADD http://{host}/file /file\n\
+         FROM a\nCOPY --from=b /two /\nCOPY --from={host}/three:1 /three /\nCOPY --from=c /file /\n"
+    );
+    let built = build_text(&env, &text, &["-o", "out"]).ok();
+    let mut names = crate::env::names(&env.path("home/out"));
+    names.sort();
+    assert_eq!(names, ["file", "one", "three", "two"]);
+    for layer in &layers {
+        let end = format!("extracting {} done", layer.digest());
+        assert!(built.stderr.contains(&end), "{}", built.stderr);
+    }
+    assert_eq!(cached(&build_text(&env, &text, &["-t", "made"]).ok()), 4);
+}
+
+#[test]
+fn an_image_that_is_not_there_is_said_at_its_line() {
+    let env = test_env!();
+    let registry = Registry::start();
+    add_image(&registry, "one");
+    let host = registry.host();
+    for (text, line) in [
+        (
+            format!("FROM {host}/one:1 AS a\nFROM {host}/none:1\nCOPY --from=a /one /\n"),
+            2,
+        ),
+        (
+            format!("FROM {host}/one:1\nCOPY --from={host}/none:1 / /\n"),
+            2,
+        ),
+    ] {
+        let failed = build_text(&env, &text, &[]);
+        assert_eq!(failed.code, 1);
+        for part in [format!("Dockerfile:{line}:"), format!("{host}/none:1")] {
+            assert!(failed.stderr.contains(&part), "{part}: {}", failed.stderr);
+        }
+    }
     assert!(env.half_made().is_empty(), "{:?}", env.half_made());
 }

@@ -3,8 +3,10 @@
 use std::cell::Cell;
 
 use super::logs::Logs;
+use super::pulled;
 use crate::build::{Vertex, Watcher};
 use crate::cli::ui::Ui;
+use crate::engine::PullNews;
 
 pub struct Plain<'a> {
     ui: &'a Ui,
@@ -52,6 +54,12 @@ impl Watcher for Plain<'_> {
     fn output(&self, vertex: Vertex, bytes: &[u8]) {
         for line in self.logs.output(vertex, bytes) {
             self.line(vertex, &line);
+        }
+    }
+
+    fn pulls(&self, vertex: Vertex, news: &PullNews) {
+        if pulled::stays(news) {
+            self.line(vertex, &pulled::line(news).1);
         }
     }
 

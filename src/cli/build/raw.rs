@@ -7,8 +7,10 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::logs::Logs;
+use super::pulled;
 use crate::build::{Checked, Vertex, Watcher};
 use crate::cli::ui::Ui;
+use crate::engine::PullNews;
 use crate::image::Digest;
 
 pub struct RawJson<'a> {
@@ -96,6 +98,23 @@ impl Watcher for RawJson<'_> {
             self.status(&json!({ "logs": [{
                 "vertex": step.digest.as_str(), "stream": 1, "data": encoded(bytes), "timestamp": now(),
             }] }));
+        }
+    }
+
+    fn pulls(&self, vertex: Vertex, news: &PullNews) {
+        if let Some(step) = self.steps.borrow().get(&vertex) {
+            let (id, words) = pulled::line(news);
+            let mut status = json!({
+                "id": if id.is_empty() { &words } else { &id }, "vertex": step.digest.as_str(), "timestamp": now(),
+            });
+            if let PullNews::Layer { bytes, size, .. } = news {
+                status["current"] = (*bytes).into();
+                status["total"] = (*size).into();
+            }
+            if let PullNews::Done(_) = news {
+                status["completed"] = now().into();
+            }
+            self.status(&json!({ "statuses": [status] }));
         }
     }
 

@@ -8,8 +8,10 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::logs::Logs;
+use super::pulled;
 use crate::build::{Vertex, Watcher};
 use crate::cli::ui::Ui;
+use crate::engine::PullNews;
 
 /// How often times go on.
 const PULSE: Duration = Duration::from_millis(150);
@@ -35,6 +37,8 @@ struct Step {
     name: String,
     began: Instant,
     lines: VecDeque<String>,
+    /// Layers that come, each with its last news.
+    layers: BTreeMap<String, String>,
 }
 
 fn seconds(since: Instant) -> String {
@@ -52,6 +56,10 @@ impl Step {
         let mut text = format!(" => {} {}", self.name, seconds(self.began));
         for line in &self.lines {
             text.push_str("\n => => # ");
+            text.push_str(line);
+        }
+        for line in self.layers.values() {
+            text.push_str("\n => => ");
             text.push_str(line);
         }
         text
@@ -117,6 +125,7 @@ impl Watcher for Tree<'_> {
             name: harmless(&name.replace('\n', " ")),
             began: Instant::now(),
             lines: VecDeque::new(),
+            layers: BTreeMap::new(),
         };
         step.bar.set_message(step.message());
         self.at_work.borrow_mut().insert(vertex, step);
@@ -136,6 +145,17 @@ impl Watcher for Tree<'_> {
                     step.lines.pop_front();
                 }
                 step.lines.push_back(harmless(&line));
+            }
+            step.bar.set_message(step.message());
+        }
+    }
+
+    fn pulls(&self, vertex: Vertex, news: &PullNews) {
+        if let Some(step) = self.at_work.borrow_mut().get_mut(&vertex) {
+            let (about, words) = pulled::line(news);
+            match news {
+                PullNews::Done(_) => drop(step.layers.remove(&about)),
+                _ => drop(step.layers.insert(about, harmless(&words))),
             }
             step.bar.set_message(step.message());
         }
