@@ -1,6 +1,7 @@
 //! The build itself: stages that go on side by side, each from one instruction to the next, in one process that waits for all of
 //! them. What takes time is done by roles and containers.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -24,6 +25,7 @@ use super::request::BuildRequest;
 use super::scope::{Arguments, Given};
 use super::settings::{Settings, Wrong};
 use super::work::Activity;
+use crate::engine::request::NetworkMode;
 use crate::engine::{Engine, EngineError, Job, Keeper, WrittenLayer};
 use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, json};
 use crate::registry::Progress;
@@ -76,6 +78,8 @@ pub(super) struct Builder<'a> {
     /// While it lives nothing that this build uses is collected.
     _lease: Guard,
     keeper: Option<Keeper>,
+    /// Of a `RUN` for which nothing was said, once one was there.
+    network: OnceCell<NetworkMode>,
 }
 
 #[derive(Clone, Copy)]
@@ -124,6 +128,7 @@ pub fn build(
         signals: Signals::watch(&watched).map_err(BuildError::system("watch for signals"))?,
         _lease: lease,
         keeper: None,
+        network: OnceCell::new(),
     };
     let built = builder.run(progress);
     if let Err(error) = &built {
@@ -380,6 +385,26 @@ impl Builder<'_> {
             source,
             escape,
         }
+    }
+
+    /// The network of a step: inside a container in which nothing connects further ones, they have that container's.
+    pub fn step_network(&self, wanted: &NetworkMode) -> NetworkMode {
+        if *wanted != NetworkMode::Default {
+            return wanted.clone();
+        }
+        let found = self
+            .network
+            .get_or_init(|| match self.engine.without_way_out() {
+                Some((around, missing)) => {
+                    let line = format!(
+                        "RUN has the network of {around}, which this is inside of: {missing}"
+                    );
+                    self.watcher.warn(&line);
+                    NetworkMode::Host
+                }
+                None => NetworkMode::Default,
+            });
+        found.clone()
     }
 
     /// The home namespace lives on between the steps from here.

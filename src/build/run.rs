@@ -279,7 +279,7 @@ fn request(
             .collect(),
         workdir: text("WorkingDir"),
         user: text("User"),
-        network: command.network.clone(),
+        network: builder.step_network(&command.network),
         privileged: command.is_insecure,
         security,
         mounts: mounted.mounts.clone(),

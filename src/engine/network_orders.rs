@@ -9,8 +9,27 @@ use crate::net::ports::{self, ExposedPorts, PortSpec};
 use crate::net::record;
 use crate::net::route::HostRoutes;
 use crate::net::{pasta, slirp};
+use crate::runtime::doctor::{self, Check};
 
 impl Engine {
+    /// Where this process is inside a container in which nothing connects further ones: what the container is, and what is
+    /// missing in it. Then a step of a build has no other network than this process.
+    pub fn without_way_out(&self) -> Option<(String, String)> {
+        if !matches!(
+            self.config.network_default,
+            NetworkDefault::Bridge | NetworkDefault::Pasta
+        ) {
+            return None;
+        }
+        let has_helper = pasta::find().is_some() || slirp::find().is_some();
+        let missing = match (has_helper, doctor::explain(Check::Tun, &self.paths)) {
+            (false, _) => "neither pasta nor slirp4netns is installed".to_owned(),
+            (true, Some(finding)) => finding.found,
+            (true, None) => return None,
+        };
+        Some((doctor::surroundings()?, missing))
+    }
+
     /// Nobody, if it wants no network, the host's or one that is there.
     pub(super) fn network_orders(
         &self,

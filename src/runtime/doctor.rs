@@ -132,6 +132,11 @@ pub fn finding(check: Check, paths: &Paths) -> Finding {
     look(check, paths)
 }
 
+/// What this process is inside of, if it is not the host itself: `a container of podman (/run/.containerenv)`.
+pub fn surroundings() -> Option<String> {
+    kernel::surroundings()
+}
+
 /// The worst state decides the exit code of `bryo doctor`: 1 when anything is broken.
 pub fn worst(findings: &[Finding]) -> State {
     let states = findings.iter().map(|finding| finding.state);

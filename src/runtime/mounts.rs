@@ -9,6 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use super::plan::FileSystemMount;
 use super::rootfs::{TargetKind, engine_directory, mount_target};
+use super::spec::UNPRIVILEGED_PORTS;
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::mount::{self, Attributes};
 
@@ -21,6 +22,19 @@ enum Place<'d, 'w> {
     Found(OwnedFd),
 }
 
+/// File systems that the kernel gives nobody anew who sees only a part of them: in a container most of whose `/proc` and
+/// `/sys` are covered. What is mounted here is all that there is to show then.
+fn is_shown_in_part(kind: &str) -> bool {
+    matches!(kind, "proc" | "sysfs")
+}
+
+/// What this process sees at that place, with everything that covers parts of it.
+fn bound(wanted: &FileSystemMount) -> io::Result<OwnedFd> {
+    let tree = mount::clone_tree(rustix::fs::CWD, &wanted.target)?;
+    mount::set_attributes(tree.as_fd(), wanted.attributes)?;
+    Ok(tree)
+}
+
 /// A root and what the next mounts below it depend on.
 pub struct Mounts {
     pub root: OwnedFd,
@@ -28,6 +42,8 @@ pub struct Mounts {
     pub devices: Option<OwnedFd>,
     /// What covers directories, once there is one.
     cover: Option<OwnedFd>,
+    /// Its `/proc` is the one of the container around, which may be read-only.
+    has_bound_proc: bool,
 }
 
 impl Mounts {
@@ -36,23 +52,15 @@ impl Mounts {
             root,
             devices: None,
             cover: None,
+            has_bound_proc: false,
         }
     }
 
     pub fn file_system(&mut self, wanted: &FileSystemMount) -> io::Result<()> {
-        let place = self.place_of(wanted)?;
-        let options: Vec<(&str, &str)> = wanted
-            .options
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .collect();
-        let tree = match mount::create(&wanted.kind, &options, wanted.attributes) {
-            Err(error) if wanted.optional && error.raw_os_error() == Some(libc::ENODEV) => {
-                return Ok(());
-            }
-            created => created?,
+        let Some(tree) = self.made(wanted)? else {
+            return Ok(());
         };
-        match place {
+        match self.place_of(wanted)? {
             Place::New(devices, name) => mount::attach_at(tree.as_fd(), devices, name)?,
             Place::Found(target) => mount::attach(tree.as_fd(), target.as_fd())?,
         }
@@ -60,6 +68,28 @@ impl Mounts {
             self.devices = Some(tree);
         }
         Ok(())
+    }
+
+    /// One that is attached nowhere yet; `None`: the kernel does not know it, and it is not needed.
+    fn made(&mut self, wanted: &FileSystemMount) -> io::Result<Option<OwnedFd>> {
+        let options: Vec<(&str, &str)> = wanted
+            .options
+            .iter()
+            .map(|(k, v)| (k.as_str(), v.as_str()))
+            .collect();
+        match mount::create(&wanted.kind, &options, wanted.attributes) {
+            Err(error) if wanted.optional && error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
+            Err(error)
+                if wanted.engine
+                    && is_shown_in_part(&wanted.kind)
+                    && error.raw_os_error() == Some(libc::EPERM) =>
+            {
+                tracing::debug!(%error, kind = wanted.kind, "bind what is mounted here already");
+                self.has_bound_proc |= wanted.kind == "proc";
+                bound(wanted).map(Some)
+            }
+            created => created.map(Some),
+        }
     }
 
     /// A directory that was just made in the engine's own /dev needs no looking for.
@@ -185,13 +215,24 @@ impl Mounts {
     /// (CVE-2025-52881).
     pub fn write_sysctl(&self, key: &str, value: &str) -> io::Result<()> {
         let path = format!("proc/sys/{}", key.replace('.', "/"));
-        let file = open_in_root(
+        let file = match open_in_root(
             self.root.as_fd(),
             path.as_bytes(),
             OFlags::WRONLY,
             Mode::empty(),
             Links::Refuse,
-        )?;
+        ) {
+            // Low ports are root's there, as outside of containers.
+            Err(error)
+                if self.has_bound_proc
+                    && error.raw_os_error() == Some(libc::EROFS)
+                    && (key, value) == UNPRIVILEGED_PORTS =>
+            {
+                tracing::debug!(%error, key, "not set");
+                return Ok(());
+            }
+            opened => opened?,
+        };
         let written = rustix::io::write(&file, value.as_bytes())?;
         if written == value.len() {
             Ok(())

@@ -334,13 +334,16 @@ const IPC_SYSCTLS: [&str; 8] = [
     "kernel.shm_rmid_forced",
 ];
 
+/// As docker: a program that is not root binds port 80 of its own network.
+pub const UNPRIVILEGED_PORTS: (&str, &str) = ("net.ipv4.ip_unprivileged_port_start", "0");
+
 fn sysctls(parameters: &ContainerParameters) -> Result<HashMap<String, String>, SpecError> {
     let mut sysctls = HashMap::new();
     let private = parameters.places.network == Place::Private;
     let own_ipc = parameters.places.ipc == Place::Private;
     if private {
-        // As docker: a program that is not root binds port 80 of its own network.
-        sysctls.insert("net.ipv4.ip_unprivileged_port_start".into(), "0".into());
+        let (name, value) = UNPRIVILEGED_PORTS;
+        sysctls.insert(name.into(), value.into());
     }
     for (name, value) in &parameters.sysctls {
         // sysctl(8) takes both separators.

@@ -83,9 +83,12 @@ impl<'a> Setup<'a> {
         let done = match step {
             SetupStep::CgroupNamespace => namespace::leave(CloneFlags::CLONE_NEWCGROUP),
             SetupStep::Loopback => network::bring_up("lo"),
-            SetupStep::Hostname(name) => nix::unistd::sethostname(name).map_err(io::Error::from),
+            SetupStep::Hostname(name) => {
+                unless_forbidden(nix::unistd::sethostname(name).map_err(io::Error::from))
+            }
             SetupStep::Domainname(name) => {
-                rustix::system::setdomainname(name.as_bytes()).map_err(io::Error::from)
+                let set = rustix::system::setdomainname(name.as_bytes());
+                unless_forbidden(set.map_err(io::Error::from))
             }
             SetupStep::IsolatedMounts => mount::isolate_propagation(),
             SetupStep::Root => return self.mount_root(),
@@ -223,6 +226,24 @@ impl<'a> Setup<'a> {
             },
         )
     }
+}
+
+/// Its own namespace has a name that init may change, unless a filter of the container around forbids the call as such (podman's
+/// does): then it keeps that container's name.
+fn unless_forbidden(set: io::Result<()>) -> io::Result<()> {
+    match set {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) && is_filtered() => {
+            tracing::warn!(%error, "the surroundings forbid names of hosts");
+            Ok(())
+        }
+        set => set,
+    }
+}
+
+/// Whether a system call filter is upon this process, which init has not given itself yet.
+fn is_filtered() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status.lines().any(|line| line == "Seccomp:\t2")
 }
 
 /// With the rights of the container's root, while the host's programs are still in sight. What it says goes to memory: a pipe

@@ -122,8 +122,8 @@ fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     })
 }
 
-/// Being in a container is no fault, but explains other findings.
-pub(super) fn nesting() -> Finding {
+/// What this process is inside of, if it is not the host itself.
+pub(super) fn surroundings() -> Option<String> {
     let marks = [
         ("/run/.containerenv", "podman"),
         ("/.dockerenv", "docker"),
@@ -135,11 +135,16 @@ pub(super) fn nesting() -> Finding {
     let map = read("/proc/self/uid_map").unwrap_or_default();
     let whole = map.split_whitespace().eq(["0", "0", "4294967295"]);
     match (container, whole) {
-        (Some((file, engine)), _) => Finding::fine(
-            Check::Nesting,
-            format!("inside a container of {engine} ({file})"),
-        ),
-        (None, false) => Finding::fine(Check::Nesting, "inside a user namespace"),
-        (None, true) => Finding::fine(Check::Nesting, "not inside a container"),
+        (Some((file, engine)), _) => Some(format!("a container of {engine} ({file})")),
+        (None, false) => Some("a user namespace".to_owned()),
+        (None, true) => None,
+    }
+}
+
+/// Being in a container is no fault, but explains other findings.
+pub(super) fn nesting() -> Finding {
+    match surroundings() {
+        Some(around) => Finding::fine(Check::Nesting, format!("inside {around}")),
+        None => Finding::fine(Check::Nesting, "not inside a container"),
     }
 }
