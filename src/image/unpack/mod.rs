@@ -49,6 +49,10 @@ pub enum UnpackError {
         "{path}: owner {uid}:{gid} is outside the user's subordinate ids; /etc/subuid and /etc/subgid need a larger range"
     )]
     Owner { path: LayerPath, uid: u64, gid: u64 },
+    #[error(
+        "{path}: its deletion can't be kept: the store is on a file system that takes no whiteouts, as an overlay is; put the store on a volume"
+    )]
+    NoWhiteouts { path: LayerPath },
     #[error("{path}: not a valid whiteout")]
     Whiteout { path: LayerPath },
     #[error("the archive lists too many directories: their names need more than {limit} bytes")]

@@ -182,6 +182,7 @@ fn place_device(
     match made {
         // Two names for one place, through a symlink.
         Ok(()) | Err(Errno::EXIST) => Ok(Some(LayerPath(real))),
+        Err(Errno::PERM) => Err(UnpackError::NoWhiteouts { path: path.clone() }),
         Err(errno) => Err(UnpackError::io("write the whiteout of", path)(errno)),
     }
 }
