@@ -48,30 +48,56 @@ pub enum What {
     Other(Merged, Vec<u8>),
 }
 
-/// What one source names in `tree`, in the order of names. A pattern may name nothing, a plain path must not.
-pub fn select(tree: &Merged, source: &str) -> Result<Vec<Selected>, SelectError> {
+/// A path that the beginning of a pattern matches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Match {
+    path: Vec<Vec<u8>>,
+    pivot: usize,
+}
+
+impl Match {
+    fn and(&self, name: Vec<u8>) -> Match {
+        let mut longer = self.clone();
+        longer.path.push(name);
+        longer
+    }
+}
+
+/// What one source names in `tree`, in the order of names. A pattern may name nothing, a plain path must not. `deep`: `**` is any
+/// number of directories, as with `--parents`; else it is as one star.
+pub fn select(tree: &Merged, source: &str, deep: bool) -> Result<Vec<Selected>, SelectError> {
     let failed = |error| SelectError::Read {
         pattern: source.to_owned(),
         source: error,
     };
     let parts = cleaned(source.as_bytes());
-    if !parts.iter().any(|part| glob::has_wildcards(part)) {
-        let matched: Vec<Vec<u8>> = parts.iter().map(|part| unescaped(part)).collect();
-        let found = selected(tree, matched).map_err(failed)?;
-        let missing = || SelectError::NotFound {
-            pattern: source.to_owned(),
-        };
-        return found.map(|found| vec![found]).ok_or_else(missing);
-    }
-    let mut matches: Vec<Vec<Vec<u8>>> = vec![Vec::new()];
-    for part in &parts {
+    let pivot = source.split_once("/./");
+    let pivot = pivot.map_or(0, |(before, _)| cleaned(before.as_bytes()).len());
+    let mut matches = vec![Match::default()];
+    for (number, part) in parts.iter().enumerate() {
+        if number == pivot {
+            matches
+                .iter_mut()
+                .for_each(|one| one.pivot = one.path.len());
+        }
+        if deep && part == b"**" && number + 1 < parts.len() {
+            let mut all = Vec::new();
+            for one in matches {
+                add_directories(tree, one, &mut all).map_err(failed)?;
+            }
+            // What several of them reach is named once.
+            all.sort();
+            all.dedup();
+            matches = all;
+            continue;
+        }
         let mut longer = Vec::new();
-        for path in matches {
+        for one in matches {
             if !glob::has_wildcards(part) {
-                longer.push([path, vec![unescaped(part)]].concat());
+                longer.push(one.and(unescaped(part)));
                 continue;
             }
-            let Some(directory) = tree.directory(&path.join(&b'/')).map_err(failed)? else {
+            let Some(directory) = tree.directory(&one.path.join(&b'/')).map_err(failed)? else {
                 continue;
             };
             for name in directory.list().map_err(failed)? {
@@ -80,21 +106,53 @@ pub fn select(tree: &Merged, source: &str) -> Result<Vec<Selected>, SelectError>
                     source: error,
                 })?;
                 if matches {
-                    longer.push([path.clone(), vec![name]].concat());
+                    longer.push(one.and(name));
                 }
             }
         }
         matches = longer;
     }
-    let mut all = Vec::new();
-    for path in matches {
-        // A part after the pattern may be in some of the directories only.
-        all.extend(selected(tree, path).map_err(failed)?);
+    if pivot == parts.len() {
+        matches
+            .iter_mut()
+            .for_each(|one| one.pivot = one.path.len());
     }
-    Ok(all)
+    let mut all = Vec::new();
+    for one in matches {
+        // A part after the pattern may be in some of the directories only.
+        all.extend(selected(tree, one).map_err(failed)?);
+    }
+    let is_plain = !parts.iter().any(|part| glob::has_wildcards(part));
+    match is_plain && all.is_empty() {
+        true => Err(SelectError::NotFound {
+            pattern: source.to_owned(),
+        }),
+        false => Ok(all),
+    }
 }
 
-fn selected(tree: &Merged, matched: Vec<Vec<u8>>) -> io::Result<Option<Selected>> {
+/// A directory and all below it; links lead to none.
+fn add_directories(tree: &Merged, top: Match, all: &mut Vec<Match>) -> io::Result<()> {
+    let Some(directory) = tree.directory(&top.path.join(&b'/'))? else {
+        return Ok(());
+    };
+    let mut waiting = vec![(top, directory)];
+    while let Some((here, directory)) = waiting.pop() {
+        for name in directory.list()? {
+            if let Some(Shown::Directory { directory, .. }) = directory.look(&name)? {
+                waiting.push((here.and(name), directory));
+            }
+        }
+        all.push(here);
+    }
+    Ok(())
+}
+
+fn selected(tree: &Merged, found: Match) -> io::Result<Option<Selected>> {
+    let Match {
+        path: matched,
+        pivot,
+    } = found;
     let found = match tree.resolve(&matched.join(&b'/'), true) {
         Err(error) if error.raw_os_error() == Some(libc::ENOTDIR) => return Ok(None),
         found => found?,
@@ -114,7 +172,7 @@ fn selected(tree: &Merged, matched: Vec<Vec<u8>>) -> io::Result<Option<Selected>
             path: path.join(&b'/'),
             ..Named::default()
         },
-        pivot: 0,
+        pivot,
         matched,
         what,
     }))

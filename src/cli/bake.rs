@@ -24,6 +24,8 @@ const USUAL: [&str; 8] = [
     "docker-bake.override.json",
     "docker-bake.override.hcl",
 ];
+/// Variables of compose files.
+const DOTENV: &str = ".env";
 /// A file is a text that somebody wrote.
 const FILE_MAX: u64 = 2 << 20;
 
@@ -108,10 +110,33 @@ impl Args {
         paths.iter().map(|path| read(path)).collect()
     }
 
-    fn common(&self) -> ForEvery {
+    /// Of this directory, unless compose is told not to look.
+    fn dotenv(&self) -> Result<Option<BakeFile>, CliError> {
+        let ignored = std::env::var("COMPOSE_DISABLE_ENV_FILE");
+        let is_ignored =
+            ignored.is_ok_and(|text| matches!(&*text, "1" | "t" | "T" | "true" | "TRUE" | "True"));
+        let path = Path::new(DOTENV);
+        match path.is_file() && !is_ignored {
+            true => read(path).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    fn common(&self) -> Result<ForEvery, CliError> {
         // Files outside of the working directory need no word: they are read with the user's own rights.
         let is_ours = |text: &&String| !text.starts_with("fs") && !text.starts_with("ssh");
-        ForEvery {
+        let epoch = std::env::var_os("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty());
+        let epoch = epoch.map(|text| {
+            let number = text.to_str().and_then(|text| text.parse().ok());
+            number.ok_or_else(|| {
+                let text = text.display();
+                CliError::usage(format!(
+                    "invalid SOURCE_DATE_EPOCH {text}: seconds since 1970 are expected"
+                ))
+            })
+        });
+        Ok(ForEvery {
+            source_date_epoch: epoch.transpose()?,
             no_cache: self.no_cache,
             pull: self.pull,
             load: self.load,
@@ -126,7 +151,7 @@ impl Args {
                 false => self.call.clone(),
             },
             debug: self.debug,
-        }
+        })
     }
 
     /// A variable of the command line goes before the host's.
@@ -280,7 +305,8 @@ fn plan(args: &Args) -> Result<Planned, CliError> {
         ("BAKE_CMD_CONTEXT", "cwd://".to_owned()),
         ("BAKE_LOCAL_PLATFORM", Platform::host().to_string()),
     ];
-    let bake = bake(&args.files()?, sets, &lookup, &known).map_err(failed)?;
+    let dotenv = args.dotenv()?;
+    let bake = bake(&args.files()?, dotenv.as_ref(), sets, &lookup, &known).map_err(failed)?;
     let words = match words.is_empty() {
         true => vec!["default".to_owned()],
         false => words,
@@ -325,7 +351,7 @@ fn build_all(
     outcomes: &mut Vec<(String, Box<Outcome>)>,
     invocation: &Invocation,
 ) -> Result<u8, CliError> {
-    let mut common = args.common();
+    let mut common = args.common()?;
     let mut code = 0;
     for name in &planned.order {
         let is_wanted = planned.wanted.contains(name);

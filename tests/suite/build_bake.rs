@@ -201,3 +201,49 @@ fn bake_takes_the_flags_of_build() {
         assert!(found.stdout.contains("odd"), "{}", found.stdout);
     }
 }
+
+#[test]
+fn compose_files_have_the_variables_of_a_dotenv_file() {
+    let mut env = test_env!();
+    let compose = "services:\n  web:\n    image: web:${TAG}-${LAST:-none}\n    build:\n      args: { OWN: }\n";
+    let hcl =
+        "variable \"TAG\" { default = \"hcl\" }\ntarget \"other\" { tags = [\"other:${TAG}\"] }\n";
+    let files = [
+        ("compose.yaml", compose),
+        ("docker-bake.hcl", hcl),
+        (
+            ".env",
+            "# first\nTAG=file\nexport LAST=\"of ${TAG}\" # last\nOWN='$x'\n",
+        ),
+    ];
+    let directory = context(&env, "project", &files);
+    let printed = |env: &TestEnv| -> Value {
+        let printed = bake(env, "bake", &directory, &["--print", "web", "other"]);
+        serde_json::from_str(&printed.ok().out()).expect("it is JSON")
+    };
+    let seen = printed(&env);
+    assert_eq!(seen["target"]["web"]["tags"], json!(["web:file-of file"]));
+    assert_eq!(seen["target"]["web"]["args"]["OWN"], "$x");
+    assert_eq!(seen["target"]["other"]["tags"], json!(["other:hcl"]));
+    env.set("TAG", "host");
+    assert_eq!(
+        printed(&env)["target"]["web"]["tags"],
+        json!(["web:host-of host"])
+    );
+    env.set("COMPOSE_DISABLE_ENV_FILE", "1");
+    assert_eq!(
+        printed(&env)["target"]["web"]["tags"],
+        json!(["web:host-none"])
+    );
+    env.set("COMPOSE_DISABLE_ENV_FILE", "0");
+    env.file("project/.env", "no variable\n");
+    bake(&env, "bake", &directory, &["--print"]).fails(1, ".env: \"no variable\" is no NAME=VALUE");
+}
+
+#[test]
+fn bake_says_which_source_date_epoch_is_none() {
+    let mut env = test_env!();
+    let directory = context(&env, "project", &[("docker-bake.hcl", HCL)]);
+    env.set("SOURCE_DATE_EPOCH", "yesterday");
+    bake(&env, "bake", &directory, &[]).fails(125, "invalid SOURCE_DATE_EPOCH yesterday");
+}

@@ -37,7 +37,30 @@ const fn config(text: &'static str, config: &'static [(&'static str, &'static st
     }
 }
 
-const PARENTS: [Case; 7] = [
+const PARENTS: [Case; 11] = [
+    tree(
+        "FROM scratch\nCOPY --parents **/*.md /out/\n",
+        &[
+            "out/",
+            "out/dir/",
+            "out/dir/sub/",
+            "out/dir/sub/deep/",
+            "out/dir/sub/deep/four.md 4",
+            "out/dir/two.md 2",
+        ],
+    ),
+    tree(
+        "FROM scratch\nCOPY --parents dir/**/./deep/**/four.md **/**/b.txt /\n",
+        &["b.txt b", "deep/", "deep/four.md 4"],
+    ),
+    tree(
+        "FROM scratch\nCOPY --parents dir/./sub/** /\n",
+        &["sub/", "sub/deep/", "sub/deep/four.md 4", "sub/three.txt 3"],
+    ),
+    tree(
+        "FROM scratch\nCOPY **/*.md /out/\n",
+        &["out/", "out/two.md 2"],
+    ),
     tree(
         "FROM scratch\nCOPY --parents dir/sub/three.txt /out/\n",
         &[

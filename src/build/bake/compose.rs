@@ -258,7 +258,7 @@ fn replaced(value: Value, file: &BakeFile, lookup: Lookup<'_>) -> Result<Value, 
 }
 
 /// `$NAME`, `${NAME}`, with `:-`, `-`, `:+`, `+`, `:?` and `?`; `$$` is a dollar sign.
-fn interpolated(
+pub(super) fn interpolated(
     text: &str,
     file: &BakeFile,
     lookup: Lookup<'_>,

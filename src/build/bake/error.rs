@@ -42,6 +42,8 @@ pub enum BakeError {
     },
     #[error("{file}: invalid interpolation {text:?}")]
     Interpolation { file: String, text: String },
+    #[error("{file}: {text:?} is no NAME=VALUE")]
+    Line { file: String, text: String },
     #[error("{file}: interpolations are nested more than {NESTED} deep")]
     Nested { file: String },
     #[error("{file}: {text}")]

@@ -1,6 +1,7 @@
 //! `bake`: files that say which images are to be built, and how. Reads their texts; builds nothing and opens no file.
 
 mod compose;
+mod dotenv;
 mod error;
 mod eval;
 mod functions;

@@ -11,7 +11,7 @@ use super::eval::{Evaluator, Locals};
 use super::overrides::Override;
 use super::source::{Declared, Keys};
 use super::target::Target;
-use super::{BakeFile, Lookup, compose, functions};
+use super::{BakeFile, Lookup, compose, dotenv, functions};
 
 /// Groups of groups, targets that inherit or have each other as contexts.
 pub const DEPTH: usize = 64;
@@ -53,9 +53,11 @@ struct Below {
     laid: usize,
 }
 
-/// Reads the files in their order: a later one lies over the earlier ones.
+/// Reads the files in their order: a later one lies over the earlier ones. `dotenv` has variables for compose files that the
+/// host has not.
 pub fn bake(
     files: &[BakeFile],
+    dotenv: Option<&BakeFile>,
     overrides: Vec<Override>,
     lookup: Lookup<'_>,
     known: &[(&str, String)],
@@ -66,7 +68,10 @@ pub fn bake(
         let lower = file.name.to_ascii_lowercase();
         let is_yaml = lower.ends_with(".yml") || lower.ends_with(".yaml");
         if is_yaml || looks_like_compose(file) {
-            compose::read(&mut bake, file, lookup)?;
+            let own = dotenv.map(|dotenv| dotenv::read(dotenv, lookup));
+            let own = own.transpose()?.unwrap_or_default();
+            let lookup = |name: &str| lookup(name).or_else(|| own.get(name).cloned());
+            compose::read(&mut bake, file, &lookup)?;
         } else if lower.ends_with(".json") {
             declared.read_json(file)?;
         } else {

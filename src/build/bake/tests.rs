@@ -14,7 +14,7 @@ fn read(files: &[(&str, &str)], sets: &[&str]) -> Result<Bake, String> {
     let sets: Result<Vec<_>, _> = sets.collect();
     let sets = sets.map_err(|error| error.to_string())?;
     let known = [("BAKE_LOCAL_PLATFORM", "linux/amd64".to_owned())];
-    bake(&files, sets, &host, &known).map_err(|error| error.to_string())
+    bake(&files, None, sets, &host, &known).map_err(|error| error.to_string())
 }
 
 fn host(name: &str) -> Option<String> {

@@ -13,7 +13,7 @@ use super::mode::ModeChange;
 use super::select::{Named, SelectError, Selected, What, select};
 use crate::image::{
     Choice, Digest, Graft, GraftError, Merged, StepRecord, Store, StoreError, UnpackError,
-    join_path, parts_of,
+    join_path,
 };
 use crate::runtime::user::UserError;
 
@@ -271,7 +271,7 @@ fn selections(
 ) -> Result<Vec<Selected>, CopyError> {
     let mut all = Vec::new();
     for source in &step.sources {
-        let mut selected = select(tree, source)?;
+        let mut selected = select(tree, source, step.parents)?;
         let is_named =
             selected.len() == 1 && !super::dockerfile::glob::has_wildcards(source.as_bytes());
         let in_context = filters.context.is_some() && is_named;
@@ -280,10 +280,6 @@ fn selections(
             return Err(SelectError::Ignored { pattern }.into());
         }
         selected.retain(|one| !filters.leaves(one));
-        if let Some((before, _)) = source.split_once("/./") {
-            let skipped = parts_of(before.as_bytes()).len();
-            selected.iter_mut().for_each(|one| one.pivot = skipped);
-        }
         all.extend(selected);
     }
     for fetched in &step.fetched {

@@ -10,6 +10,7 @@ use crate::image::Digest;
 /// What the command line says of all targets.
 #[derive(Clone, Debug)]
 pub struct ForEvery {
+    pub source_date_epoch: Option<i64>,
     pub no_cache: bool,
     pub pull: bool,
     pub load: bool,
@@ -93,9 +94,7 @@ impl Args {
             secret: words(&target.secret),
             ssh: target.ssh.iter().map(agent).collect(),
             allow: common.allow.clone(),
-            source_date_epoch: std::env::var("SOURCE_DATE_EPOCH")
-                .ok()
-                .and_then(|text| text.parse().ok()),
+            source_date_epoch: common.source_date_epoch,
             iidfile: None,
             metadata_file: None,
             quiet: false,
