@@ -16,7 +16,7 @@ use super::steps::{Given, Setup};
 use super::user::{self, Account};
 use super::{privileges, program};
 use crate::sys::socket::{self, Received};
-use crate::sys::{keyring, process, role, signal, terminal};
+use crate::sys::{keyring, network, process, role, signal, terminal};
 
 /// The descriptors that cross the clone.
 pub struct Inherited {
@@ -69,16 +69,19 @@ fn become_program(
     role::set("init");
     begin_role(inherited, &[])?;
     expect(inherited, b'm');
+    hide()?;
+    let left = keyring::leave_session();
     let told;
     let launch = match launch {
         Some(launch) => launch,
         None => {
+            // Its network is its own: what there is to do is done while it waits. The step that does it says if it can't be done.
+            let _ = network::bring_up("lo");
             told = receive_launch(inherited)?;
             &told
         }
     };
-    leave_keyring(launch)?;
-    hide()?;
+    need_no_keyring(launch, left)?;
     let given = Given {
         root: inherited.root.as_ref(),
         shared_memory: inherited.shared_memory.as_ref(),
@@ -197,8 +200,8 @@ fn die_with_monitor(inherited: &Inherited) -> Result<(), SetupError> {
 
 /// The user's session keyring may hold secrets. Users have a quota of keyrings (200); beyond it, as on kernels without keys,
 /// the filter, which refuses keyctl(2), has to do.
-pub(super) fn leave_keyring(launch: &Launch) -> Result<(), SetupError> {
-    match keyring::leave_session() {
+pub(super) fn need_no_keyring(launch: &Launch, left: io::Result<()>) -> Result<(), SetupError> {
+    match left {
         Err(error)
             if !seccomp::confines(&launch.spec) && error.raw_os_error() != Some(libc::ENOSYS) =>
         {

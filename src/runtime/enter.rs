@@ -29,7 +29,7 @@ use super::userns::{Maps, UserNamespace};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::process::{self, Forked};
 use crate::sys::socket;
-use crate::sys::{capability, fault, namespace, role, terminal, text};
+use crate::sys::{capability, fault, keyring, namespace, role, terminal, text};
 
 /// What a program that enters a container differs in from the container's own.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -360,7 +360,7 @@ fn become_program(
         init: false,
         cgroup: None,
     };
-    child::leave_keyring(&launch)?;
+    child::need_no_keyring(&launch, keyring::leave_session())?;
     if !rustix::process::geteuid().is_root() {
         child::become_root()?;
     }
