@@ -53,7 +53,7 @@ fn load_one(job: &Job<'_>, item: &Item, names: Vec<Reference>) -> Result<Loaded,
         .map(|(diff_id, member)| Wanted {
             member: member.clone(),
             by: "manifest.json".to_owned(),
-            diff_id: diff_id.clone(),
+            diff_id: Some(diff_id.clone()),
             blob: None,
         })
         .collect();

@@ -108,6 +108,27 @@ impl<'a> Members<'a> {
         }
     }
 
+    /// The directories at the top that have a member of this name.
+    pub(super) fn directories_of(&self, member: &str) -> Vec<String> {
+        let mut found: Vec<String> = match &self.source {
+            Source::Archive { by_name, .. } => {
+                let split = by_name.keys().filter_map(|name| name.rsplit_once('/'));
+                let within = split.filter(|(above, name)| *name == member && !above.contains('/'));
+                within.map(|(above, _)| above.to_owned()).collect()
+            }
+            Source::Directory(directory) => {
+                let listed = fs::list_directory(directory).unwrap_or_default();
+                let names = listed.into_iter().filter(|(_, is_directory)| *is_directory);
+                let names = names.filter_map(|(name, _)| String::from_utf8(name).ok());
+                names
+                    .filter(|name| self.has(&format!("{name}/{member}")))
+                    .collect()
+            }
+        };
+        found.sort();
+        found
+    }
+
     /// A member by its plain name.
     fn find(&self, name: &str) -> Option<Section<'a>> {
         match &self.source {

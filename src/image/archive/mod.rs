@@ -2,6 +2,7 @@
 //! stream. Everything in an archive is input from outside: bounded, and verified by digest.
 
 mod docker;
+mod docker_v1;
 mod members;
 mod oci;
 mod unpacking;
@@ -40,10 +41,8 @@ pub enum ArchiveError {
         "{archive} holds neither a docker archive (manifest.json) nor an OCI layout (index.json)"
     )]
     NoImages { archive: String },
-    #[error(
-        "{archive} was saved by a docker before 1.10 (2016), whose images have no digests; a later docker or podman has to load and save it"
-    )]
-    WithoutDigests { archive: String },
+    #[error("the parents of {image} are more than {most} layers, or a circle")]
+    Chain { image: String, most: usize },
     #[error("load {archive}: {source}")]
     Refused {
         archive: String,
@@ -162,10 +161,11 @@ pub fn load(
     {
         return Err(ArchiveError::RootFilesystem { archive });
     }
-    if members.has("repositories") {
-        return Err(ArchiveError::WithoutDigests { archive });
+    let loaded = docker_v1::load(&job)?;
+    match loaded.is_empty() {
+        true => Err(ArchiveError::NoImages { archive }),
+        false => Ok(loaded),
     }
-    Err(ArchiveError::NoImages { archive })
 }
 
 /// What the two formats need in common.

@@ -185,7 +185,7 @@ fn load_one(job: &Job<'_>, found: Found, names: Vec<Reference>) -> Result<Loaded
         wanted.push(Wanted {
             member: job.blob_name(&digest),
             by: by.clone(),
-            diff_id: diff_id.clone(),
+            diff_id: Some(diff_id.clone()),
             blob: Some(KnownBlob {
                 digest,
                 size: descriptor.size(),

@@ -126,6 +126,72 @@ fn a_docker_archive_is_loaded_plain_and_compressed() {
     }
 }
 
+/// As docker 1.9 saved: `upper` on `lower` on an empty layer.
+fn archive_without_digests(parent_of_lowest: &str, repositories: &str) -> Vec<u8> {
+    let (first, second) = two_layers();
+    let json = |id: &str, parent: &str, command: &str| {
+        format!(
+            r#"{{"id":"{id}","parent":"{parent}","created":"2015-06-07T08:09:10Z","container_config":{{"Cmd":["/bin/sh","-c","{command}"]}},"config":{{"Cmd":["sh"],"Env":["A=b"]}},"architecture":"amd64","os":"linux","Size":2}}"#
+        )
+    };
+    let mut archive = Outer::new()
+        .add("upper/VERSION", b"1.0")
+        .add("upper/json", json("upper", "lower", "two").as_bytes())
+        .add("upper/layer.tar", &second)
+        .add("lower/json", json("lower", "empty", "one").as_bytes())
+        .add("lower/layer.tar", &first)
+        .add(
+            "empty/json",
+            json("empty", parent_of_lowest, "none").as_bytes(),
+        )
+        .add("empty/layer.tar", &Archive::new().finish());
+    if !repositories.is_empty() {
+        archive = archive.add("repositories", repositories.as_bytes());
+    }
+    archive.finish()
+}
+
+#[test]
+fn an_archive_of_a_docker_before_digests_is_loaded() {
+    let scratch = Scratch::new();
+    let names = r#"{"x":{"1":"upper","2":"upper"},"y":{"latest":"lower"}}"#;
+    let loaded = load_bytes(&scratch, &archive_without_digests("", names)).unwrap();
+    assert_eq!(loaded.len(), 2);
+    let image = scratch.store.resolve("x:2").unwrap();
+    let (first, second) = two_layers();
+    let empty = Digest::of(&Archive::new().finish());
+    let expected = [empty, Digest::of(&first), Digest::of(&second)];
+    let listed: Vec<Digest> = image.layers.iter().map(|layer| layer.diff_id()).collect();
+    assert_eq!(listed, expected);
+    assert_eq!(scratch.store.resolve("y").unwrap().layers.len(), 2);
+    let bytes = scratch.store.read_blob(&image.id).unwrap();
+    let config: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!(config["config"]["Env"][0], "A=b");
+    assert_eq!(config["history"][1]["created_by"], "/bin/sh -c one");
+    assert!(config.get("parent").is_none() && config.get("Size").is_none());
+    // The same archive without names: the one image that no other is made from.
+    let nameless = Scratch::new();
+    let loaded = load_bytes(&nameless, &archive_without_digests("", "")).unwrap();
+    let ids: Vec<&Digest> = loaded.iter().map(|loaded| &loaded.id).collect();
+    assert_eq!(ids, [&image.id]);
+    assert!(loaded[0].names.is_empty());
+}
+
+#[test]
+fn parents_that_are_missing_or_a_circle_are_refused() {
+    for (parent, expected) in [
+        ("upper", "or a circle"),
+        ("nobody", "has no member \"nobody/json\""),
+        ("../../x", "not a plain path"),
+    ] {
+        let scratch = Scratch::new();
+        let names = r#"{"x":{"1":"upper"}}"#;
+        let error = load_bytes(&scratch, &archive_without_digests(parent, names)).unwrap_err();
+        assert!(error.contains(expected), "{error}");
+        assert!(scratch.store.names().unwrap().entries.is_empty());
+    }
+}
+
 #[test]
 fn a_stream_is_loaded_as_well() {
     let scratch = Scratch::new();
@@ -248,7 +314,7 @@ fn hostile_archives_are_refused_by_name() {
             Outer::new()
                 .add("repositories", b"{\"x\":{\"latest\":\"0123\"}}")
                 .finish(),
-            "saved by a docker before 1.10",
+            "has no member \"0123/json\"",
         ),
         (
             with(manifest("../../canary/file", "l"), &first),

@@ -16,7 +16,8 @@ use super::{ArchiveError, Job};
 pub(super) struct Wanted {
     pub(super) member: String,
     pub(super) by: String,
-    pub(super) diff_id: Digest,
+    /// `None` where nothing says it.
+    pub(super) diff_id: Option<Digest>,
     /// What a manifest says of the member itself (OCI).
     pub(super) blob: Option<KnownBlob>,
 }
@@ -29,7 +30,10 @@ impl Job<'_> {
         let mut seen = HashSet::new();
         let missing: Vec<&Wanted> = wanted
             .iter()
-            .filter(|layer| seen.insert(&layer.diff_id) && !self.store.has_layer(&layer.diff_id))
+            .filter(|layer| {
+                let here = |diff_id: &Digest| self.store.has_layer(diff_id);
+                seen.insert(&layer.diff_id) && !layer.diff_id.as_ref().is_some_and(here)
+            })
             .collect();
         let unpacked = self.unpack_all(&missing)?;
         let warnings = unpacked
@@ -76,7 +80,7 @@ impl Job<'_> {
         results.into_iter().collect()
     }
 
-    fn unpack_one(
+    pub(super) fn unpack_one(
         &self,
         wanted: &Wanted,
         options: &UnpackOptions,
@@ -93,14 +97,14 @@ impl Job<'_> {
                 report
             }
         };
-        if report.diff_id != wanted.diff_id {
-            return Err(ArchiveError::DiffId {
+        match &wanted.diff_id {
+            Some(expected) if *expected != report.diff_id => Err(ArchiveError::DiffId {
                 member: wanted.member.clone(),
-                expected: wanted.diff_id.clone(),
+                expected: expected.clone(),
                 found: report.diff_id,
-            });
+            }),
+            _ => Ok((layer, report)),
         }
-        Ok((layer, report))
     }
 
     /// A member's bytes, verified.

@@ -1,0 +1,197 @@
+//! What a docker before 1.10 saved: a directory for each layer with its tar and a configuration that names its parent, and
+//! `repositories` with the names (docker's image specification 1.0). Nothing in it has a digest: DiffIDs come from unpacking.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::super::digest::Digest;
+use super::super::document::{self, DocumentError, media_type};
+use super::super::manifest::manifest_of;
+use super::super::platform::Platform;
+use super::super::reference::{Reference, ReferenceError};
+use super::unpacking::Wanted;
+use super::{ArchiveError, Job, Loaded};
+
+const NAMES: &str = "repositories";
+
+/// More than any storage of docker's stacked.
+const MOST_LAYERS: usize = 500;
+
+/// What of a layer's `json` is read here; the rest goes into the image's configuration as it is.
+#[derive(Deserialize)]
+struct Own {
+    parent: Option<String>,
+    created: Option<String>,
+    author: Option<String>,
+    comment: Option<String>,
+    container_config: Option<MadeBy>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct MadeBy {
+    cmd: Option<Vec<String>>,
+}
+
+/// Layers that this archive has given so far, with the sizes of their tars.
+type Stored = HashMap<String, (Digest, u64)>;
+
+/// All images that are named, and those without a name that no other is made from.
+pub(super) fn load(job: &Job<'_>) -> Result<Vec<Loaded>, ArchiveError> {
+    let mut named: BTreeMap<String, Vec<Reference>> = BTreeMap::new();
+    for (name, id) in names(job)? {
+        named.entry(id).or_default().push(name);
+    }
+    let mut parents = HashSet::new();
+    let ids = job.members.directories_of("json");
+    for id in &ids {
+        parents.extend(own(id, &document(job, id)?)?.parent);
+    }
+    for id in ids {
+        if !parents.contains(&id) {
+            named.entry(id).or_default();
+        }
+    }
+    let mut stored = Stored::new();
+    let load = |(id, names): (String, Vec<Reference>)| load_one(job, &id, names, &mut stored);
+    named.into_iter().map(load).collect()
+}
+
+fn names(job: &Job<'_>) -> Result<Vec<(Reference, String)>, ArchiveError> {
+    if !job.members.has(NAMES) {
+        return Ok(Vec::new());
+    }
+    let bytes = job.members.document(NAMES, job.members.archive())?;
+    let subject = format!("{NAMES} of {}", job.members.archive());
+    let all: BTreeMap<String, BTreeMap<String, String>> = document::json(&subject, &bytes)?;
+    let each = all.into_iter().flat_map(|(repository, tags)| {
+        let named = move |(tag, id)| Ok((format!("{repository}:{tag}").parse()?, id));
+        tags.into_iter().map(named)
+    });
+    Ok(each.collect::<Result<_, ReferenceError>>()?)
+}
+
+fn document(job: &Job<'_>, id: &str) -> Result<Vec<u8>, ArchiveError> {
+    job.members.document(&format!("{id}/json"), NAMES)
+}
+
+fn own(id: &str, bytes: &[u8]) -> Result<Own, DocumentError> {
+    document::json(&format!("{id}/json"), bytes)
+}
+
+fn load_one(
+    job: &Job<'_>,
+    id: &str,
+    names: Vec<Reference>,
+    stored: &mut Stored,
+) -> Result<Loaded, ArchiveError> {
+    job.admit(&names)?;
+    let top = document(job, id)?;
+    let mut chain = Vec::new();
+    let mut next = Some(id.to_owned());
+    while let Some(id) = next {
+        if chain.len() >= MOST_LAYERS {
+            return Err(ArchiveError::Chain {
+                image: id,
+                most: MOST_LAYERS,
+            });
+        }
+        let own = own(&id, &document(job, &id)?)?;
+        next = own.parent.clone().filter(|parent| !parent.is_empty());
+        chain.push((id, own));
+    }
+    chain.reverse();
+    let warnings = store_layers(job, &chain, stored)?;
+    let layers: Vec<(Digest, u64)> = chain.iter().map(|(id, _)| stored[id].clone()).collect();
+    let diff_ids: Vec<Digest> = layers.iter().map(|(diff_id, _)| diff_id.clone()).collect();
+    let history = chain.iter().map(|(_, own)| history(own)).collect();
+    let subject = format!("{id}/json");
+    let config = configuration(document::json(&subject, &top)?, &diff_ids, history);
+    let parsed = document::parse_config(&subject, &config)?;
+    let id = Digest::of(&config);
+    job.check_platform(&id, &parsed)?;
+    let manifest = manifest_of(&config, &layers);
+    job.store.commit_image(
+        &manifest,
+        media_type::OCI_MANIFEST,
+        &config,
+        &diff_ids,
+        &names,
+    )?;
+    Ok(Loaded {
+        id,
+        names,
+        warnings,
+    })
+}
+
+/// Unpacks what no image of this archive has brought yet; named together.
+fn store_layers(
+    job: &Job<'_>,
+    chain: &[(String, Own)],
+    stored: &mut Stored,
+) -> Result<Vec<String>, ArchiveError> {
+    let mut found = Vec::new();
+    let mut unpacked = Vec::new();
+    let mut warnings = Vec::new();
+    for (id, _) in chain {
+        if stored.contains_key(id) || found.iter().any(|(known, _)| known == id) {
+            continue;
+        }
+        let wanted = Wanted {
+            member: format!("{id}/layer.tar"),
+            by: format!("{id}/json"),
+            diff_id: None,
+            blob: None,
+        };
+        let (layer, report) = job.unpack_one(&wanted, &job.options.unpack)?;
+        warnings.extend(report.warnings.iter().cloned());
+        found.push((id.clone(), (report.diff_id.clone(), report.tar_size)));
+        unpacked.push((layer, report));
+    }
+    job.store.commit_layers(unpacked)?;
+    stored.extend(found);
+    Ok(warnings)
+}
+
+fn history(own: &Own) -> Value {
+    let mut line = Map::new();
+    let command = own.container_config.as_ref().and_then(|by| by.cmd.as_ref());
+    let values = [
+        ("created", own.created.clone()),
+        ("author", own.author.clone()),
+        ("created_by", command.map(|words| words.join(" "))),
+        ("comment", own.comment.clone()),
+    ];
+    for (key, value) in values {
+        if let Some(value) = value.filter(|text| !text.is_empty()) {
+            line.insert(key.to_owned(), value.into());
+        }
+    }
+    Value::Object(line)
+}
+
+/// The topmost layer's own, without what places it in this kind of archive, as docker converts it.
+fn configuration(
+    mut document: Map<String, Value>,
+    diff_ids: &[Digest],
+    history: Vec<Value>,
+) -> Vec<u8> {
+    for key in ["id", "parent", "Size", "parent_id", "layer_id", "throwaway"] {
+        document.remove(key);
+    }
+    let host = Platform::host();
+    for (key, usual) in [("architecture", host.architecture), ("os", host.os)] {
+        let entry = document.entry(key).or_insert(Value::Null);
+        if entry.as_str().is_none_or(str::is_empty) {
+            *entry = usual.into();
+        }
+    }
+    let ids: Vec<&str> = diff_ids.iter().map(Digest::as_str).collect();
+    let rootfs = json!({ "type": "layers", "diff_ids": ids });
+    document.insert("rootfs".to_owned(), rootfs);
+    document.insert("history".to_owned(), Value::Array(history));
+    serde_json::to_vec(&document).expect("plain data always serialises")
+}
