@@ -65,9 +65,9 @@ impl Reference {
         format!("{}/{}", self.registry, self.repository)
     }
 
-    /// The repository as docker's tables show it: without `docker.io/` and `library/`.
+    /// The repository as docker's tables show it: without `docker.io/` and `library/`, unless what is left would name another registry.
     pub fn familiar_name(&self) -> String {
-        if self.registry != DOCKER_HUB {
+        if self.registry != DOCKER_HUB || split_registry(&self.repository).1 != self.repository {
             return self.name();
         }
         match self.repository.strip_prefix("library/") {
@@ -331,6 +331,9 @@ mod tests {
             "user/repo:1",
             "localhost:5000/a/b",
             "docker.io/library/x:y",
+            // Shown without its registry it would be one of another's.
+            "docker.io/example.com/x:1",
+            "docker.io/localhost/x",
         ] {
             let reference: Reference = text.parse().expect("valid");
             assert_eq!(
