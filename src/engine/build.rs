@@ -98,7 +98,7 @@ impl Engine {
     pub fn sweep_layers(&self) {
         let Ok(store) = self.images() else { return };
         if !store.has_rubbish() {
-            return;
+            return self.collect_owed();
         }
         let swept = self.in_home("worker", || store.sweep().map_err(|error| failure(&error)));
         if let Err(error) = swept {

@@ -39,6 +39,7 @@ mod network_orders;
 mod networks;
 mod obtain;
 mod output;
+mod owed;
 mod processes;
 mod prune;
 pub mod pull;

@@ -59,12 +59,12 @@ impl Engine {
         progress: &dyn Progress,
     ) -> Result<PushOutcome, EngineError> {
         let store = self.images()?;
-        let _lease = store.lease()?;
+        let lease = store.lease()?;
         let image = self.to_push(&store, request)?;
         let mut config = self.registry_config_for(&request.target)?;
         config.look_up_origins(&image.diff_ids)?;
         let target = &request.target;
-        let outcome: PushOutcome = self.in_home("transfer", || {
+        let outcome: Result<PushOutcome, EngineError> = self.in_home("transfer", || {
             let source = StoreSource(&store);
             let pushed =
                 registry::push(&image, target, &request.options, &config, &source, progress);
@@ -79,7 +79,10 @@ impl Engine {
                 size,
                 changed,
             })
-        })?;
+        });
+        drop(lease);
+        self.collect_owed();
+        let outcome = outcome?;
         let name = target.familiar();
         self.emit(&Event::image(name.as_str(), &name, "push"));
         Ok(outcome)

@@ -150,7 +150,10 @@ impl Engine {
     ) -> Result<T, EngineError> {
         let signals = watch()?;
         let (pid, result) = self.enter_home(role, |_| job())?;
-        outcome(role, pid, result, &signals)
+        let outcome = outcome(role, pid, result, &signals);
+        // Its lease is gone with it.
+        self.collect_owed();
+        outcome
     }
 
     /// The same without waiting: whoever asked polls for its answer, and watches for signals.

@@ -14,6 +14,7 @@ use super::names::Names;
 use super::reference::{Reference, ReferenceError};
 use super::resolve::{ImageError, NamedBy, find};
 use super::store::{Store, StoreError};
+use crate::sys::disk;
 use crate::sys::fs;
 use crate::sys::lock::{self, Mode};
 
@@ -234,9 +235,44 @@ impl Store {
         match lease {
             Some(_held) => {
                 self.forget_kept(&names)?;
-                self.rename_away(&layers)
+                let collected = self.rename_away(&layers)?;
+                self.settle_debt();
+                Ok(collected)
             }
-            None => Ok(Collected::default()),
+            None => {
+                self.note_debt(&layers)?;
+                Ok(Collected::default())
+            }
+        }
+    }
+
+    /// Whether a removal has left layers to whoever held a lease, and nobody holds one now.
+    pub fn owes_layers(&self) -> bool {
+        let free = || lock::try_lock(&self.lease_path(), Mode::Exclusive);
+        self.debt_path().exists() && free().is_ok_and(|held| held.is_some())
+    }
+
+    /// Without room for the note they wait for the next collection.
+    fn note_debt(&self, keep: &HashSet<LayerDir>) -> Result<(), StoreError> {
+        let path = self.debt_path();
+        let is_owed = self
+            .layer_directories()?
+            .iter()
+            .any(|layer| !keep.contains(layer));
+        if is_owed
+            && !path.exists()
+            && let Err(error) = disk::create(&path)
+        {
+            tracing::debug!(%error, "layers are left behind unnoted");
+        }
+        Ok(())
+    }
+
+    /// One that stays costs a collection that finds nothing.
+    fn settle_debt(&self) {
+        let path = self.debt_path();
+        if path.exists() {
+            let _ = disk::remove_file(&path);
         }
     }
 
@@ -253,17 +289,24 @@ impl Store {
         self.unlink_except(&self.images.join("blobs/sha256"), &needed)
     }
 
+    fn layer_directories(&self) -> Result<Vec<LayerDir>, StoreError> {
+        let error = |operation| StoreError::io(operation, &self.layers);
+        let directory = fs::open_directory(&self.layers).map_err(error("open"))?;
+        let listed = fs::list_directory(&directory).map_err(error("list"))?;
+        let names = listed
+            .iter()
+            .filter_map(|(name, _)| std::str::from_utf8(name).ok());
+        Ok(names.filter_map(|name| name.parse().ok()).collect())
+    }
+
     fn rename_away(&self, keep: &HashSet<LayerDir>) -> Result<Collected, StoreError> {
         let error = |operation| StoreError::io(operation, &self.layers);
         let directory = fs::open_directory(&self.layers).map_err(error("open"))?;
         let mut collected = Collected::default();
-        for (name, _) in fs::list_directory(&directory).map_err(error("list"))? {
-            let parsed = std::str::from_utf8(&name)
-                .ok()
-                .and_then(|text| text.parse::<LayerDir>().ok());
-            let Some(layer) = parsed.filter(|layer| !keep.contains(layer)) else {
+        for layer in self.layer_directories()? {
+            if keep.contains(&layer) {
                 continue;
-            };
+            }
             let dead = format!("{DEAD}{}", fs::random_name());
             // Before it has a name that any sweep would take it by.
             let held = match collected.dead.len() < MOST_HELD {
@@ -271,7 +314,8 @@ impl Store {
                     .and_then(|fd| Ok(lock::try_hold_alone(&fd)?.then_some(fd))),
                 false => Ok(None),
             };
-            fs::rename_new(&directory, &name, dead.as_bytes()).map_err(error("rename in"))?;
+            let name = layer.as_str().as_bytes();
+            fs::rename_new(&directory, name, dead.as_bytes()).map_err(error("rename in"))?;
             if let Ok(Some(held)) = held {
                 collected.dead.push((self.layers.join(dead), held));
             }

@@ -162,6 +162,11 @@ impl Store {
         self.lock.with_extension("adding")
     }
 
+    /// Is there while layers wait for the end of the last lease.
+    pub(super) fn debt_path(&self) -> PathBuf {
+        self.lock.with_extension("owed")
+    }
+
     /// Serialises changes of `index.json`; always the last lock taken and the shortest held.
     pub(super) fn lock_names(&self) -> Result<Guard, StoreError> {
         let path = self.lock.with_extension("index");

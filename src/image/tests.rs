@@ -120,11 +120,18 @@ fn while_an_image_is_being_added_no_layer_goes() {
     let scratch = Scratch::new();
     import_named(&scratch, "a:1", "x");
     let lease = scratch.store.lease().unwrap();
+    scratch.store.collect_garbage(&nobody).unwrap();
+    let owed = scratch.path.join("data/lock.owed");
+    assert!(!owed.exists(), "there is nothing to leave behind");
     scratch.store.remove("a:1", false, true, &nobody).unwrap();
     assert_eq!(sizes(&scratch), (1, 0, 0));
+    // It is noted, and for whoever gives up the last lease.
+    assert!(owed.exists() && !scratch.store.owes_layers());
     drop(lease);
+    assert!(scratch.store.owes_layers());
     assert_eq!(scratch.store.collect_garbage(&nobody).unwrap().len(), 1);
     assert_eq!(sizes(&scratch), (0, 0, 0));
+    assert!(!scratch.store.owes_layers());
 }
 
 #[test]

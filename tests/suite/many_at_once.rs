@@ -127,15 +127,19 @@ fn nobody_waits_for_a_prune_that_deletes_much() {
     let layer = TestLayer::gzip(&image::tar(&[("fine", b"fine")]));
     registry.add("fine", "1", &TestImage::new(vec![layer]));
     let fine = registry.reference("fine:1");
-    let mut big = Layer::new();
-    for number in 0..count(4_000, 100_000) {
-        big = big.file(
-            &format!("d{}/f{number}", number % 40),
-            0o644,
-            vec![7; 16 << 10],
-        );
-    }
-    env.load(&busybox().with(&big).docker_archive("big:latest"));
+    // Files of 50 KiB: 50 MB of them, or 5 GB.
+    let files = count(1_000, 100_000);
+    let script = format!(
+        "mkdir /d; x=$(head -c 51200 /dev/zero | tr '\\0' x); for n in $(seq {files}); do printf %s $x > /d/f$n; done"
+    );
+    let make = ["run", "--network", "none", "--name", "maker", "busybox"];
+    env.command(&[&make[..], &["sh", "-c", &script]].concat())
+        .limit(LONG)
+        .run()
+        .ok();
+    let commit = env.command(&["commit", "maker", "big:latest"]).limit(LONG);
+    commit.run().ok();
+    env.run(&["rm", "maker"]).ok();
     let alone = work(&env, &fine, "alone");
     env.run(&["tag", "busybox", "big"]).ok();
     let layers = env.store().join("layers");
@@ -182,9 +186,18 @@ fn nobody_waits_for_a_registry_that_never_answers() {
             "{words}: {alone:?} alone, {beside:?} beside a pull that hangs"
         );
     }
+    let layers = env.store().join("layers");
+    let here = || crate::env::names(&layers);
+    let before = here();
     pull.signal(nix::sys::signal::Signal::SIGTERM);
     pull.wait();
     eventually("every process is gone", || env.processes().is_empty());
+    // What was removed meanwhile had to stay for the pull; nobody else has to come and delete it.
+    let after = here();
+    let [left] = &after[..] else {
+        panic!("{before:?} became {after:?}");
+    };
+    assert!(before.len() > 1 && before.contains(left), "{before:?}");
     env.run(&["images"]).ok();
 }
 
