@@ -1,12 +1,14 @@
-//! podman's flags of every command that speaks to a registry: `--tls-verify`, `--authfile`, `--creds`.
+//! podman's flags of every command that speaks to a registry: `--tls-verify`, `--authfile`, `--creds`, `--cert-dir`, `--retry`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::builder::BoolishValueParser;
 
 use super::Invocation;
 use super::error::{CliError, Kind};
 use super::login;
+use crate::engine::request::parse_go_duration;
 use crate::registry::{Access, Credentials, Secret};
 
 #[derive(clap::Args, Debug)]
@@ -16,6 +18,12 @@ pub struct RegistryFlags {
     /// User and password for the registry, which everybody on this machine can read here
     #[arg(long, value_name = "USER[:PASSWORD]")]
     creds: Option<Password>,
+    /// How many times to try again what failed and may go well the next time (4)
+    #[arg(long, value_name = "N")]
+    retry: Option<u32>,
+    /// How long to wait before each of these tries, instead of longer each time
+    #[arg(long, value_name = "DURATION", value_parser = delay)]
+    retry_delay: Option<Duration>,
 }
 
 /// Those that a login has too.
@@ -27,6 +35,9 @@ pub struct PlaceFlags {
     /// File of registry credentials, instead of all others
     #[arg(long, value_name = "FILE")]
     authfile: Option<PathBuf>,
+    /// Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d
+    #[arg(long, value_name = "DIRECTORY")]
+    cert_dir: Option<PathBuf>,
 }
 
 /// An argument that no debug output shows.
@@ -49,9 +60,9 @@ impl PlaceFlags {
     pub fn access(&self) -> Access {
         Access {
             tls_verify: self.tls_verify,
-            credentials: None,
             auth_file: self.authfile.clone(),
-            signed_by: None,
+            cert_dir: self.cert_dir.clone(),
+            ..Access::default()
         }
     }
 }
@@ -65,6 +76,8 @@ impl RegistryFlags {
         };
         Ok(Access {
             credentials,
+            retries: self.retry,
+            retry_delay: self.retry_delay,
             ..self.place.access()
         })
     }
@@ -83,6 +96,12 @@ impl RegistryFlags {
             (false, _) => Ok(access),
         }
     }
+}
+
+fn delay(text: &str) -> Result<Duration, String> {
+    let nanoseconds = parse_go_duration(text).and_then(|value| u64::try_from(value).ok());
+    let parsed = nanoseconds.map(Duration::from_nanos);
+    parsed.ok_or_else(|| format!("{text:?} is no duration, as in 5s"))
 }
 
 fn credentials(given: &Password, invocation: &Invocation) -> Result<Credentials, CliError> {

@@ -210,7 +210,7 @@ impl<'a> BlobStream<'a> {
         }
         self.resumes += 1;
         tracing::debug!(digest = %self.blob.digest, received = self.received, reason, "resume");
-        let wait = backoff(limits.backoff, self.resumes);
+        let wait = backoff(limits, self.resumes);
         self.source.session.exchange().pause(wait)?;
         self.connect()
     }

@@ -49,6 +49,12 @@ pub struct Access {
     pub auth_file: Option<PathBuf>,
     /// The key of cosign's that an image has to be signed with, whatever the policy says.
     pub signed_by: Option<PathBuf>,
+    /// Whose `*.crt` are further roots for whatever host the command asks, instead of those in the `certs.d`.
+    pub cert_dir: Option<PathBuf>,
+    /// Tries after the first, of a request and of one blob.
+    pub retries: Option<u32>,
+    /// Between two tries, each time as long.
+    pub retry_delay: Option<Duration>,
 }
 
 /// One registry's entry.
@@ -74,6 +80,8 @@ pub struct Limits {
     pub attempts: u32,
     /// The first wait between tries; it doubles each time.
     pub backoff: Duration,
+    /// Every wait between tries instead.
+    pub retry_delay: Option<Duration>,
     /// The longest `Retry-After` that is waited for; a longer one is an error that says so.
     pub retry_after_cap: Duration,
     /// Times that a broken download of one blob is taken up again without a mebibyte of progress; docker begins five times.
@@ -97,6 +105,7 @@ impl Default for Limits {
             idle_timeout: Duration::from_secs(60),
             attempts: 5,
             backoff: Duration::from_millis(500),
+            retry_delay: None,
             retry_after_cap: Duration::from_secs(60),
             resumes: 5,
             parallel_layers: 3,
@@ -152,6 +161,14 @@ impl RegistryConfig {
             config.docker_config = Some(path.clone());
             config.auth_files = Vec::new();
         }
+        if let Some(path) = access.cert_dir.as_ref().filter(|path| !path.is_dir()) {
+            return Err(RegistryError::NoCertDir { path: path.clone() });
+        }
+        if let Some(retries) = access.retries {
+            config.limits.attempts = retries.saturating_add(1);
+            config.limits.resumes = retries;
+        }
+        config.limits.retry_delay = access.retry_delay;
         Ok(config)
     }
 

@@ -19,6 +19,8 @@ pub enum RegistryError {
     Untrusted(Box<super::trust::TrustError>),
     #[error("credentials file {path} is not there")]
     NoAuthFile { path: PathBuf },
+    #[error("certificates' directory {path} is not there")]
+    NoCertDir { path: PathBuf },
     #[error("URL {text:?}: {source}")]
     Url {
         text: String,

@@ -241,6 +241,9 @@ impl<'a> Exchange<'a> {
     }
 
     fn certificate_directories(&self, host: &str) -> Vec<PathBuf> {
+        if let Some(directory) = &self.config.access.cert_dir {
+            return vec![directory.clone()];
+        }
         let below = |directory: &PathBuf| directory.join(host);
         self.config.certs_dirs.iter().map(below).collect()
     }

@@ -56,7 +56,7 @@ impl Failure {
             Failure::Answer(response) => retry_after(response, SystemTime::now()),
             Failure::Error(_) => None,
         };
-        asked.unwrap_or_else(|| backoff(limits.backoff, attempt))
+        asked.unwrap_or_else(|| backoff(limits, attempt))
     }
 
     fn reason(&self) -> String {
@@ -100,9 +100,15 @@ pub(super) fn is_transient(error: &RegistryError) -> bool {
     )
 }
 
+/// How long to wait before the next try.
+pub(super) fn backoff(limits: &Limits, attempt: u32) -> Duration {
+    let delay = limits.retry_delay;
+    delay.unwrap_or_else(|| doubled(limits.backoff, attempt))
+}
+
 /// Doubles with each attempt, up to sixteen times the first, since a person waits.
 /// Up to a quarter is added so that clients of one outage do not return in step.
-pub(super) fn backoff(base: Duration, attempt: u32) -> Duration {
+fn doubled(base: Duration, attempt: u32) -> Duration {
     let doubled = base.saturating_mul(1 << attempt.saturating_sub(1).min(4));
     let nanos = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
@@ -208,7 +214,7 @@ mod tests {
     fn waits_double_and_stay_bounded() {
         let base = Duration::from_millis(100);
         for (attempt, least) in [(1, 100), (2, 200), (3, 400), (40, 1600)] {
-            let wait = backoff(base, attempt).as_millis();
+            let wait = doubled(base, attempt).as_millis();
             assert!(
                 wait >= least && wait <= least * 5 / 4 + 1,
                 "{attempt}: {wait}"

@@ -136,7 +136,7 @@ impl Upload<'_> {
             self.target
                 .session
                 .exchange()
-                .pause(backoff(limits.backoff, tries))?;
+                .pause(backoff(limits, tries))?;
             self.ask(&failure)?;
             if self.offset < start || self.offset > end {
                 let offset = self.offset;

@@ -251,6 +251,40 @@ fn tls_verify_is_podmans() {
 }
 
 #[test]
+fn cert_dir_is_podmans() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Https);
+    let [(amd64, _), _] = two(&env, &registry);
+    let directory = env.path("home/authorities");
+    std::fs::create_dir(&directory).expect("home is writable");
+    let at = directory.display().to_string();
+    let unknown = "signed by an unknown authority";
+    let pull = ["pull", "--cert-dir", &at, &amd64];
+    env.run(&pull).fails(1, unknown);
+    std::fs::copy(&registry.authority, directory.join("ca.crt")).expect("home is writable");
+    env.run(&pull).ok();
+    env.run(&["pull", "--cert-dir", "/no/such/place", &amd64])
+        .fails(1, "certificates' directory /no/such/place is not there");
+    env.run(&["push", &amd64]).fails(1, unknown);
+    env.run(&["push", "--cert-dir", &at, &amd64]).ok();
+    let everything = format!("{}/", registry.address);
+    let search = ["search", "--cert-dir", &at, &everything];
+    env.run(&search).ok().prints("app");
+    let name = format!("{}/notes:1", registry.address);
+    let file = env.file("notes", "words");
+    let digest = env.out(&["artifact", "add", &name, &file]);
+    env.run(&["artifact", "push", &name]).fails(1, unknown);
+    let push = ["artifact", "push", "-q", "--cert-dir", &at, &name];
+    assert_eq!(env.out(&push), digest);
+    env.run(&["artifact", "rm", &name]).ok();
+    let pull = ["artifact", "pull", "-q", "--cert-dir", &at, &name];
+    assert_eq!(env.out(&pull), digest);
+    // Nothing of it was kept.
+    env.run(&["push", &amd64]).fails(1, unknown);
+}
+
+#[test]
 fn creds_and_authfile_are_podmans() {
     let env = test_env!();
     need_registry!();

@@ -54,6 +54,37 @@ fn refused(env: &TestEnv, name: &str, part: &str) -> Outcome {
 }
 
 #[test]
+fn retry_says_how_often_and_retry_delay_after_how_long() {
+    let env = test_env!();
+    let (registry, name, digest) = registry();
+    let manifest = "/app/manifests/1";
+    let down = || Fault::Answer(Answer::new(503));
+    let pull = |words: &[&str]| env.run(&[&["pull"], words, &[&name]].concat());
+    for (retries, tries) in [("0", 1), ("2", 3)] {
+        let before = registry.count(manifest);
+        registry.misbehave(manifest, tries, down());
+        pull(&["--retry", retries, "--retry-delay", "1ms"]).fails(1, "503");
+        assert_eq!(registry.count(manifest) - before, tries, "{retries}");
+    }
+    // Waits that grow from half a second would take much more than the eight of a millisecond.
+    registry.misbehave(manifest, 8, down());
+    let patient = ["--retry", "8", "--retry-delay", "1ms"];
+    let told = pull(&patient).ok();
+    assert_eq!(told.stderr.matches("again in 0.0 s").count(), 8, "{told:?}");
+    env.run(&["rmi", &name]).ok();
+    registry.misbehave(&digest, 1, Fault::Truncate(50));
+    pull(&["--retry", "0"]).fails(1, &digest);
+    registry.misbehave(&digest, 1, Fault::Truncate(50));
+    pull(&["--retry", "1", "--retry-delay", "1ms"]).ok();
+    let artifact = ["artifact", "pull", "--retry", "0", &name];
+    registry.misbehave(manifest, 1, down());
+    env.run(&artifact).fails(1, "503");
+    for (flag, wrong) in [("--retry", "often"), ("--retry-delay", "soon")] {
+        pull(&[flag, wrong]).fails(125, flag);
+    }
+}
+
+#[test]
 fn a_layer_that_breaks_off_goes_on_where_it_stopped() {
     let env = test_env!();
     let (registry, name, digest) = registry();

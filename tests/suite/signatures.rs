@@ -1,6 +1,7 @@
 //! Policies and signatures: keys and signatures that `openssl` and `gpg` make, and everything about them that can be wrong.
 
 use std::fs;
+use std::net::Ipv4Addr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -8,7 +9,8 @@ use serde_json::json;
 
 use crate::env::{TestEnv, test_env};
 use crate::image::busybox;
-use crate::misbehaving::{Fault, Registry, TestImage, TestLayer, image};
+use crate::misbehaving::real::make_certificates;
+use crate::misbehaving::{Answer, Fault, Registry, Server, TestImage, TestLayer, image};
 use crate::need::{Need, need};
 
 const NONE: &str = "demands a signature, and there is none";
@@ -491,4 +493,78 @@ fn simple_signatures_that_gpg_makes_count() {
     policy(&env, &rule(&format!("\"{good}\"")));
     let without = env.command(&["pull", &name]).var("PATH", "/nowhere");
     without.run().fails(1, "gpg is not installed");
+}
+
+/// The same below an `https:` lookaside, whose server is trusted as a registry is.
+#[test]
+fn simple_signatures_are_fetched_by_https() {
+    let env = test_env!();
+    need!(
+        Need::Program("gpg"),
+        Need::Program("gpgconf"),
+        Need::Program("openssl")
+    );
+    let registry = Registry::start();
+    let (name, _, digest) = app(&registry);
+    let signer = Signer::new(&env);
+    let key = signer.key("good@example.org", &[], "never");
+    let tls = env.path("home/tls");
+    let signatures = env.path("home/lookaside");
+    for directory in [&tls, &signatures] {
+        fs::create_dir(directory).expect("home is writable");
+    }
+    make_certificates(&tls);
+    let served = signatures.clone();
+    let server = Server::start_tls(Ipv4Addr::LOCALHOST, &tls, move |request| {
+        let file = request
+            .path
+            .strip_prefix("/sigstore/")
+            .map(|path| served.join(path));
+        let body = file.and_then(|file| fs::read(file).ok());
+        match body {
+            Some(body) if body == b"broken" => Answer::new(403),
+            Some(body) => Answer {
+                body,
+                ..Answer::new(200)
+            },
+            None => Answer::new(404),
+        }
+    });
+    let rules = |scheme: &str| {
+        format!(
+            "[policy.\"{}\"]\ntype = \"gpg\"\nkeys = [\"{key}\"]\nlookaside = \"{scheme}://{}/sigstore\"\n",
+            registry.host(),
+            server.host()
+        )
+    };
+    policy(&env, &rules("https"));
+    refused(&env, &name, "unknown authority");
+    let trusted = env.path("config/bryo/certs.d").join(server.host());
+    fs::create_dir_all(&trusted).expect("the test's own directory");
+    fs::copy(tls.join("ca.crt"), trusted.join("ca.crt")).expect("the test's own directory");
+    refused(&env, &name, NONE);
+    let directory = signatures.join(format!("app@{}", digest.replace(':', "=")));
+    fs::create_dir(&directory).expect("home is writable");
+    let first = directory.join("signature-1");
+    // What cannot be fetched may be anything: it is no "there is none".
+    fs::write(&first, "broken").expect("home is writable");
+    refused(&env, &name, "the server answered 403");
+    let to = first.display().to_string();
+    signer.sign(
+        "good@example.org",
+        &payload(SIMPLE, &registry.reference("app:2"), &digest),
+        &[],
+        &to,
+    );
+    refused(&env, &name, "it is of the repository or tag");
+    signer.sign(
+        "good@example.org",
+        &payload(SIMPLE, &name, &digest),
+        &[],
+        &to,
+    );
+    env.run(&["pull", &name]).ok();
+    policy(&env, &rules("http"));
+    env.run(&["rmi", &name]).ok();
+    refused(&env, &name, "neither file: nor https:");
 }
