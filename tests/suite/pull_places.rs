@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 
-use crate::env::{TestEnv, test_env};
+use crate::env::{TestEnv, count, test_env};
 use crate::image::busybox;
 use crate::misbehaving::{Fault, Registry as Fake, TestImage, TestLayer, image};
 use crate::need::{Need, need};
@@ -154,7 +154,8 @@ fn short_names_follow_containers_rules_where_that_is_wanted() {
 fn a_killed_pull_goes_on_where_it_was() {
     let env = test_env!();
     let mut state = 1_u64;
-    let content: Vec<u8> = (0..3_000_000)
+    // 24 MB, or 1 GiB.
+    let content: Vec<u8> = (0..count(3_000_000, 128 << 20))
         .flat_map(|_| {
             state ^= state << 13;
             state ^= state >> 7;
@@ -162,7 +163,7 @@ fn a_killed_pull_goes_on_where_it_was() {
             state.to_le_bytes()
         })
         .collect();
-    let layer = TestLayer::gzip(&image::tar(&[("noise", &content)]));
+    let layer = TestLayer::plain(&image::tar(&[("noise", &content)]));
     let size = layer.blob.len();
     let cut = size / 10 * 6;
     let registry = Fake::start();

@@ -2,6 +2,7 @@
 //! is refused, so that no entry can hide. Never touches the file system.
 
 mod header;
+mod limits;
 mod pax;
 mod reader;
 mod sparse;
@@ -11,7 +12,8 @@ mod write;
 
 use std::io;
 
-pub use reader::{Limits, TarReader};
+pub use limits::Limits;
+pub use reader::TarReader;
 pub use sparse::Extent;
 pub use split::{Piece, SplitReader, SplitWriter};
 pub use stream::{TarSink, TarStream};

@@ -1,51 +1,15 @@
 //! The reader: entries one after the other from a stream, content on demand. Bounded in entries, bytes, names.
 
-use std::io::{self, Read};
+mod content;
+
+use std::io::Read;
 
 use super::header::{BLOCK, Header, more_parts};
+use super::limits::Limits;
 use super::pax::Pax;
 use super::sparse::{Extent, MOST, Words, extents, line};
 use super::split::SplitWriter;
 use super::{Entry, EntryKind, TarError};
-
-/// What an archive may cost. The defaults hold for any real image and end bombs early.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Limits {
-    /// Entries, whiteouts included.
-    pub entries: u64,
-    /// Bytes of the uncompressed tar.
-    pub bytes: u64,
-    /// Bytes of one path: `PATH_MAX` without its NUL.
-    pub path: u64,
-    /// Parts of one path.
-    pub depth: usize,
-    /// Bytes of all paths that must be remembered until the end (directories, whiteouts).
-    pub remembered: u64,
-}
-
-impl Default for Limits {
-    fn default() -> Limits {
-        Limits {
-            entries: 5_000_000,
-            bytes: 1 << 42,
-            path: 4095,
-            depth: 512,
-            remembered: 96 << 20,
-        }
-    }
-}
-
-impl Limits {
-    /// The limits for an archive that came in `compressed` bytes: beyond 4 GiB at most 250 times as much, so that a few
-    /// megabytes can't fill a disk.
-    pub fn for_compressed(compressed: u64) -> Limits {
-        let bytes = compressed.saturating_mul(250).max(4 << 30);
-        Limits {
-            bytes: bytes.min(Limits::default().bytes),
-            ..Limits::default()
-        }
-    }
-}
 
 /// The longest extended header or long name that is read.
 const MAX_EXTENDED: u64 = 1 << 20;
@@ -419,138 +383,6 @@ impl<R: Read> TarReader<R> {
             numbers.push(number);
         }
         Ok(numbers.split_off(1))
-    }
-
-    fn expect_content(&mut self, size: u64) {
-        self.remaining = size;
-        self.padding = size.next_multiple_of(BLOCK as u64) - size;
-    }
-
-    fn read_exact_content(&mut self, mut target: &mut [u8]) -> Result<(), TarError> {
-        while !target.is_empty() {
-            let count = self.read_content(target)?;
-            if count == 0 {
-                return Err(TarError::Truncated {
-                    offset: self.offset,
-                });
-            }
-            target = &mut target[count..];
-        }
-        Ok(())
-    }
-
-    /// Content of the current entry; 0 at its end.
-    pub fn read_content(&mut self, target: &mut [u8]) -> Result<usize, TarError> {
-        let wanted = self.remaining.min(target.len() as u64) as usize;
-        if wanted == 0 {
-            return Ok(0);
-        }
-        if !self.fill()? {
-            return Err(TarError::Truncated {
-                offset: self.offset,
-            });
-        }
-        let count = wanted.min(self.end - self.start);
-        target[..count].copy_from_slice(&self.buffer[self.start..self.start + count]);
-        self.consume(count)?;
-        self.remaining -= count as u64;
-        Ok(count)
-    }
-
-    /// Content of the current entry straight from the reader's buffer; empty at its end.
-    pub fn content_slice(&mut self) -> Result<&[u8], TarError> {
-        self.content_slice_of(u64::MAX)
-    }
-
-    /// The same, of at most so many bytes.
-    pub fn content_slice_of(&mut self, limit: u64) -> Result<&[u8], TarError> {
-        if self.remaining == 0 {
-            return Ok(&[]);
-        }
-        if !self.fill()? {
-            return Err(TarError::Truncated {
-                offset: self.offset,
-            });
-        }
-        let available = (self.end - self.start) as u64;
-        let count = self.remaining.min(available).min(limit) as usize;
-        let start = self.start;
-        self.consume(count)?;
-        self.remaining -= count as u64;
-        Ok(&self.buffer[start..start + count])
-    }
-
-    fn skip_content(&mut self) -> Result<(), TarError> {
-        let mut left = self.remaining + self.padding;
-        self.remaining = 0;
-        self.padding = 0;
-        self.kept = false;
-        while left > 0 {
-            if !self.fill()? {
-                return Err(TarError::Truncated {
-                    offset: self.offset,
-                });
-            }
-            let count = left.min((self.end - self.start) as u64);
-            self.consume(count as usize)?;
-            left -= count;
-        }
-        Ok(())
-    }
-
-    /// `false` at a clean end of the stream.
-    fn read_block(&mut self, block: &mut [u8; BLOCK]) -> Result<bool, TarError> {
-        let mut filled = 0;
-        while filled < BLOCK {
-            if !self.fill()? {
-                if filled == 0 {
-                    return Ok(false);
-                }
-                return Err(TarError::Truncated {
-                    offset: self.offset,
-                });
-            }
-            let count = (BLOCK - filled).min(self.end - self.start);
-            block[filled..filled + count]
-                .copy_from_slice(&self.buffer[self.start..self.start + count]);
-            self.consume(count)?;
-            filled += count;
-        }
-        Ok(true)
-    }
-
-    /// Makes sure that the buffer holds something; `false` at the end of the stream.
-    fn fill(&mut self) -> Result<bool, TarError> {
-        while self.start == self.end {
-            match self.inner.read(&mut self.buffer) {
-                Ok(0) => return Ok(false),
-                Ok(count) => (self.start, self.end) = (0, count),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(source) => return Err(TarError::Read { source }),
-            }
-        }
-        Ok(true)
-    }
-
-    fn consume(&mut self, count: usize) -> Result<(), TarError> {
-        if let Some(split) = self.split.as_mut().filter(|_| !self.kept) {
-            let written = split.raw(&self.buffer[self.start..self.start + count]);
-            written.map_err(|source| TarError::Split { source })?;
-        }
-        self.start += count;
-        self.offset += count as u64;
-        if self.offset > self.limits.bytes {
-            return Err(TarError::TooLarge {
-                limit: self.limits.bytes,
-            });
-        }
-        Ok(())
-    }
-}
-
-impl<R: Read> Read for TarReader<R> {
-    fn read(&mut self, target: &mut [u8]) -> io::Result<usize> {
-        self.read_content(target).map_err(io::Error::other)
     }
 }
 
