@@ -1399,7 +1399,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__artifact__subcmd__pull)
-            opts="-q --help --quiet --tls-verify --authfile --creds"
+            opts="-q --help --quiet --tls-verify --authfile --cert-dir --creds --retry --retry-delay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1413,7 +1413,19 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-delay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1425,7 +1437,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__artifact__subcmd__push)
-            opts="-q --help --quiet --digestfile --tls-verify --authfile --creds"
+            opts="-q --help --quiet --digestfile --tls-verify --authfile --cert-dir --creds --retry --retry-delay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1443,7 +1455,19 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-delay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -6943,7 +6967,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__pull)
-            opts="-a -q --help --all-tags --platform --all-platforms --quiet --verify-signature --disable-content-trust --tls-verify --authfile --creds"
+            opts="-a -q --help --all-tags --platform --all-platforms --quiet --verify-signature --disable-content-trust --tls-verify --authfile --cert-dir --creds --retry --retry-delay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -6969,7 +6993,19 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-delay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -6981,7 +7017,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__push)
-            opts="-a -q --help --all-tags --quiet --platform --compression --compression-format --compression-level --require-digest --disable-content-trust --tls-verify --authfile --creds"
+            opts="-a -q --help --all-tags --quiet --platform --compression --compression-format --compression-level --require-digest --disable-content-trust --tls-verify --authfile --cert-dir --creds --retry --retry-delay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7015,7 +7051,19 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-delay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -7287,7 +7335,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__login)
-            opts="-u -p --help --username --password --password-stdin --get-login --tls-verify --authfile"
+            opts="-u -p --help --username --password --password-stdin --get-login --tls-verify --authfile --cert-dir"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7314,6 +7362,10 @@ _bryo() {
                     return 0
                     ;;
                 --authfile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --cert-dir)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -7383,7 +7435,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__manifest__subcmd__add)
-            opts="--help --all --arch --os --os-features --os-version --variant --annotation --tls-verify --authfile --creds"
+            opts="--help --all --arch --os --os-features --os-version --variant --annotation --tls-verify --authfile --cert-dir --creds --retry --retry-delay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7421,7 +7473,19 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-delay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -7471,7 +7535,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__manifest__subcmd__create)
-            opts="-a --help --amend --insecure --tls-verify --authfile --creds"
+            opts="-a --help --amend --insecure --tls-verify --authfile --cert-dir --creds --retry --retry-delay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7485,7 +7549,19 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-delay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -7651,7 +7727,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__manifest__subcmd__inspect)
-            opts="-v --help --verbose --insecure --tls-verify --authfile --creds"
+            opts="-v --help --verbose --insecure --tls-verify --authfile --cert-dir --creds --retry --retry-delay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7665,7 +7741,19 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-delay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -7677,7 +7765,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__manifest__subcmd__push)
-            opts="-p -q --help --rm --purge --quiet --insecure --tls-verify --authfile --creds"
+            opts="-p -q --help --rm --purge --quiet --insecure --tls-verify --authfile --cert-dir --creds --retry --retry-delay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -7691,7 +7779,19 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-delay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -8253,7 +8353,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__pull)
-            opts="-a -q --help --all-tags --platform --all-platforms --quiet --verify-signature --disable-content-trust --tls-verify --authfile --creds"
+            opts="-a -q --help --all-tags --platform --all-platforms --quiet --verify-signature --disable-content-trust --tls-verify --authfile --cert-dir --creds --retry --retry-delay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -8279,7 +8379,19 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-delay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -8291,7 +8403,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__push)
-            opts="-a -q --help --all-tags --quiet --platform --compression --compression-format --compression-level --require-digest --disable-content-trust --tls-verify --authfile --creds"
+            opts="-a -q --help --all-tags --quiet --platform --compression --compression-format --compression-level --require-digest --disable-content-trust --tls-verify --authfile --cert-dir --creds --retry --retry-delay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -8325,7 +8437,19 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-delay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -8905,7 +9029,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__search)
-            opts="-f --help --filter --format --limit --no-trunc --tls-verify --authfile --creds"
+            opts="-f --help --filter --format --limit --no-trunc --tls-verify --authfile --cert-dir --creds --retry --retry-delay"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -8935,7 +9059,19 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --cert-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --creds)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retry-delay)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

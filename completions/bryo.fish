@@ -472,7 +472,10 @@ complete -c bryo -n "__fish_bryo_using_subcommand pull" -l disable-content-trust
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -l authfile -d 'File of registry credentials, instead of all others' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand pull" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
+complete -c bryo -n "__fish_bryo_using_subcommand pull" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand pull" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -s a -l all-tags -d 'Pull all tags of the repository'
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -l all-platforms -d 'Pull the images of every platform'
@@ -484,7 +487,10 @@ complete -c bryo -n "__fish_bryo_using_subcommand push" -l disable-content-trust
 complete -c bryo -n "__fish_bryo_using_subcommand push" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand push" -l authfile -d 'File of registry credentials, instead of all others' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand push" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand push" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
+complete -c bryo -n "__fish_bryo_using_subcommand push" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand push" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
 complete -c bryo -n "__fish_bryo_using_subcommand push" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand push" -s a -l all-tags -d 'Push all tags of the repository'
 complete -c bryo -n "__fish_bryo_using_subcommand push" -s q -l quiet -d 'Print only the image\'s name'
@@ -540,6 +546,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand login" -s p -l password -d 'Pa
 complete -c bryo -n "__fish_bryo_using_subcommand login" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand login" -l authfile -d 'File of registry credentials, instead of all others' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand login" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand login" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand login" -l password-stdin -d 'Take the password from standard input'
 complete -c bryo -n "__fish_bryo_using_subcommand login" -l get-login -d 'Print the user who is logged in, instead'
@@ -551,7 +558,10 @@ complete -c bryo -n "__fish_bryo_using_subcommand search" -l limit -d 'How many 
 complete -c bryo -n "__fish_bryo_using_subcommand search" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand search" -l authfile -d 'File of registry credentials, instead of all others' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand search" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand search" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
+complete -c bryo -n "__fish_bryo_using_subcommand search" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand search" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
 complete -c bryo -n "__fish_bryo_using_subcommand search" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand search" -l no-trunc -d 'Do not shorten descriptions'
 complete -c bryo -n "__fish_bryo_using_subcommand events" -s f -l filter -d 'Show only what fits: type, event, container, image, volume, network, label, scope' -r
@@ -1077,7 +1087,10 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l authfile -d 'File of registry credentials, instead of all others' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -s a -l all-tags -d 'Pull all tags of the repository'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l all-platforms -d 'Pull the images of every platform'
@@ -1089,7 +1102,10 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l authfile -d 'File of registry credentials, instead of all others' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -s a -l all-tags -d 'Push all tags of the repository'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -s q -l quiet -d 'Print only the image\'s name'
@@ -1602,14 +1618,20 @@ complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subc
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l authfile -d 'File of registry credentials, instead of all others' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
+complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -s q -l quiet -d 'Print only the digest'
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l digestfile -d 'Write the manifest\'s digest to a file' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l authfile -d 'File of registry credentials, instead of all others' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
+complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -s q -l quiet -d 'Print only the digest'
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from rm" -l help -d 'Print help'
@@ -1645,7 +1667,10 @@ complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subc
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l authfile -d 'File of registry credentials, instead of all others' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l all -d 'Add every platform of an image that is a list itself'
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from annotate" -l arch -d 'Set the architecture' -r
@@ -1658,7 +1683,10 @@ complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subc
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l authfile -d 'File of registry credentials, instead of all others' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -s a -l amend -d 'Add to a list that there is already'
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l insecure -d 'Speak to a registry without TLS, or with a certificate that nobody vouches for'
@@ -1666,14 +1694,20 @@ complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subc
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l authfile -d 'File of registry credentials, instead of all others' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -s v -l verbose -d 'Show where each manifest is and what its platform is'
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l insecure -d 'Speak to a registry without TLS, or with a certificate that nobody vouches for'
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l authfile -d 'File of registry credentials, instead of all others' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -s p -l purge -l rm -d 'Forget the list afterwards'
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -s q -l quiet -d 'Print only the digest'

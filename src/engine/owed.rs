@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use super::remove::users_of;
 use super::{Engine, EngineError};
 use crate::image::Store;
-use crate::runtime::home::Gate;
+use crate::sys::gate::Gate;
 use crate::sys::{process, role, signal};
 
 impl Engine {
