@@ -28,7 +28,7 @@ use crate::runtime::plan::{self, BindExtras, BindMount, SetupStep};
 use crate::runtime::rootfs::{Driver, Rootfs, old_overlay};
 use crate::runtime::seccomp::{self, Machine};
 use crate::runtime::spec::{self, ContainerParameters, SeccompChoice};
-use crate::runtime::{cdi, defaults};
+use crate::runtime::{cdi, defaults, doctor};
 use crate::sys::{disk, namespace};
 
 /// An image of so many layers gets none more: kernels without `lowerdir+` have an end to them.
@@ -86,6 +86,7 @@ impl Engine {
             binds,
             secrets,
             accounts: accounts::accounts(config)?,
+            nested: doctor::surroundings().is_some(),
         };
         let launch = Launch {
             steps: plan::plan(&spec, &extras)?,

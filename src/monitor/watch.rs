@@ -2,6 +2,7 @@
 //! `requests`.
 
 use std::os::fd::AsFd;
+use std::time::Duration;
 
 use super::client::{Client, Target};
 use super::exec::Change;
@@ -15,6 +16,11 @@ use crate::sys::{pidfd, socket};
 
 /// The code of a program that could not load a page of its own file (SIGBUS).
 const FAULT: i32 = 128 + libc::SIGBUS;
+
+const ROOT_ENDED: &str = "fuse-overlayfs ended, and the root filesystem with it";
+
+/// How long the end of whoever serves the root is waited for once a program may have died of it.
+const ROOT_ENDING: Duration = Duration::from_millis(200);
 
 /// What the loop waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -189,7 +195,7 @@ impl Monitor {
                 self.code = Some(ended);
             } else if self.daemon == Some(pid) && self.code.is_none_or(|code| code == FAULT) {
                 // Nothing in the container can be opened any more; it may have died of that already.
-                self.failure = Some("fuse-overlayfs ended, and the root filesystem with it");
+                self.failure = Some(ROOT_ENDED);
                 let _ = pidfd::kill_hard(self.init.pidfd.as_fd());
             }
             for exec in &mut self.execs {
@@ -198,6 +204,24 @@ impl Monitor {
             self.log.reaped(pid, ended);
             self.rejoin_networks(pid);
         }
+        if self.code == Some(FAULT) && self.failure.is_none() && self.is_root_ending() {
+            self.failure = Some(ROOT_ENDED);
+        }
+    }
+
+    /// Whoever serves the root lets go of it before its own end is known: what died of that may be reaped first.
+    fn is_root_ending(&self) -> bool {
+        let Some(daemon) = self.daemon else {
+            return false;
+        };
+        let flags = rustix::process::PidfdFlags::empty();
+        let Ok(pidfd) = rustix::process::pidfd_open(daemon, flags) else {
+            return false;
+        };
+        let mut set = PollSet::new();
+        set.add(pidfd.as_fd(), Interest::Read, ());
+        let ended = set.wait(Some(ROOT_ENDING));
+        ended.is_ok_and(|ended| !ended.is_empty())
     }
 
     fn accept(&mut self) {

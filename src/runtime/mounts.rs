@@ -22,12 +22,6 @@ enum Place<'d, 'w> {
     Found(OwnedFd),
 }
 
-/// File systems that the kernel gives nobody anew who sees only a part of them: in a container most of whose `/proc` and
-/// `/sys` are covered. What is mounted here is all that there is to show then.
-fn is_shown_in_part(kind: &str) -> bool {
-    matches!(kind, "proc" | "sysfs")
-}
-
 /// What this process sees at that place, with everything that covers parts of it.
 fn bound(wanted: &FileSystemMount) -> io::Result<OwnedFd> {
     let tree = mount::clone_tree(rustix::fs::CWD, &wanted.target)?;
@@ -79,11 +73,7 @@ impl Mounts {
             .collect();
         match mount::create(&wanted.kind, &options, wanted.attributes) {
             Err(error) if wanted.optional && error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
-            Err(error)
-                if wanted.engine
-                    && is_shown_in_part(&wanted.kind)
-                    && error.raw_os_error() == Some(libc::EPERM) =>
-            {
+            Err(error) if wanted.or_bound && error.raw_os_error() == Some(libc::EPERM) => {
                 tracing::debug!(%error, kind = wanted.kind, "bind what is mounted here already");
                 self.has_bound_proc |= wanted.kind == "proc";
                 bound(wanted).map(Some)

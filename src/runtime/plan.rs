@@ -68,6 +68,8 @@ pub struct FileSystemMount {
     pub engine: bool,
     /// A kernel without this file system is no reason to fail.
     pub optional: bool,
+    /// Where the kernel gives no new one, because parts of what is mounted here are covered, that is bound with its covers.
+    pub or_bound: bool,
 }
 
 /// A directory or file of the host, with everything mounted below it.
@@ -91,6 +93,9 @@ pub struct Extras {
     pub binds: Vec<BindExtras>,
     pub secrets: Vec<SecretFile>,
     pub accounts: Accounts,
+    /// The caller lives in a container, or another user namespace than the host's: what `/proc` shows there are no processes of the
+    /// host's. Elsewhere it may never be shown to a container.
+    pub nested: bool,
 }
 
 /// More about the bind at `target`.
@@ -138,7 +143,7 @@ pub fn plan(spec: &Spec, extras: &Extras) -> Result<Vec<SetupStep>, PlanError> {
         })
     }));
     for mount in spec.mounts().iter().flatten() {
-        let mut step = mount_step(mount)?;
+        let mut step = mount_step(mount, extras.nested)?;
         let more = |extra: &&BindExtras| extra.target == *mount.destination();
         if let (SetupStep::Bind(bind), Some(extra)) = (&mut step, extras.binds.iter().find(more)) {
             bind.subpath.clone_from(&extra.subpath);
@@ -223,7 +228,7 @@ fn joins_namespace(spec: &Spec, kind: LinuxNamespaceType) -> bool {
     namespaces.is_some_and(|all| all.iter().any(|ns| ns.typ() == kind && ns.path().is_some()))
 }
 
-fn mount_step(mount: &Mount) -> Result<SetupStep, PlanError> {
+fn mount_step(mount: &Mount, nested: bool) -> Result<SetupStep, PlanError> {
     let target = mount.destination().clone();
     if !target.is_absolute() {
         return Err(PlanError::RelativeTarget { target });
@@ -267,6 +272,7 @@ fn mount_step(mount: &Mount) -> Result<SetupStep, PlanError> {
     Ok(SetupStep::FileSystem(FileSystemMount {
         engine: kind != "tmpfs" || target == Path::new("/dev"),
         optional: matches!(kind.as_str(), "mqueue" | "cgroup2"),
+        or_bound: nested && matches!(kind.as_str(), "proc" | "sysfs"),
         options: parsed.data,
         attributes: parsed.attributes,
         kind,

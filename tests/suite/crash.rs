@@ -161,7 +161,7 @@ fn at_any_point_of_load() {
             before: &[&["rmi", "-f", "small"]],
             words: &["load", "-q", "-i", &file],
             done: "",
-            points: 120,
+            points: 119,
         },
     );
 }
@@ -181,7 +181,7 @@ fn at_any_point_of_pull() {
             before: &[&["rmi", "-f", &name]],
             words: &["pull", &name],
             done: "",
-            points: 120,
+            points: 119,
         },
     );
 }
@@ -211,7 +211,7 @@ fn at_any_point_of_a_pull_that_keeps_blobs_and_signatures() {
             before: &[&["rmi", "-f", &name]],
             words: &["pull", &name],
             done: "",
-            points: 43,
+            points: 42,
         },
     );
 }
@@ -324,7 +324,7 @@ fn at_any_point_of_run_commit_and_rm() {
             before: &[&make, &["rmi", "-f", "made:1"]],
             words: &["commit", "box", "made:1"],
             done: "",
-            points: 34,
+            points: 33,
         },
     );
     strike_everywhere(
