@@ -150,7 +150,12 @@ pub fn replace_files(files: &[(PathBuf, &[u8])]) -> Result<(), ReplaceError> {
     let drafts = files.iter().enumerate();
     let drafts = drafts.map(|(n, (path, bytes))| Draft::write(path, bytes).map_err(at(n)));
     let mut drafts = drafts.collect::<Result<Vec<Draft<'_>>, _>>()?;
-    write_pages(drafts.iter().map(|draft| draft.file.as_fd()));
+    for (number, draft) in drafts.iter().enumerate() {
+        write_pages(draft.file.as_fd(), BEGIN_WRITING).map_err(at(number))?;
+    }
+    for (number, draft) in drafts.iter().enumerate() {
+        write_pages(draft.file.as_fd(), END_WRITING).map_err(at(number))?;
+    }
     for (number, draft) in drafts.iter().enumerate() {
         draft.sync().map_err(at(number))?;
     }
@@ -216,16 +221,20 @@ impl Drop for Draft<'_> {
     }
 }
 
-/// Writes the contents of files to the disk together, ahead of the syncs that make sure of each: what these find is then one commit
-/// of the file system's journal and not one for each file. Promises nothing.
-fn write_pages<'a>(files: impl Iterator<Item = BorrowedFd<'a>> + Clone) {
-    const BEGIN: u32 = libc::SYNC_FILE_RANGE_WRITE;
-    const WAIT: u32 = libc::SYNC_FILE_RANGE_WAIT_BEFORE | BEGIN | libc::SYNC_FILE_RANGE_WAIT_AFTER;
-    for flags in [BEGIN, WAIT] {
-        for file in files.clone() {
-            // SAFETY: the call touches no memory of this process, and the descriptor is borrowed for its time.
-            unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) };
-        }
+const BEGIN_WRITING: u32 = libc::SYNC_FILE_RANGE_WRITE;
+const END_WRITING: u32 =
+    libc::SYNC_FILE_RANGE_WAIT_BEFORE | BEGIN_WRITING | libc::SYNC_FILE_RANGE_WAIT_AFTER;
+
+/// Writes a file's content to the disk, ahead of the sync that makes sure of it: after that of several files their syncs find one
+/// commit of the file system's journal to be made, and not one each. An error counts: the kernel tells it once, and the sync would not
+/// hear of it any more.
+fn write_pages(file: BorrowedFd<'_>, flags: u32) -> io::Result<()> {
+    // SAFETY: the call touches no memory of this process, and the descriptor is borrowed for its time.
+    let written = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) };
+    match nix::errno::Errno::result(written) {
+        // Where it is not to be had nothing was written, and the sync does all.
+        Ok(_) | Err(nix::errno::Errno::ENOSYS | nix::errno::Errno::EPERM) => Ok(()),
+        Err(errno) => Err(errno.into()),
     }
 }
 
@@ -303,10 +312,9 @@ pub fn sync_filesystem(fd: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::syncfs(fd)?)
 }
 
-/// The same for as much as can be written now; promises nothing.
-pub fn write_ahead(fd: impl AsFd) {
-    // What fails is found by the sync that counts.
-    let _ = rustix::fs::syncfs(fd);
+/// The same before all is there: the sync that counts finds less to do. An error counts, since that sync need not hear of it any more.
+pub fn write_ahead(fd: impl AsFd) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(fd)?)
 }
 
 /// Writes a tree of at most `most` files and directories to the disk, and does not wait for what others have not written yet, as
@@ -335,7 +343,11 @@ pub fn sync_few(directory: impl AsFd, most: usize) -> io::Result<bool> {
         }
         opened.extend(inside);
     }
-    write_pages(files.iter().map(|number| opened[*number].as_fd()));
+    for flags in [BEGIN_WRITING, END_WRITING] {
+        for number in &files {
+            write_pages(opened[*number].as_fd(), flags)?;
+        }
+    }
     // What is in a directory before the directory.
     for fd in opened.into_iter().rev() {
         sync_directory(fd)?;

@@ -1,10 +1,12 @@
 //! Has what was unpacked written to the disk while the archive is read on: what is left for the sync before a layer gets its name
-//! is then little. Promises nothing.
+//! is then little.
 
+use std::io;
 use std::os::fd::BorrowedFd;
 use std::sync::mpsc::{SyncSender, sync_channel};
-use std::thread::Scope;
+use std::thread::{Scope, ScopedJoinHandle};
 
+use super::UnpackError;
 use crate::sys::fs;
 
 /// After so many bytes of an archive. The kernel by itself begins when a tenth of the memory waits to be written.
@@ -14,7 +16,7 @@ pub(super) struct Ahead<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     root: BorrowedFd<'env>,
     /// There once something is to be written.
-    wake: Option<SyncSender<()>>,
+    writer: Option<(SyncSender<()>, ScopedJoinHandle<'scope, io::Result<()>>)>,
     next: u64,
 }
 
@@ -27,7 +29,7 @@ impl<'scope, 'env> Ahead<'scope, 'env> {
         Ahead {
             scope,
             root,
-            wake: None,
+            writer: None,
             next: STEP,
         }
     }
@@ -38,17 +40,27 @@ impl<'scope, 'env> Ahead<'scope, 'env> {
             return;
         }
         self.next = offset + STEP;
-        if self.wake.is_none() {
+        if self.writer.is_none() {
             let (wake, woken) = sync_channel(1);
             let root = self.root;
-            let work = move || woken.iter().for_each(|()| fs::write_ahead(root));
+            let work = move || woken.iter().try_for_each(|()| fs::write_ahead(root));
             let thread = std::thread::Builder::new().name("write ahead".to_owned());
             // Without a thread all is written at the end.
-            self.wake = thread.spawn_scoped(self.scope, work).ok().map(|_| wake);
+            let thread = thread.spawn_scoped(self.scope, work).ok();
+            self.writer = thread.map(|thread| (wake, thread));
         }
-        if let Some(wake) = &self.wake {
-            // One that is at it still takes this along the next time.
+        if let Some((wake, _)) = &self.writer {
+            // One that is at it still takes this along the next time; one that has failed says so at the end.
             let _ = wake.try_send(());
         }
+    }
+
+    pub(super) fn finish(self) -> Result<(), UnpackError> {
+        let Some((wake, thread)) = self.writer else {
+            return Ok(());
+        };
+        drop(wake);
+        let written = thread.join().expect("a writer does not panic");
+        written.map_err(|source| UnpackError::Ahead { source })
     }
 }

@@ -63,6 +63,8 @@ pub enum UnpackError {
         path: LayerPath,
         source: io::Error,
     },
+    #[error("write the layer to the disk: {source}")]
+    Ahead { source: io::Error },
     #[error("start a writer thread: {source}")]
     Thread { source: io::Error },
 }
@@ -123,6 +125,7 @@ fn run(
             }
         }
         archive.drain()?;
+        ahead.map_or(Ok(()), ahead::Ahead::finish)?;
         tree.finish()
     })?;
     report.tar_size = archive.offset();
