@@ -11,6 +11,7 @@ use super::build::{self, ForEvery, Outcome, Performed, perform};
 use super::error::{CliError, Kind};
 use super::table::align;
 use crate::build::bake::{Bake, BakeError, BakeFile, DEPTH, Entry, Override, Target, bake};
+use crate::config::parse_bool;
 use crate::image::{Digest, Platform};
 
 /// What is read if no file is named: all of these that are there, in this order.
@@ -113,8 +114,7 @@ impl Args {
     /// Of this directory, unless compose is told not to look.
     fn dotenv(&self) -> Result<Option<BakeFile>, CliError> {
         let ignored = std::env::var("COMPOSE_DISABLE_ENV_FILE");
-        let is_ignored =
-            ignored.is_ok_and(|text| matches!(&*text, "1" | "t" | "T" | "true" | "TRUE" | "True"));
+        let is_ignored = ignored.is_ok_and(|text| parse_bool(&text) == Some(true));
         let path = Path::new(DOTENV);
         match path.is_file() && !is_ignored {
             true => read(path).map(Some),

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 
 use super::digest::Digest;
-use super::document::{self, Document};
+use super::document::{self, Document, media_type};
+use super::manifest::manifest_of;
 use super::names::NameEntry;
 use super::reference::Reference;
 use super::settle;
@@ -58,6 +59,24 @@ impl Store {
             Ok(())
         })?;
         Ok(id)
+    }
+
+    /// The same for an image that nobody has given a manifest: `layers` are its DiffIDs with the sizes of their tars.
+    pub(super) fn commit_config(
+        &self,
+        config: &[u8],
+        layers: &[(Digest, u64)],
+        names: &[Reference],
+    ) -> Result<Digest, StoreError> {
+        let diff_ids: Vec<Digest> = layers.iter().map(|(diff_id, _)| diff_id.clone()).collect();
+        let manifest = manifest_of(config, layers);
+        self.commit_image(
+            &manifest,
+            media_type::OCI_MANIFEST,
+            config,
+            &diff_ids,
+            names,
+        )
     }
 
     /// The stack an image already has if it is whole, or a newly settled one.

@@ -10,10 +10,10 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use serde_json::{Map, Value};
 
 use super::digest::Digest;
-use super::document::{self, media_type};
+use super::document;
 use super::import::Imported;
 use super::layer::{LayerPath, LayerReport, TempLayer};
-use super::manifest::{self, manifest_of, remove_makers};
+use super::manifest::{self, remove_makers};
 use super::pack::{PackError, Packer, Tree};
 use super::reference::Reference;
 use super::store::{Store, StoreError};
@@ -72,15 +72,8 @@ pub fn derive(
     let document: Map<String, Value> =
         document::json(&subject, &bytes).map_err(StoreError::from)?;
     let config = configuration(document, derivation, &diff_ids, report.is_none());
-    let manifest = manifest_of(&config, &layers);
     let names: Vec<Reference> = name.cloned().into_iter().collect();
-    let id = store.commit_image(
-        &manifest,
-        media_type::OCI_MANIFEST,
-        &config,
-        &diff_ids,
-        &names,
-    )?;
+    let id = store.commit_config(&config, &layers, &names)?;
     if let Some(report) = report {
         warnings.extend(report.warnings);
     }

@@ -8,9 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::compression::Decompressed;
 use super::digest::Digest;
-use super::document::media_type;
 use super::layer::LayerReport;
-use super::manifest::{NewConfig, manifest_of};
+use super::manifest::NewConfig;
 use super::platform::Platform;
 use super::reference::Reference;
 use super::store::{Store, StoreError};
@@ -106,14 +105,8 @@ fn commit(
 ) -> Result<Digest, StoreError> {
     let diff_ids = [report.diff_id.clone()];
     let config = config.to_json(&diff_ids);
-    let manifest = manifest_of(&config, &[(report.diff_id.clone(), report.tar_size)]);
-    store.commit_image(
-        &manifest,
-        media_type::OCI_MANIFEST,
-        &config,
-        &diff_ids,
-        names,
-    )
+    let layers = [(report.diff_id.clone(), report.tar_size)];
+    store.commit_config(&config, &layers, names)
 }
 
 /// When the embedded image says it was made: it is the same bytes in every build of one program.

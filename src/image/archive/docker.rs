@@ -3,8 +3,7 @@
 use serde::Deserialize;
 
 use super::super::digest::Digest;
-use super::super::document::{self, media_type};
-use super::super::manifest::manifest_of;
+use super::super::document;
 use super::super::reference::Reference;
 use super::unpacking::Wanted;
 use super::{ArchiveError, Job, Loaded};
@@ -63,14 +62,7 @@ fn load_one(job: &Job<'_>, item: &Item, names: Vec<Reference>) -> Result<Loaded,
         let size = job.store.layer_report(diff_id)?.tar_size;
         layers.push((diff_id.clone(), size));
     }
-    let manifest = manifest_of(&config, &layers);
-    job.store.commit_image(
-        &manifest,
-        media_type::OCI_MANIFEST,
-        &config,
-        &diff_ids,
-        &names,
-    )?;
+    job.store.commit_config(&config, &layers, &names)?;
     Ok(Loaded {
         id,
         names,

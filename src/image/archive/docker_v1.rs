@@ -7,8 +7,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::super::digest::Digest;
-use super::super::document::{self, DocumentError, media_type};
-use super::super::manifest::manifest_of;
+use super::super::document::{self, DocumentError};
 use super::super::platform::Platform;
 use super::super::reference::{Reference, ReferenceError};
 use super::unpacking::Wanted;
@@ -112,14 +111,7 @@ fn load_one(
     let parsed = document::parse_config(&subject, &config)?;
     let id = Digest::of(&config);
     job.check_platform(&id, &parsed)?;
-    let manifest = manifest_of(&config, &layers);
-    job.store.commit_image(
-        &manifest,
-        media_type::OCI_MANIFEST,
-        &config,
-        &diff_ids,
-        &names,
-    )?;
+    job.store.commit_config(&config, &layers, &names)?;
     Ok(Loaded {
         id,
         names,
