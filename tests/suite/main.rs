@@ -116,6 +116,7 @@ mod secrets;
 mod security;
 mod stats;
 mod stop;
+mod stopped;
 mod storage;
 mod system_check;
 mod times;

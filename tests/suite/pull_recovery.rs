@@ -1,13 +1,10 @@
 //! `kill -9` of a pull's processes at every moment: the store stays valid, and the next pull works.
 
-use std::fs;
-
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::env::{count, test_env};
 use crate::misbehaving::{Registry, TestImage, TestLayer, image};
-use crate::recovery::assert_valid;
+use crate::recovery::{assert_valid, role};
 
 /// Layers of several megabytes that hardly compress, so that a pull has moments to strike at.
 fn registry() -> (Registry, String) {
@@ -32,15 +29,6 @@ fn registry() -> (Registry, String) {
     (registry, name)
 }
 
-/// The role that transfers, a child of the command: found by the name that roles give themselves.
-fn transfer(command: i32) -> Option<Pid> {
-    let children = fs::read_to_string(format!("/proc/{command}/task/{command}/children")).ok()?;
-    let comm = |pid: &str| fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-    let mut all = children.split_whitespace();
-    let pid = all.find(|pid| comm(pid).trim_end() == "bryo: transfer")?;
-    pid.parse().ok().map(Pid::from_raw)
-}
-
 #[test]
 fn a_pull_whose_transfer_is_killed_at_any_moment_leaves_a_valid_store() {
     let env = test_env!();
@@ -54,7 +42,8 @@ fn a_pull_whose_transfer_is_killed_at_any_moment_leaves_a_valid_store() {
         let pull = env.spawn(&["pull", &name]);
         // Moments spread over the whole pull: this is not a wait for something, it chooses where to strike.
         std::thread::sleep(whole * number / tries);
-        let hit = transfer(pull.pid()).is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok());
+        let hit = role(pull.pid(), "bryo: transfer")
+            .is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok());
         let end = pull.wait();
         assert!(end.code == 0 || hit && end.code == 1, "{end:?}");
         assert!(!end.stderr.contains("panicked"), "{end:?}");
