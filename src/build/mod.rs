@@ -12,6 +12,8 @@ mod error;
 mod filter;
 mod finish;
 mod foreign;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod images;
 mod key;
 mod layers;

@@ -5,6 +5,8 @@ mod dns;
 pub mod egress;
 pub mod firewall;
 mod forward;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod guard;
 pub mod hosted;
 pub mod hosts;
