@@ -141,7 +141,12 @@ impl FromStr for Reference {
             _ => (rest, None),
         };
         let (registry, path) = split_registry(name);
-        if name.is_empty() || registry.len() + path.len() > 255 {
+        let repository = if registry == DOCKER_HUB && !path.contains('/') {
+            format!("library/{path}")
+        } else {
+            path.to_owned()
+        };
+        if name.is_empty() || registry.len() + repository.len() > 255 {
             return Err(ReferenceError::Length {
                 text: text.chars().take(80).collect(),
             });
@@ -151,11 +156,6 @@ impl FromStr for Reference {
         if let Some(tag) = tag {
             check_tag(text, tag)?;
         }
-        let repository = if registry == DOCKER_HUB && !path.contains('/') {
-            format!("library/{path}")
-        } else {
-            path.to_owned()
-        };
         let tag = match (tag, &digest) {
             (None, None) => Some("latest".to_owned()),
             (tag, _) => tag.map(str::to_owned),
