@@ -120,6 +120,41 @@ pub enum PlanError {
 /// The steps for `spec`, in an order that the kernel accepts.
 pub fn plan(spec: &Spec, extras: &Extras) -> Result<Vec<SetupStep>, PlanError> {
     let mut steps = Vec::new();
+    namespaces(spec, &mut steps);
+    steps.extend([SetupStep::IsolatedMounts, SetupStep::Root]);
+    if extras.accounts != Accounts::default() {
+        steps.push(SetupStep::Accounts(extras.accounts.clone()));
+    }
+    steps.extend(extras.binds.iter().filter_map(|bind| {
+        Some(SetupStep::Fill {
+            target: bind.target.clone(),
+            volume: bind.fill.clone()?,
+        })
+    }));
+    mounts(spec, extras, &mut steps)?;
+    if let Some(process) = spec.process() {
+        if process.terminal().unwrap_or(false) {
+            steps.push(SetupStep::Terminal);
+        }
+        steps.push(SetupStep::Directory(process.cwd().clone()));
+    }
+    if !extras.secrets.is_empty() {
+        steps.push(SetupStep::Secrets(extras.secrets.clone()));
+    }
+    guarded_paths(spec, &mut steps);
+    let hooks = spec.hooks().as_ref();
+    let hooks = hooks.and_then(|hooks| hooks.create_container().clone());
+    steps.extend(hooks.unwrap_or_default().into_iter().map(SetupStep::Hook));
+    let root = spec.root().as_ref();
+    if root.is_some_and(|root| root.readonly().unwrap_or(false)) {
+        steps.push(SetupStep::ReadOnlyRoot);
+    }
+    steps.push(SetupStep::Pivot);
+    Ok(steps)
+}
+
+/// What is set in new namespaces before anything is mounted.
+fn namespaces(spec: &Spec, steps: &mut Vec<SetupStep>) {
     if has_namespace(spec, LinuxNamespaceType::Cgroup) {
         steps.push(SetupStep::CgroupNamespace);
     }
@@ -132,17 +167,11 @@ pub fn plan(spec: &Spec, extras: &Extras) -> Result<Vec<SetupStep>, PlanError> {
         steps.extend(hostname.map(SetupStep::Hostname));
         steps.extend(domainname.map(SetupStep::Domainname));
     }
-    steps.extend([SetupStep::IsolatedMounts, SetupStep::Root]);
-    if extras.accounts != Accounts::default() {
-        steps.push(SetupStep::Accounts(extras.accounts.clone()));
-    }
-    steps.extend(extras.binds.iter().filter_map(|bind| {
-        Some(SetupStep::Fill {
-            target: bind.target.clone(),
-            volume: bind.fill.clone()?,
-        })
-    }));
-    for mount in spec.mounts().iter().flatten() {
+}
+
+fn mounts(spec: &Spec, extras: &Extras, steps: &mut Vec<SetupStep>) -> Result<(), PlanError> {
+    let all = || spec.mounts().iter().flatten();
+    for mount in all() {
         let mut step = mount_step(mount, extras.nested)?;
         let more = |extra: &&BindExtras| extra.target == *mount.destination();
         if let (SetupStep::Bind(bind), Some(extra)) = (&mut step, extras.binds.iter().find(more)) {
@@ -158,59 +187,28 @@ pub fn plan(spec: &Spec, extras: &Extras) -> Result<Vec<SetupStep>, PlanError> {
         }
     }
     let shared_memory = Path::new("/dev/shm");
-    let mounted = |mount: &Mount| mount.destination() == shared_memory;
-    if joins_namespace(spec, LinuxNamespaceType::Ipc)
-        && !spec.mounts().iter().flatten().any(mounted)
-    {
+    let is_mounted = all().any(|mount| mount.destination() == shared_memory);
+    if joins_namespace(spec, LinuxNamespaceType::Ipc) && !is_mounted {
         steps.push(SetupStep::SharedMemory);
     }
-    let process = spec.process().as_ref();
-    if process.is_some_and(|process| process.terminal().unwrap_or(false)) {
-        steps.push(SetupStep::Terminal);
-    }
-    if let Some(process) = process {
-        steps.push(SetupStep::Directory(process.cwd().clone()));
-    }
-    if !extras.secrets.is_empty() {
-        steps.push(SetupStep::Secrets(extras.secrets.clone()));
-    }
-    let linux = spec.linux().as_ref();
-    let paths = |list: Option<&Option<Vec<String>>>| list.cloned().flatten().unwrap_or_default();
-    let masked = paths(linux.map(|linux| linux.masked_paths()));
-    let read_only = paths(linux.map(|linux| linux.readonly_paths()));
-    // Before /proc/sys becomes read-only.
-    let sysctls = linux
-        .and_then(|linux| linux.sysctl().clone())
-        .unwrap_or_default();
-    let mut sysctls: Vec<_> = sysctls.into_iter().collect();
+    Ok(())
+}
+
+/// Sysctls, and then the paths that nobody may write or read, /proc/sys among them.
+fn guarded_paths(spec: &Spec, steps: &mut Vec<SetupStep>) {
+    let Some(linux) = spec.linux() else {
+        return;
+    };
+    let mut sysctls: Vec<_> = linux.sysctl().iter().flatten().collect();
     sysctls.sort();
-    steps.extend(
-        sysctls
-            .into_iter()
-            .map(|(key, value)| SetupStep::Sysctl { key, value }),
-    );
-    steps.extend(
-        read_only
-            .into_iter()
-            .map(|path| SetupStep::ReadOnly(path.into())),
-    );
-    steps.extend(
-        masked
-            .into_iter()
-            .map(|path| SetupStep::Masked(path.into())),
-    );
-    let hooks = spec.hooks().as_ref();
-    let hooks = hooks.and_then(|hooks| hooks.create_container().clone());
-    steps.extend(hooks.unwrap_or_default().into_iter().map(SetupStep::Hook));
-    if spec
-        .root()
-        .as_ref()
-        .is_some_and(|root| root.readonly().unwrap_or(false))
-    {
-        steps.push(SetupStep::ReadOnlyRoot);
-    }
-    steps.push(SetupStep::Pivot);
-    Ok(steps)
+    steps.extend(sysctls.into_iter().map(|(key, value)| SetupStep::Sysctl {
+        key: key.clone(),
+        value: value.clone(),
+    }));
+    let read_only = linux.readonly_paths().iter().flatten();
+    steps.extend(read_only.map(|path| SetupStep::ReadOnly(path.into())));
+    let masked = linux.masked_paths().iter().flatten();
+    steps.extend(masked.map(|path| SetupStep::Masked(path.into())));
 }
 
 /// Whether the container gets a namespace of this kind of its own.
