@@ -243,6 +243,7 @@ fn parameters(
         no_new_privileges: host.no_new_privileges,
         open_system_paths: host.open_system_paths,
         sysctls: host.sysctls.clone().into_iter().collect(),
+        relayed: host.network != "none",
         rlimits: host.ulimits.iter().map(rlimit).collect(),
         shm_size: host.shm_size,
         oom_score_adj: host.oom_score_adj,

@@ -9,7 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use super::plan::FileSystemMount;
 use super::rootfs::{TargetKind, engine_directory, mount_target};
-use super::spec::UNPRIVILEGED_PORTS;
+use super::spec::is_own_sysctl;
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::mount::{self, Attributes};
 
@@ -212,11 +212,11 @@ impl Mounts {
             Mode::empty(),
             Links::Refuse,
         ) {
-            // Low ports are root's there, as outside of containers.
+            // Another container's /proc can't be written, and an older kernel has not all.
             Err(error)
-                if self.has_bound_proc
-                    && error.raw_os_error() == Some(libc::EROFS)
-                    && (key, value) == UNPRIVILEGED_PORTS =>
+                if is_own_sysctl(key, value)
+                    && (error.raw_os_error() == Some(libc::ENOENT)
+                        || self.has_bound_proc && error.raw_os_error() == Some(libc::EROFS)) =>
             {
                 tracing::debug!(%error, key, "not set");
                 return Ok(());

@@ -105,6 +105,8 @@ pub struct ContainerParameters {
     /// No masked and no read-only paths (`--security-opt systempaths=unconfined`).
     pub open_system_paths: bool,
     pub sysctls: Vec<(String, String)>,
+    /// What leaves the container goes through pasta or slirp4netns.
+    pub relayed: bool,
     /// Those of `--ulimit`; others are the user's.
     pub rlimits: Vec<PosixRlimit>,
     pub oom_score_adj: Option<i32>,
@@ -140,6 +142,7 @@ impl Default for ContainerParameters {
             seccomp: SeccompChoice::Default,
             open_system_paths: false,
             sysctls: Vec::new(),
+            relayed: false,
             rlimits: Vec::new(),
             oom_score_adj: None,
             umask: defaults::UMASK,
@@ -334,16 +337,29 @@ const IPC_SYSCTLS: [&str; 8] = [
     "kernel.shm_rmid_forced",
 ];
 
-/// As docker: a program that is not root binds port 80 of its own network.
-pub const UNPRIVILEGED_PORTS: (&str, &str) = ("net.ipv4.ip_unprivileged_port_start", "0");
+/// What bryo sets by itself. As docker: a program that is not root binds port 80 of its own network.
+const UNPRIVILEGED_PORTS: (&str, &str) = ("net.ipv4.ip_unprivileged_port_start", "0");
+
+/// For a connection that ends at pasta or slirp4netns. They take what they can pass on, and more at once is lost: with the kernel's 4 MiB the container
+/// sends a burst, and waits 200 ms for each (`docs/performance.md` has the figures). The second is known since Linux 6.11.
+const RELAYED: [(&str, &str); 2] = [
+    ("net.ipv4.tcp_wmem", "4096\t16384\t262144"),
+    ("net.ipv4.tcp_rto_min_us", "20000"),
+];
+
+/// Whether nobody asked for it.
+pub fn is_own_sysctl(key: &str, value: &str) -> bool {
+    (key, value) == UNPRIVILEGED_PORTS || RELAYED.contains(&(key, value))
+}
 
 fn sysctls(parameters: &ContainerParameters) -> Result<HashMap<String, String>, SpecError> {
     let mut sysctls = HashMap::new();
     let private = parameters.places.network == Place::Private;
     let own_ipc = parameters.places.ipc == Place::Private;
     if private {
-        let (name, value) = UNPRIVILEGED_PORTS;
-        sysctls.insert(name.into(), value.into());
+        let relayed = RELAYED.iter().filter(|_| parameters.relayed);
+        let own = relayed.chain([&UNPRIVILEGED_PORTS]);
+        sysctls.extend(own.map(|(name, value)| ((*name).into(), (*value).into())));
     }
     for (name, value) in &parameters.sysctls {
         // sysctl(8) takes both separators.

@@ -275,6 +275,34 @@ fn only_a_containers_own_sysctls_are_set() {
 }
 
 #[test]
+fn a_relayed_container_sends_in_small_pieces_unless_it_says_otherwise() {
+    let sent_at_once = |relayed, network, sysctls: &[(&str, &str)]| {
+        let sysctls = sysctls
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_string()))
+            .collect();
+        let parameters = ContainerParameters {
+            relayed,
+            sysctls,
+            places: Places {
+                network,
+                ..Places::default()
+            },
+            ..parameters()
+        };
+        let spec = spec(&parameters).unwrap();
+        let all = spec.linux().as_ref().unwrap().sysctl().clone().unwrap();
+        all.get("net.ipv4.tcp_wmem").cloned()
+    };
+    let own = Some("4096\t16384\t262144".to_owned());
+    assert_eq!(sent_at_once(true, Place::Private, &[]), own);
+    assert_eq!(sent_at_once(false, Place::Private, &[]), None);
+    assert_eq!(sent_at_once(true, Place::Host, &[]), None);
+    let asked = sent_at_once(true, Place::Private, &[("net/ipv4/tcp_wmem", "1 2 3")]);
+    assert_eq!(asked.as_deref(), Some("1 2 3"));
+}
+
+#[test]
 fn impossible_processes_are_refused() {
     assert_eq!(
         spec(&ContainerParameters::default()),

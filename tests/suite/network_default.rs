@@ -196,3 +196,25 @@ masquerade
     assert_eq!(rules(), expected);
     env.run(&["rm", "-f", "aa"]).ok();
 }
+
+/// Where pasta ends its connections, a container sends no more at once than pasta takes; elsewhere the kernel decides.
+#[test]
+fn what_leaves_by_pasta_is_sent_in_pieces_that_it_takes() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let file = "/proc/sys/net/ipv4/tcp_wmem";
+    let most = |flags: &[&str]| {
+        let words = [&["run", "--rm"], flags, &["busybox", "cat", file]].concat();
+        let text = env.out(&words);
+        let last = text.split_whitespace().last().map(str::to_owned);
+        last.unwrap_or_else(|| panic!("{text:?}"))
+    };
+    assert_eq!(most(&[]), "262144");
+    assert_eq!(most(&["--network", "pasta"]), "262144");
+    let own = "net.ipv4.tcp_wmem=4096 16384 300000";
+    assert_eq!(most(&["--sysctl", own]), "300000");
+    let kernel = std::fs::read_to_string(file).expect("it is there");
+    let kernel = kernel.split_whitespace().last().map(str::to_owned);
+    assert_eq!(Some(most(&["--network", "none"])), kernel);
+}
