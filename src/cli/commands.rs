@@ -18,8 +18,8 @@ use super::{
     container_prune, cp, create, diff, doctor, events, exec, export, generate, history,
     image_exists, image_mount, image_prune, image_scp, image_tree, images, import, info, inspect,
     kill, load, login, logout, logs, mount, pause, port, ps, pull, push, rename, restart, rm, rmi,
-    run, save, search, start, stats, stop, system_check, system_df, system_prune, system_reset,
-    tag, top, unpause, unshare, update, version, wait,
+    run, save, search, start, stats, stop, system_check, system_df, system_migrate, system_prune,
+    system_reset, tag, top, unpause, unshare, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -345,6 +345,8 @@ pub enum SystemGroup {
     Check(system_check::Args),
     /// Remove all containers, images, volumes and secrets
     Reset(system_reset::Args),
+    /// Stop all containers, so that those that start next have the ids of /etc/subuid as it is now
+    Migrate(system_migrate::Args),
 }
 
 fn parse_alone<A: Args>(words: &[OsString]) -> Option<A> {
@@ -452,6 +454,7 @@ impl SystemGroup {
             SystemGroup::Prune(args) => system_prune::run(args, invocation),
             SystemGroup::Check(args) => system_check::run(args, invocation),
             SystemGroup::Reset(args) => system_reset::run(args, invocation),
+            SystemGroup::Migrate(args) => system_migrate::run(args, invocation),
             SystemGroup::Info(args) => info::run(args, invocation),
             SystemGroup::Events(args) => events::run(args, invocation),
         }

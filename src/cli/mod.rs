@@ -74,6 +74,7 @@ mod stats;
 mod stop;
 mod system_check;
 mod system_df;
+mod system_migrate;
 mod system_prune;
 mod system_reset;
 mod tag;

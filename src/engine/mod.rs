@@ -33,6 +33,7 @@ mod login;
 mod logs;
 pub mod manifests;
 
+mod migrate;
 mod mounts;
 mod namespaces;
 mod network_orders;

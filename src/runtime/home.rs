@@ -165,6 +165,11 @@ impl Home<'_> {
         }
     }
 
+    /// Whether there is a living home, which whoever enters next joins.
+    pub fn is_alive(&self) -> bool {
+        self.find().is_some()
+    }
+
     /// Whether there certainly is a living home with more ids: looked for by its record alone, which costs little.
     pub fn surely_has_many_ids(&self) -> bool {
         let Some(found) = self.recorded() else {

@@ -324,3 +324,57 @@ fn reset_asks_first_and_removes_everything() {
         assert_eq!(env.out(&["volume", "ls", "-q"]), "");
     }
 }
+
+/// The home namespace that running containers keep alive has the ids of the day it was made.
+#[test]
+fn migrate_ends_the_home_namespace_and_keeps_the_containers() {
+    let env = test_env!();
+    env.busybox();
+    let home = || {
+        let monitors = env.processes();
+        let monitor = monitors.iter().find(|one| one.contains("monitor one"));
+        let pid = monitor.and_then(|one| one.split(' ').next());
+        let path = format!("/proc/{}/ns/user", pid.expect("it has a monitor"));
+        fs::read_link(path).expect("it lives")
+    };
+    let run = |name, script| {
+        let run = ["run", "-d", "--network", "none", "--name", name];
+        let rest = ["--restart", "always", "--stop-timeout", "1", "busybox"];
+        let words = [&run[..], &rest, &["sh", "-c", script]].concat();
+        env.run(&words).ok();
+    };
+    run("one", "trap 'exit 3' TERM; while :; do sleep 0.1; done");
+    run("two", "trap '' TERM; while :; do sleep 0.1; done");
+    run("ends", "exit 4");
+    crate::process::eventually("a wait for the restart", || {
+        let filter = ["ps", "-q", "--filter", "status=restarting"];
+        !env.out(&filter).is_empty()
+    });
+    let before = home();
+    let migrated = env.run(&["system", "migrate"]).ok();
+    let mut stopped: Vec<&str> = migrated.stdout.lines().collect();
+    stopped.sort_unstable();
+    assert_eq!(stopped, ["ends", "one", "two"]);
+    assert_eq!(migrated.stderr, "");
+    assert!(env.processes().is_empty(), "{:?}", env.processes());
+    assert_eq!(env.out(&["ps", "-aq"]).lines().count(), 3);
+    assert_eq!(env.out(&["system", "migrate"]), "");
+    env.run(&["start", "one", "two"]).ok();
+    assert_ne!(home(), before);
+    let version = env.store().join("version");
+    let known = fs::read_to_string(&version).expect("it is there");
+    fs::write(&version, "7\n").expect("it is ours");
+    env.run(&["system", "migrate"]).fails(1, "has format 7");
+    fs::write(&version, known).expect("it is ours");
+    assert_eq!(env.out(&["ps", "-q"]).lines().count(), 2);
+    let text = "FROM busybox\nRUN echo at work; while :; do sleep 0.1; done\n";
+    let directory = crate::dockerfile::context(&env, "work", &[("Dockerfile", text)]);
+    let mut building = env.spawn(&["build", "--network", "none", &directory]);
+    building.until("at work");
+    env.run(&["system", "migrate"])
+        .ok()
+        .prints("one")
+        .says("a build is at work");
+    building.signal(nix::sys::signal::Signal::SIGINT);
+    building.wait();
+}
