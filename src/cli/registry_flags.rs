@@ -35,7 +35,7 @@ pub struct PlaceFlags {
     /// File of registry credentials, instead of all others
     #[arg(long, value_name = "FILE")]
     authfile: Option<PathBuf>,
-    /// Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d
+    /// Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d
     #[arg(long, value_name = "DIRECTORY")]
     cert_dir: Option<PathBuf>,
 }

@@ -21,7 +21,8 @@ pub struct RegistryConfig {
     pub hosts: BTreeMap<String, HostConfig>,
     /// What containers' `registries.conf` says; an entry of `hosts` goes before it.
     pub rules: Rules,
-    /// Directories laid out as docker's `certs.d`: `<host[:port]>/*.crt` are further roots for that host.
+    /// Directories laid out as docker's `certs.d`: `<host[:port]>/*.crt` are further roots for that host, `*.cert` and `*.key`
+    /// what the user shows it.
     /// The first is named in the hint of a certificate error.
     pub certs_dirs: Vec<PathBuf>,
     /// Docker's `config.json`, whose `auths` hold credentials; a missing file means none.
@@ -49,7 +50,7 @@ pub struct Access {
     pub auth_file: Option<PathBuf>,
     /// The key of cosign's that an image has to be signed with, whatever the policy says.
     pub signed_by: Option<PathBuf>,
-    /// Whose `*.crt` are further roots for whatever host the command asks, instead of those in the `certs.d`.
+    /// Whose `*.crt`, `*.cert` and `*.key` count for whatever host the command asks, instead of those in the `certs.d`.
     pub cert_dir: Option<PathBuf>,
     /// Tries after the first, of a request and of one blob.
     pub retries: Option<u32>,

@@ -109,7 +109,7 @@ impl Endpoint {
 }
 
 /// A loopback registry may speak either, and so may one that need not be verified; as docker does, https is tried first. A certificate that is not trusted is an
-/// answer (the server does speak TLS), so it never leads to plain HTTP.
+/// answer (the server does speak TLS), and so is the wish for one, so it never leads to plain HTTP.
 fn probe(exchange: &Exchange<'_>, secure: Url, plain: Url) -> Result<Url, RegistryError> {
     // Reading the system's roots takes longer than all else.
     if is_loopback(&secure) && tls::is_spoken_by(&secure) == Some(false) {
@@ -120,6 +120,7 @@ fn probe(exchange: &Exchange<'_>, secure: Url, plain: Url) -> Result<Url, Regist
         Err(
             error @ (RegistryError::Certificate { .. }
             | RegistryError::Client { .. }
+            | RegistryError::NoClientCertificate { .. }
             | RegistryError::ReadCertificates { .. }
             | RegistryError::UnknownHost { .. }),
         ) => Err(error),

@@ -35,6 +35,14 @@ pub enum RegistryError {
     },
     #[error("read certificates in {path}: {reason}")]
     ReadCertificates { path: PathBuf, reason: String },
+    #[error(
+        "{host} asks for a client's certificate, and none here is of an authority that it trusts"
+    )]
+    NoClientCertificate {
+        host: String,
+        /// Where one is looked for.
+        directory: Option<PathBuf>,
+    },
     #[error("read registry credentials in {path}: {reason}")]
     ReadCredentials { path: PathBuf, reason: String },
 
@@ -297,6 +305,14 @@ impl RegistryError {
                     format!("if {host} uses a private CA, add it to the system's trusted roots")
                 }
             }],
+            Self::NoClientCertificate {
+                directory: Some(directory),
+                ..
+            } => vec![format!(
+                "put the certificate and its key (PEM) at {} and {}",
+                directory.join("client.cert").display(),
+                directory.join("client.key").display()
+            )],
             Self::Tls { host, .. } => vec![format!(
                 "if {host} speaks plain HTTP only, list it: [registries.\"{host}\"] insecure = true in config.toml"
             )],

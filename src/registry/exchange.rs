@@ -216,7 +216,7 @@ impl<'a> Exchange<'a> {
 
     fn make_client(&self, url: &Url, host: &str) -> Result<Client, RegistryError> {
         let tls = if url.scheme() == "https" && self.config.access.tls_verify == Some(false) {
-            tls::unverified(host)?
+            tls::unverified(host, &self.certificate_directories(host))?
         } else if url.scheme() == "https" {
             tls::client_config(host, &self.certificate_directories(host))?
         } else {
@@ -288,6 +288,12 @@ impl<'a> Exchange<'a> {
                 reason: certificate_reason(fault),
                 host,
             },
+            rustls::Error::AlertReceived(rustls::AlertDescription::CertificateRequired) => {
+                RegistryError::NoClientCertificate {
+                    directory: self.certificate_directories(&host).into_iter().next(),
+                    host,
+                }
+            }
             rustls::Error::InvalidMessage(_) => RegistryError::Tls {
                 host,
                 reason: "the answer is not TLS, does it speak plain HTTP?".to_owned(),

@@ -1,6 +1,8 @@
 //! Whom bryo trusts: the system's roots, and per host the ones in `certs.d`. Verification is switched off only by a command
 //! that says so (`--tls-verify=false`), for what that command does.
 
+mod pairs;
+
 use std::fs;
 use std::io::Read;
 use std::net::TcpStream;
@@ -17,6 +19,7 @@ use rustls::{
 };
 use url::Url;
 
+use self::pairs::Pairs;
 use super::error::RegistryError;
 
 /// For a server on this host to say its first word.
@@ -31,6 +34,23 @@ pub(super) fn client_config(
     for directory in directories {
         add_directory(&mut roots, directory)?;
     }
+    let mut config = trusting(roots, host)?;
+    identify(&mut config, directories)?;
+    Ok(config)
+}
+
+/// No roots at all, for clients that will only ever speak plain HTTP: reading the system's costs milliseconds.
+pub(super) fn no_roots(host: &str) -> Result<ClientConfig, RegistryError> {
+    trusting(RootCertStore::empty(), host)
+}
+
+fn identify(config: &mut ClientConfig, directories: &[PathBuf]) -> Result<(), RegistryError> {
+    let pairs = Pairs::of(directories, config.crypto_provider())?;
+    config.client_auth_cert_resolver = Arc::new(pairs);
+    Ok(())
+}
+
+fn trusting(roots: RootCertStore, host: &str) -> Result<ClientConfig, RegistryError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
@@ -41,23 +61,13 @@ pub(super) fn client_config(
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
 }
 
-/// No roots at all, for clients that will only ever speak plain HTTP: reading the system's costs milliseconds.
-pub(super) fn no_roots(host: &str) -> Result<ClientConfig, RegistryError> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let builder = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|source| RegistryError::Tls {
-            host: host.to_owned(),
-            reason: source.to_string(),
-        })?;
-    Ok(builder
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth())
-}
-
 /// Whoever answers is believed to be the host.
-pub(super) fn unverified(host: &str) -> Result<ClientConfig, RegistryError> {
+pub(super) fn unverified(
+    host: &str,
+    directories: &[PathBuf],
+) -> Result<ClientConfig, RegistryError> {
     let mut config = no_roots(host)?;
+    identify(&mut config, directories)?;
     let verifier = AnyCertificate(Arc::clone(config.crypto_provider()));
     config
         .dangerous()
@@ -139,24 +149,26 @@ fn system_roots() -> &'static RootCertStore {
     })
 }
 
-/// Every `*.crt` of docker's `certs.d/<host>` layout; a missing directory adds nothing. `*.cert` and `*.key` (client
-/// certificates) are not roots and stay unread.
+/// Every `*.crt` of docker's `certs.d/<host>` layout; a missing directory adds nothing.
 fn add_directory(roots: &mut RootCertStore, directory: &Path) -> Result<(), RegistryError> {
-    let Ok(entries) = fs::read_dir(directory) else {
-        return Ok(());
-    };
-    let mut files: Vec<PathBuf> = entries
-        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "crt"))
-        .collect();
-    files.sort();
-    for path in files {
+    for path in files_of(directory, "crt") {
         add_file(roots, &path).map_err(|reason| RegistryError::ReadCertificates {
             path: path.clone(),
             reason,
         })?;
     }
     Ok(())
+}
+
+/// By name; none where the directory is missing or the user may not look into it.
+fn files_of(directory: &Path, extension: &str) -> Vec<PathBuf> {
+    let entries = fs::read_dir(directory).into_iter().flatten();
+    let mut files: Vec<PathBuf> = entries
+        .filter_map(|entry| entry.ok().map(|entry| entry.path()))
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    files
 }
 
 fn add_file(roots: &mut RootCertStore, path: &Path) -> Result<(), String> {

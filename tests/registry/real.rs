@@ -164,6 +164,21 @@ pub fn make_certificates(directory: &Path) {
     );
 }
 
+/// Of two clients: `client.cert` and `client.key`, signed by that CA, and `a.cert` and `a.key`, signed by nobody else.
+pub fn make_client_certificates(directory: &Path) {
+    let script = r#"
+        openssl req -newkey rsa:2048 -nodes -subj /CN=client -keyout client.key -out client.csr
+        printf 'extendedKeyUsage=clientAuth' > usage
+        openssl x509 -req -days 2 -in client.csr -CA ca.crt -CAkey ca.key -CAcreateserial -extfile usage -out client.cert
+        openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=stranger -keyout a.key -out a.cert
+    "#;
+    output(
+        Command::new("sh")
+            .args(["-ec", script])
+            .current_dir(directory),
+    );
+}
+
 fn output(command: &mut Command) -> Vec<u8> {
     let done = command.stderr(Stdio::piped()).output().unwrap();
     assert!(

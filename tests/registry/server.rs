@@ -1,7 +1,7 @@
 //! A small HTTP/1.1 server: one request per connection, the answer as the closure says, broken on purpose if it says so.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -112,20 +114,53 @@ impl Server {
         directory: &Path,
         answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
     ) -> Server {
+        Server::start_asking(
+            address,
+            directory,
+            WebPkiClientVerifier::no_client_auth(),
+            answer,
+        )
+    }
+
+    /// The same for clients alone that show a certificate of the directory's authority.
+    pub fn start_mutual(
+        directory: &Path,
+        answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Server {
+        let authority = CertificateDer::from_pem_file(directory.join("ca.crt")).unwrap();
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(authority).unwrap();
+        let asks = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+        let asks = asks.build().unwrap();
+        Server::start_asking(Ipv4Addr::LOCALHOST, directory, asks, answer)
+    }
+
+    fn start_asking(
+        address: Ipv4Addr,
+        directory: &Path,
+        asks: Arc<dyn ClientCertVerifier>,
+        answer: impl Fn(&Request) -> Answer + Send + Sync + 'static,
+    ) -> Server {
         let certificate = CertificateDer::from_pem_file(directory.join("server.crt")).unwrap();
         let key = PrivateKeyDer::from_pem_file(directory.join("server.key")).unwrap();
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let config = rustls::ServerConfig::builder_with_provider(provider)
+        let config = rustls::ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_no_client_auth()
+            .with_client_cert_verifier(asks)
             .with_single_cert(vec![certificate], key)
             .unwrap();
         let config = Arc::new(config);
         Server::listen(address, move |stream| {
             let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut reader = BufReader::new(rustls::StreamOwned::new(connection, stream));
-            let request = read_request(&mut reader)?;
+            let Some(request) = read_request(&mut reader) else {
+                // Why was said by an alert, which a reset would outrun.
+                let mut stream = reader.into_inner().sock;
+                stream.shutdown(Shutdown::Write).ok()?;
+                return std::io::copy(&mut stream, &mut std::io::sink())
+                    .ok()
+                    .map(drop);
+            };
             let mut stream = reader.into_inner();
             write_answer(&mut stream, &answer(&request)).ok()?;
             stream.conn.send_close_notify();
@@ -143,6 +178,10 @@ impl Drop for Server {
         self.stop.store(true, Ordering::SeqCst);
         let _ = TcpStream::connect(self.address);
     }
+}
+
+fn provider() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
 }
 
 fn serve(stream: TcpStream, answer: &dyn Fn(&Request) -> Answer) -> Option<()> {

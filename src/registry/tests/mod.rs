@@ -17,8 +17,8 @@ use std::time::Duration;
 
 use super::misbehaving::{Registry, TestImage, TestLayer, image};
 use super::{
-    BlobKeeper, LayerSink, Limits, PlannedLayer, Pulled, RegistryConfig, RegistryError, Silent,
-    SinkError,
+    Access, BlobKeeper, LayerSink, Limits, PlannedLayer, Pulled, RegistryConfig, RegistryError,
+    Silent, SinkError,
 };
 use crate::image::{Digest, Platform};
 

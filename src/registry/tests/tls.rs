@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use super::super::HostConfig;
-use super::super::misbehaving::real::make_certificates;
+use super::super::misbehaving::real::{make_certificates, make_client_certificates};
 use super::super::misbehaving::scratch::Directory;
 use super::super::misbehaving::{Answer, Fault, Server};
 use super::*;
@@ -109,4 +109,89 @@ fn a_certificate_for_another_name_is_refused() {
         "{error}"
     );
     assert!(!chain(&error).contains("unknown authority"), "{error}");
+}
+
+/// What a server says to a pull that has a certificate of its authority, whose directory gets these files of two clients.
+fn pull_showing(files: &[(&str, &str)], access: Access) -> RegistryError {
+    let directory = Directory::new();
+    make_certificates(directory.path());
+    make_client_certificates(directory.path());
+    let server = Server::start_mutual(directory.path(), |_| Answer::new(404));
+    let mut config = quick();
+    trust(&mut config, directory.path(), &server.host());
+    config.access = access;
+    for (from, to) in files {
+        let certs = config.certs_dirs[0].join(server.host());
+        std::fs::copy(directory.path().join(from), certs.join(to)).unwrap();
+    }
+    let reference = format!("{}/app:1", server.host());
+    pull_with(&config, &reference, &MemorySink::default()).unwrap_err()
+}
+
+#[test]
+fn a_client_certificate_is_shown_to_who_asks_for_it() {
+    let error = pull_showing(&[], Access::default());
+    let hint = error.hints().concat();
+    assert!(
+        matches!(error, RegistryError::NoClientCertificate { .. }),
+        "{error:?}"
+    );
+    assert!(hint.contains("/client.cert and "), "{hint}");
+    let own = [("client.cert", "client.cert"), ("client.key", "client.key")];
+    let stranger = [("a.cert", "a.cert"), ("a.key", "a.key")];
+    // Of two, the one whose authority the server names.
+    for files in [&own[..], &[own, stranger].concat()] {
+        let error = pull_showing(files, Access::default());
+        assert!(
+            matches!(error, RegistryError::UnknownManifest { .. }),
+            "{error:?}"
+        );
+    }
+    let error = pull_showing(&stranger, Access::default());
+    assert!(
+        matches!(error, RegistryError::NoClientCertificate { .. }),
+        "{error:?}"
+    );
+    let unverified = Access {
+        tls_verify: Some(false),
+        ..Access::default()
+    };
+    let error = pull_showing(&own, unverified);
+    assert!(
+        matches!(error, RegistryError::UnknownManifest { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn half_a_client_certificate_is_an_error() {
+    for (files, words) in [
+        (
+            &[("client.cert", "client.cert")][..],
+            "the key of a client's certificate (an authority's is called *.crt) is missing: ",
+        ),
+        (
+            &[("client.key", "client.key")],
+            "the certificate of a client's key is missing: ",
+        ),
+        (
+            &[("client.cert", "x.cert"), ("a.key", "x.key")],
+            "x.key: it is not the key of ",
+        ),
+        (
+            &[("client.cert", "x.cert"), ("ca.crt", "x.key")],
+            "x.key: no PEM key without a passphrase in it",
+        ),
+        (
+            &[("client.key", "x.cert"), ("client.key", "x.key")],
+            "x.cert: no PEM certificate in it",
+        ),
+    ] {
+        let error = pull_showing(files, Access::default());
+        assert!(
+            matches!(error, RegistryError::ReadCertificates { .. }),
+            "{error:?}"
+        );
+        assert!(chain(&error).contains(words), "{}", chain(&error));
+    }
 }
