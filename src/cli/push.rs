@@ -26,7 +26,7 @@ pub struct Args {
     /// Push only if the image is for this platform (os/arch[/variant])
     #[arg(long, value_name = "PLATFORM")]
     platform: Option<String>,
-    /// How layers are compressed that are sent: gzip, zstd or none
+    /// How layers are compressed that are sent: gzip, zstd, zstd:chunked or none
     #[arg(long, visible_alias = "compression", value_name = "FORMAT")]
     compression_format: Option<String>,
     /// Level of that compression
@@ -58,20 +58,19 @@ impl Args {
         match (self.compression_format.as_deref(), level) {
             (None, None) => Ok(None),
             (None | Some("gzip"), _) => gzip(),
-            (Some("zstd"), level) => {
+            (Some(format @ ("zstd" | "zstd:chunked")), level) => {
                 let level = within(level.unwrap_or(ZSTD_LEVEL), 22)?;
-                Ok(Some(Packing::Zstd(level)))
+                Ok(Some(match format {
+                    "zstd" => Packing::Zstd(level),
+                    _ => Packing::ZstdChunked(level),
+                }))
             }
             (Some("none"), None) => Ok(Some(Packing::None)),
             (Some("none"), Some(_)) => Err(CliError::usage(
                 "--compression-level: with --compression-format none there is no level",
             )),
-            (Some("zstd:chunked"), _) => Err(CliError::new(
-                Kind::Unsupported,
-                "--compression-format zstd:chunked: layers without a table of contents only, as zstd makes them",
-            )),
             (Some(other), _) => Err(CliError::usage(format!(
-                "invalid argument {other:?} for \"--compression-format\" flag: gzip, zstd or none"
+                "invalid argument {other:?} for \"--compression-format\" flag: gzip, zstd, zstd:chunked or none"
             ))),
         }
     }

@@ -54,11 +54,37 @@ fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, |count| count.get().min(MOST_THREADS))
 }
 
-fn ended() -> io::Error {
+pub(super) fn ended() -> io::Error {
     io::Error::other("the threads that compress have ended")
 }
 
+/// The threads, for whoever cuts the blocks himself.
+#[derive(Clone, Debug)]
+pub(super) struct Packers(Sender<Job>);
+
+impl Packers {
+    /// Begins to compress a block; what comes is the whole frame or member.
+    pub fn begin(
+        &self,
+        method: Method,
+        bytes: Vec<u8>,
+    ) -> io::Result<Receiver<io::Result<Vec<u8>>>> {
+        let (done, receiver) = sync_channel(1);
+        let job = Job {
+            method,
+            bytes,
+            done,
+        };
+        self.0.send(job).map_err(|_| ended())?;
+        Ok(receiver)
+    }
+}
+
 impl Workers {
+    pub(super) fn packers(&self) -> io::Result<Packers> {
+        self.jobs().cloned().map(Packers)
+    }
+
     fn jobs(&self) -> io::Result<&Sender<Job>> {
         if let Some(jobs) = self.jobs.get() {
             return Ok(jobs);
@@ -140,7 +166,7 @@ impl Packer {
 pub struct BlockWriter<W: Write> {
     to: W,
     method: Method,
-    jobs: Sender<Job>,
+    packers: Packers,
     block: Vec<u8>,
     /// In the order of the stream.
     at_work: VecDeque<Receiver<io::Result<Vec<u8>>>>,
@@ -153,7 +179,7 @@ impl<W: Write> BlockWriter<W> {
         Ok(BlockWriter {
             to,
             method,
-            jobs: workers.jobs()?.clone(),
+            packers: workers.packers()?,
             block: Vec::new(),
             at_work: VecDeque::new(),
             most: processors(),
@@ -177,14 +203,9 @@ impl<W: Write> BlockWriter<W> {
         if self.at_work.len() == self.most {
             self.take_one()?;
         }
-        let (done, receiver) = sync_channel(1);
-        let job = Job {
-            method: self.method,
-            bytes: std::mem::take(&mut self.block),
-            done,
-        };
-        self.jobs.send(job).map_err(|_| ended())?;
-        self.at_work.push_back(receiver);
+        let block = std::mem::take(&mut self.block);
+        let packed = self.packers.begin(self.method, block)?;
+        self.at_work.push_back(packed);
         Ok(())
     }
 

@@ -2,10 +2,14 @@
 
 use std::io::{self, Write};
 use std::sync::mpsc::SyncSender;
+use std::thread::{Builder, JoinHandle};
 
 use serde::{Deserialize, Serialize};
 
-use crate::image::{BlockWriter, GZIP_LEVEL, Method, Workers, ZSTD_LEVEL, media_type};
+use super::pipe::{PipeWriter, ReaderGone, pipe};
+use crate::image::{
+    BlockWriter, ChunkedWriter, GZIP_LEVEL, Method, Toc, Workers, ZSTD_LEVEL, media_type,
+};
 
 /// How layers are compressed that have to be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +19,8 @@ pub enum Packing {
     Gzip(u32),
     /// 1 to 22.
     Zstd(i32),
+    /// The same with a table of contents.
+    ZstdChunked(i32),
 }
 
 impl Packing {
@@ -32,17 +38,18 @@ impl Packing {
         }
     }
 
-    /// Whether a blob of this media type is what was asked for; the level can't be seen.
-    pub(super) fn is_kind_of(self, media_type: &str) -> bool {
-        let kind = Packing::of_media_type(media_type);
-        kind.is_some_and(|kind| std::mem::discriminant(&kind) == std::mem::discriminant(&self))
+    /// Whether a blob of this media type, with such a table or not, is what was asked for; the level can't be seen.
+    pub(super) fn is_kind_of(self, media_type: &str, has_toc: bool) -> bool {
+        let is_chunked = matches!(self, Packing::ZstdChunked(_));
+        self.media_type() == Packing::of_media_type(media_type).map_or("", Packing::media_type)
+            && (has_toc || !is_chunked)
     }
 
     pub(super) fn media_type(self) -> &'static str {
         match self {
             Packing::None => media_type::OCI_LAYER,
             Packing::Gzip(_) => media_type::OCI_LAYER_GZIP,
-            Packing::Zstd(_) => media_type::OCI_LAYER_ZSTD,
+            Packing::Zstd(_) | Packing::ZstdChunked(_) => media_type::OCI_LAYER_ZSTD,
         }
     }
 }
@@ -99,6 +106,45 @@ impl Write for Chunks {
 pub(super) enum Compressor {
     None(Chunks),
     Blocks(BlockWriter<Chunks>),
+    /// A thread reads the tar's entries.
+    Chunked(Entries),
+}
+
+/// Where that thread gets the tar from.
+pub(super) struct Entries {
+    to: PipeWriter,
+    reading: JoinHandle<io::Result<(Chunks, Option<Toc>)>>,
+}
+
+/// Buffers of the tar between who reads the layer and who reads the entries.
+const DEPTH: usize = 2;
+const BUFFER: usize = 256 * 1024;
+
+impl Entries {
+    fn new(workers: &Workers, level: i32, chunks: Chunks) -> io::Result<Entries> {
+        let writer = ChunkedWriter::new(workers, level, chunks)?;
+        let (to, from) = pipe(DEPTH, BUFFER);
+        let reading = Builder::new().name("entries".to_owned());
+        let reading = reading.spawn(move || writer.write(from))?;
+        Ok(Entries { to, reading })
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, ReaderGone> {
+        let mut buffer = self.to.buffer()?;
+        let length = bytes.len().min(buffer.len());
+        buffer[..length].copy_from_slice(&bytes[..length]);
+        self.to.send(buffer, length)?;
+        Ok(length)
+    }
+
+    fn end(self) -> io::Result<(Chunks, Option<Toc>)> {
+        // If nobody reads any more, the thread says why.
+        let _ = self.to.end();
+        match self.reading.join() {
+            Ok(written) => written,
+            Err(panic) => std::panic::resume_unwind(panic),
+        }
+    }
 }
 
 impl Compressor {
@@ -117,17 +163,22 @@ impl Compressor {
             Packing::None => return Ok(Compressor::None(chunks)),
             Packing::Gzip(level) => Method::Gzip(level),
             Packing::Zstd(level) => Method::Zstd(level),
+            Packing::ZstdChunked(level) => {
+                return Entries::new(workers, level, chunks).map(Compressor::Chunked);
+            }
         };
         BlockWriter::new(workers, method, chunks).map(Compressor::Blocks)
     }
 
-    /// Sends what is left, and that it was all.
-    pub fn end(self) -> io::Result<()> {
-        let chunks = match self {
-            Compressor::None(chunks) => chunks,
-            Compressor::Blocks(blocks) => blocks.finish()?,
+    /// Sends what is left, and that it was all; where its table of contents is, if it has one.
+    pub fn end(self) -> io::Result<Option<Toc>> {
+        let (chunks, toc) = match self {
+            Compressor::None(chunks) => (chunks, None),
+            Compressor::Blocks(blocks) => (blocks.finish()?, None),
+            Compressor::Chunked(entries) => entries.end()?,
         };
-        chunks.end()
+        chunks.end()?;
+        Ok(toc)
     }
 }
 
@@ -136,6 +187,9 @@ impl Write for Compressor {
         match self {
             Compressor::None(chunks) => chunks.write(bytes),
             Compressor::Blocks(blocks) => blocks.write(bytes),
+            Compressor::Chunked(entries) => entries
+                .write(bytes)
+                .map_err(|ReaderGone| io::ErrorKind::BrokenPipe.into()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::manifest::Blob;
-use crate::image::Digest;
+use crate::image::{Digest, Toc};
 use crate::sys::{disk, fs};
 
 /// So many places of one layer are remembered, the newest.
@@ -24,6 +24,9 @@ pub(super) struct Location {
     /// A manifest says so: the layer was here, and nobody has seen that blob and layer belong together.
     #[serde(default)]
     pub claimed: bool,
+    /// Where the blob has a table of contents, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub toc: Option<Toc>,
 }
 
 impl Location {

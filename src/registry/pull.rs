@@ -361,6 +361,7 @@ impl Pull<'_> {
                 size: layer.blob.size,
                 media_type: layer.blob.media_type,
                 claimed,
+                toc: None,
             };
             locations.add(&layer.diff_id, location);
         }

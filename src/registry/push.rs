@@ -6,10 +6,11 @@ mod forward;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 
 use bytes::Bytes;
+use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -26,7 +27,7 @@ use super::place;
 use super::progress::Progress;
 use super::sink::SinkError;
 use super::upload::{Begun, Target, Upload};
-use crate::image::{Digest, GZIP_LEVEL, Reference, Workers, media_type};
+use crate::image::{Digest, GZIP_LEVEL, Reference, Toc, Workers, media_type};
 
 /// Large enough for a good rate, and what registries ask for at the least; a layer at work has three of them.
 const CHUNK: usize = 5 << 20;
@@ -108,6 +109,7 @@ pub fn push(
         source,
         progress,
         workers: Workers::default(),
+        tocs: Mutex::new(tocs(&image.manifest)),
     };
     let blobs = push.layers(&image.diff_ids, &originals)?;
     push.config(image)?;
@@ -167,6 +169,8 @@ struct Push<'a> {
     progress: &'a dyn Progress,
     /// Compress, for all layers.
     workers: Workers,
+    /// Of blobs that have one, what a manifest has to say of their tables of contents.
+    tocs: Mutex<BTreeMap<Digest, Toc>>,
 }
 
 impl Push<'_> {
@@ -201,6 +205,9 @@ impl Push<'_> {
     /// manifest keeps its digest; else another form of it that is there already; else one that is made now.
     fn layer(&self, diff_id: &Digest, original: &Blob) -> Result<Blob, RegistryError> {
         let known = self.locations.of(diff_id);
+        for (location, toc) in known.iter().filter_map(|at| Some((at, at.toc.clone()?))) {
+            self.tocs().insert(location.digest.clone(), toc);
+        }
         let mut begun = None;
         if self.is_wanted(original) {
             if let Some(blob) = self.there(diff_id, original, &known, &mut begun)? {
@@ -295,14 +302,20 @@ impl Push<'_> {
             size: blob.size,
             media_type: blob.media_type.clone(),
             claimed,
+            toc: self.tocs().get(&blob.digest).cloned(),
         };
         self.locations.add(diff_id, location);
     }
 
+    fn tocs(&self) -> MutexGuard<'_, BTreeMap<Digest, Toc>> {
+        self.tocs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_wanted(&self, blob: &Blob) -> bool {
+        let has_toc = self.tocs().contains_key(&blob.digest);
         match self.options.packing {
-            Some(packing) => packing.is_kind_of(&blob.media_type),
-            None => !Packing::None.is_kind_of(&blob.media_type),
+            Some(packing) => packing.is_kind_of(&blob.media_type, has_toc),
+            None => !Packing::None.is_kind_of(&blob.media_type, has_toc),
         }
     }
 
@@ -353,8 +366,13 @@ impl Push<'_> {
             // Who reads the layer saw only that nobody took any more of it.
             (_, Err(Some(error))) => Err(error),
             (Err(error), _) => Err(error),
-            (Ok(()), Err(None)) => Err(RegistryError::Stopped),
-            (Ok(()), Ok(blob)) => Ok(blob),
+            (Ok(_), Err(None)) => Err(RegistryError::Stopped),
+            (Ok(toc), Ok(blob)) => {
+                if let Some(toc) = toc {
+                    self.tocs().insert(blob.digest.clone(), toc);
+                }
+                Ok(blob)
+            }
         }
     }
 
@@ -425,7 +443,10 @@ impl Push<'_> {
             .collect();
         let (bytes, media_type) = match changed.is_empty() {
             true => (image.manifest.clone(), image.media_type.as_str()),
-            false => (rewritten(&image.manifest, blobs), media_type::OCI_MANIFEST),
+            false => {
+                let bytes = rewritten(&image.manifest, blobs, &self.tocs());
+                (bytes, media_type::OCI_MANIFEST)
+            }
         };
         let digest = Digest::of(&bytes);
         let is_other = reference.digest().is_some_and(|wanted| *wanted != digest);
@@ -459,8 +480,21 @@ impl Push<'_> {
 #[error("compress it: {0}")]
 struct CompressFailure(std::io::Error);
 
-/// The manifest with other blobs as its layers, in OCI's form; what is written about each layer and the whole stays.
-fn rewritten(original: &[u8], blobs: &[Blob]) -> Vec<u8> {
+/// What a manifest says of its layers' tables of contents.
+fn tocs(manifest: &[u8]) -> BTreeMap<Digest, Toc> {
+    let manifest: Value = serde_json::from_slice(manifest).unwrap_or_default();
+    let layers = manifest["layers"].as_array().into_iter().flatten();
+    let toc = |layer: &Value| {
+        let annotations = BTreeMap::deserialize(&layer["annotations"]).ok()?;
+        let digest = layer["digest"].as_str()?.parse().ok()?;
+        Some((digest, Toc::of(&annotations)?))
+    };
+    layers.filter_map(toc).collect()
+}
+
+/// The manifest with other blobs as its layers, in OCI's form; what is written about each layer and the whole stays, but for what is
+/// true of the other blob alone.
+fn rewritten(original: &[u8], blobs: &[Blob], tocs: &BTreeMap<Digest, Toc>) -> Vec<u8> {
     let mut manifest: Value = serde_json::from_slice(original).expect("it was parsed before");
     manifest["mediaType"] = json!(media_type::OCI_MANIFEST);
     manifest["config"]["mediaType"] = json!(media_type::OCI_CONFIG);
@@ -472,6 +506,16 @@ fn rewritten(original: &[u8], blobs: &[Blob]) -> Vec<u8> {
         layer["mediaType"] = json!(oci.unwrap_or(&blob.media_type));
         layer["digest"] = json!(blob.digest.as_str());
         layer["size"] = json!(blob.size);
+        if let Some(annotations) = layer.get_mut("annotations").and_then(Value::as_object_mut) {
+            annotations.retain(|name, _| !Toc::is_of_one(name));
+        }
+        for (name, value) in tocs
+            .get(&blob.digest)
+            .iter()
+            .flat_map(|toc| toc.annotations())
+        {
+            layer["annotations"][name] = json!(value);
+        }
     }
     serde_json::to_vec(&manifest).expect("plain data always serialises")
 }

@@ -184,6 +184,7 @@ fn layers_are_compressed_as_asked() {
     for (format, suffix) in [
         ("gzip", "tar+gzip"),
         ("zstd", "tar+zstd"),
+        ("zstd:chunked", "tar+zstd"),
         ("none", "layer.v1.tar"),
     ] {
         let name = format!("{}/as/{format}", registry.address);
@@ -211,7 +212,7 @@ fn layers_are_compressed_as_asked() {
     env.run(&["push", "--compression-level", "77", "busybox", &name])
         .fails(125, "from 1 to 9");
     env.run(&["push", "--compression-format", "lzma", "busybox", &name])
-        .fails(125, "gzip, zstd or none");
+        .fails(125, "gzip, zstd, zstd:chunked or none");
     // The manifest here names the layer uncompressed, so its digest can't stay.
     env.run(&["push", "--require-digest", "busybox", &name])
         .fails(1, "differ");
@@ -474,8 +475,47 @@ fn kept_blobs_give_every_push_and_save_the_digests_of_the_pull() {
         .fails(1, "another manifest digest");
     env.run(&["rmi", &name]).ok();
     assert_eq!(crate::env::names(&kept).len(), 0);
-    env.run(&["push", "--compression-format", "zstd:chunked", &name])
-        .fails(125, "zstd:chunked");
+}
+
+/// Where the table of contents is stands in the manifest, as long as the layer is that very blob.
+#[test]
+fn a_table_of_contents_is_told_of_with_its_layer() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    env.busybox();
+    let at = |name: &str| format!("{}/{name}", registry.address);
+    let push = |format: &str, from: &str, to: &str| {
+        let words = ["push", "--compression-format", format, from, to];
+        env.run(&words).ok()
+    };
+    let told = |name: &str| {
+        let layer = manifest(&env, name)["layers"][0].clone();
+        let position = "io.github.containers.zstd-chunked.manifest-position";
+        let position = layer["annotations"][position].as_str();
+        (layer["digest"].to_string(), position.map(str::to_owned))
+    };
+    push("zstd", "busybox", &at("plain:1")).says("Pushed");
+    assert_eq!(told(&at("plain:1")).1, None);
+    // The layer is known in zstd, but without a table.
+    push("zstd:chunked", "busybox", &at("plain:2")).says("Pushed");
+    let chunked = told(&at("plain:2"));
+    let numbers = chunked.1.as_deref().expect("it has one").split(':');
+    assert_eq!(numbers.count(), 4);
+    push("zstd:chunked", "busybox", &at("plain:2")).says("Layer already exists");
+    assert_eq!(told(&at("plain:2")), chunked);
+    push("zstd:chunked", "busybox", &at("other:2")).says("Mounted from plain");
+    assert_eq!(told(&at("other:2")), chunked);
+    let before = id(&env, "busybox");
+    env.run(&["rmi", "-f", "busybox"]).ok();
+    env.run(&["pull", &at("other:2")]).ok();
+    assert_eq!(id(&env, &at("other:2")), before);
+    // Nobody else knows where it lies now, but the manifest.
+    fs::remove_dir_all(env.path("cache/bryo/blobs")).expect("it is there");
+    push("zstd:chunked", &at("other:2"), &at("other:3")).says("Layer already exists");
+    assert_eq!(told(&at("other:3")), chunked);
+    push("gzip", &at("other:2"), &at("other:4")).says("Pushed");
+    assert_eq!(told(&at("other:4")).1, None);
 }
 
 /// Layers are pushed as several members or frames: skopeo (and so podman), gunzip and zstd read them as one stream.
@@ -489,12 +529,18 @@ fn other_programs_read_the_blocks_of_a_layer() {
         .collect();
     let image = busybox().with(&Layer::new().file("five", 0o644, content));
     env.load(&image.docker_archive("five:latest"));
-    for (format, program) in [("gzip", "gunzip"), ("zstd", "zstd")] {
-        let name = format!("{}/five:{format}", registry.address);
+    let formats = [
+        ("gzip", "gunzip"),
+        ("zstd", "zstd"),
+        ("zstd:chunked", "zstd"),
+    ];
+    for (format, program) in formats {
+        let tag = format.replace(':', "-");
+        let name = format!("{}/five:{tag}", registry.address);
         env.run(&["push", "--compression-format", format, "five", &name])
             .ok();
         // Its layers are named by the digests of their uncompressed bytes then: the DiffIDs.
-        let directory = env.path(&format!("home/{format}"));
+        let directory = env.path(&format!("home/{tag}"));
         let from = format!("docker://{name}");
         let to = format!("dir:{}", directory.display());
         let copy = [

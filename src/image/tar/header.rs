@@ -46,6 +46,11 @@ impl<'a> Header<'a> {
         small(&self.0[100..108]).map(|mode| (mode & 0o7777) as u32)
     }
 
+    /// With whatever bits it has beyond permissions.
+    pub(super) fn whole_mode(&self) -> Option<u64> {
+        small(&self.0[100..108])
+    }
+
     pub(super) fn uid(&self) -> Option<u64> {
         small(&self.0[108..116])
     }

@@ -4,6 +4,7 @@
 mod header;
 mod limits;
 mod pax;
+mod plain;
 mod reader;
 mod sparse;
 mod split;
@@ -13,6 +14,7 @@ mod write;
 use std::io;
 
 pub use limits::Limits;
+pub use plain::Plain;
 pub use reader::TarReader;
 pub use sparse::Extent;
 pub use split::{Piece, SplitReader, SplitWriter};

@@ -82,6 +82,17 @@ impl Pax {
     }
 }
 
+/// Whether a header has other times than the one of the last change of content.
+pub(super) fn has_times(mut bytes: &[u8]) -> bool {
+    while let Ok((record, rest)) = split_record(bytes) {
+        if record.starts_with(b"atime=") || record.starts_with(b"ctime=") {
+            return true;
+        }
+        bytes = rest;
+    }
+    false
+}
+
 /// The first record without its length and newline, and what follows it.
 fn split_record(bytes: &[u8]) -> Result<(&[u8], &[u8]), &'static str> {
     let space = bytes.iter().take(20).position(|byte| *byte == b' ');
