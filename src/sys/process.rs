@@ -308,7 +308,10 @@ impl ProcessName {
         };
         let fd = match rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) {
             Ok(fd) => fd,
-            Err(rustix::io::Errno::SRCH) => return Ok(None),
+            // The number is free, or a thread's of another process now (EINVAL, since Linux 6.9 ENOENT).
+            Err(rustix::io::Errno::SRCH | rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => {
+                return Ok(None);
+            }
             Err(error) => return Err(error.into()),
         };
         match ProcessName::of(self.pid) {
@@ -379,5 +382,15 @@ mod tests {
             ..own
         };
         assert!(other.open().expect("pidfd_open works").is_none());
+    }
+
+    #[test]
+    fn a_number_that_a_thread_has_now_names_no_process() {
+        let thread = std::thread::spawn(|| {
+            let pid = rustix::thread::gettid().as_raw_nonzero().get();
+            let gone = ProcessName { pid, start: 1 };
+            gone.open().expect("it is no error").is_none()
+        });
+        assert!(thread.join().expect("it does not panic"));
     }
 }
