@@ -10,10 +10,11 @@ use nix::sys::time::TimeSpec;
 
 use super::digest::Digest;
 use super::layer::{LayerDir, LayerReport};
-use super::remove::{Dead, RemoveImageError, Removed, Users};
+use super::remove::{RemoveImageError, Removed, Users};
 use super::resolve::Image;
 use super::step::KnownStep;
 use super::store::{Store, StoreError};
+use super::sweep::Dead;
 use crate::sys::fs;
 use crate::sys::lock::{self, Mode};
 
