@@ -20,10 +20,19 @@ enum Fault {
     Fail(Errno),
 }
 
-/// `BRYO_TEST_POINTS` names the list that every point is appended to; `BRYO_TEST_FAULT` is `kill:N`, `enospc:N` or `eio:N`.
+/// Which point is struck.
+#[derive(Debug, PartialEq, Eq)]
+enum Target {
+    Number(u64),
+    /// Each that has this name.
+    Change(String),
+}
+
+/// `BRYO_TEST_POINTS` names the list that every point is appended to; `BRYO_TEST_FAULT` is `kill:`, `enospc:` or `eio:` and the
+/// number or the name of a point.
 struct Plan {
     list: PathBuf,
-    strikes: Option<(Fault, u64)>,
+    strikes: Option<(Fault, Target)>,
 }
 
 /// Passed before each change, which is not made if this fails. A change that frees space does not fail for the want of it.
@@ -50,14 +59,15 @@ pub fn linger(at: &str) {
 fn plan() -> Option<Plan> {
     let list = std::env::var_os("BRYO_TEST_POINTS")?.into();
     let text = std::env::var("BRYO_TEST_FAULT").unwrap_or_default();
-    let strikes = text.split_once(':').and_then(|(kind, number)| {
+    let strikes = text.split_once(':').and_then(|(kind, target)| {
         let fault = match kind {
             "kill" => Fault::Kill,
             "enospc" => Fault::Fail(Errno::NOSPC),
             "eio" => Fault::Fail(Errno::IO),
             _ => return None,
         };
-        Some((fault, number.parse().ok()?))
+        let named = |_| Target::Change(target.to_owned());
+        Some((fault, target.parse().map_or_else(named, Target::Number)))
     });
     Some(Plan { list, strikes })
 }
@@ -67,16 +77,21 @@ fn pass(plan: &Plan, change: &str) -> Result<()> {
         // Inside a container's root: nothing there is of the store.
         return Ok(());
     };
-    match plan.strikes {
-        Some((Fault::Kill, wanted)) if wanted == number => process::exit_now(137),
-        Some((Fault::Fail(errno), wanted)) if wanted == number => {
+    let is_meant = |target: &Target| match target {
+        Target::Number(wanted) => *wanted == number,
+        Target::Change(wanted) => wanted == change,
+    };
+    let struck = plan.strikes.as_ref();
+    match struck.filter(|(_, target)| is_meant(target)) {
+        Some((Fault::Kill, _)) => process::exit_now(137),
+        Some((Fault::Fail(errno), _)) => {
             let frees = change.starts_with("remove");
-            match frees && errno == Errno::NOSPC {
+            match frees && *errno == Errno::NOSPC {
                 true => Ok(()),
-                false => Err(errno),
+                false => Err(*errno),
             }
         }
-        _ => Ok(()),
+        None => Ok(()),
     }
 }
 

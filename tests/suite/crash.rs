@@ -161,9 +161,40 @@ fn at_any_point_of_load() {
             before: &[&["rmi", "-f", "small"]],
             words: &["load", "-q", "-i", &file],
             done: "",
-            points: 119,
+            points: 122,
         },
     );
+}
+
+/// A disk that fails while a layer's content is written before its end: the sync that counts would hear nothing of it any more.
+#[test]
+fn an_error_of_writing_ahead_fails_what_is_written() {
+    let env = test_env!();
+    let block: Vec<u8> = (0..20u32 << 20).map(|n| (n >> 3) as u8).collect();
+    let mut layer = Layer::new();
+    for number in 0..3 {
+        layer = layer.file(&format!("large-{number}"), 0o644, &block);
+    }
+    let image = crate::image::Image::new(&[layer], serde_json::json!({ "Cmd": ["/none"] }));
+    let large = env.file("large.tar", image.docker_archive("large:latest"));
+    for (point, file) in [("write ahead", large), ("write pages", small(&env))] {
+        let verb = Verb {
+            before: &[],
+            words: &["load", "-q", "-i", &file],
+            done: "",
+            points: 0,
+        };
+        let (run, passed) = strike(&env, verb.words, &format!("eio:{point}"));
+        let words = format!(": {point}");
+        assert!(
+            passed.iter().any(|passed| passed.ends_with(&words)),
+            "{passed:?}"
+        );
+        run.fails(1, "Input/output error");
+        assert_eq!(env.out(&["images", "-aq"]), "", "{point}");
+        assert_whole(&env, &verb, point);
+        env.run(&["rmi", "large"]);
+    }
 }
 
 #[test]
@@ -181,7 +212,7 @@ fn at_any_point_of_pull() {
             before: &[&["rmi", "-f", &name]],
             words: &["pull", &name],
             done: "",
-            points: 119,
+            points: 122,
         },
     );
 }
@@ -211,7 +242,7 @@ fn at_any_point_of_a_pull_that_keeps_blobs_and_signatures() {
             before: &[&["rmi", "-f", &name]],
             words: &["pull", &name],
             done: "",
-            points: 42,
+            points: 48,
         },
     );
 }
@@ -324,7 +355,7 @@ fn at_any_point_of_run_commit_and_rm() {
             before: &[&make, &["rmi", "-f", "made:1"]],
             words: &["commit", "box", "made:1"],
             done: "",
-            points: 33,
+            points: 36,
         },
     );
     strike_everywhere(

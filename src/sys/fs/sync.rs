@@ -16,6 +16,9 @@ pub(super) const END_WRITING: u32 =
 /// commit of the file system's journal to be made, and not one each. An error counts: the kernel tells it once, and the sync would not
 /// hear of it any more.
 pub(super) fn write_pages(file: BorrowedFd<'_>, flags: u32) -> io::Result<()> {
+    if flags == END_WRITING {
+        fault::at("write pages")?;
+    }
     // SAFETY: the call touches no memory of this process, and the descriptor is borrowed for its time.
     let written = unsafe { libc::sync_file_range(file.as_raw_fd(), 0, 0, flags) };
     match nix::errno::Errno::result(written) {
@@ -39,6 +42,7 @@ pub fn sync_filesystem(fd: impl AsFd) -> io::Result<()> {
 
 /// The same before all is there: the sync that counts finds less to do. An error counts, since that sync need not hear of it any more.
 pub fn write_ahead(fd: impl AsFd) -> io::Result<()> {
+    fault::at("write ahead")?;
     Ok(rustix::fs::syncfs(fd)?)
 }
 
