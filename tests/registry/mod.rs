@@ -9,7 +9,7 @@ pub mod server;
 pub mod token;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 pub use image::{TestImage, TestLayer};
@@ -52,18 +52,25 @@ struct State {
     requests: Vec<Request>,
 }
 
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// There is another request.
+    asked: Condvar,
+}
+
 /// The registry: content, rules, and what it was asked.
 pub struct Registry {
     server: Server,
-    state: Arc<Mutex<State>>,
+    shared: Arc<Shared>,
 }
 
 impl Registry {
     pub fn start() -> Registry {
-        let state: Arc<Mutex<State>> = Arc::default();
-        let shared = Arc::clone(&state);
-        let server = Server::start(move |request| answer(&shared, request));
-        Registry { server, state }
+        let shared: Arc<Shared> = Arc::default();
+        let own = Arc::clone(&shared);
+        let server = Server::start(move |request| answer(&own, request));
+        Registry { server, shared }
     }
 
     /// `127.0.0.1:port`, as a reference begins.
@@ -108,7 +115,8 @@ impl Registry {
 
     pub fn put(&self, path: &str, bytes: Vec<u8>, media_type: &str) {
         let entry = (bytes, media_type.to_owned());
-        self.state
+        self.shared
+            .state
             .lock()
             .unwrap()
             .content
@@ -117,7 +125,7 @@ impl Registry {
 
     /// The next `times` requests whose path contains `path` meet this fault.
     pub fn misbehave(&self, path: &str, times: usize, fault: Fault) {
-        self.state.lock().unwrap().rules.push(Rule {
+        self.shared.state.lock().unwrap().rules.push(Rule {
             path: path.to_owned(),
             fault,
             left: times,
@@ -125,7 +133,7 @@ impl Registry {
     }
 
     pub fn requests(&self) -> Vec<Request> {
-        self.state.lock().unwrap().requests.clone()
+        self.shared.state.lock().unwrap().requests.clone()
     }
 
     /// How often something whose path contains `path` was asked for.
@@ -139,25 +147,23 @@ impl Registry {
 }
 
 /// Whether it is asked for within a minute.
-fn is_asked_for(state: &Mutex<State>, path: &str) -> bool {
-    for _ in 0..6000 {
-        let state = state.lock().unwrap();
-        if state
-            .requests
-            .iter()
-            .any(|request| request.path.contains(path))
-        {
-            return true;
-        }
-        drop(state);
-        std::thread::sleep(Duration::from_millis(10));
-    }
-    false
+fn is_asked_for(shared: &Shared, path: &str) -> bool {
+    let asked = |state: &State| {
+        let mut requests = state.requests.iter();
+        requests.any(|request| request.path.contains(path))
+    };
+    let minute = Duration::from_secs(60);
+    let state = shared.state.lock().unwrap();
+    let waited = shared
+        .asked
+        .wait_timeout_while(state, minute, |state| !asked(state));
+    !waited.unwrap().1.timed_out()
 }
 
-fn answer(shared: &Mutex<State>, request: &Request) -> Answer {
-    let mut state = shared.lock().unwrap();
+fn answer(shared: &Shared, request: &Request) -> Answer {
+    let mut state = shared.state.lock().unwrap();
     state.requests.push(request.clone());
+    shared.asked.notify_all();
     let rule = state
         .rules
         .iter_mut()
