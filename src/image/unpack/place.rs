@@ -61,6 +61,9 @@ pub(super) struct Directories<'a> {
     implicit: BTreeSet<LayerPath>,
     remembered: u64,
     limit: u64,
+    /// Parts of paths that were walked from the root, and remembered names that were looked at.
+    #[cfg(test)]
+    work: std::cell::Cell<usize>,
 }
 
 impl<'a> Directories<'a> {
@@ -80,6 +83,8 @@ impl<'a> Directories<'a> {
             implicit: BTreeSet::from([top]),
             remembered: 0,
             limit: limits.remembered,
+            #[cfg(test)]
+            work: std::cell::Cell::default(),
         })
     }
 
@@ -114,9 +119,21 @@ impl<'a> Directories<'a> {
         Ok(Some(real))
     }
 
+    /// The directory at a path, symlinks followed inside the root.
+    fn walk(&self, path: &[u8]) -> std::io::Result<OwnedFd> {
+        #[cfg(test)]
+        self.count(path.split(|byte| *byte == b'/').count());
+        fs::open_directory_in_root(self.root, path, Links::InRoot)
+    }
+
+    #[cfg(test)]
+    fn count(&self, work: usize) {
+        self.work.set(self.work.get() + work);
+    }
+
     /// The open directory at `path` if there is one, symlinks followed inside the root.
     pub(super) fn open(&self, path: &LayerPath) -> Result<Option<OwnedFd>, UnpackError> {
-        match fs::open_directory_in_root(self.root, &path.0, Links::InRoot) {
+        match self.walk(&path.0) {
             Ok(fd) => Ok(Some(fd)),
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => Ok(None),
@@ -126,7 +143,7 @@ impl<'a> Directories<'a> {
     }
 
     pub(super) fn open_or_make(&mut self, path: &LayerPath) -> Result<OwnedFd, UnpackError> {
-        match fs::open_directory_in_root(self.root, &path.0, Links::InRoot) {
+        match self.walk(&path.0) {
             Ok(fd) => return Ok(fd),
             Err(error) => match Errno::from_io_error(&error) {
                 Some(Errno::NOENT) => {}
@@ -154,13 +171,13 @@ impl<'a> Directories<'a> {
     fn deepest(&self, path: &LayerPath) -> Result<(OwnedFd, usize), UnpackError> {
         let slashes = path.0.iter().enumerate().filter(|(_, byte)| **byte == b'/');
         let ends: Vec<usize> = slashes.map(|(at, _)| at).collect();
-        let root = fs::open_directory_in_root(self.root, b"", Links::InRoot);
+        let root = self.walk(b"");
         let mut found = (root.map_err(UnpackError::io("open", path))?, 0);
         let (mut low, mut high) = (0, ends.len());
         while low < high {
             let middle = (low + high) / 2;
             let end = ends[middle];
-            match fs::open_directory_in_root(self.root, &path.0[..end], Links::InRoot) {
+            match self.walk(&path.0[..end]) {
                 Ok(fd) => {
                     found = (fd, end);
                     low = middle + 1;
@@ -236,6 +253,8 @@ impl<'a> Directories<'a> {
     fn forget_implicit(&mut self, real: &LayerPath) {
         let below = LayerPath([&real.0[..], b"/"].concat());
         let from = self.implicit.range(&below..);
+        #[cfg(test)]
+        let from = from.inspect(|_| self.count(1));
         let gone: Vec<LayerPath> = from
             .take_while(|kept| kept.0.starts_with(&below.0))
             .cloned()
@@ -275,7 +294,47 @@ pub(super) fn open_made(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::unpack::tests::Scratch;
     use proptest::prelude::*;
+
+    /// Of as many parts as a path may have, none of whose directories is listed.
+    #[test]
+    fn a_deep_path_is_looked_for_in_few_places() {
+        let scratch = Scratch::new();
+        let layer = scratch.store.begin_layer().expect("a new layer");
+        let root = layer.root();
+        let mut directories =
+            Directories::new(root, &Limits::default(), None).expect("it has a path");
+        let deep = "d/".repeat(500);
+        for number in 0..10 {
+            let path = LayerPath(format!("{number}/{deep}d").into_bytes());
+            directories.open_or_make(&path).expect("nothing is there");
+        }
+        // Each of its 500 directories would have been walked to from the root, 250 parts at the mean.
+        let parts = directories.work.get();
+        assert!(parts < 10 * 502 * 12, "{parts}");
+        assert_eq!(directories.into_records().0.len(), 10 * 502 + 1);
+    }
+
+    #[test]
+    fn what_is_remembered_is_not_gone_through_for_each_name_that_is_replaced() {
+        let scratch = Scratch::new();
+        let layer = scratch.store.begin_layer().expect("a new layer");
+        let root = layer.root();
+        let mut directories =
+            Directories::new(root, &Limits::default(), None).expect("it has a path");
+        let names = (0..20_000).map(|number| LayerPath(format!("{number}").into_bytes()));
+        directories.implicit.extend(names);
+        let again = LayerPath(b"again".to_vec());
+        for _ in 0..100 {
+            rustix::fs::symlinkat("somewhere", root, "again").expect("it was removed");
+            let parent = directories.parent(&again).expect("the root");
+            directories.clear(&parent, &again).expect("it is ours");
+        }
+        assert_eq!(directories.implicit.len(), 20_001);
+        let looked_at = directories.work.get();
+        assert!(looked_at < 1000, "{looked_at}");
+    }
 
     #[test]
     fn paths_are_normalised_and_never_lead_out() {
