@@ -4,12 +4,27 @@ use std::collections::HashSet;
 
 use super::digest::Digest;
 use super::document::{self, Document, media_type};
+use super::layer::LayerDir;
 use super::manifest::manifest_of;
 use super::names::NameEntry;
 use super::reference::Reference;
 use super::settle;
 use super::store::{Stack, Store, StoreError};
 use crate::sys::fs;
+
+/// An image's documents, and the layers they speak of.
+struct Documents<'a> {
+    manifest: &'a [u8],
+    media_type: &'a str,
+    config: &'a [u8],
+    diff_ids: &'a [Digest],
+}
+
+/// Bytes of a layer: of its files, and of its tar.
+struct Size {
+    files: u64,
+    tar: u64,
+}
 
 impl Store {
     /// Stores manifest and config of an image whose layers are all in the store, and gives it `names` (for a pull:
@@ -24,34 +39,65 @@ impl Store {
         diff_ids: &[Digest],
         names: &[Reference],
     ) -> Result<Digest, StoreError> {
-        let id = Digest::of(config);
-        let manifest_digest = Digest::of(manifest);
-        let created = check(
-            &manifest_digest,
+        let documents = Documents {
             manifest,
             media_type,
-            &id,
             config,
             diff_ids,
-        )?;
+        };
+        let created = check(&documents)?;
         let _lock = self.lock_shared()?;
-        let mut size = 0;
-        for diff_id in diff_ids {
-            size += self.layer_report(diff_id)?.size;
-        }
-        let stack = self.settled_stack(&id, diff_ids)?;
+        let sizes = self.sizes(diff_ids)?;
+        self.commit_documents(&documents, created, &sizes, names, None)
+    }
+
+    /// The same for an image that nobody has given a manifest. It is made from `parent`, if it is from one: with that one's layers
+    /// below its own.
+    pub(super) fn commit_config(
+        &self,
+        config: &[u8],
+        diff_ids: &[Digest],
+        names: &[Reference],
+        parent: Option<&Digest>,
+    ) -> Result<Digest, StoreError> {
+        let _lock = self.lock_shared()?;
+        let sizes = self.sizes(diff_ids)?;
+        let tars = sizes.iter().map(|size| size.tar);
+        let layers: Vec<(Digest, u64)> = diff_ids.iter().cloned().zip(tars).collect();
+        let documents = Documents {
+            manifest: &manifest_of(config, &layers),
+            media_type: media_type::OCI_MANIFEST,
+            config,
+            diff_ids,
+        };
+        let created = check(&documents)?;
+        self.commit_documents(&documents, created, &sizes, names, parent)
+    }
+
+    /// Under the store lock.
+    fn commit_documents(
+        &self,
+        documents: &Documents<'_>,
+        created: Option<String>,
+        sizes: &[Size],
+        names: &[Reference],
+        parent: Option<&Digest>,
+    ) -> Result<Digest, StoreError> {
+        let (config, manifest) = (documents.config, documents.manifest);
+        let (id, manifest_digest) = (Digest::of(config), Digest::of(manifest));
+        let stack = self.settled_stack(&id, documents.diff_ids, parent)?;
         let stack = serde_json::to_vec(&stack).expect("plain data always serialises");
-        let mut documents = self.missing_blobs(&[(&id, config), (&manifest_digest, manifest)]);
-        documents.push((self.stack_path(&id), &stack));
-        fs::replace_files(&documents)?;
+        let mut files = self.missing_blobs(&[(&id, config), (&manifest_digest, manifest)]);
+        files.push((self.stack_path(&id), &stack));
+        fs::replace_files(&files)?;
         let entry = |reference: Option<&Reference>| NameEntry {
             reference: reference.cloned(),
             manifest: manifest_digest.clone(),
             manifest_size: manifest.len() as u64,
-            media_type: media_type.to_owned(),
+            media_type: documents.media_type.to_owned(),
             id: id.clone(),
             created: created.clone(),
-            size,
+            size: sizes.iter().map(|size| size.files).sum(),
         };
         self.change_names(|all| {
             names.iter().for_each(|name| all.set(entry(Some(name))));
@@ -61,33 +107,51 @@ impl Store {
         Ok(id)
     }
 
-    /// The same for an image that nobody has given a manifest: `layers` are its DiffIDs with the sizes of their tars.
-    pub(super) fn commit_config(
-        &self,
-        config: &[u8],
-        layers: &[(Digest, u64)],
-        names: &[Reference],
-    ) -> Result<Digest, StoreError> {
-        let diff_ids: Vec<Digest> = layers.iter().map(|(diff_id, _)| diff_id.clone()).collect();
-        let manifest = manifest_of(config, layers);
-        self.commit_image(
-            &manifest,
-            media_type::OCI_MANIFEST,
-            config,
-            &diff_ids,
-            names,
-        )
+    fn sizes(&self, diff_ids: &[Digest]) -> Result<Vec<Size>, StoreError> {
+        let size = |diff_id| {
+            let report = self.layer_report(diff_id)?;
+            Ok(Size {
+                files: report.size,
+                tar: report.tar_size,
+            })
+        };
+        diff_ids.iter().map(size).collect()
     }
 
     /// The stack an image already has if it is whole, or a newly settled one.
-    fn settled_stack(&self, id: &Digest, diff_ids: &[Digest]) -> Result<Stack, StoreError> {
-        if let Ok(stack) = self.read_stack(id)
-            && stack.layers.iter().all(|dir| self.layer_path(dir).is_dir())
-        {
+    fn settled_stack(
+        &self,
+        id: &Digest,
+        diff_ids: &[Digest],
+        parent: Option<&Digest>,
+    ) -> Result<Stack, StoreError> {
+        if let Some(stack) = self.whole_stack(id) {
             return Ok(stack);
         }
-        let layers = settle::settle(self, &mounted_once(diff_ids))?;
+        let mounted = mounted_once(diff_ids);
+        let known = parent.and_then(|parent| self.settled_below(parent, &mounted));
+        let (below, count) = known.unwrap_or_default();
+        let layers = settle::settle(self, below, &mounted[count..])?;
         Ok(Stack { layers })
+    }
+
+    fn whole_stack(&self, id: &Digest) -> Option<Stack> {
+        let stack = self.read_stack(id).ok()?;
+        let mut layers = stack.layers.iter();
+        let is_whole = layers.all(|dir| self.layer_path(dir).is_dir());
+        is_whole.then_some(stack)
+    }
+
+    /// The parent's stack, and how many of these layers it is: what a layer needs depends on those below alone, so they need not be
+    /// looked at again.
+    fn settled_below(&self, parent: &Digest, mounted: &[Digest]) -> Option<(Vec<LayerDir>, usize)> {
+        let below = self.whole_stack(parent)?.layers;
+        let diff_ids: Vec<Digest> = below.iter().map(LayerDir::diff_id).collect();
+        let top = diff_ids.last()?;
+        let count = mounted.iter().position(|diff_id| diff_id == top)? + 1;
+        // One that lies in the parent too is mounted once, on top: what was below it is another stack then.
+        let is_same = mounted[..count].ends_with(&diff_ids);
+        is_same.then_some((below, count))
     }
 }
 
@@ -106,24 +170,24 @@ fn mounted_once(diff_ids: &[Digest]) -> Vec<Digest> {
 }
 
 /// Compares manifest, config and layers with each other; gives the config's creation time.
-fn check(
-    manifest_digest: &Digest,
-    manifest: &[u8],
-    media_type: &str,
-    id: &Digest,
-    config: &[u8],
-    diff_ids: &[Digest],
-) -> Result<Option<String>, StoreError> {
+fn check(documents: &Documents<'_>) -> Result<Option<String>, StoreError> {
+    let Documents {
+        manifest,
+        media_type,
+        config,
+        diff_ids,
+    } = documents;
+    let (id, manifest_digest) = (Digest::of(config), Digest::of(manifest));
     let subject = format!("manifest {manifest_digest}");
     let Document::Manifest(parsed) = Document::parse(&subject, manifest, Some(media_type))? else {
         return Err(StoreError::NotAManifest { subject });
     };
     let named = document::descriptor_digest(&subject, parsed.config())?;
-    if named != *id {
+    if named != id {
         return Err(StoreError::ConfigDigest {
-            manifest: manifest_digest.clone(),
+            manifest: manifest_digest,
             named,
-            given: id.clone(),
+            given: id,
         });
     }
     let subject = format!("config {id}");
@@ -131,15 +195,15 @@ fn check(
     let listed = document::diff_ids(&subject, &parsed)?;
     if listed.len() != diff_ids.len() {
         return Err(StoreError::LayerCount {
-            id: id.clone(),
+            id,
             listed: listed.len(),
             given: diff_ids.len(),
         });
     }
-    for (listed, given) in listed.into_iter().zip(diff_ids) {
+    for (listed, given) in listed.into_iter().zip(*diff_ids) {
         if listed != *given {
             return Err(StoreError::LayerOrder {
-                id: id.clone(),
+                id,
                 listed,
                 given: given.clone(),
             });

@@ -65,15 +65,11 @@ pub fn derive(
     let parent = document::parse_config(&subject, &bytes).map_err(StoreError::from)?;
     let mut diff_ids = document::diff_ids(&subject, &parent).map_err(StoreError::from)?;
     diff_ids.extend(report.as_ref().map(|report| report.diff_id.clone()));
-    let mut layers = Vec::new();
-    for diff_id in &diff_ids {
-        layers.push((diff_id.clone(), store.layer_report(diff_id)?.tar_size));
-    }
     let document: Map<String, Value> =
         document::json(&subject, &bytes).map_err(StoreError::from)?;
     let config = configuration(document, derivation, &diff_ids, report.is_none());
     let names: Vec<Reference> = name.cloned().into_iter().collect();
-    let id = store.commit_config(&config, &layers, &names)?;
+    let id = store.commit_config(&config, &diff_ids, &names, Some(derivation.parent))?;
     if let Some(report) = report {
         warnings.extend(report.warnings);
     }

@@ -105,8 +105,7 @@ fn commit(
 ) -> Result<Digest, StoreError> {
     let diff_ids = [report.diff_id.clone()];
     let config = config.to_json(&diff_ids);
-    let layers = [(report.diff_id.clone(), report.tar_size)];
-    store.commit_config(&config, &layers, names)
+    store.commit_config(&config, &diff_ids, names, None)
 }
 
 /// When the embedded image says it was made: it is the same bytes in every build of one program.

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -33,10 +34,17 @@ pub(super) enum Change {
     Remove { path: LayerPath },
 }
 
-/// The directories of a stack, bottom first. Layers below one with an opaque root are left out: nothing of them is seen.
-pub(super) fn settle(store: &Store, diff_ids: &[Digest]) -> Result<Vec<LayerDir>, StoreError> {
-    let mut below: Vec<OwnedFd> = Vec::new();
-    let mut stack = Vec::new();
+/// The directories of a stack, bottom first: those that are settled already, and these on them. Layers below one with an opaque root
+/// are left out: nothing of them is seen.
+pub(super) fn settle(
+    store: &Store,
+    settled: Vec<LayerDir>,
+    diff_ids: &[Digest],
+) -> Result<Vec<LayerDir>, StoreError> {
+    let open = |path: PathBuf| fs::open_directory(&path).map_err(StoreError::io("open", &path));
+    let opened = settled.iter().map(|layer| open(store.layer_path(layer)));
+    let mut below = opened.collect::<Result<Vec<OwnedFd>, _>>()?;
+    let mut stack = settled;
     for diff_id in diff_ids {
         let report = store.layer_report(diff_id)?;
         if report.opaque_root {
@@ -45,15 +53,14 @@ pub(super) fn settle(store: &Store, diff_ids: &[Digest]) -> Result<Vec<LayerDir>
         }
         let base = LayerDir::base(diff_id);
         let path = store.layer_path(&base);
-        let root = fs::open_directory(&path).map_err(StoreError::io("open", &path))?;
+        let root = open(path.clone())?;
         let changes = plan(&root, &report, &below).map_err(StoreError::io("settle", &path))?;
         let layer = if changes.is_empty() {
             below.push(root);
             base
         } else {
             let layer = variant::make(store, &base, &root, &changes)?;
-            let path = store.layer_path(&layer);
-            below.push(fs::open_directory(&path).map_err(StoreError::io("open", &path))?);
+            below.push(open(store.layer_path(&layer))?);
             layer
         };
         stack.push(layer);

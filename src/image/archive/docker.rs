@@ -57,12 +57,7 @@ fn load_one(job: &Job<'_>, item: &Item, names: Vec<Reference>) -> Result<Loaded,
         })
         .collect();
     let warnings = job.store_layers(&wanted)?;
-    let mut layers = Vec::new();
-    for diff_id in &diff_ids {
-        let size = job.store.layer_report(diff_id)?.tar_size;
-        layers.push((diff_id.clone(), size));
-    }
-    job.store.commit_config(&config, &layers, &names)?;
+    job.store.commit_config(&config, &diff_ids, &names, None)?;
     Ok(Loaded {
         id,
         names,

@@ -34,8 +34,8 @@ struct MadeBy {
     cmd: Option<Vec<String>>,
 }
 
-/// Layers that this archive has given so far, with the sizes of their tars.
-type Stored = HashMap<String, (Digest, u64)>;
+/// Layers that this archive has given so far.
+type Stored = HashMap<String, Digest>;
 
 /// All images that are named, and those without a name that no other is made from.
 pub(super) fn load(job: &Job<'_>) -> Result<Vec<Loaded>, ArchiveError> {
@@ -103,15 +103,14 @@ fn load_one(
     }
     chain.reverse();
     let warnings = store_layers(job, &chain, stored)?;
-    let layers: Vec<(Digest, u64)> = chain.iter().map(|(id, _)| stored[id].clone()).collect();
-    let diff_ids: Vec<Digest> = layers.iter().map(|(diff_id, _)| diff_id.clone()).collect();
+    let diff_ids: Vec<Digest> = chain.iter().map(|(id, _)| stored[id].clone()).collect();
     let history = chain.iter().map(|(_, own)| history(own)).collect();
     let subject = format!("{id}/json");
     let config = configuration(document::json(&subject, &top)?, &diff_ids, history);
     let parsed = document::parse_config(&subject, &config)?;
     let id = Digest::of(&config);
     job.check_platform(&id, &parsed)?;
-    job.store.commit_config(&config, &layers, &names)?;
+    job.store.commit_config(&config, &diff_ids, &names, None)?;
     Ok(Loaded {
         id,
         names,
@@ -140,7 +139,7 @@ fn store_layers(
         };
         let (layer, report) = job.unpack_one(&wanted, &job.options.unpack)?;
         warnings.extend(report.warnings.iter().cloned());
-        found.push((id.clone(), (report.diff_id.clone(), report.tar_size)));
+        found.push((id.clone(), report.diff_id.clone()));
         unpacked.push((layer, report));
     }
     job.store.commit_layers(unpacked)?;

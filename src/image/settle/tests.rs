@@ -35,7 +35,7 @@ fn a_stack_of_complete_layers_is_used_as_it_is() {
             .directory("tmp", 0o1777),
     );
     let top = add(&scratch, Archive::new().file("x/y", "1"));
-    let stack = settle(&scratch.store, &[bottom.clone(), top.clone()]).unwrap();
+    let stack = settle(&scratch.store, Vec::new(), &[bottom.clone(), top.clone()]).unwrap();
     assert_eq!(stack, [LayerDir::base(&bottom), LayerDir::base(&top)]);
 }
 
@@ -60,7 +60,15 @@ fn unlisted_directories_look_like_those_below() {
         &scratch,
         Archive::new().directory("./", 0o755).directory("a", 0o750),
     );
-    let stack = settle(&scratch.store, &[private, middle, top.clone()]).unwrap();
+    let below = settle(
+        &scratch.store,
+        Vec::new(),
+        &[private.clone(), middle.clone()],
+    )
+    .unwrap();
+    let on_them = settle(&scratch.store, below, std::slice::from_ref(&top)).unwrap();
+    let stack = settle(&scratch.store, Vec::new(), &[private, middle, top.clone()]).unwrap();
+    assert_eq!(on_them, stack);
     for path in &paths(&scratch, &stack)[1..] {
         assert_eq!(mode(path.clone()), 0o711);
         assert_eq!(mode(path.join("a")), 0o700);
@@ -71,12 +79,12 @@ fn unlisted_directories_look_like_those_below() {
     let links = std_fs::metadata(settled.join("a/b/l")).unwrap();
     assert_eq!(links.nlink(), 4);
     // Another stack disagrees, and both stay.
-    let second = settle(&scratch.store, &[other, top.clone()]).unwrap();
+    let second = settle(&scratch.store, Vec::new(), &[other, top.clone()]).unwrap();
     assert_ne!(second[1], stack[2]);
     assert_eq!(mode(scratch.store.layer_path(&second[1]).join("a")), 0o750);
     assert_eq!(mode(settled.join("a")), 0o700);
     // The layer alone is as it was unpacked.
-    let alone = settle(&scratch.store, std::slice::from_ref(&top)).unwrap();
+    let alone = settle(&scratch.store, Vec::new(), std::slice::from_ref(&top)).unwrap();
     assert_eq!(alone, [LayerDir::base(&top)]);
     assert_eq!(mode(scratch.store.layer_path(&alone[0]).join("a")), 0o755);
 }
@@ -98,7 +106,7 @@ fn whiteouts_of_nothing_disappear_with_the_directories_made_for_them() {
             .file("new/real", "1")
             .file("only/for/.wh.ghost", ""),
     );
-    let stack = settle(&scratch.store, &[bottom, top.clone()]).unwrap();
+    let stack = settle(&scratch.store, Vec::new(), &[bottom, top.clone()]).unwrap();
     let path = scratch.store.layer_path(&stack[1]);
     assert!(path.join("etc/gone").symlink_metadata().is_ok());
     assert!(path.join("new/ghost").symlink_metadata().is_err());
@@ -136,7 +144,7 @@ fn what_a_middle_layer_hides_is_not_looked_up_further_down() {
             .file("a/x", "1")
             .file("b/c/x", "1"),
     );
-    let stack = settle(&scratch.store, &[bottom, deletes, top]).unwrap();
+    let stack = settle(&scratch.store, Vec::new(), &[bottom, deletes, top]).unwrap();
     let path = scratch.store.layer_path(&stack[2]);
     assert_eq!(mode(path.join("a")), 0o755);
     assert_eq!(mode(path.join("b/c")), 0o755);
@@ -156,6 +164,6 @@ fn nothing_is_mounted_below_an_opaque_root() {
             .file(".wh..wh..opq", "")
             .file("new", "1"),
     );
-    let stack = settle(&scratch.store, &[bottom, top.clone()]).unwrap();
+    let stack = settle(&scratch.store, Vec::new(), &[bottom, top.clone()]).unwrap();
     assert_eq!(stack, [LayerDir::base(&top)]);
 }
