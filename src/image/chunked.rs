@@ -29,7 +29,7 @@ const BUFFER: usize = 128 * 1024;
 /// What is no content of a file is compressed so much at a time.
 const BLOCK: usize = 2 << 20;
 /// The packers have so many bytes and frames at a time, not more.
-const IN_FLIGHT: usize = 3 * BLOCK;
+const IN_FLIGHT: usize = 2 * BLOCK;
 const MOST_FRAMES: usize = 256;
 
 /// Something of the stream whose place shows when all before it is compressed.
@@ -69,7 +69,7 @@ impl<W: Write> ChunkedWriter<W> {
             next: VecDeque::new(),
             in_flight: 0,
             frame: Vec::new(),
-            contents: Some(Contents::new(level)?),
+            contents: Some(Contents::new()?),
             parts: Vec::new(),
             names: HashSet::new(),
             hasher: RandomState::new(),

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use zstd::stream::write::Encoder;
 
+use crate::image::blocks::ZSTD_LEVEL;
 use crate::image::digest::Digest;
 use crate::image::tar::{Entry, EntryKind, Plain};
 
@@ -117,6 +118,11 @@ fn is_zero(number: &u64) -> bool {
     *number == 0
 }
 
+/// containers/storage reads no longer table.
+const MOST: u64 = 150 << 20;
+/// 256 KiB, some hundred lines: the level of the layer could ask for hundreds of megabytes.
+const WINDOW_LOG: u32 = 18;
+
 /// A document that is compressed while it is written.
 struct Document {
     out: Encoder<'static, Vec<u8>>,
@@ -124,11 +130,10 @@ struct Document {
 }
 
 impl Document {
-    fn new(level: i32) -> io::Result<Document> {
-        Ok(Document {
-            out: Encoder::new(Vec::new(), level)?,
-            length: 0,
-        })
+    fn new() -> io::Result<Document> {
+        let mut out = Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+        out.window_log(WINDOW_LOG)?;
+        Ok(Document { out, length: 0 })
     }
 
     fn finish(self) -> io::Result<(Vec<u8>, u64)> {
@@ -157,13 +162,13 @@ pub(super) struct Contents {
 }
 
 impl Contents {
-    pub fn new(level: i32) -> io::Result<Contents> {
-        let mut table = Document::new(level)?;
+    pub fn new() -> io::Result<Contents> {
+        let mut table = Document::new()?;
         table.write_all(br#"{"version":1,"entries":["#)?;
         Ok(Contents {
             table,
             has_lines: false,
-            split: Document::new(level)?,
+            split: Document::new()?,
             pieces: 0,
         })
     }
@@ -195,7 +200,8 @@ impl Contents {
         Ok(())
     }
 
-    /// Its line in the table, and those of its parts; `end` is where the last of these ends. `false`: it can't be said there.
+    /// Its line in the table, and those of its parts; `end` is where the last of these ends. `false`: it can't be said there,
+    /// or the table would be too long.
     pub fn entry(
         &mut self,
         entry: &Entry,
@@ -204,7 +210,8 @@ impl Contents {
         parts: &[Content],
         end: u64,
     ) -> io::Result<bool> {
-        let Some(mut line) = line(entry, plain) else {
+        let line = line(entry, plain).filter(|_| self.table.length < MOST);
+        let Some(mut line) = line else {
             return Ok(false);
         };
         if let Some(first) = parts.first() {
