@@ -50,6 +50,8 @@ pub struct ChunkedWriter<W> {
     in_flight: usize,
     /// Bytes of the tar that are in no frame yet.
     frame: Vec<u8>,
+    /// For the content of files.
+    buffer: Vec<u8>,
     /// `None`: there is none of this archive.
     contents: Option<Contents>,
     /// Of the file at work.
@@ -69,6 +71,7 @@ impl<W: Write> ChunkedWriter<W> {
             next: VecDeque::new(),
             in_flight: 0,
             frame: Vec::new(),
+            buffer: vec![0; BUFFER],
             contents: Some(Contents::new()?),
             parts: Vec::new(),
             names: HashSet::new(),
@@ -114,7 +117,7 @@ impl<W: Write> ChunkedWriter<W> {
         let ahead = seen.borrow_mut().take_all();
         self.end(&ahead)?;
         let mut tar = reader.finish().map_err(io::Error::other)?.into_inner();
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = std::mem::take(&mut self.buffer);
         loop {
             match tar.read(&mut buffer)? {
                 0 => return self.finish(),
@@ -147,7 +150,7 @@ impl<W: Write> ChunkedWriter<W> {
         self.flush()?;
         let (mut digest, mut crc) = (Sha256::new(), Crc64::new());
         let mut cutter = Cutter::default();
-        let mut buffer = vec![0; BUFFER];
+        let mut buffer = std::mem::take(&mut self.buffer);
         let mut left = entry.size;
         while left > 0 {
             let length = match reader.read(&mut buffer)? {
@@ -168,6 +171,7 @@ impl<W: Write> ChunkedWriter<W> {
                 }
             }
         }
+        self.buffer = buffer;
         self.part()?;
         if let Some(contents) = &mut self.contents {
             contents.file(&entry.path, entry.size, Some(crc.sum()))?;
