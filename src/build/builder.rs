@@ -80,6 +80,7 @@ pub(super) struct Builder<'a> {
     keeper: Option<Keeper>,
     /// Of a `RUN` for which nothing was said, once one was there.
     network: OnceCell<NetworkMode>,
+    pub has_said_driver: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -129,6 +130,7 @@ pub fn build(
         _lease: lease,
         keeper: None,
         network: OnceCell::new(),
+        has_said_driver: false,
     };
     let built = builder.run(progress);
     if let Err(error) = &built {

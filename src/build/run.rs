@@ -20,6 +20,7 @@ use crate::engine::request::{
     CreateRequest, DeviceRequest, NetworkMode, SeccompChoice, SecurityOption, Variable,
 };
 use crate::image::{Digest, Image, TempLayer};
+use crate::runtime::rootfs::Driver;
 
 /// A command at work.
 pub(super) struct Running {
@@ -305,6 +306,18 @@ fn request(
 }
 
 impl Builder<'_> {
+    /// Once: that commands do not have the best that there is below them.
+    fn say_driver(&mut self) {
+        let choice = self.engine.storage_choice();
+        if choice.driver != Driver::Overlay && !std::mem::replace(&mut self.has_said_driver, true) {
+            self.watcher.warn(&format!(
+                "RUN has its layers stacked by {}: {}",
+                choice.driver.name(),
+                choice.reason
+            ));
+        }
+    }
+
     /// The command has ended.
     pub(super) fn ran(
         &mut self,
@@ -320,6 +333,22 @@ impl Builder<'_> {
             self.watcher.end(running.vertex, Some(&error.to_string()));
             return Err(error);
         }
+        self.say_driver();
+        if self.engine.has_copied_root(&running.layer) {
+            let below = self.layer_paths(&stage.draft.directories());
+            let changes = self.engine.take_changes(&running.layer, below)?;
+            stage.activity = Activity::TakingChanges(changes, Box::new(running));
+            return Ok(());
+        }
+        self.has_written(stage, running)
+    }
+
+    /// What it has changed is in its layer.
+    pub(super) fn has_written(
+        &mut self,
+        stage: &mut StageRun,
+        running: Running,
+    ) -> Result<(), StepError> {
         self.watcher.end(running.vertex, None);
         let created = timestamp(self.request.epoch.unwrap_or_else(now));
         let done = DoneStep {

@@ -37,6 +37,8 @@ pub(super) enum Activity {
     Locked(Job<()>),
     Copying(Box<Copying>),
     Running(Box<Running>),
+    /// What a command has changed in a copy of its root is put into its layer.
+    TakingChanges(Job<()>, Box<Running>),
 }
 
 /// `COPY`, `ADD` or `WORKDIR` at work.
@@ -64,6 +66,7 @@ impl Activity {
             Activity::Copying(copying) => Some(copying.job.as_fd()),
             Activity::Running(running) => Some(running.session.connection.as_fd()),
             Activity::Locked(waiting) => Some(waiting.as_fd()),
+            Activity::TakingChanges(job, _) => Some(job.as_fd()),
             _ => None,
         }
     }
@@ -294,6 +297,21 @@ impl Builder<'_> {
                     return Ok(());
                 };
                 self.ran(stage, *running, code)
+            }
+            Activity::TakingChanges(job, running) => {
+                let vertex = running.vertex;
+                let taken = job.read().inspect_err(|error| {
+                    self.watcher.end(vertex, Some(&error.to_string()));
+                });
+                if taken?.is_none() {
+                    return Ok(());
+                }
+                let Activity::TakingChanges(_, running) =
+                    std::mem::replace(&mut stage.activity, Activity::Ready)
+                else {
+                    return Ok(());
+                };
+                self.has_written(stage, *running)
             }
             _ => Ok(()),
         }

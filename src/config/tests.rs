@@ -53,7 +53,7 @@ fn mistakes_are_told_with_place_and_nearest_key() {
         ),
         (
             "[storage]\ndriver = \"btrfs\"",
-            "config.toml:2:10: storage.driver: wrong value \"btrfs\", expected auto, overlay or fuse-overlayfs",
+            "config.toml:2:10: storage.driver: wrong value \"btrfs\", expected auto, overlay, fuse-overlayfs or copy",
         ),
         (
             "storage = true",

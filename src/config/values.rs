@@ -43,13 +43,15 @@ macro_rules! choice {
 
 choice! {
     /// What stacks an image's layers.
-    StorageDriver, "auto, overlay or fuse-overlayfs" {
-        /// The kernel's where it works, else `fuse-overlayfs`.
+    StorageDriver, "auto, overlay, fuse-overlayfs or copy" {
+        /// The kernel's where it works, else `fuse-overlayfs`, else a copy.
         Auto = "auto",
         /// The kernel's or failure.
         Overlay = "overlay",
         /// Always the program.
         FuseOverlayfs = "fuse-overlayfs",
+        /// Nothing: each container gets a copy of its image.
+        Copy = "copy",
     }
 }
 

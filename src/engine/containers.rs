@@ -7,6 +7,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 
+use super::files::OwnLayer;
 use super::request::{PsRequest, Status as StatusWord};
 use super::{Engine, EngineError};
 use crate::container::{
@@ -106,7 +107,7 @@ impl Engine {
         };
         let mut summary = summary(record, name, status, (config, connected), settings);
         if size {
-            self.measure(&mut summary.size, &summary.record, &summary.config.image_id)?;
+            self.measure(&mut summary.size, &summary.record, &summary.config)?;
         }
         Ok(summary)
     }
@@ -182,7 +183,8 @@ impl Engine {
         }
         if request.size {
             for summary in &mut found {
-                self.measure(&mut summary.size, &summary.record, &summary.config.image_id)?;
+                let config = self.config_of(&summary.record)?;
+                self.measure(&mut summary.size, &summary.record, &config)?;
             }
         }
         Ok(found)
@@ -209,12 +211,14 @@ impl Engine {
         &self,
         size: &mut Option<SizeOf>,
         record: &Record,
-        image_id: &str,
+        config: &ContainerConfig,
     ) -> Result<(), EngineError> {
-        let upper = record.upper();
-        let own = self.in_home("worker", || Ok(tree_size(&upper)))?;
         let layers = self.images()?;
-        let image: u64 = match image_id.parse() {
+        let own = self.in_home("worker", || {
+            let own = OwnLayer::of(&layers, &self.rootfs(record, config))?;
+            Ok(tree_size(own.path()))
+        })?;
+        let image: u64 = match config.image_id.parse() {
             Ok(id) => layers.image_by_id(&id).map_or(0, |image| image.size),
             Err(_) => 0,
         };

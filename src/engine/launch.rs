@@ -184,6 +184,13 @@ impl Engine {
         self.rootfs_after(record, config, last)
     }
 
+    /// An image's layers, bottom first, with what every container mounts on below them.
+    pub(super) fn stacked(&self, of_image: Vec<PathBuf>) -> Vec<PathBuf> {
+        let has_room = of_image.len() < CROWDED;
+        let places = has_room.then(|| mountpoints::directory(&self.paths));
+        places.flatten().into_iter().chain(of_image).collect()
+    }
+
     /// The same, where it is known what stacked the layers in the last run; `None`: there was none.
     fn rootfs_after(
         &self,
@@ -196,6 +203,7 @@ impl Engine {
         // fuse-overlayfs leaves marks in the upper directory that the kernel does not know: who has begun goes on.
         if choice.may_fall_back && last.as_deref() == Some(Driver::FuseOverlayfs.name()) {
             choice.driver = Driver::FuseOverlayfs;
+            choice.may_fall_back = false;
         }
         let of_image = config
             .layers
@@ -205,10 +213,8 @@ impl Engine {
             Some(step) => (layers.join(step).join("fs"), layers.join(step).join(WORK)),
             None => (record.upper(), record.path("work")),
         };
-        let has_room = config.layers.len() < CROWDED;
-        let places = has_room.then(|| mountpoints::directory(&self.paths));
-        Rootfs {
-            lower: places.flatten().into_iter().chain(of_image).collect(),
+        let mut rootfs = Rootfs {
+            lower: self.stacked(of_image.collect()),
             upper,
             work,
             merged: record.path("merged"),
@@ -216,7 +222,12 @@ impl Engine {
             by_names: old_overlay(),
             driver: choice.driver,
             may_fall_back: choice.may_fall_back,
+        };
+        // Whatever it is that could stack them now: its changes are there.
+        if rootfs.copy().exists() {
+            rootfs.driver = Driver::Copy;
         }
+        rootfs
     }
 }
 

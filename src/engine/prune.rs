@@ -1,6 +1,6 @@
 //! `container prune`, `container cleanup`: what is left of containers that do not run.
 
-use super::containers::tree_size;
+use super::files::size_of;
 use super::request::PruneFilters;
 use super::{Engine, EngineError};
 use crate::container::{ContainerId, ContainerName, Event, EventKind, Record};
@@ -23,10 +23,8 @@ impl Engine {
             return Ok(Pruned::default());
         }
         // Subordinate ids may have closed their directories to the user.
-        let layers: Vec<_> = chosen.iter().map(Record::upper).collect();
-        let sizes: Vec<u64> = self.in_home("worker", || {
-            Ok(layers.iter().map(|path| tree_size(path)).collect())
-        })?;
+        let sizes: Vec<u64> =
+            self.in_home("worker", || Ok(chosen.iter().map(size_of).collect()))?;
         let mut pruned = Pruned::default();
         for (record, size) in chosen.into_iter().zip(sizes) {
             match self.remove(&record, false, false) {

@@ -3,20 +3,21 @@
 use super::Engine;
 use crate::config::StorageDriver;
 use crate::runtime::doctor::{self, Check, State};
+use crate::runtime::fuse;
 use crate::runtime::rootfs::{Driver, Fallback};
 
 /// What the next start of a container uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StorageChoice {
     pub driver: Driver,
-    /// If overlay fails, fuse-overlayfs is tried.
+    /// If that fails, what comes next is tried.
     pub may_fall_back: bool,
     pub reason: String,
 }
 
 impl Engine {
     /// As configured; where nothing is, overlay unless it has failed here before. Costs no probe.
-    pub(super) fn storage_choice(&self) -> StorageChoice {
+    pub fn storage_choice(&self) -> StorageChoice {
         let set = |driver| StorageChoice {
             driver,
             may_fall_back: false,
@@ -28,10 +29,11 @@ impl Engine {
         match self.config.storage_driver {
             StorageDriver::Overlay => set(Driver::Overlay),
             StorageDriver::FuseOverlayfs => set(Driver::FuseOverlayfs),
-            StorageDriver::Auto => match Fallback::recall(&self.paths) {
+            StorageDriver::Copy => set(Driver::Copy),
+            StorageDriver::Auto => match Fallback::known(&self.paths) {
                 Some(fallback) => StorageChoice {
-                    driver: Driver::FuseOverlayfs,
-                    may_fall_back: false,
+                    driver: without_overlay(),
+                    may_fall_back: true,
                     reason: fallback.reason,
                 },
                 None => StorageChoice {
@@ -46,18 +48,26 @@ impl Engine {
     /// The driver for `info`, with its reason; where none is configured or remembered, overlay is tried as `doctor` does.
     pub fn storage_driver(&self) -> StorageChoice {
         let choice = self.storage_choice();
-        if !choice.may_fall_back {
+        if !choice.may_fall_back || choice.driver != Driver::Overlay {
             return choice;
         }
         let finding = doctor::finding(Check::Overlay, &self.paths);
         let driver = match finding.state {
             State::Fine => Driver::Overlay,
-            State::Limited | State::Broken => Driver::FuseOverlayfs,
+            State::Limited | State::Broken => without_overlay(),
         };
         StorageChoice {
             driver,
             reason: finding.found,
             ..choice
         }
+    }
+}
+
+/// What stacks layers where the kernel does not.
+fn without_overlay() -> Driver {
+    match fuse::usable() {
+        Ok(()) => Driver::FuseOverlayfs,
+        Err(_) => Driver::Copy,
     }
 }

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use super::layer::LayerPath;
 use super::merged::{Merged, Shown, is_opaque};
-use super::settle::is_whiteout;
 use super::tar::Limits;
+use super::whiteouts::{self, is_whiteout};
 use crate::sys::fs;
 
 /// docker's `C`, `A`, `D`.
@@ -40,7 +40,7 @@ pub struct Layers<'a> {
     pub below: &'a [PathBuf],
     /// Empty files and directories at these places, and the directories above them, were made to be mounted on.
     pub mount_points: HashSet<LayerPath>,
-    /// `.wh.` files are fuse-overlayfs' whiteouts.
+    /// `.wh.` files are fuse-overlayfs' whiteouts; they are, in any case, where the store can keep no others.
     pub marker_files: bool,
 }
 
@@ -68,6 +68,7 @@ struct Walk<'a> {
     layers: &'a Layers<'a>,
     /// The mount points and all directories above them.
     made: HashSet<LayerPath>,
+    has_markers: bool,
     changes: Changes,
 }
 
@@ -87,6 +88,7 @@ impl Layers<'_> {
         let mut walk = Walk {
             layers: self,
             made,
+            has_markers: self.marker_files || whiteouts::are_files(&upper),
             changes: Changes::default(),
         };
         walk.directory(&upper, &below, &LayerPath(Vec::new()), Depth::default())?;
@@ -111,9 +113,9 @@ impl Walk<'_> {
             let Some(stat) = fs::stat_at(upper, &name)? else {
                 continue;
             };
-            let marker = name.strip_prefix(b".wh.");
+            let marker = name.strip_prefix(whiteouts::MARKER);
             let deleted = match marker {
-                Some(hidden) if self.layers.marker_files => Some(hidden.to_vec()),
+                Some(hidden) if self.has_markers => Some(hidden.to_vec()),
                 _ => is_whiteout(&stat).then(|| name.clone()),
             };
             let name = deleted.clone().unwrap_or(name);

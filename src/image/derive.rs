@@ -18,6 +18,7 @@ use super::pack::{PackError, Packer, Tree};
 use super::reference::Reference;
 use super::store::{Store, StoreError};
 use super::unpack::{UnpackError, UnpackOptions, unpack};
+use super::whiteouts;
 use crate::sys::fs;
 
 #[derive(Debug, thiserror::Error)]
@@ -83,12 +84,12 @@ fn store_layer(
     warnings: &mut Vec<String>,
 ) -> Result<Option<LayerReport>, DeriveError> {
     let layer = store.begin_layer()?;
-    let tree = Tree::Layer {
-        hidden: derivation.hidden,
-        marker_files: derivation.marker_files,
-    };
     let upper = fs::open_directory(derivation.upper);
     let upper = upper.map_err(|source| DeriveError::Open { source })?;
+    let tree = Tree::Layer {
+        hidden: derivation.hidden,
+        marker_files: derivation.marker_files || whiteouts::are_files(&upper),
+    };
     let packed = repack(upper, tree, &layer, &derivation.unpack)?;
     warnings.extend(packed.warnings);
     if packed.report.entries == 0 {

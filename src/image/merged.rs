@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
-use super::settle::is_whiteout;
+use super::whiteouts::{self, is_whiteout};
 use crate::sys::{fs, xattr};
 
 /// How many symlinks are followed on one way, as the kernel limits it.
@@ -27,6 +27,8 @@ pub struct Merged {
     parts: Vec<OwnedFd>,
     /// Several layers: whiteouts and opaque directories mean something.
     stacked: bool,
+    /// `.wh.` files are whiteouts too.
+    has_markers: bool,
 }
 
 /// What a name shows.
@@ -72,8 +74,11 @@ impl Merged {
     /// Layers' directories, bottom first.
     pub fn of_layers(layers: &[PathBuf]) -> io::Result<Merged> {
         let opened = layers.iter().rev().map(|path| fs::open_directory(path));
+        let parts: Vec<OwnedFd> = opened.collect::<io::Result<_>>()?;
         Ok(Merged {
-            parts: opened.collect::<io::Result<_>>()?,
+            // All layers of a store lie on one file system.
+            has_markers: parts.last().is_some_and(whiteouts::are_files),
+            parts,
             stacked: true,
         })
     }
@@ -83,6 +88,7 @@ impl Merged {
         Ok(Merged {
             parts: vec![fs::open_directory(path)?],
             stacked: false,
+            has_markers: false,
         })
     }
 
@@ -91,6 +97,7 @@ impl Merged {
         Merged {
             parts: vec![directory],
             stacked: false,
+            has_markers: false,
         }
     }
 
@@ -101,6 +108,7 @@ impl Merged {
             parts.push(part.try_clone()?);
         }
         Ok(Merged {
+            has_markers: whiteouts::are_files(top),
             parts,
             stacked: true,
         })
@@ -111,6 +119,7 @@ impl Merged {
         Ok(Merged {
             parts: parts.collect::<io::Result<_>>()?,
             stacked: self.stacked,
+            has_markers: self.has_markers,
         })
     }
 
@@ -130,8 +139,14 @@ impl Merged {
     /// What `name`, a single part of a path, shows.
     pub fn look(&self, name: &[u8]) -> io::Result<Option<Shown>> {
         let mut found: Option<(Stat, Vec<OwnedFd>)> = None;
+        if self.has_markers && name.starts_with(whiteouts::MARKER) {
+            return Ok(None);
+        }
         for (number, part) in self.parts.iter().enumerate() {
             let Some(stat) = fs::stat_at(part, name)? else {
+                if self.has_markers && whiteouts::has_marker(part, name)? {
+                    break;
+                }
                 continue;
             };
             if self.stacked && is_whiteout(&stat) {
@@ -155,6 +170,7 @@ impl Merged {
             directory: Merged {
                 parts,
                 stacked: self.stacked,
+                has_markers: self.has_markers,
             },
         }))
     }
@@ -172,6 +188,11 @@ impl Merged {
         let (mut shown, mut hidden) = (BTreeSet::new(), BTreeSet::new());
         for part in &self.parts {
             for (name, is_directory) in fs::list_directory(part)? {
+                let marked = name.strip_prefix(whiteouts::MARKER);
+                if let Some(name) = marked.filter(|_| self.has_markers) {
+                    hidden.insert(name.to_vec());
+                    continue;
+                }
                 if hidden.contains(&name) || shown.contains(&name) {
                     continue;
                 }

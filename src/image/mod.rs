@@ -11,6 +11,7 @@ mod chunked;
 mod collect;
 mod commit;
 mod compression;
+mod copied;
 mod derive;
 mod digest;
 mod document;
@@ -46,6 +47,7 @@ mod tarball;
 mod unpack;
 mod variant;
 mod verify;
+mod whiteouts;
 
 pub use archive::{ArchiveError, Judge, LoadOptions, Loaded, load};
 pub use artifacts::{
@@ -59,6 +61,7 @@ pub use changes::{ChangeKind, Changes, Layers};
 pub use check::{CheckDepth, DamagedImage, ImageCheck, ImageFault, Subject};
 pub use chunked::{ChunkedWriter, Toc};
 pub use compression::{Compression, CompressionError, Decompressed};
+pub use copied::{CopiedError, CopiedRoot};
 pub use derive::{Derivation, DeriveError, PackedLayer, copy_layer, derive};
 pub use digest::{Digest, DigestError};
 pub use document::{

@@ -9,8 +9,8 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::layer::LayerPath;
-use super::settle::is_whiteout;
 use super::tar::{Entry, EntryKind, Limits, TarSink, TarStream};
+use super::whiteouts::{MARKER, is_whiteout, marker_of};
 use crate::sys::fs;
 use crate::sys::xattr;
 
@@ -58,7 +58,7 @@ pub enum Tree<'a> {
     Layer {
         /// What is no part of it.
         hidden: &'a HashSet<LayerPath>,
-        /// `.wh.` files are fuse-overlayfs' whiteouts and stand for themselves; elsewhere a program made them.
+        /// `.wh.` files are whiteouts; elsewhere a program made them.
         marker_files: bool,
     },
 }
@@ -166,11 +166,18 @@ impl<'a, W: TarSink> Packer<'a, W> {
                     if hidden.contains(&LayerPath(path.clone())) {
                         continue;
                     }
-                    if name.starts_with(b".wh.") && !marker_files {
-                        self.warn("a name that would delete files of the image", &path);
-                        continue;
+                    match name.strip_prefix(MARKER) {
+                        Some(_) if !marker_files => {
+                            self.warn("a name that would delete files of the image", &path);
+                            None
+                        }
+                        Some(hidden) if !hidden.starts_with(MARKER) => {
+                            let parent = &path[..path.len() - name.len()];
+                            self.whiteout(&[parent, hidden].concat())?
+                        }
+                        // fuse-overlayfs' opaque directories.
+                        Some(_) | None => self.object(fd, &name, &path)?,
                     }
-                    self.object(fd, &name, &path)?
                 }
             };
             stack.extend(below);
@@ -347,8 +354,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
             if !marker.is_empty() {
                 marker.push(b'/');
             }
-            marker.extend_from_slice(b".wh.");
-            marker.extend_from_slice(place.name());
+            marker.extend(marker_of(place.name()));
             self.write(&Entry {
                 path: marker,
                 link: Vec::new(),

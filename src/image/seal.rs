@@ -12,6 +12,7 @@ use super::digest::Digest;
 use super::layer::{LayerPath, LayerReport, TempLayer};
 use super::pack::{PackError, Packer, Tree};
 use super::tar::{Entry, EntryKind, SplitWriter, TarSink};
+use super::whiteouts;
 use crate::sys::copy::times_at;
 use crate::sys::fs::{self, Links};
 
@@ -85,7 +86,7 @@ pub fn seal(layer: &TempLayer, epoch: Option<i64>) -> Result<LayerReport, SealEr
     let hidden = HashSet::new();
     let tree = Tree::Layer {
         hidden: &hidden,
-        marker_files: false,
+        marker_files: whiteouts::are_files(&root),
     };
     let mut packer = Packer::new(&mut sink, tree);
     packer.add_directory(root, b"")?;

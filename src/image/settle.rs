@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{Mode, OFlags, Stat};
 use rustix::io::Errno;
 use serde::Serialize;
 
@@ -16,6 +16,7 @@ use super::digest::Digest;
 use super::layer::{LayerDir, LayerPath, LayerReport};
 use super::store::{Store, StoreError};
 use super::variant;
+use super::whiteouts;
 use crate::sys::fs::{self, Links};
 use crate::sys::xattr;
 
@@ -128,6 +129,7 @@ fn walk(root: &OwnedFd, path: &LayerPath) -> io::Result<Step> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut current = rustix::fs::openat(root, ".", flags, Mode::empty())?;
     let mut opaque = false;
+    let has_markers = whiteouts::are_files(root);
     for part in path
         .0
         .split(|byte| *byte == b'/')
@@ -136,6 +138,9 @@ fn walk(root: &OwnedFd, path: &LayerPath) -> io::Result<Step> {
         match rustix::fs::openat(&current, part, flags, Mode::empty()) {
             Ok(next) => current = next,
             Err(Errno::NOENT) if opaque => return Ok(Step::Hidden),
+            Err(Errno::NOENT) if has_markers && whiteouts::has_marker(&current, part)? => {
+                return Ok(Step::Hidden);
+            }
             Err(Errno::NOENT) => return Ok(Step::Absent),
             // A whiteout (device), a file or a symlink.
             Err(Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => return Ok(Step::Hidden),
@@ -185,9 +190,11 @@ fn kept_xattrs(fd: &OwnedFd) -> io::Result<Vec<(LayerPath, Vec<u8>)>> {
 
 fn holds_only(root: &OwnedFd, path: &LayerPath, removed: &BTreeSet<LayerPath>) -> io::Result<bool> {
     let entries = fs::list_directory(open(root, path)?)?;
+    let has_markers = whiteouts::are_files(root);
     Ok(entries.into_iter().all(|(name, _)| {
-        let child = [&path.0[..], b"/", &name].concat();
-        removed.contains(&LayerPath(child))
+        let hidden = name.strip_prefix(whiteouts::MARKER);
+        let name = hidden.filter(|_| has_markers).unwrap_or(&name);
+        removed.contains(&path.join(name))
     }))
 }
 
@@ -195,11 +202,6 @@ fn holds_only(root: &OwnedFd, path: &LayerPath, removed: &BTreeSet<LayerPath>) -
 pub(super) fn open(root: impl AsFd, path: &LayerPath) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY;
     fs::open_in_root(root, &path.0, flags, Mode::empty(), Links::Refuse)
-}
-
-/// Whether something in a layer is a whiteout: a 0:0 character device.
-pub(super) fn is_whiteout(stat: &Stat) -> bool {
-    FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
 }
 
 #[cfg(test)]

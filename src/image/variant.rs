@@ -8,8 +8,9 @@ use rustix::fs::{AtFlags, Gid, Mode, Stat, Timespec, Timestamps, Uid};
 
 use super::digest::Digest;
 use super::layer::{LayerDir, LayerPath, TempLayer};
-use super::settle::{Change, is_whiteout, open};
+use super::settle::{Change, open};
 use super::store::{Store, StoreError};
+use super::whiteouts::{are_files, is_whiteout, marker_of};
 use crate::sys::{fault, fs, xattr};
 
 /// Makes the variant unless it is there; its name says what was changed.
@@ -112,15 +113,16 @@ fn apply(copy: &TempLayer, changes: &[Change]) -> io::Result<()> {
 fn remove(copy: &TempLayer, path: &LayerPath) -> io::Result<()> {
     let parent = open(copy.root(), &path.parent().unwrap_or(LayerPath(Vec::new())))?;
     let before = rustix::fs::fstat(&parent)?;
-    let Some(stat) = fs::stat_at(&parent, path.name())? else {
-        return Ok(());
-    };
-    let flags = if is_whiteout(&stat) {
-        AtFlags::empty()
-    } else {
-        AtFlags::REMOVEDIR
+    let marker = marker_of(path.name());
+    let (name, flags) = match fs::stat_at(&parent, path.name())? {
+        Some(stat) if is_whiteout(&stat) => (path.name(), AtFlags::empty()),
+        Some(_) => (path.name(), AtFlags::REMOVEDIR),
+        None if are_files(&parent) && fs::stat_at(&parent, &marker)?.is_some() => {
+            (&marker[..], AtFlags::empty())
+        }
+        None => return Ok(()),
     };
     fault::at("remove entry")?;
-    rustix::fs::unlinkat(&parent, path.name(), flags)?;
+    rustix::fs::unlinkat(&parent, name, flags)?;
     set_mtime(&parent, &before)
 }

@@ -12,13 +12,15 @@ use super::fault;
 use super::protocol::StartFailure;
 use super::stdio::Stdio;
 use super::supervise::{Orders, failure};
+use crate::image::CopiedRoot;
+use crate::runtime::apart;
 use crate::runtime::cgroup;
 use crate::runtime::doctor::{self, Check};
 use crate::runtime::entrance::Entrance;
 use crate::runtime::execute::{Init, SetupError, Shape, Streams};
 use crate::runtime::fuse;
 use crate::runtime::preserved::Preserved;
-use crate::runtime::rootfs::{Driver, Fallback};
+use crate::runtime::rootfs::{Driver, Fallback, Rootfs};
 use crate::runtime::seccomp::Program;
 use crate::sys::{process, text};
 
@@ -37,29 +39,44 @@ pub struct Running {
 /// What the monitor does while init sets the root up; it may be called again, and fails the start.
 pub type Meanwhile<'a> = &'a mut dyn FnMut() -> Result<(), StartFailure>;
 
-/// Starts the program; where the kernel turns out not to stack the layers, once more with fuse-overlayfs, if that is wanted
-/// and there.
+/// Starts the program; where the layers turn out not to be stacked, once more with what comes next, if that is wanted.
 pub fn start(
     orders: &Orders,
     newborn: Option<Briefed>,
     meanwhile: Meanwhile<'_>,
 ) -> Result<Running, StartFailure> {
     let rootfs = &orders.launch.rootfs;
-    match attempt(orders, rootfs.driver, newborn, meanwhile) {
-        Err(StartFailure::Setup(error))
-            if rootfs.may_fall_back
-                && rootfs.driver == Driver::Overlay
-                && error.says_no_overlay()
-                && fuse::find().is_some() =>
-        {
-            tracing::warn!(%error, "start once more, with fuse-overlayfs");
-            // The network helper of the first attempt holds the ports.
-            process::end_all_others();
-            let running = attempt(orders, Driver::FuseOverlayfs, None, meanwhile)?;
-            remember(orders, &error);
-            Ok(running)
+    let mut driver = rootfs.driver;
+    let mut started = attempt(orders, driver, newborn, meanwhile);
+    let mut refused = None;
+    while let Err(StartFailure::Setup(error)) = &started
+        && rootfs.may_fall_back
+        && let Some(next) = after(driver, error)
+    {
+        tracing::warn!(%error, driver = next.name(), "start once more");
+        if driver == Driver::Overlay {
+            refused = Some(error.clone());
         }
-        other => other,
+        // The network helper of the first attempt holds the ports.
+        process::end_all_others();
+        driver = next;
+        started = attempt(orders, driver, None, meanwhile);
+    }
+    if let (Ok(_), Some(error)) = (&started, refused) {
+        remember(orders, &error);
+    }
+    started
+}
+
+/// What is to be tried when one has failed, and if it was to blame.
+fn after(driver: Driver, error: &SetupError) -> Option<Driver> {
+    match (driver, error) {
+        (Driver::Overlay, error) if error.says_no_overlay() => Some(match fuse::usable() {
+            Ok(()) => Driver::FuseOverlayfs,
+            Err(_) => Driver::Copy,
+        }),
+        (Driver::FuseOverlayfs, SetupError::Fuse(_)) => Some(Driver::Copy),
+        _ => None,
     }
 }
 
@@ -144,6 +161,10 @@ fn clone(orders: &Orders, driver: Driver, has_terminal: bool) -> Result<Cloned, 
             let mounted = mounted.map_err(|error| StartFailure::Setup(SetupError::Fuse(error)))?;
             (Some(mounted.tree), mounted.daemon)
         }
+        Driver::Copy => {
+            let copied = apart::copied(&orders.launch.rootfs, || copy(&orders.launch.rootfs));
+            (Some(copied.map_err(StartFailure::Setup)?), None)
+        }
     };
     let (streams, stdio) = match &orders.passed {
         _ if has_terminal => (Streams::Terminal, Stdio::nothing()),
@@ -164,6 +185,16 @@ fn clone(orders: &Orders, driver: Driver, has_terminal: bool) -> Result<Cloned, 
         driver,
         daemon,
     })
+}
+
+fn copy(rootfs: &Rootfs) -> io::Result<()> {
+    let place = rootfs.copy();
+    let root = CopiedRoot {
+        place: &place,
+        below: &rootfs.lower,
+        upper: &rootfs.upper,
+    };
+    root.make(!rootfs.volatile).map_err(io::Error::other)
 }
 
 /// An init that waits to be told what to become. Unless that happens, it and its cgroup go again.

@@ -11,24 +11,21 @@
 //!   (`Rootfs::short_names`), so that any path and any number of layers fit.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use nix::sched::CloneFlags;
 use rustix::fs::{Mode, OFlags};
 use rustix::mount::UnmountFlags;
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
+use super::apart::{handed_over, leave_mounts};
 use super::idmap::IdMap;
 use super::rootfs::Rootfs;
 use super::userns::Maps;
-use crate::sys::poll::{Interest, PollSet};
-use crate::sys::process::{self, Forked};
-use crate::sys::socket::{self, Received};
-use crate::sys::{mount, namespace, pidfd, program, role, signal};
+use crate::sys::{mount, process, program};
 
 /// Why there is no mount. Crosses the sockets to the monitor and to its client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
@@ -71,42 +68,20 @@ pub struct Mounted {
 /// and reaps the daemon when it ends. Must be called before anything reaps children of its own accord.
 pub fn mount(rootfs: &Rootfs, shift: Option<&Maps>) -> Result<Mounted, FuseError> {
     let binary = find().ok_or(FuseError::Missing)?;
-    let failed = |operation: &'static str| {
-        move |error: io::Error| FuseError::Step {
-            operation: operation.to_owned(),
-            message: error.to_string(),
-        }
-    };
-    let (ours, theirs) = socket::pair().map_err(failed("make a socket pair"))?;
-    let child = match process::fork().map_err(failed("fork a role"))? {
-        Forked::Parent(child) => child,
-        Forked::Child => process::exit_now(report(&binary, rootfs, shift, theirs)),
-    };
-    drop(theirs);
-    // fuse-overlayfs that loses its daemon in the moment of its birth waits for it for ever.
-    let mut set = PollSet::new();
-    set.add(ours.as_fd(), Interest::Read, ());
-    if set
-        .wait(Some(READY_TIMEOUT))
-        .is_ok_and(|ready| ready.is_empty())
-    {
-        return Err(failed("wait")(io::ErrorKind::TimedOut.into()));
-    }
-    let mut buffer = vec![0; socket::MESSAGE_MAX];
-    let received = socket::receive(ours.as_fd(), &mut buffer);
-    let _ = pidfd::wait_child(child);
-    match received {
-        Ok(Received::Message(length, mut fds)) => match fds.pop() {
-            Some(tree) => Ok(Mounted {
-                tree,
-                daemon: process::only_child(),
-            }),
-            None => Err(serde_json::from_slice(&buffer[..length])
-                .unwrap_or_else(|error| failed("read the answer of a role")(error.into()))),
-        },
-        _ => Err(failed("wait for a role")(
-            io::ErrorKind::UnexpectedEof.into(),
-        )),
+    // One that loses its daemon in the moment of its birth waits for it for ever.
+    let tree = handed_over(Some(READY_TIMEOUT), failed_step, || {
+        mount_here(&binary, rootfs, shift)
+    })?;
+    Ok(Mounted {
+        tree,
+        daemon: process::only_child(),
+    })
+}
+
+fn failed_step(operation: &'static str, error: io::Error) -> FuseError {
+    FuseError::Step {
+        operation: operation.to_owned(),
+        message: error.to_string(),
     }
 }
 
@@ -120,34 +95,12 @@ pub fn open_device() -> io::Result<OwnedFd> {
     }
 }
 
-/// The role that makes the mount and sends it, or the reason why there is none.
-fn report(binary: &Path, rootfs: &Rootfs, shift: Option<&Maps>, socket: OwnedFd) -> i32 {
-    role::set("mount");
-    let _ = process::close_all_except(&[socket.as_fd()]);
-    let _ = signal::reset_all();
-    let sent = match mount_here(binary, rootfs, shift) {
-        Ok(tree) => socket::send(socket.as_fd(), &[b"r"], &[tree.as_fd()]),
-        Err(error) => {
-            let text = serde_json::to_vec(&error).unwrap_or_default();
-            socket::send(socket.as_fd(), &[&text], &[])
-        }
-    };
-    i32::from(sent.is_err())
-}
-
 fn mount_here(binary: &Path, rootfs: &Rootfs, shift: Option<&Maps>) -> Result<OwnedFd, FuseError> {
-    let failed = |operation: &'static str| {
-        move |error: io::Error| FuseError::Step {
-            operation: operation.to_owned(),
-            message: error.to_string(),
-        }
-    };
+    let failed = |operation: &'static str| move |error| failed_step(operation, error);
     open_device().map_err(|error| FuseError::Device {
         message: error.to_string(),
     })?;
-    namespace::leave(CloneFlags::CLONE_NEWNS)
-        .and_then(|()| mount::isolate_propagation())
-        .map_err(failed("make a mount namespace"))?;
+    leave_mounts().map_err(failed("make a mount namespace"))?;
     let names = rootfs.short_names().map_err(failed("name the layers"))?;
     let volatile = if rootfs.volatile { ",volatile" } else { "" };
     let options = format!(

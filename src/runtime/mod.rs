@@ -2,6 +2,7 @@
 //! Never the store, never image names.
 
 pub mod accounts;
+pub mod apart;
 pub mod capability;
 pub mod cdi;
 pub mod cgroup;

@@ -22,6 +22,8 @@ pub enum Driver {
     Overlay,
     /// A program, outside of them.
     FuseOverlayfs,
+    /// Nothing: each container has a copy of them.
+    Copy,
 }
 
 impl Driver {
@@ -29,6 +31,7 @@ impl Driver {
         match self {
             Driver::Overlay => "overlay",
             Driver::FuseOverlayfs => "fuse-overlayfs",
+            Driver::Copy => "copy",
         }
     }
 }
@@ -59,8 +62,20 @@ impl Fallback {
         std::fs::rename(temporary, path)
     }
 
-    /// What was remembered of the file system that the store is on now.
-    pub fn recall(paths: &Paths) -> Option<Fallback> {
+    /// What is known of the file system that the store is on now: the kernel lays no overlay on another.
+    pub fn known(paths: &Paths) -> Option<Fallback> {
+        Fallback::recall(paths).or_else(|| Fallback::of_overlay(&paths.data))
+    }
+
+    fn of_overlay(store: &Path) -> Option<Fallback> {
+        let stat = rustix::fs::statfs(store).ok()?;
+        (stat.f_type as u64 & 0xffff_ffff == OVERLAY_MAGIC).then(|| Fallback {
+            device: 0,
+            reason: format!("{} is on an overlay itself", store.display()),
+        })
+    }
+
+    fn recall(paths: &Paths) -> Option<Fallback> {
         let text = std::fs::read(paths.storage_fallback()).ok()?;
         let found: Fallback = serde_json::from_slice(&text).ok()?;
         let device = rustix::fs::stat(&paths.data).ok()?.st_dev;
@@ -82,12 +97,20 @@ pub struct Rootfs {
     /// Mount as kernels without `lowerdir+` must (before 6.8).
     pub by_names: bool,
     pub driver: Driver,
-    /// Let fuse-overlayfs do it if the kernel can't.
+    /// Try what comes next if that fails: fuse-overlayfs, then a copy.
     pub may_fall_back: bool,
 }
 
+/// The file system number of an overlay (statfs(2)).
+const OVERLAY_MAGIC: u64 = 0x794c_7630;
+
 impl Rootfs {
-    /// Mounts the root and gives its top directory: `given` is a mount that fuse-overlayfs made, or the kernel's overlay is
+    /// Where a copy of the layers is, or would be: beside what overlayfs works with.
+    pub fn copy(&self) -> PathBuf {
+        self.work.join("root")
+    }
+
+    /// Mounts the root and gives its top directory: `given` is a mount that fuse-overlayfs made, or a copy, or the kernel's overlay is
     /// used; `place` is where (`open_place`) if it was opened before. Must run in the container's mount namespace, after its id map is written: before, overlayfs fails with EACCES.
     pub fn mount(
         &self,

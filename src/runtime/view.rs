@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use nix::sched::CloneFlags;
 use rustix::process::DumpableBehavior;
 
+use super::apart::leave_mounts;
 use super::execute::SetupError;
 use super::fuse;
 use super::plan::BindMount;
@@ -92,16 +93,21 @@ fn mount_all(rest: &Rest) -> Result<OwnedFd, SetupError> {
     Ok(root)
 }
 
-/// Mounts the root in a mount namespace of the caller's own.
+/// Mounts the root in a mount namespace of the caller's own. A copy is there already.
 fn mount_apart(rootfs: &Rootfs) -> Result<OwnedFd, SetupError> {
     let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
     let given = match rootfs.driver {
-        Driver::Overlay => None,
+        Driver::Overlay | Driver::Copy => None,
         Driver::FuseOverlayfs => Some(fuse::mount(rootfs, None).map_err(SetupError::Fuse)?.tree),
     };
-    namespace::leave(CloneFlags::CLONE_NEWNS)
-        .and_then(|()| mount::isolate_propagation())
-        .map_err(failed("make a mount namespace"))?;
+    leave_mounts().map_err(failed("make a mount namespace"))?;
+    let given = match rootfs.driver {
+        Driver::Copy => Some(
+            mount::clone_tree(rustix::fs::CWD, &rootfs.copy())
+                .map_err(failed("mount the copy of the layers"))?,
+        ),
+        Driver::Overlay | Driver::FuseOverlayfs => given,
+    };
     rootfs.forget_volatile();
     let root = rootfs.mount(given.as_ref().map(AsFd::as_fd), None);
     root.map_err(|error| SetupError::root(&error))

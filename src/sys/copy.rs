@@ -27,6 +27,23 @@ pub enum Owners {
     Single,
 }
 
+/// What a copy has of its original, beside mode and times.
+#[derive(Clone, Copy, Debug)]
+pub struct Kept {
+    pub owners: Owners,
+    /// By their names.
+    pub xattrs: fn(&[u8]) -> bool,
+}
+
+impl Kept {
+    fn all(owners: Owners) -> Kept {
+        Kept {
+            owners,
+            xattrs: |_| true,
+        }
+    }
+}
+
 /// What could not be copied.
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} {path}: {source}")]
@@ -53,7 +70,7 @@ struct Level {
 
 struct Copier<'a> {
     top: BorrowedFd<'a>,
-    owners: Owners,
+    kept: Kept,
     /// Where the first name of a file with several is, by device and inode.
     linked: HashMap<(u64, u64), Vec<u8>>,
 }
@@ -68,7 +85,7 @@ pub fn copy_tree(
     let failed = |error: io::Error| failure("open", b"/", error);
     let mut copier = Copier {
         top: target,
-        owners,
+        kept: Kept::all(owners),
         linked: HashMap::new(),
     };
     let mut stack = vec![Level {
@@ -90,7 +107,7 @@ pub fn copy_tree(
             }
             None => {
                 // Its time comes last: entries below change it.
-                copy_directory_attributes(level.source.as_fd(), level.target.as_fd(), owners)
+                copy_attributes(level.source.as_fd(), level.target.as_fd(), copier.kept)
                     .map_err(|error| failure("set the attributes of", &level.path, error))?;
                 stack.pop();
             }
@@ -105,8 +122,34 @@ pub fn copy_directory_attributes(
     target: BorrowedFd<'_>,
     owners: Owners,
 ) -> io::Result<()> {
+    copy_attributes(source, target, Kept::all(owners))
+}
+
+/// The same for a directory or a file, as far as it is to be kept.
+pub fn copy_attributes(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    kept: Kept,
+) -> io::Result<()> {
     let stat = rustix::fs::fstat(source)?;
-    attributes(source, target, &stat, owners)
+    attributes(source, target, &stat, kept)
+}
+
+/// Copies what `name` is in `source`, which is no directory and looks like `stat`, into `target`. Devices are left out.
+pub fn copy_entry(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    name: &[u8],
+    stat: &Stat,
+    kept: Kept,
+) -> io::Result<()> {
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => copy_file(source, target, name, kept),
+        FileType::Symlink | FileType::Fifo | FileType::Socket => {
+            copy_special(source, target, name, stat, kept)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Gives everything in a tree, and its top, to `uid` and `gid`.
@@ -194,51 +237,59 @@ impl Copier<'_> {
                 }
             }
         }
-        let copied = match kind {
-            FileType::RegularFile => self.file(level, name),
-            FileType::Symlink | FileType::Fifo | FileType::Socket => {
-                self.special(level, name, kind, &stat)
-            }
-            _ => Ok(()),
-        };
+        let (source, target) = (level.source.as_fd(), level.target.as_fd());
+        let copied = copy_entry(source, target, name, &stat, self.kept);
         copied.map_err(|error| failure("copy", &path, error))?;
         Ok(None)
     }
+}
 
-    fn file(&self, level: &Level, name: &[u8]) -> io::Result<()> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let source = rustix::fs::openat(&level.source, name, flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&source)?;
-        let flags =
-            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let target = rustix::fs::openat(&level.target, name, flags, mode)?;
-        let (mut source, mut target) = (File::from(source), File::from(target));
+fn copy_file(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    name: &[u8],
+    kept: Kept,
+) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let source = rustix::fs::openat(source, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&source)?;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mode = Mode::RUSR | Mode::WUSR;
+    let target = rustix::fs::openat(target, name, flags, mode)?;
+    let (mut source, mut target) = (File::from(source), File::from(target));
+    // Where the file system can share the blocks of two files, or else by copy_file_range(2).
+    if stat.st_size > 0 && rustix::fs::ioctl_ficlone(&target, &source).is_err() {
         io::copy(&mut source, &mut target)?;
-        attributes(source.as_fd(), target.as_fd(), &stat, self.owners)
     }
+    attributes(source.as_fd(), target.as_fd(), &stat, kept)
+}
 
-    /// What has no content of its own to open.
-    fn special(&self, level: &Level, name: &[u8], kind: FileType, stat: &Stat) -> io::Result<()> {
-        let target = &level.target;
-        if kind == FileType::Symlink {
-            let link = rustix::fs::readlinkat(&level.source, name, Vec::new())?;
-            rustix::fs::symlinkat(&link, target, name)?;
-        } else {
-            rustix::fs::mknodat(target, name, kind, Mode::RUSR, 0)?;
-        }
-        if self.owners == Owners::Kept {
-            let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-            let flags = AtFlags::SYMLINK_NOFOLLOW;
-            rustix::fs::chownat(target, name, Some(uid), Some(gid), flags)?;
-        }
-        if kind != FileType::Symlink {
-            let mode = Mode::from_raw_mode(stat.st_mode);
-            rustix::fs::chmodat(target, name, mode, AtFlags::empty())?;
-        }
-        rustix::fs::utimensat(target, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(())
+/// What has no content of its own to open.
+fn copy_special(
+    source: BorrowedFd<'_>,
+    target: BorrowedFd<'_>,
+    name: &[u8],
+    stat: &Stat,
+    kept: Kept,
+) -> io::Result<()> {
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if kind == FileType::Symlink {
+        let link = rustix::fs::readlinkat(source, name, Vec::new())?;
+        rustix::fs::symlinkat(&link, target, name)?;
+    } else {
+        rustix::fs::mknodat(target, name, kind, Mode::RUSR, 0)?;
     }
+    if kept.owners == Owners::Kept {
+        let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        rustix::fs::chownat(target, name, Some(uid), Some(gid), flags)?;
+    }
+    if kind != FileType::Symlink {
+        let mode = Mode::from_raw_mode(stat.st_mode);
+        rustix::fs::chmodat(target, name, mode, AtFlags::empty())?;
+    }
+    rustix::fs::utimensat(target, name, &times(stat), AtFlags::SYMLINK_NOFOLLOW)?;
+    Ok(())
 }
 
 /// In the order the kernel needs: a change of owner clears setuid and capabilities.
@@ -246,14 +297,14 @@ fn attributes(
     source: BorrowedFd<'_>,
     target: BorrowedFd<'_>,
     stat: &Stat,
-    owners: Owners,
+    kept: Kept,
 ) -> io::Result<()> {
-    if owners == Owners::Kept {
+    if kept.owners == Owners::Kept {
         let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
         rustix::fs::fchown(target, Some(uid), Some(gid))?;
     }
     rustix::fs::fchmod(target, Mode::from_raw_mode(stat.st_mode))?;
-    copy_xattrs(source, target, |_| true)?;
+    copy_xattrs(source, target, kept.xattrs)?;
     Ok(rustix::fs::futimens(target, &times(stat))?)
 }
 

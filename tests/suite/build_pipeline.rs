@@ -295,10 +295,16 @@ fn the_same_inside_a_container_of_podman_with_default_settings() {
         env.other("podman", &words).run()
     };
     podman(&["import", "-q", &tar, "localhost/debian"]).ok();
-    // Overlay does not lie on overlay, which podman's own root may be: the stores are on volumes.
-    let flags = ["-v", "/root/.local/share/bryo", "-v", "/other"];
-    let place = Inside::start(&env, &engine, &flags, "localhost/debian");
+    // Overlay does not lie on overlay, which podman's own root may be, and there is no /dev/fuse: then containers have copies.
+    let place = Inside::start(&env, &engine, &[], "localhost/debian");
     spend_a_day(&env, &place, "add");
+    let root = place.inside(&["stat", "-f", "-c", "%T", "/"]).ok().out();
+    let info = place.run(Machine::Own, &["info"]).ok().stdout;
+    assert_eq!(
+        info.contains("Storage driver: copy"),
+        root == "overlayfs",
+        "{root}: {info}"
+    );
     let said = place.run(Machine::Own, &["build", "--no-cache", &place.path("work")]);
     assert_eq!(
         said.stderr
@@ -306,6 +312,15 @@ fn the_same_inside_a_container_of_podman_with_default_settings() {
             .count(),
         1
     );
+    place.end();
+    // With the stores on volumes there is an overlay in any case.
+    let flags = ["-v", "/root/.local/share/bryo", "-v", "/other"];
+    let place = Inside::start(&env, &engine, &flags, "localhost/debian");
+    let image = place.path("busybox.tar");
+    place.run(Machine::Own, &["load", "-i", &image]).ok();
+    let build = ["build", "--network", "default", &place.path("work")];
+    let built = place.run(Machine::Own, &build).ok();
+    assert!(!built.stderr.contains("stacked by"), "{}", built.stderr);
     place.end();
     podman(&["rmi", "-f", "localhost/debian"]).ok();
     // The process that keeps its user namespace.
@@ -352,7 +367,7 @@ fn the_same_where_only_fuse_stacks_layers() {
         Need::Fixture("debian.tar")
     );
     let env = test_env!();
-    begin(&env, &DOCKERFILE.replace("rm lib/notes", "touch lib/more"));
+    begin(&env, DOCKERFILE);
     let tar = fixture("debian.tar").display().to_string();
     env.run(&["import", &tar, "debian"]).ok();
     let fuse = program("fuse-overlayfs").expect("it was asked for");
@@ -367,12 +382,9 @@ fn the_same_where_only_fuse_stacks_layers() {
     let given = ["--device", "/dev/fuse", "-v", &binds[0], "-v", &binds[1]];
     let flags = [&UNFILTERED[..], &given].concat();
     let place = Inside::start(&env, &[&engine], &flags, "debian");
-    spend_a_day(&env, &place, "add\nmore\nnotes");
+    // The kernel keeps no whiteout on an overlay: it is a file that fuse-overlayfs reads.
+    spend_a_day(&env, &place, "add");
     let info = place.run(Machine::Own, &["info"]).ok().stdout;
     assert!(info.contains("Storage driver: fuse-overlayfs"), "{info}");
-    // The kernel keeps no whiteout on an overlay.
-    env.file("work/Dockerfile", DOCKERFILE);
-    let failed = place.run(Machine::Own, &["build", &place.path("work")]);
-    failed.fails(1, "put the store on a volume");
     place.end();
 }

@@ -39,6 +39,7 @@ mod cli_program;
 mod cli_rows;
 mod cli_words;
 mod commit;
+mod copied;
 mod cp;
 mod crash;
 mod descriptors;

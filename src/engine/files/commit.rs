@@ -12,6 +12,7 @@ use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use super::diff::{engine_made, has_marker_files, unread};
 use super::door::{Door, failure};
+use super::own_layer::OwnLayer;
 use crate::container::{ContainerConfig, ContainerError};
 use crate::image::{Derivation, Digest, Layers, StoreError, derive, json as parse};
 use crate::runtime::freeze::Frozen;
@@ -70,8 +71,9 @@ impl Engine {
                 _ => None,
             };
             let rootfs = self.rootfs(&record, &config);
+            let own = OwnLayer::of(&store, &rootfs)?;
             let layers = Layers {
-                upper: &rootfs.upper,
+                upper: own.path(),
                 below: &rootfs.lower,
                 mount_points: engine_made(),
                 marker_files: has_marker_files(&record),

@@ -6,6 +6,7 @@ use std::io;
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use super::door::failure;
+use super::own_layer::OwnLayer;
 use crate::container::{ContainerConfig, Record};
 use crate::image::{ChangeKind, LayerPath, Layers};
 use crate::runtime::rootfs::{Driver, clean};
@@ -34,11 +35,13 @@ impl Engine {
             let path = path.strip_prefix("/").expect("clean paths are absolute");
             mount_points.insert(LayerPath(path.as_os_str().as_encoded_bytes().to_vec()));
         }
+        let store = self.images()?;
         self.in_home("worker", || {
             process::allow_descriptors();
             let rootfs = self.rootfs(&record, &config);
+            let own = OwnLayer::of(&store, &rootfs)?;
             let layers = Layers {
-                upper: &rootfs.upper,
+                upper: own.path(),
                 below: &rootfs.lower,
                 mount_points,
                 marker_files: has_marker_files(&record),

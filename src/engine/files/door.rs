@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
+use super::own_layer::prepare;
 use crate::container::{ContainerConfig, LockedRecord, Record, RunState, Status};
 use crate::runtime::rootfs::Driver;
 use crate::runtime::view::{self, Rest};
@@ -118,6 +119,7 @@ impl Entrance {
     }
 
     fn mounted<T>(&self, job: impl FnOnce() -> Result<T, RoleFailure>) -> Result<T, RoleFailure> {
+        prepare(&self.rest.rootfs)?;
         let entered = view::enter(&self.rest);
         entered.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
         job()

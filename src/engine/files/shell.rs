@@ -15,6 +15,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use super::door::{Door, Entrance, failure};
+use super::own_layer::prepare;
 use crate::container::LockedRecord;
 use crate::image::TempLayer;
 use crate::runtime::rootfs::{Driver, Rootfs, old_overlay};
@@ -86,7 +87,8 @@ impl Engine {
         let store = self.images()?;
         let _lease = store.lease()?;
         let image = store.resolve(name)?;
-        if self.storage_choice().driver == Driver::FuseOverlayfs {
+        let driver = self.storage_choice().driver;
+        if driver == Driver::FuseOverlayfs {
             return Err(EngineError::FuseImage);
         }
         let lower: Vec<PathBuf> = image.layers.iter().map(|l| store.layer_path(l)).collect();
@@ -94,7 +96,7 @@ impl Engine {
             let layer = store.begin_layer();
             let layer = layer.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
             Ok(Kept {
-                _image: Some(show_image(lower, layer)?),
+                _image: Some(show_image(lower, layer, driver)?),
                 ..Kept::default()
             })
         })
@@ -240,12 +242,17 @@ fn show_at_rest(entrance: &Entrance) -> Result<(), RoleFailure> {
     if entrance.rest.rootfs.driver == Driver::FuseOverlayfs {
         return Err(failure(&EngineError::FuseAtRest));
     }
+    prepare(&entrance.rest.rootfs)?;
     let shown = view::show(&entrance.rest);
     shown.map_err(|error| RoleFailure::of(&error, Vec::new()))
 }
 
 /// The layer becomes the upper directory that nobody writes to.
-fn show_image(lower: Vec<PathBuf>, layer: TempLayer) -> Result<MountedImage, RoleFailure> {
+fn show_image(
+    lower: Vec<PathBuf>,
+    layer: TempLayer,
+    driver: Driver,
+) -> Result<MountedImage, RoleFailure> {
     let place = layer.make_work().and_then(|()| layer.make_place());
     let place = place.map_err(said("make a place for the image's root"))?;
     let rest = Rest {
@@ -255,11 +262,14 @@ fn show_image(lower: Vec<PathBuf>, layer: TempLayer) -> Result<MountedImage, Rol
             work: layer.work(),
             merged: place.clone(),
             by_names: old_overlay(),
+            volatile: true,
+            driver,
             ..Rootfs::default()
         },
         binds: Vec::new(),
         read_only: true,
     };
+    prepare(&rest.rootfs)?;
     let shown = view::show(&rest);
     shown.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
     Ok(MountedImage {

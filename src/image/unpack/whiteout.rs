@@ -4,16 +4,16 @@
 use std::collections::BTreeSet;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 
 use super::super::layer::LayerPath;
+use super::super::whiteouts::{self, MARKER};
 use super::UnpackError;
 use super::place::{Directories, open_made};
 use crate::sys::fault;
 use crate::sys::{fs, xattr};
 
-const PREFIX: &[u8] = b".wh.";
 const META_PREFIX: &[u8] = b".wh..wh.";
 const OPAQUE: &[u8] = b".wh..wh..opq";
 
@@ -30,7 +30,7 @@ pub(super) enum Marker {
 }
 
 pub(super) fn marker(path: &LayerPath) -> Result<Marker, UnpackError> {
-    if !path.0.windows(PREFIX.len()).any(|window| window == PREFIX) {
+    if !path.0.windows(MARKER.len()).any(|window| window == MARKER) {
         return Ok(Marker::None);
     }
     let name = path.name();
@@ -46,11 +46,11 @@ pub(super) fn marker(path: &LayerPath) -> Result<Marker, UnpackError> {
     if parent
         .0
         .split(|byte| *byte == b'/')
-        .any(|part| part.starts_with(PREFIX))
+        .any(|part| part.starts_with(MARKER))
     {
         return Err(invalid());
     }
-    match name.strip_prefix(PREFIX) {
+    match name.strip_prefix(MARKER) {
         None => Ok(Marker::None),
         Some(b"" | b"." | b"..") => Err(invalid()),
         Some(hidden) => {
@@ -176,9 +176,7 @@ fn place_device(
         real.push(b'/');
     }
     real.extend_from_slice(path.name());
-    let kind = FileType::CharacterDevice;
-    let made = fault::at("make whiteout")
-        .and_then(|()| rustix::fs::mknodat(&parent, path.name(), kind, Mode::empty(), 0));
+    let made = fault::at("make whiteout").and_then(|()| whiteouts::make(&parent, path.name()));
     match made {
         // Two names for one place, through a symlink.
         Ok(()) | Err(Errno::EXIST) => Ok(Some(LayerPath(real))),

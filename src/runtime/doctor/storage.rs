@@ -78,10 +78,10 @@ pub(super) fn judge_overlay(place: &Path, outcome: &Outcome, fuse: Option<&Path>
     if fuse.is_some() {
         return Finding::limited(check, found, "fuse-overlayfs is used, which is slower");
     }
-    Finding::broken(
+    Finding::limited(
         check,
         found,
-        "no container can run without fuse-overlayfs, which is not installed",
+        "each container gets a copy of its image, which takes time and disk, as fuse-overlayfs is not installed",
     )
     .cured_by(install(
         "fuse-overlayfs",
@@ -134,8 +134,9 @@ pub(super) fn judge_store(place: &Path, magic: u64, writable: bool) -> Finding {
         0x794c_7630 => Finding::limited(
             check,
             format!("{shown} is on an overlay (inside another container?)"),
-            "layers are stacked by fuse-overlayfs, which is slower; a volume at that place is faster",
-        ),
+            "layers are stacked by fuse-overlayfs or, without that and /dev/fuse, each container gets a copy of its image",
+        )
+        .cured_by(format!("run the container around with a volume there: -v {shown}")),
         _ => Finding::fine(check, format!("{shown} is on a local disk")),
     }
 }

@@ -142,10 +142,11 @@ fn helper_without_its_bit_is_told() {
 fn overlay_failure_is_broken_only_without_fuse() {
     let place = Path::new("/home/ann");
     let outcome = failed(Step::Job, libc::EINVAL);
-    let broken = storage::judge_overlay(place, &outcome, None);
-    assert_eq!(broken.state, State::Broken);
+    let copied = storage::judge_overlay(place, &outcome, None);
+    assert_eq!(copied.state, State::Limited);
+    assert!(copied.meaning.contains("a copy of its image"));
     assert_eq!(
-        broken.found,
+        copied.found,
         "overlay can't be mounted on /home/ann: invalid argument"
     );
     let limited =

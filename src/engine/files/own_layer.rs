@@ -1,0 +1,115 @@
+//! A container's own layer, as an overlay's upper directory: the one place that knows whether there is such a directory or whether it has
+//! to be made of a copied root. Runs in the home namespace.
+
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use super::super::containers::tree_size;
+use super::super::worker::RoleFailure;
+use super::super::{Engine, EngineError, Job};
+use super::door::failure;
+use crate::container::Record;
+use crate::image::{CopiedError, CopiedRoot, Store, TempLayer};
+use crate::runtime::rootfs::{Driver, Rootfs};
+use crate::sys::{fs, process};
+
+/// An upper directory to be read. Where it was made for the purpose it goes with this.
+pub struct OwnLayer {
+    path: PathBuf,
+    _made: Option<TempLayer>,
+}
+
+impl OwnLayer {
+    pub fn of(store: &Store, rootfs: &Rootfs) -> Result<OwnLayer, RoleFailure> {
+        let place = rootfs.copy();
+        let copied = copied(&place, rootfs);
+        if !copied.is_whole() {
+            return Ok(OwnLayer {
+                path: rootfs.upper.clone(),
+                _made: None,
+            });
+        }
+        process::allow_descriptors();
+        let made = store.begin_layer();
+        let made = made.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
+        copied.write_changes(made.root()).map_err(said)?;
+        Ok(OwnLayer {
+            path: made.path(),
+            _made: Some(made),
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn copied<'a>(place: &'a Path, rootfs: &'a Rootfs) -> CopiedRoot<'a> {
+    CopiedRoot {
+        place,
+        below: &rootfs.lower,
+        upper: &rootfs.upper,
+    }
+}
+
+fn said(error: CopiedError) -> RoleFailure {
+    RoleFailure::of(&error, Vec::new())
+}
+
+/// Makes sure that the copy is there, where that is how the container gets its root: it can be mounted then.
+pub fn prepare(rootfs: &Rootfs) -> Result<(), RoleFailure> {
+    if rootfs.driver != Driver::Copy {
+        return Ok(());
+    }
+    process::allow_descriptors();
+    let made = copied(&rootfs.copy(), rootfs).make(!rootfs.volatile);
+    made.map_err(said)
+}
+
+/// Bytes of all that is the container's own on the disk.
+pub fn size_of(record: &Record) -> u64 {
+    let rootfs = Rootfs {
+        work: record.path("work"),
+        ..Rootfs::default()
+    };
+    tree_size(&record.upper()) + tree_size(&rootfs.copy())
+}
+
+impl Engine {
+    /// Whether a step of a build has changed a copy of its root, not its layer.
+    pub fn has_copied_root(&self, layer: &TempLayer) -> bool {
+        step_rootfs(layer, Vec::new()).copy().exists()
+    }
+
+    /// Puts what the step has changed into its layer, and removes the copy. Nothing of the step runs any more.
+    pub fn take_changes(
+        &self,
+        layer: &TempLayer,
+        below: Vec<PathBuf>,
+    ) -> Result<Job<()>, EngineError> {
+        let rootfs = step_rootfs(layer, self.stacked(below));
+        self.start_in_home("worker", move || {
+            process::allow_descriptors();
+            let upper = fs::open_directory(&rootfs.upper);
+            let upper = upper.map_err(|source| {
+                failure(&EngineError::System {
+                    operation: "open a layer",
+                    source,
+                })
+            })?;
+            let written = copied(&rootfs.copy(), &rootfs).write_changes(upper.as_fd());
+            written.map_err(said)?;
+            fs::remove_path(&rootfs.work).map_err(|error| RoleFailure::of(&error, Vec::new()))
+        })
+    }
+}
+
+fn step_rootfs(layer: &TempLayer, lower: Vec<PathBuf>) -> Rootfs {
+    Rootfs {
+        lower,
+        upper: layer.path(),
+        work: layer.work(),
+        driver: Driver::Copy,
+        ..Rootfs::default()
+    }
+}
