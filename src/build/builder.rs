@@ -28,7 +28,6 @@ use super::work::Activity;
 use crate::engine::request::NetworkMode;
 use crate::engine::{Engine, EngineError, Job, Keeper, WrittenLayer};
 use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, json};
-use crate::registry::Progress;
 use crate::sys::lock::Guard;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::signal::Signals;
@@ -96,7 +95,6 @@ pub fn build(
     engine: &Engine,
     request: &BuildRequest,
     watcher: &dyn Watcher,
-    progress: &dyn Progress,
 ) -> Result<Built, BuildError> {
     let Read { file, given, plan } = check::read(request)?;
     foreign::check(&file, &plan, request.platform.as_ref())?;
@@ -132,7 +130,7 @@ pub fn build(
         network: OnceCell::new(),
         has_said_driver: false,
     };
-    let built = builder.run(progress);
+    let built = builder.run();
     if let Err(error) = &built {
         builder.keep_what_is_done(error);
     }
@@ -146,7 +144,7 @@ pub fn build(
 }
 
 impl Builder<'_> {
-    fn run(&mut self, progress: &dyn Progress) -> Result<Built, BuildError> {
+    fn run(&mut self) -> Result<Built, BuildError> {
         let needed: Vec<usize> = self.plan.needed.iter().copied().collect();
         for number in &needed {
             self.begin_stage(*number);
@@ -158,7 +156,7 @@ impl Builder<'_> {
         while !self.is_done() {
             let before = self.progress_mark();
             for number in 0..self.stages.len() {
-                self.advance(number, progress)?;
+                self.advance(number)?;
             }
             if self.is_done() {
                 break;
@@ -283,20 +281,16 @@ impl Builder<'_> {
     }
 
     /// Goes on with a stage until it waits for something or has ended.
-    fn advance(&mut self, number: usize, progress: &dyn Progress) -> Result<(), BuildError> {
+    fn advance(&mut self, number: usize) -> Result<(), BuildError> {
         let Some(mut stage) = self.stages[number].take() else {
             return Ok(());
         };
-        let advanced = self.advance_stage(&mut stage, progress);
+        let advanced = self.advance_stage(&mut stage);
         self.stages[number] = Some(stage);
         advanced
     }
 
-    fn advance_stage(
-        &mut self,
-        stage: &mut StageRun,
-        progress: &dyn Progress,
-    ) -> Result<(), BuildError> {
+    fn advance_stage(&mut self, stage: &mut StageRun) -> Result<(), BuildError> {
         if let Activity::BaseOf(earlier) = stage.activity {
             let Some(base) = self.finished_stage(earlier) else {
                 return Ok(());
@@ -333,7 +327,7 @@ impl Builder<'_> {
         }
         while stage.activity.is_ready() && stage.next < stage.instructions.len() {
             let (source, instruction) = stage.instructions[stage.next].clone();
-            let done = self.instruct(stage, &source, &instruction, progress);
+            let done = self.instruct(stage, &source, &instruction);
             let place = || Box::new(Place::of(&source, instruction.location, &instruction.text));
             match done {
                 Ok(()) => {}
@@ -360,7 +354,6 @@ impl Builder<'_> {
         stage: &mut StageRun,
         source: &Source,
         instruction: &Located<Instruction>,
-        progress: &dyn Progress,
     ) -> Result<(), Wrong> {
         let escape = self.file.directives.escape;
         let row = self
@@ -371,7 +364,7 @@ impl Builder<'_> {
             stage.next += 1;
             return Ok(());
         }
-        self.begin_step(stage, source, instruction, progress)
+        self.begin_step(stage, source, instruction)
     }
 
     pub fn settings<'s>(

@@ -11,8 +11,8 @@ use super::request::{Context, NamedContext};
 use super::settings::Wrong;
 use super::work::{Activity, absolute};
 use crate::engine::request::GitSource;
+use crate::engine::{self, Remote};
 use crate::image::{Digest, TempLayer};
-use crate::registry::Progress;
 
 /// What both instructions have.
 struct Parts<'a> {
@@ -28,14 +28,13 @@ struct Parts<'a> {
 }
 
 impl Builder<'_> {
-    /// None: a stage that it takes files from has not ended.
+    /// With what of it has to be brought here first. None: a stage that it takes files from has not ended.
     pub(super) fn copy_step(
         &mut self,
         stage: &mut StageRun,
         source: &Source,
         instruction: &Instruction,
-        progress: &dyn Progress,
-    ) -> Result<Option<(CopyStep, Vec<TempLayer>)>, Wrong> {
+    ) -> Result<Option<(CopyStep, Vec<Remote>)>, Wrong> {
         let (parts, from) = match instruction {
             Instruction::Copy(copy) => {
                 let parts = Parts {
@@ -81,77 +80,46 @@ impl Builder<'_> {
             return Ok(None);
         };
         step.origin = origin;
-        let mut held = Vec::new();
+        let mut remotes = Vec::new();
         if let Instruction::Add(add) = instruction {
             let settings = self.settings(stage, source, self.file.directives.escape);
             let checksum = add.checksum.as_ref().map(|word| settings.expand(word));
             let checksum = checksum.transpose()?;
-            held = self.fetch(&mut step, checksum.as_deref(), add.keep_git_dir, progress)?;
+            remotes = take_remotes(&mut step, checksum.as_deref(), add.keep_git_dir)?;
         }
-        Ok(Some((step, held)))
+        Ok(Some((step, remotes)))
     }
 
-    /// Brings sources here that are elsewhere; what is given back holds them.
-    fn fetch(
+    /// What has come is a source like others.
+    pub(super) fn take_fetched(
         &mut self,
         step: &mut CopyStep,
-        checksum: Option<&str>,
-        keep_git_directory: bool,
-        progress: &dyn Progress,
-    ) -> Result<Vec<TempLayer>, StepError> {
-        let (remote, local): (Vec<String>, Vec<String>) =
-            step.sources.drain(..).partition(|source| is_remote(source));
-        step.sources = local;
-        let expected = checksum.map(str::parse::<Digest>).transpose();
-        let expected = expected.map_err(|error| StepError::Checksum {
-            text: checksum.unwrap_or_default().to_owned(),
-            source: error,
-        })?;
-        if expected.is_some() && (remote.len() != 1 || !step.sources.is_empty()) {
-            return Err(StepError::ChecksumOf);
-        }
-        let mut held = Vec::new();
-        for source in remote {
-            let place = self.new_layer()?;
-            let directory = place.path();
-            let fetched = match GitSource::parse(&source)? {
-                Some(repository) => {
-                    if expected.is_some() {
-                        return Err(StepError::ChecksumOf);
-                    }
-                    let fetched =
-                        self.engine
-                            .fetch_git(&repository, keep_git_directory, &directory);
-                    let cloned = fetched?;
-                    self.materials.insert(Material {
-                        uri: without_secrets(&repository.remote),
-                        digest: ("sha1".to_owned(), cloned.commit),
-                    });
-                    Fetched {
-                        directory: cloned.directory,
-                        file: None,
-                        latest: Some(cloned.time),
-                    }
-                }
-                None => {
-                    let file =
-                        self.engine
-                            .fetch_url(&source, expected.as_ref(), &directory, progress)?;
-                    self.materials.insert(Material {
-                        uri: without_secrets(&source),
-                        digest: ("sha256".to_owned(), file.digest.hex().to_owned()),
-                    });
-                    Fetched {
-                        directory,
-                        file: Some(file.name),
-                        latest: None,
-                    }
-                }
-            };
-            step.fetched.push(fetched);
-            held.push(place);
-        }
-        Ok(held)
+        (remote, place): (Remote, &TempLayer),
+        arrived: engine::Fetched,
+    ) {
+        let (uri, digest, fetched) = match (remote, arrived) {
+            (Remote::Url { url, .. }, engine::Fetched::File(file)) => {
+                let digest = ("sha256".to_owned(), file.digest.hex().to_owned());
+                let fetched = Fetched {
+                    directory: place.path(),
+                    file: Some(file.name),
+                    latest: None,
+                };
+                (without_secrets(&url), digest, fetched)
+            }
+            (Remote::Repository { source, .. }, engine::Fetched::Repository(cloned)) => {
+                let digest = ("sha1".to_owned(), cloned.commit);
+                let fetched = Fetched {
+                    directory: cloned.directory,
+                    file: None,
+                    latest: Some(cloned.time),
+                };
+                (without_secrets(&source.remote), digest, fetched)
+            }
+            _ => unreachable!("what comes is of the kind that was asked for"),
+        };
+        self.materials.insert(Material { uri, digest });
+        step.fetched.push(fetched);
     }
 
     fn expanded(
@@ -269,6 +237,41 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// Takes out what is elsewhere.
+fn take_remotes(
+    step: &mut CopyStep,
+    checksum: Option<&str>,
+    keep_git_directory: bool,
+) -> Result<Vec<Remote>, StepError> {
+    let (remote, local): (Vec<String>, Vec<String>) =
+        step.sources.drain(..).partition(|source| is_remote(source));
+    step.sources = local;
+    let expected = checksum.map(str::parse::<Digest>).transpose();
+    let expected = expected.map_err(|error| StepError::Checksum {
+        text: checksum.unwrap_or_default().to_owned(),
+        source: error,
+    })?;
+    if expected.is_some() && (remote.len() != 1 || !step.sources.is_empty()) {
+        return Err(StepError::ChecksumOf);
+    }
+    let remotes = remote.into_iter().map(|text| {
+        let Some(source) = GitSource::parse(&text)? else {
+            return Ok(Remote::Url {
+                url: text,
+                expected: expected.clone(),
+            });
+        };
+        match expected {
+            Some(_) => Err(StepError::ChecksumOf),
+            None => Ok(Remote::Repository {
+                source,
+                keep_git_directory,
+            }),
+        }
+    });
+    remotes.collect()
 }
 
 /// A source that is not in the context.

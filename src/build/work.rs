@@ -13,10 +13,9 @@ use super::layers::{Layer, Made, Row};
 use super::progress::Vertex;
 use super::run::{Running, begin_run};
 use super::settings::Wrong;
-use crate::engine::{EngineError, Job, RoleFailure, WrittenLayer};
+use crate::engine::{Arriving, EngineError, Fetched, Job, Remote, RoleFailure, WrittenLayer};
 use crate::image::{Digest, NOTHING, StepRecord, Store, TempLayer};
 use crate::monitor::{FromMonitor, Reply};
-use crate::registry::Progress;
 use crate::runtime::home;
 
 /// What a stage waits for.
@@ -35,10 +34,22 @@ pub(super) enum Activity {
     WaitingFor(usize),
     /// A cache that another command has: this ends when it is free.
     Locked(Job<()>),
+    /// What a step takes from elsewhere is on its way.
+    Fetching(Box<Fetching>),
     Copying(Box<Copying>),
     Running(Box<Running>),
     /// What a command has changed in a copy of its root is put into its layer.
     TakingChanges(Job<()>, Box<Running>),
+}
+
+/// An `ADD` whose sources are on their way.
+pub(super) struct Fetching {
+    arriving: Arriving<Vec<Fetched>>,
+    vertex: Vertex,
+    row: Row,
+    step: CopyStep,
+    /// Each with the directory that it is brought into.
+    remotes: Vec<(Remote, TempLayer)>,
 }
 
 /// `COPY`, `ADD` or `WORKDIR` at work.
@@ -63,6 +74,7 @@ impl Activity {
 
     pub fn source(&self) -> Option<BorrowedFd<'_>> {
         match self {
+            Activity::Fetching(fetching) => Some(fetching.arriving.as_fd()),
             Activity::Copying(copying) => Some(copying.job.as_fd()),
             Activity::Running(running) => Some(running.session.connection.as_fd()),
             Activity::Locked(waiting) => Some(waiting.as_fd()),
@@ -79,20 +91,26 @@ impl Builder<'_> {
         stage: &mut StageRun,
         source: &Source,
         instruction: &Located<Instruction>,
-        progress: &dyn Progress,
     ) -> Result<(), Wrong> {
         match &instruction.value {
             Instruction::Workdir(word) => self.workdir(stage, source, word),
             Instruction::Run(run) => begin_run(self, stage, source, run, instruction),
             Instruction::Copy(_) | Instruction::Add(_) => {
-                let Some((step, held)) =
-                    self.copy_step(stage, source, &instruction.value, progress)?
+                let Some((step, remotes)) = self.copy_step(stage, source, &instruction.value)?
                 else {
                     return Ok(());
                 };
                 let row = Row::of_files(format!("{} # buildkit", instruction.text));
-                self.begin_copy(stage, &instruction.text, row, step, held)
-                    .map_err(Wrong::Meaning)
+                let name = self.step_name(stage, &instruction.text);
+                let vertex = self.new_vertex(&name);
+                let begun = match remotes.is_empty() {
+                    true => self.begin_copy(stage, (vertex, row), step, Vec::new()),
+                    false => self.begin_fetch(stage, (vertex, row), step, remotes),
+                };
+                begun.map_err(|error| {
+                    self.watcher.end(vertex, Some(&error.to_string()));
+                    Wrong::Meaning(error)
+                })
             }
             _ => unreachable!("all others change settings"),
         }
@@ -163,16 +181,53 @@ impl Builder<'_> {
         Ok(())
     }
 
+    fn begin_fetch(
+        &mut self,
+        stage: &mut StageRun,
+        (vertex, row): (Vertex, Row),
+        step: CopyStep,
+        remotes: Vec<Remote>,
+    ) -> Result<(), StepError> {
+        let places = remotes
+            .into_iter()
+            .map(|remote| Ok((remote, self.new_layer()?)));
+        let remotes = places.collect::<Result<Vec<_>, StepError>>()?;
+        let wanted = remotes.iter();
+        let wanted = wanted.map(|(remote, place)| (remote.clone(), place.path()));
+        let arriving = self.engine.begin_fetch(wanted.collect())?;
+        stage.activity = Activity::Fetching(Box::new(Fetching {
+            arriving,
+            vertex,
+            row,
+            step,
+            remotes,
+        }));
+        Ok(())
+    }
+
+    /// All of it is here: now it can be copied.
+    fn fetched(
+        &mut self,
+        stage: &mut StageRun,
+        fetching: Fetching,
+        arrived: Vec<Fetched>,
+    ) -> Result<(), StepError> {
+        let mut step = fetching.step;
+        let mut held = Vec::new();
+        for ((remote, place), arrived) in fetching.remotes.into_iter().zip(arrived) {
+            self.take_fetched(&mut step, (remote, &place), arrived);
+            held.push(place);
+        }
+        self.begin_copy(stage, (fetching.vertex, fetching.row), step, held)
+    }
+
     fn begin_copy(
         &mut self,
         stage: &mut StageRun,
-        shown: &str,
-        row: Row,
+        (vertex, row): (Vertex, Row),
         step: CopyStep,
         held: Vec<TempLayer>,
     ) -> Result<(), StepError> {
-        let name = self.step_name(stage, shown);
-        let vertex = self.new_vertex(&name);
         let layer = self.new_layer()?;
         let target = self.copy_target(stage, &layer);
         let job = self.engine.start_in_home("worker", move || {
@@ -258,6 +313,24 @@ impl Builder<'_> {
                     stage.activity = Activity::Ready;
                 }
                 Ok(())
+            }
+            Activity::Fetching(fetching) => {
+                let (watcher, vertex) = (self.watcher, fetching.vertex);
+                let read = fetching
+                    .arriving
+                    .read(&mut |news| watcher.pulls(vertex, &news));
+                let arrived = read.inspect_err(|error| {
+                    watcher.end(vertex, Some(&error.to_string()));
+                });
+                let Some(arrived) = arrived? else {
+                    return Ok(());
+                };
+                let Activity::Fetching(fetching) =
+                    std::mem::replace(&mut stage.activity, Activity::Ready)
+                else {
+                    return Ok(());
+                };
+                self.fetched(stage, *fetching, arrived)
             }
             Activity::Copying(copying) => {
                 let copied = match copying.job.read() {

@@ -1,10 +1,11 @@
-//! A pull that goes on beside other work: what its role tells while it does, and what it comes to.
+//! A pull or a download that goes on beside other work: what its role tells while it does, and what it comes to.
 
 use std::collections::HashMap;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::EngineError;
@@ -16,7 +17,7 @@ use crate::registry::Progress;
 /// How often at most it is told that more of a layer has come.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What is told of a pull that goes on.
+/// What is told of it while it goes on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PullNews {
     /// A retry and its reason.
@@ -32,9 +33,9 @@ pub enum PullNews {
     Done(Digest),
 }
 
-/// A pull at work. Dropped before its end, it is ended.
-pub struct Arriving {
-    job: Job<PulledImage>,
+/// A role at work. Dropped before its end, it is ended.
+pub struct Arriving<T = PulledImage> {
+    job: Job<T>,
 }
 
 /// What was pulled, under the name that it was found by.
@@ -53,23 +54,20 @@ impl PulledImage {
     }
 }
 
-impl AsFd for Arriving {
+impl<T> AsFd for Arriving<T> {
     /// Readable when there is something to read.
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.job.as_fd()
     }
 }
 
-impl Arriving {
-    pub(super) fn new(job: Job<PulledImage>) -> Arriving {
+impl<T: DeserializeOwned> Arriving<T> {
+    pub(super) fn new(job: Job<T>) -> Arriving<T> {
         Arriving { job }
     }
 
     /// One read of what it tells; what it came to at its end.
-    pub fn read(
-        &mut self,
-        told: &mut dyn FnMut(PullNews),
-    ) -> Result<Option<PulledImage>, EngineError> {
+    pub fn read(&mut self, told: &mut dyn FnMut(PullNews)) -> Result<Option<T>, EngineError> {
         let answer = self.job.read()?;
         for line in self.job.lines() {
             if let Ok(news) = serde_json::from_str(&line) {

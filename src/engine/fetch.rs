@@ -13,12 +13,13 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::arriving::{Arriving, Said};
 use super::download_cache::{self, Head, Kept};
 use super::request::GitSource;
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::image::{Digest, Merged, UnpackOptions, is_archive, unpack_archive};
-use crate::registry::{self, Progress};
+use crate::registry::{self, Progress, RegistryConfig};
 use crate::sys::{fs, program};
 
 /// What docker makes a downloaded file.
@@ -56,7 +57,7 @@ pub struct FetchedFile {
 }
 
 /// A repository that was cloned.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Cloned {
     /// The part of it that was asked for.
     pub directory: PathBuf,
@@ -66,7 +67,61 @@ pub struct Cloned {
     pub commit: String,
 }
 
+/// What is elsewhere.
+#[derive(Clone, Debug)]
+pub enum Remote {
+    Url {
+        url: String,
+        expected: Option<Digest>,
+    },
+    Repository {
+        source: GitSource,
+        keep_git_directory: bool,
+    },
+}
+
+/// What has come.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum Fetched {
+    File(FetchedFile),
+    Repository(Cloned),
+}
+
 impl Engine {
+    /// Brings each into a directory of its own, one after the other, while other work goes on.
+    pub fn begin_fetch(
+        &self,
+        wanted: Vec<(Remote, PathBuf)>,
+    ) -> Result<Arriving<Vec<Fetched>>, EngineError> {
+        let registries = self.registry_config()?;
+        let kept = self.paths.build_downloads();
+        let job = self.start_saying_beside("transfer", move |saying| {
+            let said = Said::new(saying);
+            let fetched = wanted.iter().map(|(remote, directory)| match remote {
+                Remote::Url { url, expected } => {
+                    let file = download(
+                        url,
+                        expected.as_ref(),
+                        (directory, &kept),
+                        (&registries, &said),
+                    );
+                    file.map(Fetched::File)
+                }
+                Remote::Repository {
+                    source,
+                    keep_git_directory,
+                } => {
+                    let cloned = clone(source, *keep_git_directory, directory);
+                    cloned
+                        .map(Fetched::Repository)
+                        .map_err(|error| failure(&error))
+                }
+            });
+            fetched.collect()
+        });
+        job.map(Arriving::new)
+    }
+
     /// Downloads into `directory`, with the time that the server says it has.
     pub fn fetch_url(
         &self,
@@ -76,29 +131,9 @@ impl Engine {
         progress: &dyn Progress,
     ) -> Result<FetchedFile, EngineError> {
         let registries = self.registry_config()?;
-        let place = self.paths.build_downloads();
-        let failed = |error: FetchError| RoleFailure::of(&error, Vec::new());
+        let kept = self.paths.build_downloads();
         self.beside("transfer", || {
-            // What is not what is wanted is of no use, whatever the server says of it.
-            let is_wanted = |kept: &Kept| expected.is_none_or(|digest| *digest == kept.head.digest);
-            let mut kept = Kept::find(&place, url).filter(is_wanted);
-            let validator = kept.as_ref().map(|kept| kept.head.validator.clone());
-            let mut download = registry::download_unless(url, validator, &registries, progress)
-                .map_err(|error| RoleFailure::of(&error, error.hints()))?;
-            if let (None, Some(mut known)) = (&download, kept.take()) {
-                if let Some(file) = known_file(&mut known, directory).map_err(failed)? {
-                    return Ok(file);
-                }
-                // Its bytes are others by now.
-                known.forget();
-                download = registry::download_unless(url, None, &registries, progress)
-                    .map_err(|error| RoleFailure::of(&error, error.hints()))?;
-            }
-            let download = download.ok_or_else(|| RoleFailure {
-                message: format!("{}: the server says nothing of it", file_name(url)),
-                hints: Vec::new(),
-            })?;
-            new_file(download, url, &place, directory, expected).map_err(failed)
+            download(url, expected, (directory, &kept), (&registries, progress))
         })
     }
 
@@ -109,39 +144,7 @@ impl Engine {
         keep_git_directory: bool,
         directory: &Path,
     ) -> Result<Cloned, FetchError> {
-        let git = Git::new(source, directory)?;
-        git.run(&["init", "--quiet"])?;
-        let reference = source.reference.as_deref().unwrap_or("HEAD");
-        // What looks like a flag is none behind this.
-        let depth = ["fetch", "--quiet", "--depth=1", "--no-tags", "--"];
-        git.run(&[&depth[..], &[&source.remote, reference]].concat())?;
-        git.run(&["checkout", "--quiet", "--detach", "FETCH_HEAD"])?;
-        if directory.join(".gitmodules").is_file() {
-            let update = [
-                "submodule",
-                "--quiet",
-                "update",
-                "--init",
-                "--recursive",
-                "--depth=1",
-            ];
-            git.run(&update)?;
-        }
-        let said = git.run(&["log", "-1", "--format=%ct %H"])?;
-        let (time, commit) = said.trim().split_once(' ').unwrap_or((&said, ""));
-        let (time, commit) = (time.parse().unwrap_or(0), commit.to_owned());
-        if !keep_git_directory {
-            let removed = fs::remove_path(&directory.join(".git"));
-            removed.map_err(|failed| FetchError::Write {
-                path: directory.join(".git"),
-                source: failed.source,
-            })?;
-        }
-        Ok(Cloned {
-            directory: subdirectory(source, directory)?,
-            time,
-            commit,
-        })
+        clone(source, keep_git_directory, directory)
     }
 
     /// Unpacks an archive, plain or compressed, into `directory`: everything in it is the user's. `false`: it is no archive,
@@ -164,6 +167,80 @@ impl Engine {
             Ok(true)
         })
     }
+}
+
+fn failure(error: &FetchError) -> RoleFailure {
+    RoleFailure::of(error, Vec::new())
+}
+
+/// Into a directory, with what earlier downloads have left in another.
+fn download(
+    url: &str,
+    expected: Option<&Digest>,
+    (directory, kept_place): (&Path, &Path),
+    (registries, progress): (&RegistryConfig, &dyn Progress),
+) -> Result<FetchedFile, RoleFailure> {
+    let failed = |error: FetchError| failure(&error);
+    // What is not what is wanted is of no use, whatever the server says of it.
+    let is_wanted = |kept: &Kept| expected.is_none_or(|digest| *digest == kept.head.digest);
+    let mut kept = Kept::find(kept_place, url).filter(is_wanted);
+    let validator = kept.as_ref().map(|kept| kept.head.validator.clone());
+    let mut download = registry::download_unless(url, validator, registries, progress)
+        .map_err(|error| RoleFailure::of(&error, error.hints()))?;
+    if let (None, Some(mut known)) = (&download, kept.take()) {
+        if let Some(file) = known_file(&mut known, directory).map_err(failed)? {
+            return Ok(file);
+        }
+        // Its bytes are others by now.
+        known.forget();
+        download = registry::download_unless(url, None, registries, progress)
+            .map_err(|error| RoleFailure::of(&error, error.hints()))?;
+    }
+    let download = download.ok_or_else(|| RoleFailure {
+        message: format!("{}: the server says nothing of it", file_name(url)),
+        hints: Vec::new(),
+    })?;
+    new_file(download, url, kept_place, directory, expected).map_err(failed)
+}
+
+fn clone(
+    source: &GitSource,
+    keep_git_directory: bool,
+    directory: &Path,
+) -> Result<Cloned, FetchError> {
+    let git = Git::new(source, directory)?;
+    git.run(&["init", "--quiet"])?;
+    let reference = source.reference.as_deref().unwrap_or("HEAD");
+    // What looks like a flag is none behind this.
+    let depth = ["fetch", "--quiet", "--depth=1", "--no-tags", "--"];
+    git.run(&[&depth[..], &[&source.remote, reference]].concat())?;
+    git.run(&["checkout", "--quiet", "--detach", "FETCH_HEAD"])?;
+    if directory.join(".gitmodules").is_file() {
+        let update = [
+            "submodule",
+            "--quiet",
+            "update",
+            "--init",
+            "--recursive",
+            "--depth=1",
+        ];
+        git.run(&update)?;
+    }
+    let said = git.run(&["log", "-1", "--format=%ct %H"])?;
+    let (time, commit) = said.trim().split_once(' ').unwrap_or((&said, ""));
+    let (time, commit) = (time.parse().unwrap_or(0), commit.to_owned());
+    if !keep_git_directory {
+        let removed = fs::remove_path(&directory.join(".git"));
+        removed.map_err(|failed| FetchError::Write {
+            path: directory.join(".git"),
+            source: failed.source,
+        })?;
+    }
+    Ok(Cloned {
+        directory: subdirectory(source, directory)?,
+        time,
+        commit,
+    })
 }
 
 fn file_name(url: &str) -> String {
@@ -316,6 +393,7 @@ impl Git<'_> {
             command.env(name, value);
         }
         command.stdin(Stdio::null());
+        program::end_with_caller(&mut command);
         let output = command
             .output()
             .map_err(|source| FetchError::RunGit { source })?;

@@ -70,7 +70,7 @@ pub use check::{CheckReport, CheckRequest};
 pub use containers::{ContainerSummary, ListedContainer, SizeOf};
 pub use disk::{DiskUsage, ImageUsage};
 pub use error::EngineError;
-pub use fetch::{Cloned, FetchError, FetchedFile};
+pub use fetch::{Cloned, FetchError, Fetched, FetchedFile, Remote};
 pub use files::{Committed, Copied};
 pub use images::{Carry, Place};
 pub use info::EngineFacts;

@@ -81,6 +81,18 @@ impl<T> AsFd for Job<T> {
     }
 }
 
+impl<T> Job<T> {
+    fn new(role: &'static str, pid: Pid, result: OwnedFd) -> Job<T> {
+        Job {
+            role,
+            pid: Some(pid),
+            result: File::from(result),
+            answer: Vec::new(),
+            of: PhantomData,
+        }
+    }
+}
+
 impl<T: DeserializeOwned> Job<T> {
     /// One read of what it has to say; its answer at its end.
     pub fn read(&mut self) -> Result<Option<T>, EngineError> {
@@ -172,13 +184,7 @@ impl Engine {
         job: impl FnOnce(&Saying<'_>) -> Result<T, RoleFailure>,
     ) -> Result<Job<T>, EngineError> {
         let (pid, result) = self.enter_home(role, job)?;
-        Ok(Job {
-            role,
-            pid: Some(pid),
-            result: File::from(result),
-            answer: Vec::new(),
-            of: PhantomData,
-        })
+        Ok(Job::new(role, pid, result))
     }
 
     fn enter_home<T: Serialize>(
@@ -203,22 +209,38 @@ impl Engine {
         role: &'static str,
         job: impl FnOnce() -> Result<T, RoleFailure>,
     ) -> Result<T, EngineError> {
-        let (result, report) = report_pipe()?;
         let signals = watch()?;
-        let parent = rustix::process::getpid();
-        let pid = match process::fork().map_err(EngineError::system("fork a role"))? {
-            Forked::Parent(pid) => pid,
-            Forked::Child => {
-                let kept: Vec<BorrowedFd<'_>> = [report.as_fd()]
-                    .into_iter()
-                    .chain(role::trace_fd())
-                    .collect();
-                let _ = process::close_all_except(&kept);
-                process::exit_now(run_job(role, || true, parent, report.as_fd(), |_| job()))
-            }
-        };
-        drop(report);
+        let (pid, result) = fork_beside(role, |_| job())?;
         outcome(role, pid, result, &signals)
+    }
+
+    /// The same without waiting, for a job that says lines before its answer.
+    pub(super) fn start_saying_beside<T: Serialize + DeserializeOwned>(
+        &self,
+        role: &'static str,
+        job: impl FnOnce(&Saying<'_>) -> Result<T, RoleFailure>,
+    ) -> Result<Job<T>, EngineError> {
+        let (pid, result) = fork_beside(role, job)?;
+        Ok(Job::new(role, pid, result))
+    }
+}
+
+fn fork_beside<T: Serialize>(
+    role: &'static str,
+    job: impl FnOnce(&Saying<'_>) -> Result<T, RoleFailure>,
+) -> Result<(Pid, OwnedFd), EngineError> {
+    let (result, report) = report_pipe()?;
+    let parent = rustix::process::getpid();
+    match process::fork().map_err(EngineError::system("fork a role"))? {
+        Forked::Parent(pid) => Ok((pid, result)),
+        Forked::Child => {
+            let kept: Vec<BorrowedFd<'_>> = [report.as_fd()]
+                .into_iter()
+                .chain(role::trace_fd())
+                .collect();
+            let _ = process::close_all_except(&kept);
+            process::exit_now(run_job(role, || true, parent, report.as_fd(), job))
+        }
     }
 }
 

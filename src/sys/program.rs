@@ -1,6 +1,10 @@
-//! Programs of the host that bryo runs where they are installed. Only finds them.
+//! Programs of the host that bryo runs where they are installed. Finds them, and ends them in time.
 
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
+use std::process::Command;
+
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// Where distributions keep programs that a user's `PATH` may lack.
 const USUAL: [&str; 5] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
@@ -15,4 +19,13 @@ pub fn find(name: &str) -> Option<PathBuf> {
         let may_run = rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok();
         may_run && file.is_file()
     })
+}
+
+/// The program is killed when the thread that starts it ends.
+pub fn end_with_caller(command: &mut Command) {
+    let tie = || Ok(set_parent_process_death_signal(Some(Signal::KILL))?);
+    // SAFETY: what runs between fork and exec is one prctl(2), which allocates nothing and takes no lock.
+    unsafe {
+        command.pre_exec(tie);
+    }
 }

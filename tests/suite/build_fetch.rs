@@ -192,6 +192,39 @@ fn images_come_at_the_same_time_and_beside_other_steps() {
 }
 
 #[test]
+fn downloads_come_at_the_same_time_and_beside_other_stages() {
+    let env = test_env!();
+    env.busybox();
+    let registry = Registry::start();
+    for name in ["/one", "/two", "/three"] {
+        registry.put(name, name.as_bytes().to_vec(), "text/plain");
+    }
+    // The first waits for one that a stage asks for after a command of its own.
+    registry.misbehave("/one", 1, Fault::After("/three".to_owned()));
+    let host = registry.host();
+    let text = format!(
+        "FROM scratch AS a\nADD http://{host}/one http://{host}/two /\n\
+         FROM busybox AS b\nRUN --network=none echo done > /ran\nADD http://{host}/three /\n\
+         FROM scratch\nCOPY --from=a /one /two /\nCOPY --from=b /three /ran /\n"
+    );
+    let built = build_text(&env, &text, &["-o", "out"]).ok();
+    let mut names = crate::env::names(&env.path("home/out"));
+    names.sort();
+    assert_eq!(names, ["one", "ran", "three", "two"]);
+    let line = format!("[a 2/2] ADD http://{host}/one");
+    assert!(built.stderr.contains(&line), "{}", built.stderr);
+    // What never comes ends with the build, at its line.
+    registry.misbehave("/one", 1, Fault::After("/never".to_owned()));
+    let text = format!(
+        "FROM scratch AS a\nADD http://{host}/one /\nFROM scratch AS b\nADD http://{host}/missing /\n\
+         FROM scratch\nCOPY --from=a / /\nCOPY --from=b / /\n"
+    );
+    let failed = build_text(&env, &text, &[]);
+    assert!(failed.stderr.contains("Dockerfile:4:"), "{}", failed.stderr);
+    assert!(env.half_made().is_empty(), "{:?}", env.half_made());
+}
+
+#[test]
 fn an_image_that_is_not_there_is_said_at_its_line() {
     let env = test_env!();
     let registry = Registry::start();

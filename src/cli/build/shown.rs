@@ -6,10 +6,8 @@ use super::raw::RawJson;
 use super::tree::Tree;
 use crate::build::{BuildError, BuildRequest, Built, build};
 use crate::cli::error::{CliError, Kind};
-use crate::cli::progress::Bars;
 use crate::cli::ui::Ui;
 use crate::engine::Engine;
-use crate::registry::Silent;
 
 /// How progress looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,17 +46,16 @@ impl Shown {
         logs: &Logs,
         ui: &Ui,
     ) -> Result<Built, BuildError> {
-        let bars = Bars::new(ui);
         match self {
             Shown::Tree => {
                 let tree = Tree::new(ui, logs);
-                let built = build(engine, request, &tree, &bars);
+                let built = build(engine, request, &tree);
                 tree.finish();
                 built
             }
-            Shown::RawJson => build(engine, request, &RawJson::new(ui, logs), &Silent),
-            Shown::Plain => build(engine, request, &Plain::new(ui, logs, false), &bars),
-            Shown::Nothing => build(engine, request, &Plain::new(ui, logs, true), &bars),
+            Shown::RawJson => build(engine, request, &RawJson::new(ui, logs)),
+            Shown::Plain => build(engine, request, &Plain::new(ui, logs, false)),
+            Shown::Nothing => build(engine, request, &Plain::new(ui, logs, true)),
         }
     }
 }
