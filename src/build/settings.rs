@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value, json};
 
-use super::dockerfile::{Command, DockerfileError, Healthcheck, Instruction, Source, Word};
+use super::dockerfile::{
+    ArgDeclaration, Command, DockerfileError, Healthcheck, Instruction, Source, Word,
+};
 use super::draft::Draft;
 use super::error::StepError;
 use super::scope::{Arguments, Given};
@@ -55,37 +57,9 @@ impl Settings<'_> {
     /// The row of the history; None: it is no such instruction.
     pub fn apply(&mut self, instruction: &Instruction) -> Result<Option<String>, Wrong> {
         let row = match instruction {
-            Instruction::Arg(declarations) => {
-                let mut shown = Vec::new();
-                for declaration in declarations {
-                    let name = self.expand(&declaration.name)?;
-                    let default = declaration.default.as_ref();
-                    let default = default.map(|word| self.expand(word)).transpose()?;
-                    let value = self.given.in_stage(&name, default);
-                    shown.push(match &value {
-                        Some(value) => format!("{name}={value}"),
-                        None => name.clone(),
-                    });
-                    self.arguments.declare(&name, value);
-                }
-                format!("ARG {}", shown.join(" "))
-            }
-            Instruction::Env(pairs) => {
-                // All values are expanded before any is set.
-                let pairs = self.pairs(pairs)?;
-                for (name, value) in &pairs {
-                    self.draft.set_variable(name, value);
-                }
-                format!("ENV {}", shown(&pairs))
-            }
-            Instruction::Label(pairs) => {
-                let pairs = self.pairs(pairs)?;
-                let labels = self.draft.object("Labels");
-                for (name, value) in &pairs {
-                    labels.insert(name.clone(), value.as_str().into());
-                }
-                format!("LABEL {}", shown(&pairs))
-            }
+            Instruction::Arg(declarations) => self.declare(declarations)?,
+            Instruction::Env(pairs) => self.variables(pairs)?,
+            Instruction::Label(pairs) => self.labels(pairs)?,
             Instruction::User(user) => {
                 let user = self.expand(user)?;
                 self.draft.set("User", json!(user));
@@ -94,33 +68,20 @@ impl Settings<'_> {
             Instruction::Expose(words) => self.expose(words)?,
             Instruction::Volume(words) => self.volume(words)?,
             Instruction::Cmd(command) => {
-                let words = self.command(command);
                 self.draft.has_own_command = true;
-                let row = format!("CMD {}", quoted(&words));
-                self.draft.set("Cmd", json!(words));
-                row
+                self.program("CMD", "Cmd", command)
             }
             Instruction::Entrypoint(command) => {
-                let words = self.command(command);
                 if !self.draft.has_own_command {
                     self.draft.config.remove("Cmd");
                 }
-                let row = format!("ENTRYPOINT {}", quoted(&words));
-                self.draft.set("Entrypoint", json!(words));
-                row
+                self.program("ENTRYPOINT", "Entrypoint", command)
             }
             Instruction::Shell(words) => {
                 self.draft.set("Shell", json!(words));
                 format!("SHELL [{}]", words.join(" "))
             }
-            Instruction::StopSignal(word) => {
-                let signal = self.expand(word)?;
-                if signal.parse::<Signal>().is_err() {
-                    return Err(StepError::Signal { signal }.into());
-                }
-                self.draft.set("StopSignal", json!(signal));
-                format!("STOPSIGNAL {signal}")
-            }
+            Instruction::StopSignal(word) => self.stop_signal(word)?,
             Instruction::Healthcheck(check) => {
                 let value = self.healthcheck(check);
                 let row = format!("HEALTHCHECK {value}");
@@ -138,6 +99,56 @@ impl Settings<'_> {
             _ => return Ok(None),
         };
         Ok(Some(row))
+    }
+
+    fn declare(&mut self, declarations: &[ArgDeclaration]) -> Result<String, Wrong> {
+        let mut shown = Vec::new();
+        for declaration in declarations {
+            let name = self.expand(&declaration.name)?;
+            let default = declaration.default.as_ref();
+            let default = default.map(|word| self.expand(word)).transpose()?;
+            let value = self.given.in_stage(&name, default);
+            shown.push(match &value {
+                Some(value) => format!("{name}={value}"),
+                None => name.clone(),
+            });
+            self.arguments.declare(&name, value);
+        }
+        Ok(format!("ARG {}", shown.join(" ")))
+    }
+
+    /// All values are expanded before any is set.
+    fn variables(&mut self, pairs: &[(Word, Word)]) -> Result<String, Wrong> {
+        let pairs = self.pairs(pairs)?;
+        for (name, value) in &pairs {
+            self.draft.set_variable(name, value);
+        }
+        Ok(format!("ENV {}", shown(&pairs)))
+    }
+
+    fn labels(&mut self, pairs: &[(Word, Word)]) -> Result<String, Wrong> {
+        let pairs = self.pairs(pairs)?;
+        let labels = self.draft.object("Labels");
+        for (name, value) in &pairs {
+            labels.insert(name.clone(), value.as_str().into());
+        }
+        Ok(format!("LABEL {}", shown(&pairs)))
+    }
+
+    fn program(&mut self, instruction: &str, key: &str, command: &Command) -> String {
+        let words = self.command(command);
+        let row = format!("{instruction} {}", quoted(&words));
+        self.draft.set(key, json!(words));
+        row
+    }
+
+    fn stop_signal(&mut self, word: &Word) -> Result<String, Wrong> {
+        let signal = self.expand(word)?;
+        if signal.parse::<Signal>().is_err() {
+            return Err(StepError::Signal { signal }.into());
+        }
+        self.draft.set("StopSignal", json!(signal));
+        Ok(format!("STOPSIGNAL {signal}"))
     }
 
     fn pairs(&self, pairs: &[(Word, Word)]) -> Result<Vec<(String, String)>, Wrong> {

@@ -363,6 +363,7 @@ fn parseint(given: &Given<'_>) -> Called {
         .map_err(|error| format!("{text:?}: {error}"))
 }
 
+/// What looks at lists, and gives no part of them.
 fn of_lists(name: &str, given: &Given<'_>) -> Option<Called> {
     Some(match name {
         "length" => given.at(0).and_then(|value| match value {
@@ -374,6 +375,23 @@ fn of_lists(name: &str, given: &Given<'_>) -> Option<Called> {
             let found = given.0.iter().find(|value| **value != Value::Null);
             found.cloned().ok_or_else(|| "all is null".to_owned())
         }
+        "contains" => given
+            .list(0)
+            .and_then(|list| Ok(Value::from(list.contains(given.at(1)?)))),
+        "element" => given.list(0).and_then(|list| match list.len() {
+            0 => Err("the list is empty".to_owned()),
+            length => Ok(list[given.place(1)? % length].clone()),
+        }),
+        "index" => index(given),
+        "hasindex" => Ok(Value::from(index(given).is_ok())),
+        "range" => range(given),
+        _ => return to_lists(name, given).or_else(|| of_objects(name, given)),
+    })
+}
+
+/// What makes lists of lists.
+fn to_lists(name: &str, given: &Given<'_>) -> Option<Called> {
+    Some(match name {
         "concat" => {
             let lists = (0..given.0.len()).map(|at| given.list(at));
             lists
@@ -386,24 +404,7 @@ fn of_lists(name: &str, given: &Given<'_>) -> Option<Called> {
                 .filter(|value| !matches!(value, Value::Null) && **value != Value::from(""));
             kept.cloned().collect()
         }),
-        "contains" => given
-            .list(0)
-            .and_then(|list| Ok(Value::from(list.contains(given.at(1)?)))),
-        "distinct" => given.list(0).map(|list| {
-            let mut kept: Vec<Value> = Vec::new();
-            for value in list {
-                if !kept.contains(value) {
-                    kept.push(value.clone());
-                }
-            }
-            Value::Array(kept)
-        }),
-        "element" => given.list(0).and_then(|list| match list.len() {
-            0 => Err("the list is empty".to_owned()),
-            length => Ok(list[given.place(1)? % length].clone()),
-        }),
-        "index" => index(given),
-        "hasindex" => Ok(Value::from(index(given).is_ok())),
+        "distinct" => given.list(0).map(distinct),
         "flatten" => given.list(0).map(|list| Value::Array(flat(list))),
         "reverse" | "reverselist" => given
             .list(0)
@@ -412,17 +413,7 @@ fn of_lists(name: &str, given: &Given<'_>) -> Option<Called> {
             words.sort();
             texts_of(words)
         }),
-        "slice" => given.list(0).and_then(|list| {
-            let to = if given.0.len() > 2 {
-                given.place(2)?
-            } else {
-                list.len()
-            };
-            let part = list.get(given.place(1)?..to);
-            part.map(|part| part.iter().cloned().collect())
-                .ok_or_else(|| "the list is shorter".to_owned())
-        }),
-        "range" => range(given),
+        "slice" => slice(given),
         "chunklist" => given.list(0).and_then(|list| {
             let size = given.place(1)?.max(1);
             Ok(list
@@ -430,6 +421,12 @@ fn of_lists(name: &str, given: &Given<'_>) -> Option<Called> {
                 .map(|chunk| Value::Array(chunk.to_vec()))
                 .collect())
         }),
+        _ => return None,
+    })
+}
+
+fn of_objects(name: &str, given: &Given<'_>) -> Option<Called> {
+    Some(match name {
         "keys" => given
             .object(0)
             .map(|object| texts_of(object.keys().cloned())),
@@ -449,6 +446,27 @@ fn of_lists(name: &str, given: &Given<'_>) -> Option<Called> {
         }),
         _ => return None,
     })
+}
+
+fn distinct(list: &[Value]) -> Value {
+    let mut kept: Vec<Value> = Vec::new();
+    for value in list {
+        if !kept.contains(value) {
+            kept.push(value.clone());
+        }
+    }
+    Value::Array(kept)
+}
+
+fn slice(given: &Given<'_>) -> Called {
+    let list = given.list(0)?;
+    let to = match given.0.len() > 2 {
+        true => given.place(2)?,
+        false => list.len(),
+    };
+    let part = list.get(given.place(1)?..to);
+    part.map(|part| part.iter().cloned().collect())
+        .ok_or_else(|| "the list is shorter".to_owned())
 }
 
 fn index(given: &Given<'_>) -> Called {
