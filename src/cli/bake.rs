@@ -1,39 +1,26 @@
 //! `bake`: builds what files describe. Which images these are is `build::bake`'s to say; each is built as `build` would.
 
 use std::collections::{BTreeMap, HashSet};
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
 use super::Invocation;
-use super::build::{self, ForEvery, Outcome, Performed, perform};
+use super::build::shared::Shared;
+use super::build::{self, Outcome, Performed, perform};
 use super::error::{CliError, Kind};
 use super::table::align;
-use crate::build::bake::{Bake, BakeError, BakeFile, DEPTH, Entry, Override, Target, bake};
-use crate::config::parse_bool;
+use crate::build::bake::{Bake, BakeError, DEPTH, Entry, Override, Target, bake};
 use crate::image::{Digest, Platform};
 
-/// What is read if no file is named: all of these that are there, in this order.
-const USUAL: [&str; 8] = [
-    "compose.yaml",
-    "compose.yml",
-    "docker-compose.yml",
-    "docker-compose.yaml",
-    "docker-bake.json",
-    "docker-bake.hcl",
-    "docker-bake.override.json",
-    "docker-bake.override.hcl",
-];
-/// Variables of compose files.
-const DOTENV: &str = ".env";
-/// A file is a text that somebody wrote.
-const FILE_MAX: u64 = 2 << 20;
+pub mod definitions;
+
+use definitions::{Definitions, Words, dotenv};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
-    /// Targets and groups to build (default: the group or target `default`)
-    #[arg(value_name = "TARGET")]
+    /// Targets and groups to build (default: the group or target `default`); before them a URL or repository that has the files
+    #[arg(value_name = "[URL] TARGET")]
     targets: Vec<String>,
     /// File to read, `-` for standard input (default: compose and docker-bake files of this directory)
     #[arg(short, long, value_name = "FILE")]
@@ -50,45 +37,8 @@ pub struct Args {
     /// Show the names of targets, or variables
     #[arg(long, value_name = "KIND")]
     list: Option<String>,
-    /// Put the images into the store, also where they go elsewhere
-    #[arg(long)]
-    load: bool,
-    /// Push the images to the registries of their names
-    #[arg(long)]
-    push: bool,
-    /// Do every step anew
-    #[arg(long)]
-    no_cache: bool,
-    /// Ask the registry for newer base images
-    #[arg(long)]
-    pull: bool,
-    /// How progress looks: auto, plain, tty, quiet, rawjson
-    #[arg(long, value_name = "KIND", default_value = "auto")]
-    progress: String,
-    /// Write what was built to a file, as JSON by target
-    #[arg(long, value_name = "FILE")]
-    metadata_file: Option<PathBuf>,
-    /// What targets may ask for: network.host, security.insecure
-    #[arg(long, value_name = "ENTITLEMENT")]
-    allow: Vec<String>,
-    /// Say what is installed in the images: true, false
-    #[arg(long, value_name = "BOOL")]
-    sbom: Option<String>,
-    /// Say where the images came from: true, false, mode=min, mode=max
-    #[arg(long, value_name = "BOOL|FIELDS")]
-    provenance: Option<String>,
-    /// Builder to use: there is one, whatever it is called
-    #[arg(long, value_name = "NAME")]
-    builder: Option<String>,
-    /// Only look for what is wrong with the Dockerfiles: --call=check
-    #[arg(long)]
-    check: bool,
-    /// What to do: build, check, outline or targets
-    #[arg(long, value_name = "METHOD")]
-    call: Option<String>,
-    /// Say everything of every warning, and write a line per step of the engine
-    #[arg(short = 'D', long)]
-    debug: bool,
+    #[command(flatten)]
+    shared: Shared,
 }
 
 fn failed(error: BakeError) -> CliError {
@@ -96,33 +46,8 @@ fn failed(error: BakeError) -> CliError {
 }
 
 impl Args {
-    fn files(&self) -> Result<Vec<BakeFile>, CliError> {
-        let usual = USUAL.iter().map(PathBuf::from).filter(|path| path.exists());
-        let paths: Vec<PathBuf> = match self.file.is_empty() {
-            true => usual.collect(),
-            false => self.file.clone(),
-        };
-        if paths.is_empty() {
-            return Err(CliError::new(
-                Kind::Failed,
-                "couldn't find a bake definition: no docker-bake.hcl, docker-bake.json or compose file is here",
-            ));
-        }
-        paths.iter().map(|path| read(path)).collect()
-    }
-
-    /// Of this directory, unless compose is told not to look.
-    fn dotenv(&self) -> Result<Option<BakeFile>, CliError> {
-        let ignored = std::env::var("COMPOSE_DISABLE_ENV_FILE");
-        let is_ignored = ignored.is_ok_and(|text| parse_bool(&text) == Some(true));
-        let path = Path::new(DOTENV);
-        match path.is_file() && !is_ignored {
-            true => read(path).map(Some),
-            false => Ok(None),
-        }
-    }
-
-    fn common(&self) -> Result<ForEvery, CliError> {
+    /// What is said of all targets, and how old they are at most.
+    fn of_every(&self) -> Result<(Option<i64>, Shared), CliError> {
         // Files outside of the working directory need no word: they are read with the user's own rights.
         let is_ours = |text: &&String| !text.starts_with("fs") && !text.starts_with("ssh");
         let epoch = std::env::var_os("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty());
@@ -135,23 +60,15 @@ impl Args {
                 ))
             })
         });
-        Ok(ForEvery {
-            source_date_epoch: epoch.transpose()?,
-            no_cache: self.no_cache,
-            pull: self.pull,
-            load: self.load,
-            push: self.push,
-            progress: self.progress.clone(),
-            allow: self.allow.iter().filter(is_ours).cloned().collect(),
-            builder: self.builder.clone(),
-            sbom: self.sbom.clone(),
-            provenance: self.provenance.clone(),
-            call: match self.check {
-                true => Some("check".to_owned()),
-                false => self.call.clone(),
-            },
-            debug: self.debug,
-        })
+        let check = || "check".to_owned();
+        let shared = Shared {
+            allow: self.shared.allow.iter().filter(is_ours).cloned().collect(),
+            call: self.shared.check.then(check).or(self.shared.call.clone()),
+            check: false,
+            metadata_file: None,
+            ..self.shared.clone()
+        };
+        Ok((epoch.transpose()?, shared))
     }
 
     /// A variable of the command line goes before the host's.
@@ -166,29 +83,9 @@ impl Args {
     }
 }
 
-fn read(path: &Path) -> Result<BakeFile, CliError> {
-    let name = path.display().to_string();
-    let bytes = match name.as_str() {
-        "-" => {
-            let mut bytes = Vec::new();
-            let read = std::io::stdin()
-                .lock()
-                .take(FILE_MAX)
-                .read_to_end(&mut bytes);
-            read.map(|_| bytes)
-        }
-        _ => crate::sys::fs::read_bounded(path, FILE_MAX),
-    };
-    let text = bytes.and_then(|bytes| {
-        String::from_utf8(bytes).map_err(|error| std::io::Error::other(error.to_string()))
-    });
-    let text =
-        text.map_err(|error| CliError::new(Kind::Failed, format!("read {name}: {error}")))?;
-    Ok(BakeFile { name, text })
-}
-
 /// The targets that are built, and those that they have as contexts.
 struct Planned {
+    definitions: Definitions,
     bake: Bake,
     words: Vec<String>,
     wanted: Vec<String>,
@@ -254,7 +151,7 @@ fn links(target: &Target) -> Vec<(String, String)> {
 }
 
 pub fn run(args: &Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let planned = plan(args)?;
+    let planned = plan(args, invocation)?;
     if let Some(kind) = &args.list {
         return list(&planned.bake, kind, invocation);
     }
@@ -277,7 +174,7 @@ pub fn run(args: &Args, invocation: &Invocation) -> Result<u8, CliError> {
     let forgotten: Result<(), CliError> = each.into_iter().collect();
     let code = done?;
     forgotten?;
-    if let Some(path) = &args.metadata_file {
+    if let Some(path) = &args.shared.metadata_file {
         let wanted = outcomes
             .iter()
             .filter(|(name, _)| planned.wanted.contains(name));
@@ -289,29 +186,25 @@ pub fn run(args: &Args, invocation: &Invocation) -> Result<u8, CliError> {
     Ok(code)
 }
 
-fn plan(args: &Args) -> Result<Planned, CliError> {
-    let (is_far, words): (Vec<String>, Vec<String>) = args
-        .targets
-        .iter()
-        .cloned()
-        .partition(|word| word.contains("://"));
-    if let Some(place) = is_far.first() {
-        return Err(CliError::not_yet(&format!("bake {place}")));
-    }
+fn plan(args: &Args, invocation: &Invocation) -> Result<Planned, CliError> {
+    let words = Words::of(&args.targets);
     let sets = args.set.iter().map(|text| Override::parse(text));
     let sets: Vec<Override> = sets.collect::<Result<_, _>>().map_err(failed)?;
     let lookup = |name: &str| args.lookup(name);
     let known = [
-        ("BAKE_CMD_CONTEXT", "cwd://".to_owned()),
+        ("BAKE_CMD_CONTEXT", words.context.to_owned()),
         ("BAKE_LOCAL_PLATFORM", Platform::host().to_string()),
     ];
-    let dotenv = args.dotenv()?;
-    let bake = bake(&args.files()?, dotenv.as_ref(), sets, &lookup, &known).map_err(failed)?;
-    let words = match words.is_empty() {
+    let dotenv = dotenv()?;
+    let definitions = Definitions::read(&words, &args.file, invocation, args.shared.debug)?;
+    let files = &definitions.files;
+    let bake = bake(files, dotenv.as_ref(), sets, &lookup, &known).map_err(failed)?;
+    let words = match words.targets.is_empty() {
         true => vec!["default".to_owned()],
-        false => words,
+        false => words.targets.to_vec(),
     };
     let mut planned = Planned {
+        definitions,
         wanted: Vec::new(),
         bake,
         words,
@@ -335,7 +228,7 @@ fn entitled(args: &Args, planned: &Planned) -> Result<(), CliError> {
         let missing = target
             .entitlements
             .iter()
-            .find(|one| !args.allow.contains(one));
+            .find(|one| !args.shared.allow.contains(one));
         if let Some(missing) = missing {
             let message = format!("target {name} asks for {missing}, which was not allowed");
             return Err(CliError::new(Kind::Failed, message).hint(format!("--allow {missing}")));
@@ -351,7 +244,7 @@ fn build_all(
     outcomes: &mut Vec<(String, Box<Outcome>)>,
     invocation: &Invocation,
 ) -> Result<u8, CliError> {
-    let mut common = args.common()?;
+    let (epoch, of_every) = args.of_every()?;
     let mut code = 0;
     for name in &planned.order {
         let is_wanted = planned.wanted.contains(name);
@@ -362,6 +255,7 @@ fn build_all(
             target.tags.clear();
             target.attest.clear();
         }
+        let foreign = planned.definitions.place(&mut target)?;
         let mut images = BTreeMap::new();
         for (context, other) in links(&target) {
             let built = outcomes.iter().find(|(name, _)| *name == other);
@@ -376,14 +270,18 @@ fn build_all(
                 None => drop(target.contexts.remove(&context)),
             }
         }
-        common.load = args.load && is_wanted;
-        common.push = args.push && is_wanted;
-        common.sbom = args.sbom.clone().filter(|_| is_wanted);
-        common.provenance = args.provenance.clone().filter(|_| is_wanted);
-        if planned.order.len() > 1 && args.progress != "quiet" && args.progress != "rawjson" {
+        let mut shared = of_every.clone();
+        shared.load &= is_wanted;
+        shared.push &= is_wanted;
+        shared.sbom = shared.sbom.filter(|_| is_wanted);
+        shared.provenance = shared.provenance.filter(|_| is_wanted);
+        if planned.order.len() > 1
+            && args.shared.progress != "quiet"
+            && args.shared.progress != "rawjson"
+        {
             invocation.ui.note(&format!("[{name}]"));
         }
-        let flags = build::Args::of_target(&target, images, &common);
+        let flags = build::Args::of_target(&target, (images, foreign), (epoch, shared));
         match perform(&flags, invocation)? {
             Performed::Called(one) => code = code.max(one),
             Performed::Built(outcome) => outcomes.push((name.clone(), outcome)),

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use super::Invocation;
+use super::bake::definitions::Foreign;
 use super::container_flags::{ulimits, value};
 use super::error::{CliError, Kind};
 use super::ui::Ui;
@@ -17,23 +18,24 @@ mod attest;
 mod baked;
 mod cache;
 mod call;
-mod contexts;
+pub mod contexts;
 mod logs;
 mod output;
 mod perform;
 mod plain;
 mod pulled;
 mod raw;
+pub mod shared;
 mod shown;
 mod tree;
 mod values;
 
-pub use baked::ForEvery;
 use cache::{CacheFrom, CacheTo};
 use contexts::{Opened, context_at};
 use logs::Logs;
 use output::Output;
 pub use perform::{Outcome, Performed, perform};
+use shared::Shared;
 use values::{allows, annotations, arguments, labels, pair, secrets};
 
 #[derive(clap::Args, Debug)]
@@ -59,15 +61,9 @@ pub struct Args {
     /// Label of the image
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
-    /// Do every step anew
-    #[arg(long)]
-    no_cache: bool,
     /// Do the steps of this stage anew
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     no_cache_filter: Vec<String>,
-    /// Ask the registry for newer base images
-    #[arg(long)]
-    pull: bool,
     /// What the image is for (os/arch[/variant]), if not for this host; several make an index
     #[arg(long, value_delimiter = ',')]
     platform: Vec<String>,
@@ -92,27 +88,15 @@ pub struct Args {
     /// Agent for RUN --mount=type=ssh: default, ID[=SOCKET], or ID=KEY[,KEY] for one that has only these keys
     #[arg(long, value_name = "AGENT")]
     ssh: Vec<String>,
-    /// What RUN may do beyond the usual: network.host, security.insecure, device[=NAME]
-    #[arg(long, value_name = "ENTITLEMENT")]
-    allow: Vec<String>,
     /// Nothing in the image is newer than this (seconds since 1970)
     #[arg(long, value_name = "SECONDS", env = "SOURCE_DATE_EPOCH")]
     source_date_epoch: Option<i64>,
     /// Write the image's id to a file
     #[arg(long, value_name = "FILE")]
     iidfile: Option<PathBuf>,
-    /// Write what was built to a file, as JSON
-    #[arg(long, value_name = "FILE")]
-    metadata_file: Option<PathBuf>,
     /// Print the image's id and nothing else
     #[arg(short, long)]
     quiet: bool,
-    /// How progress looks: auto, plain, tty, quiet, rawjson
-    #[arg(long, value_name = "KIND", default_value = "auto")]
-    progress: String,
-    /// Put the image into the store, also where it goes elsewhere
-    #[arg(long)]
-    load: bool,
     /// Take what steps came to from: IMAGE, type=registry,ref=IMAGE, type=local,src=DIRECTORY
     #[arg(long, value_name = "CACHE")]
     cache_from: Vec<String>,
@@ -122,39 +106,23 @@ pub struct Args {
     /// Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]
     #[arg(short, long, value_name = "OUTPUT")]
     output: Vec<String>,
-    /// Push the image to the registries of its names
-    #[arg(long)]
-    push: bool,
     /// Annotation of the manifest: [manifest:]NAME=VALUE
     #[arg(long, value_name = "NAME=VALUE")]
     annotation: Vec<String>,
     /// Say something of the image: type=sbom, type=provenance[,mode=min|max]
     #[arg(long, value_name = "ATTESTATION")]
     attest: Vec<String>,
-    /// Say what is installed in the image: true, false
-    #[arg(long, value_name = "BOOL")]
-    sbom: Option<String>,
-    /// Say where the image came from: true, false, mode=min, mode=max
-    #[arg(long, value_name = "BOOL|FIELDS")]
-    provenance: Option<String>,
-    /// Builder to use: there is one, whatever it is called
-    #[arg(long, value_name = "NAME")]
-    builder: Option<String>,
-    /// Only look for what is wrong with the Dockerfile: --call=check
-    #[arg(long)]
-    check: bool,
-    /// What to do: build, check, outline or targets, with format=json as its JSON
-    #[arg(long, value_name = "METHOD", default_value = "build")]
-    call: String,
-    /// Say everything of every warning, and write a line per step of the engine
-    #[arg(short = 'D', long)]
-    debug: bool,
+    #[command(flatten)]
+    shared: Shared,
     /// The Dockerfile itself, where a bake file has it.
     #[arg(skip)]
     inline: Option<String>,
     /// Images of other targets of a bake file, by the names that the Dockerfile calls them by.
     #[arg(skip)]
     of_targets: BTreeMap<String, Digest>,
+    /// The context came with a bake file.
+    #[arg(skip)]
+    foreign: Option<Foreign>,
 }
 
 impl Args {
@@ -174,16 +142,19 @@ impl Args {
             dockerfile: opened.dockerfile.clone(),
             dockerfile_name: opened.name.clone(),
             context: opened.context.clone(),
-            source: opened.source.clone(),
+            source: match &self.foreign {
+                Some(foreign) => foreign.source.clone(),
+                None => opened.source.clone(),
+            },
             named_contexts: self.named_contexts()?,
             names: names.collect::<Result<_, _>>()?,
             args: arguments(&self.build_arg)?,
             target: self.target.clone().filter(|target| !target.is_empty()),
             labels: labels(&self.label)?,
             annotations: annotations(&self.annotation)?,
-            ignore_cache: self.no_cache,
+            ignore_cache: self.shared.no_cache,
             ignore_cache_of: self.no_cache_filter.clone(),
-            pull: match self.pull {
+            pull: match self.shared.pull {
                 true => PullPolicy::Always,
                 false => PullPolicy::Missing,
             },
@@ -203,7 +174,7 @@ impl Args {
             cgroup_parent: self.cgroup_parent.clone().filter(|path| !path.is_empty()),
             secrets: secrets(&self.secret)?,
             agents: BTreeMap::new(),
-            allows: allows(&self.allow)?,
+            allows: allows(&self.shared.allow)?,
             inline_cache: false,
             epoch: self.source_date_epoch,
         })
@@ -215,7 +186,9 @@ impl Args {
         let parsed = parsed.map(|text| value::<Output>("--output", text));
         let mut outputs: Vec<Output> = parsed.collect::<Result<_, _>>()?;
         let is_image = |output: &Output| matches!(output, Output::Image { .. });
-        if outputs.is_empty() || ((self.load || self.push) && !outputs.iter().any(is_image)) {
+        if outputs.is_empty()
+            || ((self.shared.load || self.shared.push) && !outputs.iter().any(is_image))
+        {
             outputs.push(Output::Image {
                 names: Vec::new(),
                 push: false,
@@ -223,7 +196,7 @@ impl Args {
         }
         for output in &mut outputs {
             if let Output::Image { push, names } = output {
-                *push |= self.push;
+                *push |= self.shared.push;
                 if *push && names.is_empty() && self.tag.is_empty() {
                     return Err(CliError::usage("tag is needed when pushing to registry"));
                 }
@@ -275,7 +248,7 @@ impl Args {
         if let Some(path) = &self.iidfile {
             write(path, outcome.id.as_str())?;
         }
-        if let Some(path) = &self.metadata_file {
+        if let Some(path) = &self.shared.metadata_file {
             write(path, &format!("{:#}\n", outcome.metadata))?;
         }
         if self.quiet && !outcome.on_stdout {

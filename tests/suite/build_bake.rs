@@ -247,3 +247,115 @@ fn bake_says_which_source_date_epoch_is_none() {
     env.set("SOURCE_DATE_EPOCH", "yesterday");
     bake(&env, "bake", &directory, &[]).fails(125, "invalid SOURCE_DATE_EPOCH yesterday");
 }
+
+const REMOTE: &str = r#"
+group "default" { targets = ["app", "sub"] }
+target "_all" { network = "none" }
+target "app" {
+  inherits = ["_all"]
+  dockerfile = "App"
+  tags = ["app"]
+}
+target "sub" {
+  inherits = ["_all"]
+  context = "sub"
+  contexts = { other = "other", mine = "cwd://." }
+  tags = ["sub"]
+}
+target "own" {
+  context = BAKE_CMD_CONTEXT
+  tags = ["own"]
+}
+target "here" {
+  dockerfile = "cwd://Here"
+  tags = ["here"]
+}
+target "out" { context = "out" }
+target "up" { context = "../project" }
+"#;
+
+/// The files of a definition with what it builds, and a directory that has files of its own.
+fn remote_files(env: &TestEnv) -> String {
+    let files = [
+        ("docker-bake.hcl", REMOTE),
+        ("App", "FROM busybox\nCOPY file /\n"),
+        ("file", "of the repository\n"),
+        (
+            "sub/Dockerfile",
+            "FROM busybox\nCOPY f /f\nCOPY --from=other o /o\nCOPY --from=mine mine /mine\n",
+        ),
+        ("sub/f", "of sub\n"),
+        ("other/o", "of other\n"),
+    ];
+    context(env, "repo", &files);
+    let script = "set -e; cd repo; ln -s /etc out; git init -q -b main; git add -A; \
+        git -c user.email=a@b -c user.name=a commit -q -m one; tar czf ../all.tar.gz --exclude=.git .";
+    env.other("sh", &["-c", script]).run().ok();
+    let own = [
+        ("Dockerfile", "FROM busybox\nCOPY mine /\n"),
+        ("Here", "FROM busybox\nCOPY file /here\n"),
+        ("mine", "of this directory\n"),
+        ("more.hcl", "target \"app\" { tags = [\"app:local\"] }\n"),
+    ];
+    context(env, "project", &own)
+}
+
+#[test]
+fn bake_reads_files_of_a_repository_an_archive_or_a_url() {
+    need!(Need::Program("git"));
+    let mut env = test_env!();
+    env.busybox();
+    let project = remote_files(&env);
+    let ssh = env.file("ssh", "#!/bin/sh\nshift $(($# - 1))\nexec sh -c \"$1\"\n");
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&ssh, executable).expect("home is writable");
+    env.set("GIT_SSH_COMMAND", &ssh);
+    let server = crate::misbehaving::Registry::start();
+    let archive = std::fs::read(env.path("home/all.tar.gz")).expect("it was made");
+    server.put("/all.tar.gz", archive, "application/gzip");
+    let single = REMOTE.as_bytes().to_vec();
+    server.put("/docker-bake.hcl", single, "text/plain");
+    let url = |name: &str| format!("http://{}/{name}", server.host());
+    let repository = format!("ssh://git@host{}", env.path("home/repo").display());
+    for (command, remote) in [
+        ("bake", repository.clone()),
+        ("buildx bake", url("all.tar.gz")),
+    ] {
+        bake(&env, command, &project, &[&remote]).ok();
+        assert_eq!(shell(&env, "app", "cat /file"), "of the repository");
+        let seen = shell(&env, "sub", "cat /f /o /mine");
+        assert_eq!(seen, "of sub\nof other\nof this directory");
+        bake(&env, command, &project, &[&remote, "own", "here"]).ok();
+        assert_eq!(shell(&env, "own", "cat /mine"), "of this directory");
+        assert_eq!(shell(&env, "here", "cat /here"), "of the repository");
+        let both = ["-f", "docker-bake.hcl", "-f", "cwd://more.hcl"];
+        bake(
+            &env,
+            command,
+            &project,
+            &[&both[..], &[&remote, "app"]].concat(),
+        )
+        .ok();
+        assert_eq!(shell(&env, "app:local", "cat /file"), "of the repository");
+        for (words, message) in [
+            (&["out"][..], "\"out\" is no directory"),
+            (&["up"], "\"../project\" is no directory"),
+            (&["-f", "missing.hcl", "app"], "missing.hcl: not found"),
+        ] {
+            let failed = bake(&env, command, &project, &[&[&remote[..]], words].concat());
+            assert_eq!(failed.code, 1, "{failed:?}");
+            assert!(failed.stderr.contains(message), "{}", failed.stderr);
+        }
+        // What a second one names is the command's own place.
+        let words = [&remote[..], &repository, "--print", "own"];
+        let shown = bake(&env, command, &project, &words).ok();
+        let json: Value = serde_json::from_str(&shown.stdout).expect("it is JSON");
+        assert_eq!(json["target"]["own"]["context"], json!(repository));
+        // A file alone speaks of this directory.
+        bake(&env, command, &project, &[&url("docker-bake.hcl"), "own"]).ok();
+        assert_eq!(shell(&env, "own", "cat /mine"), "of this directory");
+    }
+    let failed = bake(&env, "bake", &project, &[&url("nothing.hcl"), "own"]);
+    assert!(failed.stderr.contains("404"), "{}", failed.stderr);
+    assert!(env.half_made().is_empty(), "{:?}", env.half_made());
+}

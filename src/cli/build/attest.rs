@@ -135,8 +135,8 @@ impl Wanted {
     pub fn of(args: &Args) -> Result<Wanted, CliError> {
         let mut wanted = Wanted::default();
         let short = [
-            ("--sbom", "sbom", &args.sbom),
-            ("--provenance", "provenance", &args.provenance),
+            ("--sbom", "sbom", &args.shared.sbom),
+            ("--provenance", "provenance", &args.shared.provenance),
         ];
         let short = short
             .into_iter()

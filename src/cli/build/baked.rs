@@ -4,27 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Args;
+use super::shared::Shared;
 use crate::build::bake::{Entry, Target};
+use crate::cli::bake::definitions::Foreign;
 use crate::image::Digest;
-
-/// What the command line says of all targets.
-#[derive(Clone, Debug)]
-pub struct ForEvery {
-    pub source_date_epoch: Option<i64>,
-    pub no_cache: bool,
-    pub pull: bool,
-    pub load: bool,
-    pub push: bool,
-    pub progress: String,
-    /// Entitlements that are given.
-    pub allow: Vec<String>,
-    pub builder: Option<String>,
-    pub sbom: Option<String>,
-    pub provenance: Option<String>,
-    /// None: what the target says.
-    pub call: Option<String>,
-    pub debug: bool,
-}
 
 fn words(entries: &[Entry]) -> Vec<String> {
     entries.iter().map(Entry::words).collect()
@@ -45,6 +28,15 @@ fn agent(entry: &Entry) -> String {
     }
 }
 
+/// `cwd://` is the directory of the command.
+fn own(place: &str) -> &str {
+    match place.strip_prefix("cwd://") {
+        Some("") => ".",
+        Some(place) => place,
+        None => place,
+    }
+}
+
 /// Where the Dockerfile is: beside the files of a directory.
 fn dockerfile(context: &str, file: &str) -> PathBuf {
     match file.strip_prefix("cwd://") {
@@ -55,30 +47,31 @@ fn dockerfile(context: &str, file: &str) -> PathBuf {
 }
 
 impl Args {
-    /// `of_targets`: the images of other targets that it has as contexts.
+    /// `of_targets`: the images of other targets that it has as contexts; `foreign`: the context came with the file.
     pub fn of_target(
         target: &Target,
-        of_targets: BTreeMap<String, Digest>,
-        common: &ForEvery,
+        (of_targets, foreign): (BTreeMap<String, Digest>, Option<Foreign>),
+        (source_date_epoch, of_every): (Option<i64>, Shared),
     ) -> Args {
         let context = target.context.as_deref().unwrap_or(".");
-        let context = context.strip_prefix("cwd://").unwrap_or(context);
+        let context = own(context);
         let file = target.dockerfile.as_deref();
         let others = target.contexts.iter();
         let others = others.filter(|(name, _)| !of_targets.contains_key(*name));
         Args {
             context: context.into(),
-            file: file.map(|file| dockerfile(context, file)),
+            file: file.map(|file| match foreign {
+                Some(_) => file.into(),
+                None => dockerfile(context, file),
+            }),
             tag: target.tags.clone(),
             build_arg: pairs(&target.args),
             build_context: others
-                .map(|(name, place)| format!("{name}={place}"))
+                .map(|(name, place)| format!("{name}={}", own(place)))
                 .collect(),
             target: target.target.clone(),
             label: pairs(&target.labels),
-            no_cache: common.no_cache || target.no_cache == Some(true),
             no_cache_filter: target.no_cache_filter.clone(),
-            pull: common.pull || target.pull == Some(true),
             platform: target.platforms.clone(),
             network: target
                 .network
@@ -93,31 +86,23 @@ impl Args {
             cgroup_parent: None,
             secret: words(&target.secret),
             ssh: target.ssh.iter().map(agent).collect(),
-            allow: common.allow.clone(),
-            source_date_epoch: common.source_date_epoch,
+            source_date_epoch,
             iidfile: None,
-            metadata_file: None,
             quiet: false,
-            progress: common.progress.clone(),
-            load: common.load,
             cache_from: words(&target.cache_from),
             cache_to: words(&target.cache_to),
             output: words(&target.output),
-            push: common.push,
             annotation: target.annotations.clone(),
             attest: words(&target.attest),
-            sbom: common.sbom.clone(),
-            provenance: common.provenance.clone(),
-            builder: common.builder.clone(),
-            check: false,
-            call: common
-                .call
-                .clone()
-                .or_else(|| target.call.clone())
-                .unwrap_or_else(|| "build".to_owned()),
-            debug: common.debug,
+            shared: Shared {
+                no_cache: of_every.no_cache || target.no_cache == Some(true),
+                pull: of_every.pull || target.pull == Some(true),
+                call: of_every.call.clone().or_else(|| target.call.clone()),
+                ..of_every
+            },
             inline: target.dockerfile_inline.clone(),
             of_targets,
+            foreign,
         }
     }
 }

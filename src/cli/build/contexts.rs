@@ -23,6 +23,29 @@ pub struct Opened {
     _held: Vec<TempLayer>,
 }
 
+/// What was elsewhere, for as long as this lives.
+pub struct Brought {
+    pub files: Files,
+    pub source: Option<Material>,
+    held: Vec<TempLayer>,
+}
+
+pub enum Files {
+    Directory(PathBuf),
+    /// It is no archive.
+    Single(PathBuf),
+}
+
+/// How a build's files are named.
+pub struct Named<'a> {
+    pub place: &'a Path,
+    pub dockerfile: Option<&'a Path>,
+    /// The Dockerfile itself.
+    pub inline: Option<&'a str>,
+    /// The directory was brought here: nothing of it leads out of it.
+    pub is_foreign: bool,
+}
+
 fn failed(error: &EngineError) -> CliError {
     CliError::engine(Kind::Failed, error)
 }
@@ -30,93 +53,139 @@ fn failed(error: &EngineError) -> CliError {
 /// Opens what the command line names.
 pub fn open(
     engine: &Engine,
-    place: &Path,
-    file: Option<&Path>,
-    inline: Option<&str>,
+    named: &Named<'_>,
     progress: &dyn Progress,
 ) -> Result<Opened, CliError> {
     let from_stdin = Path::new("-");
-    let stdin_file = file == Some(from_stdin);
-    if place == from_stdin && stdin_file {
+    if named.place == from_stdin && named.dockerfile == Some(from_stdin) {
         return Err(CliError::usage(
             "invalid argument: can't use stdin for both build context and dockerfile",
         ));
     }
-    let text = place.to_string_lossy();
-    let mut held = Vec::new();
-    let mut source = None;
-    let repository = GitSource::parse(&text).map_err(|error| CliError::failed(&error))?;
-    let is_web = text.starts_with("http://") || text.starts_with("https://");
-    let directory = match repository {
-        Some(repository) if !place.is_dir() => {
-            let here = scratch(engine)?;
-            let cloned = engine.fetch_git(&repository, false, &here.path());
-            let cloned = cloned.map_err(|error| CliError::failed(&error))?;
-            held.push(here);
-            source = Some(Material {
+    let text = named.place.to_string_lossy();
+    let brought = match named.place == from_stdin {
+        true => Some(spooled(engine)?),
+        false => bring(engine, &text, progress)?,
+    };
+    let Some(brought) = brought else {
+        return named.open_at(named.place, named.is_foreign);
+    };
+    let mut opened = match &brought.files {
+        Files::Directory(directory) => named.open_at(directory, true)?,
+        // A Dockerfile that needs no files.
+        Files::Single(file) => Opened {
+            name: "-".to_owned(),
+            dockerfile: read(file)?,
+            context: None,
+            source: None,
+            _held: Vec::new(),
+        },
+    };
+    opened.source = brought.source;
+    opened._held = brought.held;
+    Ok(opened)
+}
+
+impl Named<'_> {
+    fn open_at(&self, directory: &Path, is_foreign: bool) -> Result<Opened, CliError> {
+        let (name, path) = self.dockerfile_at(directory, is_foreign)?;
+        let context = context_at(directory, path.as_deref())?;
+        let dockerfile = match (&path, self.inline) {
+            (Some(path), _) => read(path)?,
+            (None, Some(text)) => text.as_bytes().to_owned(),
+            (None, None) => read_stdin()?,
+        };
+        Ok(Opened {
+            name,
+            dockerfile,
+            context: Some(context),
+            source: None,
+            _held: Vec::new(),
+        })
+    }
+
+    /// What it is called and, if it is one, the file.
+    fn dockerfile_at(
+        &self,
+        directory: &Path,
+        is_foreign: bool,
+    ) -> Result<(String, Option<PathBuf>), CliError> {
+        let usual = Path::new("Dockerfile");
+        let name = self.dockerfile.unwrap_or(usual).display().to_string();
+        let path = match self.dockerfile {
+            _ if self.inline.is_some() => return Ok((usual.display().to_string(), None)),
+            Some(file) if file == Path::new("-") => None,
+            Some(file) if !is_foreign => Some(file.to_owned()),
+            None if !is_foreign => Some(directory.join(usual)),
+            // Of what was brought here nothing else is meant.
+            file => Some(dockerfile_inside(directory, file.unwrap_or(usual))?),
+        };
+        Ok((name, path))
+    }
+}
+
+/// Brings what a URL or a repository's name says. None: it names a directory.
+pub fn bring(
+    engine: &Engine,
+    text: &str,
+    progress: &dyn Progress,
+) -> Result<Option<Brought>, CliError> {
+    let repository = GitSource::parse(text).map_err(|error| CliError::failed(&error))?;
+    if let Some(repository) = repository.filter(|_| !Path::new(text).is_dir()) {
+        let here = scratch(engine)?;
+        let cloned = engine.fetch_git(&repository, false, &here.path());
+        let cloned = cloned.map_err(|error| CliError::failed(&error))?;
+        return Ok(Some(Brought {
+            files: Files::Directory(cloned.directory),
+            source: Some(Material {
                 uri: without_secrets(&repository.remote),
                 digest: ("sha1".to_owned(), cloned.commit),
-            });
-            Some(cloned.directory)
-        }
-        _ if place == from_stdin || is_web => {
-            let spooled = scratch(engine)?;
-            let archive = match is_web {
-                true => {
-                    let fetched = engine.fetch_url(&text, None, &spooled.path(), progress);
-                    let fetched = fetched.map_err(|error| failed(&error))?;
-                    source = Some(Material {
-                        uri: without_secrets(&text),
-                        digest: ("sha256".to_owned(), fetched.digest.hex().to_owned()),
-                    });
-                    spooled.path().join(fetched.name)
-                }
-                false => spool(&spooled.path().join("stdin"))?,
-            };
-            let here = scratch(engine)?;
-            let unpacked = engine.unpack_context(&archive, &here.path());
-            if !unpacked.map_err(|error| failed(&error))? {
-                // No archive: a Dockerfile that needs no files.
-                return Ok(Opened {
-                    name: "-".to_owned(),
-                    dockerfile: read(&archive)?,
-                    context: None,
-                    source,
-                    _held: held,
-                });
-            }
-            let directory = here.path();
-            held.push(here);
-            Some(directory)
-        }
-        _ => None,
+            }),
+            held: vec![here],
+        }));
+    }
+    if !text.starts_with("http://") && !text.starts_with("https://") {
+        return Ok(None);
+    }
+    let place = scratch(engine)?;
+    let fetched = engine.fetch_url(text, None, &place.path(), progress);
+    let fetched = fetched.map_err(|error| failed(&error))?;
+    let source = Material {
+        uri: without_secrets(text),
+        digest: ("sha256".to_owned(), fetched.digest.hex().to_owned()),
     };
-    let is_own = directory.is_none();
-    let directory = directory.unwrap_or_else(|| place.to_owned());
-    let (name, path) = match file {
-        _ if inline.is_some() => ("Dockerfile".to_owned(), None),
-        Some(file) if stdin_file => (file.display().to_string(), None),
-        Some(file) if is_own => (file.display().to_string(), Some(file.to_owned())),
-        // Of what was brought here nothing else is meant.
-        Some(file) => (file.display().to_string(), Some(inside(&directory, file)?)),
-        None if is_own => ("Dockerfile".to_owned(), Some(directory.join("Dockerfile"))),
-        None => {
-            let file = inside(&directory, Path::new("Dockerfile"))?;
-            ("Dockerfile".to_owned(), Some(file))
-        }
+    let file = place.path().join(fetched.name);
+    unpacked(engine, file, place, Some(source)).map(Some)
+}
+
+/// Standard input, as a file: whether it is an archive is seen then.
+fn spooled(engine: &Engine) -> Result<Brought, CliError> {
+    let place = scratch(engine)?;
+    let file = place.path().join("stdin");
+    let copied = std::fs::File::create_new(&file)
+        .and_then(|mut file| std::io::copy(&mut std::io::stdin().lock(), &mut file));
+    copied.map_err(|error| CliError::new(Kind::Failed, format!("read standard input: {error}")))?;
+    unpacked(engine, file, place, None)
+}
+
+/// An archive as the directory that it holds.
+fn unpacked(
+    engine: &Engine,
+    file: PathBuf,
+    place: TempLayer,
+    source: Option<Material>,
+) -> Result<Brought, CliError> {
+    let here = scratch(engine)?;
+    let directory = here.path();
+    let is_archive = engine.unpack_context(&file, &directory);
+    let (files, held) = match is_archive.map_err(|error| failed(&error))? {
+        true => (Files::Directory(directory), vec![here]),
+        false => (Files::Single(file), vec![place]),
     };
-    let context = context_at(&directory, path.as_deref())?;
-    let dockerfile = match (&path, inline) {
-        (Some(path), _) => read(path)?,
-        (None, Some(text)) => text.as_bytes().to_owned(),
-        (None, None) => read_stdin()?,
-    };
-    Ok(Opened {
-        name,
-        dockerfile,
-        context: Some(context),
+    Ok(Brought {
+        files,
         source,
-        _held: held,
+        held,
     })
 }
 
@@ -127,23 +196,21 @@ fn scratch(engine: &Engine) -> Result<TempLayer, CliError> {
         .map_err(|error| CliError::failed(&error))
 }
 
-/// A file of a foreign tree, whose links lead nowhere else.
-fn inside(directory: &Path, file: &Path) -> Result<PathBuf, CliError> {
+/// Something in a foreign tree, whose links lead nowhere else. None: it is not there.
+pub fn inside(directory: &Path, path: &Path) -> Option<PathBuf> {
     use std::os::unix::ffi::OsStrExt;
-    let missing = || {
+    let tree = crate::image::Merged::plain(directory).ok()?;
+    let resolved = tree.resolve(path.as_os_str().as_bytes(), true).ok()?;
+    resolved.shown.as_ref()?;
+    Some(resolved.below(directory))
+}
+
+fn dockerfile_inside(directory: &Path, file: &Path) -> Result<PathBuf, CliError> {
+    inside(directory, file).ok_or_else(|| {
         let file = file.display();
-        CliError::new(
-            Kind::Failed,
-            format!("failed to read dockerfile: open {file}: not found"),
-        )
-    };
-    let tree = crate::image::Merged::plain(directory).map_err(|_| missing())?;
-    let resolved = tree.resolve(file.as_os_str().as_bytes(), true);
-    let resolved = resolved.map_err(|_| missing())?;
-    if resolved.shown.is_none() {
-        return Err(missing());
-    }
-    Ok(resolved.below(directory))
+        let message = format!("failed to read dockerfile: open {file}: not found");
+        CliError::new(Kind::Failed, message)
+    })
 }
 
 /// A directory with what its `.dockerignore` leaves out; that of the Dockerfile goes before that of the directory.
@@ -201,12 +268,4 @@ fn read_stdin() -> Result<Vec<u8>, CliError> {
     let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
     read.map_err(|error| CliError::new(Kind::Failed, format!("read standard input: {error}")))?;
     Ok(bytes)
-}
-
-/// Whether it is an archive is seen once it is a file.
-fn spool(path: &Path) -> Result<PathBuf, CliError> {
-    let copied = std::fs::File::create_new(path)
-        .and_then(|mut file| std::io::copy(&mut std::io::stdin().lock(), &mut file));
-    copied.map_err(|error| CliError::new(Kind::Failed, format!("read standard input: {error}")))?;
-    Ok(path.to_owned())
 }

@@ -9,7 +9,7 @@ use super::agents::Agents;
 use super::attest::Wanted;
 use super::cache::{CachePlace, CacheTo};
 use super::call::{self, Call, Choice};
-use super::contexts;
+use super::contexts::{self, Named};
 use super::logs::Logs;
 use super::output::{Delivery, Output};
 use super::raw::RawJson;
@@ -92,7 +92,7 @@ struct Task<'a> {
 /// Does what the flags say. What is in the store only on its way is still there.
 pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliError> {
     let ui = &invocation.ui;
-    let shown = Shown::choose(&args.progress, args.quiet, ui.stderr_is_terminal)?;
+    let shown = Shown::choose(&args.shared.progress, args.quiet, ui.stderr_is_terminal)?;
     let outputs = args.outputs()?;
     let platforms = args.platforms(&outputs)?;
     let on_stdout = outputs.iter().any(Output::is_on_stdout);
@@ -112,12 +112,17 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
             )
         })?,
     };
-    let engine = invocation.engine_with(args.debug)?;
-    tracing::debug!(builder = ?args.builder, "there is one builder");
+    let engine = invocation.engine_with(args.shared.debug)?;
+    tracing::debug!(builder = ?args.shared.builder, "there is one builder");
     let opened = {
         let bars = Bars::new(ui);
-        let inline = args.inline.as_deref();
-        contexts::open(&engine, &args.context, args.file.as_deref(), inline, &bars)?
+        let named = Named {
+            place: &args.context,
+            dockerfile: args.file.as_deref(),
+            inline: args.inline.as_deref(),
+            is_foreign: args.foreign.is_some(),
+        };
+        contexts::open(&engine, &named, &bars)?
     };
     let mut request = args.request(&opened)?;
     engine
@@ -134,8 +139,8 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
         let names = outputs.iter().flat_map(|one| one.store_names(&given));
         request.names = names.cloned().collect();
     }
-    let Choice(call) = value("--call", &args.call)?;
-    if let Some(call) = args.check.then_some(Call::CHECK).or(call) {
+    let Choice(call) = value("--call", args.shared.call.as_deref().unwrap_or("build"))?;
+    if let Some(call) = args.shared.check.then_some(Call::CHECK).or(call) {
         return call
             .run(&engine, &request, invocation)
             .map(Performed::Called);
@@ -170,7 +175,7 @@ impl Task<'_> {
         match self.shown {
             Shown::Nothing => {}
             Shown::RawJson => RawJson::new(ui, &Logs::default()).findings(checked),
-            Shown::Plain | Shown::Tree => call::tell(checked, self.args.debug, ui),
+            Shown::Plain | Shown::Tree => call::tell(checked, self.args.shared.debug, ui),
         }
     }
 
