@@ -8,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use super::manifests::{OfIndex, as_index, failure, fetched, member_of, members_of};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
-use crate::image::{Digest, ManifestList, Member, Platform, Reference};
+use crate::image::{Digest, ManifestList, Member, MemberPlatform, Platform, Reference};
 use crate::registry::{self, ListMember, ListToPush, Progress, RegistryConfig};
 
 /// What an index is to be made of.
 #[derive(Clone, Debug, Default)]
 pub struct AssembleRequest {
     /// Images and indexes, in the order of what comes of them.
-    pub sources: Vec<Reference>,
+    pub sources: Vec<Wanted>,
     /// Only these, with what is said of them; empty: all.
     pub platforms: Vec<Platform>,
     /// A single image gets an index around it; else it stays what it is.
@@ -24,6 +24,34 @@ pub struct AssembleRequest {
     pub annotations: BTreeMap<String, String>,
     /// Of entries: of one platform, or of all.
     pub of_entries: Vec<(Option<Platform>, String, String)>,
+}
+
+/// An image or index, and what its entry is to say of an image.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub reference: Reference,
+    /// Instead of what its configuration says.
+    pub platform: Option<MemberPlatform>,
+    pub annotations: BTreeMap<String, String>,
+}
+
+impl Wanted {
+    pub fn of(reference: Reference) -> Wanted {
+        Wanted {
+            reference,
+            platform: None,
+            annotations: BTreeMap::new(),
+        }
+    }
+
+    fn say(&self, source: &mut Source) {
+        if let (None, [member]) = (&source.whole, &mut source.members[..]) {
+            if let Some(platform) = &self.platform {
+                member.platform.clone_from(platform);
+            }
+            member.annotations.extend(self.annotations.clone());
+        }
+    }
 }
 
 /// A document with all that it names.
@@ -48,9 +76,12 @@ impl Engine {
         request: &AssembleRequest,
     ) -> Result<Assembled, EngineError> {
         let mut sources = Vec::new();
-        for reference in &request.sources {
+        for wanted in &request.sources {
+            let reference = &wanted.reference;
             let config = self.registry_config_for(reference)?;
-            sources.push(self.beside("transfer", || source(reference, &config))?);
+            let mut found = self.beside("transfer", || source(reference, &config))?;
+            wanted.say(&mut found);
+            sources.push(found);
         }
         Ok(request.join(name, sources))
     }

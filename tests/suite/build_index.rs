@@ -88,6 +88,19 @@ fn an_index_is_made_of_what_registries_have() {
         create(&["-t", &one, flag, &file, "--prefer-index=false"]).ok();
         assert!(raw(&env, &one).0["layers"].is_array(), "it stayed an image");
     }
+    // What the descriptor says goes before what the image says.
+    let said = format!(
+        "{{\"digest\": \"{}\", \"platform\": {{\"os\": \"linux\", \"architecture\": \"riscv64\"}}, \"annotations\": {{\"org.example.of\": \"file\"}}}}",
+        ours[1]
+    );
+    let file = env.file("said.json", said);
+    let other = format!("{}/app:said", registry.address);
+    create(&["-t", &other, "--file", &file]).ok();
+    let entry = raw(&env, &other).0["manifests"][0].clone();
+    assert_eq!(entry["platform"]["architecture"], "riscv64", "{entry}");
+    assert_eq!(entry["annotations"]["org.example.of"], "file", "{entry}");
+    let broken = env.file("broken.json", "{\"size\": 1}");
+    create(&["-t", &other, "-f", &broken]).fails(125, "invalid descriptor: missing field `digest`");
     let part = format!("{}/app:part", registry.address);
     create(&["-t", &part, "--platform", "linux/arm64", &both]).ok();
     assert_eq!(digests(&raw(&env, &part).0), ours[1..]);

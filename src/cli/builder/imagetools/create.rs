@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::Invocation;
 use crate::cli::container_flags::value;
 use crate::cli::error::{CliError, Kind};
 use crate::cli::progress::Bars;
-use crate::engine::assemble::AssembleRequest;
-use crate::image::{Digest, Platform, Reference};
+use crate::engine::assemble::{AssembleRequest, Wanted};
+use crate::image::{Digest, MemberPlatform, Platform, Reference};
 use crate::registry::{Progress, Silent};
 
 /// Of a file with a descriptor.
@@ -60,10 +60,10 @@ impl Args {
     }
 
     /// What is there already comes first, then files, then names.
-    fn sources(&self, tags: &[Reference]) -> Result<Vec<Reference>, CliError> {
+    fn sources(&self, tags: &[Reference]) -> Result<Vec<Wanted>, CliError> {
         let mut sources = Vec::new();
         if self.append {
-            sources.extend(tags.iter().take(1).cloned());
+            sources.extend(tags.iter().take(1).cloned().map(Wanted::of));
         }
         for path in &self.file {
             let shown = path.display();
@@ -129,22 +129,37 @@ impl Args {
     }
 }
 
+/// What of a descriptor (OCI image specification, `descriptor.md`) says something here.
+#[derive(Deserialize)]
+struct Descriptor {
+    digest: Digest,
+    #[serde(default)]
+    platform: Option<MemberPlatform>,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
 /// A name, a digest in the repository of the first tag, or a descriptor with such a digest.
-fn named(text: &str, tags: &[Reference]) -> Result<Reference, CliError> {
-    let descriptor: Option<Value> = match text.starts_with('{') {
-        true => serde_json::from_str(text).ok(),
-        false => None,
-    };
-    let digest = match &descriptor {
-        Some(descriptor) => descriptor["digest"].as_str().unwrap_or_default(),
-        None => text,
-    };
-    match (digest.parse::<Digest>(), tags.first()) {
-        (Ok(digest), Some(tag)) => Ok(tag.with_digest(digest)),
-        (Ok(_), None) => Err(CliError::usage(format!(
+fn named(text: &str, tags: &[Reference]) -> Result<Wanted, CliError> {
+    let of_tag = |digest: Digest| match tags.first() {
+        Some(tag) => Ok(tag.with_digest(digest)),
+        None => Err(CliError::usage(format!(
             "a digest alone needs a repository, which --tag names: {digest}"
         ))),
-        (Err(_), _) => value("SOURCE", text),
+    };
+    if text.starts_with('{') {
+        let parsed = serde_json::from_str::<Descriptor>(text);
+        let said =
+            parsed.map_err(|error| CliError::usage(format!("invalid descriptor: {error}")))?;
+        return Ok(Wanted {
+            reference: of_tag(said.digest)?,
+            platform: said.platform,
+            annotations: said.annotations,
+        });
+    }
+    match text.parse::<Digest>() {
+        Ok(digest) => of_tag(digest).map(Wanted::of),
+        Err(_) => value("SOURCE", text).map(Wanted::of),
     }
 }
 
@@ -173,7 +188,7 @@ pub fn run(args: &Args, invocation: &Invocation) -> Result<u8, CliError> {
     let engine = invocation.engine_with(args.debug)?;
     tracing::debug!(builder = ?args.builder, "there is one builder");
     let failed = |error| CliError::engine(Kind::Failed, &error);
-    let name = tags.first().unwrap_or(&request.sources[0]);
+    let name = tags.first().unwrap_or(&request.sources[0].reference);
     let assembled = engine.assemble(name, &request).map_err(failed)?;
     if args.dry_run {
         invocation.ui.line(assembled.json.trim_end())?;
