@@ -83,6 +83,9 @@ fn mount_shows_a_root_to_a_command() {
     env.set("BRYO_TEST_OLD_OVERLAY", "1");
     let looked = env.run(&["mount", "ended", "cat", "marker"]).ok();
     assert_eq!(looked.stdout, "inside\n");
+    env.set("BRYO_STORAGE_DRIVER", "copy");
+    let look = ["mount", "ended", "cat", "marker", "written"];
+    assert_eq!(env.run(&look).ok().stdout, "inside\nwritten\n");
     // Nothing stays mounted, and the container starts again.
     env.run(&["start", "ended"]).ok();
     env.run(&["mount", "nobody"])
@@ -102,10 +105,13 @@ fn image_mount_shows_a_root_to_a_command_that_cannot_change_it() {
             .docker_archive("shown:1"),
     );
     let look = "cat marker; test -e bin/sh && ! test -e bin/ls && echo merged; touch new; exit 3";
-    for old in [false, true] {
-        if old {
-            env.set("BRYO_TEST_OLD_OVERLAY", "1");
-        }
+    let switches = [
+        ("BRYO_STORAGE_DRIVER", "auto"),
+        ("BRYO_TEST_OLD_OVERLAY", "1"),
+        ("BRYO_STORAGE_DRIVER", "copy"),
+    ];
+    for (name, value) in switches {
+        env.set(name, value);
         let looked = env.run(&["image", "mount", "shown:1", "sh", "-c", look]);
         let looked = looked.code(3);
         assert_eq!(looked.stdout, "inside\nmerged\n", "{looked:?}");

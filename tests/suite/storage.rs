@@ -355,3 +355,42 @@ fn files_of_a_stopped_container_on_fuse_overlayfs() {
     let env = fuse_env!();
     assert_files_at_rest(&env);
 }
+
+#[test]
+fn files_of_a_stopped_container_with_a_copied_root() {
+    let mut env = test_env!();
+    env.set("BRYO_STORAGE_DRIVER", "copy");
+    assert_files_at_rest(&env);
+}
+
+/// Upper and work directory on two file systems are refused: one container's trouble, which the next one has not.
+#[test]
+fn a_copy_takes_over_from_a_refused_overlay_for_that_container_alone() {
+    let env = test_env!();
+    let script = format!(
+        "set -e; mount --bind /dev/null /dev/fuse; bryo() {{ {bryo} \"$@\"; }}
+         bryo load -q -i {image}
+         id=$(bryo create --name box --network none busybox sh -c 'rm /etc/group; ls /etc')
+         mount -t tmpfs none {store}/containers/$id/work
+         bryo start -a box; bryo inspect --format '{{{{.GraphDriver.Name}}}}' box
+         umount {store}/containers/$id/work; bryo rm box >/dev/null
+         bryo run --rm --network none busybox head -n 1 /proc/mounts; bryo info | grep '^Storage driver'",
+        bryo = crate::env::bryo().display(),
+        image = env.file("busybox.tar", busybox().docker_archive("busybox:latest")),
+        store = env.store().display(),
+    );
+    let run = env
+        .other(
+            "unshare",
+            &["--user", "--map-root-user", "--mount", "sh", "-c", &script],
+        )
+        .run()
+        .ok();
+    let lines: Vec<&str> = run.stdout.lines().collect();
+    assert!(!lines.contains(&"group"), "{run:?}");
+    assert!(lines.contains(&"passwd"), "{run:?}");
+    assert!(lines.contains(&"copy"), "{run:?}");
+    let last = &lines[lines.len() - 2..];
+    assert!(last[0].contains(" / overlay "), "{run:?}");
+    assert!(last[1].starts_with("Storage driver: overlay"), "{run:?}");
+}

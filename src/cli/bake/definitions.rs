@@ -172,7 +172,7 @@ impl Definitions {
         let Some(tree) = &self.tree else {
             return Ok(None);
         };
-        for (_, place) in &mut target.contexts {
+        for place in target.contexts.values_mut() {
             if let Some(found) = tree.place(place)? {
                 *place = found;
             }

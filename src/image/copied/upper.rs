@@ -103,11 +103,8 @@ impl Comparison {
             };
             return Ok((!is_same).then_some(Change::Present));
         }
-        let fd = match open_directory(copy, name) {
-            Ok(fd) => fd,
-            // Changed in this moment.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(inside("open", path)(error)),
+        let Some(fd) = open_still(copy.as_fd(), name).map_err(inside("open", path))? else {
+            return Ok(None);
         };
         let nothing = Merged::default();
         let (is_same, directory) = match &before {
@@ -175,6 +172,21 @@ impl Comparison {
             }
             _ => Ok(true),
         }
+    }
+}
+
+/// None: what was a directory has changed in this moment, as a running program may do it.
+fn open_still(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<Option<OwnedFd>> {
+    match open_directory(parent, name) {
+        Err(error)
+            if matches!(
+                error.raw_os_error(),
+                Some(libc::ENOENT | libc::ENOTDIR | libc::ELOOP)
+            ) =>
+        {
+            Ok(None)
+        }
+        opened => opened.map(Some),
     }
 }
 
@@ -252,10 +264,8 @@ fn write(
                     .and_then(|()| rustix::fs::mkdirat(target, &name, Mode::RWXU));
                 made.map_err(inside("make", &child))?;
                 let below = open_directory(target, &name).map_err(inside("open", &child))?;
-                match open_directory(copy, &name) {
-                    Ok(copy) => write(changes, copy.as_fd(), below.as_fd(), &child)?,
-                    Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                    Err(error) => return Err(inside("open", &child)(error)),
+                if let Some(copy) = open_still(copy, &name).map_err(inside("open", &child))? {
+                    write(changes, copy.as_fd(), below.as_fd(), &child)?;
                 }
             }
         }
