@@ -334,7 +334,7 @@ impl Builder<'_> {
             return Err(error);
         }
         self.say_driver();
-        if self.engine.has_copied_root(&running.layer) {
+        if self.engine.owes_changes(&running.layer) {
             let below = self.layer_paths(&stage.draft.directories());
             let changes = self.engine.take_changes(&running.layer, below)?;
             stage.activity = Activity::TakingChanges(changes, Box::new(running));

@@ -38,8 +38,8 @@ pub(super) enum Activity {
     Fetching(Box<Fetching>),
     Copying(Box<Copying>),
     Running(Box<Running>),
-    /// What a command has changed in a copy of its root is put into its layer.
-    TakingChanges(Job<()>, Box<Running>),
+    /// What a command has changed is put into its layer.
+    TakingChanges(Job<Vec<String>>, Box<Running>),
 }
 
 /// An `ADD` whose sources are on their way.
@@ -376,8 +376,11 @@ impl Builder<'_> {
                 let taken = job.read().inspect_err(|error| {
                     self.watcher.end(vertex, Some(&error.to_string()));
                 });
-                if taken?.is_none() {
+                let Some(warnings) = taken? else {
                     return Ok(());
+                };
+                for warning in warnings {
+                    self.watcher.warn(&warning);
                 }
                 let Activity::TakingChanges(_, running) =
                     std::mem::replace(&mut stage.activity, Activity::Ready)

@@ -6,16 +6,14 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::files::engine_made;
-use super::images::unpack_options;
 use super::launch::CROWDED;
 use super::worker::{Job, RoleFailure};
 use super::{Engine, EngineError};
 use crate::container::Event;
 use crate::image::{
-    Digest, LayerPath, LayerReport, Layers, NOTHING, PackedLayer, Reference, StepRecord, Store,
-    StoreError, TempLayer, annotated, copy_layer, manifest_of, media_type, seal, strip,
+    Digest, LayerPath, LayerReport, Layers, NOTHING, Reference, StepRecord, Store, StoreError,
+    TempLayer, annotated, manifest_of, media_type, seal, strip,
 };
-use crate::runtime::rootfs::Driver;
 
 /// A layer that a step has written.
 #[derive(Clone, Debug)]
@@ -65,12 +63,11 @@ impl Engine {
     /// Reads what a step wrote: its DiffID and its record. Nobody writes into it any more.
     pub fn seal(&self, written: WrittenLayer) -> Result<Job<LayerReport>, EngineError> {
         let store = self.images()?;
-        let marker_files = self.storage_choice().driver == Driver::FuseOverlayfs;
         self.start_in_home("worker", move || {
             let layer = store
                 .borrow_layer(&written.name)
                 .map_err(|error| failure(&error))?;
-            seal_written(&store, &layer, &written, marker_files)
+            seal_written(&layer, &written)
         })
     }
 
@@ -134,12 +131,7 @@ impl Engine {
     }
 }
 
-fn seal_written(
-    store: &Store,
-    layer: &TempLayer,
-    written: &WrittenLayer,
-    marker_files: bool,
-) -> Result<LayerReport, RoleFailure> {
+fn seal_written(layer: &TempLayer, written: &WrittenLayer) -> Result<LayerReport, RoleFailure> {
     let io =
         |operation: &'static str| move |source| failure(&EngineError::System { operation, source });
     layer
@@ -160,17 +152,10 @@ fn seal_written(
             upper: &path,
             below: &written.below,
             mount_points,
-            marker_files,
+            marker_files: false,
         };
         let changes = layers.changes().map_err(io("read the layer"))?;
         strip(layer, &changes.hidden).map_err(io("remove a place that was mounted on"))?;
-    }
-    if written.was_mounted && marker_files {
-        // fuse-overlayfs has its own marks: the layer is written anew in the kernel's words.
-        let options = unpack_options();
-        let PackedLayer { report, warnings } =
-            copy_layer(store, layer, &options).map_err(|error| failure(&error))?;
-        return Ok(LayerReport { warnings, ..report });
     }
     seal(layer, written.epoch).map_err(|error| failure(&error))
 }

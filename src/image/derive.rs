@@ -100,18 +100,18 @@ fn store_layer(
 }
 
 /// A layer as it was unpacked, and what could not be packed before.
-#[derive(Debug)]
-pub struct PackedLayer {
-    pub report: LayerReport,
-    pub warnings: Vec<String>,
+struct PackedLayer {
+    report: LayerReport,
+    warnings: Vec<String>,
 }
 
-/// A layer with fuse-overlayfs' marks, which the kernel does not know, becomes one without: in its own directory.
+/// A layer with fuse-overlayfs' marks, which the kernel does not know, becomes one without: in its own directory. Gives what could not
+/// be kept.
 pub fn copy_layer(
     store: &Store,
     layer: &TempLayer,
     options: &UnpackOptions,
-) -> Result<PackedLayer, DeriveError> {
+) -> Result<Vec<String>, DeriveError> {
     let scratch = store.begin_layer()?;
     let hidden = HashSet::new();
     let tree = Tree::Layer {
@@ -122,7 +122,7 @@ pub fn copy_layer(
     let source = source.map_err(|source| DeriveError::Open { source })?;
     let packed = repack(source, tree, &scratch, options)?;
     layer.take_over(&scratch)?;
-    Ok(packed)
+    Ok([packed.warnings, packed.report.warnings].concat())
 }
 
 /// On its way from one directory into another: written as a tar by one thread, unpacked like every other one.

@@ -285,20 +285,20 @@ impl TempLayer {
         }
     }
 
-    /// The files of another one instead of its own.
+    /// The files of another one instead of its own. Its directory stays the one that it is: whoever made it has it open.
     pub(super) fn take_over(&self, other: &TempLayer) -> Result<(), StoreError> {
-        for name in ["fs", SPLIT] {
-            let (from, to) = (other.directory.join(name), self.directory.join(name));
-            fs::remove_path(&to)
-                .map_err(|failed| failed.source)
-                .or_else(|error| match error.kind() {
-                    std::io::ErrorKind::NotFound => Ok(()),
-                    _ => Err(error),
-                })
-                .and_then(|()| disk::rename(&from, &to))
-                .map_err(StoreError::io("replace", &to))?;
-        }
-        Ok(())
+        let (from, to) = (other.root(), self.root());
+        let replace = || {
+            for (name, _) in fs::list_directory(to)? {
+                fs::remove_tree(to, &name).map_err(|failed| failed.source)?;
+            }
+            for (name, _) in fs::list_directory(from)? {
+                fault::at("replace")?;
+                rustix::fs::renameat(from, &name, to, &name)?;
+            }
+            Ok(())
+        };
+        replace().map_err(StoreError::io("replace", &self.path()))
     }
 
     /// What a mount left in its work directory, where that can be removed from here: nothing but empty directories.

@@ -62,7 +62,7 @@ pub use check::{CheckDepth, DamagedImage, ImageCheck, ImageFault, Subject};
 pub use chunked::{ChunkedWriter, Toc};
 pub use compression::{Compression, CompressionError, Decompressed};
 pub use copied::{CopiedError, CopiedRoot};
-pub use derive::{Derivation, DeriveError, PackedLayer, copy_layer, derive};
+pub use derive::{Derivation, DeriveError, copy_layer, derive};
 pub use digest::{Digest, DigestError};
 pub use document::{
     Document, DocumentError, MAX_DOCUMENT, descriptor_digest, diff_ids, json, media_type,

@@ -1,15 +1,14 @@
 //! A container's own layer, as an overlay's upper directory: the one place that knows whether there is such a directory or whether it has
 //! to be made of a copied root. Runs in the home namespace.
 
-use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use super::super::containers::tree_size;
+use super::super::images::unpack_options;
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError, Job};
-use super::door::failure;
 use crate::container::Record;
-use crate::image::{CopiedError, CopiedRoot, Store, TempLayer};
+use crate::image::{CopiedError, CopiedRoot, Store, TempLayer, copy_layer};
 use crate::runtime::rootfs::{Driver, Rootfs};
 use crate::sys::{fs, process};
 
@@ -76,30 +75,35 @@ pub fn size_of(record: &Record) -> u64 {
 }
 
 impl Engine {
-    /// Whether a step of a build has changed a copy of its root, not its layer.
-    pub fn has_copied_root(&self, layer: &TempLayer) -> bool {
-        step_rootfs(layer, Vec::new()).copy().exists()
+    /// Whether what a step of a build has changed is not in its layer yet, or not in words that the next step understands.
+    pub fn owes_changes(&self, layer: &TempLayer) -> bool {
+        let is_copied = step_rootfs(layer, Vec::new()).copy().exists();
+        is_copied || self.storage_choice().driver == Driver::FuseOverlayfs
     }
 
-    /// Puts what the step has changed into its layer, and removes the copy. Nothing of the step runs any more.
+    /// Makes the layer of such a step what an overlay would have made it; gives what could not be kept. Nothing of the step runs any more.
     pub fn take_changes(
         &self,
         layer: &TempLayer,
         below: Vec<PathBuf>,
-    ) -> Result<Job<()>, EngineError> {
+    ) -> Result<Job<Vec<String>>, EngineError> {
+        let store = self.images()?;
+        let name = layer.name().to_owned();
         let rootfs = step_rootfs(layer, self.stacked(below));
         self.start_in_home("worker", move || {
             process::allow_descriptors();
-            let upper = fs::open_directory(&rootfs.upper);
-            let upper = upper.map_err(|source| {
-                failure(&EngineError::System {
-                    operation: "open a layer",
-                    source,
-                })
-            })?;
-            let written = copied(&rootfs.copy(), &rootfs).write_changes(upper.as_fd());
-            written.map_err(said)?;
-            fs::remove_path(&rootfs.work).map_err(|error| RoleFailure::of(&error, Vec::new()))
+            let taken =
+                |error: &(dyn std::error::Error + 'static)| RoleFailure::of(error, Vec::new());
+            let layer = store.borrow_layer(&name).map_err(|error| taken(&error))?;
+            let place = rootfs.copy();
+            let copied = copied(&place, &rootfs);
+            if !copied.is_whole() {
+                return copy_layer(&store, &layer, &unpack_options())
+                    .map_err(|error| taken(&error));
+            }
+            copied.write_changes(layer.root()).map_err(said)?;
+            fs::remove_path(&rootfs.work).map_err(|error| taken(&error))?;
+            Ok(Vec::new())
         })
     }
 }
