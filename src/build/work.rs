@@ -314,83 +314,100 @@ impl Builder<'_> {
                 }
                 Ok(())
             }
-            Activity::Fetching(fetching) => {
-                let (watcher, vertex) = (self.watcher, fetching.vertex);
-                let read = fetching
-                    .arriving
-                    .read(&mut |news| watcher.pulls(vertex, &news));
-                let arrived = read.inspect_err(|error| {
-                    watcher.end(vertex, Some(&error.to_string()));
-                });
-                let Some(arrived) = arrived? else {
-                    return Ok(());
-                };
-                let Activity::Fetching(fetching) =
-                    std::mem::replace(&mut stage.activity, Activity::Ready)
-                else {
-                    return Ok(());
-                };
-                self.fetched(stage, *fetching, arrived)
-            }
-            Activity::Copying(copying) => {
-                let copied = match copying.job.read() {
-                    Ok(None) => return Ok(()),
-                    Ok(Some(copied)) => Ok(copied),
-                    Err(error) => Err(error),
-                };
-                let vertex = copying.vertex;
-                if let Err(error) = &copied {
-                    self.watcher.end(vertex, Some(&error.to_string()));
-                }
-                let copied = copied?;
-                let Activity::Copying(copying) =
-                    std::mem::replace(&mut stage.activity, Activity::Ready)
-                else {
-                    return Ok(());
-                };
-                self.copied(stage, *copying, copied)
-            }
-            Activity::Running(running) => {
-                let vertex = running.vertex;
-                let code = match running.session.connection.receive() {
-                    Ok(FromMonitor::Output(_, bytes)) => {
-                        self.watcher.output(vertex, bytes);
-                        return Ok(());
-                    }
-                    Ok(FromMonitor::Reply(Reply::Exited(code))) => code,
-                    Ok(FromMonitor::Reply(_) | FromMonitor::Nothing) => return Ok(()),
-                    Ok(FromMonitor::Closed) | Err(_) => {
-                        let name = running.session.name.clone();
-                        return Err(EngineError::MonitorDied { name }.into());
-                    }
-                };
-                let Activity::Running(running) =
-                    std::mem::replace(&mut stage.activity, Activity::Ready)
-                else {
-                    return Ok(());
-                };
-                self.ran(stage, *running, code)
-            }
-            Activity::TakingChanges(job, running) => {
-                let vertex = running.vertex;
-                let taken = job.read().inspect_err(|error| {
-                    self.watcher.end(vertex, Some(&error.to_string()));
-                });
-                let Some(warnings) = taken? else {
-                    return Ok(());
-                };
-                for warning in warnings {
-                    self.watcher.warn(&warning);
-                }
-                let Activity::TakingChanges(_, running) =
-                    std::mem::replace(&mut stage.activity, Activity::Ready)
-                else {
-                    return Ok(());
-                };
-                self.has_written(stage, *running)
-            }
+            Activity::Fetching(_) => self.continue_fetch(stage),
+            Activity::Copying(_) => self.continue_copy(stage),
+            Activity::Running(_) => self.continue_run(stage),
+            Activity::TakingChanges(..) => self.continue_taking(stage),
             _ => Ok(()),
         }
+    }
+
+    fn continue_fetch(&mut self, stage: &mut StageRun) -> Result<(), StepError> {
+        let Activity::Fetching(fetching) = &mut stage.activity else {
+            return Ok(());
+        };
+        let (watcher, vertex) = (self.watcher, fetching.vertex);
+        let read = fetching
+            .arriving
+            .read(&mut |news| watcher.pulls(vertex, &news));
+        let arrived = read.inspect_err(|error| {
+            watcher.end(vertex, Some(&error.to_string()));
+        });
+        let Some(arrived) = arrived? else {
+            return Ok(());
+        };
+        let Activity::Fetching(fetching) = std::mem::replace(&mut stage.activity, Activity::Ready)
+        else {
+            return Ok(());
+        };
+        self.fetched(stage, *fetching, arrived)
+    }
+
+    fn continue_copy(&mut self, stage: &mut StageRun) -> Result<(), StepError> {
+        let Activity::Copying(copying) = &mut stage.activity else {
+            return Ok(());
+        };
+        let copied = match copying.job.read() {
+            Ok(None) => return Ok(()),
+            Ok(Some(copied)) => Ok(copied),
+            Err(error) => Err(error),
+        };
+        let vertex = copying.vertex;
+        if let Err(error) = &copied {
+            self.watcher.end(vertex, Some(&error.to_string()));
+        }
+        let copied = copied?;
+        let Activity::Copying(copying) = std::mem::replace(&mut stage.activity, Activity::Ready)
+        else {
+            return Ok(());
+        };
+        self.copied(stage, *copying, copied)
+    }
+
+    fn continue_run(&mut self, stage: &mut StageRun) -> Result<(), StepError> {
+        let Activity::Running(running) = &mut stage.activity else {
+            return Ok(());
+        };
+        let vertex = running.vertex;
+        let code = match running.session.connection.receive() {
+            Ok(FromMonitor::Output(_, bytes)) => {
+                self.watcher.output(vertex, bytes);
+                return Ok(());
+            }
+            Ok(FromMonitor::Reply(Reply::Exited(code))) => code,
+            Ok(FromMonitor::Reply(_) | FromMonitor::Nothing) => return Ok(()),
+            Ok(FromMonitor::Closed) | Err(_) => {
+                let name = running.session.name.clone();
+                return Err(EngineError::MonitorDied { name }.into());
+            }
+        };
+        let Activity::Running(running) = std::mem::replace(&mut stage.activity, Activity::Ready)
+        else {
+            return Ok(());
+        };
+        self.ran(stage, *running, code)
+    }
+
+    fn continue_taking(&mut self, stage: &mut StageRun) -> Result<(), StepError> {
+        let Activity::TakingChanges(job, running) = &mut stage.activity else {
+            return Ok(());
+        };
+        let vertex = running.vertex;
+        let taken = job.read().inspect_err(|error| {
+            self.watcher.end(vertex, Some(&error.to_string()));
+        });
+        let Some(warnings) = taken? else {
+            return Ok(());
+        };
+        for warning in warnings {
+            self.watcher.warn(&warning);
+        }
+        let Activity::TakingChanges(_, running) =
+            std::mem::replace(&mut stage.activity, Activity::Ready)
+        else {
+            return Ok(());
+        };
+        self.has_written(stage, *running)
     }
 
     fn copied(
