@@ -1051,6 +1051,9 @@ _bryo() {
             bryo__subcmd__system,info)
                 cmd="bryo__subcmd__system__subcmd__info"
                 ;;
+            bryo__subcmd__system,migrate)
+                cmd="bryo__subcmd__system__subcmd__migrate"
+                ;;
             bryo__subcmd__system,prune)
                 cmd="bryo__subcmd__system__subcmd__prune"
                 ;;
@@ -1071,6 +1074,9 @@ _bryo() {
                 ;;
             bryo__subcmd__system__subcmd__help,info)
                 cmd="bryo__subcmd__system__subcmd__help__subcmd__info"
+                ;;
+            bryo__subcmd__system__subcmd__help,migrate)
+                cmd="bryo__subcmd__system__subcmd__help__subcmd__migrate"
                 ;;
             bryo__subcmd__system__subcmd__help,prune)
                 cmd="bryo__subcmd__system__subcmd__help__subcmd__prune"
@@ -1515,7 +1521,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__bake)
-            opts="-f -D --help --file --set --var --print --list --load --push --no-cache --pull --progress --metadata-file --allow --sbom --provenance --builder --check --call --debug"
+            opts="-f -D --help --file --set --var --print --list --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1541,7 +1547,7 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --progress)
+                --allow)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1549,7 +1555,7 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --allow)
+                --progress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1703,7 +1709,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1777,23 +1783,11 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --allow)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --source-date-epoch)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --iidfile)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --metadata-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --progress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1818,6 +1812,18 @@ _bryo() {
                     return 0
                     ;;
                 --attest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metadata-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1859,7 +1865,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__builder__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1933,23 +1939,11 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --allow)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --source-date-epoch)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --iidfile)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --metadata-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --progress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1974,6 +1968,18 @@ _bryo() {
                     return 0
                     ;;
                 --attest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metadata-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2105,7 +2111,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__buildx__subcmd__bake)
-            opts="-f -D --help --file --set --var --print --list --load --push --no-cache --pull --progress --metadata-file --allow --sbom --provenance --builder --check --call --debug"
+            opts="-f -D --help --file --set --var --print --list --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2131,7 +2137,7 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --progress)
+                --allow)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2139,7 +2145,7 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --allow)
+                --progress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2167,7 +2173,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__buildx__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2241,23 +2247,11 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --allow)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --source-date-epoch)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --iidfile)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --metadata-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --progress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2282,6 +2276,18 @@ _bryo() {
                     return 0
                     ;;
                 --attest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metadata-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -6343,7 +6349,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache --no-cache-filter --pull --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --allow --source-date-epoch --iidfile --metadata-file --quiet --progress --load --cache-from --cache-to --output --push --annotation --attest --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -6417,23 +6423,11 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --allow)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 --source-date-epoch)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --iidfile)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --metadata-file)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
-                --progress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -6458,6 +6452,18 @@ _bryo() {
                     return 0
                     ;;
                 --attest)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --allow)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --metadata-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --progress)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -9379,7 +9385,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__system)
-            opts="--help events info df prune check reset help"
+            opts="--help events info df prune check reset migrate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -9471,7 +9477,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__system__subcmd__help)
-            opts="events info df prune check reset help"
+            opts="events info df prune check reset migrate help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -9554,6 +9560,20 @@ _bryo() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        bryo__subcmd__system__subcmd__help__subcmd__migrate)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         bryo__subcmd__system__subcmd__help__subcmd__prune)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
@@ -9597,6 +9617,20 @@ _bryo() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        bryo__subcmd__system__subcmd__migrate)
+            opts="--help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 *)
                     COMPREPLY=()
                     ;;

@@ -444,24 +444,24 @@ complete -c bryo -n "__fish_bryo_using_subcommand build" -l ulimit -d 'Resource 
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l cgroup-parent -d 'Cgroup that those of RUN are made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l secret -d 'Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l ssh -d 'Agent for RUN --mount=type=ssh: default, ID[=SOCKET], or ID=KEY[,KEY] for one that has only these keys' -r
-complete -c bryo -n "__fish_bryo_using_subcommand build" -l allow -d 'What RUN may do beyond the usual: network.host, security.insecure, device[=NAME]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l source-date-epoch -d 'Nothing in the image is newer than this (seconds since 1970)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l iidfile -d 'Write the image\'s id to a file' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand build" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand build" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l cache-from -d 'Take what steps came to from: IMAGE, type=registry,ref=IMAGE, type=local,src=DIRECTORY' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l cache-to -d 'Write what steps came to: type=registry,ref=IMAGE, type=local,dest=DIRECTORY, type=inline; with mode=min or max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -s o -l output -d 'Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l annotation -d 'Annotation of the manifest: [manifest:]NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l attest -d 'Say something of the image: type=sbom, type=provenance[,mode=min|max]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand build" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand build" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand build" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l sbom -d 'Say what is installed in the image: true, false' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l provenance -d 'Say where the image came from: true, false, mode=min, mode=max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l builder -d 'Builder to use: there is one, whatever it is called' -r
-complete -c bryo -n "__fish_bryo_using_subcommand build" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON' -r
+complete -c bryo -n "__fish_bryo_using_subcommand build" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand build" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l pull -d 'Ask the registry for newer base images'
-complete -c bryo -n "__fish_bryo_using_subcommand build" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l load -d 'Put the image into the store, also where it goes elsewhere'
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l push -d 'Push the image to the registries of its names'
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l check -d 'Only look for what is wrong with the Dockerfile: --call=check'
@@ -472,7 +472,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand pull" -l disable-content-trust
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -l authfile -d 'File of registry credentials, instead of all others' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand pull" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand pull" -l cert-dir -d 'Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
@@ -481,13 +481,13 @@ complete -c bryo -n "__fish_bryo_using_subcommand pull" -s a -l all-tags -d 'Pul
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -l all-platforms -d 'Pull the images of every platform'
 complete -c bryo -n "__fish_bryo_using_subcommand pull" -s q -l quiet -d 'Print only the image\'s name'
 complete -c bryo -n "__fish_bryo_using_subcommand push" -l platform -d 'Push only if the image is for this platform (os/arch[/variant])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand push" -l compression-format -l compression -d 'How layers are compressed that are sent: gzip, zstd or none' -r
+complete -c bryo -n "__fish_bryo_using_subcommand push" -l compression-format -l compression -d 'How layers are compressed that are sent: gzip, zstd, zstd:chunked or none' -r
 complete -c bryo -n "__fish_bryo_using_subcommand push" -l compression-level -d 'Level of that compression' -r
 complete -c bryo -n "__fish_bryo_using_subcommand push" -l disable-content-trust -d 'Skip image signing (without meaning since docker removed content trust)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand push" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand push" -l authfile -d 'File of registry credentials, instead of all others' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand push" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand push" -l cert-dir -d 'Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand push" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
 complete -c bryo -n "__fish_bryo_using_subcommand push" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand push" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
@@ -526,27 +526,27 @@ complete -c bryo -n "__fish_bryo_using_subcommand bake" -s f -l file -d 'File to
 complete -c bryo -n "__fish_bryo_using_subcommand bake" -l set -d 'Say otherwise what a target has: TARGET.KEY=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand bake" -l var -d 'Value of a variable: NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand bake" -l list -d 'Show the names of targets, or variables' -r
+complete -c bryo -n "__fish_bryo_using_subcommand bake" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand bake" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand bake" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
-complete -c bryo -n "__fish_bryo_using_subcommand bake" -l metadata-file -d 'Write what was built to a file, as JSON by target' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand bake" -l allow -d 'What targets may ask for: network.host, security.insecure' -r
-complete -c bryo -n "__fish_bryo_using_subcommand bake" -l sbom -d 'Say what is installed in the images: true, false' -r
-complete -c bryo -n "__fish_bryo_using_subcommand bake" -l provenance -d 'Say where the images came from: true, false, mode=min, mode=max' -r
+complete -c bryo -n "__fish_bryo_using_subcommand bake" -l sbom -d 'Say what is installed in the image: true, false' -r
+complete -c bryo -n "__fish_bryo_using_subcommand bake" -l provenance -d 'Say where the image came from: true, false, mode=min, mode=max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand bake" -l builder -d 'Builder to use: there is one, whatever it is called' -r
-complete -c bryo -n "__fish_bryo_using_subcommand bake" -l call -d 'What to do: build, check, outline or targets' -r
+complete -c bryo -n "__fish_bryo_using_subcommand bake" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand bake" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand bake" -l print -d 'Show what would be built, as JSON, and build nothing'
-complete -c bryo -n "__fish_bryo_using_subcommand bake" -l load -d 'Put the images into the store, also where they go elsewhere'
-complete -c bryo -n "__fish_bryo_using_subcommand bake" -l push -d 'Push the images to the registries of their names'
 complete -c bryo -n "__fish_bryo_using_subcommand bake" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand bake" -l pull -d 'Ask the registry for newer base images'
-complete -c bryo -n "__fish_bryo_using_subcommand bake" -l check -d 'Only look for what is wrong with the Dockerfiles: --call=check'
+complete -c bryo -n "__fish_bryo_using_subcommand bake" -l load -d 'Put the image into the store, also where it goes elsewhere'
+complete -c bryo -n "__fish_bryo_using_subcommand bake" -l push -d 'Push the image to the registries of its names'
+complete -c bryo -n "__fish_bryo_using_subcommand bake" -l check -d 'Only look for what is wrong with the Dockerfile: --call=check'
 complete -c bryo -n "__fish_bryo_using_subcommand bake" -s D -l debug -d 'Say everything of every warning, and write a line per step of the engine'
 complete -c bryo -n "__fish_bryo_using_subcommand login" -s u -l username -d 'User name' -r
 complete -c bryo -n "__fish_bryo_using_subcommand login" -s p -l password -d 'Password, which everybody on this machine can read here: better --password-stdin' -r
 complete -c bryo -n "__fish_bryo_using_subcommand login" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand login" -l authfile -d 'File of registry credentials, instead of all others' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand login" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand login" -l cert-dir -d 'Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand login" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand login" -l password-stdin -d 'Take the password from standard input'
 complete -c bryo -n "__fish_bryo_using_subcommand login" -l get-login -d 'Print the user who is logged in, instead'
@@ -558,7 +558,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand search" -l limit -d 'How many 
 complete -c bryo -n "__fish_bryo_using_subcommand search" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand search" -l authfile -d 'File of registry credentials, instead of all others' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand search" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand search" -l cert-dir -d 'Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand search" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
 complete -c bryo -n "__fish_bryo_using_subcommand search" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand search" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
@@ -1059,24 +1059,24 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l cgroup-parent -d 'Cgroup that those of RUN are made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l secret -d 'Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l ssh -d 'Agent for RUN --mount=type=ssh: default, ID[=SOCKET], or ID=KEY[,KEY] for one that has only these keys' -r
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l allow -d 'What RUN may do beyond the usual: network.host, security.insecure, device[=NAME]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l source-date-epoch -d 'Nothing in the image is newer than this (seconds since 1970)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l iidfile -d 'Write the image\'s id to a file' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l cache-from -d 'Take what steps came to from: IMAGE, type=registry,ref=IMAGE, type=local,src=DIRECTORY' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l cache-to -d 'Write what steps came to: type=registry,ref=IMAGE, type=local,dest=DIRECTORY, type=inline; with mode=min or max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -s o -l output -d 'Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l annotation -d 'Annotation of the manifest: [manifest:]NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l attest -d 'Say something of the image: type=sbom, type=provenance[,mode=min|max]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l sbom -d 'Say what is installed in the image: true, false' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l provenance -d 'Say where the image came from: true, false, mode=min, mode=max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l builder -d 'Builder to use: there is one, whatever it is called' -r
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l pull -d 'Ask the registry for newer base images'
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l load -d 'Put the image into the store, also where it goes elsewhere'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l push -d 'Push the image to the registries of its names'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l check -d 'Only look for what is wrong with the Dockerfile: --call=check'
@@ -1087,7 +1087,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l authfile -d 'File of registry credentials, instead of all others' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l cert-dir -d 'Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
@@ -1096,13 +1096,13 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -l all-platforms -d 'Pull the images of every platform'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from pull" -s q -l quiet -d 'Print only the image\'s name'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l platform -d 'Push only if the image is for this platform (os/arch[/variant])' -r
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l compression-format -l compression -d 'How layers are compressed that are sent: gzip, zstd or none' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l compression-format -l compression -d 'How layers are compressed that are sent: gzip, zstd, zstd:chunked or none' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l compression-level -d 'Level of that compression' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l disable-content-trust -d 'Skip image signing (without meaning since docker removed content trust)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l authfile -d 'File of registry credentials, instead of all others' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l cert-dir -d 'Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from push" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
@@ -1212,24 +1212,24 @@ complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subco
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l cgroup-parent -d 'Cgroup that those of RUN are made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l secret -d 'Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l ssh -d 'Agent for RUN --mount=type=ssh: default, ID[=SOCKET], or ID=KEY[,KEY] for one that has only these keys' -r
-complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l allow -d 'What RUN may do beyond the usual: network.host, security.insecure, device[=NAME]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l source-date-epoch -d 'Nothing in the image is newer than this (seconds since 1970)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l iidfile -d 'Write the image\'s id to a file' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l cache-from -d 'Take what steps came to from: IMAGE, type=registry,ref=IMAGE, type=local,src=DIRECTORY' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l cache-to -d 'Write what steps came to: type=registry,ref=IMAGE, type=local,dest=DIRECTORY, type=inline; with mode=min or max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -s o -l output -d 'Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l annotation -d 'Annotation of the manifest: [manifest:]NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l attest -d 'Say something of the image: type=sbom, type=provenance[,mode=min|max]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l sbom -d 'Say what is installed in the image: true, false' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l provenance -d 'Say where the image came from: true, false, mode=min, mode=max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l builder -d 'Builder to use: there is one, whatever it is called' -r
-complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON' -r
+complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l pull -d 'Ask the registry for newer base images'
-complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l load -d 'Put the image into the store, also where it goes elsewhere'
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l push -d 'Push the image to the registries of its names'
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l check -d 'Only look for what is wrong with the Dockerfile: --call=check'
@@ -1277,24 +1277,24 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cgroup-parent -d 'Cgroup that those of RUN are made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l secret -d 'Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l ssh -d 'Agent for RUN --mount=type=ssh: default, ID[=SOCKET], or ID=KEY[,KEY] for one that has only these keys' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l allow -d 'What RUN may do beyond the usual: network.host, security.insecure, device[=NAME]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l source-date-epoch -d 'Nothing in the image is newer than this (seconds since 1970)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l iidfile -d 'Write the image\'s id to a file' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cache-from -d 'Take what steps came to from: IMAGE, type=registry,ref=IMAGE, type=local,src=DIRECTORY' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cache-to -d 'Write what steps came to: type=registry,ref=IMAGE, type=local,dest=DIRECTORY, type=inline; with mode=min or max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -s o -l output -d 'Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l annotation -d 'Annotation of the manifest: [manifest:]NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l attest -d 'Say something of the image: type=sbom, type=provenance[,mode=min|max]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l sbom -d 'Say what is installed in the image: true, false' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l provenance -d 'Say where the image came from: true, false, mode=min, mode=max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l builder -d 'Builder to use: there is one, whatever it is called' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l pull -d 'Ask the registry for newer base images'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l load -d 'Put the image into the store, also where it goes elsewhere'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l push -d 'Push the image to the registries of its names'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l check -d 'Only look for what is wrong with the Dockerfile: --call=check'
@@ -1314,24 +1314,24 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cgroup-parent -d 'Cgroup that those of RUN are made in: below bryo\'s own, or with a / before it within the tree that is yours' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l secret -d 'Secret of RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l ssh -d 'Agent for RUN --mount=type=ssh: default, ID[=SOCKET], or ID=KEY[,KEY] for one that has only these keys' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l allow -d 'What RUN may do beyond the usual: network.host, security.insecure, device[=NAME]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l source-date-epoch -d 'Nothing in the image is newer than this (seconds since 1970)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l iidfile -d 'Write the image\'s id to a file' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cache-from -d 'Take what steps came to from: IMAGE, type=registry,ref=IMAGE, type=local,src=DIRECTORY' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cache-to -d 'Write what steps came to: type=registry,ref=IMAGE, type=local,dest=DIRECTORY, type=inline; with mode=min or max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -s o -l output -d 'Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l annotation -d 'Annotation of the manifest: [manifest:]NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l attest -d 'Say something of the image: type=sbom, type=provenance[,mode=min|max]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l sbom -d 'Say what is installed in the image: true, false' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l provenance -d 'Say where the image came from: true, false, mode=min, mode=max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l builder -d 'Builder to use: there is one, whatever it is called' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l pull -d 'Ask the registry for newer base images'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l load -d 'Put the image into the store, also where it goes elsewhere'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l push -d 'Push the image to the registries of its names'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l check -d 'Only look for what is wrong with the Dockerfile: --call=check'
@@ -1340,39 +1340,39 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l set -d 'Say otherwise what a target has: TARGET.KEY=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l var -d 'Value of a variable: NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l list -d 'Show the names of targets, or variables' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l metadata-file -d 'Write what was built to a file, as JSON by target' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l allow -d 'What targets may ask for: network.host, security.insecure' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l sbom -d 'Say what is installed in the images: true, false' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l provenance -d 'Say where the images came from: true, false, mode=min, mode=max' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l sbom -d 'Say what is installed in the image: true, false' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l provenance -d 'Say where the image came from: true, false, mode=min, mode=max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l builder -d 'Builder to use: there is one, whatever it is called' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l call -d 'What to do: build, check, outline or targets' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l print -d 'Show what would be built, as JSON, and build nothing'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l load -d 'Put the images into the store, also where they go elsewhere'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l push -d 'Push the images to the registries of their names'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l pull -d 'Ask the registry for newer base images'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l check -d 'Only look for what is wrong with the Dockerfiles: --call=check'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l load -d 'Put the image into the store, also where it goes elsewhere'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l push -d 'Push the image to the registries of its names'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -l check -d 'Only look for what is wrong with the Dockerfile: --call=check'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from bake" -s D -l debug -d 'Say everything of every warning, and write a line per step of the engine'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -s f -l file -d 'File to read, `-` for standard input (default: compose and docker-bake files of this directory)' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l set -d 'Say otherwise what a target has: TARGET.KEY=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l var -d 'Value of a variable: NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l list -d 'Show the names of targets, or variables' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l progress -d 'How progress looks: auto, plain, tty, quiet, rawjson' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l metadata-file -d 'Write what was built to a file, as JSON by target' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l allow -d 'What targets may ask for: network.host, security.insecure' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l sbom -d 'Say what is installed in the images: true, false' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l provenance -d 'Say where the images came from: true, false, mode=min, mode=max' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l sbom -d 'Say what is installed in the image: true, false' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l provenance -d 'Say where the image came from: true, false, mode=min, mode=max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l builder -d 'Builder to use: there is one, whatever it is called' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l call -d 'What to do: build, check, outline or targets' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l print -d 'Show what would be built, as JSON, and build nothing'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l load -d 'Put the images into the store, also where they go elsewhere'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l push -d 'Push the images to the registries of their names'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l pull -d 'Ask the registry for newer base images'
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l check -d 'Only look for what is wrong with the Dockerfiles: --call=check'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l load -d 'Put the image into the store, also where it goes elsewhere'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l push -d 'Push the image to the registries of its names'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -l check -d 'Only look for what is wrong with the Dockerfile: --call=check'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from f" -s D -l debug -d 'Say everything of every warning, and write a line per step of the engine'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from du" -l filter -d 'Show only what fits: until=DURATION, id=ID, type=TYPE, description=TEXT, inuse=BOOL, shared=BOOL, private=BOOL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from du" -l builder -d 'Builder to ask: there is one, whatever it is called' -r
@@ -1618,7 +1618,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subc
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l authfile -d 'File of registry credentials, instead of all others' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l cert-dir -d 'Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from pull" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
@@ -1628,7 +1628,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subc
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l authfile -d 'File of registry credentials, instead of all others' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l cert-dir -d 'Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand artifact; and __fish_seen_subcommand_from push" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
@@ -1667,7 +1667,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subc
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l authfile -d 'File of registry credentials, instead of all others' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l cert-dir -d 'Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from add" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
@@ -1683,7 +1683,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subc
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l authfile -d 'File of registry credentials, instead of all others' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l cert-dir -d 'Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from create" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
@@ -1694,7 +1694,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subc
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l authfile -d 'File of registry credentials, instead of all others' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l cert-dir -d 'Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from inspect" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
@@ -1704,7 +1704,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subc
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l tls-verify -d 'Speak TLS and verify certificates whatever is configured, or with =false neither' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l authfile -d 'File of registry credentials, instead of all others' -r -F
-complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l cert-dir -d 'Trust the authorities whose certificates (*.crt) are in a directory, instead of those in certs.d' -r -F
+complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l cert-dir -d 'Directory of the authorities to trust (*.crt) and of client certificates (*.cert, *.key), instead of those in certs.d' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l creds -d 'User and password for the registry, which everybody on this machine can read here' -r
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l retry -d 'How many times to try again what failed and may go well the next time (4)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from push" -l retry-delay -d 'How long to wait before each of these tries, instead of longer each time' -r
@@ -1723,14 +1723,15 @@ complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subc
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from help" -f -a "remove" -d 'Take a manifest out of a list'
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from help" -f -a "rm" -d 'Forget lists'
 complete -c bryo -n "__fish_bryo_using_subcommand manifest; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset help" -l help -d 'Print help'
-complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset help" -f -a "events" -d 'Show what happens to containers, images, volumes and networks'
-complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset help" -f -a "info" -d 'Show what this host gives and which settings are in force'
-complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset help" -f -a "df" -d 'Show what images, containers, volumes and builds take of the disk'
-complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset help" -f -a "prune" -d 'Remove containers that do not run, images that nobody needs and what builds keep'
-complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset help" -f -a "check" -d 'Look for damage in the store, and repair it'
-complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset help" -f -a "reset" -d 'Remove all containers, images, volumes and secrets'
-complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset migrate help" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset migrate help" -f -a "events" -d 'Show what happens to containers, images, volumes and networks'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset migrate help" -f -a "info" -d 'Show what this host gives and which settings are in force'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset migrate help" -f -a "df" -d 'Show what images, containers, volumes and builds take of the disk'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset migrate help" -f -a "prune" -d 'Remove containers that do not run, images that nobody needs and what builds keep'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset migrate help" -f -a "check" -d 'Look for damage in the store, and repair it'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset migrate help" -f -a "reset" -d 'Remove all containers, images, volumes and secrets'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset migrate help" -f -a "migrate" -d 'Stop all containers, so that those that start next have the ids of /etc/subuid as it is now'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and not __fish_seen_subcommand_from events info df prune check reset migrate help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from events" -s f -l filter -d 'Show only what fits: type, event, container, image, volume, network, label, scope' -r
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from events" -l format -d '`json` or a Go template' -r
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from events" -l since -d 'Show what came after a moment (2024-01-31T15:04:05Z) or in the last while (42m)' -r
@@ -1755,12 +1756,14 @@ complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from check" -s r -l repair -d 'Fetch again or remove what is broken'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from reset" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from reset" -s f -l force -d 'Do not ask'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from migrate" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "events" -d 'Show what happens to containers, images, volumes and networks'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "info" -d 'Show what this host gives and which settings are in force'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "df" -d 'Show what images, containers, volumes and builds take of the disk'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "prune" -d 'Remove containers that do not run, images that nobody needs and what builds keep'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "check" -d 'Look for damage in the store, and repair it'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "reset" -d 'Remove all containers, images, volumes and secrets'
+complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "migrate" -d 'Stop all containers, so that those that start next have the ids of /etc/subuid as it is now'
 complete -c bryo -n "__fish_bryo_using_subcommand system; and __fish_seen_subcommand_from help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c bryo -n "__fish_bryo_using_subcommand generate" -l help -d 'Print help'
 complete -c bryo -n "__fish_bryo_using_subcommand help; and not __fish_seen_subcommand_from run create attach exec start stop restart pause unpause update kill rm logs cp diff export commit mount wait top stats rename port ps images rmi build pull push load save import tag history untag bake login logout search events inspect info version unshare doctor boot container image builder buildx volume network secret artifact manifest system generate help" -f -a "run" -d 'Make and start a container from an image'

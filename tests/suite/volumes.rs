@@ -495,9 +495,17 @@ fn names_that_are_no_names_are_refused_as_docker_does() {
 #[test]
 fn ps_and_inspect_show_volumes() {
     let env = test_env!();
+    // No name that the id of a network can begin with: networks go first.
     env.busybox();
     let flags = [
-        "create", "--name", "c1", "-v", "db:/x:ro", "-v", "/y", "busybox",
+        "create",
+        "--name",
+        "c1",
+        "-v",
+        "goods:/x:ro",
+        "-v",
+        "/y",
+        "busybox",
     ];
     env.run(&flags).ok();
     let row = env.out(&[
@@ -507,23 +515,23 @@ fn ps_and_inspect_show_volumes() {
         "--format",
         "{{.Mounts}} {{.LocalVolumes}}",
     ]);
-    assert!(row.starts_with("db,") && row.ends_with(" 2"), "{row}");
+    assert!(row.starts_with("goods,") && row.ends_with(" 2"), "{row}");
     let format = "{{json .HostConfig.Binds}} {{json .Config.Volumes}}";
     assert_eq!(
         env.out(&["inspect", "-f", format, "c1"]),
-        "[\"db:/x:ro\"] {\"/y\":{}}"
+        "[\"goods:/x:ro\"] {\"/y\":{}}"
     );
-    for filter in ["volume=db", "volume=/x"] {
+    for filter in ["volume=goods", "volume=/x"] {
         let found = env.out(&["ps", "-a", "--filter", filter, "--format", "{{.Names}}"]);
         assert_eq!(found, "c1", "{filter}");
     }
     let format = "{{.Name}} {{.Driver}} {{.Scope}} {{.Mountpoint}}";
-    let place = env.store().join("volumes/db/data");
+    let place = env.store().join("volumes/goods/data");
     assert_eq!(
-        env.out(&["inspect", "--type", "volume", "-f", format, "db"]),
-        format!("db local local {}", place.display())
+        env.out(&["inspect", "--type", "volume", "-f", format, "goods"]),
+        format!("goods local local {}", place.display())
     );
-    assert_eq!(env.out(&["inspect", "-f", "{{.Name}}", "db"]), "db");
+    assert_eq!(env.out(&["inspect", "-f", "{{.Name}}", "goods"]), "goods");
 }
 
 #[test]
