@@ -137,7 +137,7 @@ settings! {
     network_default: NetworkDefault = "network.default", "BRYO_NETWORK", "bridge";
     /// What a name without a registry stands for: an image of Docker Hub, or what `registries.conf` says (aliases, registries to search).
     short_names: ShortNames = "short-names", "BRYO_SHORT_NAMES", "docker";
-    /// What stacks the layers: the kernel's overlay, `fuse-overlayfs`, or the first where it works and else the second.
+    /// What stacks the layers: the kernel's overlay, `fuse-overlayfs`, nothing (each container gets a copy of its image), or the first of these that works.
     storage_driver: StorageDriver = "storage.driver", "BRYO_STORAGE_DRIVER", "auto";
     /// How much the layers of images may take: before more is added, images that no container uses are removed, least recently used first.
     storage_max: StorageMax = "storage.max", "BRYO_STORAGE_MAX", "none";

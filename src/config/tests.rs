@@ -134,7 +134,7 @@ fn wrong_values_of_environment_and_flags_name_them() {
     let error = Config::from_files([], environment).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "BRYO_STORAGE_DRIVER: wrong value \"zfs\", expected auto, overlay or fuse-overlayfs"
+        "BRYO_STORAGE_DRIVER: wrong value \"zfs\", expected auto, overlay, fuse-overlayfs or copy"
     );
     let error = Config::default()
         .set_flag("log-level", "--log-level", "a b")

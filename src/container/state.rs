@@ -32,7 +32,7 @@ pub struct RunState {
     pub helpers: Vec<ProcessName>,
     /// RFC 3339, UTC, nanoseconds; empty until the program runs.
     pub started: String,
-    /// What stacks the layers: `overlay` or `fuse-overlayfs`.
+    /// What stacks the layers: `overlay`, `fuse-overlayfs` or `copy`.
     #[serde(default)]
     pub driver: String,
     /// Its processes are frozen.

@@ -281,7 +281,7 @@ fn take_streams(
             let streams = [stdin.as_ref(), Some(stdout), Some(stderr)];
             for (target, stream) in (0..).zip(streams) {
                 if let Some(stream) = stream {
-                    give(stream, account).map_err(failed)?;
+                    give(stream, account)?;
                     process::install_fd(stream.as_fd(), target).map_err(failed)?;
                 }
             }
@@ -294,7 +294,7 @@ fn take_streams(
             rustix::process::setsid().map_err(|error| failed(error.into()))?;
         }
         (Streams::Terminal, Some((_, slave))) => {
-            give(slave, account).map_err(failed)?;
+            give(slave, account)?;
             for target in 0..3 {
                 process::install_fd(slave.as_fd(), target).map_err(failed)?;
             }
@@ -312,10 +312,12 @@ fn take_streams(
 }
 
 /// Makes the program's user the owner of a stream; the group stays, which for a terminal is tty.
-fn give(stream: &OwnedFd, account: &Account) -> io::Result<()> {
+fn give(stream: &OwnedFd, account: &Account) -> Result<(), SetupError> {
     if account.uid == 0 {
         return Ok(());
     }
     let uid = Uid::from_raw(account.uid);
-    rustix::fs::fchown(stream, Some(uid), None).map_err(io::Error::from)
+    rustix::fs::fchown(stream, Some(uid), None).map_err(|error| {
+        SetupError::identity("give the streams to user", account.uid, &error.into())
+    })
 }

@@ -219,6 +219,18 @@ impl SetupError {
             errno: error.raw_os_error(),
         }
     }
+
+    /// A step that takes a user's or a group's id; EINVAL says that the id map has none for it (user_namespaces(7)).
+    pub(super) fn identity(step: &str, id: u32, error: &io::Error) -> SetupError {
+        match error.raw_os_error() {
+            Some(libc::EINVAL) => SetupError::User {
+                message: format!(
+                    "{step} {id}: not among the ids that the container has; bryo doctor shows whether there are subordinate ones"
+                ),
+            },
+            _ => SetupError::step(format!("{step} {id}"), error),
+        }
+    }
 }
 
 /// A container's init: cloned, mapped and setting itself up.

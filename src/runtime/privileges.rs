@@ -60,8 +60,6 @@ pub fn drop_privileges(
 
 /// Groups, then gid, then uid; the capabilities stay until they are set on purpose.
 fn take_ids(account: &Account, keep_groups: bool) -> Result<(), SetupError> {
-    let failed =
-        |what: String| move |error: rustix::io::Errno| SetupError::step(what, &error.into());
     let gid = Gid::from_raw(account.gid);
     let groups: Vec<Gid> = account
         .groups
@@ -72,16 +70,19 @@ fn take_ids(account: &Account, keep_groups: bool) -> Result<(), SetupError> {
         match rustix::thread::set_thread_groups(&groups) {
             // A single-id namespace denies setgroups (user_namespaces(7)); then root keeps what the user had.
             Err(rustix::io::Errno::PERM) if super::home::is_single_id() => {}
-            other => other.map_err(failed(format!("set the groups {:?}", account.groups)))?,
+            other => other.map_err(|error| {
+                let last = account.groups.iter().max().copied().unwrap_or(account.gid);
+                SetupError::identity("set groups up to", last, &error.into())
+            })?,
         }
     }
     rustix::thread::set_thread_res_gid(gid, gid, gid)
-        .map_err(failed(format!("set gid {}", account.gid)))?;
+        .map_err(|error| SetupError::identity("set gid", account.gid, &error.into()))?;
     capability::keep_across_setuid(true)
         .map_err(|error| SetupError::step("keep capabilities", &error))?;
     let uid = Uid::from_raw(account.uid);
     rustix::thread::set_thread_res_uid(uid, uid, uid)
-        .map_err(failed(format!("set uid {}", account.uid)))?;
+        .map_err(|error| SetupError::identity("set uid", account.uid, &error.into()))?;
     // Effective capabilities are cleared by the change of uid, permitted ones are kept.
     let held = capability::get().map_err(|error| SetupError::step("read capabilities", &error))?;
     let raised = capability::Masks {

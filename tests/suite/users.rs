@@ -52,6 +52,20 @@ fn users_and_groups_are_resolved_in_the_images_own_files() {
 }
 
 #[test]
+fn ids_that_the_container_does_not_have_are_named() {
+    let env = test_env!();
+    env.busybox();
+    let run = ["run", "--rm", "--network", "none"];
+    for (user, id) in [("70000", "user 70000"), ("0:70000", "70000")] {
+        let words = [&run[..], &["-u", user, "busybox", "true"]].concat();
+        let refused = env.run(&words);
+        assert_ne!(refused.code, 0, "{refused:?}");
+        let text = format!("{id}: not among the ids that the container has");
+        assert!(refused.stderr.contains(&text), "{refused:?}");
+    }
+}
+
+#[test]
 fn numbers_that_do_not_fit_are_errors_never_root() {
     // CVE-2024-40635
     let env = test_env!();
