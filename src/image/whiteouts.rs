@@ -12,9 +12,6 @@ use crate::sys::fs;
 /// What the name of a file begins with that deletes the rest of its name.
 pub(super) const MARKER: &[u8] = b".wh.";
 
-const OVERLAY_MAGIC: u64 = 0x794c_7630;
-const FUSE_MAGIC: u64 = 0x6573_5546;
-
 /// Whether something in a layer is a whiteout.
 pub(super) fn is_whiteout(stat: &Stat) -> bool {
     FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice && stat.st_rdev == 0
@@ -23,8 +20,10 @@ pub(super) fn is_whiteout(stat: &Stat) -> bool {
 /// Whether `.wh.` files of a layer that lies here may be whiteouts: on an overlay, which takes 0:0 devices for its own whiteouts (ovl_mknod
 /// refuses them), or on a fuse file system, which may.
 pub(super) fn are_files(directory: impl AsFd) -> bool {
-    let magic = rustix::fs::fstatfs(directory).map(|stat| stat.f_type as u64 & 0xffff_ffff);
-    magic.is_ok_and(|magic| magic == OVERLAY_MAGIC || magic == FUSE_MAGIC)
+    let stat = rustix::fs::fstatfs(directory);
+    stat.is_ok_and(|stat| {
+        [fs::OVERLAY_MAGIC, fs::FUSE_MAGIC].contains(&fs::file_system_type(&stat))
+    })
 }
 
 /// The name of the file that deletes `name`.

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, Mode, OFlags};
 use serde::{Deserialize, Serialize};
 
 use crate::paths::Paths;
-use crate::sys::fs::{Links, open_in_root};
+use crate::sys::fs::{self, Links, open_in_root};
 use crate::sys::mount;
 
 /// What stacks the layers.
@@ -68,8 +68,8 @@ impl Fallback {
     }
 
     fn of_overlay(store: &Path) -> Option<Fallback> {
-        let stat = rustix::fs::statfs(store).ok()?;
-        (stat.f_type as u64 & 0xffff_ffff == OVERLAY_MAGIC).then(|| Fallback {
+        let store_type = fs::file_system_type(&rustix::fs::statfs(store).ok()?);
+        (store_type == fs::OVERLAY_MAGIC).then(|| Fallback {
             device: 0,
             reason: format!("{} is on an overlay itself", store.display()),
         })
@@ -100,9 +100,6 @@ pub struct Rootfs {
     /// Try what comes next if that fails: fuse-overlayfs, then a copy.
     pub may_fall_back: bool,
 }
-
-/// The file system number of an overlay (statfs(2)).
-const OVERLAY_MAGIC: u64 = 0x794c_7630;
 
 impl Rootfs {
     /// Where a copy of the layers is, or would be: beside what overlayfs works with.

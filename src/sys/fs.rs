@@ -19,7 +19,16 @@ pub use remove::{RemoveError, remove_path, remove_tree};
 pub use sync::{sync_directory, sync_few, sync_filesystem, write_ahead};
 
 use super::fault;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatFs};
+
+/// The type of a file system that is an overlay, or that a program serves (statfs(2)).
+pub const OVERLAY_MAGIC: u64 = 0x794c_7630;
+pub const FUSE_MAGIC: u64 = 0x6573_5546;
+
+/// Its sign depends on the architecture.
+pub fn file_system_type(stat: &StatFs) -> u64 {
+    stat.f_type as u64 & 0xffff_ffff
+}
 
 /// How a path below a root may be walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

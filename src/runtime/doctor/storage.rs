@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::probe::{Outcome, Step, in_new_namespace};
 use super::{Check, Finding, install, words};
-use crate::sys::{mount, program};
+use crate::sys::{self, mount, program};
 
 /// The store, or the directory that exists and will hold it.
 fn existing(store: &Path) -> PathBuf {
@@ -95,7 +95,7 @@ pub(super) fn judge_overlay(place: &Path, outcome: &Outcome, fuse: Option<&Path>
 pub(super) fn store(store: &Path) -> Finding {
     let place = existing(store);
     let magic = match rustix::fs::statfs(&place) {
-        Ok(stat) => stat.f_type as u64 & 0xffff_ffff,
+        Ok(stat) => sys::fs::file_system_type(&stat),
         Err(error) => {
             let (place, error) = (place.display(), words(&error.into()));
             let found = format!("the file system of {place} can't be asked: {error}");
@@ -131,7 +131,7 @@ pub(super) fn judge_store(place: &Path, magic: u64, writable: bool) -> Finding {
             )
             .cured_by(move_it)
         }
-        0x794c_7630 => Finding::limited(
+        sys::fs::OVERLAY_MAGIC => Finding::limited(
             check,
             format!("{shown} is on an overlay (inside another container?)"),
             "layers are stacked by fuse-overlayfs or, without that and /dev/fuse, each container gets a copy of its image",
