@@ -73,15 +73,17 @@ pub(super) fn settle(
 fn plan(root: &OwnedFd, report: &LayerReport, below: &[OwnedFd]) -> io::Result<Vec<Change>> {
     let mut changes = Vec::new();
     let mut removed = BTreeSet::new();
+    // All layers are of one store, so of one file system.
+    let has_markers = whiteouts::are_files(root);
     for path in &report.whiteouts {
         let parent = path.parent().unwrap_or(LayerPath(Vec::new()));
-        if find_directory(below, &parent)?.is_none() {
+        if find_directory(below, &parent, has_markers)?.is_none() {
             removed.insert(path.clone());
         }
     }
     let mut made_for_ghosts = Vec::new();
     for path in &report.implicit_dirs {
-        match find_directory(below, path)? {
+        match find_directory(below, path, has_markers)? {
             Some(found) => changes.extend(difference(root, path, &found)?),
             None if path.0.is_empty() => {}
             None => made_for_ghosts.push(path),
@@ -90,7 +92,7 @@ fn plan(root: &OwnedFd, report: &LayerReport, below: &[OwnedFd]) -> io::Result<V
     // Deepest first, so that a directory of removed directories goes too. Sorted paths have parents before children.
     if !removed.is_empty() {
         for path in made_for_ghosts.into_iter().rev() {
-            if holds_only(root, path, &removed)? {
+            if holds_only(root, path, &removed, has_markers)? {
                 removed.insert(path.clone());
             }
         }
@@ -106,9 +108,13 @@ fn plan(root: &OwnedFd, report: &LayerReport, below: &[OwnedFd]) -> io::Result<V
 }
 
 /// The directory that the layers below show at `path`: the topmost one's attributes count.
-fn find_directory(below: &[OwnedFd], path: &LayerPath) -> io::Result<Option<OwnedFd>> {
+fn find_directory(
+    below: &[OwnedFd],
+    path: &LayerPath,
+    has_markers: bool,
+) -> io::Result<Option<OwnedFd>> {
     for root in below.iter().rev() {
-        match walk(root, path)? {
+        match walk(root, path, has_markers)? {
             Step::Directory(fd) => return Ok(Some(fd)),
             Step::Hidden => return Ok(None),
             Step::Absent => {}
@@ -125,11 +131,10 @@ enum Step {
     Hidden,
 }
 
-fn walk(root: &OwnedFd, path: &LayerPath) -> io::Result<Step> {
+fn walk(root: &OwnedFd, path: &LayerPath, has_markers: bool) -> io::Result<Step> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mut current = rustix::fs::openat(root, ".", flags, Mode::empty())?;
     let mut opaque = false;
-    let has_markers = whiteouts::are_files(root);
     for part in path
         .0
         .split(|byte| *byte == b'/')
@@ -188,9 +193,13 @@ fn kept_xattrs(fd: &OwnedFd) -> io::Result<Vec<(LayerPath, Vec<u8>)>> {
     Ok(all)
 }
 
-fn holds_only(root: &OwnedFd, path: &LayerPath, removed: &BTreeSet<LayerPath>) -> io::Result<bool> {
+fn holds_only(
+    root: &OwnedFd,
+    path: &LayerPath,
+    removed: &BTreeSet<LayerPath>,
+    has_markers: bool,
+) -> io::Result<bool> {
     let entries = fs::list_directory(open(root, path)?)?;
-    let has_markers = whiteouts::are_files(root);
     Ok(entries.into_iter().all(|(name, _)| {
         let hidden = name.strip_prefix(whiteouts::MARKER);
         let name = hidden.filter(|_| has_markers).unwrap_or(&name);
