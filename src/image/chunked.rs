@@ -34,9 +34,8 @@ const MOST_FRAMES: usize = 256;
 
 /// Something of the stream whose place shows when all before it is compressed.
 enum Next {
-    Frame(Receiver<io::Result<Vec<u8>>>, usize),
-    /// The frame is this part of a file.
-    Part(Receiver<io::Result<Vec<u8>>>, usize, [u8; 32]),
+    /// With the length of what is in it and, if that is a part of a file, its digest.
+    Frame(Receiver<io::Result<Vec<u8>>>, usize, Option<[u8; 32]>),
     Entry(Box<(Entry, Plain)>, Option<[u8; 32]>),
 }
 
@@ -206,27 +205,22 @@ impl<W: Write> ChunkedWriter<W> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let frame = std::mem::take(&mut self.frame);
-        if frame.is_empty() {
-            return Ok(());
-        }
-        let length = frame.len();
-        let packed = self.packers.begin(self.method, frame)?;
-        self.next.push_back(Next::Frame(packed, length));
-        self.in_flight += length;
-        self.settle()
+        self.pack(|_| None)
     }
 
     /// The same of what is a part of a file.
     fn part(&mut self) -> io::Result<()> {
+        self.pack(|part| Some(Sha256::digest(part).into()))
+    }
+
+    fn pack(&mut self, digest: impl FnOnce(&[u8]) -> Option<[u8; 32]>) -> io::Result<()> {
         let frame = std::mem::take(&mut self.frame);
         if frame.is_empty() {
             return Ok(());
         }
-        let length = frame.len();
-        let digest = Sha256::digest(&frame).into();
+        let (length, digest) = (frame.len(), digest(&frame));
         let packed = self.packers.begin(self.method, frame)?;
-        self.next.push_back(Next::Part(packed, length, digest));
+        self.next.push_back(Next::Frame(packed, length, digest));
         self.in_flight += length;
         self.settle()
     }
@@ -241,8 +235,7 @@ impl<W: Write> ChunkedWriter<W> {
     fn take_one(&mut self) -> io::Result<()> {
         let (packed, length, digest) = match self.next.pop_front() {
             None => return Ok(()),
-            Some(Next::Frame(packed, length)) => (packed, length, None),
-            Some(Next::Part(packed, length, digest)) => (packed, length, Some(digest)),
+            Some(Next::Frame(packed, length, digest)) => (packed, length, digest),
             Some(Next::Entry(entry, digest)) => {
                 let parts = std::mem::take(&mut self.parts);
                 let Some(contents) = &mut self.contents else {

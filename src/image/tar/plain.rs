@@ -2,6 +2,7 @@
 
 use super::header::{BLOCK, Header};
 use super::pax;
+use super::reader::kind;
 use super::{Entry, EntryKind};
 
 /// What such a header has beyond an [`Entry`].
@@ -38,18 +39,11 @@ impl Plain {
 
 fn plain(block: &[u8; BLOCK], header: &Header<'_>, entry: &Entry) -> Option<Plain> {
     let is_directory = entry.path.ends_with(b"/");
-    let kind = match header.kind() {
-        b'0' if !is_directory => EntryKind::File,
-        0 if !is_directory => EntryKind::File,
-        0 => EntryKind::Directory,
-        b'1' => EntryKind::HardLink,
-        b'2' => EntryKind::Symlink,
-        b'3' => EntryKind::CharDevice,
-        b'4' => EntryKind::BlockDevice,
-        b'5' => EntryKind::Directory,
-        b'6' => EntryKind::Fifo,
-        _ => return None,
-    };
+    let flag = header.kind();
+    if !matches!(flag, 0 | b'0'..=b'6') || flag == b'0' && is_directory {
+        return None;
+    }
+    let kind = kind(flag, &entry.path, "").ok()?;
     let is_file = kind == EntryKind::File;
     // GNU's old form has times of access and change here; star's has its own prefix.
     let is_gnu = &block[257..265] == b"ustar  \0";

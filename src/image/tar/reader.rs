@@ -390,7 +390,7 @@ fn parse_pax(offset: u64, content: &[u8]) -> Result<Pax, TarError> {
     Pax::parse(content).map_err(|reason| TarError::Pax { offset, reason })
 }
 
-fn kind(flag: u8, path: &[u8], shown: &str) -> Result<EntryKind, TarError> {
+pub(super) fn kind(flag: u8, path: &[u8], shown: &str) -> Result<EntryKind, TarError> {
     Ok(match flag {
         // Before POSIX directories were files with a slash at the end; all programs still read them so.
         b'0' | 0 | b'7' if path.ends_with(b"/") => EntryKind::Directory,
