@@ -184,7 +184,14 @@ impl Clock {
 
     fn wait_beyond(&self, time: Time) -> Result<(), CopiedError> {
         let began = std::time::Instant::now();
-        while self.now()? <= time && began.elapsed() < TICK_MAX {
+        while self.now()? <= time {
+            // What is changed in that tick could not be told from the copy.
+            if began.elapsed() > TICK_MAX {
+                return Err(beside("wait for the clock of", &self.path)(
+                    io::ErrorKind::TimedOut.into(),
+                ));
+            }
+            // Nobody tells when a file system's clock ticks.
             std::thread::sleep(Duration::from_millis(1));
         }
         Ok(())
