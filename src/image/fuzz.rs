@@ -151,19 +151,7 @@ pub fn split(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Every input that was ever worth keeping.
-    fn replay(target: &str, judge: fn(&[u8])) {
-        let corpus = PathBuf::from("fuzz/corpus").join(target);
-        let inputs = std::fs::read_dir(&corpus).expect("there is a corpus");
-        let mut count = 0;
-        for input in inputs {
-            let path = input.expect("it can be listed").path();
-            judge(&std::fs::read(&path).expect("it can be read"));
-            count += 1;
-        }
-        assert!(count > 2, "{target}: {count} inputs");
-    }
+    use crate::sys::corpus::replay;
 
     #[test]
     fn the_corpora_hold_no_finding() {

@@ -32,20 +32,12 @@ pub fn documents(bytes: &[u8]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::corpus::replay;
 
     #[test]
     fn the_corpora_hold_no_finding() {
-        for (target, judge) in [
-            ("challenges", challenges as fn(&[u8])),
-            ("answers", documents),
-            ("documents", documents),
-        ] {
-            let corpus = std::path::Path::new("fuzz/corpus").join(target);
-            let inputs = std::fs::read_dir(&corpus).expect("there is a corpus");
-            for input in inputs {
-                let path = input.expect("it can be listed").path();
-                judge(&std::fs::read(&path).expect("it can be read"));
-            }
-        }
+        replay("challenges", challenges);
+        replay("answers", documents);
+        replay("documents", documents);
     }
 }

@@ -2,6 +2,8 @@
 
 pub mod capability;
 pub mod copy;
+#[cfg(test)]
+pub mod corpus;
 pub mod disk;
 pub mod entry;
 pub mod fault;
