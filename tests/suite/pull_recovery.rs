@@ -4,7 +4,7 @@ use nix::sys::signal::{Signal, kill};
 
 use crate::env::{count, test_env};
 use crate::misbehaving::{Registry, TestImage, TestLayer, image};
-use crate::recovery::{assert_valid, role};
+use crate::recovery::{assert_valid, role, until_moment};
 
 /// Layers of several megabytes that hardly compress, so that a pull has moments to strike at.
 fn registry() -> (Registry, String) {
@@ -40,8 +40,7 @@ fn a_pull_whose_transfer_is_killed_at_any_moment_leaves_a_valid_store() {
     for number in 0..tries {
         env.run(&["rmi", "-f", &name]);
         let pull = env.spawn(&["pull", &name]);
-        // Moments spread over the whole pull: this is not a wait for something, it chooses where to strike.
-        std::thread::sleep(whole * number / tries);
+        until_moment(whole, number, tries);
         let hit = role(pull.pid(), "bryo: transfer")
             .is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok());
         let end = pull.wait();
@@ -64,7 +63,7 @@ fn a_pull_killed_at_any_moment_leaves_a_valid_store_and_no_process() {
     for number in 0..tries {
         env.run(&["rmi", "-f", &name]);
         let pull = env.spawn(&["pull", &name]);
-        std::thread::sleep(whole * number / tries);
+        until_moment(whole, number, tries);
         pull.signal(Signal::SIGKILL);
         pull.wait();
         assert_valid(&env, &format!("a pull killed at {number} of {tries}"));

@@ -24,6 +24,11 @@ pub fn pids(env: &TestEnv, part: &str) -> Vec<Pid> {
         .collect()
 }
 
+/// Lets a part of what something takes go by: moments are spread over the whole of it. No wait for anything, it chooses where to strike.
+pub fn until_moment(whole: Duration, number: u32, tries: u32) {
+    std::thread::sleep(whole * number / tries);
+}
+
 /// The store can still do everything.
 #[track_caller]
 pub fn assert_valid(env: &TestEnv, what: &str) {
@@ -140,8 +145,7 @@ fn a_load_killed_at_any_moment_leaves_a_valid_store() {
     for number in 0..tries {
         env.run(&["rmi", "-f", "big"]);
         let load = env.spawn(&["load", "-i", &file]);
-        // Moments spread over the whole load: this is not a wait for something, it chooses where to strike.
-        std::thread::sleep(whole * number / tries);
+        until_moment(whole, number, tries);
         load.signal(Signal::SIGKILL);
         load.wait();
         assert_valid(&env, &format!("a load killed at {number} of {tries}"));
@@ -156,9 +160,7 @@ fn a_run_killed_at_any_moment_leaves_a_valid_store_and_no_process() {
     let tries = u32::try_from(count(20, 200)).expect("it is small");
     for number in 0..tries {
         let run = env.spawn(&["run", "--rm", "--network", "none", "busybox", "true"]);
-        std::thread::sleep(Duration::from_micros(
-            u64::from(number) * 15_000 / u64::from(tries),
-        ));
+        until_moment(Duration::from_millis(15), number, tries);
         run.signal(Signal::SIGKILL);
         run.wait();
         assert_valid(&env, &format!("a run killed at {number} of {tries}"));
@@ -193,7 +195,7 @@ fn a_load_whose_worker_is_killed_at_any_moment_leaves_a_valid_store() {
     for number in 0..tries {
         env.run(&["rmi", "-f", "big"]);
         let load = env.spawn(&["load", "-i", &file]);
-        std::thread::sleep(whole * number / tries);
+        until_moment(whole, number, tries);
         let hit = role(load.pid(), WORKER).is_some_and(|pid| kill(pid, Signal::SIGKILL).is_ok());
         let end = load.wait();
         assert!(end.code == 0 || hit && end.code == 1, "{end:?}");
@@ -215,7 +217,7 @@ fn a_run_whose_monitor_is_killed_at_any_moment_leaves_a_valid_store_and_no_proce
     let mut struck = 0;
     for number in 0..tries {
         let run = env.spawn(&run);
-        std::thread::sleep(whole * number / tries);
+        until_moment(whole, number, tries);
         for pid in pids(&env, "bryo: monitor") {
             struck += u32::from(kill(pid, Signal::SIGKILL).is_ok());
         }

@@ -8,7 +8,7 @@ use nix::unistd::Pid;
 use crate::env::{TestEnv, count, test_env};
 use crate::image::{Layer, busybox};
 use crate::process::eventually;
-use crate::recovery::pids;
+use crate::recovery::{pids, until_moment};
 
 /// What only looks is answered. The bound is no measure of speed: whoever waits for a stopped process waits for ever.
 #[track_caller]
@@ -99,7 +99,7 @@ fn a_command_that_is_stopped_at_any_moment_holds_no_list_up() {
     for number in 0..tries {
         for (words, took) in commands.iter().zip(took) {
             let command = env.spawn(words);
-            std::thread::sleep(took * number / tries);
+            until_moment(took, number, tries);
             let all = pids(&env, "");
             send(&all, Signal::SIGSTOP);
             assert_answers(&env, "box", &format!("{words:?} at {number} of {tries}"));
