@@ -121,6 +121,7 @@ pub fn copy_layer(
     let source = fs::open_directory(&layer.path());
     let source = source.map_err(|source| DeriveError::Open { source })?;
     let packed = repack(source, tree, &scratch, options)?;
+    store.finish_writing(&layer.path())?;
     layer.take_over(&scratch)?;
     Ok([packed.warnings, packed.report.warnings].concat())
 }

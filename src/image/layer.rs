@@ -4,9 +4,11 @@ use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ahead::Ahead;
 use super::digest::Digest;
 use super::store::StoreError;
 use crate::sys::{disk, fault, fs, lock};
@@ -215,6 +217,7 @@ pub struct TempLayer {
     pub(super) directory: PathBuf,
     lock: OwnedFd,
     root: OwnedFd,
+    ahead: Arc<Ahead>,
     pub(super) committed: bool,
 }
 
@@ -229,7 +232,8 @@ pub(super) const DEAD: &str = ".dead-";
 
 impl TempLayer {
     /// Makes `layers/.tmp-…` with an empty `fs/`, locked before anyone can take it for rubbish.
-    pub(super) fn make(layers: &Path) -> std::io::Result<TempLayer> {
+    /// `ahead`: what writes its files, with those of others.
+    pub(super) fn make(layers: &Path, ahead: &Arc<Ahead>) -> std::io::Result<TempLayer> {
         let (directory, lock) = make_locked(layers)?;
         let root = directory.join("fs");
         disk::create_dir(&root)?;
@@ -239,16 +243,18 @@ impl TempLayer {
             root: fs::open_directory(&root)?,
             directory,
             lock,
+            ahead: Arc::clone(ahead),
             committed: false,
         })
     }
 
     /// One that another process holds, which decides about it.
-    pub(super) fn borrowed(directory: PathBuf) -> std::io::Result<TempLayer> {
+    pub(super) fn borrowed(directory: PathBuf, ahead: &Arc<Ahead>) -> std::io::Result<TempLayer> {
         Ok(TempLayer {
             root: fs::open_directory(&directory.join("fs"))?,
             lock: fs::open_directory(&directory)?,
             directory,
+            ahead: Arc::clone(ahead),
             committed: true,
         })
     }
@@ -332,6 +338,10 @@ impl TempLayer {
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.lock.as_fd()
+    }
+
+    pub(super) fn ahead(&self) -> &Ahead {
+        &self.ahead
     }
 
     /// The file for what the layer's tar is beside the content of its files.

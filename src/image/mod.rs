@@ -1,5 +1,6 @@
 //! Images: references, digests, manifests, the content store, layers (tar to directory). Never opens a connection.
 
+mod ahead;
 mod archive;
 mod artifacts;
 mod attestation;

@@ -4,9 +4,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::ahead::Ahead;
 use super::digest::Digest;
 use super::document::{DocumentError, MAX_DOCUMENT};
 use super::layer::{KnownBlob, LayerDir, LayerReport, TempLayer};
@@ -41,6 +43,8 @@ pub struct Store {
     pub(super) layers: PathBuf,
     pub(super) steps: PathBuf,
     lock: PathBuf,
+    /// Of all layers that are made here.
+    ahead: Arc<Ahead>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +128,7 @@ impl Store {
             layers: paths.layers(),
             steps: paths.build_steps(),
             lock: paths.store_lock(),
+            ahead: Arc::default(),
         };
         Paths::make(&paths.data)?;
         check_format(&paths.data.join("version"))?;
@@ -351,13 +356,14 @@ impl Store {
 
     /// An empty, locked directory to unpack a layer into.
     pub fn begin_layer(&self) -> Result<TempLayer, StoreError> {
-        TempLayer::make(&self.layers).map_err(StoreError::io("make a directory in", &self.layers))
+        TempLayer::make(&self.layers, &self.ahead)
+            .map_err(StoreError::io("make a directory in", &self.layers))
     }
 
     /// A layer that is being made by another process, which holds it.
     pub fn borrow_layer(&self, name: &str) -> Result<TempLayer, StoreError> {
         let path = self.layers.join(name);
-        TempLayer::borrowed(path.clone()).map_err(StoreError::io("open", &path))
+        TempLayer::borrowed(path.clone(), &self.ahead).map_err(StoreError::io("open", &path))
     }
 
     /// Gives one unpacked layer its name; see [`Store::commit_layers`].
@@ -376,6 +382,7 @@ impl Store {
             let json = serde_json::to_vec(report).expect("plain data always serialises");
             disk::write(&path, json).map_err(StoreError::io("write", &path))?;
         }
+        self.finish_writing(&first.directory)?;
         let entries = layers.iter().map(|(_, report)| report.entries);
         let synced = match entries.sum::<u64>() <= FEW {
             true => sync_each(&layers),
@@ -395,6 +402,12 @@ impl Store {
             layer.committed = renamed.map_err(StoreError::io("name", &layer.directory))?;
         }
         fs::sync_directory(&directory).map_err(StoreError::io("sync", &self.layers))
+    }
+
+    /// Waits for what was begun to be written while layers were unpacked; `subject` is one of them.
+    pub(super) fn finish_writing(&self, subject: &Path) -> Result<(), StoreError> {
+        let written = self.ahead.finish();
+        written.map_err(StoreError::io("write ahead", subject))
     }
 
     /// Gives a settled variant its name; called under the shared store lock. One that is there already is kept.

@@ -1,7 +1,6 @@
 //! Unpacking a layer's tar into a directory that becomes an overlay lower. Every path is opened from the layer's own
 //! root descriptor (`fs/in-root`); runs in the home namespace, where `chown` to mapped ids is allowed.
 
-mod ahead;
 mod aside;
 mod attributes;
 mod place;
@@ -14,6 +13,7 @@ use std::os::fd::BorrowedFd;
 
 use sha2::{Digest as _, Sha256};
 
+use super::ahead::Pace;
 use super::digest::Digest;
 use super::layer::{LayerPath, LayerReport, TempLayer};
 use super::tar::{Limits, SplitWriter, TarError, TarReader};
@@ -63,8 +63,6 @@ pub enum UnpackError {
         path: LayerPath,
         source: io::Error,
     },
-    #[error("write the layer to the disk: {source}")]
-    Ahead { source: io::Error },
     #[error("start a writer thread: {source}")]
     Thread { source: io::Error },
 }
@@ -91,9 +89,12 @@ pub fn unpack(
     options: &UnpackOptions,
 ) -> Result<LayerReport, UnpackError> {
     let split = layer.create_split().and_then(SplitWriter::new);
-    let split = split.map_err(|source| TarError::Split { source })?;
-    let aside = aside::Aside::new(layer.fd());
-    run(reader, layer.root(), options, Some((split, aside)))
+    let kept = Kept {
+        split: split.map_err(|source| TarError::Split { source })?,
+        aside: aside::Aside::new(layer.fd()),
+        pace: Pace::new(layer.ahead(), layer.root()),
+    };
+    run(reader, layer.root(), options, Some(kept))
 }
 
 /// The same into any directory, over what is there; the tar can't be given back. What was unpacked before an error stays.
@@ -105,27 +106,34 @@ pub fn unpack_into(
     run(reader, root, options, None)
 }
 
+/// What unpacking does beside the files where they become a layer.
+struct Kept<'a> {
+    split: SplitWriter,
+    aside: aside::Aside<'a>,
+    pace: Pace<'a>,
+}
+
 fn run(
     reader: impl Read,
     root: BorrowedFd<'_>,
     options: &UnpackOptions,
-    keep: Option<(SplitWriter, aside::Aside<'_>)>,
+    kept: Option<Kept<'_>>,
 ) -> Result<LayerReport, UnpackError> {
-    let is_layer = keep.is_some();
-    let (split, aside) = keep.unzip();
+    let (split, aside, mut pace) = match kept {
+        Some(Kept { split, aside, pace }) => (Some(split), Some(aside), Some(pace)),
+        None => (None, None, None),
+    };
     let mut archive = TarReader::splitting(HashingReader::new(reader), options.limits, split);
     let mut report = std::thread::scope(|scope| {
         let writers = writers::Writers::start(scope, options)?;
         let mut tree = tree::Tree::new(root, options, writers, aside)?;
-        let mut ahead = is_layer.then(|| ahead::Ahead::new(scope, root));
         while let Some(entry) = archive.next_entry()? {
             tree.add(entry, &mut archive)?;
-            if let Some(ahead) = &mut ahead {
-                ahead.reached(archive.offset());
+            if let Some(pace) = &mut pace {
+                pace.reached(archive.offset());
             }
         }
         archive.drain()?;
-        ahead.map_or(Ok(()), ahead::Ahead::finish)?;
         tree.finish()
     })?;
     report.tar_size = archive.offset();
