@@ -110,7 +110,7 @@ impl Default for Limits {
             retry_after_cap: Duration::from_secs(60),
             resumes: 5,
             parallel_layers: 3,
-            partial_from: 8 << 20,
+            partial_from: 32 << 20,
             helper_timeout: Duration::from_secs(120),
             ratio_free_bytes: 1 << 30,
             ratio: 200,

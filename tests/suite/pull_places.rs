@@ -154,8 +154,8 @@ fn short_names_follow_containers_rules_where_that_is_wanted() {
 fn a_killed_pull_goes_on_where_it_was() {
     let env = test_env!();
     let mut state = 1_u64;
-    // 24 MB, or 1 GiB.
-    let content: Vec<u8> = (0..count(3_000_000, 128 << 20))
+    // 40 MB, or 1 GiB.
+    let content: Vec<u8> = (0..count(5_000_000, 128 << 20))
         .flat_map(|_| {
             state ^= state << 13;
             state ^= state >> 7;
