@@ -10,7 +10,6 @@ use crate::container::{
     ContainerConfig, EndpointConfig, HostConfig, LockedRecord, Record, Settings,
 };
 use crate::monitor::{BridgedOrders, NetworkOrders, Request};
-use crate::net::firewall;
 use crate::net::hosted::HostPort;
 use crate::net::ports::PortSpec;
 use crate::net::record::{NetworkConfig, NetworkDriver};
@@ -109,13 +108,6 @@ impl Engine {
             host_ports: host_ports(&config.host.host_ports)?,
         };
         let attach = self.attaches(config.endpoints(settings))?;
-        let mut networks = attach.iter().map(|attach| &attach.network);
-        if member.egress.is_some()
-            || !member.host_ports.is_empty()
-            || networks.any(|network| network.egress.is_some())
-        {
-            firewall::need_program()?;
-        }
         Ok(BridgedOrders {
             holder: self.holder(&config.image)?,
             member,
@@ -169,9 +161,6 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let network = self.networks().find(&endpoint.network)?;
         check(endpoint, &network)?;
-        if network.egress.is_some() {
-            firewall::need_program()?;
-        }
         let (record, config, name) = self.sharing(container)?;
         self.change_endpoints(&record, &name, |settings| {
             let mut endpoints = config.endpoints(settings).to_vec();

@@ -18,7 +18,6 @@ use crate::image::{
 };
 use crate::monitor::StartFailure;
 use crate::net::egress::EgressError;
-use crate::net::firewall::FirewallError;
 use crate::net::hosted::HostPortError;
 use crate::net::hosts::ExtraHostError;
 use crate::net::pasta::PastaError;
@@ -141,8 +140,6 @@ pub enum EngineError {
     NetworkMode(#[from] UnknownNetwork),
     #[error("network namespace {path}: {reason}")]
     NetworkFile { path: String, reason: String },
-    #[error(transparent)]
-    Firewall(#[from] FirewallError),
     #[error(transparent)]
     Network(#[from] NetworkError),
     #[error(transparent)]
@@ -273,7 +270,6 @@ impl EngineError {
             EngineError::Start(StartFailure::NoTun) => PastaError::Tun.hints(),
             EngineError::Pasta(error) => error.hints(),
             EngineError::Slirp(error) => error.hints(),
-            EngineError::Firewall(error) => error.hints(),
             EngineError::Host { finding, .. } => finding
                 .cure
                 .iter()

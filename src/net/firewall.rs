@@ -1,23 +1,23 @@
 //! What may pass between networks: one set of rules for all of them, told apart by the names of their bridges, so that a new
-//! network or container changes none. Rules of one container (`guard`) are loaded by a run of `nft`.
+//! network or container changes none. Rules of one container are `guard`'s.
 
-use std::io::{self, Read, Write};
+use std::io;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::rc::Rc;
 
 use super::hosts::HOST;
-use crate::sys::nftables::{Batch, Chain, Element, Expression, Fact, Hook, Nftables, Set};
-use crate::sys::program;
+use crate::sys::nftables::{
+    Batch, Chain, Element, Expression, Fact, Family, Hook, Nftables, Set, Table,
+};
 
 /// What is sent to a transparent socket carries it.
 pub const MARK: u32 = 1;
 
-const PROGRAM: &str = "nft";
-
 /// The table of what all networks have in common.
-const TABLE: &str = "bryo";
+const TABLE: Table<'_> = Table {
+    family: Family::Inet,
+    name: "bryo",
+};
 
 /// Which address the host has now.
 const HOST_MAP: Set<'_> = Set {
@@ -40,50 +40,25 @@ pub struct Firewall {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum FirewallError {
-    #[error("nft is not installed, and --egress and --host-port need it")]
-    Missing,
-    #[error("load the rules of shared networks: {source}")]
-    Rules { source: io::Error },
-    #[error("start {path}: {source}")]
-    Start {
-        path: PathBuf,
-        source: std::io::Error,
-    },
-    #[error("nft failed: {message}")]
-    Failed { message: String },
+#[error("load the rules of shared networks: {source}")]
+pub struct FirewallError {
+    source: io::Error,
 }
 
 impl FirewallError {
     pub fn hints(&self) -> Vec<String> {
-        match self {
-            FirewallError::Missing => vec![
-                "install it: sudo apt install nftables (Debian, Ubuntu), sudo dnf install nftables (Fedora)"
-                    .to_owned(),
-            ],
-            FirewallError::Rules { .. } => vec![
-                "sudo modprobe -a nf_tables nft_masq nft_socket".to_owned(),
-                "or use a network of the container's own: --network pasta".to_owned(),
-            ],
-            FirewallError::Start { .. } | FirewallError::Failed { .. } => {
-                vec!["sudo modprobe -a nf_tables nft_masq nft_socket".to_owned()]
-            }
-        }
+        vec![
+            "sudo modprobe -a nf_tables nft_masq nft_socket".to_owned(),
+            "or use a network of the container's own: --network pasta".to_owned(),
+        ]
     }
-}
-
-/// Rules of a container's own can be loaded here.
-pub fn need_program() -> Result<(), FirewallError> {
-    program::find(PROGRAM)
-        .map(drop)
-        .ok_or(FirewallError::Missing)
 }
 
 impl Firewall {
     /// Loads the rules into the caller's network namespace. `host`: the host's address towards the world. `is_again`: there may be
     /// rules already, of a `bryo net` that the namespace has outlived.
     pub fn load(host: Option<Ipv4Addr>, is_again: bool) -> Result<Firewall, FirewallError> {
-        let failed = |source| FirewallError::Rules { source };
+        let failed = |source| FirewallError { source };
         let nftables = Nftables::open().map_err(failed)?;
         nftables.commit(rules(host, is_again)).map_err(failed)?;
         let nftables = Rc::new(nftables);
@@ -93,7 +68,7 @@ impl Firewall {
     /// Makes them anew, without an instant between.
     pub fn reload(&self) -> Result<(), FirewallError> {
         let committed = self.nftables.commit(rules(self.host, true));
-        committed.map_err(|source| FirewallError::Rules { source })
+        committed.map_err(|source| FirewallError { source })
     }
 
     /// Leads what is sent to `HOST` to this address of the host.
@@ -132,15 +107,15 @@ fn host_element(address: &[u8; 4]) -> Element<'_> {
 /// In one transaction. `br-…` are bridges, `bi-…` those of internal networks. What is sent to the host by its name goes to the
 /// address that the host has now, or where a rule of the container's own (`guard`) leads it; else nowhere.
 fn rules(host: Option<Ipv4Addr>, is_again: bool) -> Batch {
-    use Expression::{
-        Accept, Drop, Is, IsNot, Load, LookUp, Mark, Mask, Masquerade, Reject, SendTo,
-    };
-    use Fact::{ConnectionState, ConnectionStatus, Destination, InterfaceIn, InterfaceOut};
-    let ipv4 = [Load(Fact::Family), Is(&[libc::NFPROTO_IPV4 as u8])];
-    let to_host = HOST.octets();
-    let to_host = [Load(Destination), Is(&to_host)];
-    let comes = |from: &'static [u8]| [Load(InterfaceIn), Is(from)];
-    let goes = |to: &'static [u8]| [Load(InterfaceOut), Is(to)];
+    use Expression::{Accept, Drop, Load, LookUp, Mark, Masquerade, Reject, SendTo};
+    use Fact::{ConnectionState, ConnectionStatus, InterfaceIn, InterfaceOut};
+    let ipv4 = [
+        Load(Fact::Family),
+        Expression::is([libc::NFPROTO_IPV4 as u8]),
+    ];
+    let to_host = [Load(Fact::TARGET_IPV4), Expression::is(HOST.octets())];
+    let comes = |from: &[u8]| [Load(InterfaceIn), Expression::is(from)];
+    let goes = |to: &[u8]| [Load(InterfaceOut), Expression::is(to)];
     let is_known = CONNECTION_ESTABLISHED | CONNECTION_RELATED;
 
     let mut batch = Batch::default();
@@ -168,7 +143,7 @@ fn rules(host: Option<Ipv4Addr>, is_again: bool) -> Batch {
     let lead = [
         &ipv4[..],
         &to_host,
-        &[Load(Destination), LookUp(HOST_MAP.name), SendTo],
+        &[Load(Fact::TARGET_IPV4), LookUp(HOST_MAP.name), SendTo],
     ];
     chain(
         "translate",
@@ -179,26 +154,31 @@ fn rules(host: Option<Ipv4Addr>, is_again: bool) -> Batch {
     );
     let untranslated = [
         Load(ConnectionStatus),
-        Mask(IPS_DST_NAT),
-        Is(&[0; 4]),
+        Expression::mask(IPS_DST_NAT),
+        Expression::is(0u32),
         Reject,
     ];
     let refuse = [&ipv4[..], &to_host, &untranslated].concat();
     chain("host", false, Hook::Input, FILTER, &[refuse]);
-    let mark = vec![Load(Fact::IsTransparent), Is(&[1]), Mark(MARK), Accept];
+    let mark = vec![
+        Load(Fact::IsTransparent),
+        Expression::is([1]),
+        Mark(MARK),
+        Accept,
+    ];
     chain("prerouting", false, Hook::Prerouting, MANGLE, &[mark]);
     let between = [comes(BRIDGE), goes(BRIDGE)].concat();
     let forward = [
         vec![
             Load(ConnectionState),
-            Mask(is_known),
-            IsNot(&[0; 4]),
+            Expression::mask(is_known),
+            Expression::is_not(0u32),
             Accept,
         ],
         [&comes(INTERNAL)[..], &[Drop]].concat(),
         [&goes(INTERNAL)[..], &[Drop]].concat(),
         [&between[..], &[Drop]].concat(),
-        vec![Load(InterfaceIn), IsNot(BRIDGE), Drop],
+        vec![Load(InterfaceIn), Expression::is_not(BRIDGE), Drop],
     ];
     chain("forward", false, Hook::Forward, FILTER, &forward);
     let leave = [
@@ -219,35 +199,3 @@ const DSTNAT: i32 = -100;
 const FILTER: i32 = 0;
 const MANGLE: i32 = -150;
 const SRCNAT: i32 = 100;
-
-/// Changes the rules of one container, by the installed `nft`.
-pub fn apply(text: &str) -> Result<(), FirewallError> {
-    let path = program::find(PROGRAM).ok_or(FirewallError::Missing)?;
-    let failed = |source| FirewallError::Start {
-        path: path.clone(),
-        source,
-    };
-    let mut child = Command::new(&path)
-        .args(["-f", "-"])
-        .current_dir("/")
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    // Shorter than a pipe is deep. What it could not be told is its failure, and said below.
-    if let Some(mut input) = child.stdin.take() {
-        let _ = input.write_all(text.as_bytes());
-    }
-    let mut message = String::new();
-    if let Some(stderr) = child.stderr.take() {
-        let _ = stderr.take(16 << 10).read_to_string(&mut message);
-    }
-    match child.wait() {
-        Ok(status) if status.success() => Ok(()),
-        _ => Err(FirewallError::Failed {
-            message: message.trim().replace('\n', "; "),
-        }),
-    }
-}

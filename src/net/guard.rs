@@ -1,14 +1,15 @@
 //! The rules of one container that has some of its own: what it may reach (`egress`), and which ports of the host's loopback are
 //! open to it. They go by the interface a packet comes in at, so that no address the container takes helps it. Pure; who
-//! loads them is `firewall`, who puts addresses into their sets is `member`.
+//! loads them, and puts addresses into their sets, is `member`.
+
+mod rules;
 
 use std::net::IpAddr;
 
-use super::egress::{Destination, Egress, Target};
-use super::hosts::HOST;
-use super::resolver::EMBEDDED;
+use super::egress::Egress;
 use super::subnet::Subnet;
 use crate::sys::netlink::Mac;
+use crate::sys::nftables::{Batch, Family, Table};
 
 /// Refused packets are reported to it (nfnetlink_log).
 pub const GROUP: u16 = 7;
@@ -103,12 +104,18 @@ pub fn mark(id: &str) -> u32 {
     u32::from_str_radix(digits, 16).unwrap_or(0) << 8 | 0xfe
 }
 
-/// The tables go, if they are there.
-pub fn removal(id: &str, network: &str) -> String {
-    let table = table(id, network);
-    let families = ["bridge", "inet"].into_iter();
-    let each = families.map(|f| format!("table {f} {table} {{}}\ndelete table {f} {table}\n"));
-    each.collect()
+/// Both of them have the same name.
+const FAMILIES: [Family; 2] = [Family::Bridge, Family::Inet];
+
+/// The tables of this name go, if they are there.
+pub fn removal(name: &str) -> Batch {
+    let mut batch = Batch::default();
+    for family in FAMILIES {
+        let table = Table { family, name };
+        batch.add_table(table);
+        batch.delete_table(table);
+    }
+    batch
 }
 
 impl Guard<'_> {
@@ -124,197 +131,31 @@ impl Guard<'_> {
         !self.opened.is_empty() || !self.limits().is_empty()
     }
 
-    /// In one transaction, instead of those that were there.
-    pub fn text(&self) -> String {
-        let mut text = removal(self.id, &self.place.network);
-        self.write_bridge(&mut text);
-        self.write_inet(&mut text);
-        text
+    /// Its tables, where there are none of their names.
+    pub fn fresh(&self) -> Batch {
+        let mut batch = Batch::default();
+        let name = table(self.id, &self.place.network);
+        for family in FAMILIES {
+            batch.add_new_table(Table {
+                family,
+                name: &name,
+            });
+        }
+        rules::write(self, &name, &mut batch);
+        batch
     }
 
-    /// Who sent it is known only here: behind the bridge all of a network look alike.
-    fn write_bridge(&self, text: &mut String) {
-        let table = table(self.id, &self.place.network);
-        line(text, &format!("table bridge {table} {{\nchain from {{"));
-        line(
-            text,
-            "type filter hook prerouting priority -300; policy accept;",
-        );
-        line(text, &format!("iifname != {:?} accept", self.place.pair));
-        line(text, &format!("meta mark set {:#x}", mark(self.id)));
-        if !self.limits().is_empty() {
-            write_limits(text, self.place);
+    /// Instead of those that are there.
+    pub fn again(&self) -> Batch {
+        let name = table(self.id, &self.place.network);
+        let mut batch = removal(&name);
+        for family in FAMILIES {
+            batch.add_table(Table {
+                family,
+                name: &name,
+            });
         }
-        line(text, "}\n}");
-    }
-
-    fn write_inet(&self, text: &mut String) {
-        let limits = self.limits();
-        let mark = format!("{:#x}", mark(self.id));
-        let table = table(self.id, &self.place.network);
-        line(text, &format!("table inet {table} {{"));
-        if !self.opened.is_empty() {
-            line(text, "chain ports {");
-            line(
-                text,
-                "type nat hook prerouting priority dstnat - 1; policy accept;",
-            );
-        }
-        for Opened {
-            container,
-            listener,
-        } in self.opened
-        {
-            let to = format!("meta mark {mark} ip daddr {HOST} tcp dport {container}");
-            line(text, &format!("{to} dnat ip to {HOST}:{listener}"));
-        }
-        if !self.opened.is_empty() {
-            line(text, "}");
-        }
-        if limits.is_empty() {
-            return line(text, "}");
-        }
-        // Frames to some addresses of the link's own reach the host past the bridge, and past its rules.
-        line(text, "chain direct {");
-        line(
-            text,
-            "type filter hook prerouting priority raw; policy accept;",
-        );
-        line(text, &format!("iifname {:?} drop\n}}", self.place.pair));
-        line(text, "chain refused {");
-        line(
-            text,
-            &format!("limit rate 20/second burst 40 packets log group {GROUP}"),
-        );
-        line(text, "meta l4proto tcp reject with tcp reset");
-        line(text, "reject with icmpx type admin-prohibited\n}");
-        for (limit, egress) in &limits {
-            write_limit(text, limit.word(), egress);
-        }
-        let others = format!(
-            "meta mark != {mark} accept\niifname != {:?} accept",
-            self.place.bridge
-        );
-        line(text, "chain out {");
-        line(
-            text,
-            "type filter hook forward priority filter + 10; policy accept;",
-        );
-        line(text, &others);
-        line(text, "ct state established,related accept");
-        line(text, "meta l4proto != { tcp, udp } goto refused");
-        for (limit, _) in &limits {
-            line(text, &format!("jump {}", limit.word()));
-        }
-        line(text, "}\nchain in {");
-        line(
-            text,
-            "type filter hook input priority filter + 10; policy accept;",
-        );
-        line(text, &others);
-        line(text, "ct state established,related accept");
-        line(text, "ct status & dnat == dnat accept");
-        for protocol in ["udp", "tcp"] {
-            line(
-                text,
-                &format!("ip daddr {EMBEDDED} {protocol} dport 53 accept"),
-            );
-        }
-        line(
-            text,
-            "icmpv6 type { nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit } accept",
-        );
-        // What interfaces say to everybody of their own accord is no try to get out.
-        line(text, "meta pkttype { broadcast, multicast } drop");
-        line(text, "goto refused\n}\n}");
-    }
-}
-
-fn line(text: &mut String, line: &str) {
-    text.push_str(line);
-    text.push('\n');
-}
-
-/// From its own addresses alone, without options that lead elsewhere; and past the gateway only to neighbours, who might
-/// pass it on.
-fn write_limits(text: &mut String, place: &Place) {
-    let of = |ipv4: bool| {
-        let all = place
-            .addresses
-            .iter()
-            .filter(move |(ip, _)| ip.is_ipv4() == ipv4);
-        all.map(|(ip, subnet)| (ip.to_string(), subnet.to_string()))
-    };
-    let list = |own: &[String]| own.join(", ");
-    let (own4, nets4): (Vec<_>, Vec<_>) = of(true).unzip();
-    let (own6, nets6): (Vec<_>, Vec<_>) = of(false).unzip();
-    let [a, b, c, d, e, f] = place.bridge_mac;
-    let past = format!("ether daddr != {a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
-    line(text, "ether type != { arp, ip, ip6 } drop");
-    if own4.is_empty() {
-        line(text, "ether type { arp, ip } drop");
-    } else {
-        line(text, &format!("arp saddr ip != {{ {} }} drop", list(&own4)));
-        line(text, &format!("ip saddr != {{ {} }} drop", list(&own4)));
-        line(text, "ip hdrlength != 5 drop");
-        let near = [
-            nets4,
-            vec!["224.0.0.0/4".to_owned(), "255.255.255.255".to_owned()],
-        ]
-        .concat();
-        line(
-            text,
-            &format!("{past} ip daddr != {{ {} }} drop", list(&near)),
-        );
-    }
-    let link = ["::".to_owned(), "fe80::/10".to_owned()];
-    let own6 = [&link[..], &own6].concat();
-    line(text, &format!("ip6 saddr != {{ {} }} drop", list(&own6)));
-    line(text, "icmpv6 type { nd-router-advert, nd-redirect } drop");
-    let near = ["ff00::/8".to_owned(), "fe80::/10".to_owned()];
-    let near = [&near[..], &nets6].concat();
-    line(
-        text,
-        &format!("{past} ip6 daddr != {{ {} }} drop", list(&near)),
-    );
-}
-
-fn write_limit(text: &mut String, word: &str, egress: &Egress) {
-    for (family, kind) in [(4, "ipv4_addr"), (6, "ipv6_addr")] {
-        let ports = format!("set {word}_ports{family}");
-        line(
-            text,
-            &format!("{ports} {{ type {kind} . inet_service; flags timeout; }}"),
-        );
-        line(
-            text,
-            &format!("set {word}_all{family} {{ type {kind}; flags timeout; }}"),
-        );
-    }
-    line(text, &format!("chain {word} {{"));
-    for rule in egress.allowed.iter().filter_map(fixed) {
-        line(text, &rule);
-    }
-    for (family, ip) in [(4, "ip"), (6, "ip6")] {
-        line(
-            text,
-            &format!("{ip} daddr . th dport @{word}_ports{family} return"),
-        );
-        line(text, &format!("{ip} daddr @{word}_all{family} return"));
-    }
-    line(text, "goto refused\n}");
-}
-
-/// What needs no name server.
-fn fixed(destination: &Destination) -> Option<String> {
-    let port = destination.port.map(|port| format!("th dport {port} "));
-    let port = port.unwrap_or_default();
-    match &destination.target {
-        Target::Host(_) => Some(format!("ct original ip daddr {HOST} {port}return")),
-        Target::Range(range) => {
-            let word = if range.is_ipv4() { "ip" } else { "ip6" };
-            Some(format!("{word} daddr {range} {port}return"))
-        }
-        Target::Name(_) | Target::Below(_) => None,
+        rules::write(self, &name, &mut batch);
+        batch
     }
 }

@@ -1,6 +1,5 @@
 //! The inner half of `bryo net`: it lives in the shared network namespace, connects containers, answers their questions for
-//! names, and passes on what comes to their published ports. One poll loop; forks for nothing but `nft`, where a container
-//! has rules of its own.
+//! names, and passes on what comes to their published ports. One poll loop; forks for nothing.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};

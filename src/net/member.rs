@@ -9,7 +9,6 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::egress::Egress;
-use super::firewall;
 use super::forward::Published;
 use super::guard::{self, Guard, Limit, Opened, Pin, Place};
 use super::hosted::Hosted;
@@ -19,7 +18,7 @@ use super::record::{Pool, random_id};
 use super::shared::{Inside, Shared, bridge_mac, mac_of};
 use super::subnet::Subnet;
 use super::wire::{self, Address, Attach, Endpoint, FromInner, Member, Refusal};
-use crate::sys::nftables::{Element, Nftables, Set};
+use crate::sys::nftables::{Element, Family, Nftables, Set, Table};
 use crate::sys::timer::Moment;
 
 /// A monitor's connection and what was attached through it.
@@ -62,7 +61,7 @@ impl Guest {
         let nobody = || io::Error::other("the monitor has not said whose it is");
         let member = self.member.as_ref().ok_or_else(nobody)?;
         // First, so that not one packet comes out without them.
-        let place = guarded(member, attach, taken, &mut self.hosted)?;
+        let place = guarded(member, attach, taken, &mut self.hosted, &self.nftables)?;
         self.places
             .retain(|known| known.network != attach.network.id);
         self.places.extend(place);
@@ -197,7 +196,8 @@ impl Guest {
         self.places.retain(|place| place.network != network);
         if self.places.len() != before {
             // What stays is of an interface that is not there.
-            let _ = firewall::apply(&guard::removal(&member.id, network));
+            let table = guard::table(&member.id, network);
+            let _ = self.nftables.commit(guard::removal(&table));
         }
     }
 
@@ -280,7 +280,10 @@ impl Guest {
                 for port in egress.iter().flat_map(|egress| egress.ports_of(name)) {
                     let pin = Pin { limit, ip, port };
                     let set = Set {
-                        table: &table,
+                        table: Table {
+                            family: Family::Inet,
+                            name: &table,
+                        },
                         name: &pin.set(),
                     };
                     let key = (table.clone(), pin.set(), pin.key());
@@ -331,6 +334,7 @@ fn guarded(
     attach: &Attach,
     taken: &[(IpAddr, Pool)],
     hosted: &mut Vec<Hosted>,
+    nftables: &Nftables,
 ) -> io::Result<Option<Place>> {
     if hosted.is_empty() {
         let made = member.host_ports.iter().map(|port| Hosted::new(*port));
@@ -361,7 +365,19 @@ fn guarded(
     if !guard.is_needed() {
         return Ok(None);
     }
-    firewall::apply(&guard.text()).map_err(io::Error::other)?;
+    match nftables.commit(guard.fresh()) {
+        // Of the last `bryo net`, or of the place that is made anew.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            nftables.commit(guard.again())
+        }
+        done => done,
+    }
+    .map_err(|error| match error.raw_os_error() {
+        Some(libc::EMSGSIZE) => io::Error::other(
+            "--egress names more addresses and subnets than the kernel takes at once",
+        ),
+        _ => io::Error::new(error.kind(), format!("load its rules: {error}")),
+    })?;
     Ok(Some(place))
 }
 

@@ -61,6 +61,14 @@ impl Subnet {
         self.prefix
     }
 
+    /// The bits that all its addresses have in common.
+    pub fn mask(self) -> IpAddr {
+        let width = width(self.base);
+        let behind = width - u32::from(self.prefix);
+        let all = u128::MAX >> (128 - width);
+        address(all & all.checked_shl(behind).unwrap_or(0), self.base)
+    }
+
     pub fn is_ipv4(self) -> bool {
         self.base.is_ipv4()
     }

@@ -121,6 +121,12 @@ impl Message {
         self.bytes[start..start + 2].copy_from_slice(&length.to_ne_bytes());
     }
 
+    pub(super) fn ask_for_answer(&mut self) {
+        let flags = [self.bytes[6], self.bytes[7]];
+        let flags = u16::from_ne_bytes(flags) | libc::NLM_F_ACK as u16;
+        self.bytes[6..8].copy_from_slice(&flags.to_ne_bytes());
+    }
+
     pub(super) fn finished(mut self) -> Vec<u8> {
         let length = self.bytes.len() as u32;
         self.bytes[0..4].copy_from_slice(&length.to_ne_bytes());

@@ -4,13 +4,13 @@
 mod rule;
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, SocketType, netlink};
 
 use super::netlink::Message;
-pub use rule::{Expression, Fact};
+pub use rule::{Expression, Fact, Value};
 
 // linux/netfilter/nfnetlink.h and linux/netfilter/nf_tables.h.
 const BATCH_BEGIN: u16 = 0x10;
@@ -42,24 +42,70 @@ const SET_DATA_TYPE: u16 = 6;
 const SET_DATA_LENGTH: u16 = 7;
 const SET_ID: u16 = 10;
 const FLAG_MAP: u32 = 8;
-/// What nft calls `ipv4_addr`; the kernel keeps it for who lists the set.
-const TYPE_IPV4: u32 = 7;
+const FLAG_TIMEOUT: u32 = 16;
 const LIST_ELEMENTS: u16 = 3;
 const LIST_ELEMENT: u16 = 1;
 const ELEMENT_KEY: u16 = 1;
 const ELEMENT_DATA: u16 = 2;
 const ELEMENT_TIMEOUT: u16 = 4;
 const DATA_VALUE: u16 = 1;
-const FAMILY_INET: u8 = 1;
+/// As much as ordinary limits allow (net.core.wmem_max); the kernel doubles it.
+const SEND_BUFFER: usize = 212_992;
 
-/// The kernel answers at once.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// Whose packets a table sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4 and IPv6.
+    Inet = 1,
+    /// What bridges pass on.
+    Bridge = 7,
+}
 
-/// A set or map of a table of the family `inet`.
+#[derive(Clone, Copy)]
+pub struct Table<'a> {
+    pub family: Family,
+    pub name: &'a str,
+}
+
+/// A set or map.
 #[derive(Clone, Copy)]
 pub struct Set<'a> {
-    pub table: &'a str,
+    pub table: Table<'a>,
     pub name: &'a str,
+}
+
+/// What a set has: what nft calls `ipv4_addr`, `ipv6_addr`, and either with `. inet_service` behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Key {
+    Ipv4,
+    Ipv6,
+    Ipv4Port,
+    Ipv6Port,
+}
+
+impl Key {
+    /// The kernel keeps it for who lists the set.
+    fn number(self) -> u32 {
+        const IPV4: u32 = 7;
+        const IPV6: u32 = 8;
+        const PORT: u32 = 13;
+        const BITS: u32 = 6;
+        match self {
+            Key::Ipv4 => IPV4,
+            Key::Ipv6 => IPV6,
+            Key::Ipv4Port => IPV4 << BITS | PORT,
+            Key::Ipv6Port => IPV6 << BITS | PORT,
+        }
+    }
+
+    fn length(self) -> u32 {
+        match self {
+            Key::Ipv4 => 4,
+            Key::Ipv6 => 16,
+            Key::Ipv4Port => 8,
+            Key::Ipv6Port => 20,
+        }
+    }
 }
 
 /// What is put into it.
@@ -92,36 +138,51 @@ pub enum Hook {
     Postrouting = 4,
 }
 
-/// Changes of the family `inet`.
+/// Changes, all of which are made or none.
 #[derive(Default)]
 pub struct Batch(Vec<Message>);
 
 impl Batch {
     /// One that is there is no error.
-    pub fn add_table(&mut self, table: &str) {
-        self.add(NEW_TABLE, table);
+    pub fn add_table(&mut self, table: Table<'_>) {
+        self.add(NEW_TABLE, table, libc::NLM_F_CREATE);
     }
 
-    pub fn delete_table(&mut self, table: &str) {
-        self.add(DELETE_TABLE, table);
+    /// Fails where there is one.
+    pub fn add_new_table(&mut self, table: Table<'_>) {
+        self.add(NEW_TABLE, table, libc::NLM_F_CREATE | libc::NLM_F_EXCL);
+    }
+
+    pub fn delete_table(&mut self, table: Table<'_>) {
+        self.add(DELETE_TABLE, table, 0);
     }
 
     /// From IPv4 addresses to others.
     pub fn add_map(&mut self, map: Set<'_>) {
-        // Names a set within its batch.
-        let id = self.0.len() as u32;
-        let message = self.add(NEW_SET, map.table);
-        message.text(SET, map.name);
-        message.network_number(SET_FLAGS, FLAG_MAP);
-        message.network_number(SET_KEY_TYPE, TYPE_IPV4);
-        message.network_number(SET_KEY_LENGTH, 4);
-        message.network_number(SET_DATA_TYPE, TYPE_IPV4);
-        message.network_number(SET_DATA_LENGTH, 4);
-        message.network_number(SET_ID, id);
+        let message = self.add_named(map, Key::Ipv4, FLAG_MAP);
+        message.network_number(SET_DATA_TYPE, Key::Ipv4.number());
+        message.network_number(SET_DATA_LENGTH, Key::Ipv4.length());
     }
 
-    pub fn add_chain(&mut self, table: &str, chain: &Chain<'_>) {
-        let message = self.add(NEW_CHAIN, table);
+    /// Of elements that go by themselves.
+    pub fn add_set(&mut self, set: Set<'_>, key: Key) {
+        self.add_named(set, key, FLAG_TIMEOUT);
+    }
+
+    fn add_named(&mut self, set: Set<'_>, key: Key, flags: u32) -> &mut Message {
+        // Names a set within its batch.
+        let id = self.0.len() as u32;
+        let message = self.add(NEW_SET, set.table, libc::NLM_F_CREATE);
+        message.text(SET, set.name);
+        message.network_number(SET_FLAGS, flags);
+        message.network_number(SET_KEY_TYPE, key.number());
+        message.network_number(SET_KEY_LENGTH, key.length());
+        message.network_number(SET_ID, id);
+        message
+    }
+
+    pub fn add_chain(&mut self, table: Table<'_>, chain: &Chain<'_>) {
+        let message = self.add(NEW_CHAIN, table, libc::NLM_F_CREATE);
         message.text(CHAIN_NAME, chain.name);
         message.nest(CHAIN_HOOK, |hook| {
             hook.network_number(HOOK_NUMBER, chain.hook as u32);
@@ -131,9 +192,16 @@ impl Batch {
         message.text(CHAIN_TYPE, if chain.is_nat { "nat" } else { "filter" });
     }
 
+    /// One that packets come to from other chains of its table.
+    pub fn add_inner_chain(&mut self, table: Table<'_>, name: &str) {
+        let message = self.add(NEW_CHAIN, table, libc::NLM_F_CREATE);
+        message.text(CHAIN_NAME, name);
+    }
+
     /// Behind those that the chain has.
-    pub fn add_rule(&mut self, table: &str, chain: &str, expressions: &[Expression<'_>]) {
-        let message = self.add(NEW_RULE, table);
+    pub fn add_rule(&mut self, table: Table<'_>, chain: &str, expressions: &[Expression<'_>]) {
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_APPEND;
+        let message = self.add(NEW_RULE, table, flags);
         message.text(RULE_CHAIN, chain);
         message.nest(RULE_EXPRESSIONS, |list| {
             for expression in expressions {
@@ -144,12 +212,12 @@ impl Batch {
 
     /// One of the same key stays as it is.
     pub fn add_element(&mut self, set: Set<'_>, element: &Element<'_>) {
-        let message = self.add(NEW_ELEMENT, set.table);
+        let message = self.add(NEW_ELEMENT, set.table, libc::NLM_F_CREATE);
         write_element(message, set, element);
     }
 
     fn delete_element(&mut self, set: Set<'_>, key: &[u8]) {
-        let message = self.add(DELETE_ELEMENT, set.table);
+        let message = self.add(DELETE_ELEMENT, set.table, 0);
         let element = Element {
             key,
             data: None,
@@ -158,15 +226,10 @@ impl Batch {
         write_element(message, set, &element);
     }
 
-    fn add(&mut self, kind: u16, table: &str) -> &mut Message {
-        let flags = match kind {
-            NEW_RULE => libc::NLM_F_CREATE | libc::NLM_F_APPEND,
-            DELETE_TABLE | DELETE_ELEMENT => 0,
-            _ => libc::NLM_F_CREATE,
-        };
-        let mut message = Message::new(kind, flags | libc::NLM_F_ACK);
-        message.raw(&[FAMILY_INET, 0, 0, 0]);
-        message.text(TABLE, table);
+    fn add(&mut self, kind: u16, table: Table<'_>, flags: i32) -> &mut Message {
+        let mut message = Message::new(kind, flags);
+        message.raw(&[table.family as u8, 0, 0, 0]);
+        message.text(TABLE, table.name);
         self.0.push(message);
         self.0.last_mut().expect("one was added just now")
     }
@@ -200,8 +263,8 @@ impl Nftables {
         let family = rustix::net::AddressFamily::NETLINK;
         let protocol = Some(netlink::NETFILTER);
         let socket = rustix::net::socket_with(family, SocketType::RAW, flags, protocol)?;
-        // Of some failures the kernel speaks once for all messages of a batch.
-        super::socket::limit_waiting(socket.as_fd(), PATIENCE)?;
+        // A batch is one message. What the kernel does not grant fails when it is needed.
+        let _ = rustix::net::sockopt::set_socket_send_buffer_size(&socket, SEND_BUFFER);
         Ok(Nftables { socket })
     }
 
@@ -231,24 +294,33 @@ impl Nftables {
         }
     }
 
-    /// All of them or none.
-    pub fn commit(&self, Batch(changes): Batch) -> io::Result<()> {
-        let number = changes.len();
+    /// All of them or none. The kernel has answered when it has taken the batch: with every failure, and to the last change, which asks
+    /// for it. That each one asked would be more than the socket has room for.
+    pub fn commit(&self, Batch(mut changes): Batch) -> io::Result<()> {
+        let Some(last) = changes.last_mut() else {
+            return Ok(());
+        };
+        last.ask_for_answer();
         let mut batch = frame(BATCH_BEGIN);
         for change in changes {
             batch.extend(change.finished());
         }
         batch.extend(frame(BATCH_END));
         rustix::net::send(&self.socket, &batch, SendFlags::empty())?;
-        let mut verdict = Ok(());
+        let mut verdict = None;
         let mut buffer = vec![0; 8192];
-        // Each is answered, whatever has become of the others.
-        for _ in 0..number {
-            let (length, _) = rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::empty())?;
-            let answer = Message::verdict(&buffer[..length]);
-            verdict = verdict.and(answer);
+        loop {
+            match rustix::net::recv(&self.socket, &mut buffer[..], RecvFlags::DONTWAIT) {
+                Ok((length, _)) => {
+                    let answer = Message::verdict(&buffer[..length]);
+                    verdict = Some(verdict.unwrap_or(Ok(())).and(answer));
+                }
+                Err(rustix::io::Errno::AGAIN) => break,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
-        verdict
+        verdict.unwrap_or_else(|| Err(io::ErrorKind::UnexpectedEof.into()))
     }
 }
 
@@ -267,8 +339,12 @@ mod tests {
 
     #[test]
     fn an_element_names_its_table_and_set_and_is_padded() {
+        let table = Table {
+            family: Family::Inet,
+            name: "bryo",
+        };
         let set = Set {
-            table: "bryo",
+            table,
             name: "host",
         };
         let element = Element {

@@ -51,7 +51,7 @@ files! {
     bad_limits_are_refused_as_docker_does: "limits";
     limits_do_what_docker_does: "limits_applied" needs Need::Cgroup;
     logs_does_what_docker_does: "logs";
-    networks_do_what_docker_does: "network" needs Need::Program("pasta"), Need::Program("nft"), Need::Device("/dev/net/tun");
+    networks_do_what_docker_does: "network" needs Need::Program("pasta"), Need::Device("/dev/net/tun");
     pause_does_what_docker_does: "pause" needs Need::Cgroup;
     ports_do_what_docker_does: "port" needs Need::Program("pasta"), Need::Device("/dev/net/tun");
     ps_does_what_docker_does: "ps";

@@ -11,7 +11,6 @@ macro_rules! need_bridges {
     () => {
         $crate::need::need!(
             $crate::need::Need::Program("pasta"),
-            $crate::need::Need::Program("nft"),
             $crate::need::Need::Device("/dev/net/tun")
         );
     };

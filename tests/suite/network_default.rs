@@ -1,8 +1,14 @@
 //! The network of a container that names none: the bridge that all of these share, where the host can have one.
 
+use std::net::Ipv4Addr;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
 use crate::env::{TestEnv, test_env};
 use crate::need::{Need, need};
 use crate::network_bridge::{address, need_bridges, reaches, titled};
+use crate::network_host::service;
 use crate::process::eventually;
 
 const MODE: &str = "{{.HostConfig.NetworkMode}}";
@@ -100,65 +106,79 @@ fn what_holds_the_bridge_does_not_end_with_the_container_that_came_first() {
     }
 }
 
-/// Only what limits one container is loaded by it.
+/// Where it can't be run, containers are connected all the same, and limited.
 #[test]
-fn without_nft_networks_are_shared_and_limits_refused() {
+fn networks_and_limits_need_no_nft() {
     let env = test_env!();
     need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
+    let Some(host) = crate::network_pasta::host_address() else {
+        return crate::need::lacks(crate::need::test_name!(), "the host has no network");
+    };
     let archive = crate::image::busybox().docker_archive("busybox:latest");
     let file = env.file("busybox.tar", archive);
-    let lacking = |line: &str| env.lacking(&["nft"], line);
-    let doctor = lacking("exec $BRYO doctor");
-    assert!(doctor.stdout.contains("nft is not installed"), "{doctor:?}");
-    lacking(&format!("exec $BRYO load -q -i {file}")).ok();
-    let lines = "
-        set -e
-        $BRYO network create one >/dev/null
-        $BRYO run -d --name aa --network one busybox nc -ll -p 7000 -e echo hello >/dev/null
-        $BRYO run --rm --network one busybox sh -c 'until nc aa 7000 </dev/null; do :; done'
-        $BRYO rm -f aa >/dev/null
-        $BRYO create --name cc busybox true >/dev/null
-        $BRYO inspect -f '{{.HostConfig.NetworkMode}}' cc
-    ";
-    assert_eq!(lacking(lines).ok().out(), "hello\nbridge");
-    for limit in ["--egress none", "--host-port 5432"] {
-        let run = lacking(&format!("exec $BRYO run --rm {limit} busybox true"));
-        run.fails(
-            125,
-            "nft is not installed, and --egress and --host-port need it",
-        );
-    }
-    lacking("exec $BRYO network create --egress none shut").ok();
-    let run = lacking("exec $BRYO run --rm --network shut busybox true");
-    run.fails(
-        125,
-        "nft is not installed, and --egress and --host-port need it",
+    let (outside, inside) = (
+        service(host, "outside\n"),
+        service(Ipv4Addr::LOCALHOST.into(), "inside\n"),
     );
+    let lines = format!(
+        r#"
+        set -e
+        $BRYO load -q -i {file} >/dev/null
+        $BRYO network create one >/dev/null
+        $BRYO network create --egress none shut >/dev/null
+        start() {{ name=$1; shift; $BRYO run -d --name $name "$@" busybox sleep 1000 >/dev/null; }}
+        start free --network one
+        start limited --network one --egress none
+        start opened --egress none --host-port {inside}
+        start shut --network shut
+        for name in free limited opened shut; do
+            for place in {host}:{outside} host.docker.internal:{inside}; do
+                said=$($BRYO exec $name sh -c "
+                    mkfifo /f\$\$; exec 3<>/f\$\$; echo ask >&3
+                    timeout 5 nc ${{place%:*}} ${{place#*:}} <&3 3<&- | head -n 1")
+                echo $name $said
+            done
+        done
+        $BRYO rm -f free limited opened shut >/dev/null
+        "#
+    );
+    let expected = "free outside\nfree\nlimited\nlimited\nopened\nopened inside\nshut\nshut";
+    assert_eq!(env.lacking(&["nft"], &lines).ok().out(), expected);
+}
+
+/// What another program reads of the rules in the shared namespace.
+fn rules(env: &TestEnv, family: &str, table: &str) -> String {
+    let holder = titled(env, "bryo: net, inside").expect("somebody holds the bridge");
+    let list = format!("exec nsenter --target {holder} --net nft list table {family} {table}");
+    let listed = env.run(&["unshare", "sh", "-c", &list]).ok().stdout;
+    // Newer versions of nft say the default.
+    let listed = listed.replace(" with icmp port-unreachable", "");
+    let lines = listed.lines().map(str::trim);
+    // The host's address, where it has one.
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("elements"));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What those two tests need.
+macro_rules! need_listed {
+    () => {
+        need!(
+            Need::Program("nft"),
+            Need::Program("nsenter"),
+            Need::Program("pasta"),
+            Need::Device("/dev/net/tun")
+        );
+    };
 }
 
 /// The kernel was told what the rules are meant to be, as another program reads them.
 #[test]
 fn the_common_rules_are_what_nft_lists() {
     let env = test_env!();
-    need!(
-        Need::Program("nft"),
-        Need::Program("nsenter"),
-        Need::Program("pasta"),
-        Need::Device("/dev/net/tun")
-    );
+    need_listed!();
     env.busybox();
     stay(&env, "aa", &["--network", "bridge"]);
-    let rules = || {
-        let holder = titled(&env, "bryo: net, inside").expect("somebody holds the bridge");
-        let list = format!("exec nsenter --target {holder} --net nft list table inet bryo");
-        let listed = env.run(&["unshare", "sh", "-c", &list]).ok().stdout;
-        // Newer versions of nft say the default.
-        let listed = listed.replace(" with icmp port-unreachable", "");
-        let lines = listed.lines().map(str::trim);
-        // The host's address, where it has one.
-        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("elements"));
-        lines.collect::<Vec<_>>().join("\n")
-    };
+    let rules = || rules(&env, "inet", "bryo");
     let expected = r#"table inet bryo {
 map host {
 type ipv4_addr : ipv4_addr
@@ -195,6 +215,58 @@ masquerade
     env.run(&["network", "reload", "aa"]).ok();
     assert_eq!(rules(), expected);
     env.run(&["rm", "-f", "aa"]).ok();
+}
+
+#[test]
+fn the_rules_of_a_limited_container_are_what_nft_lists() {
+    let env = test_env!();
+    need_listed!();
+    env.busybox();
+    let subnets = ["--subnet", "10.79.0.0/24", "--subnet", "fd79::/64"];
+    let words = [&["network", "create", "--egress", "none"], &subnets[..]].concat();
+    env.run(&[&words[..], &["one"]].concat()).ok();
+    let egress = "192.0.2.0/24:443,192.0.2.7,2001:db8::/32,0.0.0.0/0:53,host.docker.internal:80,a.test:443,b.test";
+    let flags = [
+        "--network",
+        "one",
+        "--egress",
+        egress,
+        "--host-port",
+        "5432:80",
+    ];
+    stay(&env, "aa", &flags);
+    let shown = || {
+        let id = env.out(&["inspect", "-f", "{{.Id}}", "aa"]);
+        let network = env.out(&["network", "inspect", "-f", "{{.Id}}", "one"]);
+        let table = format!("bryo-{}-{}", &id[..12], &network[..12]);
+        let shown = ["bridge", "inet"]
+            .map(|family| rules(&env, family, &table))
+            .join("\n");
+        let pair = format!("\"v{}{}\"", &id[..8], &network[..6]);
+        let bridge = format!("\"br-{}\"", &network[..12]);
+        let mark = format!("0x{}fe", &id[..6]);
+        let plain = shown.replace(&table, "TABLE").replace(&pair, "PAIR");
+        let plain = plain.replace(&bridge, "BRIDGE").replace(&mark, "MARK");
+        // The port where the inner half listens is any.
+        let lines = plain
+            .lines()
+            .map(|line| match line.split_once("dnat ip to 169.254.1.2:") {
+                Some((before, _)) => format!("{before}dnat ip to 169.254.1.2:PORT"),
+                None => line.to_owned(),
+            });
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let expected = include_str!("egress/rules.nft").trim_end();
+    assert_eq!(shown(), expected);
+    // Made anew, and made again by another `bryo net`.
+    env.run(&["network", "reload", "aa"]).ok();
+    assert_eq!(shown(), expected);
+    let inner = titled(&env, "bryo: net, inside").expect("somebody holds the bridge");
+    kill(Pid::from_raw(inner), Signal::SIGKILL).expect("it is this user's");
+    eventually("another", || {
+        titled(&env, "bryo: net, inside").is_some_and(|now| now != inner)
+    });
+    eventually("the same rules", || shown() == expected);
 }
 
 /// Where pasta ends its connections, a container sends no more at once than pasta takes; elsewhere the kernel decides.

@@ -1,7 +1,6 @@
 //! Docker's tutorial on bridge networks, "Networking with standalone containers", command by command, with busybox for alpine.
 
 use crate::env::{TestEnv, test_env};
-use crate::need::{Need, need};
 use crate::network_bridge::{address, need_bridges};
 
 /// One line typed at a container's shell, which is left again as the tutorial leaves it.
@@ -73,7 +72,6 @@ fn the_default_bridge_network_is_used() {
 fn user_defined_bridge_networks_are_used() {
     let env = test_env!();
     need_bridges!();
-    need!(Need::Program("nft"));
     env.busybox();
     env.run(&["network", "create", "--driver", "bridge", "alpine-net"])
         .ok();

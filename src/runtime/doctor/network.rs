@@ -1,4 +1,4 @@
-//! What a container's way out needs: the tun device, pasta, and nft where containers share it.
+//! What a container's way out needs: the tun device and pasta.
 
 use std::fs;
 use std::io;
@@ -43,17 +43,5 @@ fn without_pasta() -> &'static str {
     match program::find("slirp4netns") {
         Some(_) => "slirp4netns, which is slower, connects containers",
         None => MEANING,
-    }
-}
-
-pub(super) fn nft() -> Finding {
-    match program::find("nft") {
-        Some(path) => Finding::fine(Check::Nft, path.display().to_string()),
-        None => Finding::limited(
-            Check::Nft,
-            "nft is not installed",
-            "what a container may reach (--egress, --host-port) can't be limited",
-        )
-        .cured_by(install("nftables", "nftables", "nftables", "nftables")),
     }
 }
