@@ -11,6 +11,7 @@
 //! - Versions of 2026 look every second whether the namespace's file is there still, and end when it is not: a descriptor of their
 //!   parent's is gone at once. So they are told not to look (`--no-netns-quit`), and are always ended by whoever started them.
 //! - `-t 8080-8090` succeeds when *some* of the ports were free. So every port is an option of its own.
+//! - pasta of 2023 takes a port's number once, at whatever address: both families at once are an option without an address.
 //! - Without a default route it refuses to start (before 2024-11). With `-i lo`, an address, a gateway and a MAC of our own it
 //!   does start, published ports work, and whatever network the host gets later is used, as sockets are not bound to an
 //!   interface. So a laptop on a plane can run a web server.
@@ -24,7 +25,7 @@ mod options;
 
 use std::ffi::OsString;
 use std::io::Read;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -111,6 +112,10 @@ pub enum PastaError {
     Wait { source: std::io::Error },
     #[error(transparent)]
     Publish(#[from] PublishError),
+    #[error(
+        "driver failed programming external connectivity: Bind for {address} failed: this version of pasta publishes a port at one address alone"
+    )]
+    Overlap { address: SocketAddr },
     #[error("pasta can't use /dev/net/tun")]
     Tun,
     #[error("pasta can't open the container's network namespace: {message}")]
@@ -135,6 +140,10 @@ impl PastaError {
             PastaError::OpenNamespace { .. } => {
                 &["an AppArmor or SELinux rule may forbid it: sudo dmesg | grep -i denied"]
             }
+            PastaError::Overlap { .. } => &[
+                "publish it at all addresses of both families: -p 0.0.0.0:PORT:PORT -p [::]:PORT:PORT",
+                "or use a network that containers share: --network bridge",
+            ],
             PastaError::Publish(error) => return error.hints(),
             _ => &["see what this host lacks: bryo doctor"],
         };
@@ -269,13 +278,12 @@ pub fn command_line(features: Features, plan: &Plan<'_>) -> Vec<OsString> {
         ("-t", "tcp-ports", Protocol::Tcp),
         ("-u", "udp-ports", Protocol::Udp),
     ] {
-        let published = plan.mappings.iter().filter(|m| m.protocol == protocol);
-        let published: Vec<String> = published.map(port_option).collect();
+        let published = port_options(plan.mappings, protocol);
         if published.is_empty() && !options.has(long) {
             push(&[option, "none"]);
         }
-        for mapping in &published {
-            push(&[option, mapping]);
+        for (_, words) in &published {
+            push(&[option, words]);
         }
     }
     for (option, long) in [("-T", "tcp-ns"), ("-U", "udp-ns")] {
@@ -311,15 +319,27 @@ fn addressing(plan: &Plan<'_>) -> Vec<String> {
     words.map(|word| (*word).to_owned()).collect()
 }
 
-/// `ADDRESS/HOST:CONTAINER`; never a range (see above).
-fn port_option(mapping: &PortMapping) -> String {
-    let PortMapping {
-        host_ip,
-        host_port,
-        container_port,
-        ..
-    } = mapping;
-    format!("{host_ip}/{host_port}:{container_port}")
+/// `ADDRESS/HOST:CONTAINER`, without an address for all of both families; never a range (see above).
+fn port_options(mappings: &[PortMapping], protocol: Protocol) -> Vec<(&PortMapping, String)> {
+    let is_everywhere = |mapping: &PortMapping, ip: IpAddr| {
+        let wanted = PortMapping {
+            host_ip: ip,
+            ..mapping.clone()
+        };
+        mappings.contains(&wanted)
+    };
+    let (ipv4, ipv6) = (Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into());
+    let of_protocol = mappings.iter().filter(|m| m.protocol == protocol);
+    let options = of_protocol.filter_map(|mapping| {
+        let ports = format!("{}:{}", mapping.host_port, mapping.container_port);
+        let ip = mapping.host_ip;
+        let both = is_everywhere(mapping, ipv4) && is_everywhere(mapping, ipv6);
+        match both && ip.is_unspecified() {
+            true => (ip == ipv4).then_some((mapping, ports)),
+            false => Some((mapping, format!("{ip}/{ports}"))),
+        }
+    });
+    options.collect()
 }
 
 /// A pasta that is setting up its namespace while the caller does other things.
@@ -395,10 +415,22 @@ pub fn explain(messages: &str, mappings: &[PortMapping], first_port: u16) -> Pas
         .collect();
     // 2023: "Failed to bind any port for '-t 0.0.0.0/8080:80', exiting"; 2024 on: "Failed to bind port 8080 (Address already
     // in use) for option '-t 0.0.0.0/8080:80', exiting".
+    let mut options = port_options(mappings, Protocol::Tcp);
+    options.extend(port_options(mappings, Protocol::Udp));
     for line in lines.iter().filter(|line| line.contains("Failed to bind")) {
-        let named = |mapping: &&PortMapping| line.contains(&format!(" {}'", port_option(mapping)));
-        if let Some(mapping) = mappings.iter().find(named) {
+        let named = |(_, words): &&(_, String)| line.contains(&format!(" {words}'"));
+        if let Some((mapping, _)) = options.iter().find(named) {
             return PastaError::Publish(bind_failure(line, mapping, first_port));
+        }
+    }
+    // 2023: "Overlapping port specifier 192.0.2.1/8080:80".
+    for line in &lines {
+        let Some((_, words)) = line.split_once("Overlapping port specifier ") else {
+            continue;
+        };
+        if let Some((mapping, _)) = options.iter().find(|(_, known)| known == words) {
+            let address = mapping.host();
+            return PastaError::Overlap { address };
         }
     }
     let message = lines.join("; ");

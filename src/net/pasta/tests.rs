@@ -89,6 +89,35 @@ fn each_port_is_an_option_of_its_own() {
 }
 
 #[test]
+fn one_port_of_both_families_is_one_option_and_a_second_address_is_told() {
+    let mappings = [
+        mapping("0.0.0.0:8080", 80, Protocol::Tcp),
+        mapping("[::]:8080", 80, Protocol::Tcp),
+        mapping("0.0.0.0:8080", 80, Protocol::Udp),
+        mapping("[::]:8080", 81, Protocol::Udp),
+    ];
+    let line = line(DEBIAN_12, &mappings, ONLINE, false);
+    assert!(
+        line.contains("-t 8080:80 -u 0.0.0.0/8080:80 -u ::/8080:81 -T none"),
+        "{line}"
+    );
+    let words = "Overlapping port specifier ::/8080:81\nFailed to send 46 bytes to syslog\n";
+    let error = explain(words, &mappings, 1024);
+    assert!(
+        error
+            .to_string()
+            .contains("Bind for [::]:8080 failed: this version of pasta"),
+        "{error}"
+    );
+    let taken = "Failed to bind any port for '-t 8080:80', exiting";
+    let error = explain(taken, &mappings, 1024).to_string();
+    assert!(
+        error.ends_with("0.0.0.0:8080 failed: port is already allocated"),
+        "{error}"
+    );
+}
+
+#[test]
 fn what_was_asked_for_replaces_what_would_be_said() {
     let asked = |text: &str| {
         let plan = Plan {
