@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -153,37 +153,85 @@ fn towards(
 ) -> io::Result<OwnedFd> {
     let place = place(endpoints, client.ip());
     let place = place.ok_or_else(|| io::Error::from(io::ErrorKind::AddrNotAvailable))?;
-    let own = match (source(&place, client.ip()), place.gateway) {
+    let own = match (source(&place, client.ip()), place.address.gateway) {
         (Some(ip), _) => SocketAddr::new(ip, client.port()),
         (None, Some(gateway)) => SocketAddr::new(gateway, 0),
-        (None, None) => SocketAddr::new(network::unspecified(place.ip), 0),
+        (None, None) => SocketAddr::new(network::unspecified(place.address.ip), 0),
     };
     // Its port may be in use there: by a connection of the same client that is not quite over.
     let socket = network::transparent(transport, own)
         .or_else(|_| network::transparent(transport, SocketAddr::new(own.ip(), 0)))?;
-    network::connect(socket.as_fd(), SocketAddr::new(place.ip, port))?;
+    network::connect(socket.as_fd(), SocketAddr::new(place.address.ip, port))?;
     Ok(socket)
 }
 
+/// One of the container's addresses.
+#[derive(Clone, Copy)]
+struct Place {
+    address: Address,
+    /// Its answers to everybody go this way.
+    is_default: bool,
+}
+
 /// Where the container is reached: of the client's family if it has an address of that, on the network that its default
-/// route leads to, or its answers would go another way.
-fn place(endpoints: &[Endpoint], client: IpAddr) -> Option<Address> {
+/// route leads to if there is one.
+fn place(endpoints: &[Endpoint], client: IpAddr) -> Option<Place> {
     let mut sorted: Vec<&Endpoint> = endpoints.iter().collect();
     sorted.sort_by_key(|endpoint| !endpoint.is_default);
-    let addresses = || sorted.iter().flat_map(|endpoint| &endpoint.addresses);
-    let of_family = addresses().find(|address| address.ip.is_ipv4() == client.is_ipv4());
-    of_family.or_else(|| addresses().next()).copied()
+    let places = || {
+        sorted.iter().flat_map(|endpoint| {
+            let is_default = endpoint.is_default;
+            let addresses = endpoint.addresses.iter().copied();
+            addresses.map(move |address| Place {
+                address,
+                is_default,
+            })
+        })
+    };
+    let of_family = places().find(|place| place.address.ip.is_ipv4() == client.is_ipv4());
+    of_family.or_else(|| places().next())
 }
 
 /// The client's address, where the container's answers to it come back through the gateway.
-fn source(place: &Address, client: IpAddr) -> Option<IpAddr> {
-    let own = super::subnet::Subnet::around(place.ip, place.prefix)?;
-    let foreign = client.is_ipv4() == place.ip.is_ipv4()
+fn source(place: &Place, client: IpAddr) -> Option<IpAddr> {
+    let Address {
+        ip,
+        prefix,
+        gateway,
+    } = place.address;
+    let own = super::subnet::Subnet::around(ip, prefix)?;
+    let foreign = client.is_ipv4() == ip.is_ipv4()
         && !client.is_loopback()
         && !client.is_unspecified()
         && !own.contains(client)
-        && place.gateway.is_some();
+        && place.is_default
+        && gateway.is_some();
     foreign.then_some(client)
+}
+
+/// Of clients that come from elsewhere to an address of the host's, be it one that stands for all: whom the container takes them for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appearance {
+    Themselves,
+    /// What is behind it has one address, where that is known.
+    Gateway(Option<IpAddr>),
+}
+
+impl Appearance {
+    pub fn of_clients(endpoints: &[Endpoint], host: IpAddr) -> Appearance {
+        // No container has these (RFC 5737, RFC 3849).
+        let elsewhere: IpAddr = match host {
+            IpAddr::V4(_) => Ipv4Addr::new(203, 0, 113, 1).into(),
+            IpAddr::V6(_) => Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0, 0, 0, 0, 1).into(),
+        };
+        let Some(place) = place(endpoints, elsewhere) else {
+            return Appearance::Gateway(None);
+        };
+        match source(&place, elsewhere) {
+            Some(_) => Appearance::Themselves,
+            None => Appearance::Gateway(place.address.gateway),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -191,22 +239,29 @@ fn source(place: &Address, client: IpAddr) -> Option<IpAddr> {
 mod tests {
     use super::*;
 
+    fn place(gateway: Option<&str>, is_default: bool) -> Place {
+        Place {
+            address: Address {
+                ip: "10.9.0.2".parse().unwrap(),
+                prefix: 24,
+                gateway: gateway.map(|ip| ip.parse().unwrap()),
+            },
+            is_default,
+        }
+    }
+
     #[test]
     fn only_addresses_that_answers_come_back_from_are_kept() {
-        let place = Address {
-            ip: "10.9.0.2".parse().unwrap(),
-            prefix: 24,
-            gateway: Some("10.9.0.1".parse().unwrap()),
-        };
-        let kept = |client: &str| source(&place, client.parse().unwrap()).is_some();
+        let common = place(Some("10.9.0.1"), true);
+        let kept = |client: &str| source(&common, client.parse().unwrap()).is_some();
         assert!(kept("203.0.113.7"));
         for lost in ["127.0.0.1", "::1", "2001:db8::1", "10.9.0.9"] {
             assert!(!kept(lost), "{lost}");
         }
-        let internal = Address {
-            gateway: None,
-            ..place
-        };
-        assert!(source(&internal, "203.0.113.7".parse().unwrap()).is_none());
+        let foreign = "203.0.113.7".parse().unwrap();
+        let internal = place(None, true);
+        assert!(source(&internal, foreign).is_none());
+        let aside = place(Some("10.9.0.1"), false);
+        assert!(source(&aside, foreign).is_none());
     }
 }

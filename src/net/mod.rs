@@ -4,7 +4,7 @@ mod book;
 mod dns;
 pub mod egress;
 pub mod firewall;
-mod forward;
+pub mod forward;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod guard;

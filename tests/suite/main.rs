@@ -85,6 +85,7 @@ mod mount;
 mod mounts;
 mod namespaces;
 mod network_bridge;
+mod network_clients;
 mod network_default;
 mod network_egress;
 mod network_host;

@@ -251,40 +251,6 @@ fn the_helper_of_networks_may_be_killed() {
     }
 }
 
-/// Two new network namespaces with a cable between them: a client whose address is none of the host's.
-#[test]
-fn a_published_port_sees_the_clients_own_address() {
-    let env = test_env!();
-    need_bridges!();
-    need!(Need::Program("ip"), Need::Program("nsenter"));
-    env.busybox();
-    let script = r#"
-        set -e
-        ip link set lo up
-        unshare --net sleep 1000 &
-        client=$!
-        while [ "$(readlink /proc/$client/ns/net)" = "$(readlink /proc/$$/ns/net)" ]; do :; done
-        ip link add host0 type veth peer name client0 netns $client
-        ip addr add 10.9.9.1/24 dev host0
-        ip link set host0 up
-        nsenter --target $client --net ip addr add 10.9.9.2/24 dev client0
-        nsenter --target $client --net ip link set client0 up
-        "$BRYO" network create shared >/dev/null
-        "$BRYO" run -d --name server --network shared -p 8080:8080 busybox nc -ll -p 8080 -e cat /proc/net/tcp6 >/dev/null
-        tries=0
-        until nsenter --target $client --net busybox nc -w 2 10.9.9.1 8080 </dev/null | grep . || [ $tries = 50 ]; do
-            tries=$((tries + 1))
-        done
-        "$BRYO" rm -f server >/dev/null
-        kill $client
-    "#;
-    let words = ["--user", "--map-root-user", "--net", "sh", "-c", script];
-    let bryo = crate::env::bryo();
-    let shown = env.other("unshare", &words).var("BRYO", bryo).run();
-    // 10.9.9.2, as the kernel writes it on a little-endian machine.
-    assert!(shown.stdout.contains("0209090A:"), "{shown:?}");
-}
-
 /// Its root has taken its interface away: it gets another with the same address, and nobody else notices.
 #[test]
 fn places_in_networks_are_made_anew() {

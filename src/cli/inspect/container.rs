@@ -14,6 +14,7 @@ use crate::container::{
     RestartPolicy, Settings, Sharing, Status,
 };
 use crate::engine::ContainerSummary;
+use crate::net::forward::Appearance;
 use crate::net::ports::PortSpec;
 use crate::sys::text;
 
@@ -511,5 +512,33 @@ fn network(container: &ContainerSummary) -> Value {
         settings[key] = place.cloned().unwrap_or(nothing);
     }
     settings["Networks"] = networks;
+    // What docker's document has not.
+    let lost = lost_clients(container);
+    if !lost.is_empty() {
+        settings["ClientAddressLost"] = lost.into();
+    }
     settings
+}
+
+/// The published ports whose clients the container does not see as themselves; those of the host's loopback have no address that
+/// could be one there.
+fn lost_clients(container: &ContainerSummary) -> Vec<Value> {
+    if !container.status.is_running() || !container.config.host.is_bridged() {
+        return Vec::new();
+    }
+    let ports = container.ports.iter();
+    let ports = ports.filter(|port| !port.host_ip.is_loopback());
+    let lost =
+        ports.filter_map(
+            |port| match Appearance::of_clients(&container.endpoints, port.host_ip) {
+                Appearance::Themselves => None,
+                Appearance::Gateway(gateway) => Some(json!({
+                    "Port": port.inside(),
+                    "HostIp": port.host_ip,
+                    "HostPort": port.host_port.to_string(),
+                    "AppearsAs": gateway,
+                })),
+            },
+        );
+    lost.collect()
 }
