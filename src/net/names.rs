@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hickory_proto::op::{Message, MessageType, OpCode, ResponseCode};
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, PTR};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 
@@ -12,6 +12,9 @@ const TTL: u32 = 600;
 
 /// What every client takes without saying so (RFC 1035).
 const PLAIN_SIZE: usize = 512;
+
+/// What this server itself takes (DNS flag day 2020).
+const OWN_SIZE: u16 = 1232;
 
 /// What is to be done with a query.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,6 +53,11 @@ pub fn answer(query: &[u8], book: &impl Book, limited: bool) -> Verdict {
     let [question] = asked.queries.as_slice() else {
         return refuse(OpCode::Query, ResponseCode::FormErr);
     };
+    if asked.version() > 0 {
+        let mut refusal = response_to(&asked);
+        refusal.metadata.response_code = ResponseCode::BADVERS;
+        return encoded(&refusal);
+    }
     let Some(found) = records(
         &question.name,
         question.query_type,
@@ -78,6 +86,12 @@ fn response_to(asked: &Message) -> Message {
     response.metadata.recursion_desired = asked.metadata.recursion_desired;
     response.metadata.recursion_available = true;
     response.add_queries(asked.queries.clone());
+    // Whoever speaks EDNS is answered in it (RFC 6891).
+    if asked.edns.is_some() {
+        let mut own = Edns::new();
+        own.set_max_payload(OWN_SIZE);
+        response.set_edns(own);
+    }
     response
 }
 
@@ -321,6 +335,31 @@ mod tests {
         assert!(cut.metadata.truncation);
         let whole = answered(answer(&asked, &many, false));
         assert_eq!(whole.answers.len(), 200);
+    }
+
+    #[test]
+    fn who_speaks_edns_is_answered_in_it() {
+        let many = Test {
+            leads_out: true,
+            count: 60,
+        };
+        let asked = |version: u8| {
+            let mut message = Message::from_vec(&query("db.", RecordType::A)).unwrap();
+            let mut edns = Edns::new();
+            edns.set_max_payload(4096).set_version(version);
+            message.set_edns(edns);
+            answered(answer(&message.to_vec().unwrap(), &many, true))
+        };
+        let found = asked(0);
+        assert_eq!(found.answers.len(), 60);
+        assert_eq!(found.edns.map(|edns| edns.max_payload()), Some(OWN_SIZE));
+        let newer = asked(1);
+        // Which has its number in common with another.
+        let badvers = u16::from(ResponseCode::BADVERS);
+        assert_eq!(u16::from(newer.metadata.response_code), badvers);
+        assert!(newer.answers.is_empty());
+        let plain = answered(answer(&query("db.", RecordType::A), &many, true));
+        assert!(plain.metadata.truncation && plain.edns.is_none());
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use super::record::Networks;
 use super::resolver;
@@ -24,13 +24,20 @@ struct Known {
     servers: Vec<IpAddr>,
 }
 
+/// A file that has been changed since may be changed again at what its file system takes for the same moment.
+const SETTLED: Duration = Duration::from_secs(1);
+
 impl Known {
     fn now(&mut self, path: &Path, read: impl FnOnce() -> Vec<IpAddr>) -> &[IpAddr] {
         let seen = std::fs::metadata(path).ok();
         let seen = seen.and_then(|meta| Some((meta.modified().ok()?, meta.ino())));
         if seen.is_none() || seen != self.read {
             self.servers = read();
-            self.read = seen;
+            let is_settled = |(modified, _): &(SystemTime, u64)| {
+                let age = modified.elapsed();
+                age.is_ok_and(|age| age > SETTLED)
+            };
+            self.read = seen.filter(is_settled);
         }
         &self.servers
     }

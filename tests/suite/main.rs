@@ -87,6 +87,7 @@ mod namespaces;
 mod network_bridge;
 mod network_clients;
 mod network_default;
+mod network_dns;
 mod network_egress;
 mod network_host;
 mod network_hostile;
