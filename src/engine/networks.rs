@@ -9,7 +9,7 @@ use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Event, EventKind, Record};
 use crate::monitor::read_endpoints;
 use crate::net::record::{
-    DEFAULT, ICC_OPTION, MTU_OPTION, NetworkConfig, NetworkDriver, NetworkError, Networks, Pool,
+    DEFAULT, ICC_OPTION, MTU_OPTIONS, NetworkConfig, NetworkDriver, NetworkError, Networks, Pool,
     is_name, random_id,
 };
 use crate::net::static_route::StaticRoute;
@@ -355,7 +355,7 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<(), NetworkReques
             value: value.clone(),
         };
         match key.as_str() {
-            MTU_OPTION => {
+            key if MTU_OPTIONS.contains(&key) => {
                 let mtu = value.parse::<u32>().ok();
                 mtu.filter(|mtu| (68..=65535).contains(mtu))
                     .ok_or_else(|| invalid("MTU"))?;

@@ -125,9 +125,10 @@ pub enum NetworkError {
 }
 
 impl NetworkConfig {
-    /// Docker's option of the same name.
+    /// Docker's option of the same name, or podman's.
     pub fn mtu(&self) -> u32 {
-        let asked = self.options.get(MTU_OPTION);
+        let mut words = MTU_OPTIONS.iter();
+        let asked = words.find_map(|word| self.options.get(*word));
         asked.and_then(|text| text.parse().ok()).unwrap_or(MTU)
     }
 
@@ -158,7 +159,7 @@ impl NetworkConfig {
     }
 }
 
-pub const MTU_OPTION: &str = "com.docker.network.driver.mtu";
+pub const MTU_OPTIONS: [&str; 2] = ["com.docker.network.driver.mtu", "mtu"];
 pub const ICC_OPTION: &str = "com.docker.network.bridge.enable_icc";
 
 /// All networks of a user.

@@ -71,6 +71,102 @@ fn traffic_between_containers_can_be_forbidden() {
     assert!(reaches(&env, "aa", &gateway), "the gateway is no container");
 }
 
+/// docker's words and podman's; what would have no effect is refused by its name.
+#[test]
+fn options_of_a_network_do_what_they_say() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let mtu = |option: &str| {
+        env.run(&["network", "create", "-o", option, "sized"]).ok();
+        let show = ["busybox", "cat", "/sys/class/net/eth0/mtu"];
+        let shown = env.out(&[&["run", "--rm", "--network", "sized"], &show[..]].concat());
+        env.run(&["network", "rm", "sized"]).ok();
+        shown
+    };
+    assert_eq!(mtu("com.docker.network.driver.mtu=1300"), "1300");
+    assert_eq!(mtu("mtu=1280"), "1280");
+    // Not by the other network's gateway either.
+    for (name, isolate) in [("one", "isolate=true"), ("two", "isolate=strict")] {
+        env.run(&["network", "create", "-o", isolate, name]).ok();
+        stay(&env, name, &["--network", name, "--cap-add", "NET_ADMIN"]);
+    }
+    let (one, two) = (address(&env, "one", "one"), address(&env, "two", "two"));
+    stay(&env, "other", &["--network", "two"]);
+    assert!(reaches(&env, "other", &two));
+    assert!(!reaches(&env, "one", &two) && !reaches(&env, "two", &one));
+    for (option, words) in [
+        ("isolate=false", "bryo's networks are always apart"),
+        ("mtu=many", "invalid MTU: many"),
+        (
+            "com.docker.network.bridge.enable_icc=perhaps",
+            "enable_icc: perhaps",
+        ),
+        (
+            "com.docker.network.bridge.name=br0",
+            "com.docker.network.bridge.name is not supported",
+        ),
+        (
+            "no_default_route=1",
+            "network option no_default_route is not supported",
+        ),
+    ] {
+        let refused = env.run(&["network", "create", "--opt", option, "never"]);
+        refused.fails(1, words);
+    }
+}
+
+/// The classic example: a linked container's database is reached, and by nobody on another network.
+#[test]
+fn a_linked_containers_port_is_reached_and_by_no_other_network() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "back"]).ok();
+    env.run(&["network", "create", "front"]).ok();
+    for network in ["bridge", "back"] {
+        let start = ["run", "-d", "--name", "store", "--network", network];
+        let serve = ["busybox", "nc", "-ll", "-p", "5432", "-e", "echo", "rows"];
+        env.run(&[&start[..], &serve].concat()).ok();
+        stay(&env, "app", &["--network", network, "--link", "store:db"]);
+        stay(&env, "web", &["--network", "front"]);
+        let rows = |from: &str, to: &str| {
+            let script = format!("nc -w 2 {to} 5432 </dev/null");
+            let asked = env.run(&["exec", from, "timeout", "3", "sh", "-c", &script]);
+            asked.stdout == "rows\n"
+        };
+        eventually("the database", || rows("app", "db"));
+        let ip = address(&env, "store", network);
+        assert!(!rows("web", "db") && !rows("web", "store") && !rows("web", &ip));
+        env.run(&["rm", "-f", "store", "app", "web"]).ok();
+    }
+}
+
+/// The host has a network where docker's first ones would be.
+#[test]
+fn subnets_are_chosen_free_of_the_hosts_routes() {
+    let env = test_env!();
+    need!(Need::Program("ip"));
+    let script = r#"
+        set -e
+        ip link add cable0 type veth peer name cable1
+        ip link set cable0 up
+        ip link set cable1 up
+        ip addr add 172.17.0.9/24 dev cable0
+        ip route add 172.18.0.0/15 dev cable0
+        "$BRYO" network create one >/dev/null
+        "$BRYO" network create two >/dev/null
+        "$BRYO" network inspect -f '{{(index .IPAM.Config 0).Subnet}}' bridge one two
+    "#;
+    let words = ["--user", "--map-root-user", "--net", "sh", "-c", script];
+    let bryo = crate::env::bryo();
+    let shown = env.other("unshare", &words).var("BRYO", bryo).run();
+    assert_eq!(
+        shown.stdout, "172.20.0.0/16\n172.21.0.0/16\n172.22.0.0/16\n",
+        "{shown:?}"
+    );
+}
+
 /// The host's own address stands for the outside.
 #[test]
 fn the_outside_is_reached_and_an_internal_network_has_none() {
