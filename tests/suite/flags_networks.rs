@@ -162,6 +162,17 @@ fn network_inspect_rm_and_prune_take_names_and_ids() {
         ask(&env, "network create", &["gone"]).ok();
         let pruned = out(&env, "network prune", &[flag, "--filter", "label!=keep"]);
         assert_eq!(pruned, "Deleted Networks:\ngone\n");
+        let none = ["--filter", "until=1h", "--filter", "label=keep"];
+        let pruned = |filters: &[&str]| out(&env, "network prune", &[&[flag], filters].concat());
+        assert_eq!(pruned(&none), "", "it is younger");
+        assert_eq!(pruned(&["--filter", "label=other"]), "");
+        assert_eq!(
+            pruned(&["--filter", "label=keep"]),
+            "Deleted Networks:\nkept\n"
+        );
+        ask(&env, "network create", &["--label", "keep", "kept"]).ok();
+        let wrong = ["--force", "--filter", "colour=red"];
+        ask(&env, "network prune", &wrong).fails(125, "invalid filter 'colour'");
         ask(&env, "network rm", &["kept"]).ok();
     }
 }
@@ -330,4 +341,50 @@ fn network_connect_takes_what_run_takes() {
     );
     connected.fails(125, "driver-opt a=b is not supported");
     ask(&env, "network connect", &["host", &id]).fails(1, "network host is one of docker's own");
+}
+
+/// docker's long form of `--network`: each place has what is its own, and the way out is that of the highest priority.
+#[test]
+fn each_network_of_run_has_words_of_its_own() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let subnets = ["--subnet", "10.78.0.0/24", "--subnet", "fd78::/64"];
+    ask(&env, "network create", &["one"]).ok();
+    ask(&env, "network create", &[&subnets[..], &["two"]].concat()).ok();
+    let two = "name=two,ip=10.78.0.7,ip6=fd78::7,mac-address=02:00:00:00:00:07,link-local-ip=169.254.7.7,alias=seven,\
+        gw-priority=1,driver-opt=com.docker.network.endpoint.ifname=lan0";
+    for way in WAYS {
+        let flags = ["--network", "one", "--network", two];
+        let program = ["busybox", "sleep", "1000"];
+        let id = way.start(&env, &[&flags[..], &program].concat());
+        let shown = env.out(&["exec", &id, "ip", "address", "show", "lan0"]);
+        for part in [
+            "inet 10.78.0.7/24",
+            "inet6 fd78::7/64",
+            "link/ether 02:00:00:00:00:07",
+            "inet 169.254.7.7/32",
+        ] {
+            assert!(shown.contains(part), "{way:?}: {part} in {shown}");
+        }
+        for family in ["-4", "-6"] {
+            let routes = env.out(&["exec", &id, "ip", family, "route"]);
+            assert!(routes.contains("dev lan0"), "{routes}");
+            let other = routes
+                .lines()
+                .find(|line| line.starts_with("default") && !line.contains("dev lan0"));
+            assert_eq!(other, None, "{routes}");
+        }
+        assert!(crate::network_bridge::reaches(&env, &id, "seven"));
+        env.run(&["rm", "-f", &id]).ok();
+    }
+    for (wrong, words) in [
+        ("name=two,colour=red", "colour"),
+        ("name=two,gw-priority=high", "invalid priority: high"),
+        ("name=two,driver-opt=a=b", "a=b"),
+    ] {
+        let made = env.run(&["create", "--network", wrong, "busybox", "true"]);
+        assert_eq!(made.code, 125, "{made:?}");
+        assert!(made.stderr.contains(words), "{made:?}");
+    }
 }

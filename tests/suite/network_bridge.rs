@@ -324,10 +324,32 @@ fn the_helper_of_networks_may_be_killed() {
     env.run(&[&flags[..], &serve].concat()).ok();
     let port = env.out(&["port", "bb", "8080"]);
     let b = address(&env, "bb", "one");
+    // A connection between the two that lasts as long as all of them.
+    stay(&env, "cc", &["--network", "one"]);
+    let echo = ["exec", "-d", "bb", "nc", "-l", "-p", "9000", "-e", "cat"];
+    env.run(&echo).ok();
+    let script = format!("mkfifo /in; exec 3<>/in; until nc {b} 9000 <&3 >>/out; do :; done");
+    env.run(&["exec", "-d", "aa", "sh", "-c", &script]).ok();
+    let goes_on = |word: &str| {
+        let say = format!("echo {word} >/in");
+        eventually("the fifo", || {
+            env.run(&["exec", "aa", "test", "-p", "/in"]).code == 0
+        });
+        env.run(&["exec", "aa", "sh", "-c", &say]).ok();
+        let heard = ["exec", "aa", "grep", "-qx", word, "/out"];
+        eventually(&format!("{word} on the old connection"), || {
+            env.run(&heard).code == 0
+        });
+    };
+    goes_on("first");
     let answers = || crate::network_pasta::answer(&port).as_deref() == Some("pong\n");
     eventually("an answer", answers);
-    for title in ["bryo: net, inside", "pasta", "bryo: net"] {
+    for title in ["bryo: net, inside", "pasta", "bryo: net", "a monitor"] {
         let victim = || match title {
+            "a monitor" => {
+                let pid = env.out(&["inspect", "-f", "{{.State.Pid}}", "cc"]);
+                pid.parse().ok().filter(|pid| *pid != 0).and_then(parent_of)
+            }
             // It hides its environment from its own user.
             "pasta" => child_of(titled(&env, "bryo: net")?, "pasta"),
             title => titled(&env, title),
@@ -339,8 +361,10 @@ fn the_helper_of_networks_may_be_killed() {
         );
         killed.expect("it is this user's");
         assert!(reaches(&env, "aa", &b), "bridges outlive {title}");
+        goes_on(&title.replace([' ', ':', ','], "-"));
         eventually(&format!("an answer without {title}"), || {
-            victim().is_some_and(|now| now != pid) && answers()
+            let another = title == "a monitor" || victim().is_some_and(|now| now != pid);
+            another && answers()
         });
         eventually("names", || reaches(&env, "aa", "bb"));
         assert_eq!(address(&env, "bb", "one"), b);

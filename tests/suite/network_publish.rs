@@ -1,6 +1,7 @@
 //! Ports that are published on networks that containers share, in every way that they are asked for and come to their end.
 
 use std::net::TcpListener;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 
@@ -87,22 +88,65 @@ fn a_port_is_there_again_after_each_restart() {
     }
 }
 
+/// Whoever of them is killed, the host has its port again within a second. The best of three: a machine may be busy.
 #[test]
-fn the_port_of_a_killed_monitor_is_free() {
+fn the_ports_of_what_is_killed_are_free_within_a_second() {
     let env = test_env!();
     need_bridges!();
     env.busybox();
     env.run(&["network", "create", "one"]).ok();
     let address = format!("127.0.0.1:{}", free_port());
     let publish = format!("{address}:8080");
-    for _ in 0..2 {
-        server(&env, &["--network", "one", "-p", &publish]);
-        eventually("an answer", || answers(&address));
-        let pid = env.out(&["inspect", "-f", "{{.State.Pid}}", "server"]);
-        let monitor = crate::network_bridge::parent(&pid);
-        kill(nix::unistd::Pid::from_raw(monitor), Signal::SIGKILL).expect("it is this user's");
-        eventually("the port is free", || TcpListener::bind(&address).is_ok());
-        env.run(&["rm", "-f", "server"]).ok();
+    for (network, victim) in [
+        ("one", "its monitor"),
+        ("one", "its program"),
+        ("pasta", "its monitor"),
+        ("pasta", "its program"),
+    ] {
+        let round = || {
+            server(&env, &["--network", network, "-p", &publish]);
+            eventually("an answer", || answers(&address));
+            let pid = env.out(&["inspect", "-f", "{{.State.Pid}}", "server"]);
+            let pid = match victim {
+                "its monitor" => crate::network_bridge::parent(&pid),
+                _ => pid.parse().expect("inspect shows a number"),
+            };
+            kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL).expect("it is this user's");
+            let since = Instant::now();
+            eventually("the port is free", || TcpListener::bind(&address).is_ok());
+            let took = since.elapsed();
+            env.run(&["rm", "-f", "server"]).ok();
+            took
+        };
+        let least = (0..3).map(|_| round()).min();
+        let in_time = least.is_some_and(|took| took < Duration::from_secs(1));
+        assert!(in_time, "{victim} on {network}: {least:?}");
+    }
+}
+
+#[test]
+fn a_port_that_is_roots_is_explained() {
+    let env = test_env!();
+    need_bridges!();
+    let first = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+    let first: u16 = first
+        .ok()
+        .and_then(|text| text.trim().parse().ok())
+        .unwrap_or(0);
+    if first <= 80 || nix::unistd::getuid().is_root() {
+        return crate::need::skip(crate::need::test_name!(), "this user may listen on port 80");
+    }
+    env.busybox();
+    for network in ["bridge", "pasta"] {
+        let words = ["run", "--rm", "--network", network, "-p", "127.0.0.1:80:80"];
+        let refused = env.run(&[&words[..], &["busybox", "true"]].concat());
+        let reason = format!(
+            "Bind for 127.0.0.1:80 failed: ports below {first} are kept for root on this host"
+        );
+        refused
+            .fails(125, &reason)
+            .says("-p 8080:80")
+            .says("sudo sysctl net.ipv4.ip_unprivileged_port_start=80");
     }
 }
 
