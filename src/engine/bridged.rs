@@ -117,7 +117,8 @@ impl Engine {
         })
     }
 
-    /// The interfaces are numbered in the order of the places; the default route is of the highest priority.
+    /// The interfaces are numbered in the order of the places; the default route is of the highest priority, and that of IPv6 of the next where it
+    /// has none.
     fn attaches(&self, endpoints: &[EndpointConfig]) -> Result<Vec<Attach>, EngineError> {
         let networks = self.networks();
         let mut found = Vec::new();
@@ -127,16 +128,23 @@ impl Engine {
             found.push((endpoint, network));
         }
         let leads_out = found.iter().filter(|(_, network)| !network.internal);
-        let default = leads_out
-            .min_by(|(a, _), (b, _)| {
-                let order = b.priority.cmp(&a.priority);
-                order.then_with(|| a.network.cmp(&b.network))
-            })
-            .map(|(endpoint, _)| endpoint.network.clone());
+        let mut ways: Vec<&(&EndpointConfig, NetworkConfig)> = leads_out.collect();
+        ways.sort_by(|(a, _), (b, _)| {
+            let order = b.priority.cmp(&a.priority);
+            order.then_with(|| a.network.cmp(&b.network))
+        });
+        let name = |(endpoint, _): &&(&EndpointConfig, NetworkConfig)| endpoint.network.clone();
+        let default = ways.first().map(name);
+        let ipv6 = ways.iter().find(|(_, network)| network.has_ipv6());
+        let ipv6 = ipv6.map(name).filter(|ipv6| default.as_ref() != Some(ipv6));
         let mut attaches = Vec::new();
         for (number, (endpoint, network)) in found.into_iter().enumerate() {
-            let is_default = default.as_ref() == Some(&endpoint.network);
-            attaches.push(attach(endpoint, network, number, is_default));
+            let is_way = |way: &Option<String>| way.as_ref() == Some(&endpoint.network);
+            let (is_default, is_default_ipv6) = (is_way(&default), is_way(&ipv6));
+            attaches.push(Attach {
+                is_default_ipv6,
+                ..attach(endpoint, network, number, is_default)
+            });
         }
         Ok(attaches)
     }
@@ -208,7 +216,14 @@ impl Engine {
         });
         let is_default =
             !network.internal && before.is_none_or(|before| endpoint.priority > before);
-        attach(endpoint, network.clone(), number, is_default)
+        let mut others = live.iter();
+        let has_ipv6 = others
+            .any(|other| other.leads_out_ipv6() && (other.is_default || other.is_default_ipv6));
+        let leads_ipv6 = !network.internal && network.has_ipv6();
+        Attach {
+            is_default_ipv6: leads_ipv6 && !has_ipv6 && !is_default,
+            ..attach(endpoint, network.clone(), number, is_default)
+        }
     }
 
     /// Takes a container out of a network. With `force`, one that is not there is no error.
@@ -398,5 +413,6 @@ pub(super) fn attach(
             .collect(),
         network,
         is_default,
+        is_default_ipv6: false,
     }
 }

@@ -313,10 +313,10 @@ impl Bridged {
         let before = std::mem::take(&mut self.attached).into_iter();
         let now = before.filter_map(|(attach, endpoint)| {
             let endpoint = of(&endpoint)?.clone();
-            let is_default = endpoint.is_default;
             Some((
                 Attach {
-                    is_default,
+                    is_default: endpoint.is_default,
+                    is_default_ipv6: endpoint.is_default_ipv6,
                     ..attach
                 },
                 endpoint,

@@ -45,6 +45,7 @@ impl Monitor {
             let of = |attach: &&mut Attach| attach.network.id == endpoint.network_id;
             if let Some(attach) = orders.attach.iter_mut().find(of) {
                 attach.is_default = endpoint.is_default;
+                attach.is_default_ipv6 = endpoint.is_default_ipv6;
             }
         }
         self.settings.endpoints = Some(endpoints);

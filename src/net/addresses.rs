@@ -136,6 +136,7 @@ mod tests {
             aliases: Vec::new(),
             links: Vec::new(),
             is_default: true,
+            is_default_ipv6: false,
         }
     }
 

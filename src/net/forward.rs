@@ -177,10 +177,10 @@ struct Place {
 /// route leads to if there is one.
 fn place(endpoints: &[Endpoint], client: IpAddr) -> Option<Place> {
     let mut sorted: Vec<&Endpoint> = endpoints.iter().collect();
-    sorted.sort_by_key(|endpoint| !endpoint.is_default);
+    sorted.sort_by_key(|endpoint| !endpoint.is_way_to(client));
     let places = || {
-        sorted.iter().flat_map(|endpoint| {
-            let is_default = endpoint.is_default;
+        sorted.iter().flat_map(move |endpoint| {
+            let is_default = endpoint.is_way_to(client);
             let addresses = endpoint.addresses.iter().copied();
             addresses.map(move |address| Place {
                 address,

@@ -93,6 +93,7 @@ impl Guest {
                 more: &attach.more,
                 routes: &network.routes,
                 is_default: attach.is_default,
+                is_default_ipv6: attach.is_default_ipv6,
                 sees_host: !member.host_ports.is_empty(),
             },
         )?;
@@ -110,6 +111,7 @@ impl Guest {
             names,
             aliases: attach.aliases.clone(),
             is_default: attach.is_default,
+            is_default_ipv6: attach.is_default_ipv6,
             nameless: network.nameless,
         };
         self.endpoints.push(endpoint.clone());
@@ -173,16 +175,33 @@ impl Guest {
         if !gone.is_empty() {
             self.cut(shared, network);
         }
-        // The kernel has taken the routes of the interface with it.
-        let order = |endpoint: &&mut Endpoint| (!endpoint.is_default, !endpoint.leads_out());
-        let next = self.endpoints.iter_mut().min_by_key(order);
-        if let (Some(next), Some(namespace)) = (next, &self.namespace) {
-            let sees_host = !self.hosted.is_empty();
-            let namespace = namespace.as_fd();
-            let routed = shared.route(namespace, &next.interface, &next.addresses, sees_host);
-            next.is_default = routed.is_ok() && next.leads_out();
-        }
+        self.find_ways(shared);
         gone
+    }
+
+    /// The kernel has taken the routes of an interface with it.
+    fn find_ways(&mut self, shared: &Shared) {
+        let Some(namespace) = &self.namespace else {
+            return;
+        };
+        let (namespace, sees_host) = (namespace.as_fd(), !self.hosted.is_empty());
+        let order = |endpoint: &&mut Endpoint| (!endpoint.is_default, !endpoint.leads_out());
+        let mut lacks_ipv6 = true;
+        if let Some(next) = self.endpoints.iter_mut().min_by_key(order) {
+            let addresses = next.addresses.iter().copied();
+            let routed = shared.route(namespace, &next.interface, addresses, sees_host);
+            next.is_default = routed.is_ok() && next.leads_out();
+            lacks_ipv6 = !next.leads_out_ipv6();
+            next.is_default_ipv6 = false;
+        }
+        let others = self.endpoints.iter_mut();
+        let mut others = others.filter(|endpoint| endpoint.leads_out_ipv6());
+        if let Some(next) = others.next().filter(|_| lacks_ipv6) {
+            let addresses = next.addresses.iter().copied();
+            let addresses = addresses.filter(|address| address.ip.is_ipv6());
+            let routed = shared.route(namespace, &next.interface, addresses, sees_host);
+            next.is_default_ipv6 = routed.is_ok();
+        }
     }
 }
 

@@ -148,6 +148,11 @@ impl NetworkConfig {
         }
     }
 
+    /// Its containers have addresses of IPv6.
+    pub fn has_ipv6(&self) -> bool {
+        self.pools.iter().any(|pool| !pool.subnet.is_ipv4())
+    }
+
     pub fn is_default(&self) -> bool {
         self.name == DEFAULT
     }

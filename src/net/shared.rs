@@ -40,6 +40,7 @@ pub struct Inside<'a> {
     /// Ways to other places than the world.
     pub routes: &'a [StaticRoute],
     pub is_default: bool,
+    pub is_default_ipv6: bool,
     /// It finds the host also where no way leads out.
     pub sees_host: bool,
 }
@@ -197,7 +198,7 @@ impl Shared {
         &self,
         namespace: BorrowedFd<'_>,
         interface: &str,
-        addresses: &[Address],
+        addresses: impl Iterator<Item = Address>,
         sees_host: bool,
     ) -> io::Result<()> {
         self.within(namespace, || {
@@ -250,10 +251,12 @@ fn configure(inside: &Inside<'_>) -> io::Result<()> {
             metric: Some(route.metric),
         })?;
     }
-    match inside.is_default {
-        true => add_default_routes(&netlink, index, inside.addresses),
-        false => Ok(()),
-    }
+    let addresses = inside.addresses.iter().copied();
+    let ways = addresses.filter(|address| {
+        let is_ipv6 = address.ip.is_ipv6();
+        inside.is_default || (inside.is_default_ipv6 && is_ipv6)
+    });
+    add_default_routes(&netlink, index, ways)
 }
 
 /// The name server is behind every bridge, and so are the host's ports that are open to the container.
@@ -273,8 +276,12 @@ fn add_near_routes(netlink: &Netlink, link: u32, sees_host: bool) -> io::Result<
     }
 }
 
-fn add_default_routes(netlink: &Netlink, link: u32, addresses: &[Address]) -> io::Result<()> {
-    for gateway in addresses.iter().filter_map(|address| address.gateway) {
+fn add_default_routes(
+    netlink: &Netlink,
+    link: u32,
+    addresses: impl Iterator<Item = Address>,
+) -> io::Result<()> {
+    for gateway in addresses.filter_map(|address| address.gateway) {
         let any = ANY[usize::from(gateway.is_ipv6())];
         netlink.add_route(&Route {
             to: (any, 0),

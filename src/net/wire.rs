@@ -121,6 +121,9 @@ pub struct Attach {
     pub links: Vec<(String, String)>,
     /// The way to everything else.
     pub is_default: bool,
+    /// The same of IPv6 alone: the network of the other has none.
+    #[serde(default)]
+    pub is_default_ipv6: bool,
 }
 
 /// A container's place in a network; also what its `endpoints.json` has of it.
@@ -140,17 +143,31 @@ pub struct Endpoint {
     pub aliases: Vec<String>,
     /// Whether its default route leads here.
     pub is_default: bool,
+    /// Or that of IPv6 alone.
+    #[serde(default)]
+    pub is_default_ipv6: bool,
     /// Nobody is known by name there.
     #[serde(default)]
     pub nameless: bool,
 }
 
 impl Endpoint {
+    /// Whether what the container sends to an address like this one, wherever it is, comes here.
+    pub fn is_way_to(&self, like: IpAddr) -> bool {
+        self.is_default || (self.is_default_ipv6 && like.is_ipv6())
+    }
+
     /// Whether there is a way out of the network.
     pub fn leads_out(&self) -> bool {
         self.addresses
             .iter()
             .any(|address| address.gateway.is_some())
+    }
+}
+
+impl Endpoint {
+    pub fn leads_out_ipv6(&self) -> bool {
+        self.ipv6().is_some_and(|address| address.gateway.is_some())
     }
 }
 

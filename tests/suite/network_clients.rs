@@ -207,8 +207,18 @@ fn where_the_clients_address_is_lost_inspect_says_so() {
         "$BRYO" network create --ipv6 --subnet 10.7.0.0/24 --subnet fd07::/64 b >/dev/null
         "$BRYO" network create --internal c >/dev/null
         server a --network b -p 8080:8080 -p 8080:8080/udp
-        clients two
-        lost two
+        clients both
+        lost both
+        "$BRYO" exec server ip -6 route | sed -n 's/^default \(via [^ ]* dev [^ ]*\).*/both route \1/p'
+        "$BRYO" network disconnect b server
+        clients one
+        lost one
+        "$BRYO" network connect b server
+        clients again
+        lost again
+        "$BRYO" network disconnect a server
+        clients other
+        lost other
         gone server
         server c -p 8080:8080
         lost inside
@@ -221,20 +231,61 @@ fn where_the_clients_address_is_lost_inspect_says_so() {
     );
     let seen = matrix(&shown);
     let of = |who: &str| seen.get(who).copied();
+    let (ipv4, ipv6) = ("10.9.9.1", "2001:db8:9::1");
+    assert!(
+        shown.contains("both route via fd07::1 dev eth1\n"),
+        "{shown}"
+    );
     for kind in ["tcp", "udp"] {
-        assert_eq!(
-            of(&format!("two {kind} 10.9.9.1")),
-            Some("10.9.9.2"),
-            "{shown}"
-        );
-        let gateway = Some("fd07::1");
-        assert_eq!(of(&format!("two {kind} 2001:db8:9::1")), gateway, "{shown}");
-        assert_eq!(of(&format!("two lost :: 8080/{kind}")), gateway, "{shown}");
-        assert_eq!(
-            of(&format!("two lost 0.0.0.0 8080/{kind}")),
-            None,
-            "{shown}"
-        );
+        for when in ["both", "one", "again", "other"] {
+            assert_eq!(
+                of(&format!("{when} {kind} {ipv4}")),
+                Some("10.9.9.2"),
+                "{shown}"
+            );
+            let seen = of(&format!("{when} {kind} {ipv6}"));
+            let told = of(&format!("{when} lost :: 8080/{kind}"));
+            match when {
+                "one" => assert!(seen == told && seen != Some("nobody"), "{shown}"),
+                _ => assert_eq!(
+                    (seen, told),
+                    (Some("2001:db8:9::2"), None),
+                    "{when}\n{shown}"
+                ),
+            }
+            assert_eq!(
+                of(&format!("{when} lost 0.0.0.0 8080/{kind}")),
+                None,
+                "{shown}"
+            );
+        }
     }
     assert!(shown.ends_with("\n2\n0\n"), "{shown}");
+}
+
+/// The other way round: a host with two addresses, and a container that shall appear as the second.
+#[test]
+fn the_address_that_a_container_leaves_from_is_chosen() {
+    let env = test_env!();
+    need_bridges!();
+    need!(Need::Program("slirp4netns"));
+    need_clients!();
+    let shown = play(
+        &env,
+        r#"
+        ip addr add 10.9.9.5/24 dev host0
+        nsenter --target $client --net perl $modules server.pl &
+        service=$!
+        for network in pasta pasta:--outbound,10.9.9.5 slirp4netns slirp4netns:outbound_addr=10.9.9.5; do
+            tries=0
+            until "$BRYO" run --rm --network $network busybox sh -c '
+                    mkfifo /f; exec 3<>/f; echo ask >&3; timeout 5 nc 10.9.9.2 8080 <&3 3<&- | head -n 1' |
+                grep . || [ $tries = 20 ]; do
+                tries=$((tries + 1))
+            done
+        done
+        kill $(cat /proc/$service/task/*/children) $service
+        "#,
+    );
+    assert_eq!(shown, "10.9.9.1\n10.9.9.5\n10.9.9.1\n10.9.9.5\n");
 }
