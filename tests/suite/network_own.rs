@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use crate::env::test_env;
 use crate::need::{Need, need};
 use crate::network_bridge::stay;
-use crate::network_host::{heard, service};
+use crate::network_host::{heard, hears, service};
 use crate::network_pasta::{answer, free_port, host_address};
 use crate::process::eventually;
 use crate::spellings::WAYS;
@@ -32,6 +32,27 @@ fn pasta_takes_the_options_that_are_the_containers() {
     eventually("the same after a restart", || {
         shown(&["cat", "/sys/class/net/up0/mtu"]) == "1400"
     });
+}
+
+/// Ways to the host's loopback that are shut unless somebody opens them.
+#[test]
+fn pasta_opens_the_hosts_loopback_where_it_is_told_to() {
+    let env = test_env!();
+    need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
+    env.busybox();
+    let inside = service(IpAddr::V4(Ipv4Addr::LOCALHOST), "inside\n");
+    let forward = format!("pasta:-T,{inside}");
+    for (name, network, place) in [
+        ("gateway", "pasta:--map-gw", "10.0.2.2"),
+        ("forward", forward.as_str(), "127.0.0.1"),
+    ] {
+        stay(&env, name, &["--network", network]);
+        hears(&env, name, place, &inside, "inside\n");
+    }
+    stay(&env, "neither", &["--network", "pasta"]);
+    for place in ["10.0.2.2", "127.0.0.1"] {
+        assert_eq!(heard(&env, "neither", place, &inside), "", "{place}");
+    }
 }
 
 /// Each of them is pasta's, slirp4netns's or no word at all; the container is not made.
@@ -85,8 +106,12 @@ fn slirp4netns_connects_a_container() {
     let resolver = shown("aa", &["cat", "/etc/resolv.conf"]);
     assert!(resolver.starts_with("nameserver 10.7.0.3"), "{resolver}");
     assert_eq!(heard(&env, "aa", "10.7.0.2", &inside), "");
-    let open = "slirp4netns:allow_host_loopback=true";
+    let open = "slirp4netns:allow_host_loopback=true,enable_ipv6=true";
     stay(&env, "bb", &["--network", open]);
+    assert!(!shown("aa", &["ip", "-6", "route"]).contains("default"));
+    eventually("IPv6, where it is asked for", || {
+        shown("bb", &["ip", "-6", "route"]).contains("default via fe80::2")
+    });
     let hears = || heard(&env, "bb", "10.0.2.2", &inside) == "inside\n";
     eventually("the host's loopback, where it is allowed", hears);
     if let Some(ip) = host_address() {
