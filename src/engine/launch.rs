@@ -451,7 +451,7 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
         extra: &extra,
         host_gateway: match extra.as_slice() {
             [] => None,
-            _ => HostRoutes::host_address().map(IpAddr::V4),
+            _ => host.or_else(HostRoutes::host_address).map(IpAddr::V4),
         },
         host: host.map(IpAddr::V4),
         own: own_ip.map(|ip| (IpAddr::V4(ip), config.hostname.as_str())),

@@ -28,7 +28,7 @@ pub struct ExtraHost {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ExtraAddress {
     Ip(IpAddr),
-    /// `host-gateway`: the host's own address.
+    /// `host-gateway`: the host's address, as the container finds it.
     HostGateway,
 }
 
@@ -87,7 +87,7 @@ pub struct HostsFile<'a> {
     /// `--network host`: the host's own file comes first.
     pub host_file: Option<&'a str>,
     pub extra: &'a [ExtraHost],
-    /// What `host-gateway` stands for (`HostRoutes::host_address`); entries that need it are left out without it.
+    /// What `host-gateway` stands for; entries that need it are left out without it.
     pub host_gateway: Option<IpAddr>,
     /// Where the host is found by its own names, unless `extra` says something else of one.
     pub host: Option<IpAddr>,

@@ -19,7 +19,7 @@ impl HostRoutes {
         }
     }
 
-    /// The host's own address towards the world, for `host-gateway`. Sends nothing: connecting a datagram socket only looks
+    /// The host's own address towards the world. Sends nothing: connecting a datagram socket only looks
     /// up the route.
     pub fn host_address() -> Option<Ipv4Addr> {
         own_address(UdpSocket::bind(("0.0.0.0", 0)).ok()?)
