@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::dockerfile::{Above, Ignore};
+use super::dockerfile::{Above, Ignore, Verdict};
 use crate::image::Choice;
 
 /// Patterns, with what is known of the directories that were seen.
@@ -26,8 +26,7 @@ impl Filter {
         if path.is_empty() {
             return Choice::Take;
         }
-        let above = self.above(path);
-        let verdict = self.ignore.judge(&above, path);
+        let verdict = self.judge(path);
         if is_directory {
             let mut seen = self.seen.borrow_mut();
             seen.insert(path.to_vec(), verdict.above);
@@ -39,18 +38,23 @@ impl Filter {
         }
     }
 
-    /// What is known of the directory that holds `path`.
-    fn above(&self, path: &[u8]) -> Above {
-        let Some(end) = path.iter().rposition(|byte| *byte == b'/') else {
-            return Above::default();
-        };
-        let parent = &path[..end];
-        if let Some(known) = self.seen.borrow().get(parent) {
+    fn judge(&self, path: &[u8]) -> Verdict {
+        match path.iter().rposition(|byte| *byte == b'/') {
+            Some(end) => self
+                .ignore
+                .judge(&self.directory(&path[..end]), &path[end + 1..]),
+            None => self.ignore.judge(&Above::default(), path),
+        }
+    }
+
+    /// What is known of a directory.
+    fn directory(&self, path: &[u8]) -> Above {
+        if let Some(known) = self.seen.borrow().get(path) {
             return known.clone();
         }
-        let above = self.ignore.judge(&self.above(parent), parent).above;
+        let above = self.judge(path).above;
         let mut seen = self.seen.borrow_mut();
-        seen.insert(parent.to_vec(), above.clone());
+        seen.insert(path.to_vec(), above.clone());
         above
     }
 }

@@ -63,7 +63,8 @@ fn judge(file: &Dockerfile) {
     }
 }
 
-/// A `.dockerignore`, a NUL, and a path: the walk from the top says of it what its patterns say of it alone.
+/// A `.dockerignore`, a NUL, and a path: all patterns together say of it, from directory to directory, what the last one that
+/// matches says alone.
 pub fn ignore(bytes: &[u8]) {
     let Some(at) = bytes.iter().position(|byte| *byte == 0) else {
         return;
@@ -76,19 +77,32 @@ pub fn ignore(bytes: &[u8]) {
     if !is_inside {
         return;
     }
-    let expected = ignore.excludes(&path);
+    let expected = last_line(&bytes[..at], &path);
+    assert_eq!(ignore.excludes(&path), expected);
     let mut above = Above::default();
-    let ends = path.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-    for end in ends.map(|(end, _)| end).chain([path.len()]) {
-        let verdict = ignore.judge(&above, &path[..end]);
-        if end == path.len() {
-            assert_eq!(verdict.excluded, expected);
-        } else if !verdict.enter {
+    for part in path.split(|byte| *byte == b'/') {
+        let verdict = ignore.judge(&above, part);
+        if !verdict.enter {
             assert!(expected, "it is in a directory that is not entered");
             return;
         }
         above = verdict.above;
     }
+}
+
+/// Whether the last line that matches the path leaves it out. Each is asked alone, an exception behind a pattern of everything.
+fn last_line(text: &[u8], path: &[u8]) -> bool {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    let says = |line: &&[u8]| {
+        let alone = Ignore::parse("", &[b"\n", *line].concat()).ok()?;
+        let behind = Ignore::parse("", &[b"**\n", *line].concat()).ok()?;
+        match alone.has_exceptions() {
+            true => (!behind.excludes(path)).then_some(false),
+            false => alone.excludes(path).then_some(true),
+        }
+    };
+    lines.iter().rev().find_map(says).unwrap_or(false)
 }
 
 #[cfg(test)]

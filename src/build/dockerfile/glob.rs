@@ -1,7 +1,8 @@
 //! Patterns of paths on bytes: Go's `filepath.Match`, as `COPY` sources have it, and the same with `**`, as `.dockerignore` and
 //! `--exclude` have it. Never looks at a file.
 //!
-//! A set of positions in the pattern goes through the path once: time is the product of both lengths at worst.
+//! All patterns of a file are one automaton, and the positions in it that a path has reached go through the path once: those at a
+//! directory are where each path below it goes on. A character costs as many steps as there are positions left.
 
 use std::ops::RangeInclusive;
 
@@ -32,19 +33,27 @@ enum Token {
         negated: bool,
         ranges: Vec<RangeInclusive<Character>>,
     },
+    /// Behind the last of the pattern with this number.
+    End(usize),
 }
 
-/// A compiled pattern.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Glob {
+/// Compiled patterns, numbered in the order in which they came.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Globs {
     tokens: Vec<Token>,
-    /// The only path it matches.
-    plain: Option<Vec<u8>>,
+    /// Where each pattern begins among the tokens.
+    begins: Vec<usize>,
 }
+
+/// Where the patterns may go on behind a text: places of tokens, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Positions(Vec<u32>);
 
 /// Go's `filepath.Match`.
 pub fn matches(pattern: &[u8], path: &[u8]) -> Result<bool, BadPattern> {
-    Ok(Glob::new(pattern)?.is_match(path))
+    let mut globs = Globs::default();
+    globs.push(pattern)?;
+    Ok(globs.last_match(&globs.go_on(&globs.begin(), path)) == Some(0))
 }
 
 /// Whether it names more than itself: `*`, `?` or `[` that no `\` stands before.
@@ -62,18 +71,18 @@ pub fn has_wildcards(pattern: &[u8]) -> bool {
     false
 }
 
-impl Glob {
-    /// As `filepath.Match` reads it: two stars are as one.
-    pub fn new(pattern: &[u8]) -> Result<Glob, BadPattern> {
-        Glob::compile(pattern, false)
+impl Globs {
+    /// Adds one as `filepath.Match` reads it: two stars are as one.
+    pub fn push(&mut self, pattern: &[u8]) -> Result<(), BadPattern> {
+        self.compile(pattern, false)
     }
 
-    /// With `**` for any number of directories.
-    pub fn deep(pattern: &[u8]) -> Result<Glob, BadPattern> {
-        Glob::compile(pattern, true)
+    /// Adds one with `**` for any number of directories.
+    pub fn push_deep(&mut self, pattern: &[u8]) -> Result<(), BadPattern> {
+        self.compile(pattern, true)
     }
 
-    fn compile(pattern: &[u8], deep: bool) -> Result<Glob, BadPattern> {
+    fn compile(&mut self, pattern: &[u8], deep: bool) -> Result<(), BadPattern> {
         let bad = || BadPattern {
             pattern: String::from_utf8_lossy(pattern).into_owned(),
         };
@@ -102,88 +111,105 @@ impl Glob {
                 tokens.push(token);
             }
         }
-        let is_plain = !pattern.iter().any(|byte| b"*?[\\".contains(byte));
-        Ok(Glob {
-            tokens,
-            plain: is_plain.then(|| pattern.to_owned()),
-        })
+        tokens.push(Token::End(self.begins.len()));
+        self.begins.push(self.tokens.len());
+        self.tokens.append(&mut tokens);
+        Ok(())
     }
 
-    pub fn is_match(&self, path: &[u8]) -> bool {
-        match &self.plain {
-            Some(plain) => plain == path,
-            None => self.run(path, |_| {})[self.tokens.len()],
+    /// Before the first character.
+    pub fn begin(&self) -> Positions {
+        let mut first = Positions::default();
+        for begin in &self.begins {
+            self.enter(&mut first, *begin);
         }
+        first
     }
 
-    /// Whether it matches the path or a directory above it.
-    pub fn is_match_or_above(&self, path: &[u8]) -> bool {
-        if let Some(plain) = &self.plain {
-            let rest = path.strip_prefix(plain.as_slice());
-            return rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"));
-        }
-        let accepts = |positions: &[bool]| positions[self.tokens.len()];
-        let mut above = false;
-        let end = self.run(path, |positions| above |= accepts(positions));
-        accepts(&end) || above
-    }
-
-    /// Whether something below the directory could match.
-    pub fn could_match_below(&self, directory: &[u8]) -> bool {
-        let inside = [directory, b"/"].concat();
-        self.run(&inside, |_| {}).contains(&true)
-    }
-
-    /// The positions that can be reached with the whole of the path; those in front of each slash are shown.
-    fn run(&self, path: &[u8], mut before_slash: impl FnMut(&[bool])) -> Vec<bool> {
-        let mut now = vec![false; self.tokens.len() + 1];
-        let mut then = now.clone();
-        self.enter(&mut now, 0);
-        let mut rest = path;
+    /// Behind more text.
+    pub fn go_on(&self, from: &Positions, text: &[u8]) -> Positions {
+        let (mut now, mut then) = (from.clone(), Positions::default());
+        let mut rest = text;
         while let Some(character) = next(&mut rest) {
-            let is_slash = character == u32::from(b'/');
-            if is_slash {
-                before_slash(&now);
-            }
-            then.fill(false);
-            for (at, token) in self.tokens.iter().enumerate().filter(|(at, _)| now[*at]) {
-                match token {
-                    Token::One(one) if *one == character => self.enter(&mut then, at + 1),
-                    Token::Any if !is_slash => self.enter(&mut then, at + 1),
-                    Token::Star if !is_slash => self.enter(&mut then, at),
-                    Token::All => self.enter(&mut then, at),
-                    Token::Directories => {
-                        then[at] = true;
-                        if is_slash {
-                            self.enter(&mut then, at + 1);
-                        }
-                    }
-                    Token::Class { negated, ranges } => {
-                        let is_in = ranges.iter().any(|range| range.contains(&character));
-                        if is_in != *negated {
-                            self.enter(&mut then, at + 1);
-                        }
-                    }
-                    _ => {}
-                }
-            }
+            self.step(&now, character, &mut then);
             std::mem::swap(&mut now, &mut then);
-            if !now.contains(&true) {
+            if now.0.is_empty() {
                 break;
             }
         }
         now
     }
 
+    /// The last of the patterns that match what was read.
+    pub fn last_match(&self, positions: &Positions) -> Option<usize> {
+        positions
+            .0
+            .iter()
+            .rev()
+            .find_map(|at| match self.tokens[*at as usize] {
+                Token::End(number) => Some(number),
+                _ => None,
+            })
+    }
+
+    /// The patterns that more text may match, or that match by now; one with several places comes several times.
+    pub fn left<'p>(&'p self, positions: &'p Positions) -> impl Iterator<Item = usize> + 'p {
+        let begins_before = |at: &u32| {
+            self.begins
+                .partition_point(|begin| *begin <= *at as usize)
+                .saturating_sub(1)
+        };
+        positions.0.iter().map(begins_before)
+    }
+
+    fn step(&self, now: &Positions, character: Character, then: &mut Positions) {
+        let is_slash = character == u32::from(b'/');
+        then.0.clear();
+        #[cfg(test)]
+        STEPS.set(STEPS.get() + now.0.len());
+        for at in now.0.iter().map(|at| *at as usize) {
+            match &self.tokens[at] {
+                Token::One(one) if *one == character => self.enter(then, at + 1),
+                Token::Any if !is_slash => self.enter(then, at + 1),
+                Token::Star if !is_slash => self.enter(then, at),
+                Token::All => self.enter(then, at),
+                Token::Directories => {
+                    then.add(at);
+                    if is_slash {
+                        self.enter(then, at + 1);
+                    }
+                }
+                Token::Class { negated, ranges } => {
+                    let is_in = ranges.iter().any(|range| range.contains(&character));
+                    if is_in != *negated {
+                        self.enter(then, at + 1);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// A position, and those behind tokens that may be nothing.
-    fn enter(&self, positions: &mut [bool], mut at: usize) {
-        while !positions[at] {
-            positions[at] = true;
-            match self.tokens.get(at) {
-                Some(Token::Star | Token::All | Token::Directories) => at += 1,
+    fn enter(&self, positions: &mut Positions, mut at: usize) {
+        while positions.add(at) {
+            match self.tokens[at] {
+                Token::Star | Token::All | Token::Directories => at += 1,
                 _ => break,
             }
         }
+    }
+}
+
+impl Positions {
+    /// False where it is there. They come in order, each with all that follow from it: what is not behind the last is there.
+    fn add(&mut self, at: usize) -> bool {
+        let at = u32::try_from(at).expect("a file of patterns is far below 4 GiB");
+        let is_new = self.0.last().is_none_or(|last| *last < at);
+        if is_new {
+            self.0.push(at);
+        }
+        is_new
     }
 }
 
@@ -236,6 +262,12 @@ fn member(rest: &mut &[u8]) -> Option<Character> {
         *rest = &rest[1..];
     }
     next(rest)
+}
+
+#[cfg(test)]
+thread_local! {
+    /// How many positions were looked at.
+    pub static STEPS: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 
 #[cfg(test)]

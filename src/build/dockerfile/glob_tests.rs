@@ -2,6 +2,20 @@
 
 use super::*;
 
+fn deep(pattern: &str) -> Globs {
+    let mut globs = Globs::default();
+    globs.push_deep(pattern.as_bytes()).unwrap();
+    globs
+}
+
+fn reached(globs: &Globs, path: &str) -> Positions {
+    globs.go_on(&globs.begin(), path.as_bytes())
+}
+
+fn is_match(globs: &Globs, path: &str) -> bool {
+    globs.last_match(&reached(globs, path)) == Some(0)
+}
+
 #[test]
 fn patterns_match_as_gos() {
     let table: &[(&str, &str, bool)] = &[
@@ -45,8 +59,8 @@ fn patterns_match_as_gos() {
     for bad in [
         "[]a]", "[-]", "[x-]", "[-x]", "[a-b-c]", "[", "[^", "[^bc", "a[", "a[]", "\\", "[\\",
     ] {
-        assert!(Glob::new(bad.as_bytes()).is_err(), "{bad}");
-        assert!(Glob::deep(bad.as_bytes()).is_err(), "{bad}");
+        assert!(matches(bad.as_bytes(), b"").is_err(), "{bad}");
+        assert!(Globs::default().push_deep(bad.as_bytes()).is_err(), "{bad}");
     }
 }
 
@@ -86,9 +100,8 @@ fn two_stars_are_directories() {
         ("a\\**", "a*x", true),
     ];
     for (pattern, path, expected) in table {
-        let glob = Glob::deep(pattern.as_bytes()).unwrap();
         assert_eq!(
-            glob.is_match(path.as_bytes()),
+            is_match(&deep(pattern), path),
             *expected,
             "{pattern} {path}"
         );
@@ -98,9 +111,9 @@ fn two_stars_are_directories() {
 #[test]
 fn a_directory_may_hold_what_matches() {
     let below = |pattern: &str, directory: &str| {
-        Glob::deep(pattern.as_bytes())
-            .unwrap()
-            .could_match_below(directory.as_bytes())
+        let globs = deep(pattern);
+        let positions = reached(&globs, &format!("{directory}/"));
+        globs.left(&positions).any(|number| number == 0)
     };
     assert!(below("a/b/c", "a"));
     assert!(below("a/b/c", "a/b"));
@@ -112,16 +125,24 @@ fn a_directory_may_hold_what_matches() {
 }
 
 #[test]
-fn a_directory_that_matches_takes_what_is_in_it() {
-    let above = |pattern: &str, path: &str| {
-        Glob::deep(pattern.as_bytes())
-            .unwrap()
-            .is_match_or_above(path.as_bytes())
-    };
-    assert!(
-        above("a", "a") && above("a", "a/b/c") && above("a*", "ab/c") && above("**/b", "a/b/c")
-    );
-    assert!(!above("a", "ab") && !above("a/b", "a") && !above("b*", "a/b"));
+fn patterns_go_together_and_keep_their_numbers() {
+    let mut globs = Globs::default();
+    for pattern in ["*a", "**/b", "", "a*/*", "[ab]"] {
+        globs.push_deep(pattern.as_bytes()).unwrap();
+    }
+    let last = |path: &str| globs.last_match(&reached(&globs, path));
+    assert_eq!(last("xa"), Some(0));
+    assert_eq!(last("x/b"), Some(1));
+    assert_eq!(last(""), Some(2));
+    assert_eq!(last("a/b"), Some(3));
+    assert_eq!(last("b"), Some(4));
+    assert_eq!(last("x/a"), None);
+    let mut left: Vec<usize> = globs.left(&reached(&globs, "a/")).collect();
+    left.dedup();
+    assert_eq!(left, [1, 3]);
+    let parts = ["a/b", "/", "ä", "/b"].map(str::as_bytes);
+    let in_parts = (parts.iter()).fold(globs.begin(), |from, part| globs.go_on(&from, part));
+    assert_eq!(in_parts, reached(&globs, "a/b/ä/b"));
 }
 
 #[test]
@@ -152,10 +173,5 @@ fn no_pattern_is_slow() {
     let path = "a".repeat(4000);
     assert!(!matches(pattern.as_bytes(), path.as_bytes()).unwrap());
     let pattern = "**/a/".repeat(100) + "b";
-    let path = "a/".repeat(2000);
-    assert!(
-        !Glob::deep(pattern.as_bytes())
-            .unwrap()
-            .is_match(path.as_bytes())
-    );
+    assert!(!is_match(&deep(&pattern), &"a/".repeat(2000)));
 }

@@ -1,6 +1,8 @@
 //! `.dockerignore`, and the patterns of `--exclude`: which paths of a context are not in it. Never walks a directory.
 
-use super::glob::{BadPattern, Glob};
+use std::rc::Rc;
+
+use super::glob::{BadPattern, Globs, Positions};
 
 /// A line that is no pattern.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,22 +26,26 @@ pub enum IgnoreFault {
 /// Patterns in order: of those that match a path or a directory above it, the last one decides.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ignore {
+    globs: Globs,
+    /// What each of the patterns means.
     rules: Vec<Rule>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Rule {
-    glob: Glob,
     /// `!`: what it matches stays.
     excepts: bool,
     /// Excludes everything at the top.
     is_everything: bool,
 }
 
-/// Which patterns match a directory, for the paths below it.
+/// What a directory has for the paths in it; the default is the top.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Above {
-    matched: Vec<bool>,
+    /// The last pattern that matches it or a directory above it.
+    last: Option<usize>,
+    /// How far the patterns are behind its slash.
+    positions: Option<Rc<Positions>>,
 }
 
 /// What is to be done with a path.
@@ -101,8 +107,8 @@ impl Ignore {
             [b'/', rest @ ..] if !rest.is_empty() => rest,
             all => all,
         };
+        self.globs.push_deep(relative)?;
         self.rules.push(Rule {
-            glob: Glob::deep(relative)?,
             excepts,
             is_everything: [&b"*"[..], b"**", b"**/*"].contains(&relative) && !excepts,
         });
@@ -125,39 +131,40 @@ impl Ignore {
 
     /// Of a single path, relative to the context, with `/` between its parts.
     pub fn excludes(&self, path: &[u8]) -> bool {
-        let last = self
-            .rules
-            .iter()
-            .rev()
-            .find(|rule| rule.glob.is_match_or_above(path));
-        last.is_some_and(|rule| !rule.excepts)
+        let mut above = Above::default();
+        let mut parts = path.split(|byte| *byte == b'/').peekable();
+        while let Some(part) = parts.next() {
+            let verdict = self.judge(&above, part);
+            if parts.peek().is_none() {
+                return verdict.excluded;
+            }
+            above = verdict.above;
+        }
+        false
     }
 
-    /// Of a path while a directory is walked from the top, where `above` is empty.
-    pub fn judge(&self, above: &Above, path: &[u8]) -> Verdict {
-        let above = self.matched(above, path);
-        let excluded = self.decide(&above);
-        let excepts_below = |rule: &Rule| rule.excepts && rule.glob.could_match_below(path);
+    /// Of a name in a directory, while a tree is walked from the top.
+    pub fn judge(&self, above: &Above, name: &[u8]) -> Verdict {
+        let reached = match &above.positions {
+            Some(positions) => self.globs.go_on(positions, name),
+            None => self.globs.go_on(&self.globs.begin(), name),
+        };
+        let last = self.globs.last_match(&reached).max(above.last);
+        let excluded = last.is_some_and(|number| !self.rules[number].excepts);
+        let below = self.globs.go_on(&reached, b"/");
+        let may_stay = || {
+            self.globs
+                .left(&below)
+                .any(|number| self.rules[number].excepts)
+        };
         Verdict {
             excluded,
-            enter: !excluded || self.rules.iter().any(excepts_below),
-            above,
+            enter: !excluded || may_stay(),
+            above: Above {
+                last,
+                positions: Some(Rc::new(below)),
+            },
         }
-    }
-
-    fn matched(&self, above: &Above, path: &[u8]) -> Above {
-        let inherited = |index| above.matched.get(index).copied().unwrap_or(false);
-        let rules = self.rules.iter().enumerate();
-        Above {
-            matched: rules
-                .map(|(index, rule)| inherited(index) || rule.glob.is_match(path))
-                .collect(),
-        }
-    }
-
-    fn decide(&self, above: &Above) -> bool {
-        let last = above.matched.iter().rposition(|matched| *matched);
-        last.is_some_and(|index| !self.rules[index].excepts)
     }
 }
 
@@ -197,6 +204,7 @@ pub fn clean(path: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::glob::STEPS;
     use super::*;
 
     fn ignore(text: &str) -> Ignore {
@@ -292,7 +300,7 @@ mod tests {
     #[test]
     fn a_walk_enters_only_where_something_may_stay() {
         let rules = ignore("*\n!src/**/*.rs\n!docs/a");
-        let judge = |above: &Above, path: &str| rules.judge(above, path.as_bytes());
+        let judge = |above: &Above, name: &str| rules.judge(above, name.as_bytes());
         let top = Above::default();
         assert_eq!(
             (judge(&top, "node").excluded, judge(&top, "node").enter),
@@ -300,13 +308,29 @@ mod tests {
         );
         let src = judge(&top, "src");
         assert_eq!((src.excluded, src.enter), (true, true));
-        assert!(!judge(&src.above, "src/a.rs").excluded);
-        assert!(judge(&src.above, "src/a.c").excluded);
+        assert!(!judge(&src.above, "a.rs").excluded);
+        assert!(judge(&src.above, "a.c").excluded);
         let docs = judge(&top, "docs");
-        assert!(docs.enter && !judge(&docs.above, "docs/b").enter);
-        let kept = judge(&docs.above, "docs/a");
-        assert!(!kept.excluded && !judge(&kept.above, "docs/a/x").excluded);
+        assert!(docs.enter && !judge(&docs.above, "b").enter);
+        let kept = judge(&docs.above, "a");
+        assert!(!kept.excluded && !judge(&kept.above, "x").excluded);
         assert!(ignore("a").judge(&top, b"b").enter);
+    }
+
+    /// The fuzzer's slowest: patterns that stay possible, and a path of as many directories as it has room for.
+    #[test]
+    fn a_path_is_read_once_however_many_directories_it_goes_through() {
+        let (rules, path) = ("**/*a*\n!**/*?/**/b\n".repeat(100), "xy/".repeat(700) + "z");
+        let ignore = ignore(&rules);
+        STEPS.set(0);
+        assert!(!ignore.excludes(path.as_bytes()));
+        let most = rules.len() * path.len();
+        assert!(STEPS.get() <= most, "{} steps, {most} at most", STEPS.get());
+        // Patterns that cannot match any more cost nothing.
+        let plain = Ignore::parse("-", "build/x.o\n".repeat(1000).as_bytes()).unwrap();
+        STEPS.set(0);
+        assert!(!plain.excludes(path.as_bytes()));
+        assert!(STEPS.get() <= 1000, "{} steps", STEPS.get());
     }
 
     #[test]
