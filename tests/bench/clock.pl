@@ -5,7 +5,8 @@
 #
 # Wall time is from just before the command's exec until it has ended. CPU time is that of a cgroup below GROUP in which the command
 # and all that it leaves behind run, read when that is empty again: what goes on in the background is paid too, and never
-# disturbs the next command. "@N@" in an argument is the number of the round. In the environment
+# disturbs the next command. Where a daemon is in that cgroup before the command begins, it is read when the daemon rests.
+# "@N@" in an argument is the number of the round. In the environment
 # BRYO_BENCH_SAMPLE=1 watches the tree's memory, BRYO_BENCH_COLD=1 leaves out the first round that is not counted, and
 # BRYO_BENCH_SYNC=1 writes out first what the command before has left unwritten.
 use strict;
@@ -56,6 +57,7 @@ sub run {
     my $leaf = "$group/run-" . ($tool->{label} =~ s/[^a-z0-9]+/-/gr);
     mkdir $leaf;
     syscall $sync if $ENV{BRYO_BENCH_SYNC};
+    my $has_daemon = is_populated($leaf);
     my $before = cpu_us($leaf);
     pipe my $from, my $to or die "clock.pl: pipe: $!\n";
     my $pid = fork // die "clock.pl: fork: $!\n";
@@ -81,8 +83,9 @@ sub run {
     }
     my $end = clock_gettime(CLOCK_MONOTONIC);
     sysread $from, my $start, 64;
+    await_rest($leaf) if $has_daemon;
     for (1 .. 3000) {
-        last if slurp("$leaf/cgroup.events") =~ /^populated 0/m;
+        last if $has_daemon || !is_populated($leaf);
         sleep 0.002;
     }
     my $cpu = cpu_us($leaf) - $before;
@@ -96,6 +99,18 @@ sub run {
     $tool->{largest} = $peak if $peak > $tool->{largest};
     push @{ $tool->{wall} }, 1000 * ($end - $start);
     push @{ $tool->{cpu} }, $cpu / 1000;
+}
+
+sub is_populated { return slurp("$_[0]/cgroup.events") =~ /^populated 1/m }
+
+# Until a tenth of a second has used less than two milliseconds of a processor.
+sub await_rest {
+    my ($leaf) = @_;
+    for (1 .. 100) {
+        my $before = cpu_us($leaf);
+        sleep 0.1;
+        last if cpu_us($leaf) - $before < 2000;
+    }
 }
 
 sub median {
