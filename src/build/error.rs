@@ -109,7 +109,7 @@ pub enum StepError {
     Fetch(#[from] FetchError),
     #[error("--checksum {text:?}: {source}")]
     Checksum { text: String, source: DigestError },
-    #[error("--checksum is for exactly one source, which is an http or https URL")]
+    #[error("--checksum is for exactly one source, which is an http or https URL or a repository")]
     ChecksumOf,
     #[error("invalid containerPort: {port}")]
     Port { port: String },

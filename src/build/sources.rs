@@ -243,33 +243,29 @@ impl Builder<'_> {
 fn take_remotes(
     step: &mut CopyStep,
     checksum: Option<&str>,
-    keep_git_directory: bool,
+    keep_git_directory: Option<bool>,
 ) -> Result<Vec<Remote>, StepError> {
     let (remote, local): (Vec<String>, Vec<String>) =
         step.sources.drain(..).partition(|source| is_remote(source));
     step.sources = local;
-    let expected = checksum.map(str::parse::<Digest>).transpose();
-    let expected = expected.map_err(|error| StepError::Checksum {
-        text: checksum.unwrap_or_default().to_owned(),
-        source: error,
-    })?;
-    if expected.is_some() && (remote.len() != 1 || !step.sources.is_empty()) {
+    if checksum.is_some() && (remote.len() != 1 || !step.sources.is_empty()) {
         return Err(StepError::ChecksumOf);
     }
     let remotes = remote.into_iter().map(|text| {
         let Some(source) = GitSource::parse(&text)? else {
+            let expected = checksum.map(str::parse::<Digest>).transpose();
+            let expected = expected.map_err(|error| StepError::Checksum {
+                text: checksum.unwrap_or_default().to_owned(),
+                source: error,
+            })?;
             return Ok(Remote::Url {
                 url: text,
-                expected: expected.clone(),
+                expected,
             });
         };
-        match expected {
-            Some(_) => Err(StepError::ChecksumOf),
-            None => Ok(Remote::Repository {
-                source,
-                keep_git_directory,
-            }),
-        }
+        Ok(Remote::Repository {
+            source: source.with(checksum, keep_git_directory)?,
+        })
     });
     remotes.collect()
 }

@@ -44,6 +44,12 @@ pub enum FetchError {
         expected: Digest,
         found: Digest,
     },
+    #[error("checksum mismatch of {remote}: {found}, expected {expected}")]
+    Checksum {
+        remote: String,
+        expected: String,
+        found: String,
+    },
     #[error("write {path}: {source}")]
     Write { path: PathBuf, source: io::Error },
 }
@@ -76,7 +82,6 @@ pub enum Remote {
     },
     Repository {
         source: GitSource,
-        keep_git_directory: bool,
     },
 }
 
@@ -107,15 +112,9 @@ impl Engine {
                     );
                     file.map(Fetched::File)
                 }
-                Remote::Repository {
-                    source,
-                    keep_git_directory,
-                } => {
-                    let cloned = clone(source, *keep_git_directory, directory);
-                    cloned
-                        .map(Fetched::Repository)
-                        .map_err(|error| failure(&error))
-                }
+                Remote::Repository { source } => clone(source, directory)
+                    .map(Fetched::Repository)
+                    .map_err(|error| failure(&error)),
             });
             fetched.collect()
         });
@@ -138,13 +137,8 @@ impl Engine {
     }
 
     /// Clones into `directory`.
-    pub fn fetch_git(
-        &self,
-        source: &GitSource,
-        keep_git_directory: bool,
-        directory: &Path,
-    ) -> Result<Cloned, FetchError> {
-        clone(source, keep_git_directory, directory)
+    pub fn fetch_git(&self, source: &GitSource, directory: &Path) -> Result<Cloned, FetchError> {
+        clone(source, directory)
     }
 
     /// Unpacks an archive, plain or compressed, into `directory`: everything in it is the user's. `false`: it is no archive,
@@ -203,19 +197,11 @@ fn download(
     new_file(download, url, kept_place, directory, expected).map_err(failed)
 }
 
-fn clone(
-    source: &GitSource,
-    keep_git_directory: bool,
-    directory: &Path,
-) -> Result<Cloned, FetchError> {
+fn clone(source: &GitSource, directory: &Path) -> Result<Cloned, FetchError> {
     let git = Git::new(source, directory)?;
     git.run(&["init", "--quiet"])?;
-    let reference = source.reference.as_deref().unwrap_or("HEAD");
-    // What looks like a flag is none behind this.
-    let depth = ["fetch", "--quiet", "--depth=1", "--no-tags", "--"];
-    git.run(&[&depth[..], &[&source.remote, reference]].concat())?;
-    git.run(&["checkout", "--quiet", "--detach", "FETCH_HEAD"])?;
-    if directory.join(".gitmodules").is_file() {
+    fetch_commit(&git, source)?;
+    if source.submodules && directory.join(".gitmodules").is_file() {
         let update = [
             "submodule",
             "--quiet",
@@ -229,7 +215,7 @@ fn clone(
     let said = git.run(&["log", "-1", "--format=%ct %H"])?;
     let (time, commit) = said.trim().split_once(' ').unwrap_or((&said, ""));
     let (time, commit) = (time.parse().unwrap_or(0), commit.to_owned());
-    if !keep_git_directory {
+    if !source.keep_git_directory.unwrap_or(false) {
         let removed = fs::remove_path(&directory.join(".git"));
         removed.map_err(|failed| FetchError::Write {
             path: directory.join(".git"),
@@ -241,6 +227,48 @@ fn clone(
         time,
         commit,
     })
+}
+
+/// Checks out what is asked for, if it is what it is said to be.
+fn fetch_commit(git: &Git<'_>, source: &GitSource) -> Result<(), FetchError> {
+    let reference = source.reference.as_deref().unwrap_or("HEAD");
+    // What looks like a flag is none behind the dashes.
+    let fetch = |words: &[&str]| {
+        let fetch = ["fetch", "--quiet", "--no-tags"];
+        git.run(&[&fetch[..], words].concat())
+    };
+    let mut wanted = "FETCH_HEAD";
+    match fetch(&["--depth=1", "--", &source.remote, reference]) {
+        Ok(_) => {}
+        // A server knows no shortened names: then all that it has is needed.
+        Err(_) if is_short_name(reference) => {
+            fetch(&["--", &source.remote, "+refs/heads/*:refs/all/*"])?;
+            wanted = reference;
+        }
+        Err(error) => return Err(error),
+    }
+    git.run(&["checkout", "--quiet", "--detach", wanted])?;
+    let Some(expected) = &source.checksum else {
+        return Ok(());
+    };
+    // A tag that has words of its own has a name of its own.
+    let names = git.run(&["rev-parse", "HEAD", wanted])?;
+    match names
+        .lines()
+        .any(|name| name.starts_with(expected.as_str()))
+    {
+        true => Ok(()),
+        false => Err(FetchError::Checksum {
+            remote: source.remote.clone(),
+            expected: expected.clone(),
+            found: names.lines().next().unwrap_or_default().to_owned(),
+        }),
+    }
+}
+
+/// The beginning of a commit's name.
+fn is_short_name(reference: &str) -> bool {
+    (4..40).contains(&reference.len()) && reference.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 fn file_name(url: &str) -> String {

@@ -112,6 +112,66 @@ fn add_clones_repositories_and_runs_nothing_of_theirs() {
 }
 
 #[test]
+fn add_takes_the_commit_that_was_meant() {
+    let mut env = test_env!();
+    env.busybox();
+    repository(&mut env);
+    let repo = env.path("home/repo");
+    let remote = format!("ssh://git@host{}", repo.display());
+    let name = |reference: &str| {
+        let directory = repo.to_str().expect("test paths are UTF-8");
+        let words = ["-C", directory, "rev-parse", reference];
+        env.other("git", &words).run().ok().out()
+    };
+    let (first, second) = (name("v1"), name("main"));
+    let text = format!(
+        "FROM busybox\nADD --checksum={first} {remote}#v1 /one/\nADD --checksum={} {remote} /two/\n\
+         ADD {remote}?tag=v1&subdir=sub/deep /three/\nADD {remote}?branch=main&commit={second}&keep-git-dir /four/\n\
+         ADD {remote}#{} /five/\nADD {remote}?checksum={first} /six/\n",
+        &second[..7],
+        &first[..7]
+    );
+    build_text(&env, &text, &[]).ok();
+    let seen = shell(
+        &env,
+        "made",
+        "cat /one/file /two/file /three/f /four/file /five/file /six/file; ls -d /three/* /?/.git /four/.git 2>/dev/null; true",
+    );
+    let expected = "first\nsecond\ndeep\nsecond\nfirst\nfirst\n/four/.git\n/three/f";
+    assert_eq!(seen, expected);
+    for (add, message) in [
+        (
+            format!("--checksum={second} {remote}#v1"),
+            "checksum mismatch",
+        ),
+        (
+            format!("{remote}?tag=v1&checksum={second}"),
+            "checksum mismatch",
+        ),
+        (
+            format!("--checksum={first} {remote}?checksum={second}"),
+            "checksum conflicts",
+        ),
+        (
+            format!("--checksum=sha256:{first} {remote}"),
+            "beginning of a commit's name",
+        ),
+        (
+            format!("--keep-git-dir=false {remote}?keep-git-dir=1"),
+            "keep-git-dir conflicts",
+        ),
+        (format!("{remote}?tag=v1&branch=main"), "ref conflicts"),
+        (format!("{remote}?depth=1"), "unexpected query \"depth\""),
+        (format!("{remote}#0123456"), "0123456"),
+    ] {
+        let failed = build_text(&env, &format!("FROM scratch\nADD {add} /x\n"), &[]);
+        assert_eq!(failed.code, 1, "{add}");
+        let said = &failed.stderr;
+        assert!(said.contains(message), "{add}: {said}");
+    }
+}
+
+#[test]
 fn a_repository_or_an_archive_is_a_context() {
     let mut env = test_env!();
     env.busybox();
@@ -125,6 +185,17 @@ fn a_repository_or_an_archive_is_a_context() {
             "cat /all/file; ls -d /all/.git 2>/dev/null; true"
         ),
         "first"
+    );
+    let kept = [
+        "-t",
+        "made",
+        "--build-arg",
+        "BUILDKIT_CONTEXT_KEEP_GIT_DIR=1",
+    ];
+    build(&env, &format!("{remote}?branch=main"), &kept).ok();
+    assert_eq!(
+        shell(&env, "made", "cat /all/file; ls -d /all/.git"),
+        "second\n/all/.git"
     );
     let tar = Layer::new()
         .file("Dockerfile", 0o644, "FROM busybox\nCOPY f /f\n")

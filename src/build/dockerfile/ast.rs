@@ -273,7 +273,7 @@ pub struct Add {
     pub link: bool,
     pub exclude: Vec<Word>,
     pub checksum: Option<Word>,
-    pub keep_git_dir: bool,
+    pub keep_git_dir: Option<bool>,
     /// `None`: local archives are unpacked, downloaded ones are not.
     pub unpack: Option<bool>,
 }

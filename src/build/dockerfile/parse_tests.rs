@@ -210,7 +210,7 @@ fn add_has_flags_of_its_own() {
     assert_eq!(add.checksum.unwrap().text, "sha256:1");
     assert_eq!(
         (add.keep_git_dir, add.unpack, add.link),
-        (true, Some(false), false)
+        (Some(true), Some(false), false)
     );
 }
 

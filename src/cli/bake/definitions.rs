@@ -124,7 +124,7 @@ impl Definitions {
         debug: bool,
     ) -> Result<(), CliError> {
         let engine = invocation.engine_with(debug)?;
-        let brought = bring(&engine, remote, &Bars::new(&invocation.ui))?;
+        let brought = bring(&engine, remote, false, &Bars::new(&invocation.ui))?;
         let missing = |what: &dyn std::fmt::Display| {
             CliError::new(Kind::Failed, format!("{remote}: {what}: not found"))
         };

@@ -42,6 +42,8 @@ pub struct Named<'a> {
     pub dockerfile: Option<&'a Path>,
     /// The Dockerfile itself.
     pub inline: Option<&'a str>,
+    /// `.git` of a repository stays.
+    pub keeps_git: bool,
     /// The directory was brought here: nothing of it leads out of it.
     pub is_foreign: bool,
 }
@@ -65,7 +67,7 @@ pub fn open(
     let text = named.place.to_string_lossy();
     let brought = match named.place == from_stdin {
         true => Some(spooled(engine)?),
-        false => bring(engine, &text, progress)?,
+        false => bring(engine, &text, named.keeps_git, progress)?,
     };
     let Some(brought) = brought else {
         return named.open_at(named.place, named.is_foreign);
@@ -128,12 +130,15 @@ impl Named<'_> {
 pub fn bring(
     engine: &Engine,
     text: &str,
+    keeps_git: bool,
     progress: &dyn Progress,
 ) -> Result<Option<Brought>, CliError> {
     let repository = GitSource::parse(text).map_err(|error| CliError::failed(&error))?;
-    if let Some(repository) = repository.filter(|_| !Path::new(text).is_dir()) {
+    if let Some(mut repository) = repository.filter(|_| !Path::new(text).is_dir()) {
+        let keeps = repository.keep_git_directory.get_or_insert(keeps_git);
+        *keeps |= keeps_git;
         let here = scratch(engine)?;
-        let cloned = engine.fetch_git(&repository, false, &here.path());
+        let cloned = engine.fetch_git(&repository, &here.path());
         let cloned = cloned.map_err(|error| CliError::failed(&error))?;
         return Ok(Some(Brought {
             files: Files::Directory(cloned.directory),

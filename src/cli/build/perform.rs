@@ -121,6 +121,7 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
             dockerfile: args.file.as_deref(),
             inline: args.inline.as_deref(),
             is_foreign: args.foreign.is_some(),
+            keeps_git: is_on(&args.build_arg, "BUILDKIT_CONTEXT_KEEP_GIT_DIR"),
         };
         contexts::open(&engine, &named, &bars)?
     };
@@ -298,4 +299,18 @@ fn told(
         metadata["containerimage.config.digest"] = image.id.as_str().into();
     }
     (id.clone(), metadata)
+}
+
+/// Whether an argument says yes, the last of its name; without a value it is the host's.
+fn is_on(arguments: &[String], name: &str) -> bool {
+    let value = arguments.iter().rev().find_map(|argument| {
+        let (known, value) = argument.split_once('=').unwrap_or((argument, ""));
+        let is_bare = !argument.contains('=');
+        (known == name).then(|| match is_bare {
+            true => std::env::var(name).unwrap_or_default(),
+            false => value.to_owned(),
+        })
+    });
+    let value = value.unwrap_or_default();
+    ["1", "t", "T", "true", "TRUE", "True"].contains(&value.as_str())
 }

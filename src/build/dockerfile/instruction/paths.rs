@@ -76,7 +76,7 @@ impl Statement<'_, '_> {
             link: flags.bool("link")?.unwrap_or(false),
             exclude: flags.list("exclude"),
             checksum: flags.text("checksum"),
-            keep_git_dir: flags.bool("keep-git-dir")?.unwrap_or(false),
+            keep_git_dir: flags.bool("keep-git-dir")?,
             unpack: flags.bool("unpack")?,
         })
     }
