@@ -41,6 +41,7 @@ impl Draft {
         }
         let mut config = Map::new();
         config.insert("Env".to_owned(), json!([format!("PATH={PATH}")]));
+        config.insert("WorkingDir".to_owned(), "/".into());
         Draft {
             document,
             config,

@@ -14,6 +14,7 @@ mod finish;
 mod foreign;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
+mod history;
 mod images;
 mod key;
 mod layers;

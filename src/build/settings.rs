@@ -7,6 +7,7 @@ use super::dockerfile::{
 };
 use super::draft::Draft;
 use super::error::StepError;
+use super::history;
 use super::scope::{Arguments, Given};
 use crate::engine::request::{Signal, exposed_ports};
 
@@ -83,8 +84,9 @@ impl Settings<'_> {
             }
             Instruction::StopSignal(word) => self.stop_signal(word)?,
             Instruction::Healthcheck(check) => {
-                let value = self.healthcheck(check);
-                let row = format!("HEALTHCHECK {value}");
+                let test = healthcheck_test(check);
+                let value = healthcheck(check, &test);
+                let row = history::healthcheck(check, &test);
                 self.draft.set("Healthcheck", value);
                 row
             }
@@ -137,7 +139,7 @@ impl Settings<'_> {
 
     fn program(&mut self, instruction: &str, key: &str, command: &Command) -> String {
         let words = self.command(command);
-        let row = format!("{instruction} {}", quoted(&words));
+        let row = format!("{instruction} {}", history::list(&words));
         self.draft.set(key, json!(words));
         row
     }
@@ -195,41 +197,47 @@ impl Settings<'_> {
             Command::Shell(text) => [self.draft.shell(), vec![text.clone()]].concat(),
         }
     }
+}
 
-    fn healthcheck(&self, check: &Healthcheck) -> Value {
-        let Healthcheck::Check {
-            command,
-            interval,
-            timeout,
-            start_period,
-            start_interval,
-            retries,
-        } = check
-        else {
-            return json!({ "Test": ["NONE"] });
-        };
-        let test = match command {
+fn healthcheck_test(check: &Healthcheck) -> Vec<String> {
+    match check {
+        Healthcheck::None => vec!["NONE".to_owned()],
+        Healthcheck::Check { command, .. } => match command {
             Command::Shell(text) => vec!["CMD-SHELL".to_owned(), text.clone()],
             Command::Exec(words) => [vec!["CMD".to_owned()], words.clone()].concat(),
-        };
-        let mut settings = Map::new();
-        settings.insert("Test".to_owned(), json!(test));
-        for (key, time) in [
-            ("Interval", interval),
-            ("Timeout", timeout),
-            ("StartPeriod", start_period),
-            ("StartInterval", start_interval),
-        ] {
-            if let Some(time) = time {
-                let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-                settings.insert(key.to_owned(), nanoseconds.into());
-            }
-        }
-        if let Some(retries) = retries {
-            settings.insert("Retries".to_owned(), (*retries).into());
-        }
-        Value::Object(settings)
+        },
     }
+}
+
+fn healthcheck(check: &Healthcheck, test: &[String]) -> Value {
+    let mut settings = Map::new();
+    settings.insert("Test".to_owned(), json!(test));
+    let Healthcheck::Check {
+        interval,
+        timeout,
+        start_period,
+        start_interval,
+        retries,
+        ..
+    } = check
+    else {
+        return Value::Object(settings);
+    };
+    for (key, time) in [
+        ("Interval", interval),
+        ("Timeout", timeout),
+        ("StartPeriod", start_period),
+        ("StartInterval", start_interval),
+    ] {
+        if let Some(time) = time {
+            let nanoseconds = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+            settings.insert(key.to_owned(), nanoseconds.into());
+        }
+    }
+    if let Some(retries) = retries {
+        settings.insert("Retries".to_owned(), (*retries).into());
+    }
+    Value::Object(settings)
 }
 
 fn shown(pairs: &[(String, String)]) -> String {
@@ -238,12 +246,6 @@ fn shown(pairs: &[(String, String)]) -> String {
         .map(|(name, value)| format!("{name}={value}"))
         .collect();
     words.join(" ")
-}
-
-/// `["nginx" "-g" "daemon off;"]`
-fn quoted(words: &[String]) -> String {
-    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
-    format!("[{}]", quoted.join(" "))
 }
 
 #[cfg(test)]
@@ -314,5 +316,9 @@ mod tests {
         assert_eq!(json["author"], "me");
         assert_eq!(json["rows"][0], "ARG A=given");
         assert_eq!(json["rows"][4], "LABEL a.b=c d");
+        assert_eq!(
+            json["rows"][11],
+            r#"HEALTHCHECK &{["CMD-SHELL" "curl x"] "5s" "0s" "0s" "0s" '\x02'}"#
+        );
     }
 }

@@ -5,6 +5,7 @@ use super::builder::{Builder, StageRun};
 use super::copy::{CopyStep, Fetched, InlineFile, Origin, Unpack};
 use super::dockerfile::{Heredoc, Instruction, Source, Word, expand_heredoc};
 use super::error::StepError;
+use super::history;
 use super::mode::ModeChange;
 use super::plan::{self, From};
 use super::request::{Context, NamedContext};
@@ -14,8 +15,18 @@ use crate::engine::request::GitSource;
 use crate::engine::{self, Remote};
 use crate::image::{Digest, TempLayer};
 
+/// What is to be copied.
+pub(super) struct Planned {
+    pub step: CopyStep,
+    /// What of it has to be brought here first.
+    pub remotes: Vec<Remote>,
+    /// Its row of the history.
+    pub row: String,
+}
+
 /// What both instructions have.
 struct Parts<'a> {
+    is_add: bool,
     sources: &'a [Word],
     inline: &'a [Heredoc],
     destination: &'a Word,
@@ -28,16 +39,17 @@ struct Parts<'a> {
 }
 
 impl Builder<'_> {
-    /// With what of it has to be brought here first. None: a stage that it takes files from has not ended.
+    /// None: a stage that it takes files from has not ended.
     pub(super) fn copy_step(
         &mut self,
         stage: &mut StageRun,
         source: &Source,
         instruction: &Instruction,
-    ) -> Result<Option<(CopyStep, Vec<Remote>)>, Wrong> {
+    ) -> Result<Option<Planned>, Wrong> {
         let (parts, from) = match instruction {
             Instruction::Copy(copy) => {
                 let parts = Parts {
+                    is_add: false,
                     sources: &copy.sources,
                     inline: &copy.inline,
                     destination: &copy.destination,
@@ -52,6 +64,7 @@ impl Builder<'_> {
             }
             Instruction::Add(add) => {
                 let parts = Parts {
+                    is_add: true,
                     sources: &add.sources,
                     inline: &add.inline,
                     destination: &add.destination,
@@ -70,7 +83,7 @@ impl Builder<'_> {
             }
             _ => unreachable!("all others copy nothing"),
         };
-        let mut step = self.expanded(stage, source, &parts)?;
+        let (mut step, row) = self.expanded(stage, source, &parts)?;
         let needs_files = match instruction {
             Instruction::Add(_) => step.sources.iter().any(|source| !is_remote(source)),
             _ => !step.sources.is_empty(),
@@ -87,7 +100,7 @@ impl Builder<'_> {
             let checksum = checksum.transpose()?;
             remotes = take_remotes(&mut step, checksum.as_deref(), add.keep_git_dir)?;
         }
-        Ok(Some((step, remotes)))
+        Ok(Some(Planned { step, remotes, row }))
     }
 
     /// What has come is a source like others.
@@ -127,7 +140,7 @@ impl Builder<'_> {
         stage: &mut StageRun,
         source: &Source,
         parts: &Parts<'_>,
-    ) -> Result<CopyStep, Wrong> {
+    ) -> Result<(CopyStep, String), Wrong> {
         let escape = self.file.directives.escape;
         let epoch = self.request.epoch;
         let settings = self.settings(stage, source, escape);
@@ -163,12 +176,22 @@ impl Builder<'_> {
         let chown = optional(parts.chown)?.filter(|text| !text.is_empty());
         let chmod_text = optional(parts.chmod)?.unwrap_or_default();
         let exclude = expand_all(parts.exclude)?;
+        let row = history::Copied {
+            is_add: parts.is_add,
+            parents: parts.parents,
+            chown: chown.as_deref(),
+            chmod: Some(chmod_text.as_str()).filter(|text| !text.is_empty()),
+            sources: &sources,
+            inline: inline.iter().map(|file| file.name.as_str()).collect(),
+            destination: &destination,
+        };
+        let row = row.row();
         let destination = absolute(stage.draft.text("WorkingDir"), &destination);
         let chmod = match chmod_text.as_str() {
             "" => None,
             text => Some(ModeChange::parse(text).map_err(StepError::from)?),
         };
-        Ok(CopyStep {
+        let step = CopyStep {
             origin: Origin::Layers(Vec::new()),
             sources,
             inline,
@@ -183,7 +206,8 @@ impl Builder<'_> {
             unpack: parts.unpack,
             fetched: Vec::new(),
             epoch,
-        })
+        };
+        Ok((step, row))
     }
 
     /// Where files come from: the context, a stage, an image. None: the stage has not ended or the image is not here, and it is

@@ -13,6 +13,7 @@ use super::layers::{Layer, Made, Row};
 use super::progress::Vertex;
 use super::run::{Running, begin_run};
 use super::settings::Wrong;
+use super::sources::Planned;
 use crate::engine::{Arriving, EngineError, Fetched, Job, Remote, RoleFailure, WrittenLayer};
 use crate::image::{Digest, NOTHING, StepRecord, Store, TempLayer};
 use crate::monitor::{FromMonitor, Reply};
@@ -96,11 +97,11 @@ impl Builder<'_> {
             Instruction::Workdir(word) => self.workdir(stage, source, word),
             Instruction::Run(run) => begin_run(self, stage, source, run, instruction),
             Instruction::Copy(_) | Instruction::Add(_) => {
-                let Some((step, remotes)) = self.copy_step(stage, source, &instruction.value)?
-                else {
+                let Some(planned) = self.copy_step(stage, source, &instruction.value)? else {
                     return Ok(());
                 };
-                let row = Row::of_files(format!("{} # buildkit", instruction.text));
+                let Planned { step, remotes, row } = planned;
+                let row = Row::of_files(row);
                 let name = self.step_name(stage, &instruction.text);
                 let vertex = self.new_vertex(&name);
                 let begun = match remotes.is_empty() {
