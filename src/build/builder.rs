@@ -296,6 +296,7 @@ impl Builder<'_> {
                 return Ok(());
             };
             stage.draft = base.draft.clone();
+            stage.arguments = base.arguments.clone();
             stage.draft.has_own_command = false;
             stage.activity = Activity::Ready;
             take_triggers(stage)?;

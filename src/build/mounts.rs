@@ -242,10 +242,14 @@ impl Builder<'_> {
         mounted: &mut Mounted,
     ) -> Result<Option<(PathBuf, Mode)>, StepError> {
         let id = cache.id.as_deref().unwrap_or(&cache.target);
+        let id = match self.given.build_argument("BUILDKIT_CACHE_MOUNT_NS") {
+            Some(space) => format!("{space}/{id}"),
+            None => id.to_owned(),
+        };
         // One that began as something else is another.
         let full = match content {
             Some((_, digest)) => format!("{id}\n{digest}"),
-            None => id.to_owned(),
+            None => id.clone(),
         };
         let caches = self.engine.paths.build_mounts();
         let failed = || system("make a cache directory");
@@ -274,7 +278,7 @@ impl Builder<'_> {
         };
         if !directory.exists() {
             // For whoever looks at the cache.
-            fs::write(&lock, id).map_err(system("name a cache directory"))?;
+            fs::write(&lock, &id).map_err(system("name a cache directory"))?;
             match content {
                 Some((step, _)) => self.fill_cache(stage, step, &directory)?,
                 None => self.make_cache(cache, &directory)?,

@@ -1,12 +1,13 @@
 //! What a Dockerfile offers whoever builds it: its targets, and the arguments, secrets, agents and caches of one. Builds nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::check::{Read, read};
 use super::dockerfile::{
     ArgDeclaration, Dockerfile, Instruction, Located, Location, RunMount, Source, parse,
 };
 use super::error::BuildError;
+use super::plan::Base;
 use super::request::BuildRequest;
 use super::scope::{Arguments, Given};
 
@@ -83,13 +84,19 @@ pub fn outline(request: &BuildRequest) -> Result<(Source, Outline), BuildError> 
         ..Outline::default()
     };
     let mut used = BTreeSet::new();
+    // A stage comes behind the one that it is built on.
+    let mut all: BTreeMap<usize, Arguments> = BTreeMap::new();
     for number in &plan.needed {
         let stage = &file.stages[*number];
         let words = [Some(&stage.base), stage.platform.as_ref()];
         for word in words.into_iter().flatten() {
             note_uses(&file, &given, &word.text, &mut used);
         }
-        let mut arguments = Arguments::default();
+        let base = plan.bases[*number].as_ref();
+        let mut arguments = match base {
+            Some((Base::Stage(earlier), _)) => all.get(earlier).cloned().unwrap_or_default(),
+            _ => Arguments::default(),
+        };
         for instruction in &stage.instructions {
             match &instruction.value {
                 Instruction::Arg(declarations) => {
@@ -108,9 +115,15 @@ pub fn outline(request: &BuildRequest) -> Result<(Source, Outline), BuildError> 
                 Instruction::Run(_) => {
                     outline.add_mounts(&file, &given, &arguments, instruction)?;
                 }
+                Instruction::Env(pairs) => {
+                    for (name, _) in pairs {
+                        arguments.hide(&name.text);
+                    }
+                }
                 _ => {}
             }
         }
+        all.insert(*number, arguments);
     }
     let globals = file.globals.iter().rev().map(|global| &global.value);
     for global in globals.filter(|global| used.contains(&global.name.text)) {

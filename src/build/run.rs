@@ -11,16 +11,19 @@ use super::key::KeyBuilder;
 use super::layers::Row;
 use super::mounts::{Mounted, Prepared};
 use super::progress::Vertex;
-use super::scope::PROXIES;
 use super::settings::Wrong;
 use super::work::{Activity, DoneStep};
 use crate::container::{Limits, LogDriver, NameConfig};
 use crate::engine::Session;
 use crate::engine::request::{
-    CreateRequest, DeviceRequest, NetworkMode, SeccompChoice, SecurityOption, Variable,
+    CreateRequest, DeviceRequest, EnvironmentSources, NetworkMode, SeccompChoice, SecurityOption,
+    Variable,
 };
 use crate::image::{Digest, Image, TempLayer};
 use crate::runtime::rootfs::Driver;
+
+/// BuildKit's.
+const HOSTNAME: &str = "buildkitsandbox";
 
 /// A command at work.
 pub(super) struct Running {
@@ -128,17 +131,8 @@ fn command(builder: &Builder<'_>, stage: &StageRun, run: &Run) -> Result<Command
             ([shell, vec![path]].concat(), Some((name, content)))
         }
     };
-    let environment = stage.draft.variables();
-    let arguments: Vec<(String, String)> = stage
-        .arguments
-        .set(&environment)
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let told: Vec<String> = arguments
-        .iter()
-        .filter(|(name, _)| !PROXIES.contains(&name.as_str()))
-        .map(|(name, value)| format!("{name}={value}"))
-        .collect();
+    let environment = stage.arguments.over(stage.draft.variables());
+    let told = stage.arguments.shown(&environment);
     let row = match told.len() {
         0 => format!("RUN {} # buildkit", words.join(" ")),
         count => format!(
@@ -168,7 +162,7 @@ fn command(builder: &Builder<'_>, stage: &StageRun, run: &Run) -> Result<Command
     Ok(Command {
         words,
         row: Row::of_files(row),
-        environment: [arguments, environment].concat(),
+        environment,
         network,
         is_insecure,
         devices: Vec::new(),
@@ -206,7 +200,7 @@ fn devices(
     Ok(names)
 }
 
-/// Proxies are not in it: where files come from is no part of what they are.
+/// Proxies that nobody declared are not in it: where files come from is no part of what they are.
 fn key(
     builder: &Builder<'_>,
     stage: &StageRun,
@@ -215,7 +209,6 @@ fn key(
     prepared: &Prepared,
 ) -> Digest {
     let environment = command.environment.iter();
-    let environment = environment.filter(|(name, _)| !PROXIES.contains(&name.as_str()));
     let mounts = mounts.iter().map(|mount| format!("{mount:?}"));
     let script = command.script.as_ref();
     KeyBuilder::new("run")
@@ -235,6 +228,7 @@ fn key(
                 .unwrap_or_default(),
         )
         .with(builder.epoch_text())
+        .with_all(builder.given.build_argument("BUILDKIT_SANDBOX_HOSTNAME"))
         .finish()
 }
 
@@ -264,6 +258,7 @@ fn request(
         .chain(&command.environment)
         .chain(&mounted.variables);
     let text = |key: &str| Some(stage.draft.text(key).to_owned()).filter(|text| !text.is_empty());
+    let network = builder.step_network(&command.network);
     let security = match command.is_insecure {
         true => vec![SecurityOption::Seccomp(SeccompChoice::Unconfined)],
         false => Vec::new(),
@@ -278,9 +273,14 @@ fn request(
                 value: Some(value.clone()),
             })
             .collect(),
+        environment: EnvironmentSources {
+            unset: vec!["HOSTNAME".to_owned()],
+            ..EnvironmentSources::default()
+        },
+        hostname: hostname(builder, &network),
         workdir: text("WorkingDir"),
         user: text("User"),
-        network: builder.step_network(&command.network),
+        network,
         privileged: command.is_insecure,
         security,
         mounts: mounted.mounts.clone(),
@@ -303,6 +303,13 @@ fn request(
         auto_remove: true,
         ..CreateRequest::default()
     }
+}
+
+/// Always the same, so that commands that write it down come to the same.
+fn hostname(builder: &Builder<'_>, network: &NetworkMode) -> Option<String> {
+    let given = builder.given.build_argument("BUILDKIT_SANDBOX_HOSTNAME");
+    let joins = matches!(network, NetworkMode::Container(_));
+    (!joins).then(|| given.unwrap_or(HOSTNAME).to_owned())
 }
 
 impl Builder<'_> {

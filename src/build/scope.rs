@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::image::Platform;
 
-/// Of the host's proxies; every `RUN` has them, no history and no key does.
+/// Of the host's proxies; every `RUN` has them, no history and no key does unless an `ARG` says so.
 pub const PROXIES: [&str; 10] = [
     "HTTP_PROXY",
     "http_proxy",
@@ -83,6 +83,12 @@ impl Given {
         given.or(default).or_else(|| self.global(name))
     }
 
+    /// One of those that say how to build, and are no variables of the Dockerfile.
+    pub fn build_argument(&self, name: &str) -> Option<&str> {
+        let given = self.args.get(name).map(String::as_str);
+        given.filter(|value| !value.is_empty())
+    }
+
     /// Variables of every `RUN` that nobody declared.
     pub fn proxies(&self) -> Vec<(String, String)> {
         let given = self.args.iter();
@@ -103,31 +109,60 @@ impl Given {
     }
 }
 
-/// A stage's arguments so far: the last of a name counts.
+/// The arguments of a stage so far, those of the stage that it is built on among them.
 #[derive(Clone, Debug, Default)]
-pub struct Arguments(Vec<(String, Option<String>)>);
+pub struct Arguments {
+    declared: Vec<String>,
+    /// Of an `ARG` and an `ENV` of one name the later one counts: those of which no `ENV` came later.
+    values: BTreeMap<String, String>,
+}
 
 impl Arguments {
+    /// `ARG`; without a value it changes none.
     pub fn declare(&mut self, name: &str, value: Option<String>) {
-        self.0.retain(|(known, _)| known != name);
-        self.0.push((name.to_owned(), value));
+        if !self.declared.iter().any(|known| known == name) {
+            self.declared.push(name.to_owned());
+        }
+        if let Some(value) = value {
+            self.values.insert(name.to_owned(), value);
+        }
     }
 
+    /// `ENV`
+    pub fn hide(&mut self, name: &str) {
+        self.values.remove(name);
+    }
+
+    /// What the name means, whatever the environment says.
     pub fn get(&self, name: &str) -> Option<String> {
-        let found = self.0.iter().find(|(known, _)| known == name);
-        found.and_then(|(_, value)| value.clone())
+        self.values.get(name).cloned()
     }
 
-    /// Those that have a value, for a `RUN`; the environment hides those of its names.
-    pub fn set<'a>(
-        &'a self,
-        environment: &'a [(String, String)],
-    ) -> impl Iterator<Item = (&'a str, &'a str)> {
-        self.0.iter().filter_map(move |(name, value)| {
-            let hidden = environment.iter().any(|(known, _)| known == name);
-            let value = value.as_deref().filter(|_| !hidden)?;
-            Some((name.as_str(), value))
-        })
+    /// What a `RUN` sees.
+    pub fn over(&self, environment: Vec<(String, String)>) -> Vec<(String, String)> {
+        let is_known = |name: &String| environment.iter().any(|(known, _)| known == name);
+        let values = self.values.iter();
+        let more: Vec<(String, String)> = values
+            .filter(|(name, _)| !is_known(name))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let environment = environment.into_iter().map(|(name, value)| {
+            let value = self.get(&name).unwrap_or(value);
+            (name, value)
+        });
+        environment.chain(more).collect()
+    }
+
+    /// `NAME=value` of all that were declared, as the history of a `RUN` has them.
+    pub fn shown(&self, seen: &[(String, String)]) -> Vec<String> {
+        let value = |name: &String| {
+            let found = seen.iter().find(|(known, _)| known == name);
+            found.map(|(_, value)| value.as_str()).unwrap_or_default()
+        };
+        let declared = self.declared.iter();
+        declared
+            .map(|name| format!("{name}={}", value(name)))
+            .collect()
     }
 }
 
@@ -152,5 +187,24 @@ mod tests {
         assert_eq!(given.in_stage("C", None), None);
         let declared = ["B".to_owned()];
         assert_eq!(given.unused(&declared), ["A"]);
+    }
+
+    #[test]
+    fn of_an_argument_and_a_variable_the_later_one_counts() {
+        let mut arguments = Arguments::default();
+        arguments.declare("A", Some("1".to_owned()));
+        arguments.declare("B", Some("2".to_owned()));
+        arguments.declare("C", None);
+        arguments.hide("A");
+        let environment = ["A", "B", "P"].map(|name| (name.to_owned(), "env".to_owned()));
+        let seen = arguments.over(environment.to_vec());
+        let seen_of = |name| seen.iter().find(|(known, _)| known == name);
+        assert_eq!(seen_of("A").map(|(_, value)| value.as_str()), Some("env"));
+        assert_eq!(seen_of("B").map(|(_, value)| value.as_str()), Some("2"));
+        assert_eq!(arguments.shown(&seen), ["A=env", "B=2", "C="]);
+        arguments.declare("A", Some("3".to_owned()));
+        arguments.declare("B", None);
+        let seen = arguments.over(Vec::new());
+        assert_eq!(arguments.shown(&seen), ["A=3", "B=2", "C="]);
     }
 }

@@ -39,10 +39,10 @@ impl From<StepError> for Wrong {
 }
 
 impl Settings<'_> {
-    /// `$name`: the environment hides the arguments.
+    /// `$name`: an argument unless an `ENV` came after it.
     pub fn lookup(&self, name: &str) -> Option<String> {
-        let of_image = self.draft.variable(name);
-        of_image.or_else(|| self.arguments.get(name))
+        let argument = self.arguments.get(name);
+        argument.or_else(|| self.draft.variable(name))
     }
 
     pub fn expand(&self, word: &Word) -> Result<String, Wrong> {
@@ -124,6 +124,7 @@ impl Settings<'_> {
         let pairs = self.pairs(pairs)?;
         for (name, value) in &pairs {
             self.draft.set_variable(name, value);
+            self.arguments.hide(name);
         }
         Ok(format!("ENV {}", shown(&pairs)))
     }

@@ -250,6 +250,27 @@ const FETCHED: [Case; 4] = [
     ),
 ];
 
+const ARGUMENTS: [Case; 4] = [
+    tree(
+        "FROM busybox AS a\nARG X=1 Y\nFROM a AS b\nARG Z=$X\nRUN echo $X $Z > /f\nFROM scratch\nCOPY --from=b /f /\n",
+        &["f 1 1\\n"],
+    ),
+    tree(
+        "FROM busybox AS b\nENV A=3 B=3\nARG A=1\nARG B\nRUN echo $A $B > /f\nENV A=$A$A\nRUN echo $A >> /f\nFROM scratch\nCOPY --from=b /f /\n",
+        &["f 1 3\\n11\\n"],
+    ),
+    tree(
+        "FROM busybox AS b\nRUN hostname > /f; env | grep -c HOSTNAME >> /f; true\nFROM scratch\nCOPY --from=b /f /\n",
+        &["f buildkitsandbox\\n0\\n"],
+    ),
+    Case {
+        text: "FROM busybox AS b\nRUN hostname > /f\nFROM scratch\nCOPY --from=b /f /\n",
+        flags: &["--build-arg", "BUILDKIT_SANDBOX_HOSTNAME=other"],
+        tree: &["f other\\n"],
+        config: &[],
+    },
+];
+
 const STAGES: [Case; 7] = [
     tree(
         "FROM scratch AS one\nCOPY a.txt /a\nFROM scratch AS two\nCOPY b.txt /b\nFROM scratch\nCOPY --from=0 /a /\nCOPY --from=two /b /\n",
@@ -312,7 +333,8 @@ const MOUNTS: [Case; 5] = [
     ),
 ];
 
-const SETTINGS: [Case; 14] = [
+const SETTINGS: [Case; 15] = [
+    config("FROM scratch\nENV a=1\n", &[("WorkingDir", "\"/\"")]),
     config(
         "FROM scratch\nENV a=1 b=\"2 3\" c=4\\ 5\n",
         &[(
@@ -525,7 +547,7 @@ fn copies_are_what_the_reference_says() {
 fn heredocs_stages_and_mounts_are_what_the_reference_says() {
     let env = test_env!();
     env.busybox();
-    for cases in [&HEREDOCS[..], &STAGES, &MOUNTS] {
+    for cases in [&HEREDOCS[..], &ARGUMENTS, &STAGES, &MOUNTS] {
         without_fault(faults(&env, cases, &[]));
     }
 }
@@ -550,4 +572,90 @@ fn fetched_files_are_what_the_reference_says() {
 fn settings_are_what_the_reference_says() {
     let env = test_env!();
     without_fault(faults(&env, &SETTINGS, &[]));
+}
+
+/// What docker 28 has in its history for them.
+const ROWS: [(&str, &[&str]); 7] = [
+    (
+        "FROM scratch AS a\nARG W=3:4\nCOPY --link --chmod=640 --chown=$W a.txt /f\nFROM scratch\nCOPY --from=a --exclude=x /f /g\n",
+        &["COPY /f /g # buildkit"],
+    ),
+    (
+        "FROM scratch\nARG W=3:4 M=640 D=out\nCOPY --link --chmod=$M --chown=$W a.txt \"dir/one.txt\" /$D/\n",
+        &[
+            "COPY --chown=3:4 --chmod=640 a.txt dir/one.txt /out/ # buildkit",
+            "ARG W=3:4 M=640 D=out",
+        ],
+    ),
+    (
+        "FROM scratch\nCOPY [\"a.txt\", \"b.txt\", \"/with space/\"]\nCOPY <<-'EOF' a.txt /x/\n\ty\n\tEOF\nADD <<B /x/\nB\n",
+        &[
+            "ADD <<B /x/ # buildkit",
+            "COPY a.txt <<EOF /x/ # buildkit",
+            "COPY a.txt b.txt /with space/ # buildkit",
+        ],
+    ),
+    (
+        "FROM scratch\nHEALTHCHECK --interval=5m --timeout=3s --start-period=1m --start-interval=2s --retries=4 CMD curl x || exit 1\nHEALTHCHECK NONE\n",
+        &[
+            r#"HEALTHCHECK &{["NONE"] "0s" "0s" "0s" "0s" '\x00'}"#,
+            r#"HEALTHCHECK &{["CMD-SHELL" "curl x || exit 1"] "5m0s" "3s" "1m0s" "2s" '\x04'}"#,
+        ],
+    ),
+    (
+        "FROM scratch\nENV a=b c=\"d e\"\nLABEL l=m\nWORKDIR /w\nUSER 5\nEXPOSE 80 90/udp\nVOLUME /a /b\nSTOPSIGNAL 9\nSHELL [\"/bin/ash\", \"-c\"]\n\
+         ENTRYPOINT [\"a\", \"b c\"]\nCMD echo $a\n",
+        &[
+            r#"CMD ["/bin/ash" "-c" "echo $a"]"#,
+            r#"ENTRYPOINT ["a" "b c"]"#,
+            "SHELL [/bin/ash -c]",
+            "STOPSIGNAL 9",
+            "VOLUME [/a /b]",
+            "EXPOSE [80/tcp 90/udp]",
+            "USER 5",
+            "WORKDIR /w",
+            "LABEL l=m",
+            "ENV a=b c=d e",
+        ],
+    ),
+    (
+        "FROM busybox AS b\nRUN [\"true\", \"a b\"]\nARG A=1\nARG B\nARG C=\nRUN --network=none --mount=type=tmpfs,target=/t true $A\n",
+        &[
+            "RUN |3 A=1 B= C= /bin/sh -c true $A # buildkit",
+            "ARG C=",
+            "ARG B",
+            "ARG A=1",
+            "RUN true a b # buildkit",
+        ],
+    ),
+    (
+        "FROM busybox AS a\nARG A=1 HTTP_PROXY=x\nENV A=2\nFROM a\nARG A=3\nRUN true\nENV A=4\nRUN true\n",
+        &[
+            "RUN |2 A=4 HTTP_PROXY=x /bin/sh -c true # buildkit",
+            "ENV A=4",
+            "RUN |2 A=3 HTTP_PROXY=x /bin/sh -c true # buildkit",
+            "ARG A=3",
+            "ENV A=2",
+            "ARG A=1 HTTP_PROXY=x",
+        ],
+    ),
+];
+
+#[test]
+fn rows_of_the_history_are_in_dockers_words() {
+    let env = test_env!();
+    env.busybox();
+    let directory = context(
+        &env,
+        "app",
+        &[("a.txt", "a"), ("b.txt", "b"), ("dir/one.txt", "1")],
+    );
+    for (text, expected) in ROWS {
+        env.file("app/Dockerfile", text);
+        build(&env, &directory, &["-t", "rows"]).ok();
+        let format = ["--no-trunc", "--format", "{{.CreatedBy}}"];
+        let rows = env.out(&[&["history"][..], &format, &["rows"]].concat());
+        let rows: Vec<&str> = rows.lines().take(expected.len()).collect();
+        assert_eq!(rows, expected, "{text}");
+    }
 }

@@ -133,7 +133,8 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
     let agents = Agents::of(&args.ssh, &engine.paths.runtime)?;
     request.agents.clone_from(&agents.sockets);
     request.platform.clone_from(&platforms[0]);
-    request.inline_cache = cache_to.iter().any(|one| one.to == CachePlace::Inline);
+    request.inline_cache = cache_to.iter().any(|one| one.to == CachePlace::Inline)
+        || is_on(&args.build_arg, "BUILDKIT_INLINE_CACHE");
     let given = std::mem::take(&mut request.names);
     let is_kept = platforms.len() == 1 && outputs.iter().any(Output::is_image);
     if is_kept {

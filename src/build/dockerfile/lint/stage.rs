@@ -31,6 +31,7 @@ const HARMLESS_WORDS: [&str; 3] = ["public", "file", "version"];
 #[derive(Clone, Default)]
 struct State {
     environment: Variables,
+    arguments: Variables,
     has_shell: bool,
     has_workdir: bool,
 }
@@ -49,7 +50,6 @@ struct Linter<'a> {
     globals: &'a Variables,
     findings: &'a mut Vec<Finding>,
     state: State,
-    arguments: Variables,
     last: Last,
 }
 
@@ -68,7 +68,6 @@ pub fn lint_all(
             globals,
             findings,
             state,
-            arguments: Variables::new(),
             last: Last::default(),
         };
         for instruction in &stage.instructions {
@@ -121,7 +120,7 @@ impl Linter<'_> {
         self.state
             .environment
             .value(name)
-            .or_else(|| self.arguments.value(name))
+            .or_else(|| self.state.arguments.value(name))
     }
 
     fn instruction(&mut self, located: &Located<Instruction>) {
@@ -139,7 +138,7 @@ impl Linter<'_> {
                         .as_ref()
                         .and_then(|word| self.expanded(word));
                     let value = given.or(default).or_else(|| self.globals.value(name));
-                    self.arguments.set(name, value);
+                    self.state.arguments.set(name, value);
                 }
             }
             Instruction::Env(pairs) => {
@@ -294,7 +293,7 @@ impl Linter<'_> {
     }
 
     fn undefined_variables(&mut self, instruction: &Instruction, location: Location) {
-        if self.state.environment.is_open || self.arguments.is_open {
+        if self.state.environment.is_open || self.state.arguments.is_open {
             return;
         }
         let escape = self.dockerfile.directives.escape;
@@ -313,13 +312,13 @@ impl Linter<'_> {
             unset.insert(name);
         }
         for name in unset {
-            let is_declared =
-                self.arguments.is_declared(&name) || SCANNER_ARGUMENTS.contains(&name.as_str());
+            let is_declared = self.state.arguments.is_declared(&name)
+                || SCANNER_ARGUMENTS.contains(&name.as_str());
             if is_declared {
                 continue;
             }
             let mut message = format!("Usage of undefined variable '${name}'");
-            let nearest = suggest(&self.arguments, &name, self.findings)
+            let nearest = suggest(&self.state.arguments, &name, self.findings)
                 .or_else(|| suggest(&self.state.environment, &name, self.findings));
             if let Some(nearest) = nearest {
                 message += &format!(" (did you mean ${nearest}?)");
