@@ -90,7 +90,13 @@ fn an_image_is_a_cache_only_where_it_says_so_and_is_named() {
     let [plain, inline] = ["plain", "inline"].map(|name| format!("{}/{name}:1", registry.address));
     build_by(&env, "build", &directory, &["--push", "-t", &plain]).ok();
     let flags = ["--push", "-t", &inline, "--cache-to", "type=inline"];
-    build_by(&env, "build", &directory, &flags).ok();
+    let built = build_by(&env, "build", &directory, &[&flags[..], &["-q"]].concat()).ok();
+    let argument = ["--build-arg", "BUILDKIT_INLINE_CACHE=1", "-q"];
+    let said = build_by(&env, "build", &directory, &argument).ok();
+    assert_eq!(built.out(), said.out(), "another word for it");
+    let no = ["--build-arg", "BUILDKIT_INLINE_CACHE=0", "-q"];
+    let without = build_by(&env, "build", &directory, &no).ok();
+    assert_ne!(built.out(), without.out());
     env.run(&["rmi", &plain, &inline]).ok();
     forget(&env);
     // It is here, and nobody named it.

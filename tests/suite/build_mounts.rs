@@ -24,6 +24,13 @@ fn a_cache_outlives_the_build_and_is_no_part_of_the_image() {
         ),
         "1\n2\n7 8 711"
     );
+    // Caches of another name space are others.
+    let apart = ["--build-arg", "BUILDKIT_CACHE_MOUNT_NS=apart"];
+    let looked = "FROM busybox\nRUN --mount=type=cache,target=/c,id=mine cat /c/log > /seen || echo none > /seen\n";
+    for (flags, seen) in [(&apart[..], "none"), (&[], "1\n2")] {
+        build_text(&env, looked, &[flags, &["--no-cache"]].concat()).ok();
+        assert_eq!(shell(&env, "made", "cat /seen"), seen);
+    }
     let escaping =
         "FROM busybox\nRUN --mount=type=cache,id=../../../escaped,target=/c touch /c/x\n";
     build_text(&env, escaping, &[]).ok();
