@@ -19,6 +19,8 @@ pub struct Clause {
     if_executable: bool,
     /// setuid, setgid, sticky.
     special: u32,
+    /// `g=u`: as these have it by now, by how far their bits are shifted.
+    like: Option<u32>,
 }
 
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,8 +61,15 @@ impl ModeChange {
 }
 
 impl Clause {
+    fn says_nothing(&self) -> bool {
+        self.bits == 0 && self.special == 0 && !self.if_executable && self.like.is_none()
+    }
+
     fn apply(&self, mode: u32, is_directory: bool) -> u32 {
         let mut bits = self.bits;
+        if let Some(shift) = self.like {
+            bits |= (mode >> shift & 0o7) * 0o111;
+        }
         if self.if_executable && (is_directory || mode & 0o111 != 0) {
             bits |= 0o111;
         }
@@ -106,6 +115,7 @@ fn clause(part: &str) -> Option<Vec<Clause>> {
                 bits: 0,
                 if_executable: false,
                 special: 0,
+                like: None,
             });
             continue;
         }
@@ -117,7 +127,19 @@ fn clause(part: &str) -> Option<Vec<Clause>> {
             'X' => last.if_executable = true,
             's' => last.special |= 0o6000,
             't' => last.special |= 0o1000,
+            'u' | 'g' | 'o' if last.says_nothing() => {
+                last.like = Some(match letter {
+                    'u' => 6,
+                    'g' => 3,
+                    _ => 0,
+                });
+                continue;
+            }
             _ => return None,
+        }
+        // Who is named as an example stands alone.
+        if last.like.is_some() {
+            return None;
         }
     }
     Some(clauses)
@@ -143,12 +165,15 @@ mod tests {
             ("u+r-w", 0o200, false, 0o400),
             ("o=", 0o777, false, 0o770),
             ("+t", 0o777, true, 0o1777),
+            ("g=u", 0o640, false, 0o660),
+            ("go+u-w", 0o710, false, 0o755),
+            ("o=g,g-rwx", 0o750, false, 0o705),
         ];
         for (text, before, is_directory, after) in cases {
             let change = ModeChange::parse(text).unwrap();
             assert_eq!(change.apply(before, is_directory), after, "{text}");
         }
-        for bad in ["", "8", "17777", "u", "x+u", "u+q", "u+x,", "-5"] {
+        for bad in ["", "8", "17777", "u", "x+u", "u+q", "u+x,", "-5", "g=ur", "g=ru", "g=uo"] {
             assert!(ModeChange::parse(bad).is_err(), "{bad:?}");
         }
     }

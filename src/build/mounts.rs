@@ -249,7 +249,10 @@ impl Builder<'_> {
         // One that began as something else is another.
         let full = match content {
             Some((_, digest)) => format!("{id}\n{digest}"),
-            None => id.clone(),
+            None => match (cache.mode, cache.uid, cache.gid) {
+                (None, None, None) => id.clone(),
+                looks => format!("{id}\n{looks:?}"),
+            },
         };
         let caches = self.engine.paths.build_mounts();
         let failed = || system("make a cache directory");

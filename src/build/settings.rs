@@ -165,8 +165,10 @@ impl Settings<'_> {
         let mut all = Vec::new();
         for word in words {
             for text in self.expand_words(word)? {
-                let ports = exposed_ports(&text);
-                all.extend(ports.map_err(|_| StepError::Port { port: text })?);
+                // Where it would be published on the host means nothing; a warning says so.
+                let inside = text.rsplit(':').next().unwrap_or_default();
+                let ports = exposed_ports(inside);
+                all.extend(ports.map_err(|_| StepError::Port { port: text.clone() })?);
             }
         }
         let ports = self.draft.object("ExposedPorts");

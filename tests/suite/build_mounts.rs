@@ -24,6 +24,11 @@ fn a_cache_outlives_the_build_and_is_no_part_of_the_image() {
         ),
         "1\n2\n7 8 711"
     );
+    // One that another user can write is another.
+    let looks = "FROM busybox\nRUN --mount=type=cache,target=/c,id=mine,uid=5 stat -c %u /c > /seen; ls /c >> /seen\n\
+        RUN --mount=type=cache,target=/c,id=mine stat -c %u /c >> /seen; ls /c >> /seen\n";
+    build_text(&env, looks, &[]).ok();
+    assert_eq!(shell(&env, "made", "cat /seen"), "5\n0\nlog");
     // Caches of another name space are others.
     let apart = ["--build-arg", "BUILDKIT_CACHE_MOUNT_NS=apart"];
     let looked = "FROM busybox\nRUN --mount=type=cache,target=/c,id=mine cat /c/log > /seen || echo none > /seen\n";

@@ -202,7 +202,11 @@ const HEREDOCS: [Case; 11] = [
     ),
 ];
 
-const ATTRIBUTES: [Case; 6] = [
+const ATTRIBUTES: [Case; 7] = [
+    tree(
+        "FROM scratch\nCOPY --chmod=g=u,o-r a.txt /f\n",
+        &["f a [660]"],
+    ),
     tree(
         "FROM scratch\nCOPY --chmod=u+x,g-r,o= a.txt /f\n",
         &["f a [700]"],
@@ -358,10 +362,10 @@ const SETTINGS: [Case; 15] = [
         &[("Labels", r#"{"a":"1","b c":"d e","f":"gh"}"#)],
     ),
     config(
-        "FROM scratch\nARG P=80\nEXPOSE $P 90/udp 100-102/tcp\n",
+        "FROM scratch\nARG P=80\nEXPOSE $P 90/udp 100-102/tcp 8080:70 127.0.0.1:1-2:71-72/udp\n",
         &[(
             "ExposedPorts",
-            r#"{"100/tcp":{},"101/tcp":{},"102/tcp":{},"80/tcp":{},"90/udp":{}}"#,
+            r#"{"100/tcp":{},"101/tcp":{},"102/tcp":{},"70/tcp":{},"71/udp":{},"72/udp":{},"80/tcp":{},"90/udp":{}}"#,
         )],
     ),
     config(
