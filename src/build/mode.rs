@@ -173,7 +173,9 @@ mod tests {
             let change = ModeChange::parse(text).unwrap();
             assert_eq!(change.apply(before, is_directory), after, "{text}");
         }
-        for bad in ["", "8", "17777", "u", "x+u", "u+q", "u+x,", "-5", "g=ur", "g=ru", "g=uo"] {
+        for bad in [
+            "", "8", "17777", "u", "x+u", "u+q", "u+x,", "-5", "g=ur", "g=ru", "g=uo",
+        ] {
             assert!(ModeChange::parse(bad).is_err(), "{bad:?}");
         }
     }

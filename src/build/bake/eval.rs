@@ -14,7 +14,7 @@ use hcl::{Map, Value};
 
 use super::Lookup;
 use super::error::BakeError;
-use super::functions;
+use super::functions::{self, in_order};
 use super::source::{Declared, Function, Variable};
 use crate::config::parse_bool;
 
@@ -256,7 +256,7 @@ impl<'a> Evaluator<'a> {
                     };
                     object.insert(key, self.value(value, locals)?);
                 }
-                Ok(Value::Object(object))
+                Ok(Value::Object(in_order(object)))
             }
             Expression::TemplateExpr(template) => self.template(template, locals),
             Expression::Variable(name) => match locals.get(name.as_str()) {
@@ -465,7 +465,7 @@ impl<'a> Evaluator<'a> {
         }
         Ok(match each.key_expr {
             None => Value::Array(list),
-            Some(_) => Value::Object(object),
+            Some(_) => Value::Object(in_order(object)),
         })
     }
 

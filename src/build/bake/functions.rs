@@ -1,8 +1,11 @@
 //! The functions that expressions of a bake file may call. Pure, but for the time.
 
+use std::collections::BTreeMap;
+
 use hcl::{Map, Number, Value};
 use regex::Regex;
 
+use super::format;
 use crate::config::parse_bool;
 
 /// Bytes: what a function may make of texts that are shorter.
@@ -167,7 +170,9 @@ fn of_texts(name: &str, given: &Given<'_>) -> Option<Called> {
         "replace" => replace(given),
         "substr" => substr(given),
         "indent" => indent(given),
-        "format" => format(given),
+        "format" => given
+            .text(0)
+            .and_then(|pattern| format::format(&pattern, given).map(Value::from)),
         "regex" | "regexall" | "regex_replace" => regex(name, given),
         _ => return None,
     })
@@ -251,26 +256,27 @@ fn indent(given: &Given<'_>) -> Called {
 }
 
 /// `%s`, `%d`, `%v`, `%q` and `%%`.
-fn format(given: &Given<'_>) -> Called {
-    let pattern = given.text(0)?;
-    let mut made = String::new();
-    let mut places = 1..;
-    let mut next = || places.next().unwrap_or(usize::MAX);
-    let mut letters = pattern.chars();
-    while let Some(letter) = letters.next() {
-        if letter != '%' {
-            made.push(letter);
-            continue;
-        }
-        match letters.next() {
-            Some('%') => made.push('%'),
-            Some('s' | 'v') => made.push_str(&given.text(next())?),
-            Some('d') => made.push_str(&format!("{:.0}", given.number(next())?)),
-            Some('q') => made.push_str(&format!("{:?}", given.text(next())?)),
-            other => return Err(format!("%{} is not known", other.unwrap_or(' '))),
-        }
+impl format::Arguments for Given<'_> {
+    fn count(&self) -> usize {
+        self.0.len().saturating_sub(1)
     }
-    Ok(Value::from(made))
+
+    fn text(&self, place: usize) -> Result<String, String> {
+        Given::text(self, place)
+    }
+
+    fn number(&self, place: usize) -> Result<f64, String> {
+        Given::number(self, place)
+    }
+
+    fn json(&self, place: usize) -> Result<String, String> {
+        serde_json::to_string(self.at(place)?).map_err(|error| error.to_string())
+    }
+
+    fn truth(&self, place: usize) -> Result<bool, String> {
+        let value = self.at(place)?;
+        truth(value).ok_or_else(|| format!("argument {} is no bool: {value}", place + 1))
+    }
 }
 
 fn regex(name: &str, given: &Given<'_>) -> Called {
@@ -494,7 +500,13 @@ fn merge(given: &Given<'_>) -> Called {
         let object = given.object(place)?.iter();
         merged.extend(object.map(|(key, value)| (key.clone(), value.clone())));
     }
-    Ok(Value::Object(merged))
+    Ok(Value::Object(in_order(merged)))
+}
+
+/// HCL's objects are in the order of their keys, however they were written.
+pub(super) fn in_order(object: Map<String, Value>) -> Map<String, Value> {
+    let sorted: BTreeMap<String, Value> = object.into_iter().collect();
+    sorted.into_iter().collect()
 }
 
 /// `range(end)`, `range(start, end)`, `range(start, end, step)`

@@ -4,6 +4,7 @@ mod compose;
 mod dotenv;
 mod error;
 mod eval;
+mod format;
 mod functions;
 mod merge;
 mod overrides;

@@ -234,6 +234,25 @@ fn expressions_are_computed() {
         (r#"try(split("/", "a/b")[5], "none")"#, "none"),
         (r#"can(regex("^v", "v1")) ? "v" : "n""#, "v"),
         (r#"format("%s-%d%%", "a", 3)"#, "a-3%"),
+        (
+            r#"format("%03d|%5s|%-5s|%.2f|%x|%X|%b|%o|%+d", 7, "a", "b", 1.5, 255, 255, 5, 8, 3)"#,
+            "007|    a|b    |1.50|ff|FF|101|10|+3",
+        ),
+        (
+            r#"format("%q %t %v %#v %[1]s %.1s", "a\"b", true, [1], "x")"#,
+            "\"a\\\"b\" true [1] \"x\" a\"b t",
+        ),
+        (
+            r#"format("%e|%05.1f|% d|%6.2f|%-6d|", 150, 2.25, 4, 3.14159, 5)"#,
+            "1.500000e+02|002.2| 4|  3.14|5     |",
+        ),
+        (r#"format("%v %v %s", 1.5, true, 12)"#, "1.5 true 12"),
+        ("keys({b = 1, a = 2})[0]", "a"),
+        (r#"jsonencode({b = 1, a = 2})"#, "{\"a\":2,\"b\":1}"),
+        (
+            r#"join(",", [for k, v in merge({z = 1}, {c = 2}) : k])"#,
+            "c,z",
+        ),
         (r#"substr("hello", -3, 2)"#, "ll"),
         (
             r#"sha256("")"#,
