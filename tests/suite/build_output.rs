@@ -42,17 +42,15 @@ fn files_of_an_image_go_to_a_directory_or_a_tar() {
                 "{}",
                 listed.stdout
             );
-            let piped = env.other(
-                "sh",
-                &[
-                    "-c",
-                    &format!(
-                        "{} build -q --network none -o - {directory} | tar t",
-                        bryo().display()
-                    ),
-                ],
-            );
-            assert!(piped.run().ok().stdout.contains("file\n"));
+            for place in ["-", "type=tar"] {
+                let program = bryo();
+                let piped = format!(
+                    "{} build -q --network none -o {place} {directory} | tar t",
+                    program.display()
+                );
+                let listed = env.other("sh", &["-c", &piped]).run().ok();
+                assert!(listed.stdout.contains("file\n"), "{place}");
+            }
         }
     }
     // Nothing was left in the store for it, and no link that is there already is followed.
@@ -74,7 +72,7 @@ fn files_of_an_image_go_to_a_directory_or_a_tar() {
     );
     for wrong in [
         "type=s3",
-        "type=oci",
+        "type=oci,tar=false",
         "dest=x",
         "type=tar,dest=x,color=blue",
     ] {

@@ -102,15 +102,10 @@ impl Fields {
             .collect()
     }
 
-    /// `-` is standard output.
-    fn take_destination(&mut self) -> Result<Option<PathBuf>, OutputError> {
-        match self.take("dest") {
-            None => Err(OutputError::Destination {
-                kind: self.kind.clone(),
-            }),
-            Some(path) if path == "-" => Ok(None),
-            Some(path) => Ok(Some(path.into())),
-        }
+    /// None is standard output.
+    fn take_destination(&mut self) -> Option<PathBuf> {
+        let path = self.take("dest").filter(|path| path != "-");
+        path.map(PathBuf::from)
     }
 
     fn end(self) -> Result<(), OutputError> {
@@ -145,14 +140,14 @@ impl FromStr for Output {
         };
         fields.kind = fields.take("type").ok_or(OutputError::Type)?;
         let output = match fields.kind.as_str() {
-            "local" => match fields.take_destination()? {
+            "local" => match fields.take_destination() {
                 Some(path) => Output::Tree(TreeOutput::Directory(path)),
                 None => {
                     let kind = fields.kind.clone();
                     return Err(OutputError::Destination { kind });
                 }
             },
-            "tar" => Output::Tree(TreeOutput::Tar(fields.take_destination()?)),
+            "tar" => Output::Tree(TreeOutput::Tar(fields.take_destination())),
             "oci" => {
                 let format = match fields.take_bool("tar", true)? {
                     true => SaveFormat::OciArchive,
@@ -188,7 +183,7 @@ impl FromStr for Output {
 
 fn archive(fields: &mut Fields, format: SaveFormat) -> Result<Output, OutputError> {
     let names = fields.take_names()?;
-    let to = fields.take_destination()?;
+    let to = fields.take_destination();
     if to.is_none() && format.is_directory() {
         let kind = fields.kind.clone();
         return Err(OutputError::Destination { kind });
@@ -379,7 +374,11 @@ mod tests {
         let directory = Output::Tree(TreeOutput::Directory("out".into()));
         assert_eq!("out".parse(), Ok(directory.clone()));
         assert_eq!("type=local,dest=out".parse(), Ok(directory));
-        assert_eq!("-".parse(), Ok(Output::Tree(TreeOutput::Tar(None))));
+        for text in ["-", "type=tar", "type=tar,dest=-"] {
+            assert_eq!(text.parse(), Ok(Output::Tree(TreeOutput::Tar(None))));
+        }
+        let oci: Result<Output, OutputError> = "type=oci".parse();
+        assert!(oci.is_ok_and(|output| output.is_on_stdout()));
         let image = |push| Output::Image {
             names: vec!["a".parse().expect("a name"), "b:1".parse().expect("one")],
             push,
@@ -392,7 +391,7 @@ mod tests {
         for (text, error) in [
             ("dest=x", OutputError::Type),
             (
-                "type=oci",
+                "type=oci,tar=false",
                 OutputError::Destination {
                     kind: "oci".to_owned(),
                 },
