@@ -29,6 +29,14 @@ fn found(text: &str) -> Vec<(usize, &'static str, String)> {
     found_with(text, None)
 }
 
+#[test]
+fn a_stage_knows_the_arguments_of_the_one_that_it_is_built_on() {
+    assert!(found("FROM a AS b\nARG V=1\nFROM b\nENV X=$V\n").is_empty());
+    let apart = found("FROM a AS b\nARG V=1\nFROM a\nENV X=$V\n");
+    assert_eq!(apart.len(), 1, "{apart:?}");
+    assert_eq!((apart[0].0, apart[0].1), (4, "UndefinedVar"));
+}
+
 /// A file, the line, the rule and its words.
 const EXAMPLES: &[(&str, usize, &str, &str)] = &[
     (
