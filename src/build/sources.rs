@@ -175,7 +175,7 @@ impl Builder<'_> {
         }
         let chown = optional(parts.chown)?.filter(|text| !text.is_empty());
         let chmod_text = optional(parts.chmod)?.unwrap_or_default();
-        let exclude = expand_all(parts.exclude)?;
+        let exclude = parts.exclude.iter().map(|word| word.text.clone()).collect();
         let row = history::Copied {
             is_add: parts.is_add,
             parents: parts.parents,

@@ -109,7 +109,11 @@ const PARENTS: [Case; 11] = [
     ),
 ];
 
-const EXCLUDE: [Case; 5] = [
+const EXCLUDE: [Case; 6] = [
+    tree(
+        "FROM scratch\nARG X=*.md\nCOPY --exclude=$X dir/sub/deep /out/\n",
+        &["out/", "out/four.md 4"],
+    ),
     tree(
         "FROM scratch\nCOPY --exclude=**/*.md dir /out/\n",
         &[
