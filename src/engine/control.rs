@@ -1,15 +1,16 @@
 //! `restart`, `pause`, `unpause` and `update`: what a living monitor does to its container, and what is done without one.
 
-use std::time::{Duration, Instant};
+use std::os::fd::AsFd;
 
 use super::exec::{ask, unexpected};
-use super::kill::answers;
 use super::request::{Signal, StopTimeout};
 use super::start::StartOptions;
 use super::stop::{StopPlan, Stopped};
 use super::{Engine, EngineError};
 use crate::container::{LockedRecord, Record, Settings, SettingsChange, Status};
 use crate::monitor::{Connection, Reply, Request};
+use crate::sys::poll::{Interest, PollSet};
+use crate::sys::timer::{End, Moment};
 
 impl Engine {
     /// Ends the program as `stop` does and starts it again; starts one that does not run.
@@ -60,7 +61,7 @@ impl Engine {
             }
             other => return Err(unexpected(name.to_owned(), other)),
         }
-        let deadline = plan.grace().map(|grace| Instant::now() + grace);
+        let deadline = plan.grace().map(|grace| Moment::now().after(grace));
         if !exits_before(&mut connection, deadline)? {
             self.send(record, name, &Request::Signal(Signal::KILL.number()))?;
         }
@@ -158,16 +159,21 @@ fn check_log(settings: &Settings, change: &SettingsChange) -> Result<(), EngineE
 /// Whether the program's end comes first.
 fn exits_before(
     connection: &mut Connection,
-    deadline: Option<Instant>,
+    deadline: Option<Moment>,
 ) -> Result<bool, EngineError> {
     loop {
-        let left = deadline.map(|end| end.saturating_duration_since(Instant::now()));
-        if answers(connection, left)? {
+        let mut set = PollSet::new();
+        set.add(connection.as_fd(), Interest::Read, ());
+        let ready = set.wait_until(deadline.map(End::Moment));
+        if !ready
+            .map_err(EngineError::system("wait for the monitor"))?
+            .is_empty()
+        {
             match connection.reply() {
                 Ok(Some(Reply::Exited(_)) | None) | Err(_) => return Ok(true),
                 Ok(Some(_)) => {}
             }
-        } else if left.is_some_and(|left: Duration| left.is_zero()) {
+        } else if deadline.is_some_and(Moment::has_come) {
             return Ok(false);
         }
     }

@@ -9,6 +9,7 @@ use super::request::EventsRequest;
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Event, EventLog};
 use crate::sys::poll::{Interest, PollSet};
+use crate::sys::timer::End;
 
 impl Engine {
     /// Writes down what happened. Costs microseconds and fails nothing.
@@ -63,8 +64,8 @@ impl Engine {
             };
             let mut set = PollSet::new();
             set.add(watch.as_fd(), Interest::Read, ());
-            let left = left.map(|left| Duration::from_nanos(left.unsigned_abs()));
-            set.wait(left)
+            let end = until.map(|until| End::Wall(Duration::from_nanos(until.unsigned_abs())));
+            set.wait_until(end)
                 .map_err(EngineError::system("watch the event log"))?;
         }
     }

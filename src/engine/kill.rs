@@ -199,10 +199,7 @@ impl Engine {
 }
 
 /// Whether the monitor says something before the time is over, or before a signal comes.
-pub(super) fn answers(
-    connection: &Connection,
-    time: Option<Duration>,
-) -> Result<bool, EngineError> {
+fn answers(connection: &Connection, time: Option<Duration>) -> Result<bool, EngineError> {
     let mut set = PollSet::new();
     set.add(connection.as_fd(), Interest::Read, ());
     let ready = set.wait(time);

@@ -1,7 +1,7 @@
 //! `stop`: many containers are asked to end at the same time, and each is killed when its own time is over.
 
 use std::os::fd::AsFd;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::request::{Signal, StopTimeout};
 use super::{Engine, EngineError};
@@ -9,6 +9,7 @@ use crate::container::{ContainerConfig, Record, RunState, Status};
 use crate::monitor::{Connection, FromMonitor, Reply, Request};
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::procfs;
+use crate::sys::timer::{End, Moment};
 
 /// Docker's grace before SIGKILL.
 const STOP_TIMEOUT: u64 = 10;
@@ -31,7 +32,7 @@ struct Stopping {
     /// Has asked to be told of the end.
     connection: Connection,
     /// When it is killed; None: never, or it has been.
-    deadline: Option<Instant>,
+    deadline: Option<Moment>,
     how: Stopped,
 }
 
@@ -70,10 +71,9 @@ impl Engine {
                 self.emit_container(&ended.config, &ended.name, "stop");
                 done(ended.index, Ok(ended.how));
             }
-            let now = Instant::now();
             let mut place = 0;
             while let Some(stopping) = waiting.get_mut(place) {
-                if stopping.deadline.take_if(|end| *end <= now).is_none() {
+                if stopping.deadline.take_if(|end| end.has_come()).is_none() {
                     place += 1;
                     continue;
                 }
@@ -137,7 +137,7 @@ impl Engine {
             config,
             name,
             connection,
-            deadline: plan.grace().map(|grace| Instant::now() + grace),
+            deadline: plan.grace().map(|grace| Moment::now().after(grace)),
             how: plan.how(),
         }))
     }
@@ -224,8 +224,7 @@ fn next_ends(waiting: &mut [Stopping]) -> Result<Vec<usize>, EngineError> {
     for (place, stopping) in waiting.iter().enumerate() {
         set.add(stopping.connection.as_fd(), Interest::Read, place);
     }
-    let left = first.map(|first| first.saturating_duration_since(Instant::now()));
-    let ready = set.wait(left);
+    let ready = set.wait_until(first.map(End::Moment));
     let ready = ready.map_err(EngineError::system("wait for the monitors"))?;
     Ok(ready
         .into_iter()

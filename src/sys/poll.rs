@@ -1,10 +1,12 @@
 //! poll(2) over borrowed descriptors, each with the caller's own word for it.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::timer::End;
 
 /// What is waited for on one descriptor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +61,20 @@ impl<'fd, Token: Copy> PollSet<'fd, Token> {
             .zip(&self.tokens)
             .filter(|(fd, _)| !fd.revents().is_empty());
         Ok(ready.map(|(_, token)| *token).collect())
+    }
+
+    /// The same until `end`, which comes in time also when the machine has slept meanwhile.
+    pub fn wait_until(self, end: Option<End>) -> io::Result<Vec<Token>> {
+        let timer = end.map(End::timer).transpose()?;
+        let mut fds: Vec<PollFd<'_>> = self.fds;
+        // Last, and without a token.
+        fds.extend(
+            timer
+                .as_ref()
+                .map(|timer| PollFd::from_borrowed_fd(timer.as_fd(), PollFlags::IN)),
+        );
+        let tokens = self.tokens;
+        PollSet { fds, tokens }.wait(None)
     }
 }
 

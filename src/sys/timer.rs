@@ -1,4 +1,4 @@
-//! Time that goes on while the machine sleeps (CLOCK_BOOTTIME), and a descriptor that reads when a moment of it has come.
+//! Time that goes on while the machine sleeps (CLOCK_BOOTTIME), and descriptors that read when a moment of it, or of the wall clock, has come.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -33,6 +33,44 @@ impl Moment {
     }
 }
 
+/// Until when something is waited for.
+#[derive(Clone, Copy, Debug)]
+pub enum End {
+    Moment(Moment),
+    /// As the wall clock shows it, since 1970: sooner or later when somebody sets that.
+    Wall(Duration),
+}
+
+impl End {
+    /// Reads from then on. poll(2)'s own time-out stands still while the machine sleeps.
+    pub fn timer(self) -> io::Result<OwnedFd> {
+        let (clock, time) = match self {
+            End::Moment(moment) => (TimerfdClockId::Boottime, moment.0),
+            End::Wall(time) => (TimerfdClockId::Realtime, time),
+        };
+        let fd = timerfd_create(clock, TimerfdFlags::CLOEXEC | TimerfdFlags::NONBLOCK)?;
+        set(&fd, time)?;
+        Ok(fd)
+    }
+}
+
+fn set(fd: &OwnedFd, time: Duration) -> io::Result<()> {
+    let nothing = Timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    let at = Itimerspec {
+        it_interval: nothing,
+        it_value: Timespec {
+            tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+            // A time of nothing would switch it off.
+            tv_nsec: i64::from(time.subsec_nanos().max(1)),
+        },
+    };
+    timerfd_settime(fd, TimerfdTimerFlags::ABSTIME, &at)?;
+    Ok(())
+}
+
 /// One alarm at a time.
 pub struct Alarm {
     fd: OwnedFd,
@@ -61,19 +99,7 @@ impl Alarm {
         if self.set == Some(moment) {
             return Ok(());
         }
-        let nothing = Timespec {
-            tv_sec: 0,
-            tv_nsec: 0,
-        };
-        let at = Itimerspec {
-            it_interval: nothing,
-            it_value: Timespec {
-                tv_sec: moment.0.as_secs() as i64,
-                // A time of nothing would switch it off.
-                tv_nsec: i64::from(moment.0.subsec_nanos().max(1)),
-            },
-        };
-        timerfd_settime(&self.fd, TimerfdTimerFlags::ABSTIME, &at)?;
+        set(&self.fd, moment.0)?;
         self.set = Some(moment);
         Ok(())
     }

@@ -7,6 +7,7 @@ mod watch;
 use std::io::IsTerminal;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -16,6 +17,7 @@ use super::request::LogsRequest;
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, LogDriver, LogSettings, LogSource, Record};
 use crate::monitor::{JOURNAL_SOCKET, LogEntry, LogOrders, LogReader, Reach};
+use crate::sys::timer::End;
 
 /// Whose line it is.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +66,7 @@ impl Engine {
             if show(LogEvent::Pause).is_break() {
                 return Ok(());
             }
-            watch.wait(&sources, window.left())?;
+            watch.wait(&sources, window.end())?;
         }
     }
 
@@ -237,12 +239,13 @@ impl Window {
         until.is_some_and(|(_, until)| Timestamp::now() > *until)
     }
 
-    /// How long something may still come.
-    fn left(&self) -> Option<std::time::Duration> {
+    /// Until when something may still come.
+    fn end(&self) -> Option<End> {
         let (_, until) = self.until.as_ref()?;
-        let left = until.duration_since(Timestamp::now());
+        let until = Duration::try_from(until.duration_since(Timestamp::UNIX_EPOCH));
         // One more millisecond, or the last look is too early.
-        let left = std::time::Duration::try_from(left).unwrap_or_default();
-        Some(left + std::time::Duration::from_millis(1))
+        Some(End::Wall(
+            until.unwrap_or_default() + Duration::from_millis(1),
+        ))
     }
 }

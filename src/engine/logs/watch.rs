@@ -2,7 +2,6 @@
 
 use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
@@ -10,6 +9,7 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use super::{Reading, Source};
 use crate::engine::EngineError;
 use crate::sys::poll::{Interest, PollSet};
+use crate::sys::timer::End;
 
 pub(super) struct Watch(Inotify);
 
@@ -54,7 +54,7 @@ impl Watch {
     }
 
     /// A monitor that is killed changes no file: its end is waited for too.
-    pub fn wait(&self, sources: &[Source], limit: Option<Duration>) -> Result<(), EngineError> {
+    pub fn wait(&self, sources: &[Source], end: Option<End>) -> Result<(), EngineError> {
         let monitors = sources.iter().filter(|source| !source.ended).map(|source| {
             let status = source.record.status().ok()?;
             status.live()?.monitor.open().ok().flatten()
@@ -74,7 +74,7 @@ impl Watch {
                 set.add(reader.as_fd(), Interest::Read, ());
             }
         }
-        set.wait(limit)
+        set.wait_until(end)
             .map_err(EngineError::system("watch the log"))?;
         let _ = self.0.read_events();
         Ok(())
