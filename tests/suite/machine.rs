@@ -1,5 +1,5 @@
-//! What only a real Debian with systemd shows: limits that bite, and what comes back after a reboot and a power cut. Runs the jobs
-//! of `tests/vm/jobs` in an emulated machine, which takes minutes: in long runs alone.
+//! What only a real Debian with systemd shows: limits that bite, what comes back after a reboot and a power cut, and timers of a
+//! machine that slept. Runs the jobs of `tests/vm/jobs` in an emulated machine, which takes minutes: in long runs alone.
 
 use std::fs;
 use std::path::PathBuf;
@@ -73,6 +73,23 @@ fn containers_run_again_after_reboots_and_power_cuts() {
         "boot 2: unless-stopped: running",
         "boot 3: the others: exited exited",
         "boot 5: stopped-always: running",
+    ] {
+        assert!(seen.contains(line), "{line:?} is missing in {seen}");
+    }
+}
+
+#[test]
+fn timers_survive_suspend_and_clock_changes() {
+    let env = machine_env!();
+    let seen = job(&env, "suspend", &["--sleeps", "--where", "root"]);
+    for line in [
+        "a container's time was over",
+        "a check was due",
+        "stop's time was over",
+        "restart's time was over",
+        "a pause was over",
+        "an hour ahead: running running running, 0 checks",
+        "an hour behind: over after",
     ] {
         assert!(seen.contains(line), "{line:?} is missing in {seen}");
     }
