@@ -103,10 +103,9 @@ impl Monitor {
             self.kill_at = None;
             let _ = self.signal(libc::SIGKILL);
         }
-        if self.state.paused {
-            return;
-        }
+        let paused = self.state.paused;
         if let Some(checks) = &mut self.checks
+            && !paused
             && checks.due().has_come()
         {
             match &mut checks.current {
@@ -118,7 +117,8 @@ impl Monitor {
                 None => self.begin_check(),
             }
         }
-        let due = self.checks.as_ref().map(Checks::due);
+        // What is paused is not checked, but its time goes on.
+        let due = self.checks.as_ref().filter(|_| !paused).map(Checks::due);
         if let Some(next) = due.into_iter().chain(self.kill_at).min() {
             // Without an alarm a check comes late: with whatever happens next.
             let _ = self.set_alarm(next);
@@ -222,7 +222,9 @@ impl Monitor {
     /// Sends a signal that is to end the program, and SIGKILL when its time is over.
     pub(super) fn end_in_time(&mut self, signal: i32) {
         if let Some(grace) = self.orders.stop_grace {
-            self.kill_at = Some(Moment::now().after(grace));
+            // Its own time may be over sooner.
+            let end = Moment::now().after(grace);
+            self.kill_at = Some(self.kill_at.map_or(end, |own| own.min(end)));
         }
         let _ = self.signal(signal);
     }

@@ -1,5 +1,7 @@
 //! `pause` and `unpause`: the cgroup freezer where the tree is delegated, and a plain word where it is not.
 
+use std::time::Duration;
+
 use crate::env::{TestEnv, test_env};
 use crate::need::{Need, need};
 use crate::process::eventually;
@@ -89,6 +91,23 @@ fn paused_container_can_be_killed_stopped_and_removed() {
     start(&env);
     env.run(&["pause", "box"]).ok();
     env.run(&["rm", "-f", "box"]).ok();
+}
+
+#[test]
+fn a_paused_containers_time_goes_on() {
+    let env = test_env!();
+    need!(Need::Cgroup);
+    env.busybox();
+    // Its first check is due before its end, and is not made.
+    let limits = ["--timeout=2", "--health-cmd=true", "--health-interval=1s"];
+    let run = ["run", "-d", "--network=none", "--name=box"];
+    env.run(&[&run[..], &limits, &["busybox", "sleep", "1000"]].concat())
+        .ok();
+    env.run(&["pause", "box"]).ok();
+    let ended = env.command(&["wait", "box"]).limit(Duration::from_secs(60));
+    assert_eq!(ended.run().ok().out(), "137");
+    let checks = env.out(&["inspect", "-f", "{{len .State.Health.Log}}", "box"]);
+    assert_eq!(checks, "0");
 }
 
 #[test]
