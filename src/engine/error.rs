@@ -223,6 +223,8 @@ pub enum EngineError {
     },
     #[error("the monitor of container {name} does not answer")]
     Silent { name: String },
+    #[error("container {name} is restarting, wait until it runs")]
+    Restarting { name: String },
     #[error("the monitor of container {name}: {message}")]
     Monitor { name: String, message: String },
     #[error(transparent)]

@@ -94,6 +94,28 @@ fn paused_container_can_be_killed_stopped_and_removed() {
 }
 
 #[test]
+fn a_paused_containers_files_can_be_reached() {
+    let env = test_env!();
+    need!(Need::Cgroup);
+    start(&env);
+    env.run(&["pause", "box"]).ok();
+    let file = env.file("file", "from outside");
+    env.run(&["cp", &file, "box:/file"]).ok();
+    assert_eq!(env.out(&["mount", "box", "cat", "file"]), "from outside");
+    assert!(
+        env.run(&["export", "box"])
+            .ok()
+            .out()
+            .contains("from outside")
+    );
+    env.run(&["commit", "box", "saved"]).ok();
+    let run = ["run", "--rm", "--network=none", "saved", "cat", "/file"];
+    assert_eq!(env.out(&run), "from outside");
+    // None of that has let it go on.
+    assert_eq!(status(&env), "paused true");
+}
+
+#[test]
 fn a_paused_containers_time_goes_on() {
     let env = test_env!();
     need!(Need::Cgroup);

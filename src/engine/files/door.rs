@@ -66,7 +66,8 @@ impl Entrance {
         loop {
             let status = self.record.status();
             let status = status.map_err(EngineError::system("read the container's state"))?;
-            if let Status::Running(state) = &status
+            // What is frozen has a root all the same.
+            if let Status::Running(state) | Status::Paused(state) = &status
                 && let Some((init, pid)) = running(state)?
             {
                 return Ok(Door::Running { init, pid });
@@ -79,8 +80,10 @@ impl Entrance {
             }
             // It is being started or ended, or another command copies.
             if began.elapsed() > PATIENCE {
-                return Err(EngineError::Silent {
-                    name: self.name.clone(),
+                let name = self.name.clone();
+                return Err(match status {
+                    Status::Restarting(..) => EngineError::Restarting { name },
+                    _ => EngineError::Silent { name },
                 });
             }
             std::thread::sleep(Duration::from_millis(5));
