@@ -31,6 +31,10 @@ pub enum ExtractError {
     Contended { path: LayerPath },
     #[error("the archive lists too many directories: their names need more than {limit} bytes")]
     Remembered { limit: u64 },
+    #[error("{path}: only root can make a device")]
+    Device { path: LayerPath },
+    #[error("{path}: the file system is read-only")]
+    ReadOnly { path: LayerPath },
     #[error("{operation} {path}: {source}")]
     Io {
         operation: &'static str,
@@ -49,11 +53,33 @@ impl ExtractError {
         operation: &'static str,
         path: &'p [u8],
     ) -> impl FnOnce(E) -> ExtractError + use<'p, E> {
-        move |source| ExtractError::Io {
-            operation,
-            path: LayerPath(path.to_vec()),
-            source: source.into(),
+        move |source| {
+            let (path, source) = (LayerPath(path.to_vec()), source.into());
+            match source.kind() {
+                io::ErrorKind::ReadOnlyFilesystem => ExtractError::ReadOnly { path },
+                _ => ExtractError::Io {
+                    operation,
+                    path,
+                    source,
+                },
+            }
         }
+    }
+
+    /// Paths as whoever named the destination knows them.
+    fn below(mut self, directory: &[u8]) -> ExtractError {
+        if let ExtractError::FileOverDirectory { path }
+        | ExtractError::DirectoryOverFile { path }
+        | ExtractError::DirectoryToFile { path }
+        | ExtractError::NoSuchDirectory { path }
+        | ExtractError::Contended { path }
+        | ExtractError::Device { path }
+        | ExtractError::ReadOnly { path }
+        | ExtractError::Io { path, .. } = &mut self
+        {
+            path.0 = whole(directory, &path.0);
+        }
+        self
     }
 }
 
@@ -76,6 +102,8 @@ pub struct Destination {
     /// The last part of the name, if that is no directory.
     pub name: Vec<u8>,
     pub there: There,
+    /// The directory's absolute path, to be shown.
+    pub shown: Vec<u8>,
 }
 
 /// How entries become files.
@@ -106,18 +134,34 @@ struct Extractor<'a> {
     /// Directories whose mode and time are set when nothing below them changes any more.
     last: Vec<(LayerPath, u32, i64)>,
     remembered: u64,
+    /// The first of those that were left out, and how many others were made.
+    devices: Vec<Vec<u8>>,
+    others: u64,
 }
+
+/// So many devices are warned of.
+const DEVICES: usize = 10;
 
 /// How often something may come back into the place that was just made free.
 const ATTEMPTS: u32 = 100;
 
-/// Extracts an archive to its end.
+/// Extracts an archive to its end; what was left out, in words.
 pub fn extract(
     archive: impl Read,
     root: BorrowedFd<'_>,
     destination: &Destination,
     options: ExtractOptions,
-) -> Result<(), ExtractError> {
+) -> Result<Vec<String>, ExtractError> {
+    let extracted = extract_below(archive, root, destination, options);
+    extracted.map_err(|error| error.below(&destination.shown))
+}
+
+fn extract_below(
+    archive: impl Read,
+    root: BorrowedFd<'_>,
+    destination: &Destination,
+    options: ExtractOptions,
+) -> Result<Vec<String>, ExtractError> {
     let limits = Limits::default();
     let mut archive = TarReader::new(archive, limits);
     let mut extractor = Extractor {
@@ -133,6 +177,8 @@ pub fn extract(
         parent: None,
         last: Vec::new(),
         remembered: 0,
+        devices: Vec::new(),
+        others: 0,
     };
     let mut first = true;
     while let Some(entry) = archive.next_entry()? {
@@ -144,15 +190,13 @@ pub fn extract(
         extractor.add(&entry, &mut archive)?;
     }
     extractor.finish()?;
-    Ok(archive.drain()?)
+    archive.drain()?;
+    extractor.left_out(&destination.shown)
 }
 
 /// docker's `PrepareArchiveCopy`: the name that the top entry gets, or its own.
 fn place(destination: &Destination, is_directory: bool) -> Result<Option<Vec<u8>>, ExtractError> {
-    let mut path = destination.directory.clone();
-    path.push(b'/');
-    path.extend_from_slice(&destination.name);
-    let path = LayerPath(path);
+    let path = LayerPath(destination.name.clone());
     match (destination.there, is_directory) {
         (There::Directory, _) => Ok(None),
         (There::Other, true) => Err(ExtractError::DirectoryToFile { path }),
@@ -177,6 +221,13 @@ impl Extractor<'_> {
             // The destination itself: it stays as it is.
             return Ok(());
         }
+        if matches!(entry.kind, EntryKind::CharDevice | EntryKind::BlockDevice) {
+            if self.devices.len() < DEVICES {
+                self.devices.push(path);
+            }
+            return Ok(());
+        }
+        self.others += 1;
         let (above, name) = split(&path);
         let parent = self.parent(above)?;
         match entry.kind {
@@ -203,7 +254,6 @@ impl Extractor<'_> {
                 })?;
                 self.special(&parent, name, entry, &path, FileType::Fifo)
             }
-            // Nobody without root can make one: docker without root leaves them out, too.
             EntryKind::CharDevice | EntryKind::BlockDevice => Ok(()),
         }
     }
@@ -434,6 +484,22 @@ impl Extractor<'_> {
         }
     }
 
+    /// Nobody without root can make a device: docker without root leaves them out of a directory, too.
+    fn left_out(self, shown: &[u8]) -> Result<Vec<String>, ExtractError> {
+        let path = |path: Vec<u8>| LayerPath(whole(shown, &path));
+        let mut devices = self.devices.into_iter();
+        if self.others == 0
+            && let Some(first) = devices.next()
+        {
+            return Err(ExtractError::Device {
+                path: LayerPath(first),
+            });
+        }
+        Ok(devices
+            .map(|device| format!("{}: a device, left out", path(device)))
+            .collect())
+    }
+
     /// Modes and times of directories, the deepest first.
     fn finish(&self) -> Result<(), ExtractError> {
         for (path, mode, mtime) in self.last.iter().rev() {
@@ -456,6 +522,13 @@ impl Extractor<'_> {
         }
         Ok(())
     }
+}
+
+/// Without the slash at its beginning.
+fn whole(directory: &[u8], path: &[u8]) -> Vec<u8> {
+    let whole = [directory, b"/", path].concat();
+    let start = whole.iter().position(|byte| *byte != b'/');
+    whole[start.unwrap_or(whole.len())..].to_vec()
 }
 
 fn copy<R: Read>(

@@ -149,9 +149,18 @@ fn what_cannot_be_copied_is_refused_in_docker_s_words() {
             "Could not find the file /none/x in container running",
         ),
         ("/no/such", "running:/", "no such file or directory"),
-        ("running:/d", &*file, "cannot copy directory"),
-        (&*directory, "running:/d/one", "cannot copy directory"),
-        (&*file, "running:/none/", "no such directory"),
+        (
+            "running:/d",
+            &*file,
+            &*format!("cannot copy directory to {file}, which is none"),
+        ),
+        (
+            &*directory,
+            "running:/d/one",
+            "cannot copy directory to /d/one, which is none",
+        ),
+        (&*file, "running:/none/", "no such directory: /none"),
+        (&*file, "running:/proc/none", "make /proc/none: "),
         (&*inside_file, "ended:/d/sub/../../dlink/../d", ""),
         (
             "running:/x",
@@ -501,8 +510,31 @@ fn a_read_only_root_takes_no_files_but_its_volumes_do() {
     let file = env.file("file", "x");
     for state in ["created", "running"] {
         env.run(&["cp", &file, &format!("{id}:/etc/new")])
-            .fails(1, "Read-only file system");
+            .fails(1, "/etc/new: the file system is read-only");
         env.run(&["cp", &file, &format!("{id}:/data/{state}")]).ok();
         env.run(&["start", &id]).ok();
     }
+}
+
+#[test]
+fn devices_are_left_out_and_named() {
+    let env = test_env!();
+    env.busybox();
+    both(&env);
+    let alone = home(&env, "null");
+    let refused = env.run(&["cp", "running:/dev/null", &alone]);
+    refused.fails(1, &format!("{alone}: only root can make a device"));
+    let all = home(&env, "dev");
+    let copied = env.run(&["cp", "running:/dev", &all]).ok();
+    let warning = format!("WARNING: {all}/null: a device, left out");
+    assert!(copied.stderr.contains(&warning), "{}", copied.stderr);
+    assert!(crate::env::names(Path::new(&all)).contains(&"shm".to_owned()));
+    let archive = env
+        .run(&["cp", "running:/dev", "-"])
+        .ok()
+        .stdout
+        .into_bytes();
+    let again = env.command(&["cp", "-", "ended:/"]).input(archive).run();
+    let warning = "WARNING: /dev/null: a device, left out";
+    assert!(again.ok().stderr.contains(warning));
 }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -14,7 +14,7 @@ use super::super::{Engine, EngineError};
 use super::door::{Door, Entrance, failure};
 use super::place::{self, Asked, PlaceError};
 use super::side::{Done, Side, Stopped};
-use crate::image::{Decompressed, ExtractError, ExtractOptions, extract};
+use crate::image::{Decompressed, Destination, ExtractOptions, extract};
 use crate::runtime::home;
 use crate::sys::fs::Links;
 use crate::sys::{signal, text};
@@ -96,8 +96,7 @@ fn copy_out(
         let mut destination = place::destination(root.as_fd(), &to).map_err(misplaced)?;
         let pinned = place::pinned(root.as_fd(), &mut destination, &to).map_err(misplaced)?;
         let archive = File::from(pipe);
-        extract(archive, pinned.as_fd(), &destination, options).map_err(unextracted)?;
-        Ok(Done::default())
+        extracted(archive, pinned.as_fd(), &destination, options)
     });
     let side = side.map_err(|error| failure(&error))?;
     let packed = ignoring_broken_pipes(entrance, door, || {
@@ -133,8 +132,7 @@ fn copy_in(
         let work = || {
             let root = open_root()?;
             let destination = place::destination(root.as_fd(), asked).map_err(misplaced)?;
-            extract(archive, root.as_fd(), &destination, options).map_err(unextracted)?;
-            Ok(Done::default())
+            extracted(archive, root.as_fd(), &destination, options)
         };
         Ok(work())
     })?;
@@ -181,11 +179,11 @@ fn stream_in(entrance: &Entrance, door: Door, asked: &Asked) -> Result<Copied, R
         let destination = destination.map_err(|error| RoleFailure::of(&error, Vec::new()))?;
         let archive = Decompressed::new(&mut counted);
         let archive = archive.map_err(|source| said("read the archive", source))?;
-        extract(archive, root.as_fd(), &destination, options)
+        let warnings = extract(archive, root.as_fd(), &destination, options)
             .map_err(|error| RoleFailure::of(&error, Vec::new()))?;
         Ok(Copied {
             bytes: counted.bytes,
-            warnings: Vec::new(),
+            warnings,
         })
     })
 }
@@ -224,9 +222,9 @@ fn agreed(
     extracted: Result<Done, Stopped>,
 ) -> Result<Copied, RoleFailure> {
     match (packed, extracted) {
-        (Ok(done), Ok(_)) => Ok(Copied {
+        (Ok(done), Ok(made)) => Ok(Copied {
             bytes: done.bytes,
-            warnings: done.warnings,
+            warnings: [done.warnings, made.warnings].concat(),
         }),
         (Err(packed), Err(extracted)) if packed.consequence => Err(extracted.failure),
         (Err(stopped), _) | (_, Err(stopped)) => Err(stopped.failure),
@@ -240,11 +238,18 @@ fn misplaced(error: PlaceError) -> Stopped {
     }
 }
 
-fn unextracted(error: ExtractError) -> Stopped {
-    Stopped {
+fn extracted(
+    archive: impl Read,
+    root: BorrowedFd<'_>,
+    destination: &Destination,
+    options: ExtractOptions,
+) -> Result<Done, Stopped> {
+    let extracted = extract(archive, root, destination, options);
+    let warnings = extracted.map_err(|error| Stopped {
         consequence: error.is_cut(),
         failure: RoleFailure::of(&error, Vec::new()),
-    }
+    })?;
+    Ok(Done { bytes: 0, warnings })
 }
 
 fn open_root() -> Result<OwnedFd, Stopped> {

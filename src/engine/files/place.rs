@@ -130,6 +130,7 @@ pub fn destination(root: BorrowedFd<'_>, asked: &Asked) -> Result<Destination, P
     for _ in 0..40 {
         if open_directory_in_root(root, &path, Links::InRoot).is_ok() {
             return Ok(Destination {
+                shown: path.clone(),
                 directory: path,
                 name: Vec::new(),
                 there: There::Directory,
@@ -164,6 +165,7 @@ pub fn destination(root: BorrowedFd<'_>, asked: &Asked) -> Result<Destination, P
             directory: above.to_vec(),
             name: name.to_vec(),
             there,
+            shown: above.to_vec(),
         });
     }
     Err(asked.failed(io::Error::from_raw_os_error(libc::ELOOP)))

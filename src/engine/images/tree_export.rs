@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::super::output::Unfinished;
@@ -114,6 +115,7 @@ fn into_directory(copy: &TempLayer, path: &Path) -> Result<Vec<String>, RoleFail
         directory: Vec::new(),
         name: Vec::new(),
         there: There::Directory,
+        shown: path.as_os_str().as_bytes().to_vec(),
     };
     let options = ExtractOptions {
         keep_owners: false,
@@ -132,7 +134,7 @@ fn into_directory(copy: &TempLayer, path: &Path) -> Result<Vec<String>, RoleFail
         match extracted {
             Err(error) if !error.is_cut() => Err(failure(&error)),
             Err(error) => packed.and(Err(failure(&error))),
-            Ok(()) => packed,
+            Ok(left_out) => packed.map(|warnings| [warnings, left_out].concat()),
         }
     })
 }
