@@ -78,6 +78,14 @@ impl Mounts {
                 self.has_bound_proc |= wanted.kind == "proc";
                 bound(wanted).map(Some)
             }
+            // The container's map has no group 5: terminals are then of whoever opens them.
+            Err(error) if wanted.kind == "devpts" && error.raw_os_error() == Some(libc::EINVAL) => {
+                let options: Vec<_> = options
+                    .into_iter()
+                    .filter(|(key, _)| *key != "gid")
+                    .collect();
+                mount::create(&wanted.kind, &options, wanted.attributes).map(Some)
+            }
             created => created.map(Some),
         }
     }

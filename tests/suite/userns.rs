@@ -207,6 +207,11 @@ fn nomap_auto_and_explicit_maps_leave_the_user_out() {
         let last = map.rsplit(' ').next().expect("a map has three numbers");
         assert_eq!(seen[2], last, "{flags:?}");
     }
+    // Terminals of a container that has no group for them.
+    for flags in [["--uidmap", "0:1"], ["--userns", "auto:size=2"]] {
+        let seen = out(&env, &[&["-t"][..], &flags].concat(), "tty");
+        assert_eq!(seen.trim_end(), "/dev/pts/0");
+    }
     run(&env, &["--uidmap", "0:0:1", "--uidmap", "0:5:1"], "true")
         .fails(125, "id 0 is mapped twice");
     run(&env, &["--uidmap", "5:1:10"], "true").fails(125, "id 0 is not mapped");
