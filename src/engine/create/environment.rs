@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::engine::EngineError;
 use crate::engine::request::CreateRequest;
+use crate::runtime::defaults;
 use crate::sys::text;
 
 /// What programs get without being told: taken away with `--unsetenv-all`.
@@ -41,8 +42,14 @@ pub fn environment(
     for change in &request.env {
         variables.set(&change.name, change.value.as_deref());
     }
+    // Every program gets a PATH, so it is there to be added to.
+    let is_unset = sources.unset_all || sources.unset.iter().any(|name| name == "PATH");
+    let default = |name: &str| match name == "PATH" && !is_unset {
+        true => defaults::PATH,
+        false => "",
+    };
     for change in &sources.merge {
-        let value = variables.expand(change.value.as_deref().unwrap_or_default());
+        let value = variables.expand(change.value.as_deref().unwrap_or_default(), default);
         variables.set(&change.name, Some(&value));
     }
     let unset = match sources.unset_all {
@@ -78,7 +85,7 @@ impl Variables {
     }
 
     /// `$NAME` and `${NAME}`; what is not set is empty, and a `$` before anything else is itself.
-    fn expand(&self, text: &str) -> String {
+    fn expand(&self, text: &str, default: impl Fn(&str) -> &'static str) -> String {
         let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
         let mut expanded = String::new();
         let mut rest = text;
@@ -98,7 +105,7 @@ impl Variables {
                 (None, length) => behind.split_at(length),
             };
             let known = self.0.iter().find(|(known, _)| known == name);
-            expanded.push_str(known.map_or("", |(_, value)| value));
+            expanded.push_str(known.map_or_else(|| default(name), |(_, value)| value));
             rest = after;
         }
         expanded + rest
@@ -206,5 +213,25 @@ mod tests {
         };
         let lines = made(&["A=1", "B=2"], &request);
         assert_eq!(lines, ["A=1:1-$", "http_proxy=p", "C=1:1-$${open"]);
+    }
+
+    #[test]
+    fn merged_values_refer_to_the_path_that_every_program_gets() {
+        let path = |unset: &[&str], unset_all| {
+            let request = CreateRequest {
+                environment: EnvironmentSources {
+                    unset: unset.iter().map(ToString::to_string).collect(),
+                    unset_all,
+                    merge: vec![change("PATH", Some("${PATH}:/more"))],
+                    ..EnvironmentSources::default()
+                },
+                ..CreateRequest::default()
+            };
+            made(&[], &request).pop()
+        };
+        let whole = format!("PATH={}:/more", defaults::PATH);
+        assert_eq!(path(&[], false).as_deref(), Some(&*whole));
+        assert_eq!(path(&["PATH"], false).as_deref(), Some("PATH=:/more"));
+        assert_eq!(path(&[], true).as_deref(), Some("PATH=:/more"));
     }
 }
