@@ -1,7 +1,10 @@
 //! `unshare` and `mount`: the user's own commands where files of subordinate ids are theirs, and where a container's root is
 //! visible.
 
-use crate::env::{shared_env, test_env};
+use std::time::Duration;
+
+use crate::env::{count, shared_env, test_env};
+use crate::recovery::until_moment;
 
 #[test]
 fn unshare_runs_a_command_as_root_of_the_containers_ids() {
@@ -14,7 +17,13 @@ fn unshare_runs_a_command_as_root_of_the_containers_ids() {
     ]);
     assert_eq!(out, "0\n2");
     assert_eq!(env.run(&["unshare", "sh", "-c", "exit 7"]).code, 7);
-    assert_eq!(env.run(&["unshare", "no-such-program"]).code, 127);
+    let missing = env.run(&["unshare", "no-such-program"]);
+    assert_eq!(missing.code, 127);
+    assert!(
+        missing
+            .stderr
+            .contains("executable file not found in $PATH")
+    );
 }
 
 #[test]
@@ -36,9 +45,14 @@ fn unshare_reaches_files_of_containers() {
     env.run(&["unshare", "mount", "-t", "tmpfs", "none", "shared"])
         .ok();
     assert!(crate::env::names(&env.path("home/shared")).is_empty());
-    let child = env.spawn(&["unshare", "sh", "-c", "echo ready; sleep 1000"]);
-    child.signal(nix::sys::signal::Signal::SIGKILL);
-    child.wait();
+    // It ends with the command that waits for it, whenever that is killed.
+    let tries = count(20, 200) as u32;
+    for number in 0..tries {
+        let child = env.spawn(&["unshare", "sleep", "1000"]);
+        until_moment(Duration::from_millis(50), number, tries);
+        child.signal(nix::sys::signal::Signal::SIGKILL);
+        child.wait();
+    }
 }
 
 #[test]

@@ -114,9 +114,10 @@ impl Engine {
         let (result, report) = pipe.map_err(|error| system("make a pipe")(error.into()))?;
         let signals = Signals::watch(&[Signal::SIGINT, Signal::SIGQUIT]);
         let signals = signals.map_err(system("watch for signals"))?;
+        let parent = rustix::process::getpid();
         let entered = self.with_home(|home| {
             home.enter(false, report, |gate, report| {
-                let ran = run(gate, words, prepare, &report);
+                let ran = run(gate, parent, words, prepare, &report);
                 ran.unwrap_or_else(|failure| {
                     super::side::say(&report, &failure);
                     125
@@ -139,22 +140,25 @@ impl Engine {
 
 fn run(
     mut gate: Gate,
+    parent: rustix::process::Pid,
     words: &[String],
     prepare: impl FnOnce() -> Result<Kept, RoleFailure>,
     report: &OwnedFd,
 ) -> Result<i32, RoleFailure> {
     role::set("home");
-    die_with_parent();
     let reset = signal::reset_all();
     reset.map_err(said("reset signals"))?;
-    if !gate.wait() {
+    if !gate.wait() || !dies_with(parent) {
         return Ok(125);
     }
     let kept = prepare()?;
+    let this = rustix::process::getpid();
     let child = match process::fork().map_err(said("fork the command"))? {
         Forked::Parent(child) => child,
         Forked::Child => {
-            die_with_parent();
+            if !dies_with(this) {
+                process::exit_now(125);
+            }
             process::exit_now(execute(words, report))
         }
     };
@@ -164,8 +168,10 @@ fn run(
     ended
 }
 
-fn die_with_parent() {
+/// `false`: the parent has died before that could be asked for.
+fn dies_with(parent: rustix::process::Pid) -> bool {
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
+    rustix::process::getppid() == Some(parent)
 }
 
 /// Becomes the command; a shell's exit codes for one that can't be.
@@ -176,8 +182,16 @@ fn execute(words: &[String], report: &OwnedFd) -> i32 {
     let shell = [shell.unwrap_or_else(|| "/bin/sh".to_owned())];
     let words = if words.is_empty() { &shell } else { words };
     let error = Command::new(&words[0]).args(&words[1..]).exec();
+    let reason = match error.kind() {
+        io::ErrorKind::NotFound if !words[0].contains('/') => {
+            "executable file not found in $PATH".to_owned()
+        }
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        _ => error.to_string(),
+    };
     let failure = RoleFailure {
-        message: format!("exec: {:?}: {error}", words[0]),
+        message: format!("exec: {:?}: {reason}", words[0]),
         hints: Vec::new(),
     };
     super::side::say(report, &failure);
