@@ -28,7 +28,12 @@ impl Engine {
         }
         // Read first: a container that removes itself with its end takes it along.
         let config = self.config_of(record)?;
-        if signal == Signal::KILL || signal == own_signal(&config) {
+        if signal == Signal::KILL {
+            self.end(record, &config, &name, signal)?;
+            // Docker waits for this one: what comes next finds an ended container.
+            return self.ends_within(record, Some(KILL_TIMEOUT)).map(drop);
+        }
+        if signal == own_signal(&config) {
             return self.end(record, &config, &name, signal);
         }
         self.send(record, &name, &Request::Signal(signal.number()))?;
