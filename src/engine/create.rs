@@ -22,6 +22,7 @@ use crate::container::{
     UlimitConfig,
 };
 use crate::image::{Digest, Healthcheck, Image, ImageError, is_builtin};
+use crate::net::ports::PortSpec;
 
 pub(super) mod accounts;
 mod environment;
@@ -386,6 +387,14 @@ fn process_config(
     for port in &request.expose {
         if !exposed_ports.contains(port) {
             exposed_ports.push(port.clone());
+        }
+    }
+    // What is published is exposed, too.
+    let specs = request.ports.iter().filter_map(|text| text.parse().ok());
+    for port in specs.flat_map(|spec: PortSpec| spec.expand()) {
+        let inside = format!("{}/{}", port.container, port.protocol);
+        if !exposed_ports.contains(&inside) {
+            exposed_ports.push(inside);
         }
     }
     ProcessConfig {

@@ -5,6 +5,7 @@ use super::request::{LabelFilter, PsFilters, PsRequest, Status};
 use super::{Engine, EngineError};
 use crate::container::MountConfig;
 use crate::image::Image;
+use crate::net::ports::{ExposedPorts, PortRange, PortSpec};
 
 impl PsFilters {
     /// Whether ended containers are wanted without `-a`, as docker has it.
@@ -111,26 +112,33 @@ fn matches_config(filters: &PsFilters, summary: &ListedContainer) -> bool {
             .iter()
             .any(|mount| mount.target == text || mount.source == text || is_of(mount, text))
     };
-    let port = |text: &str| {
-        text.split_once('/')
-            .map_or_else(|| format!("{text}/tcp"), |_| text.to_owned())
+    let publish = |wanted: &ExposedPorts| {
+        let asked = summary.config.ports(&summary.settings).iter();
+        let mut asked = asked.filter_map(|text| text.parse::<PortSpec>().ok());
+        // Docker's documentation means the container's port, docker itself the host's.
+        let mut now = summary.ports.iter();
+        asked.any(|spec| {
+            let outside = spec.host.is_some_and(|host| host.meets(wanted.ports));
+            spec.protocol == wanted.protocol && (outside || spec.container.meets(wanted.ports))
+        }) || now.any(|port| {
+            let outside = PortRange::single(port.host_port);
+            port.protocol == wanted.protocol.to_string() && outside.meets(wanted.ports)
+        })
     };
-    let publish = |text: &str| {
-        let mut ports = summary.config.ports(&summary.settings).iter();
-        ports.any(|spec| spec.rsplit(':').next() == Some(port(text).as_str()))
-    };
-    let expose = |text: &str| {
+    let expose = |wanted: &ExposedPorts| {
         let exposed = summary.config.process.exposed_ports.iter();
-        exposed
-            .map(|known| port(known))
-            .any(|known| known == port(text))
-            || publish(text)
+        let mut exposed = exposed.filter_map(|text| text.parse::<ExposedPorts>().ok());
+        exposed.any(|known| known.protocol == wanted.protocol && known.ports.meets(wanted.ports))
+            || publish(wanted)
+    };
+    let any_port = |wanted: &[ExposedPorts], test: &dyn Fn(&ExposedPorts) -> bool| {
+        wanted.is_empty() || wanted.iter().any(test)
     };
     filters.labels.iter().all(label)
         && any(&filters.volume, &volume)
         && any(&filters.network, &|name| is_in_network(summary, name))
-        && any(&filters.publish, &publish)
-        && any(&filters.expose, &expose)
+        && any_port(&filters.publish, &publish)
+        && any_port(&filters.expose, &expose)
 }
 
 /// By the network's name; of one that it is in now, by its id too.

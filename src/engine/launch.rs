@@ -282,6 +282,14 @@ fn parameters(
     Ok(parameters)
 }
 
+/// What a container cannot see of /proc and /sys, and what it cannot change there.
+pub fn guarded_paths() -> [Vec<String>; 2] {
+    [
+        defaults::masked_paths(processors()),
+        defaults::read_only_paths(),
+    ]
+}
+
 /// All that the host has, whatever this process may use of them: a container sees all of them in /sys.
 fn processors() -> u32 {
     let configured = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_CONF);

@@ -75,6 +75,7 @@ pub use files::{Committed, Copied};
 pub use images::{Carry, Place};
 pub use info::EngineFacts;
 pub use keeper::Keeper;
+pub use launch::guarded_paths;
 pub use logs::{LogEvent, LogLabel};
 pub use networks::{NetworkMember, NetworkRequestError, NetworkSummary};
 pub use obtain::{BUILTIN_WORDS, Elsewhere, Sought};

@@ -82,6 +82,11 @@ impl PortRange {
         self.start..=self.end
     }
 
+    /// Whether they have a port in common.
+    pub fn meets(self, other: PortRange) -> bool {
+        self.start <= other.end && other.start <= self.end
+    }
+
     fn parse(text: &str) -> Option<PortRange> {
         // `parse` alone would accept a leading plus sign.
         let port = |digits: &str| -> Option<u16> {

@@ -190,8 +190,46 @@ fn inspect_shows_dockers_keys() {
         assert_eq!(document["Name"], "/looked-at");
         assert_eq!(document["State"]["Status"], "created");
         assert_eq!(document["Config"]["Cmd"][0], "true");
+        for (part, keys) in [
+            ("", KEYS),
+            ("State", STATE),
+            ("HostConfig", HOST),
+            ("Config", CONFIG),
+        ] {
+            let part = document.get(part).unwrap_or(document);
+            let there = |key: &&str| part.get(*key).is_some();
+            let missing: Vec<&str> = keys.split_whitespace().filter(|key| !there(key)).collect();
+            assert!(missing.is_empty(), "{missing:?}");
+        }
     }
+    let masked = "{{len .HostConfig.MaskedPaths}} {{len .HostConfig.ReadonlyPaths}}";
+    let seen = env.out(&["inspect", "-f", masked, "looked-at"]);
+    let (masked, read_only) = seen.split_once(' ').expect("two numbers");
+    assert!(
+        masked.parse::<usize>().is_ok_and(|number| number >= 9),
+        "{seen}"
+    );
+    assert_eq!(read_only, "5");
+    env.run(&["create", "--name", "open", "--privileged", "busybox"])
+        .ok();
+    let open = "{{json .HostConfig.MaskedPaths}}{{json .HostConfig.ReadonlyPaths}}";
+    assert_eq!(env.out(&["inspect", "-f", open, "open"]), "nullnull");
 }
+
+/// Those that docker's API (1.47) never leaves out of the answer for a container on Linux.
+const KEYS: &str = "AppArmorProfile Args Config Created Driver ExecIDs GraphDriver HostConfig HostnamePath HostsPath Id Image \
+    LogPath MountLabel Mounts Name NetworkSettings Path Platform ProcessLabel ResolvConfPath RestartCount State";
+const STATE: &str =
+    "Dead Error ExitCode FinishedAt OOMKilled Paused Pid Restarting Running StartedAt Status";
+const HOST: &str = "AutoRemove Binds BlkioDeviceReadBps BlkioDeviceReadIOps BlkioDeviceWriteBps BlkioDeviceWriteIOps \
+    BlkioWeight BlkioWeightDevice CapAdd CapDrop Cgroup CgroupParent CgroupnsMode ConsoleSize ContainerIDFile CpuCount \
+    CpuPercent CpuPeriod CpuQuota CpuRealtimePeriod CpuRealtimeRuntime CpuShares CpusetCpus CpusetMems DeviceCgroupRules \
+    DeviceRequests Devices Dns DnsOptions DnsSearch ExtraHosts GroupAdd IOMaximumBandwidth IOMaximumIOps IpcMode Isolation \
+    Links LogConfig MaskedPaths Memory MemoryReservation MemorySwap MemorySwappiness NanoCpus NetworkMode OomKillDisable \
+    OomScoreAdj PidMode PidsLimit PortBindings Privileged PublishAllPorts ReadonlyPaths ReadonlyRootfs RestartPolicy Runtime \
+    SecurityOpt ShmSize UTSMode Ulimits UsernsMode VolumeDriver VolumesFrom";
+const CONFIG: &str = "AttachStderr AttachStdin AttachStdout Cmd Domainname Entrypoint Env Hostname Image Labels OnBuild \
+    OpenStdin StdinOnce Tty User Volumes WorkingDir";
 
 #[test]
 fn inspect_format_takes_templates() {

@@ -212,3 +212,43 @@ fn a_running_container_costs_a_list_four_files() {
         }
     }
 }
+
+#[test]
+fn published_ports_are_exposed_and_containers_are_found_by_them() {
+    let env = test_env!();
+    env.busybox();
+    let ports = [
+        "-p",
+        "8080:80",
+        "-p",
+        "5000-5002:6000-6002/udp",
+        "--expose",
+        "90",
+    ];
+    env.run(&[&["create", "--name", "web"], &ports[..], &["busybox"]].concat())
+        .ok();
+    env.run(&["create", "--name", "other", "busybox"]).ok();
+    let exposed = env.out(&["inspect", "-f", "{{json .Config.ExposedPorts}}", "web"]);
+    assert_eq!(
+        exposed,
+        r#"{"6000/udp":{},"6001/udp":{},"6002/udp":{},"80/tcp":{},"90/tcp":{}}"#
+    );
+    for (filter, found) in [
+        ("publish=80", "web"),
+        ("publish=8080/tcp", "web"),
+        ("publish=70-81", "web"),
+        ("publish=6001/udp", "web"),
+        ("publish=5001/udp", "web"),
+        ("publish=6001", ""),
+        ("publish=90", ""),
+        ("expose=90", "web"),
+        ("expose=80-100", "web"),
+        ("expose=6000-6010/udp", "web"),
+        ("expose=8081", ""),
+    ] {
+        let listed = env.out(&["ps", "-a", "--format", "{{.Names}}", "-f", filter]);
+        assert_eq!(listed, found, "{filter}");
+    }
+    let refused = env.run(&["ps", "-f", "publish=http"]);
+    refused.fails(125, "invalid filter 'publish=http'");
+}

@@ -13,7 +13,7 @@ use crate::container::{
     ContainerConfig, DeviceConfig, Health, HealthCheck, HealthResult, HostConfig, MountConfig,
     RestartPolicy, Settings, Sharing, Status,
 };
-use crate::engine::ContainerSummary;
+use crate::engine::{self, ContainerSummary};
 use crate::net::forward::Appearance;
 use crate::net::ports::PortSpec;
 use crate::sys::text;
@@ -190,6 +190,10 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         Sharing::Host => "host",
         _ => "private",
     };
+    let [masked, read_only] = match host.privileged || host.open_system_paths {
+        true => [Value::Null, Value::Null],
+        false => engine::guarded_paths().map(Value::from),
+    };
     let mut document = json!({
         "Binds": if binds.is_empty() { Value::Null } else { binds.into() },
         "ContainerIDFile": "",
@@ -233,6 +237,13 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
     if let Some(map) = document.as_object_mut() {
         let changed = settings.limits.as_ref();
         map.extend(limits::document(changed.unwrap_or(&host.limits)));
+        let others = [
+            ("ConsoleSize", json!([0, 0])),
+            ("Cgroup", json!("")),
+            ("MaskedPaths", masked),
+            ("ReadonlyPaths", read_only),
+        ];
+        map.extend(others.map(|(key, value)| (key.to_owned(), value)));
         if !host.host_ports.is_empty() {
             map.insert("HostPorts".to_owned(), json!(host.host_ports));
         }
@@ -423,7 +434,8 @@ fn program(config: &ContainerConfig, settings: &Settings) -> Value {
         "Entrypoint": list_or_null(&shown(&process.entrypoint)),
         "OnBuild": null,
         "Labels": config.labels,
-        "StopSignal": process.stop_signal,
+        // Docker leaves it out where there is none, and has nothing for a template.
+        "StopSignal": process.stop_signal.as_deref().unwrap_or_default(),
         "StopTimeout": process.stop_timeout,
     });
     if let (Some(check), Some(map)) = (&settings.health, program.as_object_mut()) {

@@ -35,6 +35,11 @@ pub fn document(limits: &Limits) -> Map<String, Value> {
         "MemorySwap": swap,
         "MemorySwappiness": null,
         "OomKillDisable": null,
+        "DeviceCgroupRules": null,
+        "CpuCount": 0,
+        "CpuPercent": 0,
+        "IOMaximumIOps": 0,
+        "IOMaximumBandwidth": 0,
         "PidsLimit": match limits.pids {
             0 => Value::Null,
             pids => pids.into(),

@@ -7,6 +7,7 @@ use regex::Regex;
 use super::label::Label;
 use super::time::Moment;
 use crate::container::RestartPolicy;
+use crate::net::ports::ExposedPorts;
 
 /// What a container is doing, as `ps` counts it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,8 +39,8 @@ pub struct PsFilters {
     /// Mount targets or sources.
     pub volume: Vec<String>,
     pub network: Vec<String>,
-    pub publish: Vec<String>,
-    pub expose: Vec<String>,
+    pub publish: Vec<ExposedPorts>,
+    pub expose: Vec<ExposedPorts>,
     pub health: Vec<String>,
     /// Names of restart policies.
     pub restart_policy: Vec<String>,
@@ -181,8 +182,15 @@ impl PsFilters {
             "since" => self.since = Some(owned),
             "volume" => self.volume.push(owned),
             "network" => self.network.push(owned),
-            "publish" => self.publish.push(owned),
-            "expose" => self.expose.push(owned),
+            "publish" | "expose" => {
+                let ports = value
+                    .parse()
+                    .map_err(|_| wrong("a port, as in 80, 53/udp, 8000-8010"))?;
+                match key.as_str() {
+                    "publish" => self.publish.push(ports),
+                    _ => self.expose.push(ports),
+                }
+            }
             "health" => self.health.push(owned),
             "restart-policy" => {
                 let policy = value.parse::<RestartPolicy>();
