@@ -301,13 +301,27 @@ fn a_killed_container_has_ended_when_kill_has() {
     env.busybox();
     // Ending takes the longer the more there is to end.
     let script = "for i in $(seq 100); do sleep 1000 & done; echo ready; wait";
-    let run = ["run", "-d", "--network=none", "--name=box", "busybox", "sh", "-c", script];
+    let run = [
+        "run",
+        "-d",
+        "--network=none",
+        "--name=box",
+        "busybox",
+        "sh",
+        "-c",
+        script,
+    ];
     for _ in 0..5 {
         env.run(&run).ok();
         let mut logs = env.spawn(&["logs", "-f", "box"]);
         logs.until("ready");
         env.run(&["kill", "box"]).ok();
-        let status = env.out(&["inspect", "-f", "{{.State.Status}} {{.State.ExitCode}}", "box"]);
+        let status = env.out(&[
+            "inspect",
+            "-f",
+            "{{.State.Status}} {{.State.ExitCode}}",
+            "box",
+        ]);
         assert_eq!(status, "exited 137");
         logs.wait().ok();
         env.run(&["rm", "box"]).ok();
