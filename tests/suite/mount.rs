@@ -102,6 +102,7 @@ fn mount_shows_a_root_to_a_command() {
     assert_eq!(env.run(&look).ok().stdout, "inside\nwritten\n");
     // Nothing stays mounted, and the container starts again.
     env.run(&["start", "ended"]).ok();
+    env.run(&["wait", "ended"]).ok();
     env.run(&["mount", "nobody"])
         .fails(125, "No such container: nobody");
     assert_eq!(env.run(&["mount", "ended", "no-such-program"]).code, 127);

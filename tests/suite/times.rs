@@ -56,19 +56,50 @@ fn a_monitors_timers_go_on_while_the_machine_sleeps() {
     env.busybox();
     stay(&env, &["--health-cmd", "true", "--health-interval", "1h"]);
     let monitor = pids(&env, "bryo: monitor box");
-    let directory = format!("/proc/{}/fdinfo", monitor[0]);
-    let clocks = || {
+    assert_eq!(clocks(monitor[0].as_raw()), BOOTTIME);
+}
+
+/// As in time.h.
+const BOOTTIME: &str = "7";
+const REALTIME: &str = "0";
+
+/// The clock of the timers that a process has, once it has one.
+fn clocks(pid: i32) -> String {
+    let directory = format!("/proc/{pid}/fdinfo");
+    let mut clocks = Vec::new();
+    eventually("a timer is set", || {
         let files = fs::read_dir(&directory).expect("it runs").flatten();
         let texts = files.filter_map(|file| fs::read_to_string(file.path()).ok());
         let all: String = texts.collect();
-        let clocks = all
-            .lines()
-            .filter_map(|line| line.strip_prefix("clockid: "));
-        clocks.map(str::to_owned).collect::<Vec<String>>()
-    };
-    // CLOCK_BOOTTIME of time.h.
-    eventually("its alarm is set", || !clocks().is_empty());
-    assert!(clocks().iter().all(|clock| clock == "7"), "{:?}", clocks());
+        let lines = all.lines();
+        let found = lines.filter_map(|line| line.strip_prefix("clockid: "));
+        clocks = found.map(str::to_owned).collect();
+        !clocks.is_empty()
+    });
+    clocks.dedup();
+    clocks.join(" ")
+}
+
+#[test]
+fn a_commands_timers_go_on_while_the_machine_sleeps() {
+    let env = test_env!();
+    env.busybox();
+    let script = "trap : TERM; while :; do sleep 1; done";
+    let run = ["run", "-d", "--network", "none", "--name", "patient"];
+    env.run(&[&run[..], &["busybox", "sh", "-c", script]].concat())
+        .ok();
+    let later = (jiff::Timestamp::now().as_second() + 1000).to_string();
+    for (words, clock) in [
+        (&["events", "--until", &later][..], REALTIME),
+        (&["logs", "-f", "--until", &later, "patient"], REALTIME),
+        (&["stop", "-t", "1000", "patient"], BOOTTIME),
+        (&["restart", "-t", "1000", "patient"], BOOTTIME),
+    ] {
+        let command = env.spawn(words);
+        assert_eq!(clocks(command.pid()), clock, "{words:?}");
+        command.signal(nix::sys::signal::Signal::SIGTERM);
+        command.wait();
+    }
 }
 
 #[test]
