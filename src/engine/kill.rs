@@ -22,18 +22,22 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 impl Engine {
     /// Sends a signal to a running container's init. One that is meant to end it ends its restart policy's work, as in docker.
     pub fn kill(&self, record: &Record, signal: Signal) -> Result<(), EngineError> {
+        self.strike(record, signal)?;
+        // Docker waits for the end that this one is: what comes next finds an ended container.
+        if signal == Signal::KILL {
+            self.ends_within(record, Some(KILL_TIMEOUT))?;
+        }
+        Ok(())
+    }
+
+    fn strike(&self, record: &Record, signal: Signal) -> Result<(), EngineError> {
         let name = self.containers.name_of(record);
         if !record.status().is_ok_and(|status| status.is_running()) {
             return Err(EngineError::NotRunning { name });
         }
         // Read first: a container that removes itself with its end takes it along.
         let config = self.config_of(record)?;
-        if signal == Signal::KILL {
-            self.end(record, &config, &name, signal)?;
-            // Docker waits for this one: what comes next finds an ended container.
-            return self.ends_within(record, Some(KILL_TIMEOUT)).map(drop);
-        }
-        if signal == own_signal(&config) {
+        if signal == Signal::KILL || signal == own_signal(&config) {
             return self.end(record, &config, &name, signal);
         }
         self.send(record, &name, &Request::Signal(signal.number()))?;
@@ -175,7 +179,7 @@ impl Engine {
     /// Ends a container for good, whatever state its monitor is in.
     pub(super) fn end_now(&self, record: &Record) -> Result<(), EngineError> {
         let state = record.last_run();
-        match self.kill(record, Signal::KILL) {
+        match self.strike(record, Signal::KILL) {
             Ok(()) => {
                 if !self.ends_within(record, Some(KILL_TIMEOUT))? {
                     self.kill_monitor(state.as_ref())?;
