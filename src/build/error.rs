@@ -4,7 +4,7 @@ use super::copy::CopyError;
 use super::dockerfile::{DockerfileError, ExpandError, Location, Source, excerpt};
 use super::mode::ModeError;
 use crate::engine::request::GitSourceError;
-use crate::engine::{EngineError, FetchError};
+use crate::engine::{AuthorizationError, EngineError, FetchError};
 use crate::image::{DigestError, DocumentError, ImageError, PlatformError, StoreError};
 
 #[derive(Debug, thiserror::Error)]
@@ -107,6 +107,8 @@ pub enum StepError {
     Git(#[from] GitSourceError),
     #[error(transparent)]
     Fetch(#[from] FetchError),
+    #[error(transparent)]
+    Authorization(#[from] AuthorizationError),
     #[error("--checksum {text:?}: {source}")]
     Checksum { text: String, source: DigestError },
     #[error("--checksum is for exactly one source, which is an http or https URL or a repository")]

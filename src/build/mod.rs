@@ -38,3 +38,4 @@ pub use finish::Built;
 pub use outline::{Argument, Need, Outline, Target, outline, targets};
 pub use progress::{Vertex, Watcher};
 pub use request::{Allows, BuildRequest, Context, NamedContext, SecretSource};
+pub use sources::authorizations;

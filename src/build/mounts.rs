@@ -19,11 +19,23 @@ use crate::engine::{Job, RoleFailure};
 use crate::image::{Digest, Merged, TempLayer};
 use crate::runtime::home;
 use crate::sys::copy::{Owners, copy_tree};
-use crate::sys::fs::{open_directory, open_directory_readable, random_name};
+use crate::sys::fs::{open_directory, open_directory_readable, random_name, read_bounded};
 use crate::sys::lock::{self, Guard, Mode};
 
 /// Larger secrets are files of another kind.
 const SECRET_MAX: u64 = 500 << 10;
+
+impl SecretSource {
+    pub(super) fn read(&self) -> io::Result<Vec<u8>> {
+        match self {
+            SecretSource::File(path) => read_bounded(path, SECRET_MAX),
+            SecretSource::Variable(name) => match std::env::var_os(name) {
+                Some(value) => Ok(value.into_encoded_bytes()),
+                None => Err(io::Error::other(format!("${name} is not set"))),
+            },
+        }
+    }
+}
 
 /// Mounts whose sources are known, before it is known whether the command has to run.
 pub(super) struct Prepared {
@@ -351,13 +363,7 @@ impl Builder<'_> {
             source,
         };
         let content = match self.request.secrets.get(&secret.id) {
-            Some(SecretSource::File(path)) => {
-                crate::sys::fs::read_bounded(path, SECRET_MAX).map_err(failed)?
-            }
-            Some(SecretSource::Variable(name)) => match std::env::var_os(name) {
-                Some(value) => value.into_encoded_bytes(),
-                None => return Err(failed(io::Error::other(format!("${name} is not set")))),
-            },
+            Some(source) => source.read().map_err(failed)?,
             None if secret.required => {
                 let id = secret.id.clone();
                 return Err(StepError::NoSecret { id });

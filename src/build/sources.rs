@@ -1,5 +1,7 @@
 //! `COPY` and `ADD`: from what is written to what is copied.
 
+use std::collections::BTreeMap;
+
 use super::attest::{Material, without_secrets};
 use super::builder::{Builder, StageRun};
 use super::copy::{CopyStep, Fetched, InlineFile, Origin, Unpack};
@@ -8,11 +10,11 @@ use super::error::StepError;
 use super::history;
 use super::mode::ModeChange;
 use super::plan::{self, From};
-use super::request::{Context, NamedContext};
+use super::request::{Context, NamedContext, SecretSource};
 use super::settings::Wrong;
 use super::work::{Activity, absolute};
 use crate::engine::request::GitSource;
-use crate::engine::{self, Remote};
+use crate::engine::{self, Authorizations, Remote};
 use crate::image::{Digest, TempLayer};
 
 /// What is to be copied.
@@ -261,6 +263,22 @@ impl Builder<'_> {
             }
         }
     }
+}
+
+/// Of a build's secrets those that remote sources ask for.
+pub fn authorizations(
+    secrets: &BTreeMap<String, SecretSource>,
+) -> Result<Authorizations, StepError> {
+    let mut found = Authorizations::default();
+    let meant = secrets.iter().filter(|(id, _)| Authorizations::takes(id));
+    for (id, source) in meant {
+        let content = source.read().map_err(|source| StepError::ReadSecret {
+            id: id.clone(),
+            source,
+        })?;
+        found.insert(id, &content)?;
+    }
+    Ok(found)
 }
 
 /// Takes out what is elsewhere.

@@ -13,7 +13,7 @@ use super::layers::{Layer, Made, Row};
 use super::progress::Vertex;
 use super::run::{Running, begin_run};
 use super::settings::Wrong;
-use super::sources::Planned;
+use super::sources::{Planned, authorizations};
 use crate::engine::{Arriving, EngineError, Fetched, Job, Remote, RoleFailure, WrittenLayer};
 use crate::image::{Digest, NOTHING, StepRecord, Store, TempLayer};
 use crate::monitor::{FromMonitor, Reply};
@@ -195,7 +195,8 @@ impl Builder<'_> {
         let remotes = places.collect::<Result<Vec<_>, StepError>>()?;
         let wanted = remotes.iter();
         let wanted = wanted.map(|(remote, place)| (remote.clone(), place.path()));
-        let arriving = self.engine.begin_fetch(wanted.collect())?;
+        let lent = authorizations(&self.request.secrets)?;
+        let arriving = self.engine.begin_fetch(wanted.collect(), lent)?;
         stage.activity = Activity::Fetching(Box::new(Fetching {
             arriving,
             vertex,

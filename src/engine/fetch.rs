@@ -12,14 +12,16 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use url::Url;
 
 use super::arriving::{Arriving, Said};
+use super::authorizations::{Authorizations, web_host};
 use super::download_cache::{self, Head, Kept};
 use super::request::GitSource;
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::image::{Digest, Merged, UnpackOptions, is_archive, unpack_archive};
-use crate::registry::{self, Progress, RegistryConfig};
+use crate::registry::{self, Progress, RegistryConfig, RegistryError};
 use crate::sys::{fs, program};
 
 /// What docker makes a downloaded file.
@@ -52,6 +54,23 @@ pub enum FetchError {
     },
     #[error("write {path}: {source}")]
     Write { path: PathBuf, source: io::Error },
+}
+
+impl FetchError {
+    /// What the user may do about it.
+    pub fn hints(&self) -> Vec<String> {
+        let FetchError::Git { remote, message } = self else {
+            return Vec::new();
+        };
+        let asks = ["could not read Username", "Authentication failed"];
+        let asks = asks.iter().any(|words| message.contains(words));
+        match web_host(remote).filter(|_| asks) {
+            Some(host) => vec![format!(
+                "if the repository is private, give a token: --secret id=GIT_AUTH_TOKEN.{host},env=VARIABLE"
+            )],
+            None => Vec::new(),
+        }
+    }
 }
 
 /// A file that was downloaded.
@@ -97,6 +116,7 @@ impl Engine {
     pub fn begin_fetch(
         &self,
         wanted: Vec<(Remote, PathBuf)>,
+        authorizations: Authorizations,
     ) -> Result<Arriving<Vec<Fetched>>, EngineError> {
         let registries = self.registry_config()?;
         let kept = self.paths.build_downloads();
@@ -108,11 +128,12 @@ impl Engine {
                         url,
                         expected.as_ref(),
                         (directory, &kept),
+                        &authorizations,
                         (&registries, &said),
                     );
                     file.map(Fetched::File)
                 }
-                Remote::Repository { source } => clone(source, directory)
+                Remote::Repository { source } => clone(source, directory, &authorizations)
                     .map(Fetched::Repository)
                     .map_err(|error| failure(&error)),
             });
@@ -127,18 +148,31 @@ impl Engine {
         url: &str,
         expected: Option<&Digest>,
         directory: &Path,
+        authorizations: &Authorizations,
         progress: &dyn Progress,
     ) -> Result<FetchedFile, EngineError> {
         let registries = self.registry_config()?;
         let kept = self.paths.build_downloads();
         self.beside("transfer", || {
-            download(url, expected, (directory, &kept), (&registries, progress))
+            let places = (directory, kept.as_path());
+            download(
+                url,
+                expected,
+                places,
+                authorizations,
+                (&registries, progress),
+            )
         })
     }
 
     /// Clones into `directory`.
-    pub fn fetch_git(&self, source: &GitSource, directory: &Path) -> Result<Cloned, FetchError> {
-        clone(source, directory)
+    pub fn fetch_git(
+        &self,
+        source: &GitSource,
+        directory: &Path,
+        authorizations: &Authorizations,
+    ) -> Result<Cloned, FetchError> {
+        clone(source, directory, authorizations)
     }
 
     /// Unpacks an archive, plain or compressed, into `directory`: everything in it is the user's. `false`: it is no archive,
@@ -164,7 +198,27 @@ impl Engine {
 }
 
 fn failure(error: &FetchError) -> RoleFailure {
-    RoleFailure::of(error, Vec::new())
+    RoleFailure::of(error, error.hints())
+}
+
+fn download_failure(url: &str, error: &RegistryError, has_secret: bool) -> RoleFailure {
+    let mut hints = error.hints();
+    if let RegistryError::Download {
+        status: 401 | 403, ..
+    } = error
+    {
+        let host = Url::parse(url).ok();
+        let host = host.as_ref().and_then(Url::host_str).unwrap_or("HOST");
+        hints.push(match has_secret {
+            true => {
+                format!("the secret for {host} was refused, or not sent: it goes by https alone")
+            }
+            false => {
+                format!("if it asks for a token: --secret id=HTTP_AUTH_TOKEN_{host},env=VARIABLE")
+            }
+        });
+    }
+    RoleFailure::of(error, hints)
 }
 
 /// Into a directory, with what earlier downloads have left in another.
@@ -172,23 +226,28 @@ fn download(
     url: &str,
     expected: Option<&Digest>,
     (directory, kept_place): (&Path, &Path),
+    authorizations: &Authorizations,
     (registries, progress): (&RegistryConfig, &dyn Progress),
 ) -> Result<FetchedFile, RoleFailure> {
     let failed = |error: FetchError| failure(&error);
+    let authorization = authorizations.of_url(url);
+    let ask = |known| {
+        let said = (known, authorization.clone());
+        registry::download_unless(url, said, registries, progress)
+            .map_err(|error| download_failure(url, &error, authorization.is_some()))
+    };
     // What is not what is wanted is of no use, whatever the server says of it.
     let is_wanted = |kept: &Kept| expected.is_none_or(|digest| *digest == kept.head.digest);
     let mut kept = Kept::find(kept_place, url).filter(is_wanted);
     let validator = kept.as_ref().map(|kept| kept.head.validator.clone());
-    let mut download = registry::download_unless(url, validator, registries, progress)
-        .map_err(|error| RoleFailure::of(&error, error.hints()))?;
+    let mut download = ask(validator)?;
     if let (None, Some(mut known)) = (&download, kept.take()) {
         if let Some(file) = known_file(&mut known, directory).map_err(failed)? {
             return Ok(file);
         }
         // Its bytes are others by now.
         known.forget();
-        download = registry::download_unless(url, None, registries, progress)
-            .map_err(|error| RoleFailure::of(&error, error.hints()))?;
+        download = ask(None)?;
     }
     let download = download.ok_or_else(|| RoleFailure {
         message: format!("{}: the server says nothing of it", file_name(url)),
@@ -197,8 +256,12 @@ fn download(
     new_file(download, url, kept_place, directory, expected).map_err(failed)
 }
 
-fn clone(source: &GitSource, directory: &Path) -> Result<Cloned, FetchError> {
-    let git = Git::new(source, directory)?;
+fn clone(
+    source: &GitSource,
+    directory: &Path,
+    authorizations: &Authorizations,
+) -> Result<Cloned, FetchError> {
+    let git = Git::new(source, directory, authorizations)?;
     git.run(&["init", "--quiet"])?;
     fetch_commit(&git, source)?;
     if source.submodules && directory.join(".gitmodules").is_file() {
@@ -377,10 +440,16 @@ struct Git<'a> {
     program: PathBuf,
     source: &'a GitSource,
     directory: &'a Path,
+    /// They hold secrets, which arguments would show to everybody.
+    authorized: Vec<(String, String)>,
 }
 
 impl Git<'_> {
-    fn new<'a>(source: &'a GitSource, directory: &'a Path) -> Result<Git<'a>, FetchError> {
+    fn new<'a>(
+        source: &'a GitSource,
+        directory: &'a Path,
+        authorizations: &Authorizations,
+    ) -> Result<Git<'a>, FetchError> {
         let program = program::find("git").ok_or_else(|| FetchError::NoGit {
             remote: source.remote.clone(),
         })?;
@@ -388,6 +457,7 @@ impl Git<'_> {
             program,
             source,
             directory,
+            authorized: authorizations.git_variables(&source.remote),
         })
     }
 
@@ -420,6 +490,7 @@ impl Git<'_> {
         ] {
             command.env(name, value);
         }
+        command.envs(self.authorized.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         program::end_with_caller(&mut command);
         let output = command

@@ -3,6 +3,7 @@
 mod arriving;
 mod artifacts;
 pub mod assemble;
+mod authorizations;
 pub mod boot;
 mod bridged;
 mod build;
@@ -62,6 +63,7 @@ mod worker;
 
 pub use arriving::{Arriving, PullNews, PulledImage};
 pub use artifacts::{AddArtifactRequest, WhichBlobs};
+pub use authorizations::{AuthorizationError, Authorizations};
 pub use bridged::EndpointRequestError;
 pub use build::{FinishedLayer, NewImage, StoredImage, WrittenLayer};
 pub use build_cache::{CacheEntry, CacheKind};

@@ -8,9 +8,10 @@ use url::Url;
 
 use super::config::RegistryConfig;
 use super::error::RegistryError;
-use super::exchange::{Exchange, Request, host_of, printable};
+use super::exchange::{Exchange, Request, host_of, is_loopback, printable};
 use super::progress::Progress;
 use super::retry;
+use super::secret::Secret;
 use crate::image::Digest;
 
 /// What a server called the state of a file, by which it knows later whether it is still the same (RFC 9110, 8.8.3). A time of its last
@@ -57,7 +58,7 @@ pub fn download(
     config: &RegistryConfig,
     progress: &dyn Progress,
 ) -> Result<Download, RegistryError> {
-    match download_unless(text, None, config, progress)? {
+    match download_unless(text, (None, None), config, progress)? {
         Some(download) => Ok(download),
         // Nobody was told that anything is known.
         None => Err(RegistryError::Download {
@@ -67,10 +68,11 @@ pub fn download(
     }
 }
 
-/// None: it is still what it was when the server said this of it.
+/// None: it is still what it was when the server said this of it. The authorization goes to the host that the URL names alone, by https or
+/// to the loopback.
 pub fn download_unless(
     text: &str,
-    known: Option<Validator>,
+    (known, authorization): (Option<Validator>, Option<Secret>),
     config: &RegistryConfig,
     progress: &dyn Progress,
 ) -> Result<Option<Download>, RegistryError> {
@@ -82,8 +84,10 @@ pub fn download_unless(
     let shown = printable(&shown, 1000);
     progress.note(&format!("Downloading from {shown}"));
     let exchange = Exchange::new(config);
+    let is_safe = url.scheme() == "https" || is_loopback(&url);
     let request = Request {
         unless: known.clone(),
+        authorization: authorization.filter(|_| is_safe),
         ..Request::get(url)
     };
     let body = retry::send(&exchange, &request, progress)?;

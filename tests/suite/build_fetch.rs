@@ -1,11 +1,15 @@
 //! What a build takes from elsewhere: URLs and git repositories.
 
+use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::{Arc, Mutex};
 
 use crate::dockerfile::{build, build_text, cached, context, shell};
 use crate::env::{TestEnv, test_env};
 use crate::image::{Compression, Layer};
-use crate::misbehaving::{Fault, Registry, TestImage, TestLayer, image};
+use crate::misbehaving::real::make_certificates;
+use crate::misbehaving::{Answer, Fault, Registry, Request, Server, TestImage, TestLayer, image};
+use crate::need::{Need, need};
 
 #[test]
 fn add_downloads_what_a_url_names() {
@@ -63,6 +67,203 @@ fn add_downloads_what_a_url_names() {
             failed.stderr
         );
     }
+}
+
+/// What was asked for, and with which authorization.
+fn authorizations(requests: &[Request]) -> Vec<(String, Option<String>)> {
+    let seen = requests.iter().map(|request| {
+        let header = request.header("authorization").map(str::to_owned);
+        (request.path.clone(), header)
+    });
+    seen.collect()
+}
+
+#[test]
+fn add_sends_a_secret_to_its_host_alone() {
+    let mut env = test_env!();
+    let registry = Registry::start();
+    registry.put("/public", b"public".to_vec(), "text/plain");
+    let other = registry.host();
+    let server = Server::start(move |request| {
+        let is_known = matches!(
+            request.header("authorization"),
+            Some("Bearer s3cr3t-token" | "Basic s3cr3t-header")
+        );
+        match request.path.as_str() {
+            _ if !is_known => Answer::new(401),
+            "/away" => Answer::redirect(302, &format!("http://{other}/public")),
+            "/here" => Answer::redirect(302, "/file"),
+            _ => Answer {
+                body: b"private".to_vec(),
+                ..Answer::new(200)
+            },
+        }
+    });
+    let host = server.host();
+    env.set("TOKEN", "s3cr3t-token");
+    env.set("HEADER", "Basic s3cr3t-header");
+    env.set("BROKEN", "one\ntwo");
+    let token = ["--secret", "id=HTTP_AUTH_TOKEN_127.0.0.1,env=TOKEN"];
+    let text = format!("FROM scratch\nADD http://{host}/file http://{host}/here /to/\n");
+    let built = build_text(&env, &text, &[&token[..], &["-o", "out"]].concat()).ok();
+    assert!(!built.stderr.contains("s3cr3t"), "{}", built.stderr);
+    let read = |path: &str| {
+        let path = env.path("home/out").join(path);
+        std::fs::read_to_string(path).expect("it was built")
+    };
+    assert_eq!(read("to/file") + &read("to/here"), "privateprivate");
+    let header = ["--secret", "id=HTTP_AUTH_HEADER_127.0.0.1,env=HEADER"];
+    build_text(&env, &text, &header).ok();
+    // A redirect to another host, of which a port is a part, has none.
+    let text = format!("FROM scratch\nADD http://{host}/away /\n");
+    build_text(&env, &text, &token).ok();
+    let seen = authorizations(&registry.requests());
+    assert_eq!(seen, [("/public".to_owned(), None)]);
+    let text = format!("FROM scratch\nADD http://{host}/file /\n");
+    let unknown = format!("HTTP_AUTH_TOKEN_x{host},env=TOKEN");
+    let unknown = format!("id={unknown}");
+    for (secret, message) in [
+        (None, "the server answered 401"),
+        (None, "--secret id=HTTP_AUTH_TOKEN_127.0.0.1,env=VARIABLE"),
+        (Some(unknown.as_str()), "the server answered 401"),
+        (
+            Some("id=HTTP_AUTH_HEADER_127.0.0.1,env=TOKEN"),
+            "was refused",
+        ),
+        (
+            Some("id=HTTP_AUTH_TOKEN_127.0.0.1,env=BROKEN"),
+            "is no header's value",
+        ),
+        (
+            Some("id=HTTP_AUTH_TOKEN_127.0.0.1,env=NOT_SET"),
+            "$NOT_SET is not set",
+        ),
+    ] {
+        let flags = secret.map(|secret| ["--secret", secret]);
+        let failed = build_text(&env, &text, flags.as_ref().map_or(&[], |flags| &flags[..]));
+        assert_eq!(failed.code, 1, "{secret:?}");
+        let said = &failed.stderr;
+        assert!(said.contains(message), "{secret:?}: {said}");
+        assert!(!said.contains("s3cr3t"), "{said}");
+    }
+    // A context by its URL is opened as well.
+    let failed = build(&env, &format!("http://{host}/file"), &token);
+    let said = &failed.stderr;
+    assert!(said.contains("private"), "the Dockerfile: {said}");
+}
+
+/// Answers as `git http-backend` does for repositories in a directory.
+fn git_answer(directory: &std::path::Path, request: &Request) -> Answer {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut backend = Command::new("git");
+    backend
+        .arg("http-backend")
+        .env("GIT_PROJECT_ROOT", directory)
+        .env("GIT_HTTP_EXPORT_ALL", "1")
+        .env("GIT_CONFIG_COUNT", "1")
+        .env("GIT_CONFIG_KEY_0", "safe.directory")
+        .env("GIT_CONFIG_VALUE_0", "*")
+        .env("REQUEST_METHOD", &request.method)
+        .env("PATH_INFO", &request.path)
+        .env("QUERY_STRING", request.query.trim_start_matches('?'))
+        .env("CONTENT_LENGTH", request.bytes.len().to_string());
+    for (variable, name) in [
+        ("CONTENT_TYPE", "content-type"),
+        ("GIT_PROTOCOL", "git-protocol"),
+        ("HTTP_CONTENT_ENCODING", "content-encoding"),
+    ] {
+        if let Some(value) = request.header(name) {
+            backend.env(variable, value);
+        }
+    }
+    let piped = backend.stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut backend = piped.spawn().expect("git is there");
+    let mut input = backend.stdin.take().expect("it is a pipe");
+    input.write_all(&request.bytes).expect("git reads");
+    drop(input);
+    let said = backend.wait_with_output().expect("git ends").stdout;
+    let end = said.windows(4).position(|four| four == b"\r\n\r\n");
+    let end = end.expect("there are headers");
+    let mut answer = Answer {
+        body: said[end + 4..].to_vec(),
+        ..Answer::new(200)
+    };
+    for line in String::from_utf8_lossy(&said[..end]).lines() {
+        match line.split_once(": ") {
+            Some(("Status", status)) => answer.status = status[..3].parse().expect("a number"),
+            Some((name, value)) => answer = answer.with(name, value),
+            None => {}
+        }
+    }
+    answer
+}
+
+#[test]
+fn a_token_opens_repositories_of_its_host() {
+    let mut env = test_env!();
+    need!(Need::Program("openssl"));
+    env.busybox();
+    repository(&mut env);
+    let tls = env.path("home/tls");
+    std::fs::create_dir(&tls).expect("home is writable");
+    make_certificates(&tls);
+    let authority = tls.join("ca.crt");
+    env.set(
+        "GIT_SSL_CAINFO",
+        authority.to_str().expect("test paths are UTF-8"),
+    );
+    env.set("TOKEN", "s3cr3t-token");
+    let seen: Arc<Mutex<Vec<Request>>> = Arc::default();
+    let elsewhere = Arc::clone(&seen);
+    let other = Server::start_tls(Ipv4Addr::LOCALHOST, &tls, move |request| {
+        elsewhere
+            .lock()
+            .expect("nothing panics")
+            .push(request.clone());
+        Answer::new(404)
+    });
+    let (place, away) = (env.path("home"), other.host());
+    let server = Server::start_tls(Ipv4Addr::LOCALHOST, &tls, move |request| {
+        // x-access-token:s3cr3t-token
+        let right = "Basic eC1hY2Nlc3MtdG9rZW46czNjcjN0LXRva2Vu";
+        match request.header("authorization") {
+            Some(header) if header == right => {}
+            _ => return Answer::new(401).with("WWW-Authenticate", "Basic realm=test"),
+        }
+        match request.path.strip_prefix("/away.git") {
+            Some(rest) => {
+                let query = request.query.trim_start_matches('?');
+                Answer::redirect(302, &format!("https://{away}/away.git{rest}?{query}"))
+            }
+            None => git_answer(&place, request),
+        }
+    });
+    let host = server.host();
+    let remote = format!("https://{host}/repo/.git");
+    let of_host = format!("id=GIT_AUTH_TOKEN.{host},env=TOKEN");
+    let text = format!("FROM busybox\nADD {remote}#v1 /one/\n");
+    for secret in ["id=GIT_AUTH_TOKEN,env=TOKEN", &of_host] {
+        let flags = ["--no-cache", "--secret", secret];
+        let built = build_text(&env, &text, &flags).ok();
+        assert!(!built.stderr.contains("s3cr3t"), "{}", built.stderr);
+        assert_eq!(shell(&env, "made", "cat /one/file"), "first");
+    }
+    build(&env, &remote, &["-t", "made", "--secret", &of_host]).ok();
+    assert_eq!(shell(&env, "made", "cat /all/file"), "second");
+    let of_other = format!("id=GIT_AUTH_TOKEN.{},env=TOKEN", other.host());
+    let hint = format!("--secret id=GIT_AUTH_TOKEN.{host},env=VARIABLE");
+    for flags in [&[][..], &["--secret", &of_other]] {
+        for failed in [build_text(&env, &text, flags), build(&env, &remote, flags)] {
+            assert_eq!(failed.code, 1, "{flags:?}");
+            assert!(failed.stderr.contains(&hint), "{}", failed.stderr);
+        }
+    }
+    let text = format!("FROM busybox\nADD https://{host}/away.git /\n");
+    let failed = build_text(&env, &text, &["--secret", &of_host]);
+    assert!(failed.stderr.contains("away.git"), "{}", failed.stderr);
+    let seen = authorizations(&seen.lock().expect("nothing panics"));
+    assert_eq!(seen, []);
 }
 
 /// A repository of two commits, the first tagged, and an ssh that reaches it without a network.

@@ -1,5 +1,6 @@
 //! The files that `bake` reads: of this directory, behind a URL, of a repository; and the directories that they name there. Builds nothing.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -124,7 +125,12 @@ impl Definitions {
         debug: bool,
     ) -> Result<(), CliError> {
         let engine = invocation.engine_with(debug)?;
-        let brought = bring(&engine, remote, false, &Bars::new(&invocation.ui))?;
+        let brought = bring(
+            &engine,
+            remote,
+            (false, &BTreeMap::new()),
+            &Bars::new(&invocation.ui),
+        )?;
         let missing = |what: &dyn std::fmt::Display| {
             CliError::new(Kind::Failed, format!("{remote}: {what}: not found"))
         };

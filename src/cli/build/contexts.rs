@@ -1,14 +1,15 @@
 //! Where a build's files come from: a directory, an archive on standard input or behind a URL, a repository.
 
+use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::build::Context;
 use crate::build::attest::{Material, without_secrets};
 use crate::build::dockerfile::{Ignore, MAX_FILE};
+use crate::build::{Context, SecretSource, authorizations};
 use crate::cli::error::{CliError, Kind};
 use crate::engine::request::GitSource;
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Authorizations, Engine, EngineError};
 use crate::image::TempLayer;
 use crate::registry::Progress;
 
@@ -44,6 +45,7 @@ pub struct Named<'a> {
     pub inline: Option<&'a str>,
     /// `.git` of a repository stays.
     pub keeps_git: bool,
+    pub secrets: &'a BTreeMap<String, SecretSource>,
     /// The directory was brought here: nothing of it leads out of it.
     pub is_foreign: bool,
 }
@@ -67,7 +69,7 @@ pub fn open(
     let text = named.place.to_string_lossy();
     let brought = match named.place == from_stdin {
         true => Some(spooled(engine)?),
-        false => bring(engine, &text, named.keeps_git, progress)?,
+        false => bring(engine, &text, (named.keeps_git, named.secrets), progress)?,
     };
     let Some(brought) = brought else {
         return named.open_at(named.place, named.is_foreign);
@@ -130,7 +132,7 @@ impl Named<'_> {
 pub fn bring(
     engine: &Engine,
     text: &str,
-    keeps_git: bool,
+    (keeps_git, secrets): (bool, &BTreeMap<String, SecretSource>),
     progress: &dyn Progress,
 ) -> Result<Option<Brought>, CliError> {
     let repository = GitSource::parse(text).map_err(|error| CliError::failed(&error))?;
@@ -138,8 +140,12 @@ pub fn bring(
         let keeps = repository.keep_git_directory.get_or_insert(keeps_git);
         *keeps |= keeps_git;
         let here = scratch(engine)?;
-        let cloned = engine.fetch_git(&repository, &here.path());
-        let cloned = cloned.map_err(|error| CliError::failed(&error))?;
+        let lent = lent(secrets)?;
+        let cloned = engine.fetch_git(&repository, &here.path(), &lent);
+        let cloned = cloned.map_err(|error| {
+            let hints = error.hints().into_iter();
+            hints.fold(CliError::failed(&error), CliError::hint)
+        })?;
         return Ok(Some(Brought {
             files: Files::Directory(cloned.directory),
             source: Some(Material {
@@ -153,7 +159,7 @@ pub fn bring(
         return Ok(None);
     }
     let place = scratch(engine)?;
-    let fetched = engine.fetch_url(text, None, &place.path(), progress);
+    let fetched = engine.fetch_url(text, None, &place.path(), &lent(secrets)?, progress);
     let fetched = fetched.map_err(|error| failed(&error))?;
     let source = Material {
         uri: without_secrets(text),
@@ -161,6 +167,10 @@ pub fn bring(
     };
     let file = place.path().join(fetched.name);
     unpacked(engine, file, place, Some(source)).map(Some)
+}
+
+fn lent(secrets: &BTreeMap<String, SecretSource>) -> Result<Authorizations, CliError> {
+    authorizations(secrets).map_err(|error| CliError::failed(&error))
 }
 
 /// Standard input, as a file: whether it is an archive is seen then.

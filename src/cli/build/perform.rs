@@ -14,6 +14,7 @@ use super::logs::Logs;
 use super::output::{Delivery, Output};
 use super::raw::RawJson;
 use super::shown::Shown;
+use super::values;
 use super::{failed, failed_quietly};
 use crate::build::{BuildRequest, Built, Checked, check};
 use crate::cli::Invocation;
@@ -116,7 +117,9 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
     tracing::debug!(builder = ?args.shared.builder, "there is one builder");
     let opened = {
         let bars = Bars::new(ui);
+        let secrets = values::secrets(&args.secret)?;
         let named = Named {
+            secrets: &secrets,
             place: &args.context,
             dockerfile: args.file.as_deref(),
             inline: args.inline.as_deref(),
