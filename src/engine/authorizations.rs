@@ -63,7 +63,8 @@ impl Authorizations {
             for (id, value) in &self.0 {
                 let host = id
                     .strip_prefix(name)
-                    .and_then(|rest| rest.strip_prefix('.'));
+                    .and_then(|rest| rest.strip_prefix('.'))
+                    .filter(|host| !host.contains(['/', '?', '#', '@', '\\']));
                 if let Some(host) = host.and_then(|host| web_host(&format!("https://{host}"))) {
                     headers.insert(host, git_header(value, is_token));
                 }
