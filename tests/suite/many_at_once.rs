@@ -139,7 +139,7 @@ fn nobody_waits_for_a_prune_that_deletes_much() {
         .ok();
     let commit = env.command(&["commit", "maker", "big:latest"]).limit(LONG);
     commit.run().ok();
-    env.run(&["rm", "maker"]).ok();
+    env.command(&["rm", "maker"]).limit(LONG).run().ok();
     let alone = work(&env, &fine, "alone");
     env.run(&["tag", "busybox", "big"]).ok();
     let layers = env.store().join("layers");
@@ -148,7 +148,7 @@ fn nobody_waits_for_a_prune_that_deletes_much() {
         all.iter().filter(|name| !name.starts_with('.')).count()
     };
     let before = named();
-    let prune = env.spawn(&["image", "prune", "-f"]);
+    let prune = env.command(&["image", "prune", "-f"]).limit(LONG).spawn();
     // A pull that has begun before would keep all layers where they are.
     eventually("it deletes", || named() < before);
     for ((words, alone), (_, beside)) in alone.into_iter().zip(work(&env, &fine, "beside")) {
