@@ -101,6 +101,8 @@ impl Monitor {
     pub(super) fn tend(&mut self) {
         if self.kill_at.is_some_and(Moment::has_come) {
             self.kill_at = None;
+            // What was paused is not any more then, and would be checked while it ends.
+            self.checks = None;
             let _ = self.signal(libc::SIGKILL);
         }
         let paused = self.state.paused;
