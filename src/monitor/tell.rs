@@ -20,7 +20,12 @@ impl Monitor {
     }
 
     pub(super) fn emit_die(&self, code: i32) {
-        self.emit("die", &[("exitCode", code.to_string())]);
+        let seconds = self.begun.elapsed().as_secs();
+        let attributes = [
+            ("exitCode", code.to_string()),
+            ("execDuration", seconds.to_string()),
+        ];
+        self.emit("die", &attributes);
     }
 
     pub(super) fn emit_exec(&self, action: &str, orders: &ExecOrders) {

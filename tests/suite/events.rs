@@ -60,6 +60,25 @@ fn events_tell_what_happened_in_dockers_line() {
     );
 }
 
+#[test]
+fn an_end_says_its_code_and_how_long_it_took() {
+    let env = test_env!();
+    env.busybox();
+    let run = ["run", "--rm", "--network", "none", "busybox", "sh", "-c"];
+    let ended = env.run(&[&run[..], &["sleep 1.1; exit 3"]].concat());
+    assert_eq!(ended.code, 3);
+    let format = "{{.Actor.Attributes.exitCode}} {{.Actor.Attributes.execDuration}}";
+    let ends = past(&env, &["--filter", "event=die", "--format", format]);
+    let [end] = &ends[..] else {
+        panic!("{ends:?}");
+    };
+    let seconds: u64 = end
+        .strip_prefix("3 ")
+        .and_then(|text| text.parse().ok())
+        .expect(end);
+    assert!((1..60).contains(&seconds), "{end}");
+}
+
 /// Docker's fixed nanoseconds: `2026-01-31T12:00:00.000000000+01:00`, or `Z`.
 fn is_dockers_time(text: &str) -> bool {
     let digit = |c: char| if c.is_ascii_digit() { '0' } else { c };
