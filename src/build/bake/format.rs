@@ -3,6 +3,8 @@
 use std::iter::Peekable;
 use std::str::Chars;
 
+use super::functions::Given;
+
 /// What stands between `%` and its letter.
 #[derive(Default)]
 struct Shape {
@@ -18,18 +20,9 @@ struct Shape {
 /// Beyond this nobody wants blanks.
 const WIDTH_MAX: usize = 1000;
 
-/// What a verb is given, by the number of its argument.
-pub(super) trait Arguments {
-    /// Behind the pattern.
-    fn count(&self) -> usize;
-    fn text(&self, place: usize) -> Result<String, String>;
-    fn number(&self, place: usize) -> Result<f64, String>;
-    fn json(&self, place: usize) -> Result<String, String>;
-    fn truth(&self, place: usize) -> Result<bool, String>;
-}
-
-/// The pattern with each verb replaced; the first argument has the number 1.
-pub(super) fn format(pattern: &str, given: &dyn Arguments) -> Result<String, String> {
+/// The pattern, which is the first that is given, with each verb replaced by what comes behind.
+pub(super) fn format(given: &Given<'_>) -> Result<String, String> {
+    let pattern = given.text(0)?;
     let mut made = String::new();
     let (mut place, mut last) = (0, 0);
     let mut letters = pattern.chars().peekable();
@@ -67,7 +60,7 @@ pub(super) fn format(pattern: &str, given: &dyn Arguments) -> Result<String, Str
         last = last.max(place);
         made.push_str(&shape.verb(verb, place, given)?);
     }
-    match given.count() > last {
+    match given.count() > last + 1 {
         true => Err(format!("too many arguments: {last} are used")),
         false => Ok(made),
     }
@@ -83,12 +76,12 @@ fn digits(letters: &mut Peekable<Chars<'_>>) -> Option<usize> {
 }
 
 impl Shape {
-    fn verb(&self, verb: char, place: usize, given: &dyn Arguments) -> Result<String, String> {
+    fn verb(&self, verb: char, place: usize, given: &Given<'_>) -> Result<String, String> {
         Ok(match verb {
-            'v' if self.sharp => self.padded(given.json(place)?),
+            'v' if self.sharp => self.padded(json(given, place)?),
             's' | 'v' => {
                 // A list or an object has no text of its own.
-                let text = given.text(place).or_else(|_| given.json(place))?;
+                let text = given.text(place).or_else(|_| json(given, place))?;
                 self.padded(self.cut(text))
             }
             'q' => {
@@ -149,6 +142,10 @@ impl Shape {
         }
         self.padded(format!("{sign}{digits}"))
     }
+}
+
+fn json(given: &Given<'_>, place: usize) -> Result<String, String> {
+    serde_json::to_string(given.at(place)?).map_err(|error| error.to_string())
 }
 
 /// `1.500000e+02`

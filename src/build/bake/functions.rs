@@ -50,25 +50,29 @@ fn counted(value: f64) -> Called {
 }
 
 /// What a function was given.
-struct Given<'a>(&'a [Value]);
+pub(super) struct Given<'a>(&'a [Value]);
 
 impl<'a> Given<'a> {
-    fn at(&self, place: usize) -> Result<&'a Value, String> {
+    pub(super) fn count(&self) -> usize {
+        self.0.len()
+    }
+
+    pub(super) fn at(&self, place: usize) -> Result<&'a Value, String> {
         let missing = || format!("argument {} is missing", place + 1);
         self.0.get(place).ok_or_else(missing)
     }
 
-    fn text(&self, place: usize) -> Result<String, String> {
+    pub(super) fn text(&self, place: usize) -> Result<String, String> {
         let value = self.at(place)?;
         text(value).ok_or_else(|| format!("argument {} is no text: {value}", place + 1))
     }
 
-    fn truth(&self, place: usize) -> Result<bool, String> {
+    pub(super) fn truth(&self, place: usize) -> Result<bool, String> {
         let value = self.at(place)?;
         truth(value).ok_or_else(|| format!("argument {} is no truth value: {value}", place + 1))
     }
 
-    fn number(&self, place: usize) -> Result<f64, String> {
+    pub(super) fn number(&self, place: usize) -> Result<f64, String> {
         let value = self.at(place)?;
         let number = match value {
             Value::Number(number) => number.as_f64(),
@@ -170,9 +174,7 @@ fn of_texts(name: &str, given: &Given<'_>) -> Option<Called> {
         "replace" => replace(given),
         "substr" => substr(given),
         "indent" => indent(given),
-        "format" => given
-            .text(0)
-            .and_then(|pattern| format::format(&pattern, given).map(Value::from)),
+        "format" => format::format(given).map(Value::from),
         "regex" | "regexall" | "regex_replace" => regex(name, given),
         _ => return None,
     })
@@ -253,30 +255,6 @@ fn indent(given: &Given<'_>) -> Called {
     let text = given.text(1)?;
     fits(text.matches('\n').count(), space.len())?;
     Ok(Value::from(text.replace('\n', &format!("\n{space}"))))
-}
-
-/// `%s`, `%d`, `%v`, `%q` and `%%`.
-impl format::Arguments for Given<'_> {
-    fn count(&self) -> usize {
-        self.0.len().saturating_sub(1)
-    }
-
-    fn text(&self, place: usize) -> Result<String, String> {
-        Given::text(self, place)
-    }
-
-    fn number(&self, place: usize) -> Result<f64, String> {
-        Given::number(self, place)
-    }
-
-    fn json(&self, place: usize) -> Result<String, String> {
-        serde_json::to_string(self.at(place)?).map_err(|error| error.to_string())
-    }
-
-    fn truth(&self, place: usize) -> Result<bool, String> {
-        let value = self.at(place)?;
-        truth(value).ok_or_else(|| format!("argument {} is no bool: {value}", place + 1))
-    }
 }
 
 fn regex(name: &str, given: &Given<'_>) -> Called {
