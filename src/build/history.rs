@@ -1,9 +1,9 @@
 //! The rows of a history in the words that docker has for them. Pure.
 
 use std::fmt::Write;
-use std::time::Duration;
 
 use super::dockerfile::Healthcheck;
+use crate::engine::request::go_duration;
 
 /// A `COPY` or `ADD`, its variables replaced.
 pub struct Copied<'a> {
@@ -106,37 +106,12 @@ fn escape(character: char, quote: char, to: &mut String) {
     written.expect("a string takes everything");
 }
 
-/// `1h0m5s`, `1.5s`, `300ms`
-fn go_duration(time: Duration) -> String {
-    let nanoseconds = time.as_nanos();
-    let fraction = |value: u128, unit: u128| {
-        let digits = unit.ilog10() as usize;
-        let text = format!("{}.{:0digits$}", value / unit, value % unit);
-        text.trim_end_matches('0').trim_end_matches('.').to_owned()
-    };
-    match nanoseconds {
-        0 => return "0s".to_owned(),
-        1..1_000 => return format!("{nanoseconds}ns"),
-        1_000..1_000_000 => return fraction(nanoseconds, 1_000) + "µs",
-        1_000_000..1_000_000_000 => return fraction(nanoseconds, 1_000_000) + "ms",
-        _ => {}
-    }
-    let minute = 60_000_000_000;
-    let (hours, minutes) = (nanoseconds / minute / 60, nanoseconds / minute % 60);
-    let seconds = fraction(nanoseconds % minute, 1_000_000_000) + "s";
-    match (hours, minutes) {
-        (0, 0) => seconds,
-        (0, minutes) => format!("{minutes}m{seconds}"),
-        (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn texts_numbers_and_times_are_written_as_go_does() {
+    fn texts_and_numbers_are_written_as_go_does() {
         assert_eq!(quoted("a\"b\\\n\u{7}\u{1}é"), "\"a\\\"b\\\\\\n\\a\\x01é\"");
         for (number, shown) in [
             (0, "\\x00"),
@@ -146,17 +121,6 @@ mod tests {
             (65, "A"),
         ] {
             assert_eq!(rune(number), shown);
-        }
-        for (nanoseconds, shown) in [
-            (0, "0s"),
-            (5, "5ns"),
-            (1_500, "1.5µs"),
-            (300_000_000, "300ms"),
-            (5_000_000_000, "5s"),
-            (60_000_000_000, "1m0s"),
-            (3_601_500_000_000, "1h0m1.5s"),
-        ] {
-            assert_eq!(go_duration(Duration::from_nanos(nanoseconds)), shown);
         }
     }
 }

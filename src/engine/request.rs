@@ -61,7 +61,7 @@ pub use security::{SeccompChoice, SecurityError, SecurityOption};
 pub use signal::{Signal, SignalError};
 pub use size::{Size, SizeError};
 pub use sysctl::{Sysctl, SysctlError};
-pub use time::{Moment, MomentError, parse_go_duration};
+pub use time::{Moment, MomentError, go_duration, parse_go_duration};
 pub use ulimit::{Limit, Resource, Ulimit, UlimitError};
 pub use volume::{
     Backing, CreateVolumeRequest, VolumeFilters, VolumeOptionError, VolumesFrom, VolumesFromError,

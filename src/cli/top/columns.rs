@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use crate::engine::ContainerProcess as Process;
+use crate::engine::request::go_duration;
 use crate::runtime::capability::CapabilitySet;
 
 /// When and where it is shown.
@@ -97,7 +98,9 @@ const PODMAN: &[(&[&str], &str, Show)] = &[
         capabilities(p, "CapPrm")
     }),
     (&["comm", "%c"], "COMMAND", |p, _| p.command.clone()),
-    (&["etime", "%t"], "ELAPSED", |p, _| go_duration(p.elapsed)),
+    (&["etime", "%t"], "ELAPSED", |p, _| {
+        go_duration(whole_seconds(p.elapsed))
+    }),
     (&["group", "%G"], "GROUP", |p, _| p.group.name.clone()),
     (&["groups"], "GROUPS", |p, _| p.groups.join(",")),
     (&["hgroup"], "HGROUP", |p, _| p.group.outside.to_string()),
@@ -209,15 +212,8 @@ fn elapsed(time: Duration) -> String {
         .map_or(whole.clone(), str::to_owned)
 }
 
-/// `2h5m12s`
-fn go_duration(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (hours, minutes, rest) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    match (hours, minutes) {
-        (0, 0) => format!("{rest}s"),
-        (0, minutes) => format!("{minutes}m{rest}s"),
-        (hours, minutes) => format!("{hours}h{minutes}m{rest}s"),
-    }
+fn whole_seconds(time: Duration) -> Duration {
+    Duration::from_secs(time.as_secs())
 }
 
 /// The letter, and what else ps says of it: nice, leader of a session, threads, in the foreground.

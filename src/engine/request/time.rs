@@ -1,5 +1,7 @@
 //! Points in time as docker's `--since`, `--until` read them, and Go durations.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -33,6 +35,31 @@ impl Moment {
                 what,
                 text: text.to_owned(),
             })
+    }
+}
+
+/// As Go writes a duration: `1h0m5s`, `1.5s`, `300ms`.
+pub fn go_duration(time: Duration) -> String {
+    let nanoseconds = time.as_nanos();
+    let fraction = |value: u128, unit: u128| {
+        let digits = unit.ilog10() as usize;
+        let text = format!("{}.{:0digits$}", value / unit, value % unit);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    };
+    match nanoseconds {
+        0 => return "0s".to_owned(),
+        1..1_000 => return format!("{nanoseconds}ns"),
+        1_000..1_000_000 => return fraction(nanoseconds, 1_000) + "µs",
+        1_000_000..1_000_000_000 => return fraction(nanoseconds, 1_000_000) + "ms",
+        _ => {}
+    }
+    let minute = 60_000_000_000;
+    let (hours, minutes) = (nanoseconds / minute / 60, nanoseconds / minute % 60);
+    let seconds = fraction(nanoseconds % minute, 1_000_000_000) + "s";
+    match (hours, minutes) {
+        (0, 0) => seconds,
+        (0, minutes) => format!("{minutes}m{seconds}"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}"),
     }
 }
 
@@ -110,6 +137,21 @@ mod tests {
         Moment::parse("since", text, now)
             .ok()
             .map(|moment| moment.0.as_second())
+    }
+
+    #[test]
+    fn durations_are_written_as_go_does() {
+        for (nanoseconds, shown) in [
+            (0, "0s"),
+            (5, "5ns"),
+            (1_500, "1.5µs"),
+            (300_000_000, "300ms"),
+            (5_000_000_000, "5s"),
+            (60_000_000_000, "1m0s"),
+            (3_601_500_000_000, "1h0m1.5s"),
+        ] {
+            assert_eq!(go_duration(Duration::from_nanos(nanoseconds)), shown);
+        }
     }
 
     #[test]
