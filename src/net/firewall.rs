@@ -29,9 +29,9 @@ const HOST_MAP: Set<'_> = Set {
 const BRIDGE: &[u8] = b"br-";
 const INTERNAL: &[u8] = b"bi-";
 
-const CONNECTION_ESTABLISHED: u32 = 1 << 1;
-const CONNECTION_RELATED: u32 = 1 << 2;
-const IPS_DST_NAT: u32 = 1 << 5;
+pub(super) const CONNECTION_ESTABLISHED: u32 = 1 << 1;
+pub(super) const CONNECTION_RELATED: u32 = 1 << 2;
+pub(super) const IPS_DST_NAT: u32 = 1 << 5;
 
 /// The rules of all networks, in force in one network namespace.
 pub struct Firewall {

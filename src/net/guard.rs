@@ -133,29 +133,21 @@ impl Guard<'_> {
 
     /// Its tables, where there are none of their names.
     pub fn fresh(&self) -> Batch {
-        let mut batch = Batch::default();
         let name = table(self.id, &self.place.network);
-        for family in FAMILIES {
-            batch.add_new_table(Table {
-                family,
-                name: &name,
-            });
-        }
-        rules::write(self, &name, &mut batch);
-        batch
+        self.written(&name, Batch::default(), Batch::add_new_table)
     }
 
     /// Instead of those that are there.
     pub fn again(&self) -> Batch {
         let name = table(self.id, &self.place.network);
-        let mut batch = removal(&name);
+        self.written(&name, removal(&name), Batch::add_table)
+    }
+
+    fn written(&self, name: &str, mut batch: Batch, add: fn(&mut Batch, Table<'_>)) -> Batch {
         for family in FAMILIES {
-            batch.add_table(Table {
-                family,
-                name: &name,
-            });
+            add(&mut batch, Table { family, name });
         }
-        rules::write(self, &name, &mut batch);
+        rules::write(self, name, &mut batch);
         batch
     }
 }

@@ -163,9 +163,7 @@ impl Endpoint {
             .iter()
             .any(|address| address.gateway.is_some())
     }
-}
 
-impl Endpoint {
     pub fn leads_out_ipv6(&self) -> bool {
         self.ipv6().is_some_and(|address| address.gateway.is_some())
     }

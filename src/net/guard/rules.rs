@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use Expression::{Accept, Drop, Goto, IsIn, Jump, Limit, Load, LoadBehind, Log, Mark, Return};
 
 use super::super::egress::{Destination, Egress, Target};
+use super::super::firewall::{CONNECTION_ESTABLISHED, CONNECTION_RELATED, IPS_DST_NAT};
 use super::super::hosts::HOST;
 use super::super::resolver::EMBEDDED;
 use super::super::subnet::Subnet;
@@ -26,10 +27,6 @@ const IPV4: [u8; 2] = (libc::ETH_P_IP as u16).to_be_bytes();
 const IPV6: [u8; 2] = (libc::ETH_P_IPV6 as u16).to_be_bytes();
 
 const PORT_OF_NAMES: u16 = 53;
-
-const CONNECTION_ESTABLISHED: u32 = 1 << 1;
-const CONNECTION_RELATED: u32 = 1 << 2;
-const IPS_DST_NAT: u32 = 1 << 5;
 
 const PACKET_BROADCAST: u8 = 1;
 const PACKET_MULTICAST: u8 = 2;
