@@ -60,6 +60,11 @@ impl Engine {
     }
 }
 
+/// Of the values of one filter one is enough; without any all are meant.
+fn any<T>(wanted: &[T], test: impl FnMut(&T) -> bool) -> bool {
+    wanted.is_empty() || wanted.iter().any(test)
+}
+
 /// The image itself, or one that begins with all of its layers.
 fn descends(summary: &ListedContainer, image: &Image) -> bool {
     let own = &summary.config.layers;
@@ -69,19 +74,15 @@ fn descends(summary: &ListedContainer, image: &Image) -> bool {
 }
 
 fn matches_record(filters: &PsFilters, summary: &ListedContainer) -> bool {
-    let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| {
-        wanted.is_empty() || wanted.iter().any(|text| test(text))
-    };
     let status = |wanted: &Status| *wanted == summary.state();
-    any(&filters.id, &|id| {
-        summary.record.id.as_str().starts_with(id)
-    }) && filters.name_matches(&summary.name)
-        && (filters.status.is_empty() || filters.status.iter().any(status))
+    any(&filters.id, |id| summary.record.id.as_str().starts_with(id))
+        && filters.name_matches(&summary.name)
+        && any(&filters.status, status)
         && (filters.exited.is_empty()
             || summary
                 .exit_code()
                 .is_some_and(|code| filters.exited.contains(&code)))
-        && any(&filters.health, &|health| health == summary.health_word())
+        && any(&filters.health, |health| health == summary.health_word())
 }
 
 fn is_of(mount: &MountConfig, volume: &str) -> bool {
@@ -94,17 +95,13 @@ fn is_of(mount: &MountConfig, volume: &str) -> bool {
 fn matches_settings(filters: &PsFilters, summary: &ListedContainer) -> bool {
     let settings = &summary.settings;
     let policy = settings.restart.name();
-    let policies = &filters.restart_policy;
-    (policies.is_empty() || policies.iter().any(|wanted| wanted == policy))
+    any(&filters.restart_policy, |wanted| wanted == policy)
         && filters
             .should_start_on_boot
             .is_none_or(|wanted| wanted == settings.starts_on_boot())
 }
 
 fn matches_config(filters: &PsFilters, summary: &ListedContainer) -> bool {
-    let any = |wanted: &[String], test: &dyn Fn(&str) -> bool| {
-        wanted.is_empty() || wanted.iter().any(|text| test(text))
-    };
     let host = &summary.config.host;
     let label = |wanted: &LabelFilter| wanted.is_among(&summary.config.labels);
     let volume = |text: &str| {
@@ -131,14 +128,11 @@ fn matches_config(filters: &PsFilters, summary: &ListedContainer) -> bool {
         exposed.any(|known| known.protocol == wanted.protocol && known.ports.meets(wanted.ports))
             || publish(wanted)
     };
-    let any_port = |wanted: &[ExposedPorts], test: &dyn Fn(&ExposedPorts) -> bool| {
-        wanted.is_empty() || wanted.iter().any(test)
-    };
     filters.labels.iter().all(label)
-        && any(&filters.volume, &volume)
-        && any(&filters.network, &|name| is_in_network(summary, name))
-        && any_port(&filters.publish, &publish)
-        && any_port(&filters.expose, &expose)
+        && any(&filters.volume, |text| volume(text))
+        && any(&filters.network, |name| is_in_network(summary, name))
+        && any(&filters.publish, publish)
+        && any(&filters.expose, expose)
 }
 
 /// By the network's name; of one that it is in now, by its id too.
