@@ -254,7 +254,7 @@ impl Extractor<'_> {
                 })?;
                 self.special(&parent, name, entry, &path, FileType::Fifo)
             }
-            EntryKind::CharDevice | EntryKind::BlockDevice => Ok(()),
+            EntryKind::CharDevice | EntryKind::BlockDevice => unreachable!("left out above"),
         }
     }
 

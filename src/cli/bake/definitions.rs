@@ -125,12 +125,8 @@ impl Definitions {
         debug: bool,
     ) -> Result<(), CliError> {
         let engine = invocation.engine_with(debug)?;
-        let brought = bring(
-            &engine,
-            remote,
-            (false, &BTreeMap::new()),
-            &Bars::new(&invocation.ui),
-        )?;
+        let bars = Bars::new(&invocation.ui);
+        let brought = bring(&engine, remote, false, &BTreeMap::new(), &bars)?;
         let missing = |what: &dyn std::fmt::Display| {
             CliError::new(Kind::Failed, format!("{remote}: {what}: not found"))
         };

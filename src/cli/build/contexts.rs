@@ -69,7 +69,7 @@ pub fn open(
     let text = named.place.to_string_lossy();
     let brought = match named.place == from_stdin {
         true => Some(spooled(engine)?),
-        false => bring(engine, &text, (named.keeps_git, named.secrets), progress)?,
+        false => bring(engine, &text, named.keeps_git, named.secrets, progress)?,
     };
     let Some(brought) = brought else {
         return named.open_at(named.place, named.is_foreign);
@@ -132,13 +132,15 @@ impl Named<'_> {
 pub fn bring(
     engine: &Engine,
     text: &str,
-    (keeps_git, secrets): (bool, &BTreeMap<String, SecretSource>),
+    keeps_git: bool,
+    secrets: &BTreeMap<String, SecretSource>,
     progress: &dyn Progress,
 ) -> Result<Option<Brought>, CliError> {
     let repository = GitSource::parse(text).map_err(|error| CliError::failed(&error))?;
     if let Some(mut repository) = repository.filter(|_| !Path::new(text).is_dir()) {
-        let keeps = repository.keep_git_directory.get_or_insert(keeps_git);
-        *keeps |= keeps_git;
+        if keeps_git {
+            repository.keep_git_directory = Some(true);
+        }
         let here = scratch(engine)?;
         let lent = lent(secrets)?;
         let cloned = engine.fetch_git(&repository, &here.path(), &lent);

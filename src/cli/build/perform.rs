@@ -21,6 +21,7 @@ use crate::cli::Invocation;
 use crate::cli::container_flags::value;
 use crate::cli::error::{CliError, Kind};
 use crate::cli::progress::Bars;
+use crate::config::parse_bool;
 use crate::engine::{Engine, EngineError};
 use crate::image::{Digest, Platform, Reference};
 
@@ -315,6 +316,5 @@ fn is_on(arguments: &[String], name: &str) -> bool {
             false => value.to_owned(),
         })
     });
-    let value = value.unwrap_or_default();
-    ["1", "t", "T", "true", "TRUE", "True"].contains(&value.as_str())
+    value.and_then(|text| parse_bool(&text)).unwrap_or(false)
 }

@@ -1,5 +1,7 @@
 //! Git repositories as build contexts and sources of `ADD` name them. Pure.
 
+use crate::config::parse_bool;
+
 /// `https://host/path.git#REF:SUBDIRECTORY`, `https://host/path.git?branch=B&subdir=D`, `git@host:path#REF`, `ssh://…`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GitSource {
@@ -117,9 +119,8 @@ impl GitSource {
             let value = decoded(value).ok_or_else(no_value)?;
             let is_bool = matches!(name, "keep-git-dir" | "submodules");
             let switched = match value.as_str() {
-                "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-                "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-                _ => None,
+                "" => Some(true),
+                text => parse_bool(text),
             };
             if value.is_empty() && !is_bool || is_bool && switched.is_none() {
                 return Err(no_value());
