@@ -155,6 +155,12 @@ impl TestEnv {
         Invocation::new(command)
     }
 
+    /// Shell lines as root of a private user and network namespace, and of what else `flags` of unshare(1) ask for; `$BRYO` is the
+    /// program under test.
+    pub fn apart(&self, flags: &[&str], lines: &str) -> Invocation {
+        self.unshared(&[&["--net"], flags].concat(), lines)
+    }
+
     /// Shell lines on a host that lacks these programs wherever they are looked for, as root of a private user and mount
     /// namespace; `$BRYO` is the program under test.
     pub fn lacking(&self, programs: &[&str], lines: &str) -> Outcome {
@@ -164,9 +170,13 @@ impl TestEnv {
             programs.join(" ")
         );
         let script = format!("{hide}\n{lines}");
-        let mut words = vec!["--user", "--map-root-user", "--mount"];
-        words.extend(["sh", "-c", &script]);
-        self.other("unshare", &words).var("BRYO", bryo()).run()
+        self.unshared(&["--mount"], &script).run()
+    }
+
+    fn unshared(&self, namespaces: &[&str], lines: &str) -> Invocation {
+        let user = ["--user", "--map-root-user"];
+        let words = [&user[..], namespaces, &["sh", "-c", lines]].concat();
+        self.other("unshare", &words).var("BRYO", bryo())
     }
 
     /// Runs the program to its end.

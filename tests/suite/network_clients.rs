@@ -96,9 +96,7 @@ fn play(env: &TestEnv, lines: &str) -> String {
     env.file("server.pl", SERVER);
     env.file("client.pl", CLIENT);
     let script = format!("{WORLD}{lines}\nkill $client");
-    let words = ["--user", "--map-root-user", "--net", "sh", "-c", &script];
-    let world = env.other("unshare", &words);
-    let world = world.var("BRYO", crate::env::bryo());
+    let world = env.apart(&[], &script);
     let shown = world.limit(std::time::Duration::from_secs(300)).run();
     assert_eq!(shown.code, 0, "{shown:?}");
     shown.stdout

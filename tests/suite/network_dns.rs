@@ -97,10 +97,7 @@ fn play(env: &TestEnv, lines: &str) -> String {
         done
     "#;
     let script = format!("{begin}\n{lines}\nkill $server");
-    let flags = ["--user", "--map-root-user", "--net", "--mount"];
-    let words = [&flags[..], &["sh", "-c", &script]].concat();
-    let world = env.other("unshare", &words);
-    let shown = world.var("BRYO", crate::env::bryo()).run();
+    let shown = env.apart(&["--mount"], &script).run();
     assert_eq!(shown.code, 0, "{shown:?}");
     shown.stdout
 }

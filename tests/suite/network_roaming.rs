@@ -91,9 +91,7 @@ const WORLD: &str = r#"
 fn play(env: &TestEnv, script: &str) -> String {
     env.busybox();
     let script = format!("{WORLD}{script}");
-    let words = ["--user", "--map-root-user", "--net", "sh", "-c", &script];
-    let world = env.other("unshare", &words);
-    let world = world.var("BRYO", crate::env::bryo());
+    let world = env.apart(&[], &script);
     let shown = world.limit(std::time::Duration::from_secs(300)).run();
     assert_eq!(shown.code, 0, "{shown:?}");
     shown.stdout
