@@ -39,8 +39,8 @@ fn document(facts: &EngineFacts) -> Value {
     json!({
         "Containers": facts.containers,
         "ContainersRunning": facts.running,
-        "ContainersPaused": 0,
-        "ContainersStopped": facts.containers - facts.running,
+        "ContainersPaused": facts.paused,
+        "ContainersStopped": facts.stopped(),
         "Images": facts.images,
         "Driver": facts.storage.driver.name(),
         "DriverReason": facts.storage.reason,
@@ -81,7 +81,7 @@ fn cgroup(facts: &EngineFacts) -> String {
 }
 
 fn text(facts: &EngineFacts) -> String {
-    let stopped = facts.containers - facts.running;
+    let stopped = facts.stopped();
     let cgroup = cgroup(facts);
     let limits = match facts.controllers.as_slice() {
         [] => "none".to_owned(),
@@ -102,9 +102,10 @@ fn text(facts: &EngineFacts) -> String {
         runtime = format!("{runtime} ({reason})");
     }
     let mut text = format!(
-        "Containers: {} ({} running, {stopped} stopped)\nImages: {}\nStore: {}\nCache: {}\nRuntime directory: {runtime}\nStorage driver: {} ({})\nCgroup: {cgroup}\nLimits: {limits}\nIds: {ids}\npasta: {pasta}\nSettings:\n",
+        "Containers: {} ({} running, {} paused, {stopped} stopped)\nImages: {}\nStore: {}\nCache: {}\nRuntime directory: {runtime}\nStorage driver: {} ({})\nCgroup: {cgroup}\nLimits: {limits}\nIds: {ids}\npasta: {pasta}\nSettings:\n",
         facts.containers,
         facts.running,
+        facts.paused,
         facts.images,
         facts.data.display(),
         facts.cache.display(),

@@ -77,11 +77,22 @@ impl Folder<'_> {
         }
     }
 
-    fn status_by(&self, file: &File, held: bool) -> io::Result<Status> {
-        let Some(state) = RunState::read(file) else {
-            return Ok(Status::Created);
+    /// The answers are of one moment: a run may begin, or follow another, between the questions.
+    fn status_by(&self, file: &File, mut held: bool) -> io::Result<Status> {
+        let (state, exit) = loop {
+            let Some(state) = RunState::read(file) else {
+                return Ok(Status::Created);
+            };
+            let exit = self.exit_of(&state, file);
+            match (&exit, held) {
+                (None, false) if lock::is_held(file.as_fd())? => held = true,
+                // A monitor that goes on says so before its last run's end is there to be read.
+                (Some(_), true)
+                    if !state.restarting && RunState::read(file).as_ref() != Some(&state) => {}
+                _ => break (state, exit),
+            }
         };
-        Ok(match (self.exit_of(&state, file), held) {
+        Ok(match (exit, held) {
             (Some(exit), true) if state.restarting => Status::Restarting(state, exit),
             // Between the exit record and its own end a monitor still holds the lock.
             (Some(exit), _) => Status::Exited(exit),

@@ -223,6 +223,8 @@ pub enum EngineError {
     },
     #[error("the monitor of container {name} does not answer")]
     Silent { name: String },
+    #[error("container {name}: cannot start a paused container, try unpause instead")]
+    StartPaused { name: String },
     #[error("container {name} is restarting, wait until it runs")]
     Restarting { name: String },
     #[error("the monitor of container {name}: {message}")]

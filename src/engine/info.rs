@@ -13,6 +13,7 @@ use crate::runtime::subids::Subids;
 pub struct EngineFacts {
     pub containers: usize,
     pub running: usize,
+    pub paused: usize,
     /// Images, named or not.
     pub images: usize,
     pub data: PathBuf,
@@ -34,6 +35,11 @@ pub struct EngineFacts {
 }
 
 impl EngineFacts {
+    /// Containers that neither run nor stand still.
+    pub fn stopped(&self) -> usize {
+        self.containers - self.running - self.paused
+    }
+
     pub fn has_controller(&self, name: &str) -> bool {
         self.controllers.iter().any(|have| have == name)
     }
@@ -42,8 +48,14 @@ impl EngineFacts {
 impl Engine {
     pub fn facts(&self) -> Result<EngineFacts, EngineError> {
         let records = self.containers.all()?;
-        let runs =
-            |record: &&crate::container::Record| matches!(record.status(), Ok(Status::Running(_)));
+        let (mut running, mut paused) = (0, 0);
+        for record in &records {
+            match record.status() {
+                Ok(Status::Running(_)) => running += 1,
+                Ok(Status::Paused(_)) => paused += 1,
+                _ => {}
+            }
+        }
         let rows = self.images()?.names()?;
         let mut images: Vec<_> = rows.entries.iter().map(|entry| &entry.id).collect();
         images.sort();
@@ -52,7 +64,8 @@ impl Engine {
         let controllers = cgroup.as_ref().map(Place::controllers);
         let controllers = controllers.unwrap_or_default();
         Ok(EngineFacts {
-            running: records.iter().filter(runs).count(),
+            running,
+            paused,
             containers: records.len(),
             images: images.len(),
             data: self.paths.data.clone(),

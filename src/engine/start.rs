@@ -6,17 +6,23 @@ use std::time::Duration;
 use super::call::Called;
 use super::containers::ListedContainer;
 use super::create::{Known, Purpose};
+use super::exec::{ask, unexpected};
 use super::request::{CreateRequest, PsFilters, PsRequest, StopTimeout};
 use super::session::Session;
 use super::stop::{grace, own_signal};
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Event, Record, Status};
 use crate::image::{Image, TempLayer};
-use crate::monitor::{self, Attach, Birth, Connection, Orders, Reply, StartFailure, VERSION};
+use crate::monitor::{
+    self, Attach, Birth, Connection, Orders, Reply, Request, StartFailure, VERSION,
+};
 use crate::runtime::home::Entered;
 use crate::runtime::preserved::Preserved;
 use crate::runtime::sweep;
 use crate::sys::{pidfd, socket};
+
+/// Between a monitor's birth and its listening.
+const LISTENS_SOON: Duration = Duration::from_millis(1);
 
 /// What whoever starts a container wants to see of it.
 #[derive(Debug, Default)]
@@ -42,7 +48,7 @@ impl Engine {
         let id = called.as_ref().map(|called| called.id.clone());
         // Its lock is held until the container runs.
         let made = self.make(request, image, id, Purpose::Now)?;
-        let session = self.launch(&made.record, &made.known, called, options)?;
+        let session = self.launch(&made.record, &made.known, called, &options)?;
         Ok((made.record, session))
     }
 
@@ -71,23 +77,36 @@ impl Engine {
             wait: true,
             ..StartOptions::default()
         };
-        self.launch(&made.record, &made.known, None, options)
+        self.launch(&made.record, &made.known, None, &options)
     }
 
-    /// Starts a created or ended container. Returns when its program runs.
+    /// Starts a created or ended container. Returns when its program runs. Docker: starting what runs is no error.
     pub fn start(&self, record: &Record, options: StartOptions) -> Result<Session, EngineError> {
-        let config = self.config_of(record)?;
-        let name = self.containers.name_after(record, &config.name);
-        self.wait_for_last_monitor(record, &name)?;
-        let settings = record.settings();
-        let settings =
-            settings.map_err(EngineError::file("read", &record.path("settings.json")))?;
-        let known = Known {
-            config,
-            settings,
-            is_new: false,
-        };
-        self.launch(record, &known, None, options)
+        loop {
+            let config = self.config_of(record)?;
+            let name = self.containers.name_after(record, &config.name);
+            if matches!(record.status(), Ok(Status::Paused(_))) {
+                return Err(EngineError::StartPaused { name });
+            }
+            self.wait_for_last_monitor(record, &name)?;
+            let settings = record.settings();
+            let settings =
+                settings.map_err(EngineError::file("read", &record.path("settings.json")))?;
+            let known = Known {
+                config,
+                settings,
+                is_new: false,
+            };
+            match self.launch(record, &known, None, &options) {
+                Err(EngineError::Start(StartFailure::Running { .. })) => {
+                    let tty = known.config.process.tty;
+                    if let Some(session) = self.join(record, name, tty, options.attach)? {
+                        return Ok(session);
+                    }
+                }
+                launched => return launched,
+            }
+        }
     }
 
     fn launch(
@@ -95,7 +114,7 @@ impl Engine {
         record: &Record,
         known: &Known,
         called: Option<Called>,
-        options: StartOptions,
+        options: &StartOptions,
     ) -> Result<Session, EngineError> {
         let config = &known.config;
         let name = self.containers.name_after(record, &config.name);
@@ -128,7 +147,7 @@ impl Engine {
         known: &Known,
         name: String,
         called: Option<Called>,
-        options: StartOptions,
+        options: &StartOptions,
     ) -> Result<Session, EngineError> {
         let Known {
             config, settings, ..
@@ -185,9 +204,6 @@ impl Engine {
                 name,
                 tty: config.process.tty,
             }),
-            Ok(Some(Reply::Failed(StartFailure::Running { .. }))) => {
-                Ok(self.attach_running(record, name, config)?)
-            }
             Ok(Some(Reply::Failed(failure))) => Err(self.explain_start(failure)),
             _ => Err(EngineError::MonitorDied { name }),
         }
@@ -227,19 +243,35 @@ impl Engine {
         }
     }
 
-    /// Docker: starting what runs is no error.
-    fn attach_running(
+    /// Takes part in what another command has started, once its program runs; `None`: it has ended meanwhile.
+    fn join(
         &self,
         record: &Record,
         name: String,
-        config: &ContainerConfig,
-    ) -> Result<Session, EngineError> {
-        let connection = self.connect(record, &name)?;
-        Ok(Session {
-            connection,
-            name,
-            tty: config.process.tty,
-        })
+        tty: bool,
+        attach: Attach,
+    ) -> Result<Option<Session>, EngineError> {
+        let mut connection = loop {
+            match self.connect(record, &name) {
+                Ok(connection) => break connection,
+                Err(EngineError::NotRunning { .. }) => {}
+                Err(error) => return Err(error),
+            }
+            // Its monitor does not listen yet, or no more.
+            if !record.status().is_ok_and(|status| status.is_running()) {
+                return Ok(None);
+            }
+            std::thread::sleep(LISTENS_SOON);
+        };
+        match ask(&mut connection, &Request::Attach(attach))? {
+            Some(Reply::Done) => Ok(Some(Session {
+                connection,
+                name,
+                tty,
+            })),
+            None => Ok(None),
+            other => Err(unexpected(name, other)),
+        }
     }
 
     pub(super) fn config_of(&self, record: &Record) -> Result<ContainerConfig, EngineError> {
@@ -255,6 +287,8 @@ impl Engine {
         record: &Record,
         name: &str,
     ) -> Result<(), EngineError> {
+        // Before its status: the monitor of a run that begins meanwhile is nobody to wait for.
+        let last = record.last_run().map(|state| state.monitor);
         let status = match record.status() {
             // It removed itself with its end.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
@@ -264,11 +298,7 @@ impl Engine {
         if status == Status::Created {
             return Ok(());
         }
-        let monitor = record
-            .last_run()
-            .map(|state| state.monitor)
-            .filter(|_| !status.is_running());
-        let Some(monitor) = monitor else {
+        let Some(monitor) = last.filter(|_| !status.is_running()) else {
             return Ok(());
         };
         let failed = |source| EngineError::System {

@@ -176,9 +176,11 @@ impl Monitor {
             .map_err(|error| failure("renew the container's cgroup")(std::io::Error::other(error)))
     }
 
-    /// A start that failed ends its run as a program would.
+    /// A start that failed ends its run as a program would. What follows is not known yet: see `record_pause`.
     fn record_failure(&mut self, failure: StartFailure) -> i32 {
         let code = failure.exit_code();
+        self.state.restarting = true;
+        self.write_state();
         let exit = ExitRecord {
             run: self.state.run,
             code,

@@ -43,7 +43,9 @@ impl Monitor {
         let done = match request {
             Request::Attach(attach) => {
                 self.attach(index, Target::Program, attach);
-                self.emit("attach", &[]);
+                if attach != Attach::default() {
+                    self.emit("attach", &[]);
+                }
                 Ok(())
             }
             Request::Wait => {

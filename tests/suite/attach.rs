@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 use rustix::termios::LocalModes;
 
 use crate::env::{TestEnv, shared_env, test_env};
+use crate::process::eventually;
 use crate::spellings::words;
 
 fn start(env: &TestEnv, flags: &[&str], script: &str) {
@@ -112,4 +113,20 @@ fn terminal_is_shared_and_left_by_the_detach_keys() {
         env.out(&["inspect", "--format", "{{.State.Running}}", "box"]),
         "true"
     );
+}
+
+#[test]
+fn starting_what_runs_attaches_to_it() {
+    let env = test_env!();
+    env.busybox();
+    let script = "while ! test -e /go; do sleep 0.05; done; echo gone; exit 3";
+    let run = ["run", "-d", "--network", "none", "--name", "box", "busybox"];
+    env.run(&[&run[..], &["sh", "-c", script]].concat()).ok();
+    let started = env.spawn(&["start", "-a", "box"]);
+    eventually("it is attached", || {
+        env.out(&["events", "--since", "1", "--until", "0s"])
+            .contains("attach")
+    });
+    env.run(&["exec", "box", "touch", "/go"]).ok();
+    assert_eq!(started.wait().code(3).out(), "gone");
 }

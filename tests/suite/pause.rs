@@ -51,6 +51,8 @@ fn paused_container_stands_still_and_goes_on() {
         assert_eq!(env.out(&words(pause, &["box"])), "box");
         assert_eq!(status(&env), "paused true");
         assert!(env.out(&["ps"]).contains("(Paused)"));
+        let counted = "{{.ContainersRunning}} {{.ContainersPaused}} {{.ContainersStopped}}";
+        assert_eq!(env.out(&["info", "-f", counted]), "0 1 0");
         let before = ticks(&env);
         // Others run meanwhile, so time has passed.
         env.run(&[
@@ -141,4 +143,15 @@ fn what_does_not_run_cannot_be_paused() {
     env.run(&["pause", "box"]).fails(1, "not running");
     env.run(&["unpause", "box"]).fails(1, "not running");
     env.run(&["pause", "nobody"]).fails(1, "No such container");
+}
+
+#[test]
+fn what_is_paused_is_not_started() {
+    let env = test_env!();
+    need!(Need::Cgroup);
+    start(&env);
+    env.run(&["pause", "box"]).ok();
+    let refused = env.run(&["start", "box"]);
+    refused.fails(1, "cannot start a paused container, try unpause instead");
+    env.run(&["unpause", "box"]).ok();
 }

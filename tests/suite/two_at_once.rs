@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::env::{TestEnv, count, test_env};
-use crate::process::Outcome;
+use crate::need::{Need, need};
+use crate::process::{Outcome, eventually};
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -166,5 +167,55 @@ fn two_renames() {
         assert!(!names.contains("same"), "{names}");
         let all: Vec<_> = names.lines().collect();
         env.run(&[&["rm"][..], &all].concat()).ok();
+    }
+}
+
+/// Beside a container that runs nobody waits for a home of its own to be made: both starts go all the way at once.
+#[test]
+fn two_starts_beside_another_container() {
+    let env = test_env!();
+    env.busybox();
+    create(&env, "other");
+    env.run(&["start", "other"]).ok();
+    for round in 0..count(10, 100) {
+        create(&env, "box");
+        for outcome in both(&env, round, &["start", "box"], &["start", "box"]) {
+            outcome.ok();
+        }
+        assert_eq!(env.out(&["exec", "box", "echo", "alive"]), "alive");
+        env.run(&["rm", "-f", "box"]).ok();
+    }
+}
+
+/// What it found out about the container is old when it goes on: the monitor that is named there by then is another's.
+#[test]
+fn a_start_that_looked_before_another_began_does_not_wait_for_its_end() {
+    let env = test_env!();
+    need!(Need::Program("strace"));
+    env.busybox();
+    create(&env, "other");
+    env.run(&["start", "other"]).ok();
+    create(&env, "box");
+    let id = env.out(&["inspect", "-f", "{{.Id}}", "box"]);
+    let state = env.store().join("containers").join(id).join("state");
+    let state = state.to_str().expect("test paths are UTF-8");
+    let trace = env.path("trace");
+    let trace_name = trace.to_str().expect("test paths are UTF-8");
+    let program = crate::env::bryo().display().to_string();
+    // The other one begins after its first question for the lock, or the second…
+    for questions in 1..=3 {
+        let slow = "inject=fcntl:delay_exit=500000";
+        let begin = ["-o", trace_name, "-P", state, "-e", slow];
+        let line = [&begin[..], &[&program, "start", "box"]].concat();
+        let slow = env.other("strace", &line).spawn();
+        eventually("it asks for the lock", || {
+            let trace = std::fs::read_to_string(&trace).unwrap_or_default();
+            trace.matches("F_OFD_GETLK").count() >= questions
+        });
+        env.run(&["start", "box"]).ok();
+        slow.wait().ok();
+        assert_eq!(env.out(&["exec", "box", "echo", "alive"]), "alive");
+        env.run(&["kill", "box"]).ok();
+        std::fs::remove_file(&trace).expect("strace wrote it");
     }
 }
