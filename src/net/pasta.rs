@@ -23,10 +23,12 @@
 
 mod options;
 
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -167,6 +169,20 @@ struct Remembered {
     size: u64,
     modified: Option<std::time::SystemTime>,
     features: Features,
+}
+
+/// Where the processor has AVX2, pasta executes the build of itself for that, which lies beside it: at once, it is ready a millisecond
+/// earlier.
+fn build_for_here(binary: &Path) -> Cow<'_, Path> {
+    #[cfg(target_arch = "x86_64")]
+    if let Ok(build) = binary.canonicalize() {
+        let mut build = build.into_os_string();
+        build.push(".avx2");
+        if Path::new(&build).exists() && is_x86_feature_detected!("avx2") {
+            return Cow::Owned(build.into());
+        }
+    }
+    Cow::Borrowed(binary)
 }
 
 /// What this pasta can do. Asked once per binary: the answer is kept in the cache directory, since asking costs as much as a
@@ -363,7 +379,8 @@ pub fn start(
         })?;
     let line = command_line(features, plan);
     tracing::debug!(?line, "start pasta");
-    let child = Command::new(binary)
+    let child = Command::new(build_for_here(binary).as_os_str())
+        .arg0(binary)
         .args(line)
         .current_dir("/")
         .env_clear()

@@ -232,3 +232,29 @@ fn probe_asks_once_per_binary() {
     assert!(probe(&binary, &directory).unwrap().dns_forward);
     std::fs::remove_dir_all(&directory).unwrap();
 }
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn the_build_for_this_processor_is_executed_at_once() {
+    let directory = std::env::temp_dir().join(format!("bryo-pasta-build-{}", std::process::id()));
+    std::fs::create_dir(&directory).expect("temporary directory");
+    let pasta = directory.join("pasta");
+    let place = |name: &str| std::fs::write(directory.join(name), "").expect("temporary file");
+    place("passt");
+    std::os::unix::fs::symlink("passt", &pasta).expect("temporary directory");
+    assert_eq!(build_for_here(&pasta), pasta);
+    place("passt.avx2");
+    let expected = match is_x86_feature_detected!("avx2") {
+        true => directory
+            .canonicalize()
+            .expect("it exists")
+            .join("passt.avx2"),
+        false => pasta.clone(),
+    };
+    assert_eq!(build_for_here(&pasta), expected);
+    assert_eq!(
+        build_for_here(Path::new("/nowhere/pasta")),
+        Path::new("/nowhere/pasta")
+    );
+    std::fs::remove_dir_all(directory).expect("temporary directory");
+}
