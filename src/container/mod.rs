@@ -45,7 +45,7 @@ pub use outline::Outline;
 pub use record::{Record, Status};
 pub use secret::{Secret, SecretError, SecretName, SecretNameError, SecretValue, Secrets};
 pub use settings::{RestartPolicy, RestartPolicyError, Settings, SettingsChange};
-pub use state::{LockedRecord, RunState};
+pub use state::{HeldRest, LockedRecord, RunState};
 pub use store::{ContainerError, Containers, CreatorLock, Rubbish};
 pub use volume::{
     ANONYMOUS_LABEL, Volume, VolumeConfig, VolumeError, VolumeName, VolumeNameError, VolumeUsers,

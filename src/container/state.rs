@@ -65,6 +65,19 @@ impl RunState {
     }
 }
 
+/// While somebody has this a monitor that rests between two runs goes on resting. Whether it does is to be asked once this is had.
+pub struct HeldRest {
+    _file: File,
+}
+
+impl HeldRest {
+    /// `None`: others are at it, or the next run begins.
+    pub fn acquire(directory: &Path) -> io::Result<Option<HeldRest>> {
+        let file = File::open(directory.join("state"))?;
+        Ok(lock::try_hold_alone(&file)?.then_some(HeldRest { _file: file }))
+    }
+}
+
 /// Held from before the container is started until its monitor ends: lock held = monitor alive.
 pub struct LockedRecord {
     file: File,
@@ -78,6 +91,15 @@ impl LockedRecord {
             .write(true)
             .open(directory.join("state"))?;
         Ok(lock::try_hold(file.as_fd())?.then_some(LockedRecord { file }))
+    }
+
+    /// After a rest between two runs: keeps out who would look into the root then, until `open`; `false`: somebody does.
+    pub fn try_close(&self) -> io::Result<bool> {
+        lock::try_hold_alone(&self.file)
+    }
+
+    pub fn open(&self) -> io::Result<()> {
+        lock::release(&self.file)
     }
 
     /// What the last run left behind.

@@ -82,19 +82,17 @@ impl Engine {
 
     /// Freezes a running container.
     pub fn pause(&self, record: &Record) -> Result<(), EngineError> {
-        self.control(record, &Request::Pause)
+        self.run_of(record)?;
+        let name = self.containers.name_of(record);
+        self.send(record, &name, &Request::Pause)
     }
 
     pub fn unpause(&self, record: &Record) -> Result<(), EngineError> {
-        self.control(record, &Request::Unpause)
-    }
-
-    fn control(&self, record: &Record, request: &Request) -> Result<(), EngineError> {
         let name = self.containers.name_of(record);
-        if !record.status().is_ok_and(|status| status.is_running()) {
-            return Err(EngineError::NotRunning { name });
+        match record.status() {
+            Ok(Status::Paused(_)) => self.send(record, &name, &Request::Unpause),
+            _ => Err(EngineError::NotPaused { name }),
         }
-        self.send(record, &name, request)
     }
 
     /// Changes what may change of a container: through its monitor if it has one, else in its record.

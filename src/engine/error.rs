@@ -209,6 +209,12 @@ pub enum EngineError {
         "cannot remove container \"{name}\": container is running: stop the container before removing or force remove"
     )]
     RemoveRunning { name: String },
+    #[error("cannot remove container \"{name}\": container is paused and must be unpaused first")]
+    RemovePaused { name: String },
+    #[error(
+        "cannot remove container \"{name}\": container is restarting: stop the container before removing or force remove"
+    )]
+    RemoveRestarting { name: String },
     #[error("container {name} is running, refusing to clean up")]
     CleanUpRunning { name: String },
     #[error("container {name} has no terminal")]
@@ -223,6 +229,8 @@ pub enum EngineError {
     },
     #[error("the monitor of container {name} does not answer")]
     Silent { name: String },
+    #[error("container {name} is not paused")]
+    NotPaused { name: String },
     #[error("container {name}: cannot start a paused container, try unpause instead")]
     StartPaused { name: String },
     #[error("container {name} is restarting, wait until it runs")]
@@ -286,7 +294,10 @@ impl EngineError {
             | EngineError::CgroupParent {
                 reason: ParentError::NoCgroup(_),
             } => vec!["bryo doctor".to_owned()],
-            EngineError::Silent { name } | EngineError::RemoveRunning { name } => {
+            EngineError::Silent { name }
+            | EngineError::RemoveRunning { name }
+            | EngineError::RemovePaused { name }
+            | EngineError::RemoveRestarting { name } => {
                 vec![format!("bryo rm -f {name}")]
             }
             EngineError::NoJournal => vec!["use --log-driver json-file".to_owned()],

@@ -90,6 +90,9 @@ impl Engine {
     pub(super) fn run_of(&self, record: &Record) -> Result<RunState, EngineError> {
         match record.status() {
             Ok(Status::Running(state) | Status::Paused(state)) => Ok(state),
+            Ok(Status::Restarting(..)) => Err(EngineError::Restarting {
+                name: self.containers.name_of(record),
+            }),
             _ => Err(EngineError::NotRunning {
                 name: self.containers.name_of(record),
             }),

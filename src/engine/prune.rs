@@ -32,7 +32,11 @@ impl Engine {
                     pruned.ids.push(record.id);
                     pruned.reclaimed += size;
                 }
-                Err(EngineError::RemoveRunning { .. }) => {}
+                Err(
+                    EngineError::RemoveRunning { .. }
+                    | EngineError::RemovePaused { .. }
+                    | EngineError::RemoveRestarting { .. },
+                ) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
-use crate::container::{ContainerId, Containers, LockedRecord, Record, Rubbish};
+use crate::container::{ContainerId, Containers, LockedRecord, Record, Rubbish, Status};
 use crate::image::{LayerDir, Use};
 use crate::sys::fs::remove_path;
 
@@ -15,9 +15,17 @@ impl Engine {
         let config = record.config().ok();
         let config = config.filter(|config| volumes || config.host.auto_remove);
         let name = self.containers.name_of(record);
-        if record.status().is_ok_and(|status| status.is_running()) {
+        let refusal = match record.status() {
+            Ok(Status::Running(_)) => Some(EngineError::RemoveRunning { name: name.clone() }),
+            Ok(Status::Paused(_)) => Some(EngineError::RemovePaused { name: name.clone() }),
+            Ok(Status::Restarting(..)) => {
+                Some(EngineError::RemoveRestarting { name: name.clone() })
+            }
+            _ => None,
+        };
+        if let Some(refusal) = refusal {
             if !force {
-                return Err(EngineError::RemoveRunning { name });
+                return Err(refusal);
             }
             self.end_now(record)?;
         }

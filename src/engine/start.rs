@@ -1,7 +1,7 @@
 //! `start`: a monitor for a container, and the first words with it.
 
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::call::Called;
 use super::containers::ListedContainer;
@@ -21,8 +21,10 @@ use crate::runtime::preserved::Preserved;
 use crate::runtime::sweep;
 use crate::sys::{pidfd, socket};
 
-/// Between a monitor's birth and its listening.
-const LISTENS_SOON: Duration = Duration::from_millis(1);
+/// How long another command may hold a container that does not run, as those do that copy.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Before it is tried again.
+const SOON: Duration = Duration::from_millis(5);
 
 /// What whoever starts a container wants to see of it.
 #[derive(Debug, Default)]
@@ -82,6 +84,7 @@ impl Engine {
 
     /// Starts a created or ended container. Returns when its program runs. Docker: starting what runs is no error.
     pub fn start(&self, record: &Record, options: StartOptions) -> Result<Session, EngineError> {
+        let began = Instant::now();
         loop {
             let config = self.config_of(record)?;
             let name = self.containers.name_after(record, &config.name);
@@ -100,9 +103,13 @@ impl Engine {
             match self.launch(record, &known, None, &options) {
                 Err(EngineError::Start(StartFailure::Running { .. })) => {
                     let tty = known.config.process.tty;
-                    if let Some(session) = self.join(record, name, tty, options.attach)? {
+                    if let Some(session) = self.join(record, &name, tty, options.attach)? {
                         return Ok(session);
                     }
+                    if began.elapsed() > PATIENCE {
+                        return Err(EngineError::Silent { name });
+                    }
+                    std::thread::sleep(SOON);
                 }
                 launched => return launched,
             }
@@ -243,34 +250,26 @@ impl Engine {
         }
     }
 
-    /// Takes part in what another command has started, once its program runs; `None`: it has ended meanwhile.
+    /// Takes part in what another command has started, once its program runs; `None`: its monitor does not listen yet, or no more.
     fn join(
         &self,
         record: &Record,
-        name: String,
+        name: &str,
         tty: bool,
         attach: Attach,
     ) -> Result<Option<Session>, EngineError> {
-        let mut connection = loop {
-            match self.connect(record, &name) {
-                Ok(connection) => break connection,
-                Err(EngineError::NotRunning { .. }) => {}
-                Err(error) => return Err(error),
-            }
-            // Its monitor does not listen yet, or no more.
-            if !record.status().is_ok_and(|status| status.is_running()) {
-                return Ok(None);
-            }
-            std::thread::sleep(LISTENS_SOON);
+        let mut connection = match self.connect(record, name) {
+            Err(EngineError::NotRunning { .. }) => return Ok(None),
+            connected => connected?,
         };
         match ask(&mut connection, &Request::Attach(attach))? {
             Some(Reply::Done) => Ok(Some(Session {
                 connection,
-                name,
+                name: name.to_owned(),
                 tty,
             })),
             None => Ok(None),
-            other => Err(unexpected(name, other)),
+            other => Err(unexpected(name.to_owned(), other)),
         }
     }
 

@@ -44,7 +44,9 @@ impl Engine {
     /// What a container uses; `None` if it does not run.
     pub fn sample(&self, record: &Record) -> Result<Option<Sample>, EngineError> {
         let state = match self.run_of(record) {
-            Err(EngineError::NotRunning { .. }) => return Ok(None),
+            Err(EngineError::NotRunning { .. } | EngineError::Restarting { .. }) => {
+                return Ok(None);
+            }
             other => other?,
         };
         let config = self.config_of(record)?;

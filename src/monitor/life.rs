@@ -13,6 +13,8 @@ use crate::runtime::cgroup;
 use crate::sys::process;
 use crate::sys::timer::{Alarm, Moment};
 
+/// How long a run that somebody looks in the way of waits for it at a time.
+const LOOKS_AGAIN: Duration = Duration::from_millis(20);
 /// Before the first start again; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -97,16 +99,35 @@ impl Monitor {
         for client in &mut self.clients {
             client.end(code);
         }
+        self.leave_root();
         self.stdio = Stdio::nothing();
         self.checks = None;
         self.kill_at = None;
     }
 
-    /// Serves clients until it is time; `false` if a user does not want the container any more.
+    /// What the last run has mounted goes: others may look into the root meanwhile, by a mount of their own.
+    fn leave_root(&mut self) {
+        self.init.mount_namespace = None;
+        if let Some(daemon) = self.daemon.take() {
+            let _ = rustix::process::kill_process(daemon, rustix::process::Signal::KILL);
+        }
+        if let Some(locked) = &self.locked {
+            let _ = locked.open();
+        }
+    }
+
+    /// Serves clients until it is time and nobody looks into the root; `false` if a user does not want the container any more.
     fn rest(&mut self, pause: Duration) -> bool {
-        let end = Moment::now().after(pause);
+        let mut end = Moment::now().after(pause);
         self.resting = true;
-        while !end.has_come() && self.wish == Wish::Nothing {
+        while self.wish != Wish::End {
+            if end.has_come() || self.wish == Wish::Again {
+                if self.may_go_on() {
+                    break;
+                }
+                end = Moment::now().after(LOOKS_AGAIN);
+                self.wish = Wish::Nothing;
+            }
             if self.set_alarm(end).is_err() {
                 break;
             }
@@ -114,6 +135,11 @@ impl Monitor {
         }
         self.resting = false;
         self.wish != Wish::End
+    }
+
+    fn may_go_on(&self) -> bool {
+        let locked = self.locked.as_ref();
+        locked.is_none_or(|locked| locked.try_close().unwrap_or(true))
     }
 
     pub(super) fn set_alarm(&mut self, moment: Moment) -> std::io::Result<()> {
@@ -127,11 +153,7 @@ impl Monitor {
     fn start_again(&mut self) -> Result<(), StartFailure> {
         self.wish = Wish::Nothing;
         self.network = None;
-        self.init.mount_namespace = None;
         self.init.network_namespace = None;
-        if let Some(daemon) = self.daemon.take() {
-            let _ = rustix::process::kill_process(daemon, rustix::process::Signal::KILL);
-        }
         process::end_all_others();
         self.renew_cgroup()?;
         self.state.run += 1;

@@ -84,6 +84,11 @@ pub fn try_hold_alone(fd: impl AsFd) -> io::Result<bool> {
     flock(fd, Mode::Exclusive, false)
 }
 
+/// Gives up what `try_hold_alone` has taken.
+pub fn release(fd: impl AsFd) -> io::Result<()> {
+    Ok(rustix::fs::flock(fd, FlockOperation::Unlock)?)
+}
+
 /// The same beside others that share it.
 pub fn try_share(fd: impl AsFd) -> io::Result<bool> {
     flock(fd, Mode::Shared, false)

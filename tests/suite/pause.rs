@@ -141,7 +141,7 @@ fn what_does_not_run_cannot_be_paused() {
     start(&env);
     env.run(&["stop", "-t", "0", "box"]).ok();
     env.run(&["pause", "box"]).fails(1, "not running");
-    env.run(&["unpause", "box"]).fails(1, "not running");
+    env.run(&["unpause", "box"]).fails(1, "not paused");
     env.run(&["pause", "nobody"]).fails(1, "No such container");
 }
 

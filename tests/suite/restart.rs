@@ -234,3 +234,29 @@ fn attached_client_sees_the_end_of_the_run_it_was_attached_to() {
     assert_eq!(client.wait().code, 137);
     eventually("the next run", || runs(&env) == 2);
 }
+
+/// As docker, which copies from what crashes again and again; the files stand still for as long as that takes.
+#[test]
+fn nobody_starts_it_again_while_somebody_copies() {
+    let env = test_env!();
+    start(&env, &["--restart", "always"], "echo run; exit 5");
+    eventually("a pause of 800 ms", || state(&env, ".RestartCount") == "4");
+    let copy = env.command(&["cp", "-", "box:/"]);
+    let (copying, stdin) = copy.spawn_interactive();
+    let before = runs(&env);
+    // Twice that pause.
+    std::thread::sleep(std::time::Duration::from_millis(1600));
+    assert_eq!(runs(&env), before);
+    assert_eq!(state(&env, ".State.Status"), "restarting");
+    // An archive of nothing.
+    drop(stdin);
+    copying.wait().ok();
+    eventually("another run", || runs(&env) > before);
+    // The monitor hears of a stop all the same.
+    eventually("a pause", || state(&env, ".State.Status") == "restarting");
+    let (copying, stdin) = env.command(&["cp", "-", "box:/"]).spawn_interactive();
+    env.run(&["stop", "box"]).ok();
+    assert_eq!(state(&env, ".State.Status"), "exited");
+    drop((copying, stdin));
+    env.run(&["rm", "box"]).ok();
+}

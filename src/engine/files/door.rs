@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use super::own_layer::prepare;
-use crate::container::{ContainerConfig, LockedRecord, Record, RunState, Status};
+use crate::container::{ContainerConfig, HeldRest, LockedRecord, Record, RunState, Status};
 use crate::runtime::rootfs::Driver;
 use crate::runtime::view::{self, Rest};
 use crate::sys::process::{self, Forked, ProcessName};
@@ -32,7 +32,15 @@ pub struct Entrance {
 /// The way in, open: the container can't be started meanwhile, or runs.
 pub enum Door {
     Running { init: OwnedFd, pid: i32 },
-    AtRest { locked: LockedRecord },
+    AtRest { hold: Hold },
+}
+
+/// What keeps it so.
+pub enum Hold {
+    /// No monitor.
+    Ended(#[expect(dead_code)] LockedRecord),
+    /// One that is about to start it again.
+    Resting(#[expect(dead_code)] HeldRest),
 }
 
 impl Engine {
@@ -76,18 +84,34 @@ impl Entrance {
             let locked = locked.map_err(EngineError::system("lock the container's record"))?;
             if let Some(locked) = locked {
                 wait_for_monitor(&locked)?;
-                return Ok(Door::AtRest { locked });
+                let hold = Hold::Ended(locked);
+                return Ok(Door::AtRest { hold });
+            }
+            if let Some(rest) = self.rest_of(&status)? {
+                let hold = Hold::Resting(rest);
+                return Ok(Door::AtRest { hold });
             }
             // It is being started or ended, or another command copies.
             if began.elapsed() > PATIENCE {
                 let name = self.name.clone();
-                return Err(match status {
-                    Status::Restarting(..) => EngineError::Restarting { name },
-                    _ => EngineError::Silent { name },
-                });
+                return Err(EngineError::Silent { name });
             }
             std::thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// Of a container that its monitor is about to start again, and that stays so while this is held.
+    fn rest_of(&self, status: &Status) -> Result<Option<HeldRest>, EngineError> {
+        let Status::Restarting(..) = status else {
+            return Ok(None);
+        };
+        let failed = EngineError::system("hold the container between two runs");
+        let Some(held) = HeldRest::acquire(&self.record.directory).map_err(failed)? else {
+            return Ok(None);
+        };
+        let now = self.record.status();
+        let now = now.map_err(EngineError::system("read the container's state"))?;
+        Ok((now == *status).then_some(held))
     }
 
     /// Does `job` with the container's root as this role's own. The role lives in the home namespace and is of no other use
@@ -109,13 +133,13 @@ impl Entrance {
                 })?;
                 job()
             }
-            Door::AtRest { locked } => {
+            Door::AtRest { hold } => {
                 let ended = if self.rest.rootfs.driver == Driver::FuseOverlayfs {
                     in_pid_namespace(|| self.mounted(job))
                 } else {
                     self.mounted(job)
                 };
-                drop(locked);
+                drop(hold);
                 ended
             }
         }

@@ -14,9 +14,8 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
-use super::door::{Door, Entrance, failure};
+use super::door::{Door, Entrance, Hold, failure};
 use super::own_layer::prepare;
-use crate::container::LockedRecord;
 use crate::image::TempLayer;
 use crate::runtime::rootfs::{Driver, Rootfs, old_overlay};
 use crate::runtime::view::{self, Rest};
@@ -30,7 +29,7 @@ use crate::sys::{namespace, pidfd, role, signal};
 /// What has to be kept as long as the command runs.
 #[derive(Default)]
 struct Kept {
-    _locked: Option<LockedRecord>,
+    _hold: Option<Hold>,
     _image: Option<MountedImage>,
 }
 
@@ -70,10 +69,10 @@ impl Engine {
                     show_running(init, pid, &place)?;
                     Kept::default()
                 }
-                Door::AtRest { locked } => {
+                Door::AtRest { hold } => {
                     show_at_rest(&entrance)?;
                     Kept {
-                        _locked: Some(locked),
+                        _hold: Some(hold),
                         ..Kept::default()
                     }
                 }
