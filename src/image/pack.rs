@@ -73,9 +73,12 @@ pub struct Packer<'a, W> {
     buffer: Vec<u8>,
 }
 
+/// What is in a directory, in the order of the bytes of the names, as docker writes them.
+type Names = std::vec::IntoIter<(Vec<u8>, FileType)>;
+
 struct Level {
     fd: OwnedFd,
-    names: std::vec::IntoIter<Vec<u8>>,
+    names: Names,
     /// Of the archive, with a slash at the end, or empty.
     path: Vec<u8>,
 }
@@ -104,7 +107,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
         name: &[u8],
         path: &[u8],
     ) -> Result<(), PackError> {
-        match self.object(parent, name, path)? {
+        match self.object(parent, (name, None), path)? {
             Some(level) => self.walk(level),
             None => Ok(()),
         }
@@ -145,7 +148,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
         let limits = Limits::default();
         let mut stack = vec![top];
         while let Some(level) = stack.last_mut() {
-            let Some(name) = level.names.next() else {
+            let Some((name, kind)) = level.names.next() else {
                 stack.pop();
                 continue;
             };
@@ -157,8 +160,9 @@ impl<'a, W: TarSink> Packer<'a, W> {
                 });
             }
             let fd = stack[stack.len() - 1].fd.as_fd();
+            let named = (&name[..], Some(kind));
             let below = match self.tree {
-                Tree::Plain { .. } => self.object(fd, &name, &path)?,
+                Tree::Plain { .. } => self.object(fd, named, &path)?,
                 Tree::Layer {
                     hidden,
                     marker_files,
@@ -176,7 +180,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
                             self.whiteout(&[parent, hidden].concat())?
                         }
                         // fuse-overlayfs' opaque directories.
-                        Some(_) | None => self.object(fd, &name, &path)?,
+                        Some(_) | None => self.object(fd, named, &path)?,
                     }
                 }
             };
@@ -189,26 +193,18 @@ impl<'a, W: TarSink> Packer<'a, W> {
     fn object(
         &mut self,
         parent: BorrowedFd<'_>,
-        name: &[u8],
+        (name, listed): (&[u8], Option<FileType>),
         path: &[u8],
     ) -> Result<Option<Level>, PackError> {
+        let kind = listed.unwrap_or(FileType::Unknown);
+        if matches!(kind, FileType::Directory | FileType::RegularFile) {
+            return self.opened(parent, name, kind, path);
+        }
         let found = fs::stat_at(parent, name).map_err(PackError::io("look at", path))?;
         let Some(stat) = found else { return Ok(None) };
         match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW;
-                match open(parent, name, flags, path)? {
-                    Some(fd) => self.directory(fd, path).map(Some),
-                    None => Ok(None),
-                }
-            }
-            FileType::RegularFile => {
-                // Whatever takes its place in this moment: no waiting for a FIFO, no terminal of ours.
-                let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
-                if let Some(fd) = open(parent, name, flags, path)? {
-                    self.file(&fd, path)?;
-                }
-                Ok(None)
+            kind @ (FileType::Directory | FileType::RegularFile) => {
+                self.opened(parent, name, kind, path)
             }
             FileType::Symlink => match rustix::fs::readlinkat(parent, name, Vec::new()) {
                 Ok(link) => {
@@ -229,6 +225,33 @@ impl<'a, W: TarSink> Packer<'a, W> {
             // A socket is nothing without its process; docker leaves it out too.
             _ => Ok(None),
         }
+    }
+
+    /// What is looked at once it is open.
+    fn opened(
+        &mut self,
+        parent: BorrowedFd<'_>,
+        name: &[u8],
+        kind: FileType,
+        path: &[u8],
+    ) -> Result<Option<Level>, PackError> {
+        let mut flags = OFlags::RDONLY | OFlags::NOFOLLOW;
+        if matches!(self.tree, Tree::Layer { .. }) {
+            // To note that it was read costs as much as to read it, and nobody asks.
+            flags |= OFlags::NOATIME;
+        }
+        if kind == FileType::Directory {
+            return match open(parent, name, flags | OFlags::DIRECTORY, path)? {
+                Some(fd) => self.directory(fd, path).map(Some),
+                None => Ok(None),
+            };
+        }
+        // Whatever takes its place in this moment: no waiting for a FIFO, no terminal of ours.
+        let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
+        if let Some(fd) = open(parent, name, flags, path)? {
+            self.file(&fd, path)?;
+        }
+        Ok(None)
     }
 
     fn directory(&mut self, fd: OwnedFd, path: &[u8]) -> Result<Level, PackError> {
@@ -436,16 +459,18 @@ fn open(
 ) -> Result<Option<OwnedFd>, PackError> {
     match rustix::fs::openat(parent, name, flags | OFlags::CLOEXEC, Mode::empty()) {
         Ok(fd) => Ok(Some(fd)),
+        // For others than the owner.
+        Err(Errno::PERM) if flags.contains(OFlags::NOATIME) => {
+            open(parent, name, flags - OFlags::NOATIME, path)
+        }
         Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => Ok(None),
         Err(errno) => Err(PackError::io("open", path)(errno)),
     }
 }
 
-/// In the order of their bytes, as docker writes them.
-fn names(fd: &OwnedFd, path: &[u8]) -> Result<std::vec::IntoIter<Vec<u8>>, PackError> {
-    let listed = fs::list_directory(fd).map_err(PackError::io("list", path))?;
-    let mut names: Vec<Vec<u8>> = listed.into_iter().map(|(name, _)| name).collect();
-    names.sort_unstable();
+fn names(fd: &OwnedFd, path: &[u8]) -> Result<Names, PackError> {
+    let mut names = fs::list_kinds(fd).map_err(PackError::io("list", path))?;
+    names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     Ok(names.into_iter())
 }
 

@@ -137,8 +137,8 @@ pub fn rename_new(directory: impl AsFd, from: &[u8], to: &[u8]) -> io::Result<bo
     }
 }
 
-/// The names in a directory, and whether each is a directory itself.
-fn list(fd: &OwnedFd) -> rustix::io::Result<Vec<(Vec<u8>, bool)>> {
+/// The names in a directory, and what each was when it was listed.
+fn list(fd: &OwnedFd) -> rustix::io::Result<Vec<(Vec<u8>, FileType)>> {
     let mut entries = Vec::new();
     for entry in Dir::read_from(fd)? {
         let entry = entry?;
@@ -146,28 +146,30 @@ fn list(fd: &OwnedFd) -> rustix::io::Result<Vec<(Vec<u8>, bool)>> {
         if is_dot(name) {
             continue;
         }
-        let is_directory = match entry.file_type() {
-            FileType::Directory => true,
+        let kind = match entry.file_type() {
             FileType::Unknown => {
                 let stat = rustix::fs::statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
-                FileType::from_raw_mode(stat.st_mode) == FileType::Directory
+                FileType::from_raw_mode(stat.st_mode)
             }
-            _ => false,
+            kind => kind,
         };
-        entries.push((name.to_bytes().to_vec(), is_directory));
+        entries.push((name.to_bytes().to_vec(), kind));
     }
     Ok(entries)
 }
 
-/// The names in a directory, `.` and `..` left out, each with whether it is a directory; in no order.
-pub fn list_directory(directory: impl AsFd) -> io::Result<Vec<(Vec<u8>, bool)>> {
-    let fd = rustix::fs::openat(
-        directory,
-        ".",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
+/// The names in a directory, `.` and `..` left out, each with its kind; in no order.
+pub fn list_kinds(directory: impl AsFd) -> io::Result<Vec<(Vec<u8>, FileType)>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let fd = rustix::fs::openat(directory, ".", flags, Mode::empty())?;
     Ok(list(&fd)?)
+}
+
+/// The same, each with whether it is a directory.
+pub fn list_directory(directory: impl AsFd) -> io::Result<Vec<(Vec<u8>, bool)>> {
+    let listed = list_kinds(directory)?.into_iter();
+    let directories = listed.map(|(name, kind)| (name, kind == FileType::Directory));
+    Ok(directories.collect())
 }
 
 fn is_dot(name: &CStr) -> bool {

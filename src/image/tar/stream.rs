@@ -198,15 +198,20 @@ impl Header {
         self.0[at..at + length].copy_from_slice(&text[..length]);
     }
 
+    /// Octal digits; the last byte of the field stays as it is.
     fn number(&mut self, at: usize, width: usize, value: u64) {
-        let digits = format!("{value:0width$o}", width = width - 1);
-        self.text(at, width - 1, digits.as_bytes());
+        let mut left = value;
+        for digit in self.0[at..at + width - 1].iter_mut().rev() {
+            *digit = b'0' + (left & 7) as u8;
+            left >>= 3;
+        }
     }
 
     fn finish(mut self) -> [u8; BLOCK] {
         self.0[148..156].fill(b' ');
         let sum: u32 = self.0.iter().map(|byte| u32::from(*byte)).sum();
-        self.text(148, 8, format!("{sum:06o}\0 ").as_bytes());
+        self.number(148, 7, u64::from(sum));
+        self.0[154] = 0;
         self.0
     }
 }

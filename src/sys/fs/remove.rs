@@ -127,7 +127,10 @@ fn enter(parent: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<Level> {
         }
         other => other?,
     };
-    let mut entries = list(&fd)?;
+    let listed = list(&fd)?.into_iter();
+    let mut entries: Vec<(Vec<u8>, bool)> = listed
+        .map(|(name, kind)| (name, kind == FileType::Directory))
+        .collect();
     if !entries.is_empty()
         && rustix::fs::accessat(&fd, ".", WRITE_AND_SEARCH, AtFlags::EACCESS).is_err()
     {
