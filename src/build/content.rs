@@ -12,48 +12,32 @@ use rustix::fs::{FileType, Stat};
 use sha2::{Digest as _, Sha256};
 
 use crate::image::{Choice, Choose, Digest, Merged, Shown, join_path};
+use crate::sys::fs::{self, Stamp};
 use crate::sys::{disk, xattr};
-
-/// A file that was changed so short before it was read may be changed again without another time.
-const RACY_NANOSECONDS: i128 = 2_000_000_000;
 
 /// Deeper trees are refused by who copies them too.
 const MAX_DEPTH: usize = 400;
 
-const MAGIC: &[u8; 8] = b"bryofil1";
+const MAGIC: &[u8; 8] = b"bryofil2";
+
+/// Of one instruction so many results are known, and so many instructions of one tree.
+const MOST_RESULTS: usize = 3;
+const MOST_COPIES: usize = 256;
 
 type Hash = [u8; 32];
 
-/// What a file was when it was read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-struct State {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: i128,
-    changed: i128,
-}
+/// By path.
+type Files = HashMap<Vec<u8>, (Stamp, Hash)>;
 
-impl State {
-    fn of(stat: &Stat) -> State {
-        let time = |seconds: i64, nanoseconds: u64| {
-            i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
-        };
-        State {
-            device: stat.st_dev,
-            inode: stat.st_ino,
-            size: stat.st_size as u64,
-            modified: time(stat.st_mtime, stat.st_mtime_nsec),
-            changed: time(stat.st_ctime, stat.st_ctime_nsec),
-        }
-    }
-}
+/// By what an instruction says, whatever the files are: the keys of the steps that it was, the last one first.
+type Copies = HashMap<Digest, Vec<Digest>>;
 
-/// The digests of one tree's files, kept from one build to the next in the cache directory.
+/// The digests of one tree's files, kept from one build to the next in the cache directory, and which steps have copied them.
 pub struct FileCache {
     path: PathBuf,
-    known: HashMap<Vec<u8>, (State, Hash)>,
-    fresh: HashMap<Vec<u8>, (State, Hash)>,
+    known: Files,
+    fresh: Files,
+    copies: Copies,
     began: i128,
     changed: bool,
 }
@@ -63,14 +47,13 @@ impl FileCache {
     pub fn open(directory: &Path, tree: &Path) -> FileCache {
         let name = Digest::of(tree.as_os_str().as_encoded_bytes());
         let path = directory.join(name.hex());
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        let bytes = std::fs::read(&path).ok();
+        let (copies, known) = bytes.and_then(|bytes| decode(&bytes)).unwrap_or_default();
         FileCache {
-            known: std::fs::read(&path)
-                .ok()
-                .and_then(|bytes| decode(&bytes))
-                .unwrap_or_default(),
+            known,
             fresh: HashMap::new(),
-            began: now.map_or(0, |now| now.as_nanos() as i128),
+            copies,
+            began: fs::now(),
             changed: false,
             path,
         }
@@ -81,19 +64,39 @@ impl FileCache {
         self.known.is_empty()
     }
 
-    fn recall(&mut self, path: &[u8], state: State) -> Option<Hash> {
+    /// The steps that an instruction was before, the last one first.
+    pub fn steps_of(&self, instruction: &Digest) -> &[Digest] {
+        self.copies.get(instruction).map_or(&[], Vec::as_slice)
+    }
+
+    /// What it is now.
+    pub fn note_step(&mut self, instruction: Digest, step: &Digest) {
+        if self.steps_of(&instruction).first() == Some(step) {
+            return;
+        }
+        if self.copies.len() >= MOST_COPIES {
+            self.copies.clear();
+        }
+        let steps = self.copies.entry(instruction).or_default();
+        steps.retain(|known| known != step);
+        steps.insert(0, step.clone());
+        steps.truncate(MOST_RESULTS);
+        self.changed = true;
+    }
+
+    fn recall(&mut self, path: &[u8], stamp: Stamp) -> Option<Hash> {
         let (known, hash) = *self.known.get(path)?;
-        if known != state {
+        if known != stamp {
             return None;
         }
-        self.fresh.insert(path.to_vec(), (state, hash));
+        self.fresh.insert(path.to_vec(), (stamp, hash));
         Some(hash)
     }
 
-    fn remember(&mut self, path: Vec<u8>, state: State, hash: Hash) {
+    fn remember(&mut self, path: Vec<u8>, stamp: Stamp, hash: Hash) {
         self.changed = true;
-        if self.began - state.modified.max(state.changed) > RACY_NANOSECONDS {
-            self.fresh.insert(path, (state, hash));
+        if stamp.is_settled(self.began) {
+            self.fresh.insert(path, (stamp, hash));
         }
     }
 
@@ -110,7 +113,7 @@ impl FileCache {
             .path
             .parent()
             .map_or(Ok(()), std::fs::create_dir_all)
-            .and_then(|()| disk::write(&temporary, encode(&all)))
+            .and_then(|()| disk::write(&temporary, encode(&self.copies, &all)))
             .and_then(|()| disk::rename(&temporary, &self.path));
         if let Err(error) = saved {
             tracing::debug!(%error, "the digests of files were not kept");
@@ -118,48 +121,62 @@ impl FileCache {
     }
 }
 
-fn encode(all: &HashMap<Vec<u8>, (State, Hash)>) -> Vec<u8> {
+fn encode(copies: &Copies, files: &Files) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
-    for (path, (state, hash)) in all {
-        bytes.extend_from_slice(&(path.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(path);
-        for number in [state.device, state.inode, state.size] {
-            bytes.extend_from_slice(&number.to_le_bytes());
+    let text = |bytes: &mut Vec<u8>, text: &[u8]| {
+        bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
+        bytes.extend_from_slice(text);
+    };
+    bytes.extend_from_slice(&(copies.len() as u32).to_le_bytes());
+    for (instruction, steps) in copies {
+        text(&mut bytes, instruction.as_str().as_bytes());
+        bytes.extend_from_slice(&(steps.len() as u32).to_le_bytes());
+        for step in steps {
+            text(&mut bytes, step.as_str().as_bytes());
         }
-        for time in [state.modified, state.changed] {
-            bytes.extend_from_slice(&time.to_le_bytes());
-        }
+    }
+    for (path, (stamp, hash)) in files {
+        text(&mut bytes, path);
+        stamp.put(&mut bytes);
         bytes.extend_from_slice(hash);
     }
     bytes
 }
 
-fn decode(bytes: &[u8]) -> Option<HashMap<Vec<u8>, (State, Hash)>> {
+fn decode(bytes: &[u8]) -> Option<(Copies, Files)> {
     let mut rest = bytes.strip_prefix(MAGIC)?;
-    let mut take = |length: usize| -> Option<&[u8]> {
-        let (part, left) = rest.split_at_checked(length)?;
-        rest = left;
-        Some(part)
-    };
-    let mut all = HashMap::new();
-    while let Some(length) = take(4) {
-        let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
-        let path = take(length)?.to_vec();
-        let mut number = || Some(u64::from_le_bytes(take(8)?.try_into().ok()?));
-        let (device, inode, size) = (number()?, number()?, number()?);
-        let mut time = || Some(i128::from_le_bytes(take(16)?.try_into().ok()?));
-        let (modified, changed) = (time()?, time()?);
-        let hash: Hash = take(32)?.try_into().ok()?;
-        let state = State {
-            device,
-            inode,
-            size,
-            modified,
-            changed,
-        };
-        all.insert(path, (state, hash));
+    let mut copies = HashMap::new();
+    for _ in 0..take_number(&mut rest)? {
+        let instruction = take_digest(&mut rest)?;
+        let count = take_number(&mut rest)?;
+        let steps = (0..count).map(|_| take_digest(&mut rest));
+        copies.insert(instruction, steps.collect::<Option<Vec<_>>>()?);
     }
-    Some(all)
+    let mut files = HashMap::new();
+    while !rest.is_empty() {
+        let length = take_number(&mut rest)?;
+        let path = take(&mut rest, length)?.to_vec();
+        let stamp = Stamp::parse(take(&mut rest, Stamp::LENGTH)?.try_into().ok()?);
+        let hash: Hash = take(&mut rest, 32)?.try_into().ok()?;
+        files.insert(path, (stamp, hash));
+    }
+    Some((copies, files))
+}
+
+fn take<'b>(rest: &mut &'b [u8], length: usize) -> Option<&'b [u8]> {
+    let (part, left) = rest.split_at_checked(length)?;
+    *rest = left;
+    Some(part)
+}
+
+fn take_number(rest: &mut &[u8]) -> Option<usize> {
+    let bytes = take(rest, 4)?.try_into().ok()?;
+    Some(u32::from_le_bytes(bytes) as usize)
+}
+
+fn take_digest(rest: &mut &[u8]) -> Option<Digest> {
+    let length = take_number(rest)?;
+    std::str::from_utf8(take(rest, length)?).ok()?.parse().ok()
 }
 
 /// What was found.
@@ -187,7 +204,7 @@ pub struct Summary<'a> {
     with_owners: bool,
     newest: i64,
     /// To be read: the line, its path in the cache, and what it was.
-    waiting: Vec<(usize, Vec<u8>, State, OwnedFd)>,
+    waiting: Vec<(usize, Vec<u8>, Stamp, OwnedFd)>,
 }
 
 /// Open files that wait to be read.
@@ -306,13 +323,13 @@ impl<'a> Summary<'a> {
         match FileType::from_raw_mode(stat.st_mode) {
             FileType::RegularFile => {
                 let line = self.line(shown_as, b'f', stat, Vec::new());
-                let state = State::of(stat);
-                if let Some(hash) = self.cache.recall(path, state) {
+                let stamp = Stamp::of(stat);
+                if let Some(hash) = self.cache.recall(path, stamp) {
                     self.lines[line].hash = hash;
                     return Ok(());
                 }
                 let file = directory.open_file(part, name)?;
-                self.waiting.push((line, path.to_vec(), state, file));
+                self.waiting.push((line, path.to_vec(), stamp, file));
                 match self.waiting.len() >= BATCH {
                     true => self.read_waiting(),
                     false => Ok(()),
@@ -346,21 +363,21 @@ impl<'a> Summary<'a> {
                     let mut buffer = vec![0; 256 * 1024];
                     loop {
                         let next = work.lock().expect("no reader panics").next();
-                        let Some((line, path, state, file)) = next else {
+                        let Some((line, path, stamp, file)) = next else {
                             return;
                         };
                         let hash = hash_file(file, &mut buffer);
                         // Whoever waits for it has all of them, or has stopped.
-                        let _ = results.send((line, path, state, hash));
+                        let _ = results.send((line, path, stamp, hash));
                     }
                 });
             }
         });
         drop(results);
-        for (line, path, state, hash) in found {
+        for (line, path, stamp, hash) in found {
             let hash = hash?;
             self.lines[line].hash = hash;
-            self.cache.remember(path, state, hash);
+            self.cache.remember(path, stamp, hash);
         }
         Ok(())
     }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use super::build_cache::CacheEntry;
 use super::containers::{ListedContainer, each_below};
 use super::request::{ListImagesRequest, PsRequest, VolumeFilters};
@@ -29,7 +31,7 @@ pub struct DiskUsage {
     pub images: Vec<ImageUsage>,
     /// Different images.
     pub image_count: usize,
-    /// Each layer once, with its records.
+    /// Each layer once, with its records; a file that several have once, too.
     pub image_bytes: u64,
     /// Of layers and kept blobs that no image with a container has.
     pub image_reclaimable: u64,
@@ -41,6 +43,14 @@ pub struct DiskUsage {
     pub volumes: Vec<(VolumeSummary, u64)>,
     /// What builds keep.
     pub build_cache: Vec<CacheEntry>,
+}
+
+/// Bytes of what is measured, in its order.
+#[derive(Serialize, Deserialize)]
+struct Sizes {
+    each: Vec<u64>,
+    /// Of files that several layers have, beyond the first.
+    again: u64,
 }
 
 /// What is measured, in this order.
@@ -89,9 +99,8 @@ impl Engine {
         let mut all = places.paths.clone();
         all.extend(containers.iter().map(|one| one.record.directory.clone()));
         all.extend(volumes.iter().map(|one| one.volume.data()));
-        let sizes: Vec<u64> = self.in_home("worker", || {
-            Ok(all.iter().map(|path| blocks_below(path)).collect())
-        })?;
+        let of_images = places.paths.len();
+        let sizes: Sizes = self.in_home("worker", || Ok(measured(&all, of_images)))?;
         let busy = containers
             .iter()
             .filter_map(|one| one.config.image_id.parse().ok())
@@ -115,10 +124,13 @@ fn sum_up(
     places: &Places,
     containers: Vec<ListedContainer>,
     volumes: Vec<VolumeSummary>,
-    sizes: &[u64],
+    sizes: &Sizes,
 ) -> DiskUsage {
-    let size_of: BTreeMap<&LayerDir, u64> =
-        places.layers.iter().zip(sizes.iter().copied()).collect();
+    let size_of: BTreeMap<&LayerDir, u64> = places
+        .layers
+        .iter()
+        .zip(sizes.each.iter().copied())
+        .collect();
     let mut owners: BTreeMap<&LayerDir, usize> = BTreeMap::new();
     for stack in stacks.values() {
         for layer in stack.iter().collect::<BTreeSet<_>>() {
@@ -153,12 +165,16 @@ fn sum_up(
         .flat_map(|(_, stack)| stack)
         .collect();
     let idle = size_of.iter().filter(|(layer, _)| !in_use.contains(*layer));
-    let (of_images, rest) = sizes.split_at(places.paths.len());
+    let (of_images, rest) = sizes.each.split_at(places.paths.len());
     let (of_containers, of_volumes) = rest.split_at(containers.len());
     DiskUsage {
         image_count: stacks.len(),
-        image_bytes: of_images.iter().sum(),
-        image_reclaimable: idle.map(|(_, size)| size).sum(),
+        image_bytes: of_images.iter().sum::<u64>() - sizes.again,
+        // No less than that: which layer has the last name of a file is not looked at.
+        image_reclaimable: idle
+            .map(|(_, size)| size)
+            .sum::<u64>()
+            .saturating_sub(sizes.again),
         images,
         containers: containers
             .into_iter()
@@ -186,9 +202,61 @@ fn strays(layers: &Path, known: &[PathBuf]) -> std::io::Result<Vec<PathBuf>> {
     Ok(stray)
 }
 
+/// The sizes of these paths; the first `of_images` of them may have files in common.
+fn measured(paths: &[PathBuf], of_images: usize) -> Sizes {
+    let mut seen = HashSet::new();
+    let mut sizes = Sizes {
+        each: Vec::new(),
+        again: 0,
+    };
+    for (number, path) in paths.iter().enumerate() {
+        let mut blocks = std::fs::symlink_metadata(path).map_or(0, |meta| meta.blocks());
+        each_below(path, |meta| {
+            blocks += meta.blocks();
+            let may_be_shared = number < of_images && meta.nlink() > 1 && !meta.is_dir();
+            if may_be_shared && !seen.insert((meta.dev(), meta.ino())) {
+                sizes.again += meta.blocks() * 512;
+            }
+        });
+        sizes.each.push(blocks * 512);
+    }
+    sizes
+}
+
 /// Bytes of all blocks below a path, as du counts: directories too, a hard-linked file once.
 pub(super) fn blocks_below(path: &Path) -> u64 {
     let mut blocks = std::fs::symlink_metadata(path).map_or(0, |meta| meta.blocks());
     each_below(path, |meta| blocks += meta.blocks());
     blocks * 512
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_of_two_layers_counts_in_both_and_once_in_all() {
+        let top = std::env::temp_dir().join(format!("bryo-disk-{}", std::process::id()));
+        let paths = ["one", "two", "container"].map(|name| top.join(name));
+        for path in &paths {
+            std::fs::create_dir_all(path).unwrap();
+        }
+        let file = paths[0].join("file");
+        std::fs::write(&file, vec![b'x'; 100_000]).unwrap();
+        for other in &paths[1..] {
+            std::fs::hard_link(&file, other.join("file")).unwrap();
+        }
+        let sizes = measured(&paths, 2);
+        assert!(
+            sizes.each.iter().all(|size| *size >= 100_000),
+            "{:?}",
+            sizes.each
+        );
+        assert_eq!(
+            sizes.again,
+            std::fs::metadata(&file).unwrap().blocks() * 512
+        );
+        std::fs::remove_dir_all(&top).unwrap();
+    }
 }

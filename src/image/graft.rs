@@ -22,9 +22,13 @@ use crate::sys::fs::{self, Links};
 
 mod copiers;
 mod leaf;
+mod origins;
 
 use copiers::Copiers;
 use leaf::{Leaf, Target, create};
+pub use origins::Former;
+pub(super) use origins::new_files;
+use origins::{Origins, enter};
 
 #[derive(Debug, thiserror::Error)]
 #[error("{operation} /{}: {source}", path.display())]
@@ -87,6 +91,10 @@ pub struct Place {
     upper: Arc<OwnedFd>,
     below: Merged,
     path: Vec<u8>,
+    /// It was just made, and nothing lies below it.
+    is_new: bool,
+    /// Of an earlier layer, the directory with this path.
+    former: Option<Arc<OwnedFd>>,
 }
 
 /// The layer being written.
@@ -101,6 +109,9 @@ pub struct Graft<'a> {
     linked: HashMap<(u64, u64), Vec<u8>>,
     warnings: Vec<String>,
     copiers: Copiers,
+    former: Option<Former>,
+    /// Kept where the next layer may want to know it.
+    origins: Option<Origins>,
 }
 
 /// One directory on its way.
@@ -126,7 +137,16 @@ impl<'a> Graft<'a> {
             linked: HashMap::new(),
             warnings: Vec::new(),
             copiers: Copiers::default(),
+            former: None,
+            origins: None,
         }
+    }
+
+    /// Writes down what files are copies of, and takes those that an earlier layer has already from there.
+    pub fn after(mut self, former: Option<Former>) -> Graft<'a> {
+        self.origins = Some(Origins::new());
+        self.former = former;
+        self
     }
 
     /// What the layer and those below it show now.
@@ -144,8 +164,10 @@ impl<'a> Graft<'a> {
         let opened = fs::open_directory_readable(self.layer.root());
         let mut place = Place {
             upper: Arc::new(opened.map_err(failed("open", b""))?),
-            below: self.below.try_clone().map_err(failed("open", b""))?,
+            below: self.below.clone(),
             path: Vec::new(),
+            is_new: false,
+            former: self.former.as_ref().map(Former::root),
         };
         for name in path {
             place = self.step(&place, name, owner, mode)?;
@@ -168,6 +190,14 @@ impl<'a> Graft<'a> {
             opened
                 .and_then(|fd| Ok(rustix::fs::futimens(fd, times)?))
                 .map_err(failed("set the time of", &path))?;
+        }
+        if let Some(origins) = &self.origins {
+            let new = match self.former {
+                Some(_) => self.copiers.copied(),
+                None => None,
+            };
+            let saved = origins.save(self.layer, new.as_deref());
+            saved.map_err(failed("write down the files of", b""))?;
         }
         Ok(self.warnings)
     }
@@ -263,6 +293,7 @@ impl<'a> Graft<'a> {
             Ok(rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?)
         });
         written.map_err(failed("write", &path))?;
+        self.copiers.note(path.clone());
         self.times.insert(path, None);
         Ok(())
     }
@@ -442,6 +473,7 @@ impl<'a> Graft<'a> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let upper = rustix::fs::openat(&place.upper, name, flags, Mode::empty());
         let upper = upper.map_err(failed("open", &path))?;
+        let is_new = !is_here && below.is_none();
         let below = match below {
             Some(Shown::Directory { stat, directory }) => {
                 if !is_here {
@@ -461,8 +493,13 @@ impl<'a> Graft<'a> {
                 Merged::default()
             }
         };
-        let upper = Arc::new(upper);
-        Ok(Place { upper, below, path })
+        Ok(Place {
+            upper: Arc::new(upper),
+            below,
+            path,
+            is_new,
+            former: enter(place.former.as_ref(), name),
+        })
     }
 
     /// What a directory of the layers below looks like, for the one that lies on it.

@@ -223,6 +223,8 @@ pub struct TempLayer {
 
 /// Beside `fs/`: see [`super::tar::SplitWriter`].
 pub(super) const SPLIT: &str = "split.zst";
+/// Beside `fs/` of a copy: see [`super::graft::Former`].
+pub(super) const ORIGINS: &str = "origins.zst";
 /// The directory of what was [`Replaced`].
 pub(super) const REPLACED: &str = "replaced";
 /// Beside `fs/` while it is written by a mount.
@@ -347,11 +349,23 @@ impl TempLayer {
     /// The file for what the layer's tar is beside the content of its files.
     pub(super) fn create_split(&self) -> std::io::Result<Box<dyn std::io::Write + Send>> {
         fault::at("make split")?;
-        let file = std::fs::File::options()
-            .write(true)
-            .create_new(true)
-            .open(self.directory.join(SPLIT))?;
-        Ok(Box::new(file))
+        Ok(Box::new(self.create(SPLIT)?))
+    }
+
+    /// The file for what its files are copies of.
+    pub(super) fn create_origins(&self) -> std::io::Result<std::fs::File> {
+        fault::at("make origins")?;
+        self.create(ORIGINS)
+    }
+
+    pub(super) fn origins(&self) -> PathBuf {
+        self.directory.join(ORIGINS)
+    }
+
+    fn create(&self, name: &str) -> std::io::Result<std::fs::File> {
+        let mut options = std::fs::File::options();
+        let new = options.write(true).create_new(true);
+        new.open(self.directory.join(name))
     }
 }
 

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
@@ -22,9 +23,9 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::CLOEXEC);
 
 /// The directories that lie on each other at one place, topmost first.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Merged {
-    parts: Vec<OwnedFd>,
+    parts: Vec<Arc<OwnedFd>>,
     /// Several layers: whiteouts and opaque directories mean something.
     stacked: bool,
     /// `.wh.` files are whiteouts too.
@@ -74,7 +75,9 @@ impl Merged {
     /// Layers' directories, bottom first.
     pub fn of_layers(layers: &[PathBuf]) -> io::Result<Merged> {
         let opened = layers.iter().rev().map(|path| fs::open_directory(path));
-        let parts: Vec<OwnedFd> = opened.collect::<io::Result<_>>()?;
+        let parts: Vec<Arc<OwnedFd>> = opened
+            .map(|fd| fd.map(Arc::new))
+            .collect::<io::Result<_>>()?;
         Ok(Merged {
             // All layers of a store lie on one file system.
             has_markers: parts.last().is_some_and(whiteouts::are_files),
@@ -86,7 +89,7 @@ impl Merged {
     /// One directory in which nothing stands for anything else.
     pub fn plain(path: &Path) -> io::Result<Merged> {
         Ok(Merged {
-            parts: vec![fs::open_directory(path)?],
+            parts: vec![Arc::new(fs::open_directory(path)?)],
             stacked: false,
             has_markers: false,
         })
@@ -95,7 +98,7 @@ impl Merged {
     /// The same of a directory that is open for reading.
     pub fn open_plain(directory: OwnedFd) -> Merged {
         Merged {
-            parts: vec![directory],
+            parts: vec![Arc::new(directory)],
             stacked: false,
             has_markers: false,
         }
@@ -103,10 +106,8 @@ impl Merged {
 
     /// The same directories with one more on top.
     pub fn under(&self, top: BorrowedFd<'_>) -> io::Result<Merged> {
-        let mut parts = vec![fs::open_directory_readable(top)?];
-        for part in &self.parts {
-            parts.push(part.try_clone()?);
-        }
+        let mut parts = vec![Arc::new(fs::open_directory_readable(top)?)];
+        parts.extend(self.parts.iter().cloned());
         Ok(Merged {
             has_markers: whiteouts::are_files(top),
             parts,
@@ -114,31 +115,27 @@ impl Merged {
         })
     }
 
-    pub fn try_clone(&self) -> io::Result<Merged> {
-        let parts = self.parts.iter().map(OwnedFd::try_clone);
-        Ok(Merged {
-            parts: parts.collect::<io::Result<_>>()?,
-            stacked: self.stacked,
-            has_markers: self.has_markers,
-        })
-    }
-
     pub fn part(&self, part: usize) -> BorrowedFd<'_> {
         self.parts[part].as_fd()
     }
 
-    /// The topmost, whose attributes are those of the place.
-    pub fn top(&self) -> Option<BorrowedFd<'_>> {
-        self.parts.first().map(AsFd::as_fd)
+    /// The same for whoever needs it longer.
+    pub(super) fn shared_part(&self, part: usize) -> Arc<OwnedFd> {
+        Arc::clone(&self.parts[part])
     }
 
-    pub(super) fn parts(&self) -> &[OwnedFd] {
+    /// The topmost, whose attributes are those of the place.
+    pub fn top(&self) -> Option<BorrowedFd<'_>> {
+        self.parts.first().map(|part| part.as_fd())
+    }
+
+    pub(super) fn parts(&self) -> &[Arc<OwnedFd>] {
         &self.parts
     }
 
     /// What `name`, a single part of a path, shows.
     pub fn look(&self, name: &[u8]) -> io::Result<Option<Shown>> {
-        let mut found: Option<(Stat, Vec<OwnedFd>)> = None;
+        let mut found: Option<(Stat, Vec<Arc<OwnedFd>>)> = None;
         if self.has_markers && name.starts_with(whiteouts::MARKER) {
             return Ok(None);
         }
@@ -160,7 +157,8 @@ impl Merged {
             }
             let fd = rustix::fs::openat(part, name, DIRECTORY, Mode::empty())?;
             let opaque = self.stacked && is_opaque(fd.as_fd())?;
-            found.get_or_insert((stat, Vec::new())).1.push(fd);
+            let parts = &mut found.get_or_insert((stat, Vec::new())).1;
+            parts.push(Arc::new(fd));
             if opaque {
                 break;
             }
@@ -214,14 +212,7 @@ impl Merged {
 
     /// Opens a file that [`Merged::look`] showed; what took its place meanwhile is no file.
     pub fn open_file(&self, part: usize, name: &[u8]) -> io::Result<OwnedFd> {
-        let flags =
-            OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat(&self.parts[part], name, flags, Mode::empty())?;
-        let stat = rustix::fs::fstat(&file)?;
-        match FileType::from_raw_mode(stat.st_mode) {
-            FileType::RegularFile => Ok(file),
-            _ => Err(io::Error::other("it became something else meanwhile")),
-        }
+        open_file(&self.parts[part], name)
     }
 
     /// Walks `path` from here as if this were `/`: symlinks are followed inside, `..` can't leave. With `last` a symlink at
@@ -275,7 +266,7 @@ impl Merged {
                     return Ok(Resolved { path, shown: None });
                 }
                 shown => {
-                    let here = here.try_clone()?;
+                    let here = here.clone();
                     let mut path: Vec<Vec<u8>> = way.into_iter().map(|(name, _)| name).collect();
                     path.push(name);
                     return Ok(Resolved {
@@ -287,8 +278,8 @@ impl Merged {
         }
         // The root, or what a `..` at the end led to.
         let directory = match way.last() {
-            Some((_, directory)) => directory.try_clone()?,
-            None => self.try_clone()?,
+            Some((_, directory)) => directory.clone(),
+            None => self.clone(),
         };
         let path = way.into_iter().map(|(name, _)| name).collect();
         Ok(Resolved {
@@ -304,6 +295,18 @@ impl Merged {
             Some((directory, None)) => Some(directory),
             _ => None,
         })
+    }
+}
+
+/// The regular file `name` of a directory.
+pub(super) fn open_file(directory: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
+    let flags =
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(directory, name, flags, Mode::empty())?;
+    let stat = rustix::fs::fstat(&file)?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Ok(file),
+        _ => Err(io::Error::other("it became something else meanwhile")),
     }
 }
 

@@ -70,7 +70,7 @@ pub use document::{
     parse_config,
 };
 pub use extract::{Destination, ExtractError, ExtractOptions, There, extract};
-pub use graft::{Appearance, Choice, Choose, Graft, GraftError, Place};
+pub use graft::{Appearance, Choice, Choose, Former, Graft, GraftError, Place};
 pub use healthcheck::Healthcheck;
 pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, is_builtin};
 pub use inventory::{Inventory, Package};

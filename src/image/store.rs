@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::ahead::Ahead;
 use super::digest::Digest;
 use super::document::{DocumentError, MAX_DOCUMENT};
+use super::graft::new_files;
 use super::layer::{KnownBlob, LayerDir, LayerReport, TempLayer};
 use super::names::{MAX_INDEX, Names, NamesError};
 use crate::paths::{Paths, PathsError};
@@ -35,6 +36,9 @@ const FEW: u64 = 32;
 
 /// As many files and directories as one of these has, with the directories above them and bryo's own.
 const SYNCED_EACH: usize = 128;
+
+/// The same of a layer whose other files are those of an earlier one, and are on the disk.
+const SYNCED_AMONG_MANY: usize = 320;
 
 /// The store of one user.
 #[derive(Clone, Debug)]
@@ -383,11 +387,7 @@ impl Store {
             disk::write(&path, json).map_err(StoreError::io("write", &path))?;
         }
         self.finish_writing(&first.directory)?;
-        let entries = layers.iter().map(|(_, report)| report.entries);
-        let synced = match entries.sum::<u64>() <= FEW {
-            true => sync_each(&layers),
-            false => fs::sync_filesystem(first.fd()),
-        };
+        let synced = sync_layers(&layers);
         synced.map_err(StoreError::io("sync", &first.directory))?;
         let directory = fs::open_directory(&self.layers);
         let directory = directory.map_err(StoreError::io("open", &self.layers))?;
@@ -430,10 +430,23 @@ impl Store {
     }
 }
 
-/// Layers of few files; waits for what other programs have not written yet only where that can't be helped.
-fn sync_each(layers: &[(TempLayer, LayerReport)]) -> io::Result<()> {
-    for (layer, _) in layers {
-        if !fs::sync_few(layer.fd(), SYNCED_EACH)? {
+/// Waits for what other programs have not written yet only where that can't be helped.
+fn sync_layers(layers: &[(TempLayer, LayerReport)]) -> io::Result<()> {
+    let mut left = FEW;
+    for (layer, report) in layers {
+        let is_synced = if let Some(new) = new_files(layer) {
+            let is_there = |path: &[u8]| {
+                let path = path.strip_prefix(b"fs/");
+                path.is_some_and(|path| !new.contains(path))
+            };
+            fs::sync_few(layer.fd(), SYNCED_AMONG_MANY, &is_there)?
+        } else if report.entries <= left {
+            left -= report.entries;
+            fs::sync_few(layer.fd(), SYNCED_EACH, &|_| false)?
+        } else {
+            false
+        };
+        if !is_synced {
             return fs::sync_filesystem(layer.fd());
         }
     }

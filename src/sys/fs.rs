@@ -3,6 +3,7 @@
 
 mod records;
 mod remove;
+mod stamp;
 mod sync;
 
 use std::ffi::CStr;
@@ -16,6 +17,7 @@ pub use records::{
     sweep_temporary_files,
 };
 pub use remove::{RemoveError, remove_path, remove_tree};
+pub use stamp::{Stamp, now};
 pub use sync::{sync_directory, sync_few, sync_filesystem, write_ahead};
 
 use super::fault;

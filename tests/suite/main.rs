@@ -28,6 +28,7 @@ mod build_flags;
 mod build_hostile;
 mod build_index;
 mod build_lent;
+mod build_linked;
 mod build_mounts;
 mod build_output;
 mod build_pipeline;

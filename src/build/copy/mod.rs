@@ -12,7 +12,7 @@ use super::key::KeyBuilder;
 use super::mode::ModeChange;
 use super::select::{Named, SelectError, Selected, What, select};
 use crate::image::{
-    Choice, Digest, Graft, GraftError, Merged, StepRecord, Store, StoreError, UnpackError,
+    Choice, Digest, Former, Graft, GraftError, Merged, StepRecord, Store, StoreError, UnpackError,
     join_path,
 };
 use crate::runtime::user::UserError;
@@ -155,15 +155,21 @@ pub fn copy(step: &CopyStep, target: &CopyTarget<'_>) -> Result<Copied, CopyErro
     let filters = Filters::of(step)?;
     let selections = selections(step, &tree, &filters)?;
     let content = content(step, &mut cache, &selections, &filters)?;
-    cache.save();
     let key = key(step, target, &content.digest);
-    if let Some(record) = target.store.step(&key).filter(|_| !target.ignore_cache) {
+    let record = target.store.step(&key).filter(|_| !target.ignore_cache);
+    let former = match record {
+        None => former(step, target, &cache),
+        Some(_) => None,
+    };
+    note(step, target, &mut cache, &key);
+    cache.save();
+    if let Some(record) = record {
         return Ok(Copied::Known { key, record });
     }
     let newest = content.newest;
     let warnings = match target.layer.is_empty() {
         true => Vec::new(),
-        false => write::write(step, target, selections, &filters, || Ok(newest))?,
+        false => write::write(step, target, (selections, former), &filters, || Ok(newest))?,
     };
     Ok(Copied::Made {
         key,
@@ -184,26 +190,26 @@ fn copy_meanwhile(
             let filters = Filters::of(step)?;
             let selections = selections(step, tree, &filters)?;
             let content = content(step, &mut cache, &selections, &filters)?;
+            let key = key(step, target, &content.digest);
+            note(step, target, &mut cache, &key);
             cache.save();
-            Ok::<_, CopyError>(content)
+            Ok::<_, CopyError>((content.newest, key))
         });
         let mut read = None;
         let filters = Filters::of(step)?;
         let selections = selections(step, tree, &filters)?;
-        let warnings = write::write(step, target, selections, &filters, || {
-            let content = reading.join().expect("a panic ends the process")?;
-            let newest = content.newest;
-            read = Some(content);
+        let warnings = write::write(step, target, (selections, None), &filters, || {
+            let (newest, key) = reading.join().expect("a panic ends the process")?;
+            read = Some((newest, key));
             Ok(newest)
         })?;
-        let content = read.expect("it is asked for at the end of the writing");
-        let key = key(step, target, &content.digest);
+        let (newest, key) = read.expect("it is asked for at the end of the writing");
         if let Some(record) = target.store.step(&key).filter(|_| !target.ignore_cache) {
             return Ok(Copied::Known { key, record });
         }
         Ok(Copied::Made {
             key,
-            newest: content.newest,
+            newest,
             warnings,
         })
     })
@@ -323,6 +329,36 @@ fn key(step: &CopyStep, target: &CopyTarget<'_>, content: &Digest) -> Digest {
                 .unwrap_or_default(),
         )
         .finish()
+}
+
+/// What a step that writes a layer is whatever the files are. Only so much of what it says as makes it likely that its last layer
+/// is like the next. None: its files are not what one looks at again.
+fn instruction(step: &CopyStep, target: &CopyTarget<'_>) -> Option<Digest> {
+    if target.layer.is_empty() || !matches!(step.origin, Origin::Tree { .. }) {
+        return None;
+    }
+    let key = KeyBuilder::new("instruction")
+        .with(&step.destination)
+        .with([u8::from(step.into_directory), u8::from(step.parents)])
+        .with_all(&step.sources);
+    Some(key.finish())
+}
+
+/// Remembers what the step is this time.
+fn note(step: &CopyStep, target: &CopyTarget<'_>, cache: &mut FileCache, key: &Digest) {
+    if let Some(instruction) = instruction(step, target) {
+        cache.note_step(instruction, key);
+    }
+}
+
+/// The layer that the same instruction came to before, with other files.
+fn former(step: &CopyStep, target: &CopyTarget<'_>, cache: &FileCache) -> Option<Former> {
+    if target.ignore_cache {
+        return None;
+    }
+    let known = cache.steps_of(&instruction(step, target)?).iter();
+    let mut layers = known.filter_map(|key| target.store.step(key));
+    layers.find_map(|record| target.store.former_layer(&record.layer))
 }
 
 /// What the digests of its files are kept under.

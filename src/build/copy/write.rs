@@ -6,14 +6,15 @@ use super::owner::owner;
 use super::{CopyError, CopyStep, CopyTarget, Filters, Origin, Unpack, io};
 use crate::build::select::{Named, Selected, What};
 use crate::image::{
-    Appearance, Choice, Graft, Merged, Place, Shown, UnpackOptions, is_archive, unpack_archive,
+    Appearance, Choice, Former, Graft, Merged, Place, Shown, UnpackOptions, is_archive,
+    unpack_archive,
 };
 use crate::sys::fs;
 
 pub(super) fn write(
     step: &CopyStep,
     target: &CopyTarget<'_>,
-    selections: Vec<Selected>,
+    (selections, former): (Vec<Selected>, Option<Former>),
     filters: &Filters,
     newest: impl FnOnce() -> Result<i64, CopyError>,
 ) -> Result<Vec<String>, CopyError> {
@@ -39,11 +40,15 @@ pub(super) fn write(
         latest: step.epoch,
         through_links: false,
     };
+    let graft = Graft::new(&layer, below, target.single_id);
     let mut writer = Writer {
         step,
         target,
         filters,
-        graft: Graft::new(&layer, below, target.single_id),
+        graft: match step.origin {
+            Origin::Tree { .. } => graft.after(former),
+            Origin::Layers(_) => graft,
+        },
         appearance,
         directory_owner: owner.filter(|_| step.chown.is_some()),
         warnings: Vec::new(),

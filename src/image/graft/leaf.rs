@@ -7,6 +7,7 @@ use std::sync::Arc;
 use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Timestamps, Uid};
 
 use super::copiers::Job;
+use super::origins::Given;
 use super::{Appearance, Graft, GraftError, Place, failed, is_directory};
 use crate::image::layer::join_path;
 use crate::image::merged::{Merged, Shown};
@@ -84,7 +85,15 @@ impl Graft<'_> {
     }
 
     /// Takes away what lies at a name that a file gets; a directory stays and is an error.
-    pub(super) fn clear(&self, place: &Place, name: &[u8], path: &[u8]) -> Result<(), GraftError> {
+    pub(super) fn clear(
+        &mut self,
+        place: &Place,
+        name: &[u8],
+        path: &[u8],
+    ) -> Result<(), GraftError> {
+        if place.is_new {
+            return Ok(());
+        }
         let is_taken = || {
             let error = io::Error::from_raw_os_error(libc::EISDIR);
             failed("copy a file to", path)(error)
@@ -92,8 +101,13 @@ impl Graft<'_> {
         let here = fs::stat_at(&place.upper, name).map_err(failed("look at", path))?;
         match here {
             Some(stat) if is_directory(&stat) => Err(is_taken()),
-            Some(_) => rustix::fs::unlinkat(&place.upper, name, AtFlags::empty())
-                .map_err(failed("replace", path)),
+            Some(_) => {
+                if let Some(origins) = &mut self.origins {
+                    origins.forget(path);
+                }
+                let removed = rustix::fs::unlinkat(&place.upper, name, AtFlags::empty());
+                removed.map_err(failed("replace", path))
+            }
             None => match place.below.look(name).map_err(failed("look at", path))? {
                 Some(Shown::Directory { .. }) => Err(is_taken()),
                 _ => Ok(()),
@@ -107,16 +121,26 @@ impl Graft<'_> {
         target: &Target<'_>,
         path: Vec<u8>,
     ) -> Result<(), GraftError> {
-        let source = leaf.source.open_file(leaf.part, leaf.name);
+        if let Some(origins) = &mut self.origins {
+            origins.note(&path, leaf.stat);
+        }
+        let owner = self.new_owner(target.owner(leaf.stat));
+        let former = self.former.as_ref().zip(target.place.former.as_ref());
+        let former = former.filter(|(former, _)| former.has_copy(&path, leaf.stat));
         self.copiers.copy(Job {
-            source: source.map_err(failed("copy", &path))?.into(),
-            size: leaf.stat.st_size as u64,
+            former: former.map(|(_, directory)| Arc::clone(directory)),
+            source: leaf.source.shared_part(leaf.part),
+            from: leaf.name.to_owned(),
             directory: Arc::clone(&target.place.upper),
             name: target.name.to_owned(),
             path,
-            owner: self.new_owner(target.owner(leaf.stat)),
-            mode: target.mode(leaf.stat),
-            times: target.times(leaf.stat),
+            owner,
+            given: Given {
+                size: leaf.stat.st_size as u64,
+                owner: owner.unwrap_or((0, 0)),
+                mode: target.mode(leaf.stat),
+                times: target.times(leaf.stat),
+            },
         })
     }
 

@@ -3,9 +3,9 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, Stat};
+use rustix::fs::{FileType, Mode, OFlags};
 
-use super::{list_directory, open_directory_readable, stat_at};
+use super::{list_kinds, open_directory_readable};
 use crate::sys::fault;
 
 pub(super) const BEGIN_WRITING: u32 = libc::SYNC_FILE_RANGE_WRITE;
@@ -47,43 +47,51 @@ pub fn write_ahead(fd: impl AsFd) -> io::Result<()> {
 }
 
 /// Writes a tree of at most `most` files and directories to the disk, and does not wait for what others have not written yet, as
-/// `sync_filesystem` does. `false`, and nothing is promised, if there are more, or something that can't be opened for that.
-pub fn sync_few(directory: impl AsFd, most: usize) -> io::Result<bool> {
-    let mut opened = vec![open_directory_readable(directory.as_fd())?];
-    let mut next = 0;
+/// `sync_filesystem` does. Files that are there already, by their paths in the tree, are not counted. `false`, and nothing is promised, if there
+/// are more, or something that can't be opened for that.
+pub fn sync_few(
+    directory: impl AsFd,
+    most: usize,
+    is_there: &dyn Fn(&[u8]) -> bool,
+) -> io::Result<bool> {
+    let mut opened = vec![(open_directory_readable(directory.as_fd())?, Vec::new())];
     let mut files = Vec::new();
-    while let Some(fd) = opened.get(next) {
+    let mut next = 0;
+    while let Some((fd, path)) = opened.get(next) {
         next += 1;
         if FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::RegularFile {
             files.push(next - 1);
             continue;
         }
         let mut inside = Vec::new();
-        for (name, is_directory) in list_directory(fd)? {
-            let is_file = || Ok::<_, io::Error>(is_regular(stat_at(fd, &name)?.as_ref()));
-            if opened.len() + inside.len() == most || !(is_directory || is_file()?) {
+        for (name, kind) in list_kinds(fd)? {
+            let path: Vec<u8> = match path.is_empty() {
+                true => name.clone(),
+                false => [&path[..], b"/", &name].concat(),
+            };
+            if kind == FileType::RegularFile && is_there(&path) {
+                continue;
+            }
+            let can_be = matches!(kind, FileType::Directory | FileType::RegularFile);
+            if opened.len() + inside.len() == most || !can_be {
                 return Ok(false);
             }
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
             let Ok(found) = rustix::fs::openat(fd, &name[..], flags, Mode::empty()) else {
                 return Ok(false);
             };
-            inside.push(found);
+            inside.push((found, path));
         }
         opened.extend(inside);
     }
     for flags in [BEGIN_WRITING, END_WRITING] {
         for number in &files {
-            write_pages(opened[*number].as_fd(), flags)?;
+            write_pages(opened[*number].0.as_fd(), flags)?;
         }
     }
     // What is in a directory before the directory.
-    for fd in opened.into_iter().rev() {
+    for (fd, _) in opened.into_iter().rev() {
         sync_directory(fd)?;
     }
     Ok(true)
-}
-
-fn is_regular(stat: Option<&Stat>) -> bool {
-    stat.is_some_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile)
 }
