@@ -93,6 +93,8 @@ pub struct Place {
     path: Vec<u8>,
     /// It was just made, and nothing lies below it.
     is_new: bool,
+    /// What is made in it gets its group (the set-group-id bit).
+    gives_group: bool,
     /// Of an earlier layer, the directory with this path.
     former: Option<Arc<OwnedFd>>,
 }
@@ -113,6 +115,9 @@ pub struct Graft<'a> {
     /// Kept where the next layer may want to know it.
     origins: Option<Origins>,
 }
+
+/// `S_ISGID`
+const SET_GROUP: u32 = 0o2000;
 
 /// One directory on its way.
 struct Level {
@@ -167,6 +172,7 @@ impl<'a> Graft<'a> {
             below: self.below.clone(),
             path: Vec::new(),
             is_new: false,
+            gives_group: false,
             former: self.former.as_ref().map(Former::root),
         };
         for name in path {
@@ -289,7 +295,7 @@ impl<'a> Graft<'a> {
         let written = create(&place.upper, name).and_then(|file| {
             let mut file = File::from(file);
             io::Write::write_all(&mut file, bytes)?;
-            self.own(file.as_fd(), appearance.owner.unwrap_or((0, 0)))?;
+            self.own(place, file.as_fd(), appearance.owner.unwrap_or((0, 0)))?;
             Ok(rustix::fs::fchmod(&file, Mode::from_raw_mode(mode))?)
         });
         written.map_err(failed("write", &path))?;
@@ -404,17 +410,18 @@ impl<'a> Graft<'a> {
         {
             return Ok(there);
         }
-        let made = self.step(place, name, None, 0o755)?;
+        let mut made = self.step(place, name, None, 0o755)?;
         let owner = appearance.owner.unwrap_or((stat.st_uid, stat.st_gid));
         let mode = stat.st_mode & 0o7777;
         let mode = appearance.mode.map_or(mode, |change| change(mode, true));
         let looks = self
-            .own(made.upper.as_fd(), owner)
+            .own(place, made.upper.as_fd(), owner)
             .and_then(|()| Ok(rustix::fs::fchmod(&made.upper, Mode::from_raw_mode(mode))?))
             .and_then(|()| {
                 source.map_or(Ok(()), |source| copy_attributes(source, made.upper.as_fd()))
             });
         looks.map_err(failed("set the attributes of", &made.path))?;
+        made.gives_group = mode & SET_GROUP != 0;
         let times = appearance.times(stat);
         self.times.insert(made.path.clone(), Some(times));
         Ok(made)
@@ -477,7 +484,7 @@ impl<'a> Graft<'a> {
         let below = match below {
             Some(Shown::Directory { stat, directory }) => {
                 if !is_here {
-                    self.take_over(&upper, &stat, &directory)
+                    self.take_over(place, &upper, (&stat, &directory))
                         .map_err(failed("set the attributes of", &path))?;
                     self.times.insert(path.clone(), Some(times(&stat)));
                 }
@@ -485,7 +492,7 @@ impl<'a> Graft<'a> {
             }
             _ => {
                 if !is_here {
-                    let made = self.own(upper.as_fd(), owner.unwrap_or((0, 0)));
+                    let made = self.own(place, upper.as_fd(), owner.unwrap_or((0, 0)));
                     made.and_then(|()| Ok(rustix::fs::fchmod(&upper, Mode::from_raw_mode(mode))?))
                         .map_err(failed("set the attributes of", &path))?;
                     self.times.insert(path.clone(), None);
@@ -493,7 +500,9 @@ impl<'a> Graft<'a> {
                 Merged::default()
             }
         };
+        let stat = rustix::fs::fstat(&upper).map_err(failed("look at", &path))?;
         Ok(Place {
+            gives_group: stat.st_mode & SET_GROUP != 0,
             upper: Arc::new(upper),
             below,
             path,
@@ -503,21 +512,27 @@ impl<'a> Graft<'a> {
     }
 
     /// What a directory of the layers below looks like, for the one that lies on it.
-    fn take_over(&self, upper: &OwnedFd, stat: &Stat, below: &Merged) -> io::Result<()> {
-        self.own(upper.as_fd(), (stat.st_uid, stat.st_gid))?;
+    fn take_over(
+        &self,
+        place: &Place,
+        upper: &OwnedFd,
+        (stat, below): (&Stat, &Merged),
+    ) -> io::Result<()> {
+        self.own(place, upper.as_fd(), (stat.st_uid, stat.st_gid))?;
         rustix::fs::fchmod(upper, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
         below
             .top()
             .map_or(Ok(()), |top| copy_attributes(top, upper.as_fd()))
     }
 
-    /// What is made here is root's, who runs this.
-    fn new_owner(&self, owner: (u32, u32)) -> Option<(u32, u32)> {
-        (!self.single_id && owner != (0, 0)).then_some(owner)
+    /// What is made here is root's, who runs this; None: and so it is to be.
+    fn new_owner(&self, place: &Place, owner: (u32, u32)) -> Option<(u32, u32)> {
+        let is_made_so = owner == (0, 0) && !place.gives_group;
+        (!self.single_id && !is_made_so).then_some(owner)
     }
 
-    fn own(&self, fd: BorrowedFd<'_>, owner: (u32, u32)) -> io::Result<()> {
-        let Some((uid, gid)) = self.new_owner(owner) else {
+    fn own(&self, place: &Place, fd: BorrowedFd<'_>, owner: (u32, u32)) -> io::Result<()> {
+        let Some((uid, gid)) = self.new_owner(place, owner) else {
             return Ok(());
         };
         let (uid, gid) = (Uid::from_raw(uid), Gid::from_raw(gid));

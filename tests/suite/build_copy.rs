@@ -144,6 +144,24 @@ fn owners_and_modes_are_those_that_are_asked_for() {
     }
 }
 
+/// What is made in a directory with the set-group-id bit gets its group, unless it is told another.
+#[test]
+fn a_directory_that_gives_its_group_leaves_files_theirs() {
+    let env = test_env!();
+    env.busybox();
+    let text = "FROM busybox AS first\nRUN mkdir -p /shared/dir && touch /shared/a /shared/dir/b && chown 0:50 /shared /shared/a && chmod 2775 /shared\n\
+        FROM busybox\nCOPY --from=first /shared /to\nCOPY one /to/\n";
+    let directory = context(&env, "app", &[("Dockerfile", text), ("one", "")]);
+    build(&env, &directory, &["-t", "made"]).ok();
+    let seen = shell(
+        &env,
+        "made",
+        "stat -c '%u:%g %a' /to /to/a /to/dir /to/dir/b /to/one",
+    );
+    let expected = ["0:50 2775", "0:50 644", "0:0 755", "0:0 644", "0:0 644"];
+    assert_eq!(seen.lines().collect::<Vec<_>>(), expected);
+}
+
 #[test]
 fn links_parents_and_excludes() {
     let env = test_env!();

@@ -124,7 +124,7 @@ impl Graft<'_> {
         if let Some(origins) = &mut self.origins {
             origins.note(&path, leaf.stat);
         }
-        let owner = self.new_owner(target.owner(leaf.stat));
+        let owner = self.new_owner(target.place, target.owner(leaf.stat));
         let former = self.former.as_ref().zip(target.place.former.as_ref());
         let former = former.filter(|(former, _)| former.has_copy(&path, leaf.stat));
         self.copiers.copy(Job {
