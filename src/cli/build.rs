@@ -8,7 +8,7 @@ use super::bake::definitions::Foreign;
 use super::container_flags::{ulimits, value};
 use super::error::{CliError, Kind};
 use super::ui::Ui;
-use crate::build::{BuildError, BuildRequest, NamedContext};
+use crate::build::{BuildError, BuildRequest, NamedContext, SecretSource};
 use crate::engine::request::{NetworkMode, PullPolicy, Size};
 use crate::image::{Digest, Platform, Reference};
 use crate::net::hosts::ExtraHost;
@@ -36,7 +36,7 @@ use logs::Logs;
 use output::Output;
 pub use perform::{Outcome, Performed, perform};
 use shared::Shared;
-use values::{allows, annotations, arguments, labels, pair, secrets};
+use values::{allows, annotations, arguments, labels, pair};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -126,7 +126,11 @@ pub struct Args {
 }
 
 impl Args {
-    fn request(&self, opened: &Opened) -> Result<BuildRequest, CliError> {
+    fn request(
+        &self,
+        opened: &Opened,
+        secrets: BTreeMap<String, SecretSource>,
+    ) -> Result<BuildRequest, CliError> {
         let names = self
             .tag
             .iter()
@@ -172,7 +176,7 @@ impl Args {
                 .transpose()?,
             ulimits: ulimits(&self.ulimit)?,
             cgroup_parent: self.cgroup_parent.clone().filter(|path| !path.is_empty()),
-            secrets: secrets(&self.secret)?,
+            secrets,
             agents: BTreeMap::new(),
             allows: allows(&self.shared.allow)?,
             inline_cache: false,

@@ -116,9 +116,9 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
     };
     let engine = invocation.engine_with(args.shared.debug)?;
     tracing::debug!(builder = ?args.shared.builder, "there is one builder");
+    let secrets = values::secrets(&args.secret)?;
     let opened = {
         let bars = Bars::new(ui);
-        let secrets = values::secrets(&args.secret)?;
         let named = Named {
             secrets: &secrets,
             place: &args.context,
@@ -129,7 +129,7 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
         };
         contexts::open(&engine, &named, &bars)?
     };
-    let mut request = args.request(&opened)?;
+    let mut request = args.request(&opened, secrets)?;
     engine
         .check_cgroup_parent(request.cgroup_parent.as_deref())
         .map_err(|error| CliError::engine(Kind::Failed, &error))?;
