@@ -51,15 +51,7 @@ impl Args {
         // Files outside of the working directory need no word: they are read with the user's own rights.
         let is_ours = |text: &&String| !text.starts_with("fs") && !text.starts_with("ssh");
         let epoch = std::env::var_os("SOURCE_DATE_EPOCH").filter(|text| !text.is_empty());
-        let epoch = epoch.map(|text| {
-            let number = text.to_str().and_then(|text| text.parse().ok());
-            number.ok_or_else(|| {
-                let text = text.display();
-                CliError::usage(format!(
-                    "invalid SOURCE_DATE_EPOCH {text}: seconds since 1970 are expected"
-                ))
-            })
-        });
+        let epoch = epoch.map(|text| build::values::epoch(&text.to_string_lossy()));
         let check = || "check".to_owned();
         let shared = Shared {
             allow: self.shared.allow.iter().filter(is_ours).cloned().collect(),

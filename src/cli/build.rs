@@ -28,7 +28,7 @@ mod raw;
 pub mod shared;
 mod shown;
 mod tree;
-mod values;
+pub mod values;
 
 use cache::{CacheFrom, CacheTo};
 use contexts::{Opened, context_at};
@@ -36,7 +36,7 @@ use logs::Logs;
 use output::Output;
 pub use perform::{Outcome, Performed, perform};
 use shared::Shared;
-use values::{allows, annotations, arguments, labels, pair};
+use values::{allows, annotations, arguments, epoch, labels, pair};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -142,6 +142,11 @@ impl Args {
         if let NetworkMode::Container(_) = network {
             return Err(CliError::not_yet("build --network container:NAME"));
         }
+        let args = arguments(&self.build_arg)?;
+        // As BuildKit has it: for all that is made, whether an ARG says so or not.
+        let dated = args.get("SOURCE_DATE_EPOCH");
+        let dated = dated.filter(|text| !text.is_empty());
+        let dated = dated.map(|text| epoch(text));
         Ok(BuildRequest {
             dockerfile: opened.dockerfile.clone(),
             dockerfile_name: opened.name.clone(),
@@ -152,7 +157,7 @@ impl Args {
             },
             named_contexts: self.named_contexts()?,
             names: names.collect::<Result<_, _>>()?,
-            args: arguments(&self.build_arg)?,
+            args,
             target: self.target.clone().filter(|target| !target.is_empty()),
             labels: labels(&self.label)?,
             annotations: annotations(&self.annotation)?,
@@ -180,7 +185,7 @@ impl Args {
             agents: BTreeMap::new(),
             allows: allows(&self.shared.allow)?,
             inline_cache: false,
-            epoch: self.source_date_epoch,
+            epoch: dated.transpose()?.or(self.source_date_epoch),
         })
     }
 

@@ -371,6 +371,16 @@ fn the_same_files_make_the_same_image() {
     let first = build(&env, &directory, &flags).ok().out();
     std::thread::sleep(std::time::Duration::from_millis(1100));
     assert_eq!(build(&env, &directory, &flags).ok().out(), first);
+    let by_argument = |text: &str| {
+        let argument = format!("SOURCE_DATE_EPOCH={text}");
+        build(
+            &env,
+            &directory,
+            &["-q", "--no-cache", "--build-arg", &argument],
+        )
+    };
+    assert_eq!(by_argument("1700000000").ok().out(), first);
+    by_argument("yesterday").fails(125, "invalid SOURCE_DATE_EPOCH yesterday");
 }
 
 #[test]

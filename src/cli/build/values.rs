@@ -35,6 +35,15 @@ pub fn arguments(flags: &[String]) -> Result<BTreeMap<String, String>, CliError>
     Ok(arguments)
 }
 
+/// `SOURCE_DATE_EPOCH`
+pub fn epoch(text: &str) -> Result<i64, CliError> {
+    text.parse().map_err(|_| {
+        CliError::usage(format!(
+            "invalid SOURCE_DATE_EPOCH {text}: seconds since 1970 are expected"
+        ))
+    })
+}
+
 pub fn labels(flags: &[String]) -> Result<Vec<(String, String)>, CliError> {
     let split = flags.iter().map(|text| {
         let (name, value) = text.split_once('=').unwrap_or((text, ""));
