@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::dockerfile::{context, inspected, layers, shell};
 use crate::env::{TestEnv, test_env};
+use crate::misbehaving::{Answer, Request, Server};
 use crate::need::{Need, need};
 use crate::process::Outcome;
 use crate::registry::{Access, Registry};
@@ -298,6 +299,29 @@ fn remote_files(env: &TestEnv) -> String {
         ("more.hcl", "target \"app\" { tags = [\"app:local\"] }\n"),
     ];
     context(env, "project", &own)
+}
+
+#[test]
+fn variables_open_private_definitions() {
+    let mut env = test_env!();
+    let project = context(&env, "project", &[("other", "")]);
+    let server = Server::start(|request: &Request| match request.header("authorization") {
+        Some("Bearer of-the-test") => Answer {
+            body: b"target \"default\" { tags = [\"of-a-friend\"] }\n".to_vec(),
+            ..Answer::new(200)
+        },
+        _ => Answer::new(401),
+    });
+    let url = format!("http://{}/docker-bake.hcl", server.host());
+    let words = [&url[..], "--print"];
+    bake(&env, "bake", &project, &words).fails(1, "401");
+    env.set("BUILDX_BAKE_HTTP_AUTH_TOKEN_other.test", "of-the-test");
+    bake(&env, "bake", &project, &words).fails(1, "401");
+    env.set("BUILDX_BAKE_HTTP_AUTH_TOKEN_127.0.0.1", "of-the-test");
+    let printed = bake(&env, "buildx bake", &project, &words).ok();
+    assert!(printed.stdout.contains("of-a-friend"), "{}", printed.stdout);
+    env.set("BUILDX_BAKE_HTTP_AUTH_TOKEN_127.0.0.1", "of\nthe test");
+    bake(&env, "bake", &project, &words).fails(1, "is no header's value");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use crate::build::SecretSource;
 use crate::build::attest::Material;
 use crate::build::bake::{BakeFile, Target};
 use crate::cli::Invocation;
@@ -11,6 +12,7 @@ use crate::cli::build::contexts::{Brought, Files, bring, inside};
 use crate::cli::error::{CliError, Kind};
 use crate::cli::progress::Bars;
 use crate::config::parse_bool;
+use crate::engine::Authorizations;
 use crate::engine::request::GitSource;
 
 /// What is read if no file is named: all of these that are there, in this order.
@@ -59,6 +61,17 @@ impl Words<'_> {
         }
         found
     }
+}
+
+/// What opens private definitions, by buildx's names: variables of the host, as no target's secrets are known yet.
+fn lent() -> BTreeMap<String, SecretSource> {
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    let lent = names.filter_map(|name| {
+        let id = name.strip_prefix("BUILDX_BAKE_")?;
+        let id = Authorizations::takes(id).then(|| id.to_owned())?;
+        Some((id, SecretSource::Variable(name)))
+    });
+    lent.collect()
 }
 
 /// What there is to be read, for as long as what it names is needed.
@@ -126,7 +139,7 @@ impl Definitions {
     ) -> Result<(), CliError> {
         let engine = invocation.engine_with(debug)?;
         let bars = Bars::new(&invocation.ui);
-        let brought = bring(&engine, remote, false, &BTreeMap::new(), &bars)?;
+        let brought = bring(&engine, remote, false, &lent(), &bars)?;
         let missing = |what: &dyn std::fmt::Display| {
             CliError::new(Kind::Failed, format!("{remote}: {what}: not found"))
         };
