@@ -14,7 +14,7 @@ use std::ffi::OsString;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-pub use error::{ConfigError, Fault, nearest};
+pub use error::{ConfigError, Fault, distance, nearest};
 pub use policy::{Policy, PolicyRule};
 pub use values::{
     DetachKeys, KeepBlobs, LogDriverDefault, LogFiles, LogFilter, LogSize, NetworkDefault,

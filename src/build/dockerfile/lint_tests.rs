@@ -118,6 +118,18 @@ const EXAMPLES: &[(&str, usize, &str, &str)] = &[
         "Usage of undefined variable '$DIRNAM' (did you mean $DIRNAME?)",
     ),
     (
+        "FROM a\nARG x=1\nLABEL b=$w",
+        3,
+        "UndefinedVar",
+        "Usage of undefined variable '$w' (did you mean $x?)",
+    ),
+    (
+        "FROM a\nARG verylongname=1\nLABEL b=$veryxongxaxe",
+        3,
+        "UndefinedVar",
+        "Usage of undefined variable '$veryxongxaxe'",
+    ),
+    (
         "FROM a\nCOPY <<A /x\n$NEVER\nA",
         2,
         "UndefinedVar",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::nearest;
+use crate::config::{distance, nearest};
 
 /// A file with more is nobody's: then nothing more is said of its variables.
 const MAX_NAMES: usize = 1_000;
@@ -42,26 +42,12 @@ impl Variables {
         self.values.contains_key(name)
     }
 
-    /// A name that this one is probably meant to be: at most a third of it is different.
+    /// A name that this one is probably meant to be: two corrections make it so, as BuildKit has it.
     pub fn nearest(&self, name: &str) -> Option<&str> {
         if name.len() > MAX_VALUE {
             return None;
         }
         let found = nearest(name, self.values.keys().map(String::as_str));
-        let length = name.chars().count();
-        let same = name
-            .chars()
-            .zip(found.chars())
-            .filter(|(a, b)| a == b)
-            .count();
-        let backwards = name
-            .chars()
-            .rev()
-            .zip(found.chars().rev())
-            .filter(|(a, b)| a == b)
-            .count();
-        let is_near =
-            found.chars().count().abs_diff(length) <= 2 && same.max(backwards) * 3 >= length;
-        (!found.is_empty() && is_near).then_some(found)
+        (!found.is_empty() && distance(name, found) <= 2).then_some(found)
     }
 }
