@@ -379,7 +379,8 @@ pub fn start(
         })?;
     let line = command_line(features, plan);
     tracing::debug!(?line, "start pasta");
-    let child = Command::new(build_for_here(binary).as_os_str())
+    let mut command = Command::new(build_for_here(binary).as_os_str());
+    let child = program::unblock_signals(&mut command)
         .arg0(binary)
         .args(line)
         .current_dir("/")

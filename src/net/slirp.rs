@@ -140,7 +140,7 @@ pub fn start(
     let line = command_line(options, !mappings.is_empty(), inherited.as_raw_fd());
     tracing::debug!(?line, "start slirp4netns");
     let output = directory.try_clone().map_err(failed)?;
-    let child = Command::new(binary)
+    let child = program::unblock_signals(&mut Command::new(binary))
         .args(line)
         .current_dir("/")
         .env_clear()

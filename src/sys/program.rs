@@ -1,10 +1,12 @@
-//! Programs of the host that bryo runs where they are installed. Finds them, and ends them in time.
+//! Programs of the host that bryo runs where they are installed. Finds them, starts them as from a shell, and ends them in time.
 
 use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::Command;
 
 use rustix::process::{Signal, set_parent_process_death_signal};
+
+use super::signal;
 
 /// Where distributions keep programs that a user's `PATH` may lack.
 const USUAL: [&str; 5] = ["/usr/local/bin", "/usr/bin", "/bin", "/usr/sbin", "/sbin"];
@@ -28,4 +30,11 @@ pub fn end_with_caller(command: &mut Command) {
     unsafe {
         command.pre_exec(tie);
     }
+}
+
+/// The program is told of every signal. It inherits what its caller has blocked, to read it from a descriptor, and one that is not told of its
+/// children's ends keeps them all: pasta of 2026 has a new one each second.
+pub fn unblock_signals(command: &mut Command) -> &mut Command {
+    // SAFETY: what runs between fork and exec is one sigprocmask(2), which allocates nothing and takes no lock.
+    unsafe { command.pre_exec(signal::unblock_all) }
 }

@@ -48,6 +48,10 @@ pub fn reset_all() -> io::Result<()> {
             default_disposition(number);
         }
     }
+    unblock_all()
+}
+
+pub fn unblock_all() -> io::Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None)?;
     Ok(())
 }

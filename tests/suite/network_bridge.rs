@@ -276,7 +276,7 @@ pub fn parent(pid: &str) -> i32 {
 }
 
 /// A child of a process with this word on its command line.
-fn child_of(parent: i32, word: &str) -> Option<i32> {
+pub fn child_of(parent: i32, word: &str) -> Option<i32> {
     let entries = std::fs::read_dir("/proc")
         .expect("/proc is mounted")
         .flatten();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::env::{TestEnv, test_env};
 use crate::need::{Need, need};
-use crate::network_bridge::need_bridges;
+use crate::network_bridge::{child_of, need_bridges, parent, titled};
 use crate::process::eventually;
 
 const NETWORKS: [&str; 2] = ["pasta", "bridge"];
@@ -49,6 +49,29 @@ fn a_published_port_answers_and_is_listed() {
         env.out(&["ps", "--format", "{{.Ports}}"]),
         format!("127.0.0.1:{port}->8080/tcp")
     );
+}
+
+/// proc_pid_status(5). pasta of 2026 has a child each second, and one that does not hear of their ends keeps them all.
+#[test]
+fn pasta_hears_every_signal() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    for network in NETWORKS {
+        server(&env, network, &[]);
+        let keeper = match network {
+            "pasta" => parent(&env.out(&["inspect", "-f", "{{.State.Pid}}", "server"])),
+            _ => titled(&env, "bryo: net").expect("somebody holds the bridge"),
+        };
+        let pasta = child_of(keeper, "pasta").expect("it leads out");
+        let status = std::fs::read_to_string(format!("/proc/{pasta}/status"));
+        let status = status.expect("it is this user's");
+        assert!(
+            status.contains("SigBlk:\t0000000000000000\n"),
+            "{network}: {status}"
+        );
+        env.run(&["rm", "-f", "server"]).ok();
+    }
 }
 
 /// The program inside takes the flag, `ps` and `inspect` name the ports, and each of them answers.
