@@ -99,7 +99,7 @@ impl Inner {
             addresses: Addresses::default(),
             guests: Guests::new(firewall.nftables()),
             firewall,
-            relays: Relays::default(),
+            relays: Relays::new(),
             bridges: Vec::new(),
             is_fresh: true,
             is_obsolete: false,

@@ -5,17 +5,17 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice};
+use rustix::pipe::{SpliceFlags, splice};
 
 use super::inner::Token;
 use crate::sys::network;
+use crate::sys::pipe::{Pipe, Share};
 use crate::sys::poll::{Interest, PollSet};
 
-/// What a new pipe holds, and one that a whole pipe was not enough for.
-const PIPE: usize = 64 * 1024;
+/// What a pipe holds that a whole new one, of 64 KiB, was not enough for.
 const LARGE_PIPE: usize = 512 * 1024;
 
-/// So many large ones are given out: the kernel takes from the user's other pipes beyond 64 MiB (pipe(7)).
+/// So many large ones are given out: half of what one user may have (pipe(7)), so that 256 connections have whole pipes beside them.
 const LARGE_PIPES: usize = 64;
 
 /// So many times one connection is moved on before others have their turn.
@@ -23,10 +23,7 @@ const TURN: usize = 16;
 
 /// One direction.
 struct Half {
-    reader: OwnedFd,
-    writer: OwnedFd,
-    /// What the pipe holds.
-    size: usize,
+    pipe: Pipe,
     /// It was full at times.
     wants_room: bool,
     /// What is in the pipe.
@@ -55,24 +52,22 @@ pub enum Side {
 }
 
 /// All that go on.
-#[derive(Default)]
 pub struct Relays {
     relays: BTreeMap<u64, Relay>,
     last: u64,
+    /// Whose pipes they use: of the user's own a single pasta takes half, and two take all.
+    share: Share,
 }
 
 impl Half {
-    fn new() -> io::Result<Half> {
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        Ok(Half {
-            reader,
-            writer,
-            size: PIPE,
+    fn new(pipe: Pipe) -> Half {
+        Half {
+            pipe,
             wants_room: false,
             waiting: 0,
             ended: false,
             closed: false,
-        })
+        }
     }
 
     /// Moves what can be moved now; an error ends the whole connection.
@@ -80,13 +75,13 @@ impl Half {
         let flags = SpliceFlags::NONBLOCK | SpliceFlags::MOVE;
         for _ in 0..TURN {
             let mut moved = false;
-            let room = self.size - self.waiting;
+            let room = self.pipe.size - self.waiting;
             if !self.ended && room > 0 {
-                match splice(from, None, &self.writer, None, room, flags) {
+                match splice(from, None, &self.pipe.writer, None, room, flags) {
                     Ok(0) => self.ended = true,
                     Ok(length) => {
                         self.waiting += length;
-                        self.wants_room |= self.waiting >= self.size / 2;
+                        self.wants_room |= self.waiting >= self.pipe.size / 2;
                         moved = true;
                     }
                     Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
@@ -94,7 +89,7 @@ impl Half {
                 }
             }
             if self.waiting > 0 {
-                match splice(&self.reader, None, to, None, self.waiting, flags) {
+                match splice(&self.pipe.reader, None, to, None, self.waiting, flags) {
                     Ok(length) => {
                         self.waiting -= length;
                         moved = true;
@@ -116,15 +111,13 @@ impl Half {
     }
 
     fn is_large(&self) -> bool {
-        self.size > PIPE
+        self.pipe.size >= LARGE_PIPE
     }
 
     /// If the kernel gives it: it is slower without, and nothing else.
     fn grow(&mut self) {
         self.wants_room = false;
-        if let Ok(size) = rustix::pipe::fcntl_setpipe_size(&self.writer, LARGE_PIPE) {
-            self.size = size;
-        }
+        self.pipe.grow(LARGE_PIPE);
     }
 
     fn reads(&self) -> bool {
@@ -133,18 +126,27 @@ impl Half {
 }
 
 impl Relays {
+    pub fn new() -> Relays {
+        Relays {
+            relays: BTreeMap::new(),
+            last: 0,
+            share: Share::apart(),
+        }
+    }
+
     /// Begins one; the server's socket is on its way to be connected.
     pub fn add(&mut self, client: OwnedFd, server: OwnedFd) -> io::Result<()> {
         // They are slower without, and nothing else.
         let _ = network::send_at_once(&client);
         let _ = network::send_at_once(&server);
         self.last += 1;
+        let [up, down] = self.share.pair()?.map(Half::new);
         let relay = Relay {
             client,
             server,
             connected: false,
-            up: Half::new()?,
-            down: Half::new()?,
+            up,
+            down,
         };
         self.relays.insert(self.last, relay);
         Ok(())

@@ -19,6 +19,7 @@ pub mod network;
 pub mod nflog;
 pub mod nftables;
 pub mod pidfd;
+pub mod pipe;
 pub mod poll;
 pub mod process;
 pub mod procfs;

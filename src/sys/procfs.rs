@@ -1,5 +1,6 @@
 //! What the kernel says of other processes in `/proc` (proc(5)). Parses; judges nothing.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
@@ -162,7 +163,7 @@ pub fn cgroup(pid: i32) -> Option<String> {
 }
 
 /// Lines of the id map of a process, as the caller's user namespace sees it: first inside, first outside, how many.
-pub fn id_map(pid: i32, map: &str) -> Vec<[u32; 3]> {
+pub fn id_map(pid: impl fmt::Display, map: &str) -> Vec<[u32; 3]> {
     let text = fs::read_to_string(format!("/proc/{pid}/{map}")).unwrap_or_default();
     let numbers = |line: &str| {
         let mut numbers = line.split_ascii_whitespace().map(|n| n.parse().ok());

@@ -1,13 +1,15 @@
 //! Ports that are published on networks that containers share, in every way that they are asked for and come to their end.
 
-use std::net::TcpListener;
+use std::fs::File;
+use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use rustix::pipe::{fcntl_getpipe_size, fcntl_setpipe_size, pipe};
 
 use crate::env::{TestEnv, count, test_env};
 use crate::need::{Need, need};
-use crate::network_bridge::need_bridges;
+use crate::network_bridge::{need_bridges, titled};
 use crate::network_pasta::{answer, assert_echo, free_port};
 use crate::process::eventually;
 
@@ -86,6 +88,51 @@ fn a_port_is_there_again_after_each_restart() {
         env.run(&["restart", "-t", "0", "server"]).ok();
         eventually("an answer", || answers(&address));
     }
+}
+
+/// pipe(7): beyond 64 MiB of one user's, which two pastas have between them, a new pipe holds two pages.
+#[test]
+fn a_connection_has_whole_pipes_when_those_of_the_user_are_used_up() {
+    let env = test_env!();
+    need_bridges!();
+    need!(Need::SubordinateIds);
+    env.busybox();
+    let address = format!("127.0.0.1:{}", free_port());
+    let publish = format!("{address}:8080");
+    let start = ["run", "-d", "-p", &publish, "busybox"];
+    let listen = ["nc", "-ll", "-p", "8080", "-e", "cat"];
+    env.run(&[&start[..], &listen].concat()).ok();
+    // Few and large, and not for long: the tests beside this one have the same user.
+    let mut held = Vec::new();
+    while fcntl_getpipe_size(&pipe().expect("a pipe").0).expect("its size") > 8192 {
+        let (reader, writer) = pipe().expect("a pipe");
+        let largest = [1 << 20, 1 << 16, 1 << 14].into_iter();
+        largest
+            .take_while(|size| fcntl_setpipe_size(&writer, *size).is_err())
+            .for_each(drop);
+        held.push((reader, writer));
+        if held.len() == 2000 {
+            return crate::need::skip(crate::need::test_name!(), "this user may have any pipes");
+        }
+    }
+    let client = TcpStream::connect(&address).expect("it listens");
+    let inner = titled(&env, "bryo: net, inside").expect("somebody holds the bridge");
+    let sizes = || {
+        let entries = std::fs::read_dir(format!("/proc/{inner}/fd")).expect("it is this user's");
+        let paths = entries.flatten().map(|entry| entry.path());
+        let is_pipe = |path: &std::path::PathBuf| {
+            let target = std::fs::read_link(path).unwrap_or_default();
+            target.to_string_lossy().starts_with("pipe:")
+        };
+        let pipes = paths.filter(is_pipe);
+        let opened = pipes.filter_map(|path| File::open(path).ok());
+        let sizes = opened.filter_map(|pipe| fcntl_getpipe_size(pipe).ok());
+        sizes.collect::<Vec<usize>>()
+    };
+    eventually("the connection's pipes", || sizes().len() >= 4);
+    let sizes = sizes();
+    drop((held, client));
+    assert!(sizes.iter().all(|size| *size >= 65536), "{sizes:?}");
 }
 
 /// Whoever of them is killed, the host has its port again within a second. The best of three: a machine may be busy.
