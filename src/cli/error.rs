@@ -4,6 +4,9 @@ use std::error::Error;
 
 use crate::engine::EngineError;
 
+/// So much of a value that can't be read is shown.
+const SHOWN: usize = 200;
+
 /// Who is at fault: decides the exit code, and nothing else does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -88,8 +91,12 @@ impl CliError {
     /// docker's words for a flag's value that cannot be read.
     pub fn argument(flag: &str, value: &str, error: &(dyn Error + 'static)) -> CliError {
         let chain = chain(error);
+        let (shown, more) = match value.char_indices().nth(SHOWN) {
+            Some((end, _)) => (&value[..end], "…"),
+            None => (value, ""),
+        };
         CliError::usage(format!(
-            "invalid argument {value:?} for {flag:?} flag: {chain}"
+            "invalid argument {shown:?}{more} for {flag:?} flag: {chain}"
         ))
     }
 

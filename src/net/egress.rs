@@ -1,6 +1,7 @@
 //! What a container may reach outside of its networks (`--egress`): parsed, shown, and asked about names. Pure; the rules that
 //! enforce it are `guard`'s.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
@@ -17,14 +18,14 @@ pub struct Egress {
     pub allowed: Vec<Destination>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Destination {
     pub target: Target,
     /// None: all of them, of TCP and UDP.
     pub port: Option<u16>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Target {
     /// The host, by one of its names.
     Host(&'static str),
@@ -43,7 +44,14 @@ pub enum EgressError {
     Destination { text: String },
     #[error("`none` is no destination among others")]
     None,
+    #[error(
+        "a list of {length} bytes is too long: the most is {LONGEST}, about 3,000 subnets with a port each"
+    )]
+    Long { length: usize },
 }
+
+/// It is told in one message (`sys::socket::MESSAGE_MAX`), with whose it is.
+const LONGEST: usize = 60_000;
 
 const NONE: &str = "none";
 
@@ -72,16 +80,28 @@ impl FromStr for Egress {
     type Err = EgressError;
 
     fn from_str(text: &str) -> Result<Egress, EgressError> {
+        let length = text.len();
+        if length > LONGEST {
+            return Err(EgressError::Long { length });
+        }
+        Egress::read(text)
+    }
+}
+
+impl Egress {
+    /// Of any length: a record has what was allowed when it was made.
+    fn read(text: &str) -> Result<Egress, EgressError> {
         if text == NONE {
             return Ok(Egress::default());
         }
         let mut allowed: Vec<Destination> = Vec::new();
+        let mut known = HashSet::new();
         for word in text.split(',') {
             if word == NONE {
                 return Err(EgressError::None);
             }
-            let destination = word.parse()?;
-            if !allowed.contains(&destination) {
+            let destination: Destination = word.parse()?;
+            if known.insert(destination.clone()) {
                 allowed.push(destination);
             }
         }
@@ -202,7 +222,7 @@ impl TryFrom<String> for Egress {
     type Error = EgressError;
 
     fn try_from(text: String) -> Result<Egress, EgressError> {
-        text.parse()
+        Egress::read(&text)
     }
 }
 
@@ -259,6 +279,16 @@ mod tests {
         ] {
             assert!(wrong.parse::<Egress>().is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_list_has_an_end() {
+        let most = vec!["192.0.2.1:443"; LONGEST / 14].join(",");
+        assert_eq!(most.parse::<Egress>().unwrap().allowed.len(), 1);
+        let long = format!("{most},192.0.2.128/25:443,192.0.2.2:443");
+        let length = long.len();
+        assert_eq!(long.parse::<Egress>(), Err(EgressError::Long { length }));
+        assert_eq!(Egress::try_from(long).unwrap().allowed.len(), 3);
     }
 
     #[test]

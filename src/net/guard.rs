@@ -131,10 +131,18 @@ impl Guard<'_> {
         !self.opened.is_empty() || !self.limits().is_empty()
     }
 
-    /// Its tables, where there are none of their names.
+    /// Its tables, where there are none of their names. They are shut but for as much as one batch has room for.
     pub fn fresh(&self) -> Batch {
         let name = table(self.id, &self.place.network);
         self.written(&name, Batch::default(), Batch::add_new_table)
+    }
+
+    /// What else is allowed, one batch after the other.
+    pub fn more(&self) -> impl Iterator<Item = Batch> + '_ {
+        let limits = self.limits().into_iter();
+        limits.flat_map(move |(limit, egress)| {
+            rules::more(&table(self.id, &self.place.network), limit.word(), egress)
+        })
     }
 
     /// Instead of those that are there.

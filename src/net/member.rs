@@ -384,19 +384,16 @@ fn guarded(
     if !guard.is_needed() {
         return Ok(None);
     }
-    match nftables.commit(guard.fresh()) {
+    let loaded = match nftables.commit(guard.fresh()) {
         // Of the last `bryo net`, or of the place that is made anew.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             nftables.commit(guard.again())
         }
         done => done,
-    }
-    .map_err(|error| match error.raw_os_error() {
-        Some(libc::EMSGSIZE) => io::Error::other(
-            "--egress names more addresses and subnets than the kernel takes at once",
-        ),
-        _ => io::Error::new(error.kind(), format!("load its rules: {error}")),
-    })?;
+    };
+    loaded
+        .and_then(|()| guard.more().try_for_each(|batch| nftables.commit(batch)))
+        .map_err(|error| io::Error::new(error.kind(), format!("load its rules: {error}")))?;
     Ok(Some(place))
 }
 

@@ -200,11 +200,19 @@ impl Batch {
 
     /// Behind those that the chain has.
     pub fn add_rule(&mut self, table: Table<'_>, chain: &str, expressions: &[Expression<'_>]) {
-        let flags = libc::NLM_F_CREATE | libc::NLM_F_APPEND;
-        let message = self.add(NEW_RULE, table, flags);
+        self.write_rule(table, chain, expressions, libc::NLM_F_APPEND);
+    }
+
+    /// Before them.
+    pub fn insert_rule(&mut self, table: Table<'_>, chain: &str, expressions: &[Expression<'_>]) {
+        self.write_rule(table, chain, expressions, 0);
+    }
+
+    fn write_rule(&mut self, table: Table<'_>, chain: &str, rule: &[Expression<'_>], place: i32) {
+        let message = self.add(NEW_RULE, table, libc::NLM_F_CREATE | place);
         message.text(RULE_CHAIN, chain);
         message.nest(RULE_EXPRESSIONS, |list| {
-            for expression in expressions {
+            for expression in rule {
                 expression.write(list);
             }
         });

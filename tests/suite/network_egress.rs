@@ -221,6 +221,40 @@ fn egress_outlives_the_helper_of_networks() {
     assert!(crate::network_bridge::reaches(&env, "free", &ip));
 }
 
+/// Of more than one message of the kernel's has room for.
+#[test]
+fn a_long_list_is_in_force_to_its_last_destination() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let Some(host) = crate::network_pasta::host_address() else {
+        return crate::need::lacks(crate::need::test_name!(), "the host has no network");
+    };
+    let port = service(host, "hello\n");
+    let host = host.to_string();
+    let subnet = |n: usize| format!("10.{}.{}.0/24:{}", n / 200, n % 200, 1000 + n % 9);
+    let many = (0..2500).map(subnet).collect::<Vec<_>>().join(",");
+    let open = format!("{many},{host}:{port}");
+    let create = ["network", "create", "--egress"];
+    env.run(&[&create[..], &[&open, "one"]].concat()).ok();
+    stay(&env, "aa", &["--network", "one", "--egress", &open]);
+    stay(&env, "bb", &["--network", "one", "--egress", &many]);
+    let reaches = |name: &str| heard(&env, name, &host, &port) == "hello\n";
+    eventually("the way out", || reaches("aa"));
+    assert!(!reaches("bb"));
+    let inner = titled(&env, "bryo: net, inside").expect("somebody holds the network");
+    kill(Pid::from_raw(inner), Signal::SIGKILL).expect("it is this user's");
+    eventually("the way out is there again", || {
+        assert!(!reaches("bb"));
+        reaches("aa")
+    });
+    let long = format!("{many},{open}");
+    let words = ["create", "--network", "one", "--egress", &long, "busybox"];
+    let refused = env.run(&words);
+    let refused = refused.fails(125, "is too long: the most is 60000, about 3,000 subnets");
+    assert!(refused.stderr.len() < 1000, "{refused:?}");
+}
+
 #[test]
 fn egress_and_host_port_need_a_shared_network() {
     let env = test_env!();

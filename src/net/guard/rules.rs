@@ -14,6 +14,9 @@ use crate::sys::nftables::{Batch, Chain, Expression, Fact, Family, Hook, Key, Se
 
 type Rule<'a> = Vec<Expression<'a>>;
 
+/// So many destinations are allowed by one batch for each limit: a batch is one message, and that may have some 400 KiB.
+const AT_ONCE: usize = 128;
+
 /// Refused packets go there.
 const REFUSED: &str = "refused";
 
@@ -268,13 +271,29 @@ fn write_limit(word: &str, egress: &Egress, writer: &mut Writer<'_>) {
         of_names.push([&family[..], &[load, IsIn(all), Return]].concat());
     }
     writer.batch.add_inner_chain(writer.table, word);
-    for rule in egress.allowed.iter().filter_map(fixed) {
+    for rule in egress.allowed.iter().filter_map(fixed).take(AT_ONCE) {
         writer.rule(word, &rule);
     }
     for rule in of_names {
         writer.rule(word, &rule);
     }
     writer.rule(word, &[Goto(REFUSED)]);
+}
+
+/// The destinations that the tables were written without, for a chain that is there.
+pub(super) fn more(name: &str, word: &str, egress: &Egress) -> Vec<Batch> {
+    let family = Family::Inet;
+    let rules: Vec<Rule<'_>> = egress.allowed.iter().filter_map(fixed).collect();
+    let left = rules.get(AT_ONCE..).unwrap_or_default();
+    let batch = |rules: &[Rule<'_>]| {
+        let mut batch = Batch::default();
+        for rule in rules {
+            // Its last one refuses.
+            batch.insert_rule(Table { family, name }, word, rule);
+        }
+        batch
+    };
+    left.chunks(AT_ONCE).map(batch).collect()
 }
 
 /// What needs no name server.
