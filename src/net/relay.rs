@@ -18,6 +18,9 @@ const LARGE_PIPE: usize = 512 * 1024;
 /// So many large ones are given out: half of what one user may have (pipe(7)), so that 256 connections have whole pipes beside them.
 const LARGE_PIPES: usize = 64;
 
+/// So many empty ones are kept for the next connections: to make and close two takes longer than to pass a small request on.
+const SPARE_PIPES: usize = 16;
+
 /// So many times one connection is moved on before others have their turn.
 const TURN: usize = 16;
 
@@ -57,6 +60,7 @@ pub struct Relays {
     last: u64,
     /// Whose pipes they use: of the user's own a single pasta takes half, and two take all.
     share: Share,
+    spare: Vec<Pipe>,
 }
 
 impl Half {
@@ -131,6 +135,7 @@ impl Relays {
             relays: BTreeMap::new(),
             last: 0,
             share: Share::apart(),
+            spare: Vec::new(),
         }
     }
 
@@ -140,7 +145,7 @@ impl Relays {
         let _ = network::send_at_once(&client);
         let _ = network::send_at_once(&server);
         self.last += 1;
-        let [up, down] = self.share.pair()?.map(Half::new);
+        let [up, down] = self.pipes()?.map(Half::new);
         let relay = Relay {
             client,
             server,
@@ -150,6 +155,20 @@ impl Relays {
         };
         self.relays.insert(self.last, relay);
         Ok(())
+    }
+
+    fn pipes(&mut self) -> io::Result<[Pipe; 2]> {
+        match (self.spare.pop(), self.spare.pop()) {
+            (Some(one), Some(other)) => Ok([one, other]),
+            _ => self.share.pair(),
+        }
+    }
+
+    fn keep(&mut self, relay: Option<Relay>) {
+        let halves = relay.into_iter().flat_map(|relay| [relay.up, relay.down]);
+        let empty = halves.filter(|half| half.waiting == 0 && !half.is_large());
+        self.spare.extend(empty.map(|half| half.pipe));
+        self.spare.truncate(SPARE_PIPES);
     }
 
     pub fn watch<'a>(&'a self, set: &mut PollSet<'a, Token>) {
@@ -179,9 +198,14 @@ impl Relays {
         let Some(relay) = self.relays.get_mut(&number) else {
             return;
         };
-        if !relay.advance().unwrap_or(false) {
-            self.relays.remove(&number);
-            return;
+        match relay.advance() {
+            Ok(true) => {}
+            ended => {
+                let relay = self.relays.remove(&number);
+                // Only one that has come to its end has passed on all that came.
+                self.keep(relay.filter(|_| ended.is_ok()));
+                return;
+            }
         }
         if !relay
             .halves()
@@ -212,5 +236,69 @@ impl Relay {
         self.up.copy(&self.client, &self.server)?;
         self.down.copy(&self.server, &self.client)?;
         Ok(!(self.up.closed && self.down.closed))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::Shutdown;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    fn pair() -> (UnixStream, OwnedFd) {
+        let (outside, inside) = UnixStream::pair().unwrap();
+        inside.set_nonblocking(true).unwrap();
+        (outside, inside.into())
+    }
+
+    /// What a client says to a server and the other way round; gives what each has heard.
+    fn talk(relays: &mut Relays, said: [&str; 2]) -> [String; 2] {
+        let (client, from) = pair();
+        let (server, to) = pair();
+        relays.add(from, to).unwrap();
+        let number = relays.last;
+        for (mut end, text) in [(&client, said[0]), (&server, said[1])] {
+            end.write_all(text.as_bytes()).unwrap();
+            relays.act(number);
+            end.shutdown(Shutdown::Write).unwrap();
+        }
+        while relays.relays.contains_key(&number) {
+            relays.act(number);
+        }
+        [server, client].map(|mut end| {
+            let mut heard = String::new();
+            end.read_to_string(&mut heard).unwrap();
+            heard
+        })
+    }
+
+    #[test]
+    fn pipes_are_used_again_and_nothing_is_left_in_them() {
+        let mut relays = Relays::new();
+        for number in 0..40 {
+            let said = [format!("question {number}"), format!("answer {number}")];
+            let heard = talk(&mut relays, [&said[0], &said[1]]);
+            assert_eq!(heard, said);
+            assert_eq!(relays.spare.len(), 2);
+        }
+    }
+
+    /// The client goes away before it has taken what came for it.
+    #[test]
+    fn the_pipes_of_a_connection_that_broke_are_not() {
+        let mut relays = Relays::new();
+        let (client, from) = pair();
+        let (mut server, to) = pair();
+        relays.add(from, to).unwrap();
+        server.write_all(b"for nobody").unwrap();
+        drop(client);
+        while !relays.relays.is_empty() {
+            relays.act(relays.last);
+        }
+        assert!(relays.spare.is_empty());
+        assert_eq!(talk(&mut relays, ["one", "two"]), ["one", "two"]);
     }
 }
