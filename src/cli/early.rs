@@ -61,9 +61,11 @@ fn expectation(words: &[&str]) -> Option<Expectation> {
     };
     let mut after_flag = true;
     let mut image = false;
+    let mut before = "";
     for word in rest {
         let flag = word.starts_with('-');
         if !flag && !after_flag {
+            image = true;
             break;
         }
         let name = word.split('=').next().unwrap_or_default();
@@ -72,6 +74,9 @@ fn expectation(words: &[&str]) -> Option<Expectation> {
             return None;
         }
         image |= !flag;
+        expected.own_pasta |= is_own_pasta(before, word);
+        expected.tells_pasta |= tells_pasta(name);
+        before = word;
         after_flag = flag && !word.contains('=');
         match word.strip_prefix("--") {
             Some("interactive") => expected.open_stdin = true,
@@ -84,6 +89,21 @@ fn expectation(words: &[&str]) -> Option<Expectation> {
         }
     }
     image.then_some(expected)
+}
+
+/// A network of its own, as it is without options.
+fn is_own_pasta(before: &str, word: &str) -> bool {
+    let said = |flag: &&str| word.strip_prefix(flag) == Some("=pasta");
+    let flags = ["--network", "--net"];
+    flags.iter().any(said) || flags.contains(&before) && word == "pasta"
+}
+
+/// The flags of what pasta has to be told at its start, and letters among which one may be.
+fn tells_pasta(name: &str) -> bool {
+    match name.strip_prefix("--") {
+        Some(name) => ["publish", "publish-all", "dns"].contains(&name),
+        None => name.starts_with('-') && name.contains(['p', 'P']),
+    }
 }
 
 /// The letters of `-it`, up to one that has a value.
@@ -123,6 +143,26 @@ mod tests {
     }
 
     #[test]
+    fn a_pasta_is_expected_where_it_is_asked_for() {
+        for (line, expected) in [
+            ("bryo run busybox", false),
+            ("bryo run --network pasta busybox", true),
+            ("bryo run --rm --net=pasta busybox", true),
+            ("bryo run --network pasta:--mtu,1400 busybox", false),
+            ("bryo run --network mine busybox pasta", false),
+            ("bryo run --network pasta -e A=b busybox ls -p", true),
+            ("bryo run --network pasta -p 80 busybox", false),
+            ("bryo run -itP --network pasta busybox", false),
+            ("bryo run --publish=80 --network pasta busybox", false),
+            ("bryo run --network pasta --dns 192.0.2.1 busybox", false),
+        ] {
+            let words: Vec<&str> = line.split(' ').collect();
+            let guess = expectation(&words).expect(line);
+            assert_eq!(guess.own_pasta && !guess.tells_pasta, expected, "{line}");
+        }
+    }
+
+    #[test]
     fn the_words_of_a_run_tell_how_it_begins() {
         for (line, expected) in [
             ("bryo run busybox", Some((false, false))),
@@ -133,6 +173,7 @@ mod tests {
             ("bryo run -it --rm busybox", Some((true, true))),
             ("bryo run -dit busybox sh", Some((true, true))),
             ("bryo run -e it busybox cat -t", Some((false, false))),
+            ("bryo run --network=none busybox", Some((false, false))),
             ("bryo container run --tty busybox", Some((false, true))),
             ("bryo run --network host busybox", None),
             ("bryo run --pid=host busybox", None),

@@ -8,7 +8,7 @@ use rustix::process::Pid;
 use super::Engine;
 use crate::config::NetworkDefault;
 use crate::container::{ContainerId, LogDriver};
-use crate::monitor::{self, Birth, Expected, NetworkOrders, Orders};
+use crate::monitor::{self, Birth, Expected, NetworkOrders, Orders, PastaOrders};
 use crate::runtime::cgroup::{NoCgroup, Place, Wanted};
 use crate::runtime::home::Entered;
 use crate::runtime::rootfs::Driver;
@@ -21,6 +21,10 @@ pub struct Expectation {
     pub open_stdin: bool,
     /// Nothing is said of a network.
     pub default_network: bool,
+    /// Or a pasta of its own is asked for, without a word about it.
+    pub own_pasta: bool,
+    /// There is something that pasta has to be told.
+    pub tells_pasta: bool,
 }
 
 /// What is known of a container before it is made.
@@ -30,6 +34,8 @@ pub struct Called {
     pub(super) place: Result<Place, NoCgroup>,
     pub(super) single_id: bool,
     expectation: Expectation,
+    /// The pasta that is on its way.
+    pasta: Option<PastaOrders>,
 }
 
 /// The monitor. Unless it is told to start a container it goes away again, and this waits for it.
@@ -44,9 +50,15 @@ impl Engine {
         let id = ContainerId::random().ok().filter(|_| usual)?;
         let place = Place::find();
         let (ours, theirs) = socket::pair().ok()?;
-        let bridged =
-            expectation.default_network && self.config.network_default == NetworkDefault::Bridge;
+        let default = expectation
+            .default_network
+            .then_some(self.config.network_default);
+        let bridged = default == Some(NetworkDefault::Bridge);
+        let own_pasta = expectation.own_pasta || default == Some(NetworkDefault::Pasta);
+        let pasta = (own_pasta && !expectation.tells_pasta).then(|| self.expected_pasta());
+        let pasta = pasta.flatten();
         let expected = Expected {
+            pasta: pasta.clone(),
             paths: self.paths.clone(),
             id: id.clone(),
             cgroup: Wanted {
@@ -73,6 +85,7 @@ impl Engine {
             place,
             single_id,
             expectation,
+            pasta,
         })
     }
 
@@ -122,7 +135,9 @@ impl Called {
         let terminal = process.is_some_and(|process| process.terminal().unwrap_or(false));
         // With a terminal there is no pipe to keep open.
         let input = terminal || orders.open_stdin == self.expectation.open_stdin;
+        let is_pasta = |pasta| matches!(&orders.network, Some(NetworkOrders::Pasta(wanted)) if wanted == pasta);
         orders.launch.is_private()
+            && self.pasta.as_ref().is_none_or(is_pasta)
             && terminal == self.expectation.terminal
             && input
             && orders.cgroup.is_optional()

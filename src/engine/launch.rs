@@ -15,11 +15,13 @@ use super::namespaces::Settled;
 use super::network_orders::network_mode;
 use super::request::NetworkMode;
 use super::{Engine, EngineError, limits};
-use crate::container::{ContainerConfig, MountConfig, Record, Settings, UlimitConfig, mountpoints};
+use crate::container::{
+    ContainerConfig, MountConfig, NameConfig, Record, Settings, UlimitConfig, mountpoints,
+};
 use crate::image::WORK;
 use crate::net::hosts::{self, ExtraHost, HostsFile};
 use crate::net::pasta;
-use crate::net::resolver::{self, Overrides, Reach};
+use crate::net::resolver::{self, Overrides, Reach, Resolver};
 use crate::net::route::HostRoutes;
 use crate::runtime::capability::CapabilitySet;
 use crate::runtime::cgroup::{Place, Wanted};
@@ -464,12 +466,7 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
         host: host.map(IpAddr::V4),
         own: own_ip.map(|ip| (IpAddr::V4(ip), config.hostname.as_str())),
     };
-    let overrides = Overrides {
-        servers: names.servers.clone(),
-        search: names.search.clone(),
-        options: names.options.clone(),
-    };
-    let resolver = resolver::resolver(&read("/etc/resolv.conf"), &overrides, reach(&mode));
+    let resolver = resolver_for(&mode, names);
     let texts = [
         hosts.text(),
         hosts::hostname_text(&config.hostname),
@@ -479,6 +476,17 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
         write_shared(&record.path(name), &text)?;
     }
     Ok(resolver.forward)
+}
+
+/// The name servers of a container with such a network.
+pub(super) fn resolver_for(mode: &NetworkMode, names: &NameConfig) -> Resolver {
+    let overrides = Overrides {
+        servers: names.servers.clone(),
+        search: names.search.clone(),
+        options: names.options.clone(),
+    };
+    let host = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    resolver::resolver(&host, &overrides, reach(mode))
 }
 
 fn reach(mode: &NetworkMode) -> Reach {

@@ -1,14 +1,16 @@
 //! What connects a container, as its monitor is told it: its own pasta or slirp4netns, shared networks (`bridged`), or nothing.
 
+use super::launch::resolver_for;
 use super::request::NetworkMode;
 use super::{Engine, EngineError};
 use crate::config::NetworkDefault;
-use crate::container::{ContainerConfig, Record, Settings};
+use crate::container::{ContainerConfig, NameConfig, Record, Settings};
 use crate::monitor::{NetworkOrders, PastaOrders, SlirpOrders};
+use crate::net::pasta::{self, PastaError, PastaOptions};
 use crate::net::ports::{self, ExposedPorts, PortSpec};
 use crate::net::record;
 use crate::net::route::HostRoutes;
-use crate::net::{pasta, slirp};
+use crate::net::slirp;
 use crate::runtime::doctor::{self, Check};
 
 impl Engine {
@@ -50,15 +52,8 @@ impl Engine {
                 let missing = || EngineError::NoNetworkHelper {
                     image: config.image.clone(),
                 };
-                let binary = pasta::find().ok_or_else(missing)?;
-                NetworkOrders::Pasta(PastaOrders {
-                    features: pasta::probe(&binary, &self.paths.cache)?,
-                    ports: ports()?,
-                    routes: HostRoutes::read(),
-                    options,
-                    dns_forward,
-                    binary,
-                })
+                let orders = self.pasta_orders(ports()?, options, dns_forward)?;
+                NetworkOrders::Pasta(orders.ok_or_else(missing)?)
             }
             NetworkMode::Slirp(options) => NetworkOrders::Slirp(SlirpOrders {
                 binary: slirp::find().ok_or(slirp::SlirpError::Missing)?,
@@ -67,6 +62,34 @@ impl Engine {
             }),
             _ => return Ok(None),
         }))
+    }
+
+    /// `None`: it is not installed.
+    fn pasta_orders(
+        &self,
+        ports: Vec<PortSpec>,
+        options: PastaOptions,
+        dns_forward: bool,
+    ) -> Result<Option<PastaOrders>, PastaError> {
+        let Some(binary) = pasta::find() else {
+            return Ok(None);
+        };
+        Ok(Some(PastaOrders {
+            features: pasta::probe(&binary, &self.paths.cache)?,
+            ports,
+            routes: HostRoutes::read(),
+            options,
+            dns_forward,
+            binary,
+        }))
+    }
+
+    /// For a container of which only the network is known.
+    pub(super) fn expected_pasta(&self) -> Option<PastaOrders> {
+        let options = PastaOptions::default();
+        let mode = NetworkMode::Pasta(options.clone());
+        let forward = resolver_for(&mode, &NameConfig::default()).forward;
+        self.pasta_orders(Vec::new(), options, forward).ok()?
     }
 }
 

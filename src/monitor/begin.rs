@@ -9,6 +9,7 @@ use rustix::process::Pid;
 use super::bridged::Bridged;
 use super::called::Expected;
 use super::fault;
+use super::network::StartingNetwork;
 use super::protocol::StartFailure;
 use super::stdio::Stdio;
 use super::supervise::{Orders, failure};
@@ -106,12 +107,13 @@ fn attempt(
         stdio,
         driver,
         daemon,
+        network,
     } = match newborn {
         Some(newborn) => newborn.begin(),
         None => clone(orders, driver, has_terminal)?,
     };
     fault::step("cloned");
-    let ready = become_ready(orders, &init, has_terminal, meanwhile)?;
+    let ready = become_ready(orders, &init, network, has_terminal, meanwhile)?;
     let mut running = Running {
         init,
         stdio,
@@ -142,6 +144,8 @@ struct Cloned {
     stdio: Stdio,
     driver: Driver,
     daemon: Option<Pid>,
+    /// On its way already.
+    network: Option<StartingNetwork>,
 }
 
 fn clone(orders: &Orders, driver: Driver, has_terminal: bool) -> Result<Cloned, StartFailure> {
@@ -184,6 +188,7 @@ fn clone(orders: &Orders, driver: Driver, has_terminal: bool) -> Result<Cloned, 
         stdio,
         driver,
         daemon,
+        network: None,
     })
 }
 
@@ -200,6 +205,7 @@ fn copy(rootfs: &Rootfs) -> io::Result<()> {
 /// An init that waits to be told what to become. Unless that happens, it and its cgroup go again.
 pub struct Newborn {
     born: Option<(Init, Stdio)>,
+    network: Option<StartingNetwork>,
     cgroup: Option<PathBuf>,
 }
 
@@ -208,7 +214,11 @@ impl Newborn {
         let hex = expected.id.as_str();
         let made = expected.cgroup.make(hex, &expected.paths.cgroup_lock());
         let cgroup = made.map_err(|error| failure("make the cgroup")(io::Error::other(error)))?;
-        let mut newborn = Newborn { born: None, cgroup };
+        let mut newborn = Newborn {
+            born: None,
+            network: None,
+            cgroup,
+        };
         let (streams, stdio) = match expected.terminal {
             true => (Streams::Terminal, Stdio::nothing()),
             false => Stdio::pipes(expected.open_stdin).map_err(failure("make pipes"))?,
@@ -217,7 +227,12 @@ impl Newborn {
         let shape = Shape::private(newborn.cgroup.clone());
         let given = (streams, Preserved::default());
         let init = Init::spawn(&shape, None, &entrance, None, given);
-        newborn.born = Some((init.map_err(StartFailure::Setup)?, stdio));
+        let init = init.map_err(StartFailure::Setup)?;
+        if let (Some(pasta), Some(namespace)) = (&expected.pasta, &init.network_namespace) {
+            // What is in its way is in the way once more, and told then.
+            newborn.network = pasta.begin(namespace.as_fd()).ok();
+        }
+        newborn.born = Some((init, stdio));
         Ok(newborn)
     }
 
@@ -238,6 +253,10 @@ impl Drop for Newborn {
         if let Some((init, _)) = self.born.take() {
             let _ = init.ended();
         }
+        // It would keep the namespace, and the ports.
+        if self.network.take().is_some() {
+            process::end_all_others();
+        }
         if let Some(cgroup) = self.cgroup.take() {
             let _ = cgroup::remove(&cgroup);
         }
@@ -253,6 +272,7 @@ pub struct Briefed {
 impl Briefed {
     fn begin(mut self) -> Cloned {
         let (init, stdio) = self.newborn.born.take().expect("it is taken only here");
+        let network = self.newborn.network.take();
         // The container's now.
         self.newborn.cgroup = None;
         Cloned {
@@ -260,6 +280,7 @@ impl Briefed {
             stdio,
             driver: Driver::Overlay,
             daemon: None,
+            network,
         }
     }
 }
@@ -278,10 +299,12 @@ struct Ready {
 fn become_ready(
     orders: &Orders,
     init: &Init,
+    begun: Option<StartingNetwork>,
     has_terminal: bool,
     meanwhile: Meanwhile<'_>,
 ) -> Result<Ready, StartFailure> {
     let helper = match (&orders.network, &init.network_namespace) {
+        _ if begun.is_some() => begun,
         (Some(network), Some(namespace)) => Some(network.begin(orders, namespace.as_fd())?),
         _ => None,
     };

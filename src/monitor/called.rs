@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use super::begin::{Briefed, Newborn};
 use super::fault;
+use super::network::PastaOrders;
 use super::supervise::{self, Birth, Orders};
 use crate::container::ContainerId;
 use crate::net::start::Holder;
@@ -21,6 +22,8 @@ pub struct Expected {
     pub cgroup: Wanted,
     pub terminal: bool,
     pub open_stdin: bool,
+    /// Started before the rest is known: what the orders say later is the same.
+    pub pasta: Option<PastaOrders>,
 }
 
 impl Orders {

@@ -24,7 +24,7 @@ pub enum NetworkOrders {
 }
 
 /// What the monitor needs to know to start pasta.
-#[derive(serde::Serialize, serde::Deserialize)]
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PastaOrders {
     pub binary: PathBuf,
     pub features: Features,
@@ -123,7 +123,7 @@ impl SlirpOrders {
 
 impl PastaOrders {
     /// Chooses the host's ports and starts pasta.
-    fn begin(&self, namespace: BorrowedFd<'_>) -> Result<StartingNetwork, StartFailure> {
+    pub(super) fn begin(&self, namespace: BorrowedFd<'_>) -> Result<StartingNetwork, StartFailure> {
         let mappings = claim(&self.ports, Everywhere::Ipv4)?.release();
         let plan = Plan {
             mappings: &mappings,
