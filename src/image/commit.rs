@@ -4,13 +4,14 @@ use std::collections::HashSet;
 
 use super::digest::Digest;
 use super::document::{self, Document, media_type};
-use super::layer::LayerDir;
+use super::layer::{LayerDir, LayerReport, TempLayer};
 use super::manifest::manifest_of;
-use super::names::NameEntry;
+use super::names::{NameEntry, Names};
+use super::ready::Ready;
 use super::reference::Reference;
 use super::settle;
 use super::store::{Stack, Store, StoreError};
-use crate::sys::fs;
+use crate::sys::fs::{self, Drafts};
 
 /// An image's documents, and the layers they speak of.
 struct Documents<'a> {
@@ -47,21 +48,24 @@ impl Store {
         };
         let created = check(&documents)?;
         let _lock = self.lock_shared()?;
-        let sizes = self.sizes(diff_ids)?;
-        self.commit_documents(&documents, created, &sizes, names, None)
+        let brought = Ready::default();
+        let sizes = self.sizes(diff_ids, &brought)?;
+        self.commit_documents(&documents, created, &sizes, names, None, brought)
     }
 
     /// The same for an image that nobody has given a manifest. It is made from `parent`, if it is from one: with that one's layers
-    /// below its own.
+    /// below its own. Layers that it brings get their names with it: all contents are synced at once, and then all names.
     pub(super) fn commit_config(
         &self,
         config: &[u8],
         diff_ids: &[Digest],
         names: &[Reference],
         parent: Option<&Digest>,
+        brings: Vec<(TempLayer, LayerReport)>,
     ) -> Result<Digest, StoreError> {
+        let brought = self.make_ready(brings)?;
         let _lock = self.lock_shared()?;
-        let sizes = self.sizes(diff_ids)?;
+        let sizes = self.sizes(diff_ids, &brought)?;
         let tars = sizes.iter().map(|size| size.tar);
         let layers: Vec<(Digest, u64)> = diff_ids.iter().cloned().zip(tars).collect();
         let documents = Documents {
@@ -71,7 +75,7 @@ impl Store {
             diff_ids,
         };
         let created = check(&documents)?;
-        self.commit_documents(&documents, created, &sizes, names, parent)
+        self.commit_documents(&documents, created, &sizes, names, parent, brought)
     }
 
     /// Under the store lock.
@@ -82,14 +86,14 @@ impl Store {
         sizes: &[Size],
         names: &[Reference],
         parent: Option<&Digest>,
+        mut brought: Ready,
     ) -> Result<Digest, StoreError> {
         let (config, manifest) = (documents.config, documents.manifest);
         let (id, manifest_digest) = (Digest::of(config), Digest::of(manifest));
-        let stack = self.settled_stack(&id, documents.diff_ids, parent)?;
+        let stack = self.settled_stack(&id, documents.diff_ids, parent, &mut brought)?;
         let stack = serde_json::to_vec(&stack).expect("plain data always serialises");
         let mut files = self.missing_blobs(&[(&id, config), (&manifest_digest, manifest)]);
         files.push((self.stack_path(&id), &stack));
-        fs::replace_files(&files)?;
         let entry = |reference: Option<&Reference>| NameEntry {
             reference: reference.cloned(),
             manifest: manifest_digest.clone(),
@@ -99,23 +103,42 @@ impl Store {
             created: created.clone(),
             size: sizes.iter().map(|size| size.files).sum(),
         };
-        self.change_names(|all| {
+        let change = |all: &mut Names| {
             names.iter().for_each(|name| all.set(entry(Some(name))));
             all.set(entry(None));
+        };
+        let before = self.read_names()?;
+        let known = self.parse_names(before.as_deref())?;
+        let mut all = known.clone();
+        change(&mut all);
+        let index = (all != known).then(|| (self.index_path(), all.to_json()));
+        let index = index.as_ref().map(|(path, json)| (path.clone(), &json[..]));
+        let index = index.as_slice();
+
+        let (drafts, index) = (Drafts::write(&files)?, Drafts::write(index)?);
+        fs::sync_together(&[&drafts, &index], brought.unsynced())?;
+        let layers = brought.name(self)?;
+        drafts.name()?;
+        if let Some(layers) = layers {
+            self.sync_layers(&layers)?;
+        }
+        self.place_names(before.as_deref(), index, |all| {
+            change(all);
             Ok(())
         })?;
         Ok(id)
     }
 
-    fn sizes(&self, diff_ids: &[Digest]) -> Result<Vec<Size>, StoreError> {
-        let size = |diff_id| {
-            let report = self.layer_report(diff_id)?;
-            Ok(Size {
-                files: report.size,
-                tar: report.tar_size,
-            })
+    fn sizes(&self, diff_ids: &[Digest], brought: &Ready) -> Result<Vec<Size>, StoreError> {
+        let size = |report: &LayerReport| Size {
+            files: report.size,
+            tar: report.tar_size,
         };
-        diff_ids.iter().map(size).collect()
+        let find = |diff_id| match brought.find(diff_id) {
+            Some((_, report)) => Ok(size(report)),
+            None => self.layer_report(diff_id).map(|report| size(&report)),
+        };
+        diff_ids.iter().map(find).collect()
     }
 
     /// The stack an image already has if it is whole, or a newly settled one.
@@ -124,6 +147,7 @@ impl Store {
         id: &Digest,
         diff_ids: &[Digest],
         parent: Option<&Digest>,
+        brought: &mut Ready,
     ) -> Result<Stack, StoreError> {
         if let Some(stack) = self.whole_stack(id) {
             return Ok(stack);
@@ -131,7 +155,7 @@ impl Store {
         let mounted = mounted_once(diff_ids);
         let known = parent.and_then(|parent| self.settled_below(parent, &mounted));
         let (below, count) = known.unwrap_or_default();
-        let layers = settle::settle(self, below, &mounted[count..])?;
+        let layers = settle::settle(self, below, &mounted[count..], brought)?;
         Ok(Stack { layers })
     }
 

@@ -60,29 +60,31 @@ pub fn derive(
     store.sweep()?;
     let _lease = store.lease()?;
     let mut warnings = Vec::new();
-    let report = store_layer(store, derivation, &mut warnings)?;
+    let made = make_layer(store, derivation, &mut warnings)?;
+    let report = made.as_ref().map(|(_, report)| report);
     let subject = format!("config of image {}", derivation.parent);
     let bytes = store.read_blob(derivation.parent)?;
     let parent = document::parse_config(&subject, &bytes).map_err(StoreError::from)?;
     let mut diff_ids = document::diff_ids(&subject, &parent).map_err(StoreError::from)?;
-    diff_ids.extend(report.as_ref().map(|report| report.diff_id.clone()));
+    diff_ids.extend(report.map(|report| report.diff_id.clone()));
     let document: Map<String, Value> =
         document::json(&subject, &bytes).map_err(StoreError::from)?;
     let config = configuration(document, derivation, &diff_ids, report.is_none());
-    let names: Vec<Reference> = name.cloned().into_iter().collect();
-    let id = store.commit_config(&config, &diff_ids, &names, Some(derivation.parent))?;
     if let Some(report) = report {
-        warnings.extend(report.warnings);
+        warnings.extend_from_slice(&report.warnings);
     }
+    let names: Vec<Reference> = name.cloned().into_iter().collect();
+    let layer = made.into_iter().collect();
+    let id = store.commit_config(&config, &diff_ids, &names, Some(derivation.parent), layer)?;
     Ok(Imported { id, warnings })
 }
 
 /// The container's layer; None where it has changed nothing.
-fn store_layer(
+fn make_layer(
     store: &Store,
     derivation: &Derivation<'_>,
     warnings: &mut Vec<String>,
-) -> Result<Option<LayerReport>, DeriveError> {
+) -> Result<Option<(TempLayer, LayerReport)>, DeriveError> {
     let layer = store.begin_layer()?;
     let upper = fs::open_directory(derivation.upper);
     let upper = upper.map_err(|source| DeriveError::Open { source })?;
@@ -92,11 +94,8 @@ fn store_layer(
     };
     let packed = repack(upper, tree, &layer, &derivation.unpack)?;
     warnings.extend(packed.warnings);
-    if packed.report.entries == 0 {
-        return Ok(None);
-    }
-    store.commit_layer(layer, &packed.report)?;
-    Ok(Some(packed.report))
+    let is_empty = packed.report.entries == 0;
+    Ok((!is_empty).then_some((layer, packed.report)))
 }
 
 /// A layer as it was unpacked, and what could not be packed before.

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::compression::Decompressed;
 use super::digest::Digest;
-use super::layer::LayerReport;
+use super::layer::{LayerReport, TempLayer};
 use super::manifest::NewConfig;
 use super::platform::Platform;
 use super::reference::Reference;
@@ -64,7 +64,7 @@ pub fn import(
         source_name: options.source.clone(),
         source,
     })?;
-    let report = store_layer(store, archive, &options.source, &options.unpack)?;
+    let (layer, report) = make_layer(store, archive, &options.source, &options.unpack)?;
     let config = NewConfig {
         platform: options.platform.clone(),
         created: jiff::Timestamp::now().to_string(),
@@ -76,36 +76,37 @@ pub fn import(
         config: options.config.clone(),
     };
     let names: Vec<Reference> = name.cloned().into_iter().collect();
+    let warnings = report.warnings.clone();
     Ok(Imported {
-        id: commit(store, &config, &report, &names)?,
-        warnings: report.warnings,
+        id: commit(store, &config, layer, report, &names)?,
+        warnings,
     })
 }
 
-fn store_layer(
+fn make_layer(
     store: &Store,
     tar: impl Read,
     source_name: &str,
     options: &UnpackOptions,
-) -> Result<LayerReport, ImportError> {
+) -> Result<(TempLayer, LayerReport), ImportError> {
     let layer = store.begin_layer()?;
     let report = unpack(tar, &layer, options).map_err(|source| ImportError::Unpack {
         source_name: source_name.to_owned(),
         source,
     })?;
-    store.commit_layer(layer, &report)?;
-    Ok(report)
+    Ok((layer, report))
 }
 
 fn commit(
     store: &Store,
     config: &NewConfig,
-    report: &LayerReport,
+    layer: TempLayer,
+    report: LayerReport,
     names: &[Reference],
 ) -> Result<Digest, StoreError> {
     let diff_ids = [report.diff_id.clone()];
     let config = config.to_json(&diff_ids);
-    store.commit_config(&config, &diff_ids, names, None)
+    store.commit_config(&config, &diff_ids, names, None, vec![(layer, report)])
 }
 
 /// When the embedded image says it was made: it is the same bytes in every build of one program.
@@ -135,7 +136,7 @@ pub fn install_builtin(
         single_id: true,
         ..UnpackOptions::default()
     };
-    let report = store_layer(store, &tar[..], "embedded image", &options)?;
+    let (layer, report) = make_layer(store, &tar[..], "embedded image", &options)?;
     let path = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
     let mut settings = Map::new();
     settings.insert("Env".to_owned(), json!([path]));
@@ -147,7 +148,7 @@ pub fn install_builtin(
         created_by: Some("bryo".to_owned()),
         config: settings,
     };
-    Ok(commit(store, &config, &report, names)?)
+    Ok(commit(store, &config, layer, report, names)?)
 }
 
 #[cfg(test)]

@@ -32,6 +32,7 @@ mod names;
 mod pack;
 mod parents;
 mod platform;
+mod ready;
 mod reference;
 mod remove;
 mod repair;

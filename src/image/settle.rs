@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::digest::Digest;
 use super::layer::{LayerDir, LayerPath, LayerReport};
+use super::ready::Ready;
 use super::store::{Store, StoreError};
 use super::variant;
 use super::whiteouts;
@@ -36,30 +37,37 @@ pub(super) enum Change {
 }
 
 /// The directories of a stack, bottom first: those that are settled already, and these on them. Layers below one with an opaque root
-/// are left out: nothing of them is seen.
+/// are left out: nothing of them is seen. What is brought has no name yet, and gets it here only if a variant is made of it.
 pub(super) fn settle(
     store: &Store,
     settled: Vec<LayerDir>,
     diff_ids: &[Digest],
+    brought: &mut Ready,
 ) -> Result<Vec<LayerDir>, StoreError> {
     let open = |path: PathBuf| fs::open_directory(&path).map_err(StoreError::io("open", &path));
     let opened = settled.iter().map(|layer| open(store.layer_path(layer)));
     let mut below = opened.collect::<Result<Vec<OwnedFd>, _>>()?;
     let mut stack = settled;
     for diff_id in diff_ids {
-        let report = store.layer_report(diff_id)?;
+        let base = LayerDir::base(diff_id);
+        let (path, report) = match brought.find(diff_id) {
+            Some((path, report)) => (path, report.clone()),
+            None => (store.layer_path(&base), store.layer_report(diff_id)?),
+        };
         if report.opaque_root {
             below.clear();
             stack.clear();
         }
-        let base = LayerDir::base(diff_id);
-        let path = store.layer_path(&base);
         let root = open(path.clone())?;
         let changes = plan(&root, &report, &below).map_err(StoreError::io("settle", &path))?;
         let layer = if changes.is_empty() {
             below.push(root);
             base
         } else {
+            // Its files are links to those of the layer that has the name, and that may be another one's.
+            fs::sync_together(&[], brought.unsynced())?;
+            store.name_layers(brought)?;
+            let root = open(store.layer_path(&base))?;
             let layer = variant::make(store, &base, &root, &changes)?;
             below.push(open(store.layer_path(&layer))?);
             layer

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::ahead::Ahead;
 use super::digest::Digest;
 use super::document::{DocumentError, MAX_DOCUMENT};
-use super::graft::new_files;
 use super::layer::{KnownBlob, LayerDir, LayerReport, TempLayer};
 use super::names::{MAX_INDEX, Names, NamesError};
 use crate::paths::{Paths, PathsError};
@@ -30,15 +29,6 @@ const MAX_BLOBS: usize = 16;
 
 /// Room for an `index.json` of some five hundred names.
 const RESERVE: u64 = 256 << 10;
-
-/// Layers of so many entries together are synced file by file.
-const FEW: u64 = 32;
-
-/// As many files and directories as one of these has, with the directories above them and bryo's own.
-const SYNCED_EACH: usize = 128;
-
-/// The same of a layer whose other files are those of an earlier one, and are on the disk.
-const SYNCED_AMONG_MANY: usize = 320;
 
 /// The store of one user.
 #[derive(Clone, Debug)]
@@ -184,12 +174,24 @@ impl Store {
 
     /// All names and nameless images: one file, no lock.
     pub fn names(&self) -> Result<Names, StoreError> {
+        self.parse_names(self.read_names()?.as_deref())
+    }
+
+    /// The file of names, if there is one already.
+    pub(super) fn read_names(&self) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.index_path();
         match fs::read_bounded(&path, MAX_INDEX) {
-            Ok(bytes) => Names::parse(&bytes).map_err(|source| StoreError::Names { path, source }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Names::default()),
-            Err(source) => Err(StoreError::io("read", &path)(source)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            read => read.map(Some).map_err(StoreError::io("read", &path)),
         }
+    }
+
+    pub(super) fn parse_names(&self, file: Option<&[u8]>) -> Result<Names, StoreError> {
+        let parsed = file.map_or_else(|| Ok(Names::default()), Names::parse);
+        parsed.map_err(|source| StoreError::Names {
+            path: self.index_path(),
+            source,
+        })
     }
 
     /// Reads, changes and replaces the names under their lock.
@@ -198,6 +200,29 @@ impl Store {
         change: impl FnOnce(&mut Names) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let _lock = self.lock_names()?;
+        self.change_locked(change)
+    }
+
+    /// The same with names that were drafted from those of the file `before`, without the lock: where that is the file still, they are
+    /// what `change` makes of it.
+    pub(super) fn place_names(
+        &self,
+        before: Option<&[u8]>,
+        draft: fs::Drafts<'_>,
+        change: impl FnOnce(&mut Names) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let _lock = self.lock_names()?;
+        if self.read_names()?.as_deref() == before {
+            return Ok(draft.name()?);
+        }
+        drop(draft);
+        self.change_locked(change)
+    }
+
+    fn change_locked<T>(
+        &self,
+        change: impl FnOnce(&mut Names) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
         let mut names = self.names()?;
         let before = names.clone();
         let result = change(&mut names)?;
@@ -244,7 +269,7 @@ impl Store {
         }
     }
 
-    fn index_path(&self) -> PathBuf {
+    pub(super) fn index_path(&self) -> PathBuf {
         self.images.join("index.json")
     }
 
@@ -370,40 +395,6 @@ impl Store {
         TempLayer::borrowed(path.clone(), &self.ahead).map_err(StoreError::io("open", &path))
     }
 
-    /// Gives one unpacked layer its name; see [`Store::commit_layers`].
-    pub fn commit_layer(&self, layer: TempLayer, report: &LayerReport) -> Result<(), StoreError> {
-        self.commit_layers(vec![(layer, report.clone())])
-    }
-
-    /// Gives unpacked layers their names: records, one sync for all files of all of them, then the renames. A layer
-    /// that somebody else has stored meanwhile is kept and ours dropped.
-    pub fn commit_layers(&self, layers: Vec<(TempLayer, LayerReport)>) -> Result<(), StoreError> {
-        let Some((first, _)) = layers.first() else {
-            return Ok(());
-        };
-        for (layer, report) in &layers {
-            let path = layer.directory.join("layer.json");
-            let json = serde_json::to_vec(report).expect("plain data always serialises");
-            disk::write(&path, json).map_err(StoreError::io("write", &path))?;
-        }
-        self.finish_writing(&first.directory)?;
-        let synced = sync_layers(&layers);
-        synced.map_err(StoreError::io("sync", &first.directory))?;
-        let directory = fs::open_directory(&self.layers);
-        let directory = directory.map_err(StoreError::io("open", &self.layers))?;
-        let _lock = self.lock_shared()?;
-        for (mut layer, report) in layers {
-            let name = layer.directory.file_name().expect("it lies below layers/");
-            let renamed = fs::rename_new(
-                &directory,
-                name.as_encoded_bytes(),
-                report.diff_id.hex().as_bytes(),
-            );
-            layer.committed = renamed.map_err(StoreError::io("name", &layer.directory))?;
-        }
-        fs::sync_directory(&directory).map_err(StoreError::io("sync", &self.layers))
-    }
-
     /// Waits for what was begun to be written while layers were unpacked; `subject` is one of them.
     pub(super) fn finish_writing(&self, subject: &Path) -> Result<(), StoreError> {
         let written = self.ahead.finish();
@@ -428,29 +419,6 @@ impl Store {
         copy.committed = renamed.map_err(StoreError::io("name", &copy.directory))?;
         fs::sync_directory(&directory).map_err(StoreError::io("sync", &self.layers))
     }
-}
-
-/// Waits for what other programs have not written yet only where that can't be helped.
-fn sync_layers(layers: &[(TempLayer, LayerReport)]) -> io::Result<()> {
-    let mut left = FEW;
-    for (layer, report) in layers {
-        let is_synced = if let Some(new) = new_files(layer) {
-            let is_there = |path: &[u8]| {
-                let path = path.strip_prefix(b"fs/");
-                path.is_some_and(|path| !new.contains(path))
-            };
-            fs::sync_few(layer.fd(), SYNCED_AMONG_MANY, &is_there)?
-        } else if report.entries <= left {
-            left -= report.entries;
-            fs::sync_few(layer.fd(), SYNCED_EACH, &|_| false)?
-        } else {
-            false
-        };
-        if !is_synced {
-            return fs::sync_filesystem(layer.fd());
-        }
-    }
-    Ok(())
 }
 
 fn is_full(error: &io::Error) -> bool {

@@ -2,25 +2,31 @@
 #![allow(clippy::unwrap_used)]
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use super::unpack::tests::{Archive, Scratch, options};
 use super::*;
+use crate::sys::fs::Drafts;
+
+fn import_options(message: Option<&str>) -> ImportOptions {
+    ImportOptions {
+        source: "-".to_owned(),
+        message: message.map(str::to_owned),
+        platform: Platform::host(),
+        config: serde_json::Map::new(),
+        unpack: options(),
+    }
+}
 
 fn import_named(scratch: &Scratch, name: &str, content: &str) -> Digest {
     let tar = Archive::new()
         .directory("./", 0o755)
         .file("f", content)
         .finish();
-    let import_options = ImportOptions {
-        source: "-".to_owned(),
-        message: Some(name.to_owned()),
-        platform: Platform::host(),
-        config: serde_json::Map::new(),
-        unpack: options(),
-    };
+    let options = import_options(Some(name));
     let name = name.parse().unwrap();
-    import(&scratch.store, &tar[..], Some(&name), &import_options)
+    import(&scratch.store, &tar[..], Some(&name), &options)
         .unwrap()
         .id
 }
@@ -158,6 +164,65 @@ fn an_image_whose_layer_is_gone_cannot_be_committed() {
     let wrong = [Digest::of(b"another")];
     assert!(matches!(again(&wrong), Err(StoreError::LayerOrder { .. })));
     assert!(scratch.store.names().unwrap().entries.is_empty());
+}
+
+/// Names are drafted without their lock: whoever was quicker loses nothing.
+#[test]
+fn names_that_were_given_meanwhile_stay() {
+    let scratch = Scratch::new();
+    import_named(&scratch, "a:1", "x");
+    let store = &scratch.store;
+    let before = store.read_names().unwrap();
+    let forget = |all: &mut Names| {
+        all.remove_name(&"a:1".parse().unwrap());
+        Ok(())
+    };
+    let mut drafted = store.names().unwrap();
+    forget(&mut drafted).unwrap();
+    let place = || {
+        let json = drafted.to_json();
+        let files = [(store.index_path(), &json[..])];
+        let draft = Drafts::write(&files).unwrap();
+        store.place_names(before.as_deref(), draft, forget).unwrap();
+    };
+    import_named(&scratch, "b:1", "y");
+    place();
+    assert!(store.resolve("a:1").is_err());
+    assert!(store.resolve("b:1").is_ok());
+    let half = |name: &fs::DirEntry| name.file_name().to_string_lossy().starts_with(".tmp-");
+    let images = fs::read_dir(scratch.path.join("data/images")).unwrap();
+    assert_eq!(images.flatten().filter(half).count(), 0);
+}
+
+/// What an image brings has no name yet when its stack is settled; a variant is one of a layer that has.
+#[test]
+fn a_layer_that_comes_with_its_image_is_settled() {
+    let scratch = Scratch::new();
+    let tar = Archive::new()
+        .file("kept", "x")
+        .file("elsewhere/.wh.nothing", "")
+        .finish();
+    // Somebody else has stored the layer: that is the one with the name.
+    let (stored, report) = scratch.unpack(&tar).unwrap();
+    scratch.store.commit_layer(stored, &report).unwrap();
+    let made = import(&scratch.store, &tar[..], None, &import_options(None)).unwrap();
+    let stack = scratch.store.read_stack(&made.id).unwrap();
+    let [layer] = &stack.layers[..] else {
+        panic!("{stack:?}");
+    };
+    let base = LayerDir::base(&Digest::of(&tar));
+    assert_ne!(*layer, base);
+    let ino = |layer| {
+        fs::metadata(scratch.store.layer_path(layer).join("kept"))
+            .unwrap()
+            .ino()
+    };
+    assert_eq!(ino(layer), ino(&base));
+    assert!(scratch.store.has_layer(&base.diff_id()));
+    // The same once more: what is there is kept.
+    let again = import(&scratch.store, &tar[..], None, &import_options(None)).unwrap();
+    assert_eq!(scratch.store.read_stack(&again.id).unwrap(), stack);
+    assert_eq!(sizes(&scratch).0, 2);
 }
 
 #[test]

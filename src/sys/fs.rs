@@ -13,12 +13,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 pub use records::{
-    ReplaceError, TEMPORARY_FILE, create_file, random_name, replace_file, replace_files,
-    sweep_temporary_files,
+    Drafts, ReplaceError, TEMPORARY_FILE, create_file, random_name, replace_file, replace_files,
+    sweep_temporary_files, sync_together,
 };
 pub use remove::{RemoveError, remove_path, remove_tree};
 pub use stamp::{Stamp, now};
-pub use sync::{sync_directory, sync_few, sync_filesystem, write_ahead};
+pub use sync::{Unsynced, open_few, sync_directory, sync_filesystem, write_ahead};
 
 use super::fault;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatFs};

@@ -161,7 +161,7 @@ fn at_any_point_of_load() {
             before: &[&["rmi", "-f", "small"]],
             words: &["load", "-q", "-i", &file],
             done: "",
-            points: 122,
+            points: 123,
         },
     );
 }
@@ -212,7 +212,7 @@ fn at_any_point_of_pull() {
             before: &[&["rmi", "-f", &name]],
             words: &["pull", &name],
             done: "",
-            points: 122,
+            points: 123,
         },
     );
 }
@@ -242,7 +242,7 @@ fn at_any_point_of_a_pull_that_keeps_blobs_and_signatures() {
             before: &[&["rmi", "-f", &name]],
             words: &["pull", &name],
             done: "",
-            points: 48,
+            points: 49,
         },
     );
 }
@@ -355,7 +355,7 @@ fn at_any_point_of_run_commit_and_rm() {
             before: &[&make, &["rmi", "-f", "made:1"]],
             words: &["commit", "box", "made:1"],
             done: "",
-            points: 36,
+            points: 37,
         },
     );
     strike_everywhere(

@@ -106,8 +106,33 @@ fn assert_ordered(env: &TestEnv, calls: &[Call]) -> usize {
             directory,
             "{parent} was not synced after {to} had appeared in it"
         );
+        if to.ends_with("/images/index.json") {
+            assert_last(store, before, &to);
+        }
     }
     checked
+}
+
+/// What an image's name leads to has its own names on the disk before.
+#[track_caller]
+fn assert_last(store: &str, before: &[Call], name: &str) {
+    for (place, call) in before.iter().enumerate() {
+        let Some((_, to)) = renamed(call) else {
+            continue;
+        };
+        let (directory, _) = to.rsplit_once('/').expect("it has one");
+        let of_images = ["/layers", "/images/blobs/sha256", "/images/stacks"];
+        if !of_images
+            .iter()
+            .any(|end| directory == format!("{store}{end}"))
+        {
+            continue;
+        }
+        let synced = before[place..].iter().any(|other| {
+            other.text.starts_with("fsync(") && other.text.contains(&format!("<{directory}>"))
+        });
+        assert!(synced, "{directory} was not synced between {to} and {name}");
+    }
 }
 
 #[test]
@@ -140,7 +165,9 @@ fn names_follow_what_they_name_to_the_disk() {
             ],
             1,
         ),
-        (&["commit", "box", "made:1"], 4),
+        (&["cp", &file, "box:/copied"], 0),
+        // A layer, config, manifest, stack, names.
+        (&["commit", "box", "made:1"], 5),
         (&["rm", "box"], 0),
         (&["rmi", "made:1"], 1),
     ] {

@@ -57,7 +57,8 @@ fn load_one(job: &Job<'_>, item: &Item, names: Vec<Reference>) -> Result<Loaded,
         })
         .collect();
     let warnings = job.store_layers(&wanted)?;
-    job.store.commit_config(&config, &diff_ids, &names, None)?;
+    job.store
+        .commit_config(&config, &diff_ids, &names, None, Vec::new())?;
     Ok(Loaded {
         id,
         names,

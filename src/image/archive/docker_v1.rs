@@ -110,7 +110,8 @@ fn load_one(
     let parsed = document::parse_config(&subject, &config)?;
     let id = Digest::of(&config);
     job.check_platform(&id, &parsed)?;
-    job.store.commit_config(&config, &diff_ids, &names, None)?;
+    job.store
+        .commit_config(&config, &diff_ids, &names, None, Vec::new())?;
     Ok(Loaded {
         id,
         names,

@@ -14,6 +14,14 @@ fn add(scratch: &Scratch, archive: Archive) -> Digest {
     report.diff_id
 }
 
+fn settle(
+    store: &Store,
+    settled: Vec<LayerDir>,
+    diff_ids: &[Digest],
+) -> Result<Vec<LayerDir>, StoreError> {
+    super::settle(store, settled, diff_ids, &mut Ready::default())
+}
+
 fn paths(scratch: &Scratch, layers: &[LayerDir]) -> Vec<PathBuf> {
     layers
         .iter()

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 
-use super::sync::{BEGIN_WRITING, END_WRITING, write_pages};
+use super::sync::{BEGIN_WRITING, END_WRITING, Unsynced, write_pages};
 use super::{list_directory, open_directory, sync_directory};
 use crate::sys::{fault, lock};
 
@@ -46,40 +46,71 @@ pub struct ReplaceError {
 /// The same as `replace_file` for several, which get their names in this order. Costs little more than one: a file system with a
 /// journal commits it once for all contents and once for all names.
 pub fn replace_files(files: &[(PathBuf, &[u8])]) -> Result<(), ReplaceError> {
-    let at = |number: usize| {
-        let path: &Path = &files[number].0;
-        move |source| ReplaceError {
-            path: path.to_owned(),
-            source,
+    let drafts = Drafts::write(files)?;
+    sync_together(&[&drafts], &[])?;
+    drafts.name()
+}
+
+/// Several files, whole under temporary names.
+#[derive(Debug)]
+pub struct Drafts<'a> {
+    drafts: Vec<(&'a Path, Draft<'a>)>,
+}
+
+impl<'a> Drafts<'a> {
+    pub fn write(files: &'a [(PathBuf, &[u8])]) -> Result<Drafts<'a>, ReplaceError> {
+        let mut drafts = Vec::with_capacity(files.len());
+        for (path, bytes) in files {
+            let draft = Draft::write(path, bytes).map_err(at(path))?;
+            drafts.push((path.as_path(), draft));
         }
-    };
-    let drafts = files.iter().enumerate();
-    let drafts = drafts.map(|(n, (path, bytes))| Draft::write(path, bytes).map_err(at(n)));
-    let mut drafts = drafts.collect::<Result<Vec<Draft<'_>>, _>>()?;
-    for (number, draft) in drafts.iter().enumerate() {
-        write_pages(draft.file.as_fd(), BEGIN_WRITING).map_err(at(number))?;
+        Ok(Drafts { drafts })
     }
-    for (number, draft) in drafts.iter().enumerate() {
-        write_pages(draft.file.as_fd(), END_WRITING).map_err(at(number))?;
-    }
-    for (number, draft) in drafts.iter().enumerate() {
-        draft.sync().map_err(at(number))?;
-    }
-    for (number, draft) in drafts.iter_mut().enumerate() {
-        draft.rename(RenameFlags::empty()).map_err(at(number))?;
-    }
-    let mut synced = Vec::new();
-    for (number, draft) in drafts.iter().enumerate() {
-        let directory = files[number].0.parent();
-        if !synced.contains(&directory) {
-            sync_directory(&draft.directory).map_err(at(number))?;
-            synced.push(directory);
+
+    /// Gives them their names, in their order, once they are synced; the names are on the disk then.
+    pub fn name(mut self) -> Result<(), ReplaceError> {
+        for (path, draft) in &mut self.drafts {
+            draft.rename(RenameFlags::empty()).map_err(at(path))?;
         }
+        let mut synced = Vec::new();
+        for (path, draft) in &self.drafts {
+            if !synced.contains(&path.parent()) {
+                sync_directory(&draft.directory).map_err(at(path))?;
+                synced.push(path.parent());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Has all of this on the disk, before any of it gets its name. Each content is on its way before the first is waited for, so that a
+/// journal is committed once for all.
+pub fn sync_together(drafts: &[&Drafts<'_>], trees: &[Unsynced]) -> Result<(), ReplaceError> {
+    let drafts = || drafts.iter().flat_map(|drafts| &drafts.drafts);
+    for flags in [BEGIN_WRITING, END_WRITING] {
+        for tree in trees {
+            tree.write_pages(flags).map_err(at(&tree.path))?;
+        }
+        for (path, draft) in drafts() {
+            write_pages(draft.file.as_fd(), flags).map_err(at(path))?;
+        }
+    }
+    for tree in trees {
+        tree.sync().map_err(at(&tree.path))?;
+    }
+    for (path, draft) in drafts() {
+        draft.sync().map_err(at(path))?;
     }
     Ok(())
 }
 
+fn at(path: &Path) -> impl FnOnce(io::Error) -> ReplaceError + use<> {
+    let path = path.to_owned();
+    move |source| ReplaceError { path, source }
+}
+
 /// A file on its way to its name; without it, it is removed.
+#[derive(Debug)]
 struct Draft<'a> {
     directory: OwnedFd,
     name: &'a OsStr,

@@ -1,7 +1,8 @@
 //! What makes sure that something is on the disk, and what has it written before that. An error of either counts.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FileType, Mode, OFlags};
 
@@ -46,52 +47,72 @@ pub fn write_ahead(fd: impl AsFd) -> io::Result<()> {
     Ok(rustix::fs::syncfs(fd)?)
 }
 
-/// Writes a tree of at most `most` files and directories to the disk, and does not wait for what others have not written yet, as
-/// `sync_filesystem` does. Files that are there already, by their paths in the tree, are not counted. `false`, and nothing is promised, if there
-/// are more, or something that can't be opened for that.
-pub fn sync_few(
+/// Files and directories, open, that are to be on the disk before something gets its name.
+#[derive(Debug)]
+pub struct Unsynced {
+    /// What messages say could not be written.
+    pub(super) path: PathBuf,
+    files: Vec<OwnedFd>,
+    /// Each after the one that holds it.
+    directories: Vec<OwnedFd>,
+}
+
+/// A tree of at most `most` files and directories. Files that are on the disk already, by their paths in the tree, are left out and not
+/// counted. `None` if there are more, or something that can't be opened for a sync: then only `sync_filesystem` is left, which waits
+/// for what others have not written yet as well.
+pub fn open_few(
+    path: &Path,
     directory: impl AsFd,
     most: usize,
     is_there: &dyn Fn(&[u8]) -> bool,
-) -> io::Result<bool> {
-    let mut opened = vec![(open_directory_readable(directory.as_fd())?, Vec::new())];
+) -> io::Result<Option<Unsynced>> {
+    let mut directories = vec![(open_directory_readable(directory.as_fd())?, Vec::new())];
     let mut files = Vec::new();
     let mut next = 0;
-    while let Some((fd, path)) = opened.get(next) {
+    while let Some((fd, above)) = directories.get(next) {
         next += 1;
-        if FileType::from_raw_mode(rustix::fs::fstat(fd)?.st_mode) == FileType::RegularFile {
-            files.push(next - 1);
-            continue;
-        }
         let mut inside = Vec::new();
         for (name, kind) in list_kinds(fd)? {
-            let path: Vec<u8> = match path.is_empty() {
+            let path: Vec<u8> = match above.is_empty() {
                 true => name.clone(),
-                false => [&path[..], b"/", &name].concat(),
+                false => [&above[..], b"/", &name].concat(),
             };
-            if kind == FileType::RegularFile && is_there(&path) {
+            let is_directory = kind == FileType::Directory;
+            let is_file = kind == FileType::RegularFile;
+            if is_file && is_there(&path) {
                 continue;
             }
-            let can_be = matches!(kind, FileType::Directory | FileType::RegularFile);
-            if opened.len() + inside.len() == most || !can_be {
-                return Ok(false);
+            let count = files.len() + directories.len() + inside.len();
+            if count == most || !(is_directory || is_file) {
+                return Ok(None);
             }
             let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-            let Ok(found) = rustix::fs::openat(fd, &name[..], flags, Mode::empty()) else {
-                return Ok(false);
+            let Ok(opened) = rustix::fs::openat(fd, &name[..], flags, Mode::empty()) else {
+                return Ok(None);
             };
-            inside.push((found, path));
+            match is_directory {
+                true => inside.push((opened, path)),
+                false => files.push(opened),
+            }
         }
-        opened.extend(inside);
+        directories.extend(inside);
     }
-    for flags in [BEGIN_WRITING, END_WRITING] {
-        for number in &files {
-            write_pages(opened[*number].0.as_fd(), flags)?;
-        }
+    Ok(Some(Unsynced {
+        path: path.to_owned(),
+        files,
+        directories: directories.into_iter().map(|(fd, _)| fd).collect(),
+    }))
+}
+
+impl Unsynced {
+    pub(super) fn write_pages(&self, flags: u32) -> io::Result<()> {
+        let mut files = self.files.iter();
+        files.try_for_each(|file| write_pages(file.as_fd(), flags))
     }
-    // What is in a directory before the directory.
-    for (fd, _) in opened.into_iter().rev() {
-        sync_directory(fd)?;
+
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.files.iter().try_for_each(sync_directory)?;
+        // What is in a directory before the directory.
+        self.directories.iter().rev().try_for_each(sync_directory)
     }
-    Ok(true)
 }
