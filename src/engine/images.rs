@@ -230,14 +230,21 @@ pub fn load_job(
 /// one id is mapped.
 pub fn unpack_options() -> UnpackOptions {
     UnpackOptions {
-        single_id: home::is_single_id(),
         writers: processors(),
+        ..unpack_alone()
+    }
+}
+
+/// The same without threads: to count the processors reads half a dozen files.
+pub fn unpack_alone() -> UnpackOptions {
+    UnpackOptions {
+        single_id: home::is_single_id(),
         ..UnpackOptions::default()
     }
 }
 
 /// Threads beyond a few wait for the disk only.
-fn processors() -> usize {
+pub fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, |count| count.get().min(4))
 }
 

@@ -3,6 +3,7 @@
 
 use std::collections::HashSet;
 use std::fs::File;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -49,6 +50,8 @@ pub struct Derivation<'a> {
     /// Replaces the parent's, `Config` of the image specification with docker's additions.
     pub config: Map<String, Value>,
     pub unpack: UnpackOptions,
+    /// How many threads write files beside the one that unpacks: asked where the layer is not small.
+    pub writers: fn() -> usize,
 }
 
 /// Makes the image.
@@ -92,7 +95,7 @@ fn make_layer(
         hidden: derivation.hidden,
         marker_files: derivation.marker_files || whiteouts::are_files(&upper),
     };
-    let packed = repack(upper, tree, &layer, &derivation.unpack)?;
+    let packed = repack(upper, tree, &layer, &derivation.unpack, derivation.writers)?;
     warnings.extend(packed.warnings);
     let is_empty = packed.report.entries == 0;
     Ok((!is_empty).then_some((layer, packed.report)))
@@ -110,6 +113,7 @@ pub fn copy_layer(
     store: &Store,
     layer: &TempLayer,
     options: &UnpackOptions,
+    writers: fn() -> usize,
 ) -> Result<Vec<String>, DeriveError> {
     let scratch = store.begin_layer()?;
     let hidden = HashSet::new();
@@ -119,19 +123,64 @@ pub fn copy_layer(
     };
     let source = fs::open_directory(&layer.path());
     let source = source.map_err(|source| DeriveError::Open { source })?;
-    let packed = repack(source, tree, &scratch, options)?;
+    let packed = repack(source, tree, &scratch, options, writers)?;
     store.finish_writing(&layer.path())?;
     layer.take_over(&scratch)?;
     Ok([packed.warnings, packed.report.warnings].concat())
 }
 
-/// On its way from one directory into another: written as a tar by one thread, unpacked like every other one.
+/// A tar that fits into this is made before it is unpacked: threads that wait for each other cost more than a small layer.
+const SMALL: usize = 256 * 1024;
+
+/// Takes so much; what writes more sees that nobody reads any more.
+struct Small(Vec<u8>);
+
+impl Write for Small {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > SMALL {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The whole tar and what could not be packed; `None` where it is not small.
+fn pack_small(source: &OwnedFd, tree: Tree<'_>) -> Result<Option<Packed>, DeriveError> {
+    let source = source.try_clone();
+    let source = source.map_err(|source| DeriveError::Open { source })?;
+    let mut small = Small(Vec::new());
+    let mut packer = Packer::new(&mut small, tree);
+    let packed = packer.add_directory(source, b"");
+    match packed.and_then(|()| packer.finish()) {
+        Ok((_, warnings)) => Ok(Some((small.0, warnings))),
+        Err(error) if error.is_closed() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+type Packed = (Vec<u8>, Vec<String>);
+
+/// On its way from one directory into another: written as a tar, by a thread where it is not small, and unpacked like every other one.
 fn repack(
     source: OwnedFd,
     tree: Tree<'_>,
     layer: &TempLayer,
     options: &UnpackOptions,
+    writers: fn() -> usize,
 ) -> Result<PackedLayer, DeriveError> {
+    if let Some((tar, warnings)) = pack_small(&source, tree)? {
+        let report = unpack(&tar[..], layer, options)?;
+        return Ok(PackedLayer { report, warnings });
+    }
+    let options = &UnpackOptions {
+        writers: writers(),
+        ..*options
+    };
     let failed = |source| DeriveError::Open { source };
     let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed(error.into()))?;
     let (packed, unpacked) = std::thread::scope(|scope| {
@@ -187,4 +236,40 @@ fn configuration(
     history.push(Value::Object(entry));
     let config = derivation.config.clone();
     manifest::configuration(document, &created, config, history, diff_ids)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::image::unpack::tests::{Scratch, options};
+
+    #[test]
+    fn a_layer_is_the_same_whether_it_is_small_or_not() {
+        let hidden = HashSet::new();
+        let tree = Tree::Layer {
+            hidden: &hidden,
+            marker_files: false,
+        };
+        for size in [1, SMALL - 4096, SMALL, 3 * SMALL] {
+            let scratch = Scratch::new();
+            let upper = scratch.path.join("upper");
+            std::fs::create_dir_all(upper.join("dir")).unwrap();
+            std::fs::write(upper.join("dir/file"), vec![b'x'; size]).unwrap();
+            let open = || fs::open_directory(&upper).unwrap();
+            let mut tar = Vec::new();
+            let mut packer = Packer::new(&mut tar, tree);
+            packer.add_directory(open(), b"").unwrap();
+            packer.finish().unwrap();
+            assert_eq!(
+                pack_small(&open(), tree).unwrap().is_some(),
+                tar.len() <= SMALL
+            );
+            let layer = scratch.store.begin_layer().unwrap();
+            let made = repack(open(), tree, &layer, &options(), || 2).unwrap();
+            assert_eq!(made.report.diff_id, Digest::of(&tar), "{size}");
+            let copy = std::fs::read(layer.path().join("dir/file")).unwrap();
+            assert_eq!(copy.len(), size);
+        }
+    }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::super::containers::tree_size;
-use super::super::images::unpack_options;
+use super::super::images::{processors, unpack_alone};
 use super::super::request::{CommitRequest, ConfigChange, PauseChoice};
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
@@ -89,7 +89,8 @@ impl Engine {
                 comment: request.message.clone(),
                 created_by: config.process.command.join(" "),
                 config: image,
-                unpack: unpack_options(),
+                unpack: unpack_alone(),
+                writers: processors,
             };
             let made = derive(&store, &derivation, request.reference.as_ref());
             drop(frozen);

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::super::containers::tree_size;
-use super::super::images::unpack_options;
+use super::super::images::{processors, unpack_alone};
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError, Job};
 use crate::container::Record;
@@ -98,7 +98,7 @@ impl Engine {
             let place = rootfs.copy();
             let copied = copied(&place, &rootfs);
             if !copied.is_whole() {
-                return copy_layer(&store, &layer, &unpack_options())
+                return copy_layer(&store, &layer, &unpack_alone(), processors)
                     .map_err(|error| taken(&error));
             }
             copied.write_changes(layer.root()).map_err(said)?;
