@@ -21,7 +21,7 @@ use self::cut::Cutter;
 use self::parts::Parts;
 pub use self::toc::Toc;
 use self::toc::{Content, Contents, cleaned};
-use super::blocks::{Method, Packers, Workers};
+use super::blocks::{Buffers, Method, Packers, Workers};
 use super::tar::{Entry, EntryKind, Limits, Plain, TarError, TarReader};
 
 /// What is read at once.
@@ -35,7 +35,7 @@ const MOST_FRAMES: usize = 256;
 /// Something of the stream whose place shows when all before it is compressed.
 enum Next {
     /// With the length of what is in it and, if that is a part of a file, its digest.
-    Frame(Receiver<io::Result<Vec<u8>>>, usize, Option<[u8; 32]>),
+    Frame(Receiver<io::Result<Buffers>>, usize, Option<[u8; 32]>),
     Entry(Box<(Entry, Plain)>, Option<[u8; 32]>),
 }
 
@@ -219,7 +219,11 @@ impl<W: Write> ChunkedWriter<W> {
             return Ok(());
         }
         let (length, digest) = (frame.len(), digest(&frame));
-        let packed = self.packers.begin(self.method, frame)?;
+        let buffers = Buffers {
+            block: frame,
+            packed: Vec::new(),
+        };
+        let packed = self.packers.begin(self.method, buffers)?;
         self.next.push_back(Next::Frame(packed, length, digest));
         self.in_flight += length;
         self.settle()
@@ -248,7 +252,8 @@ impl<W: Write> ChunkedWriter<W> {
                 return Ok(());
             }
         };
-        let frame = packed.recv().map_err(|_| super::blocks::ended())??;
+        let packed = packed.recv().map_err(|_| super::blocks::ended())??;
+        let frame = packed.packed;
         if let Some(digest) = digest {
             self.parts.push(Content {
                 at: self.written,

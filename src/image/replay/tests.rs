@@ -45,6 +45,23 @@ fn comes_back(tar: &[u8]) -> LayerReport {
     reports.remove(0)
 }
 
+/// Access times of a large image are thousands of inodes to be written.
+#[test]
+fn giving_back_leaves_access_times() {
+    let scratch = Scratch::new();
+    let tar = Archive::new().file("a", "content").finish();
+    let report = stored(&scratch, &tar, 0).unwrap();
+    let layer = LayerDir::base(&report.diff_id);
+    let path = scratch.store.layer_path(&layer).join("a");
+    // Older than the last change, so that a usual open would renew it.
+    let file = std::fs::File::open(&path).unwrap();
+    let long_ago = std::time::UNIX_EPOCH;
+    file.set_times(std::fs::FileTimes::new().set_accessed(long_ago))
+        .unwrap();
+    replayed(&scratch, &report.diff_id).unwrap();
+    assert_eq!(path.metadata().unwrap().accessed().unwrap(), long_ago);
+}
+
 #[test]
 fn every_kind_of_entry_comes_back() {
     let long = "n".repeat(150);
