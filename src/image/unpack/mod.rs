@@ -55,7 +55,9 @@ pub enum UnpackError {
     NoWhiteouts { path: LayerPath },
     #[error("{path}: not a valid whiteout")]
     Whiteout { path: LayerPath },
-    #[error("the archive lists too many directories: their names need more than {limit} bytes")]
+    #[error(
+        "the archive has too many names to be remembered, of directories, deletions and what is replaced: more than {limit} bytes"
+    )]
     Remembered { limit: u64 },
     #[error("{operation} {path}: {source}")]
     Io {
