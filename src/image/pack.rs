@@ -162,7 +162,8 @@ impl<'a, W: TarSink> Packer<'a, W> {
             let fd = stack[stack.len() - 1].fd.as_fd();
             let named = (&name[..], Some(kind));
             let below = match self.tree {
-                Tree::Plain { .. } => self.object(fd, named, &path)?,
+                // Something else may be mounted there than what is in the list, such as a device on a file.
+                Tree::Plain { .. } => self.object(fd, (&name, None), &path)?,
                 Tree::Layer {
                     hidden,
                     marker_files,

@@ -213,7 +213,9 @@ fn a_run_whose_monitor_is_killed_at_any_moment_leaves_a_valid_store_and_no_proce
     env.busybox();
     let tries = u32::try_from(count(20, 200)).expect("it is small");
     let run = ["run", "--rm", "--network", "none", "busybox", "true"];
-    let whole = env.run(&run).ok().took;
+    // The first one reads the disk.
+    let whole = (0..3).map(|_| env.run(&run).ok().took).min();
+    let whole = whole.expect("there were three");
     let mut struck = 0;
     for number in 0..tries {
         let run = env.spawn(&run);
