@@ -205,16 +205,8 @@ pub enum EngineError {
     RestartOfRemoved { name: String },
     #[error("container {name} is not running")]
     NotRunning { name: String },
-    #[error(
-        "cannot remove container \"{name}\": container is running: stop the container before removing or force remove"
-    )]
-    RemoveRunning { name: String },
-    #[error("cannot remove container \"{name}\": container is paused and must be unpaused first")]
-    RemovePaused { name: String },
-    #[error(
-        "cannot remove container \"{name}\": container is restarting: stop the container before removing or force remove"
-    )]
-    RemoveRestarting { name: String },
+    #[error("cannot remove container \"{name}\": container is {state}")]
+    RemoveRunning { name: String, state: NotRemovable },
     #[error("container {name} is running, refusing to clean up")]
     CleanUpRunning { name: String },
     #[error("container {name} has no terminal")]
@@ -261,6 +253,17 @@ pub enum EngineError {
     NoNetworkHelper { image: String },
 }
 
+/// What a monitor is at with a container that is to be removed, with docker's advice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotRemovable {
+    #[error("running: stop the container before removing or force remove")]
+    Running,
+    #[error("paused and must be unpaused first")]
+    Paused,
+    #[error("restarting: stop the container before removing or force remove")]
+    Restarting,
+}
+
 /// Why nobody can take part in a container's streams now, with docker's advice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotAttachable {
@@ -294,10 +297,7 @@ impl EngineError {
             | EngineError::CgroupParent {
                 reason: ParentError::NoCgroup(_),
             } => vec!["bryo doctor".to_owned()],
-            EngineError::Silent { name }
-            | EngineError::RemoveRunning { name }
-            | EngineError::RemovePaused { name }
-            | EngineError::RemoveRestarting { name } => {
+            EngineError::Silent { name } | EngineError::RemoveRunning { name, .. } => {
                 vec![format!("bryo rm -f {name}")]
             }
             EngineError::NoJournal => vec!["use --log-driver json-file".to_owned()],

@@ -32,11 +32,7 @@ impl Engine {
                     pruned.ids.push(record.id);
                     pruned.reclaimed += size;
                 }
-                Err(
-                    EngineError::RemoveRunning { .. }
-                    | EngineError::RemovePaused { .. }
-                    | EngineError::RemoveRestarting { .. },
-                ) => {}
+                Err(EngineError::RemoveRunning { .. }) => {}
                 Err(error) => return Err(error),
             }
         }

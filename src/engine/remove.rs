@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use super::error::NotRemovable;
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::{ContainerId, Containers, LockedRecord, Record, Rubbish, Status};
@@ -15,17 +16,15 @@ impl Engine {
         let config = record.config().ok();
         let config = config.filter(|config| volumes || config.host.auto_remove);
         let name = self.containers.name_of(record);
-        let refusal = match record.status() {
-            Ok(Status::Running(_)) => Some(EngineError::RemoveRunning { name: name.clone() }),
-            Ok(Status::Paused(_)) => Some(EngineError::RemovePaused { name: name.clone() }),
-            Ok(Status::Restarting(..)) => {
-                Some(EngineError::RemoveRestarting { name: name.clone() })
-            }
+        let state = match record.status() {
+            Ok(Status::Running(_)) => Some(NotRemovable::Running),
+            Ok(Status::Paused(_)) => Some(NotRemovable::Paused),
+            Ok(Status::Restarting(..)) => Some(NotRemovable::Restarting),
             _ => None,
         };
-        if let Some(refusal) = refusal {
+        if let Some(state) = state {
             if !force {
-                return Err(refusal);
+                return Err(EngineError::RemoveRunning { name, state });
             }
             self.end_now(record)?;
         }
@@ -37,7 +36,8 @@ impl Engine {
             other => other.map_err(EngineError::system("lock the container's record"))?,
         };
         if locked.is_none() {
-            return Err(EngineError::RemoveRunning { name });
+            let state = NotRemovable::Running;
+            return Err(EngineError::RemoveRunning { name, state });
         }
         tracing::debug!(name, "discard the container");
         self.containers.discard(record, &name)?;

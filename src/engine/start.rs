@@ -22,9 +22,9 @@ use crate::runtime::sweep;
 use crate::sys::{pidfd, socket};
 
 /// How long another command may hold a container that does not run, as those do that copy.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Before it is tried again.
-const SOON: Duration = Duration::from_millis(5);
+pub(super) const SOON: Duration = Duration::from_millis(5);
 
 /// What whoever starts a container wants to see of it.
 #[derive(Debug, Default)]

@@ -2,7 +2,7 @@
 
 use std::io::Read;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use nix::sched::CloneFlags;
 use rustix::fs::Mode;
@@ -10,6 +10,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use super::super::start::{PATIENCE, SOON};
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use super::own_layer::prepare;
@@ -18,9 +19,6 @@ use crate::runtime::rootfs::Driver;
 use crate::runtime::view::{self, Rest};
 use crate::sys::process::{self, Forked, ProcessName};
 use crate::sys::{namespace, pidfd};
-
-/// How long another command may hold a container that does not run.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is needed to go into a container, found out before the role that does is forked.
 pub struct Entrance {
@@ -96,7 +94,7 @@ impl Entrance {
                 let name = self.name.clone();
                 return Err(EngineError::Silent { name });
             }
-            std::thread::sleep(Duration::from_millis(5));
+            std::thread::sleep(SOON);
         }
     }
 
