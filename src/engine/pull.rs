@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::image::{
-    BudgetError, Coming, Digest, Document, ImageError, KeptBlob, KnownBlob, LayerReport, Limits,
-    Platform, Reference, Store, StoreError, TempLayer, UnpackError, UnpackOptions, Use,
-    descriptor_digest, disk_size, unpack,
+    BudgetError, Coming, Digest, Document, ImageError, KeptBlob, KnownBlob, LayerReport, Platform,
+    Reference, Store, StoreError, TempLayer, UnpackError, UnpackOptions, Use, descriptor_digest,
+    disk_size, unpack,
 };
 use crate::registry::{
     self, BlobKeeper, LayerSink, PlannedLayer, Progress, Pulled, RegistryConfig, RegistryError,
@@ -213,10 +213,9 @@ impl<'a> StoreSink<'a> {
             store,
             options: UnpackOptions {
                 single_id: request.single_id,
-                limits: Limits::default(),
                 // Layers unpack at the same time, each behind two threads of its own: the processors are busy.
                 writers: 0,
-                plain: false,
+                ..UnpackOptions::default()
             },
             unpacked: Mutex::new(Vec::new()),
             keep_blobs: request.keep_blobs,

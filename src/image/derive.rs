@@ -2,6 +2,7 @@
 //! the home namespace, with threads.
 
 use std::collections::HashSet;
+use std::error::Error;
 use std::fs::File;
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
@@ -15,6 +16,7 @@ use super::document;
 use super::import::Imported;
 use super::layer::{LayerPath, LayerReport, TempLayer};
 use super::manifest::{self, remove_makers};
+use super::outside::{self, Ids};
 use super::pack::{PackError, Packer, Tree};
 use super::reference::Reference;
 use super::store::{Store, StoreError};
@@ -32,6 +34,29 @@ pub enum DeriveError {
     Pack(#[from] PackError),
     #[error("store the container's layer: {0}")]
     Unpack(#[from] UnpackError),
+    #[error("the container's layer is too large to be packed outside of the home namespace")]
+    Large,
+}
+
+impl DeriveError {
+    /// Whether the home namespace has what was missing.
+    pub fn is_refusal(&self) -> bool {
+        let unkept = matches!(self, DeriveError::Unpack(UnpackError::NoWhiteouts { .. }));
+        unkept || matches!(self, DeriveError::Large) || is_denied(self)
+    }
+}
+
+/// Whether somebody's rights did not suffice.
+fn is_denied(error: &(dyn Error + 'static)) -> bool {
+    let mut error = Some(error);
+    while let Some(cause) = error {
+        let io = cause.downcast_ref::<io::Error>();
+        if io.is_some_and(|io| io.kind() == io::ErrorKind::PermissionDenied) {
+            return true;
+        }
+        error = cause.source();
+    }
+    false
 }
 
 /// What the image adds to the one it is made from.
@@ -94,8 +119,13 @@ fn make_layer(
     let tree = Tree::Layer {
         hidden: derivation.hidden,
         marker_files: derivation.marker_files || whiteouts::are_files(&upper),
+        ids: store.ids,
     };
-    let packed = repack(upper, tree, &layer, &derivation.unpack, derivation.writers)?;
+    let options = UnpackOptions {
+        ids: store.ids,
+        ..derivation.unpack
+    };
+    let packed = repack(upper, tree, &layer, &options, derivation.writers)?;
     warnings.extend(packed.warnings);
     let is_empty = packed.report.entries == 0;
     Ok((!is_empty).then_some((layer, packed.report)))
@@ -120,6 +150,7 @@ pub fn copy_layer(
     let tree = Tree::Layer {
         hidden: &hidden,
         marker_files: true,
+        ids: Ids::Home,
     };
     let source = fs::open_directory(&layer.path());
     let source = source.map_err(|source| DeriveError::Open { source })?;
@@ -131,6 +162,11 @@ pub fn copy_layer(
 
 /// A tar that fits into this is made before it is unpacked: threads that wait for each other cost more than a small layer.
 const SMALL: usize = 256 * 1024;
+
+/// Whether an image can be derived from this upper directory without the home namespace, as far as a look at its files tells.
+pub fn is_for_user(upper: &Path, ids: Ids) -> bool {
+    outside::is_little(upper, ids, SMALL as u64).unwrap_or(false)
+}
 
 /// Takes so much; what writes more sees that nobody reads any more.
 struct Small(Vec<u8>);
@@ -176,6 +212,9 @@ fn repack(
     if let Some((tar, warnings)) = pack_small(&source, tree)? {
         let report = unpack(&tar[..], layer, options)?;
         return Ok(PackedLayer { report, warnings });
+    }
+    if options.ids.is_outside() {
+        return Err(DeriveError::Large);
     }
     let options = &UnpackOptions {
         writers: writers(),
@@ -250,6 +289,7 @@ mod tests {
         let tree = Tree::Layer {
             hidden: &hidden,
             marker_files: false,
+            ids: Ids::Home,
         };
         for size in [1, SMALL - 4096, SMALL, 3 * SMALL] {
             let scratch = Scratch::new();

@@ -29,6 +29,7 @@ mod lists;
 mod manifest;
 mod merged;
 mod names;
+mod outside;
 mod pack;
 mod parents;
 mod platform;
@@ -64,7 +65,7 @@ pub use check::{CheckDepth, DamagedImage, ImageCheck, ImageFault, Subject};
 pub use chunked::{ChunkedWriter, Toc};
 pub use compression::{Compression, CompressionError, Decompressed};
 pub use copied::{CopiedError, CopiedRoot};
-pub use derive::{Derivation, DeriveError, copy_layer, derive};
+pub use derive::{Derivation, DeriveError, copy_layer, derive, is_for_user};
 pub use digest::{Digest, DigestError};
 pub use document::{
     Document, DocumentError, MAX_DOCUMENT, descriptor_digest, diff_ids, json, media_type,
@@ -83,6 +84,7 @@ pub use lists::{BrokenList, ListError, ManifestList, ManifestLists, Member, Memb
 pub use manifest::{NewConfig, annotated, configuration, manifest_of, remove_makers};
 pub use merged::{Merged, Resolved, Shown, is_link, parts_of};
 pub use names::{NameEntry, Names, NamesError};
+pub use outside::Ids;
 pub use pack::{PackError, Packer, Tree};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};

@@ -9,6 +9,7 @@ use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
 
 use super::layer::LayerPath;
+use super::outside::Ids;
 use super::tar::{Entry, EntryKind, Limits, TarSink, TarStream};
 use super::whiteouts::{MARKER, is_whiteout, marker_of};
 use crate::sys::fs;
@@ -60,6 +61,7 @@ pub enum Tree<'a> {
         hidden: &'a HashSet<LayerPath>,
         /// `.wh.` files are whiteouts; elsewhere a program made them.
         marker_files: bool,
+        ids: Ids,
     },
 }
 
@@ -75,6 +77,9 @@ pub struct Packer<'a, W> {
 
 /// What is in a directory, in the order of the bytes of the names, as docker writes them.
 type Names = std::vec::IntoIter<(Vec<u8>, FileType)>;
+
+/// An extended attribute: its name and its value.
+type Attribute = (Vec<u8>, Vec<u8>);
 
 struct Level {
     fd: OwnedFd,
@@ -167,6 +172,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
                 Tree::Layer {
                     hidden,
                     marker_files,
+                    ..
                 } => {
                     if hidden.contains(&LayerPath(path.clone())) {
                         continue;
@@ -209,7 +215,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
             }
             FileType::Symlink => match rustix::fs::readlinkat(parent, name, Vec::new()) {
                 Ok(link) => {
-                    let mut entry = self.described(&stat, path, EntryKind::Symlink);
+                    let mut entry = self.described(&stat, path, EntryKind::Symlink)?;
                     entry.link = link.into_bytes();
                     self.special(&stat, entry).map(|()| None)
                 }
@@ -220,7 +226,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
             FileType::CharacterDevice => self.device(&stat, path, EntryKind::CharDevice),
             FileType::BlockDevice => self.device(&stat, path, EntryKind::BlockDevice),
             FileType::Fifo => {
-                let entry = self.described(&stat, path, EntryKind::Fifo);
+                let entry = self.described(&stat, path, EntryKind::Fifo)?;
                 self.special(&stat, entry).map(|()| None)
             }
             // A socket is nothing without its process; docker leaves it out too.
@@ -257,21 +263,20 @@ impl<'a, W: TarSink> Packer<'a, W> {
 
     fn directory(&mut self, fd: OwnedFd, path: &[u8]) -> Result<Level, PackError> {
         let stat = rustix::fs::fstat(&fd).map_err(PackError::io("look at", path))?;
-        let mut entry = self.described(&stat, path, EntryKind::Directory);
+        let mut entry = self.described(&stat, path, EntryKind::Directory)?;
         let xattrs = attributes(&fd).map_err(PackError::io("read the attributes of", path))?;
-        entry.xattrs = self.kept(&xattrs);
+        entry.xattrs = self.kept(&xattrs, path)?;
         self.write(&entry)?;
         let mut prefix = path.to_vec();
         if !prefix.ends_with(b"/") {
             prefix.push(b'/');
         }
         let is_layer = matches!(self.tree, Tree::Layer { .. });
-        let opaque = |(name, value): &(Vec<u8>, Vec<u8>)| {
-            value == b"y" && (name == OPAQUE || name == FUSE_OPAQUE)
-        };
+        let opaque =
+            |(name, value): &Attribute| value == b"y" && (name == OPAQUE || name == FUSE_OPAQUE);
         if is_layer && xattrs.iter().any(opaque) {
             let path = [&prefix[..], b".wh..wh..opq"].concat();
-            let marker = self.described(&stat, &path, EntryKind::File);
+            let marker = self.described(&stat, &path, EntryKind::File)?;
             self.write(&Entry {
                 mode: 0o600,
                 ..marker
@@ -294,7 +299,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(());
         }
-        let mut entry = self.described(&stat, path, EntryKind::File);
+        let mut entry = self.described(&stat, path, EntryKind::File)?;
         if stat.st_nlink > 1 {
             let key = (stat.st_dev, stat.st_ino);
             if let Some(first) = self.links.get(&key) {
@@ -305,7 +310,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
             self.links.insert(key, path.to_vec());
         }
         let xattrs = attributes(fd).map_err(PackError::io("read the attributes of", path))?;
-        entry.xattrs = self.kept(&xattrs);
+        entry.xattrs = self.kept(&xattrs, path)?;
         entry.size = u64::try_from(stat.st_size).unwrap_or(0);
         self.write(&entry)?;
         self.content(fd, entry.size, path)
@@ -347,7 +352,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
         path: &[u8],
         kind: EntryKind,
     ) -> Result<Option<Level>, PackError> {
-        let mut entry = self.described(stat, path, kind);
+        let mut entry = self.described(stat, path, kind)?;
         entry.device = (
             rustix::fs::major(stat.st_rdev),
             rustix::fs::minor(stat.st_rdev),
@@ -395,26 +400,30 @@ impl<'a, W: TarSink> Packer<'a, W> {
         Ok(None)
     }
 
-    fn described(&self, stat: &Stat, path: &[u8], kind: EntryKind) -> Entry {
-        let keep = !matches!(self.tree, Tree::Plain { keep_owners: false });
-        let owner = |id: u32| if keep { u64::from(id) } else { 0 };
-        Entry {
+    fn described(&self, stat: &Stat, path: &[u8], kind: EntryKind) -> Result<Entry, PackError> {
+        let owner = match self.tree {
+            Tree::Plain { keep_owners: true } => Ok((stat.st_uid, stat.st_gid)),
+            Tree::Plain { keep_owners: false } => Ok((0, 0)),
+            Tree::Layer { ids, .. } => ids.owner(stat),
+        };
+        let (uid, gid) = owner.map_err(PackError::io("tell the owner of", path))?;
+        Ok(Entry {
             path: path.to_vec(),
             link: Vec::new(),
             kind,
             mode: stat.st_mode & 0o7777,
-            uid: owner(stat.st_uid),
-            gid: owner(stat.st_gid),
+            uid: u64::from(uid),
+            gid: u64::from(gid),
             mtime: (stat.st_mtime, 0),
             size: 0,
             device: (0, 0),
             xattrs: Vec::new(),
-        }
+        })
     }
 
     /// File capabilities and the user's own attributes. Of a layer overlayfs' marks stay behind, and what a container called
-    /// so (escaped below, `overlayfs.rst`) gets its name back.
-    fn kept(&self, xattrs: &[(Vec<u8>, Vec<u8>)]) -> Vec<(Vec<u8>, Vec<u8>)> {
+    /// so (escaped below, `overlayfs.rst`) gets its name back. From outside of the home namespace they are refused: not all could be set.
+    fn kept(&self, xattrs: &[Attribute], path: &[u8]) -> Result<Vec<Attribute>, PackError> {
         let is_layer = matches!(self.tree, Tree::Layer { .. });
         let kept = xattrs.iter().filter_map(|(name, value)| {
             let escaped = name.strip_prefix(b"user.overlay.overlay.");
@@ -425,7 +434,13 @@ impl<'a, W: TarSink> Packer<'a, W> {
             };
             Some((name, value.clone()))
         });
-        kept.collect()
+        let kept: Vec<_> = kept.collect();
+        match self.tree {
+            Tree::Layer { ids, .. } if ids.is_outside() && !kept.is_empty() => {
+                Err(PackError::io("keep the attributes of", path)(Errno::PERM))
+            }
+            _ => Ok(kept),
+        }
     }
 
     fn write(&mut self, entry: &Entry) -> Result<(), PackError> {
@@ -476,7 +491,7 @@ fn names(fd: &OwnedFd, path: &[u8]) -> Result<Names, PackError> {
 }
 
 /// The attributes that images carry, with their values.
-fn attributes(fd: &OwnedFd) -> io::Result<Vec<(Vec<u8>, Vec<u8>)>> {
+fn attributes(fd: &OwnedFd) -> io::Result<Vec<Attribute>> {
     let mut names = xattr::list(fd)?;
     names.retain(|name| name.starts_with(b"user.") || name == b"security.capability");
     names.sort_unstable();

@@ -10,6 +10,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::layer::{LayerPath, LayerReport, TempLayer};
+use super::outside::Ids;
 use super::pack::{PackError, Packer, Tree};
 use super::tar::{Entry, EntryKind, SplitWriter, TarSink};
 use super::whiteouts;
@@ -87,6 +88,7 @@ pub fn seal(layer: &TempLayer, epoch: Option<i64>) -> Result<LayerReport, SealEr
     let tree = Tree::Layer {
         hidden: &hidden,
         marker_files: whiteouts::are_files(&root),
+        ids: Ids::Home,
     };
     let mut packer = Packer::new(&mut sink, tree);
     packer.add_directory(root, b"")?;

@@ -63,6 +63,8 @@ pub(super) fn settle(
         let layer = if changes.is_empty() {
             below.push(root);
             base
+        } else if store.ids.is_outside() {
+            return Err(StoreError::io("settle", &path)(Errno::PERM.into()));
         } else {
             // Its files are links to those of the layer that has the name, and that may be another one's.
             fs::sync_together(&[], brought.unsynced())?;

@@ -13,6 +13,7 @@ use super::digest::Digest;
 use super::document::{DocumentError, MAX_DOCUMENT};
 use super::layer::{KnownBlob, LayerDir, LayerReport, TempLayer};
 use super::names::{MAX_INDEX, Names, NamesError};
+use super::outside::Ids;
 use crate::paths::{Paths, PathsError};
 use crate::sys::disk;
 use crate::sys::fs;
@@ -37,6 +38,7 @@ pub struct Store {
     pub(super) layers: PathBuf,
     pub(super) steps: PathBuf,
     lock: PathBuf,
+    pub(super) ids: Ids,
     /// Of all layers that are made here.
     ahead: Arc<Ahead>,
 }
@@ -122,6 +124,7 @@ impl Store {
             layers: paths.layers(),
             steps: paths.build_steps(),
             lock: paths.store_lock(),
+            ids: Ids::Home,
             ahead: Arc::default(),
         };
         Paths::make(&paths.data)?;
@@ -138,6 +141,11 @@ impl Store {
         }
         store.keep_reserve();
         Ok(store)
+    }
+
+    /// The same store for a process outside of the home namespace: what needs more than the user's own rights is refused.
+    pub fn outside(self, ids: Ids) -> Store {
+        Store { ids, ..self }
     }
 
     /// Held by whoever adds or uses: many at once, never together with garbage collection. Short.

@@ -358,6 +358,19 @@ fn at_any_point_of_run_commit_and_rm() {
             points: 37,
         },
     );
+    // A file that is not the user's takes the home namespace.
+    let script =
+        "mkdir /made; echo x > /made/file; chown 5 /made/file; ln -s file /made/link; rm /bin/ls";
+    let make = [&make[..8], &[script]].concat();
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&clear, &make, &["rmi", "-f", "made:1"]],
+            words: &["commit", "box", "made:1"],
+            done: "",
+            points: 37,
+        },
+    );
     strike_everywhere(
         &env,
         &Verb {

@@ -40,6 +40,7 @@ mod cli_program;
 mod cli_rows;
 mod cli_words;
 mod commit;
+mod commit_outside;
 mod copied;
 mod cp;
 mod crash;

@@ -168,6 +168,21 @@ fn names_follow_what_they_name_to_the_disk() {
         (&["cp", &file, "box:/copied"], 0),
         // A layer, config, manifest, stack, names.
         (&["commit", "box", "made:1"], 5),
+        (
+            &[
+                "create",
+                "--name",
+                "small",
+                "--network",
+                "none",
+                "busybox",
+                "true",
+            ],
+            1,
+        ),
+        (&["cp", "/etc/passwd", "small:/copied"], 0),
+        // The same without the home namespace.
+        (&["commit", "small", "made:2"], 5),
         (&["rm", "box"], 0),
         (&["rmi", "made:1"], 1),
     ] {

@@ -38,6 +38,11 @@ impl OwnLayer {
         })
     }
 
+    /// Whether it is the upper directory that the record names, and nothing has to be made for it.
+    pub fn lies_in_upper(rootfs: &Rootfs) -> bool {
+        !rootfs.copy().is_dir()
+    }
+
     pub fn path(&self) -> &Path {
         &self.path
     }

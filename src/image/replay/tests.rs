@@ -7,6 +7,7 @@ use std::path::Path;
 use proptest::prelude::*;
 
 use super::*;
+use crate::image::outside::Ids;
 use crate::image::unpack::tests::{Archive, Scratch, options};
 use crate::image::{
     KnownBlob, LayerDir, LayerReport, Packer, Tree, UnpackError, UnpackOptions, unpack,
@@ -297,7 +298,7 @@ proptest! {
         if let Ok((layer, _)) = scratch.unpack(&archive(&entries)) {
             let hidden = std::collections::HashSet::new();
             let mut packed = Vec::new();
-            let tree_of = Tree::Layer { hidden: &hidden, marker_files: false };
+            let tree_of = Tree::Layer { hidden: &hidden, marker_files: false, ids: Ids::Home };
             let mut packer = Packer::new(&mut packed, tree_of);
             let root = fs::open_directory(&layer.path()).unwrap();
             packer.add_directory(root, b"").unwrap();

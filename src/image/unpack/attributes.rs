@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::super::layer::LayerPath;
 use super::super::tar::Entry;
-use super::UnpackError;
+use super::{UnpackError, UnpackOptions};
 use crate::sys::xattr;
 
 /// What an entry says of itself beside content and place.
@@ -46,20 +46,24 @@ impl Attributes {
 /// Applies attributes; shared by the writer threads.
 #[derive(Debug)]
 pub(super) struct Applier {
-    /// Who owns what we make: no `chown` is needed for that.
+    /// Who owns what we make, as archives call it: no `chown` is needed for that.
     ours: (u32, u32),
+    /// Nobody else's files can be made here, and none are met.
+    only_ours: bool,
     single_id: bool,
     /// What was lost, said once per kind with the first path.
     losses: Mutex<BTreeMap<String, LayerPath>>,
 }
 
 impl Applier {
-    pub(super) fn new(single_id: bool) -> Applier {
+    pub(super) fn new(options: &UnpackOptions) -> Applier {
         let uid = rustix::process::geteuid().as_raw();
         let gid = rustix::process::getegid().as_raw();
+        let only_ours = options.ids.is_outside();
         Applier {
-            ours: (uid, gid),
-            single_id,
+            ours: if only_ours { (0, 0) } else { (uid, gid) },
+            only_ours,
+            single_id: options.single_id,
             losses: Mutex::new(BTreeMap::new()),
         }
     }
@@ -90,7 +94,10 @@ impl Applier {
         path: &LayerPath,
     ) -> Result<(), UnpackError> {
         // It may exist already with another owner, so it is always set.
-        let owner = Some((attributes.uid, attributes.gid));
+        let owner = match self.only_ours {
+            true => self.owner_of(attributes),
+            false => Some((attributes.uid, attributes.gid)),
+        };
         self.chown(owner, attributes, path, |uid, gid| {
             rustix::fs::fchown(fd, uid, gid)
         })?;
@@ -151,6 +158,9 @@ impl Applier {
         let Some((uid, gid)) = owner else {
             return Ok(());
         };
+        if self.only_ours {
+            return Err(UnpackError::io("set the owner of", path)(Errno::PERM));
+        }
         match chown(Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid))) {
             Ok(()) => Ok(()),
             Err(Errno::INVAL | Errno::PERM) if self.single_id => {

@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::ahead::Pace;
 use super::digest::Digest;
 use super::layer::{LayerPath, LayerReport, TempLayer};
+use super::outside::Ids;
 use super::tar::{Limits, SplitWriter, TarError, TarReader};
 
 /// How a layer is unpacked.
@@ -29,6 +30,7 @@ pub struct UnpackOptions {
     pub writers: usize,
     /// No layer but files that are nobody's: names that stand for whiteouts are names like others.
     pub plain: bool,
+    pub ids: Ids,
 }
 
 #[derive(Debug, thiserror::Error)]

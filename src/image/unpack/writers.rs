@@ -36,7 +36,7 @@ impl<'scope> Writers<'scope> {
         scope: &'scope Scope<'scope, 'env>,
         options: &UnpackOptions,
     ) -> Result<Writers<'scope>, UnpackError> {
-        let applier = Arc::new(Applier::new(options.single_id));
+        let applier = Arc::new(Applier::new(options));
         let (sender, receiver) = sync_channel::<Vec<Job>>(options.writers * 2);
         let receiver = Arc::new(Mutex::new(receiver));
         let mut threads = Vec::new();
