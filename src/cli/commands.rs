@@ -378,6 +378,7 @@ impl Command {
         let verb = match verb.to_str()? {
             "run" => ContainerVerb::Run(parse_alone(rest)?),
             "exec" => ContainerVerb::Exec(parse_alone(rest)?),
+            "commit" => ContainerVerb::Commit(parse_alone(rest)?),
             _ => return None,
         };
         Some(Command::Container(verb))

@@ -21,7 +21,6 @@ use crate::image::{
     derive, is_for_user, json as parse,
 };
 use crate::runtime::freeze::Frozen;
-use crate::runtime::rootfs::Rootfs;
 use crate::sys::{process, signal};
 
 /// An image that was made of a container.
@@ -38,7 +37,6 @@ struct Commit<'a> {
     request: &'a CommitRequest,
     record: Record,
     config: ContainerConfig,
-    rootfs: Rootfs,
     entrance: Entrance,
     parent: Digest,
     /// The settings of the new image.
@@ -86,7 +84,7 @@ impl Engine {
                 }
                 _ => None,
             };
-            let own = OwnLayer::of(&store, &commit.rootfs)?;
+            let own = OwnLayer::of(&store, &commit.entrance.rest.rootfs)?;
             let made = self.make_image(&store, &commit, own.path(), unpack_alone());
             drop(frozen);
             self.committed(&store, &commit, made, unpaused)
@@ -113,7 +111,6 @@ impl Engine {
         ConfigChange::apply_all(&request.changes, &mut image);
         Ok(Commit {
             request,
-            rootfs: self.rootfs(&record, &config),
             entrance: self.entrance(&record, &config, false)?,
             record,
             config,
@@ -130,11 +127,11 @@ impl Engine {
         commit: &Commit<'_>,
     ) -> Option<Result<Committed, RoleFailure>> {
         let ids = Ids::outside()?;
-        let upper = &commit.rootfs.upper;
+        let upper = &commit.entrance.rest.rootfs.upper;
         // To make room is to remove what may be anybody's.
         let is_usual = self.config.storage_max.bytes.is_none()
             && !has_marker_files(&commit.record)
-            && OwnLayer::lies_in_upper(&commit.rootfs);
+            && OwnLayer::lies_in_upper(&commit.entrance.rest.rootfs);
         if !is_usual {
             return None;
         }
@@ -167,7 +164,7 @@ impl Engine {
     ) -> Result<Imported, Unmade> {
         let layers = Layers {
             upper,
-            below: &commit.rootfs.lower,
+            below: &commit.entrance.rest.rootfs.lower,
             mount_points: engine_made(),
             marker_files: has_marker_files(&commit.record),
         };

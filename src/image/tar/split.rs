@@ -33,6 +33,8 @@ pub struct SplitWriter {
     batch: Vec<u8>,
     /// Where in the batch the run of raw bytes begins that the next ones belong to.
     run: Option<usize>,
+    /// The compressor has had a part of it.
+    begun: bool,
 }
 
 impl std::fmt::Debug for SplitWriter {
@@ -51,6 +53,7 @@ impl SplitWriter {
             out,
             batch,
             run: None,
+            begun: false,
         })
     }
 
@@ -98,6 +101,11 @@ impl SplitWriter {
     pub fn finish(mut self) -> io::Result<()> {
         self.end_run();
         self.batch.push(END);
+        if !self.begun {
+            // All of it is here: the compressor's tables need be no larger, and are what a small layer would touch most of.
+            let length = self.batch.len() as u64;
+            self.out.set_pledged_src_size(Some(length))?;
+        }
         self.out.write_all(&self.batch)?;
         self.out.finish()?.flush()
     }
@@ -112,6 +120,7 @@ impl SplitWriter {
     fn hand_over(&mut self) -> io::Result<()> {
         if self.batch.len() >= BATCH {
             self.end_run();
+            self.begun = true;
             self.out.write_all(&self.batch)?;
             self.batch.clear();
         }
