@@ -8,7 +8,7 @@ use super::images::check_platform;
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::Event;
-use crate::image::{Digest, ImageError, Reference, Store, diff_ids, find};
+use crate::image::{Compare, Digest, ImageError, Reference, Store, diff_ids, find};
 use crate::registry::{
     self, LayerSource, Progress, PushOptions, Pushed, RegistryError, SinkError, ToPush,
 };
@@ -116,7 +116,7 @@ struct StoreSource<'a>(&'a Store);
 
 impl LayerSource for StoreSource<'_> {
     fn write(&self, diff_id: &Digest, to: &mut dyn Write) -> Result<(), SinkError> {
-        let written = self.0.write_tar(diff_id, to);
+        let written = self.0.write_compared(diff_id, Compare::Sum, to);
         written.map(drop).map_err(SinkError::new)
     }
 

@@ -190,6 +190,9 @@ pub struct LayerReport {
     /// Bytes of the uncompressed tar.
     #[serde(default)]
     pub tar_size: u64,
+    /// CRC-32 of it; layers of older stores have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tar_crc: Option<u32>,
     pub entries: u64,
     /// Directories that the archive uses without listing them: owner and mode come from the layers below.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

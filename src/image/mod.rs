@@ -44,6 +44,7 @@ mod seal;
 mod settle;
 mod step;
 mod store;
+mod sums;
 mod sweep;
 mod tar;
 mod tarball;
@@ -89,7 +90,7 @@ pub use pack::{PackError, Packer, Tree};
 pub use platform::{Platform, PlatformError};
 pub use reference::{Reference, ReferenceError};
 pub use remove::{RemoveImageError, Removed, Use, Users};
-pub use replay::ReplayError;
+pub use replay::{Compare, ReplayError};
 pub use resolve::{Image, ImageError, NamedBy, find};
 pub use save::{
     NoOriginals, Originals, Said, SaveError, SaveFormat, SaveOptions, ToSave, save_archive,

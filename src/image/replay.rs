@@ -7,13 +7,14 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use libdeflater::Crc;
 use rustix::fs::{FileType, Mode, OFlags, SeekFrom};
 use rustix::io::Errno;
-use sha2::{Digest as _, Sha256};
 
 use super::digest::Digest;
 use super::layer::{LayerPath, REPLACED, Replaced, SPLIT};
 use super::store::{Store, StoreError};
+use super::sums::Expected;
 use super::tar::{Extent, Piece, SplitReader};
 use crate::sys::fs::{self, Links};
 
@@ -45,6 +46,8 @@ pub enum ReplayError {
     },
     #[error("layer {diff_id} was changed in the store: its archive has digest {found} now")]
     DiffId { diff_id: Digest, found: Digest },
+    #[error("layer {diff_id} was changed in the store: its archive has another sum now")]
+    Sum { diff_id: Digest },
     #[error("write the archive of layer {diff_id}: {source}")]
     Write { diff_id: Digest, source: io::Error },
 }
@@ -57,7 +60,8 @@ impl ReplayError {
             | ReplayError::Split { .. }
             | ReplayError::File { .. }
             | ReplayError::Changed { .. }
-            | ReplayError::DiffId { .. } => {
+            | ReplayError::DiffId { .. }
+            | ReplayError::Sum { .. } => {
                 vec![format!("bryo rmi -f {image}"), format!("bryo pull {image}")]
             }
             ReplayError::Store(_) | ReplayError::Write { .. } => Vec::new(),
@@ -70,11 +74,38 @@ impl ReplayError {
     }
 }
 
+/// What shows that a layer is still the one that was unpacked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compare {
+    /// The DiffID: proof to anybody.
+    Digest,
+    /// The length and the CRC-32 that were noted then, if they were: enough to find damage, where whoever gets the archive compares the DiffID.
+    Sum,
+}
+
 impl Store {
     /// Writes the tar with this DiffID and says how many bytes it has. What was written before an error is worth nothing:
     /// only the end shows whether it is the right tar.
     pub fn write_tar(&self, diff_id: &Digest, out: &mut dyn Write) -> Result<u64, ReplayError> {
+        self.write_compared(diff_id, Compare::Digest, out)
+    }
+
+    /// The same with a choice of what is compared at the end. What an older bryo has not noted is noted now.
+    pub fn write_compared(
+        &self,
+        diff_id: &Digest,
+        compare: Compare,
+        out: &mut dyn Write,
+    ) -> Result<u64, ReplayError> {
         let report = self.layer_report(diff_id)?;
+        let expected = match (compare, report.tar_crc) {
+            (Compare::Sum, Some(crc)) => Expected::Crc {
+                found: Crc::new(),
+                crc,
+                length: report.tar_size,
+            },
+            _ => Expected::digest(),
+        };
         let directory = self.layers.join(diff_id.hex());
         let path = directory.join(SPLIT);
         let failed = |source| ReplayError::Split {
@@ -93,7 +124,7 @@ impl Store {
         let directory =
             fs::open_directory(&directory).map_err(StoreError::io("open", &directory))?;
         let places = Places::of(&report.replaced);
-        let mut output = Output::new(diff_id, out);
+        let mut output = Output::new(diff_id, expected, out);
         let mut files = 0;
         while let Some(piece) = split.next_piece().map_err(failed)? {
             match piece {
@@ -110,7 +141,20 @@ impl Store {
                 }
             }
         }
-        output.finish()
+        let (length, crc) = output.finish()?;
+        if compare == Compare::Sum && report.tar_crc.is_none() {
+            let noted = self.note_sum(diff_id, length, crc);
+            tracing::debug!(?noted, %diff_id, "the sum of a layer");
+        }
+        Ok(length)
+    }
+
+    /// Of two writers at once the later wins: what is lost is found out again.
+    fn note_sum(&self, diff_id: &Digest, length: u64, crc: u32) -> Result<(), StoreError> {
+        let mut report = self.layer_report(diff_id)?;
+        report.tar_size = length;
+        report.tar_crc = Some(crc);
+        self.replace_report(&report)
     }
 }
 
@@ -172,18 +216,18 @@ const BUFFER: usize = 256 * 1024;
 struct Output<'a> {
     diff_id: &'a Digest,
     out: &'a mut dyn Write,
-    hasher: Sha256,
+    expected: Expected,
     buffer: Box<[u8]>,
     filled: usize,
     written: u64,
 }
 
 impl<'a> Output<'a> {
-    fn new(diff_id: &'a Digest, out: &'a mut dyn Write) -> Output<'a> {
+    fn new(diff_id: &'a Digest, expected: Expected, out: &'a mut dyn Write) -> Output<'a> {
         Output {
             diff_id,
             out,
-            hasher: Sha256::new(),
+            expected,
             buffer: vec![0; BUFFER].into_boxed_slice(),
             filled: 0,
             written: 0,
@@ -283,7 +327,7 @@ impl<'a> Output<'a> {
 
     fn write_out(&mut self) -> Result<(), ReplayError> {
         let bytes = &self.buffer[..self.filled];
-        self.hasher.update(bytes);
+        self.expected.update(bytes);
         let written = self.out.write_all(bytes);
         written.map_err(|source| ReplayError::Write {
             diff_id: self.diff_id.clone(),
@@ -294,16 +338,25 @@ impl<'a> Output<'a> {
         Ok(())
     }
 
-    fn finish(mut self) -> Result<u64, ReplayError> {
+    /// The length and the CRC-32 of the right tar.
+    fn finish(mut self) -> Result<(u64, u32), ReplayError> {
         self.write_out()?;
-        let found = Digest::from_hash(self.hasher.finalize().as_slice());
-        if found != *self.diff_id {
-            return Err(ReplayError::DiffId {
-                diff_id: self.diff_id.clone(),
-                found,
-            });
+        let diff_id = self.diff_id.clone();
+        match self.expected {
+            Expected::Digest(sums) => {
+                let (found, crc) = sums.finish();
+                match found == diff_id {
+                    true => Ok((self.written, crc)),
+                    false => Err(ReplayError::DiffId { diff_id, found }),
+                }
+            }
+            Expected::Crc { found, crc, length } => {
+                match found.sum() == crc && self.written == length {
+                    true => Ok((length, crc)),
+                    false => Err(ReplayError::Sum { diff_id }),
+                }
+            }
         }
-        Ok(self.written)
     }
 }
 

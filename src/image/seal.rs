@@ -6,12 +6,11 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
-use sha2::{Digest as _, Sha256};
 
-use super::digest::Digest;
 use super::layer::{LayerPath, LayerReport, TempLayer};
 use super::outside::Ids;
 use super::pack::{PackError, Packer, Tree};
+use super::sums::Sums;
 use super::tar::{Entry, EntryKind, SplitWriter, TarSink};
 use super::whiteouts;
 use crate::sys::copy::times_at;
@@ -76,7 +75,7 @@ pub fn seal(layer: &TempLayer, epoch: Option<i64>) -> Result<LayerReport, SealEr
     }
     let split = layer.create_split().and_then(SplitWriter::new);
     let mut sink = Sealing {
-        hasher: Sha256::new(),
+        sums: Sums::default(),
         split: split.map_err(|source| SealError::Split { source })?,
         whiteouts: Vec::new(),
         size: 0,
@@ -95,10 +94,12 @@ pub fn seal(layer: &TempLayer, epoch: Option<i64>) -> Result<LayerReport, SealEr
     let (tar_size, warnings) = packer.finish()?;
     let finished = sink.split.finish();
     finished.map_err(|source| SealError::Split { source })?;
+    let (diff_id, crc) = sink.sums.finish();
     Ok(LayerReport {
-        diff_id: Digest::from_hash(sink.hasher.finalize().as_slice()),
+        diff_id,
         size: sink.size,
         tar_size,
+        tar_crc: Some(crc),
         entries: sink.entries,
         // The root is in no archive: its attributes are those of the layers below.
         implicit_dirs: vec![LayerPath(Vec::new())],
@@ -112,7 +113,7 @@ pub fn seal(layer: &TempLayer, epoch: Option<i64>) -> Result<LayerReport, SealEr
 
 /// Hashes an archive and writes down what it is without its files.
 struct Sealing {
-    hasher: Sha256,
+    sums: Sums,
     split: SplitWriter,
     whiteouts: Vec<LayerPath>,
     size: u64,
@@ -121,12 +122,12 @@ struct Sealing {
 
 impl TarSink for &mut Sealing {
     fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
+        self.sums.update(bytes);
         self.split.raw(bytes)
     }
 
     fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.hasher.update(bytes);
+        self.sums.update(bytes);
         Ok(())
     }
 

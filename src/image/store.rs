@@ -386,8 +386,12 @@ impl Store {
             report.blobs.remove(0);
         }
         report.blobs.push(blob);
-        let path = self.layers.join(diff_id.hex()).join("layer.json");
-        let json = serde_json::to_vec(&report).expect("plain data always serialises");
+        self.replace_report(&report)
+    }
+
+    pub(super) fn replace_report(&self, report: &LayerReport) -> Result<(), StoreError> {
+        let path = self.layers.join(report.diff_id.hex()).join("layer.json");
+        let json = serde_json::to_vec(report).expect("plain data always serialises");
         fs::replace_file(&path, &json).map_err(StoreError::io("write", &path))
     }
 

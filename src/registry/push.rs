@@ -36,7 +36,7 @@ const QUESTIONS: usize = 4;
 
 /// Where a push takes its layers from.
 pub trait LayerSource: Sync {
-    /// Writes the very tar of this DiffID; fails when it is not that to the last byte, or when a write fails.
+    /// Writes the very tar of this DiffID; fails when it is another, as far as its length and a sum show, or when a write fails.
     fn write(&self, diff_id: &Digest, to: &mut dyn Write) -> Result<(), SinkError>;
 
     /// The bytes of a blob that were kept when it was pulled.

@@ -78,6 +78,31 @@ fn what_is_pushed_pulls_back() {
 }
 
 #[test]
+fn a_layer_that_was_changed_in_the_store_is_not_pushed() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    let layer = Layer::new().file("marked", 0o644, "as it was\n");
+    env.load(&busybox().with(&layer).docker_archive("marked:latest"));
+    let root = env.out(&[
+        "image",
+        "inspect",
+        "--format",
+        "{{.GraphDriver.Data.UpperDir}}",
+        "marked",
+    ]);
+    let marked = std::path::Path::new(&root).join("marked");
+    let name = format!("{}/pushed/marked:1", registry.address);
+    env.run(&["tag", "marked", &name]).ok();
+    fs::write(&marked, "as it is\n\n").expect("it is the user's");
+    env.run(&["push", &name])
+        .fails(1, "was changed in the store");
+    env.run(&["pull", &name]).fails(1, "not found");
+    fs::write(&marked, "as it was\n").expect("it is the user's");
+    env.run(&["push", &name]).ok();
+}
+
+#[test]
 fn nothing_is_sent_twice() {
     let env = test_env!();
     need_registry!();

@@ -10,7 +10,7 @@ use super::*;
 use crate::image::outside::Ids;
 use crate::image::unpack::tests::{Archive, Scratch, options};
 use crate::image::{
-    KnownBlob, LayerDir, LayerReport, Packer, Tree, UnpackError, UnpackOptions, unpack,
+    Compare, KnownBlob, LayerDir, LayerReport, Packer, Tree, UnpackError, UnpackOptions, unpack,
 };
 use crate::sys::xattr;
 
@@ -183,6 +183,42 @@ fn a_layer_that_was_tampered_with_is_refused_by_name() {
     refused("split.zst");
     std::fs::remove_file(split.join(SPLIT)).unwrap();
     refused("stored by an older bryo");
+}
+
+#[test]
+fn damage_is_found_by_the_sum_that_was_noted_and_an_older_record_gets_one() {
+    let scratch = Scratch::new();
+    let tar = Archive::new().file("etc/file", "content").finish();
+    let noted = stored(&scratch, &tar, 0).unwrap();
+    assert!(noted.tar_crc.is_some());
+    let (store, diff_id) = (&scratch.store, &noted.diff_id);
+    let file = store.layer_path(&LayerDir::base(diff_id)).join("etc/file");
+    let given = || {
+        let mut bytes = Vec::new();
+        let written = store.write_compared(diff_id, Compare::Sum, &mut bytes);
+        written.map_err(|error| error.to_string())?;
+        Ok::<_, String>(bytes == tar)
+    };
+    let found = |crc: u32| store.layer_report(diff_id).unwrap().tar_crc == Some(crc);
+    assert_eq!(given(), Ok(true));
+    let damage = || std::fs::write(&file, "Content").unwrap();
+    let cure = || std::fs::write(&file, "content").unwrap();
+    damage();
+    assert!(given().unwrap_err().contains("has another sum now"));
+    cure();
+    let mut record = noted.clone();
+    record.tar_size += 512;
+    store.replace_report(&record).unwrap();
+    assert!(given().unwrap_err().contains("has another sum now"));
+    (record.tar_size, record.tar_crc) = (0, None);
+    store.replace_report(&record).unwrap();
+    damage();
+    assert!(given().unwrap_err().contains("has digest"));
+    assert_eq!(store.layer_report(diff_id).unwrap(), record);
+    cure();
+    assert_eq!(given(), Ok(true));
+    assert!(found(noted.tar_crc.unwrap()));
+    assert_eq!(store.layer_report(diff_id).unwrap(), noted);
 }
 
 #[test]

@@ -11,12 +11,10 @@ mod writers;
 use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
 
-use sha2::{Digest as _, Sha256};
-
 use super::ahead::Pace;
-use super::digest::Digest;
 use super::layer::{LayerPath, LayerReport, TempLayer};
 use super::outside::Ids;
+use super::sums::Sums;
 use super::tar::{Limits, SplitWriter, TarError, TarReader};
 
 /// How a layer is unpacked.
@@ -141,33 +139,31 @@ fn run(
         tree.finish()
     })?;
     report.tar_size = archive.offset();
-    report.diff_id = archive.finish()?.digest();
+    let (diff_id, crc) = archive.finish()?.sums.finish();
+    report.diff_id = diff_id;
+    report.tar_crc = Some(crc);
     Ok(report)
 }
 
 /// Hashes what is read through it: the DiffID.
 struct HashingReader<R> {
     inner: R,
-    hasher: Sha256,
+    sums: Sums,
 }
 
 impl<R: Read> HashingReader<R> {
     fn new(inner: R) -> HashingReader<R> {
         HashingReader {
             inner,
-            hasher: Sha256::new(),
+            sums: Sums::default(),
         }
-    }
-
-    fn digest(self) -> Digest {
-        Digest::from_hash(self.hasher.finalize().as_slice())
     }
 }
 
 impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let count = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
+        self.sums.update(&buffer[..count]);
         Ok(count)
     }
 }

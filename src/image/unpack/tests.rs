@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use tar::{Builder, EntryType, Header};
 
 use super::*;
-use crate::image::{Store, TempLayer};
+use crate::image::{Digest, Store, TempLayer};
 use crate::paths::Paths;
 use crate::sys::{fs as sys_fs, xattr};
 

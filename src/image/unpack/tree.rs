@@ -283,6 +283,7 @@ impl<'a, 'scope> Tree<'a, 'scope> {
             diff_id: Digest::of(b""),
             size: self.size,
             tar_size: 0,
+            tar_crc: None,
             entries: self.entries,
             implicit_dirs,
             replaced,
