@@ -198,6 +198,7 @@ fn store_all(
         &image.config,
         &image.diff_ids,
         &image.names,
+        Vec::new(),
     )?;
     Ok(Some(StoredImage {
         id,

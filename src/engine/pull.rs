@@ -278,13 +278,13 @@ impl<'a> StoreSink<'a> {
             .iter()
             .flat_map(|(_, report)| report.warnings.iter().cloned())
             .collect();
-        self.store.commit_layers(unpacked)?;
         let id = self.store.commit_image(
             &pulled.manifest,
             &pulled.media_type,
             &pulled.config,
             &pulled.diff_ids,
             names,
+            unpacked,
         )?;
         if !pulled.signatures.evidence.is_empty() {
             let kept = serde_json::to_vec(&pulled.signatures);

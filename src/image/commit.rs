@@ -28,10 +28,11 @@ struct Size {
 }
 
 impl Store {
-    /// Stores manifest and config of an image whose layers are all in the store, and gives it `names` (for a pull:
-    /// `repository:tag` and `repository@digest`; none makes a dangling image). The image's id is returned. Layers whose
-    /// meaning depends on the ones below are settled here. [`StoreError::MissingLayer`] where garbage collection was
-    /// quicker, which a [`Store::lease`] excludes. Runs in the home namespace: settling touches files of mapped ids.
+    /// Stores manifest and config of an image whose layers are in the store or brought with it, and gives it `names` (for a pull:
+    /// `repository:tag` and `repository@digest`; none makes a dangling image). The image's id is returned. Layers that it brings get
+    /// their names with it: all contents are synced at once, and then all names. Those whose meaning depends on the ones below are
+    /// settled here. [`StoreError::MissingLayer`] where garbage collection was quicker, which a [`Store::lease`] excludes. Runs in
+    /// the home namespace: settling touches files of mapped ids.
     pub fn commit_image(
         &self,
         manifest: &[u8],
@@ -39,6 +40,7 @@ impl Store {
         config: &[u8],
         diff_ids: &[Digest],
         names: &[Reference],
+        brings: Vec<(TempLayer, LayerReport)>,
     ) -> Result<Digest, StoreError> {
         let documents = Documents {
             manifest,
@@ -47,14 +49,14 @@ impl Store {
             diff_ids,
         };
         let created = check(&documents)?;
+        let brought = self.make_ready(brings)?;
         let _lock = self.lock_shared()?;
-        let brought = Ready::default();
         let sizes = self.sizes(diff_ids, &brought)?;
         self.commit_documents(&documents, created, &sizes, names, None, brought)
     }
 
     /// The same for an image that nobody has given a manifest. It is made from `parent`, if it is from one: with that one's layers
-    /// below its own. Layers that it brings get their names with it: all contents are synced at once, and then all names.
+    /// below its own.
     pub(super) fn commit_config(
         &self,
         config: &[u8],

@@ -152,9 +152,14 @@ fn an_image_whose_layer_is_gone_cannot_be_committed() {
     let diff_ids = [image.layers[0].diff_id()];
     scratch.store.remove("a:1", false, true, &nobody).unwrap();
     let again = |diff_ids: &[Digest]| {
-        scratch
-            .store
-            .commit_image(&manifest, media_type::OCI_MANIFEST, &config, diff_ids, &[])
+        scratch.store.commit_image(
+            &manifest,
+            media_type::OCI_MANIFEST,
+            &config,
+            diff_ids,
+            &[],
+            Vec::new(),
+        )
     };
     assert!(matches!(
         again(&diff_ids),

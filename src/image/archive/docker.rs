@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::super::digest::Digest;
 use super::super::document;
 use super::super::reference::Reference;
-use super::unpacking::Wanted;
+use super::unpacking::{Wanted, warnings_of};
 use super::{ArchiveError, Job, Loaded};
 
 #[derive(Deserialize)]
@@ -56,9 +56,10 @@ fn load_one(job: &Job<'_>, item: &Item, names: Vec<Reference>) -> Result<Loaded,
             blob: None,
         })
         .collect();
-    let warnings = job.store_layers(&wanted)?;
+    let unpacked = job.unpack_missing(&wanted)?;
+    let warnings = warnings_of(&unpacked);
     job.store
-        .commit_config(&config, &diff_ids, &names, None, Vec::new())?;
+        .commit_config(&config, &diff_ids, &names, None, unpacked)?;
     Ok(Loaded {
         id,
         names,

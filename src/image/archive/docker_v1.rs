@@ -10,7 +10,7 @@ use super::super::digest::Digest;
 use super::super::document::{self, DocumentError};
 use super::super::platform::Platform;
 use super::super::reference::{Reference, ReferenceError};
-use super::unpacking::Wanted;
+use super::unpacking::{Unpacked, Wanted, warnings_of};
 use super::{ArchiveError, Job, Loaded};
 
 const NAMES: &str = "repositories";
@@ -102,7 +102,8 @@ fn load_one(
         chain.push((id, own));
     }
     chain.reverse();
-    let warnings = store_layers(job, &chain, stored)?;
+    let unpacked = unpack_missing(job, &chain, stored)?;
+    let warnings = warnings_of(&unpacked);
     let diff_ids: Vec<Digest> = chain.iter().map(|(id, _)| stored[id].clone()).collect();
     let history = chain.iter().map(|(_, own)| history(own)).collect();
     let subject = format!("{id}/json");
@@ -111,7 +112,7 @@ fn load_one(
     let id = Digest::of(&config);
     job.check_platform(&id, &parsed)?;
     job.store
-        .commit_config(&config, &diff_ids, &names, None, Vec::new())?;
+        .commit_config(&config, &diff_ids, &names, None, unpacked)?;
     Ok(Loaded {
         id,
         names,
@@ -119,15 +120,14 @@ fn load_one(
     })
 }
 
-/// Unpacks what no image of this archive has brought yet; named together.
-fn store_layers(
+/// Unpacks what no image of this archive has brought yet.
+fn unpack_missing(
     job: &Job<'_>,
     chain: &[(String, Own)],
     stored: &mut Stored,
-) -> Result<Vec<String>, ArchiveError> {
+) -> Result<Vec<Unpacked>, ArchiveError> {
     let mut found = Vec::new();
     let mut unpacked = Vec::new();
-    let mut warnings = Vec::new();
     for (id, _) in chain {
         if stored.contains_key(id) || found.iter().any(|(known, _)| known == id) {
             continue;
@@ -139,13 +139,11 @@ fn store_layers(
             blob: None,
         };
         let (layer, report) = job.unpack_one(&wanted, &job.options.unpack)?;
-        warnings.extend(report.warnings.iter().cloned());
         found.push((id.clone(), report.diff_id.clone()));
         unpacked.push((layer, report));
     }
-    job.store.commit_layers(unpacked)?;
     stored.extend(found);
-    Ok(warnings)
+    Ok(unpacked)
 }
 
 fn history(own: &Own) -> Value {

@@ -7,7 +7,7 @@ use super::super::document::{self, Document, media_type};
 use super::super::layer::KnownBlob;
 use super::super::platform::Platform;
 use super::super::reference::Reference;
-use super::unpacking::Wanted;
+use super::unpacking::{Wanted, warnings_of};
 use super::{ArchiveError, Job, Loaded};
 
 /// A manifest with the media type it was described by.
@@ -193,14 +193,20 @@ fn load_one(job: &Job<'_>, found: Found, names: Vec<Reference>) -> Result<Loaded
             }),
         });
     }
-    let warnings = job.store_layers(&wanted)?;
+    let unpacked = job.unpack_missing(&wanted)?;
+    let warnings = warnings_of(&unpacked);
     let media_type = match found.media_type.as_str() {
         media_type::DOCKER_MANIFEST => media_type::DOCKER_MANIFEST,
         _ => media_type::OCI_MANIFEST,
     };
-    let id = job
-        .store
-        .commit_image(&found.bytes, media_type, &config, &diff_ids, &names)?;
+    let id = job.store.commit_image(
+        &found.bytes,
+        media_type,
+        &config,
+        &diff_ids,
+        &names,
+        unpacked,
+    )?;
     Ok(Loaded {
         id,
         names,

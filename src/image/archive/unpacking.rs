@@ -22,11 +22,18 @@ pub(super) struct Wanted {
     pub(super) blob: Option<KnownBlob>,
 }
 
-type Unpacked = (TempLayer, LayerReport);
+pub(super) type Unpacked = (TempLayer, LayerReport);
+
+/// What could not be kept of these layers.
+pub(super) fn warnings_of(unpacked: &[Unpacked]) -> Vec<String> {
+    let each = unpacked.iter();
+    each.flat_map(|(_, report)| report.warnings.clone())
+        .collect()
+}
 
 impl Job<'_> {
-    /// Unpacks what the store does not have; the warnings of these layers.
-    pub(super) fn store_layers(&self, wanted: &[Wanted]) -> Result<Vec<String>, ArchiveError> {
+    /// Unpacks what the store does not have.
+    pub(super) fn unpack_missing(&self, wanted: &[Wanted]) -> Result<Vec<Unpacked>, ArchiveError> {
         let mut seen = HashSet::new();
         let missing: Vec<&Wanted> = wanted
             .iter()
@@ -35,13 +42,7 @@ impl Job<'_> {
                 seen.insert(&layer.diff_id) && !layer.diff_id.as_ref().is_some_and(here)
             })
             .collect();
-        let unpacked = self.unpack_all(&missing)?;
-        let warnings = unpacked
-            .iter()
-            .flat_map(|(_, report)| report.warnings.clone());
-        let warnings = warnings.collect();
-        self.store.commit_layers(unpacked)?;
-        Ok(warnings)
+        self.unpack_all(&missing)
     }
 
     fn unpack_all(&self, missing: &[&Wanted]) -> Result<Vec<Unpacked>, ArchiveError> {

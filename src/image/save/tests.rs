@@ -150,6 +150,7 @@ fn a_manifest_that_would_change_is_said_or_refused() {
         &config,
         &[diff_id],
         &name,
+        Vec::new(),
     );
     commit.unwrap();
     let images = all(&scratch);
