@@ -74,7 +74,7 @@ impl Paths {
 
     /// The lowest layer of every container.
     pub fn mount_points(&self) -> PathBuf {
-        self.data.join("mountpoints")
+        self.data.join("lowest")
     }
 
     /// What is out of sight and still to be deleted, and what is being made.

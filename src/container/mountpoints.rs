@@ -1,4 +1,5 @@
-//! The lowest layer of every container: the places that the engine mounts on, empty. Where an image lacks them they need not be
+//! The lowest layer of every container: the places that the engine mounts on, empty, and the link by which old programs find the list
+//! of mounts. Where an image lacks them they need not be
 //! made in the container's own layer, which takes longer than all mounts together and would look like changes of its program.
 
 use std::fs::{self, DirBuilder, File, Permissions};
@@ -11,6 +12,8 @@ use crate::sys::fs::{open_directory, random_name, remove_path, rename_new, sync_
 use crate::sys::lock;
 
 const DIRECTORIES: [&str; 4] = ["dev", "etc", "proc", "sys"];
+/// docker's containers have it, unless the image has another.
+const LINK: (&str, &str) = ("etc/mtab", "/proc/mounts");
 const FILES: [&str; 3] = ["etc/hostname", "etc/hosts", "etc/resolv.conf"];
 
 /// Its directory, made if it is missing. `None` if it can't be: then the places are made in each container.
@@ -43,7 +46,7 @@ fn make(paths: &Paths) -> io::Result<()> {
         let data = open_directory(&paths.data)?;
         let from = Path::new("trash").join(&temporary);
         // Another command may have been faster.
-        let named = rename_new(&data, from.as_os_str().as_encoded_bytes(), b"mountpoints")?;
+        let named = rename_new(&data, from.as_os_str().as_encoded_bytes(), b"lowest")?;
         sync_directory(&data)?;
         Ok(named)
     });
@@ -65,6 +68,8 @@ fn fill(directory: &Path) -> io::Result<()> {
         file.set_permissions(Permissions::from_mode(0o644))?;
         file.sync_all()?;
     }
+    let (link, target) = LINK;
+    std::os::unix::fs::symlink(target, directory.join(link))?;
     for name in DIRECTORIES {
         sync_directory(open_directory(&directory.join(name))?)?;
     }

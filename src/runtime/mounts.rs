@@ -71,7 +71,10 @@ impl Mounts {
             .iter()
             .map(|(k, v)| (k.as_str(), v.as_str()))
             .collect();
-        match mount::create(&wanted.kind, &options, wanted.attributes) {
+        let make = |options: &[(&str, &str)]| {
+            mount::create(&wanted.kind, &wanted.source, options, wanted.attributes)
+        };
+        match make(&options) {
             Err(error) if wanted.optional && error.raw_os_error() == Some(libc::ENODEV) => Ok(None),
             Err(error) if wanted.or_bound && error.raw_os_error() == Some(libc::EPERM) => {
                 tracing::debug!(%error, kind = wanted.kind, "bind what is mounted here already");
@@ -84,7 +87,7 @@ impl Mounts {
                     .into_iter()
                     .filter(|(key, _)| *key != "gid")
                     .collect();
-                mount::create(&wanted.kind, &options, wanted.attributes).map(Some)
+                make(&options).map(Some)
             }
             created => created.map(Some),
         }
@@ -174,7 +177,8 @@ impl Mounts {
             read_only: true,
             ..Attributes::default()
         };
-        mount::create("tmpfs", &[("size", "0"), ("nr_inodes", "1")], read_only)
+        let options = [("size", "0"), ("nr_inodes", "1")];
+        mount::create("tmpfs", "tmpfs", &options, read_only)
     }
 
     pub fn make_read_only(&self, path: &Path) -> io::Result<()> {

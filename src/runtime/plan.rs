@@ -11,7 +11,7 @@ use super::accounts::Accounts;
 use super::defaults::{DEVICE_LINKS, DEVICES};
 use super::fill::Filling;
 use super::secrets::SecretFile;
-use crate::sys::mount::Attributes;
+use crate::sys::mount::{AccessTimes, Attributes};
 
 /// One step of the setup, in the words of what is then true.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +61,7 @@ pub enum SetupStep {
 #[derive(Clone, Debug, PartialEq)]
 pub struct FileSystemMount {
     pub kind: String,
+    pub source: String,
     pub target: PathBuf,
     pub options: Vec<(String, String)>,
     pub attributes: Attributes,
@@ -267,7 +268,9 @@ fn mount_step(mount: &Mount, nested: bool) -> Result<SetupStep, PlanError> {
     } else {
         kind
     };
+    let source = mount.source().as_deref().map(Path::to_string_lossy);
     Ok(SetupStep::FileSystem(FileSystemMount {
+        source: source.map_or_else(|| kind.clone(), Into::into),
         engine: kind != "tmpfs" || target == Path::new("/dev"),
         optional: matches!(kind.as_str(), "mqueue" | "cgroup2"),
         or_bound: nested && matches!(kind.as_str(), "proc" | "sysfs"),
@@ -303,9 +306,17 @@ impl MountOptions {
             "private" | "rprivate" => self.propagate(MountPropagationFlags::PRIVATE),
             "slave" | "rslave" => self.propagate(MountPropagationFlags::DOWNSTREAM),
             "shared" | "rshared" => self.propagate(MountPropagationFlags::SHARED),
-            // The new mount API takes these from the kernel's defaults.
-            "defaults" | "strictatime" | "relatime" => {}
-            "newinstance" => self.data.push((option.to_owned(), String::new())),
+            // The kernel's defaults.
+            "defaults" | "norelatime" => {}
+            "atime" | "relatime" | "nostrictatime" => {
+                self.attributes.access_times = AccessTimes::Relative;
+            }
+            "noatime" => self.attributes.access_times = AccessTimes::Never,
+            "strictatime" => self.attributes.access_times = AccessTimes::Always,
+            "diratime" => self.attributes.no_directory_times = false,
+            "nodiratime" => self.attributes.no_directory_times = true,
+            "newinstance" | "sync" | "async" | "dirsync" | "mand" | "nomand" | "lazytime"
+            | "nolazytime" => self.data.push((option.to_owned(), String::new())),
             _ => {
                 let (key, value) = option.split_once('=')?;
                 self.data.push((key.to_owned(), value.to_owned()));

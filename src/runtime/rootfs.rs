@@ -186,6 +186,7 @@ impl Rootfs {
     pub(super) fn short_names(&self) -> io::Result<ShortNames> {
         let here = mount::create(
             "tmpfs",
+            "tmpfs",
             &[("size", "1m"), ("mode", "0700")],
             mount::Attributes::default(),
         )?;

@@ -48,7 +48,7 @@ pub fn mount(
         no_exec: true,
         ..Attributes::default()
     };
-    let tmpfs = mount::create("tmpfs", &options, hardened)?;
+    let tmpfs = mount::create("tmpfs", "tmpfs", &options, hardened)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let room = rustix::fs::open(room, flags, Mode::empty())?;
     mount::attach(tmpfs.as_fd(), room.as_fd())?;

@@ -17,11 +17,39 @@ pub struct Attributes {
     pub no_suid: bool,
     pub no_dev: bool,
     pub no_exec: bool,
+    pub access_times: AccessTimes,
+    /// Those of directories are never written.
+    pub no_directory_times: bool,
+}
+
+/// When times of access are written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AccessTimes {
+    /// Once a day, and after a change: `relatime`.
+    #[default]
+    Relative,
+    /// `noatime`.
+    Never,
+    /// `strictatime`.
+    Always,
 }
 
 impl Attributes {
     fn bits(self) -> u64 {
+        let times = self.access_times;
         let flags = [
+            (
+                times == AccessTimes::Never,
+                MountAttrFlags::MOUNT_ATTR_NOATIME,
+            ),
+            (
+                times == AccessTimes::Always,
+                MountAttrFlags::MOUNT_ATTR_STRICTATIME,
+            ),
+            (
+                self.no_directory_times,
+                MountAttrFlags::MOUNT_ATTR_NODIRATIME,
+            ),
             (self.read_only, MountAttrFlags::MOUNT_ATTR_RDONLY),
             (self.no_suid, MountAttrFlags::MOUNT_ATTR_NOSUID),
             (self.no_dev, MountAttrFlags::MOUNT_ATTR_NODEV),
@@ -32,11 +60,25 @@ impl Attributes {
             .filter(|(on, _)| *on)
             .fold(0, |bits, (_, flag)| bits | u64::from(flag.bits()))
     }
+
+    /// What has to be cleared where another value is set.
+    fn cleared(self) -> u64 {
+        match self.access_times {
+            AccessTimes::Relative => 0,
+            _ => u64::from(MountAttrFlags::MOUNT_ATTR__ATIME.bits()),
+        }
+    }
 }
 
-/// Makes a file system that is mounted nowhere yet. Options with an empty value are flags.
-pub fn create(kind: &str, options: &[(&str, &str)], attributes: Attributes) -> io::Result<OwnedFd> {
+/// Makes a file system that is mounted nowhere yet. `source` is what lists of mounts call it; options with an empty value are flags.
+pub fn create(
+    kind: &str,
+    source: &str,
+    options: &[(&str, &str)],
+    attributes: Attributes,
+) -> io::Result<OwnedFd> {
     let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(&context, "source", source)?;
     for (key, value) in options {
         if value.is_empty() {
             rustix::mount::fsconfig_set_flag(&context, *key)?;
@@ -67,6 +109,7 @@ pub struct Overlay<'a> {
 /// limited by a page. Linux 6.8; before it fails with EINVAL and `mount_overlay_by_names` serves.
 pub fn create_overlay(overlay: &Overlay<'_>) -> io::Result<OwnedFd> {
     let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    rustix::mount::fsconfig_set_string(&context, "source", "overlay")?;
     rustix::mount::fsconfig_set_flag(&context, "userxattr")?;
     for lower in overlay.lower.iter().rev() {
         rustix::mount::fsconfig_set_string(&context, "lowerdir+", lower)?;
@@ -140,7 +183,7 @@ fn set_attributes_with(
 ) -> io::Result<()> {
     let attr = MountAttr {
         set: attributes.bits(),
-        clear: 0,
+        clear: attributes.cleared(),
         propagation: 0,
         user_namespace: 0,
     };

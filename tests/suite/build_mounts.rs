@@ -80,7 +80,7 @@ fn a_mount_shows_the_context_or_a_stage_and_takes_no_writes() {
     );
     assert_eq!(
         seen,
-        "file\ntool\nfile\nDockerfile\ndir\nro\nf\nnew\nnone 1024"
+        "file\ntool\nfile\nDockerfile\ndir\nro\nf\nnew\ntmpfs 1024"
     );
     let written = crate::env::names(format!("{directory}/dir").as_ref());
     assert_eq!(written, ["f"], "a command cannot write into the context");
