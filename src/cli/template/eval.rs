@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Command, Kind, Node, Operand, Pipeline, Position, Scope, TemplateError};
-use super::{format, functions};
+use super::{format, functions, left_out};
 
 /// More output than this is no use to anybody, and nested ranges could make more than fits into memory.
 const LIMIT: usize = 64 << 20;
@@ -272,7 +272,7 @@ fn fields(value: Value, names: &[String]) -> Step<Value> {
 fn field_chain(value: &Value, names: &[String]) -> Step<Value> {
     let mut value = value;
     let mut free = false;
-    for name in names {
+    for (at, name) in names.iter().enumerate() {
         let Value::Object(map) = value else {
             return Err(match value {
                 Value::Null => format!("nil data; no entry for key {name:?}"),
@@ -285,7 +285,11 @@ fn field_chain(value: &Value, names: &[String]) -> Step<Value> {
         match map.get(name) {
             Some(inner) => value = inner,
             None if free => return Ok(Value::String("<no value>".to_owned())),
-            None => return Err(format!("map has no entry for key {name:?}")),
+            None => {
+                let zero = left_out::zero(map, name);
+                let zero = zero.ok_or_else(|| format!("map has no entry for key {name:?}"))?;
+                return fields(zero, &names[at + 1..]);
+            }
         }
         free = FREE_MAPS.contains(&name.as_str());
     }

@@ -3,6 +3,7 @@
 mod eval;
 mod format;
 mod functions;
+mod left_out;
 mod lex;
 mod parse;
 
@@ -141,6 +142,48 @@ mod tests {
         gives("{{.}}{{/* nothing */}}", &render("{{$}}").unwrap());
         gives("x  {{- .Name -}}  y", "xweby");
         gives("{{.Label \"x\"}}|{{.Label \"none\"}}", "1|");
+    }
+
+    #[test]
+    fn what_docker_leaves_out_is_empty_and_no_error() {
+        let object = json!({
+            "RestartCount": 0,
+            "State": {"OOMKilled": false},
+            "Mounts": [{"Destination": "/a"}, {"Destination": "/b", "Name": "data"}],
+            "HostConfig": {"NetworkMode": "none"},
+            "Config": {"WorkingDir": "", "Healthcheck": {"Test": ["NONE"]}},
+        });
+        let scope = Scope {
+            root: &object,
+            labels: None,
+        };
+        let render = |text: &str| Template::parse(text)?.render(&scope);
+        for (text, expected) in [
+            (
+                "{{if .State.Health}}{{.State.Health.Status}}{{else}}none{{end}}",
+                "none",
+            ),
+            ("{{with .State.Health}}x{{end}}{{.State.Health}}", "<nil>"),
+            (
+                "{{range .Mounts}}{{.Name}}:{{.Destination}} {{end}}",
+                ":/a data:/b ",
+            ),
+            (
+                "{{.HostConfig.Mounts}}{{json .HostConfig}}",
+                "[]{\"NetworkMode\":\"none\"}",
+            ),
+            (
+                "{{.Config.Healthcheck.Interval}}{{.Config.StopSignal}}",
+                "0",
+            ),
+            ("{{.SizeRw}}", "<nil>"),
+        ] {
+            assert_eq!(render(text).as_deref(), Ok(expected), "{text}");
+        }
+        let error = render("{{.State.Health.Status}}").unwrap_err();
+        let expected = "nil data; no entry for key \"Status\"";
+        assert!(error.to_string().ends_with(expected), "{error}");
+        assert!(render("{{.State.Name}}").is_err());
     }
 
     #[test]
