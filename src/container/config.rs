@@ -272,6 +272,14 @@ pub(super) fn is_bridged(network: &str) -> bool {
     !matches!(network, "none" | "host" | "pasta" | "slirp4netns") && !network.contains(':')
 }
 
+/// A volume in a container, as events tell of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumePlace {
+    pub name: String,
+    pub target: String,
+    pub read_only: bool,
+}
+
 impl ContainerConfig {
     /// What is executed: the entrypoint, then the command.
     pub fn arguments(&self) -> Vec<String> {
@@ -291,6 +299,18 @@ impl ContainerConfig {
     /// Its published ports, as they are asked for now.
     pub fn ports<'a>(&'a self, settings: &'a Settings) -> &'a [String] {
         settings.ports_or(&self.host.ports)
+    }
+
+    /// Where it has volumes, anonymous ones too.
+    pub fn volume_places(&self) -> Vec<VolumePlace> {
+        let places = self.host.mounts.iter().filter_map(|mount| {
+            Some(VolumePlace {
+                name: mount.volume.as_ref()?.name.clone(),
+                target: mount.target.clone(),
+                read_only: mount.options.iter().any(|option| option == "ro"),
+            })
+        });
+        places.collect()
     }
 
     /// The volumes that were made for this container alone.

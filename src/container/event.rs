@@ -69,6 +69,10 @@ impl Event {
         Event::new(EventKind::Image, id, action).with("name", name)
     }
 
+    pub fn volume(name: &str, action: &str) -> Event {
+        Event::new(EventKind::Volume, name, action).with("driver", "local")
+    }
+
     /// With one more attribute, or another value of it.
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Event {
         self.attributes.insert(key.to_owned(), value.into());

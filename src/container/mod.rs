@@ -25,7 +25,7 @@ mod volume;
 pub use check::{BrokenRecord, RecordFault, RecordRepair, Records};
 pub use config::{
     ContainerConfig, DeviceConfig, EndpointConfig, GroupConfig, HostConfig, MountConfig,
-    NameConfig, ProcessConfig, SecretConfig, SecretPlace, UlimitConfig, VolumeUse,
+    NameConfig, ProcessConfig, SecretConfig, SecretPlace, UlimitConfig, VolumePlace, VolumeUse,
 };
 pub use event::{Event, EventKind};
 pub use event_log::{EventLog, EventReader, EventWatch};

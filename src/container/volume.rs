@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use name::{VolumeName, VolumeNameError};
 
+use super::event::Event;
+use super::event_log::EventLog;
 use super::id::ContainerId;
 use super::store::{ContainerError, Containers, make_locked};
 use crate::paths::{Paths, PathsError};
@@ -49,6 +51,7 @@ pub type VolumeUsers = HashMap<String, Vec<ContainerId>>;
 pub struct Volumes {
     volumes: PathBuf,
     trash: PathBuf,
+    events: EventLog,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -89,6 +92,7 @@ impl Volumes {
         Volumes {
             volumes: paths.volumes(),
             trash: paths.data.join("trash"),
+            events: EventLog::new(paths),
         }
     }
 
@@ -132,7 +136,10 @@ impl Volumes {
             false => Ok(()),
         });
         match made {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.events.append(&Event::volume(name.as_str(), "create"));
+                Ok(true)
+            }
             Err(error) => {
                 let _ = disk::remove_dir_all(&temporary);
                 match error.raw_os_error() {
@@ -226,6 +233,8 @@ impl Volumes {
         };
         let rubbish = self.trash.join(format!("volume-{}", random_name()));
         disk::rename(&volume.directory, &rubbish).map_err(failed)?;
+        let event = Event::volume(volume.name.as_str(), "destroy");
+        self.events.append(&event);
         Ok(rubbish)
     }
 
@@ -278,6 +287,7 @@ mod tests {
         let volumes = Volumes {
             volumes: top.join("volumes"),
             trash: top.join("trash"),
+            events: EventLog::at(top.join("events")),
         };
         let name: VolumeName = "cache".parse().unwrap();
         let config = VolumeConfig {

@@ -84,6 +84,8 @@ impl Engine {
             .map(|(stat, status)| view.process(stat, status, &inner))
             .collect();
         processes.sort_by_key(|process| process.inner_pid);
+        let name = self.containers.name_of(record);
+        self.emit_container(&self.config_of(record)?, &name, "top");
         Ok(processes)
     }
 

@@ -179,6 +179,7 @@ impl Engine {
             stdin_once: config.process.stdin_once(),
             auto_remove: config.host.auto_remove,
             anonymous_volumes: config.anonymous_volumes(),
+            volumes: config.volume_places(),
             settings: settings.clone(),
             stop_signal: own_signal(config).number(),
             stop_grace: grace(config, StopTimeout::Default),

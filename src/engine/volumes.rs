@@ -12,8 +12,8 @@ use super::request::{Backing, CreateVolumeRequest, LabelFilter, VolumeFilters};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::{
-    ContainerConfig, ContainerId, MountConfig, Record, Volume, VolumeError, VolumeName, VolumeUse,
-    Volumes,
+    ContainerConfig, ContainerId, Event, EventKind, MountConfig, Record, Volume, VolumeError,
+    VolumeName, VolumeUse, Volumes,
 };
 use crate::runtime::fill::Filling;
 use crate::runtime::plan::BindExtras;
@@ -117,6 +117,8 @@ impl Engine {
             })?;
         }
         self.empty_trash()?;
+        let event = Event::new(EventKind::Volume, "", "prune");
+        self.emit(&event.with("reclaimed", pruned.reclaimed.to_string()));
         Ok(pruned)
     }
 

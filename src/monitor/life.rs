@@ -179,7 +179,7 @@ impl Monitor {
         self.begun = Moment::now();
         self.write_state();
         self.begin_checks();
-        self.emit("start", &[]);
+        self.emit_start();
         self.tell_restarters(&Reply::Started);
         Ok(())
     }

@@ -24,7 +24,7 @@ use super::passthrough::PassedStreams;
 use super::protocol::{Attach, Reply, StartFailure, VERSION};
 use super::stdio::Stdio;
 use crate::container::{
-    ContainerId, Event, LockedRecord, LogDriver, RestartPolicy, RunState, Settings,
+    ContainerId, Event, LockedRecord, LogDriver, RestartPolicy, RunState, Settings, VolumePlace,
 };
 use crate::paths::Paths;
 use crate::runtime::cgroup::Wanted;
@@ -74,6 +74,7 @@ pub struct Orders {
     pub identity: Event,
     /// They go with a container that is removed when it ends.
     pub anonymous_volumes: Vec<String>,
+    pub volumes: Vec<VolumePlace>,
     /// The size of the client's terminal.
     pub terminal_size: Option<(u16, u16)>,
     /// What the client that starts it wants.
@@ -344,7 +345,7 @@ impl Monitor {
         if monitor.orders.attach != Attach::default() {
             monitor.emit("attach", &[]);
         }
-        monitor.emit("start", &[]);
+        monitor.emit_start();
         Ok(monitor)
     }
 

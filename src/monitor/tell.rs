@@ -2,7 +2,7 @@
 
 use super::protocol::ExecOrders;
 use super::supervise::Monitor;
-use crate::container::{Containers, Event, EventLog, Record};
+use crate::container::{Containers, Event, EventLog, Record, VolumePlace};
 
 impl Monitor {
     pub(super) fn emit(&self, action: &str, attributes: &[(&str, String)]) {
@@ -26,6 +26,38 @@ impl Monitor {
             ("execDuration", seconds.to_string()),
         ];
         self.emit("die", &attributes);
+        self.emit_volumes("unmount", |_| Vec::new());
+    }
+
+    pub(super) fn emit_start(&self) {
+        self.emit_volumes("mount", |place| {
+            vec![
+                ("destination", place.target.clone()),
+                ("propagation", String::new()),
+                ("read/write", (!place.read_only).to_string()),
+            ]
+        });
+        self.emit("start", &[]);
+    }
+
+    /// An event of each of its volumes.
+    fn emit_volumes(
+        &self,
+        action: &str,
+        more: impl Fn(&VolumePlace) -> Vec<(&'static str, String)>,
+    ) {
+        if self.orders.is_step {
+            return;
+        }
+        let log = EventLog::new(&self.orders.paths);
+        for place in &self.orders.volumes {
+            let mut event = Event::volume(&place.name, action);
+            event = event.with("container", self.orders.id.as_str());
+            for (key, value) in more(place) {
+                event = event.with(key, value);
+            }
+            log.append(&event);
+        }
     }
 
     pub(super) fn emit_exec(&self, action: &str, orders: &ExecOrders) {

@@ -279,3 +279,34 @@ fn a_stop_is_a_kill_and_a_stop() {
         ]
     );
 }
+
+#[test]
+fn volumes_of_a_container_are_mounted_and_unmounted_among_the_events() {
+    let env = test_env!();
+    env.busybox();
+    let run = [
+        "run",
+        "--rm",
+        "--network",
+        "none",
+        "-v",
+        "named:/a",
+        "-v",
+        "/b",
+    ];
+    env.run(&[&run[..], &["busybox", "true"]].concat()).ok();
+    env.run(&["volume", "prune", "-a", "-f"]).ok();
+    let format = "{{.Action}} {{index .Actor.Attributes \"destination\"}}{{index .Actor.Attributes \"reclaimed\"}}";
+    let volumes = past(&env, &["--filter", "type=volume", "--format", format]);
+    assert_eq!(
+        volumes.iter().map(|line| line.trim()).collect::<Vec<_>>(),
+        [
+            "create", "create", "mount /a", "mount /b", "unmount", "unmount", "destroy", "destroy",
+            "prune 0",
+        ]
+    );
+    let format =
+        "{{len (index .Actor.Attributes \"container\")}} {{index .Actor.Attributes \"driver\"}}";
+    let mounts = past(&env, &["--filter", "event=mount", "--format", format]);
+    assert_eq!(mounts, ["64 local"; 2]);
+}

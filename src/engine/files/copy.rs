@@ -39,7 +39,7 @@ impl Engine {
         let here = std::env::current_dir();
         let here = here.map_err(EngineError::system("find the working directory"))?;
         tracing::debug!(name, "copy");
-        self.in_home("worker", || {
+        let copied = self.in_home("worker", || {
             let door = entrance.open().map_err(|error| failure(&error))?;
             match &request.way {
                 CopyWay::Out {
@@ -71,7 +71,14 @@ impl Engine {
                     }
                 }
             }
-        })
+        })?;
+        let action = match &request.way {
+            CopyWay::Out { .. } => "archive-path",
+            CopyWay::In { .. } => "extract-to-dir",
+        };
+        let name = self.containers.name_of(&record);
+        self.emit_container(&config, &name, action);
+        Ok(copied)
     }
 }
 

@@ -37,6 +37,8 @@ impl Engine {
         if let Some(unfinished) = unfinished {
             unfinished.keep()?;
         }
+        let name = self.containers.name_of(&record);
+        self.emit_container(&config, &name, "export");
         Ok(exported)
     }
 }
