@@ -1497,7 +1497,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subco
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l ipam-driver -d 'Driver of the addresses: only `default`' -r
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l ipv4 -d 'Give IPv4 addresses (only `true`: no network is without)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l label -d 'Set a label (KEY=VALUE)' -r
-complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -s o -l opt -d 'Set an option of the driver: com.docker.network.driver.mtu, com.docker.network.bridge.enable_icc' -r
+complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -s o -l opt -d 'Set an option of the driver: com.docker.network.driver.mtu, com.docker.network.bridge.enable_icc, com.docker.network.bridge.host_binding_ipv4' -r
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l scope -d 'How far the network reaches: only `local`' -r
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l subnet -d 'Range of addresses (172.30.0.0/16)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand network; and __fish_seen_subcommand_from create" -l dns -d 'Name server to ask instead of the host\'s' -r

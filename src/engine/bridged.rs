@@ -12,7 +12,7 @@ use crate::container::{
 use crate::monitor::{BridgedOrders, NetworkOrders, Request};
 use crate::net::hosted::HostPort;
 use crate::net::ports::PortSpec;
-use crate::net::record::{NetworkConfig, NetworkDriver};
+use crate::net::record::{BINDING_OPTION, NetworkConfig, NetworkDriver};
 use crate::net::route::HostRoutes;
 use crate::net::start::Holder;
 use crate::net::uplink::Uplink;
@@ -51,6 +51,18 @@ pub enum EndpointRequestError {
     NotShared { flag: &'static str, mode: String },
     #[error("--host-port: port {port} of the container is given twice")]
     HostPortTwice { port: u16 },
+}
+
+/// At the address that the network which leads out says, where the ports name none.
+fn at_binding(mut ports: Vec<PortSpec>, places: &[Attach]) -> Vec<PortSpec> {
+    let mut places = places.iter().filter(|place| place.is_default);
+    let options = places.next().map(|place| &place.network.options);
+    let address = options.and_then(|options| options.get(BINDING_OPTION)?.parse::<IpAddr>().ok());
+    let address = address.filter(|address| !address.is_unspecified());
+    for port in &mut ports {
+        port.host_ip = port.host_ip.or(address);
+    }
+    ports
 }
 
 impl Engine {
@@ -108,6 +120,7 @@ impl Engine {
             host_ports: host_ports(&config.host.host_ports)?,
         };
         let attach = self.attaches(config.endpoints(settings))?;
+        let ports = at_binding(ports, &attach);
         Ok(BridgedOrders {
             holder: self.holder(&config.image)?,
             member,
@@ -287,7 +300,16 @@ impl Engine {
         ports: Vec<PortSpec>,
         publish: bool,
     ) -> Result<(), EngineError> {
-        let (record, _, name) = self.sharing(container)?;
+        let (record, config, name) = self.sharing(container)?;
+        let path = record.path("settings.json");
+        let settings = record
+            .settings()
+            .map_err(EngineError::file("read", &path))?;
+        let attach = self.attaches(config.endpoints(&settings))?;
+        let ports = match publish {
+            true => at_binding(ports, &attach),
+            false => ports,
+        };
         let request = match publish {
             true => Request::Publish(ports),
             false => Request::Unpublish(ports),

@@ -2,15 +2,15 @@
 //! while a container is.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::request::{CreateNetworkRequest, LabelFilter, NetworkFilters, PruneFilters};
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Event, EventKind, Record};
 use crate::monitor::read_endpoints;
 use crate::net::record::{
-    DEFAULT, ICC_OPTION, MTU_OPTIONS, NetworkConfig, NetworkDriver, NetworkError, Networks, Pool,
-    is_name, random_id,
+    BINDING_OPTION, DEFAULT, ICC_OPTION, MTU_OPTIONS, NetworkConfig, NetworkDriver, NetworkError,
+    Networks, Pool, is_name, random_id,
 };
 use crate::net::static_route::StaticRoute;
 use crate::net::subnet::{Subnet, SubnetError};
@@ -365,6 +365,17 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<(), NetworkReques
                     .parse::<bool>()
                     .map_err(|_| invalid("com.docker.network.bridge.enable_icc"))?;
             }
+            BINDING_OPTION => {
+                value
+                    .parse::<Ipv4Addr>()
+                    .map_err(|_| invalid("com.docker.network.bridge.host_binding_ipv4"))?;
+            }
+            // What they are always.
+            "com.docker.network.bridge.enable_ip_masquerade"
+                if value.parse::<bool>() == Ok(true) => {}
+            "com.docker.network.bridge.gateway_mode_ipv4"
+            | "com.docker.network.bridge.gateway_mode_ipv6"
+                if value == "nat" => {}
             // podman's: bryo's networks are always apart, whatever theirs say.
             "isolate" if matches!(value.as_str(), "true" | "strict") => {}
             "isolate" => {

@@ -166,6 +166,8 @@ impl NetworkConfig {
 
 pub const MTU_OPTIONS: [&str; 2] = ["com.docker.network.driver.mtu", "mtu"];
 pub const ICC_OPTION: &str = "com.docker.network.bridge.enable_icc";
+/// The host's address that ports are published at where none is said.
+pub const BINDING_OPTION: &str = "com.docker.network.bridge.host_binding_ipv4";
 
 /// All networks of a user.
 #[derive(Clone, Debug)]

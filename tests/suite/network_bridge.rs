@@ -99,6 +99,14 @@ fn options_of_a_network_do_what_they_say() {
         ("isolate=false", "bryo's networks are always apart"),
         ("mtu=many", "invalid MTU: many"),
         (
+            "com.docker.network.bridge.host_binding_ipv4=here",
+            "host_binding_ipv4: here",
+        ),
+        (
+            "com.docker.network.bridge.enable_ip_masquerade=false",
+            "enable_ip_masquerade is not supported",
+        ),
+        (
             "com.docker.network.bridge.enable_icc=perhaps",
             "enable_icc: perhaps",
         ),
@@ -114,6 +122,44 @@ fn options_of_a_network_do_what_they_say() {
         let refused = env.run(&["network", "create", "--opt", option, "never"]);
         refused.fails(1, words);
     }
+}
+
+/// Where a port names no address, on its first day and later; one that names one keeps it.
+#[test]
+fn ports_are_published_at_the_address_that_the_network_says() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let create = [
+        "network",
+        "create",
+        "-o",
+        "com.docker.network.bridge.enable_ip_masquerade=true",
+    ];
+    let binding = "com.docker.network.bridge.host_binding_ipv4=127.0.0.2";
+    env.run(&[&create[..], &["-o", binding, "near"]].concat())
+        .ok();
+    stay(
+        &env,
+        "web",
+        &["--network", "near", "-p", "80", "-p", "127.0.0.3::81"],
+    );
+    let bindings = "{{range $k, $v := .HostConfig.PortBindings}}{{(index $v 0).HostIp}};{{end}}";
+    assert_eq!(env.out(&["inspect", "-f", bindings, "web"]), ";127.0.0.3;");
+    env.run(&["port", "add", "web", "82"]).ok();
+    let shown = env.out(&["port", "web"]);
+    let addresses: Vec<&str> = shown
+        .lines()
+        .filter_map(|line| line.rsplit_once(':').map(|(before, _)| before))
+        .collect();
+    let expected = [
+        "80/tcp -> 127.0.0.2",
+        "81/tcp -> 127.0.0.3",
+        "82/tcp -> 127.0.0.2",
+    ];
+    assert_eq!(addresses, expected, "{shown}");
+    env.run(&["port", "rm", "web", "82"]).ok();
+    env.run(&["rm", "-f", "web"]).ok();
 }
 
 /// The classic example: a linked container's database is reached, and by nobody on another network.

@@ -45,7 +45,7 @@ pub struct Args {
     /// Set a label (KEY=VALUE)
     #[arg(long, value_name = "LABEL")]
     label: Vec<String>,
-    /// Set an option of the driver: com.docker.network.driver.mtu, com.docker.network.bridge.enable_icc
+    /// Set an option of the driver: com.docker.network.driver.mtu, com.docker.network.bridge.enable_icc, com.docker.network.bridge.host_binding_ipv4
     #[arg(short, long, value_name = "OPTION")]
     opt: Vec<String>,
     /// How far the network reaches: only `local`
