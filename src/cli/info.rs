@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Invocation;
 use super::error::{CliError, Kind};
+use super::{Invocation, info_host};
 use crate::engine::EngineFacts;
 use crate::runtime::cgroup::Place;
 
@@ -36,7 +36,7 @@ fn document(facts: &EngineFacts) -> Value {
             (entry.key.clone(), value)
         })
         .collect();
-    json!({
+    let mut document = json!({
         "Containers": facts.containers,
         "ContainersRunning": facts.running,
         "ContainersPaused": facts.paused,
@@ -69,7 +69,11 @@ fn document(facts: &EngineFacts) -> Value {
         "SecurityOptions": ["name=seccomp,profile=builtin", "name=rootless"],
         "ServerVersion": env!("CARGO_PKG_VERSION"),
         "Settings": settings,
-    })
+    });
+    if let Some(map) = document.as_object_mut() {
+        map.extend(info_host::document(facts));
+    }
+    document
 }
 
 /// The choice and its reason.

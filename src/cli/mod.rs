@@ -47,6 +47,7 @@ mod images;
 mod images_tree;
 mod import;
 mod info;
+mod info_host;
 mod inspect;
 mod kill;
 mod load;

@@ -55,20 +55,25 @@ impl FromStr for LogDriver {
     type Err = LogDriverError;
 
     fn from_str(text: &str) -> Result<LogDriver, LogDriverError> {
+        let mut all = LogDriver::ALL.into_iter();
         let name = text.to_owned();
-        match text {
-            "json-file" => Ok(LogDriver::JsonFile),
-            "k8s-file" => Ok(LogDriver::K8sFile),
-            "journald" => Ok(LogDriver::Journald),
-            "none" => Ok(LogDriver::None),
-            "passthrough" => Ok(LogDriver::Passthrough),
-            _ if UNSUPPORTED.contains(&text) => Err(LogDriverError::Unsupported { name }),
-            _ => Err(LogDriverError::Unknown { name }),
+        match all.find(|driver| driver.name() == text) {
+            Some(driver) => Ok(driver),
+            None if UNSUPPORTED.contains(&text) => Err(LogDriverError::Unsupported { name }),
+            None => Err(LogDriverError::Unknown { name }),
         }
     }
 }
 
 impl LogDriver {
+    pub const ALL: [LogDriver; 5] = [
+        LogDriver::JsonFile,
+        LogDriver::K8sFile,
+        LogDriver::Journald,
+        LogDriver::None,
+        LogDriver::Passthrough,
+    ];
+
     pub fn name(self) -> &'static str {
         match self {
             LogDriver::JsonFile => "json-file",

@@ -97,6 +97,16 @@ fn info_format_takes_templates() {
         for flag in ["-f", "--format"] {
             let out = ask(&env, command, &[flag, "{{.Images}} {{.OSType}}"]);
             assert_eq!(out.ok().out(), "1 linux", "{command} {flag}");
+            let host = "{{.Name}} {{.LoggingDriver}} {{.Swarm.LocalNodeState}} {{.DefaultRuntime}} {{len .Runtimes}}";
+            let name = std::fs::read_to_string("/proc/sys/kernel/hostname").expect("it is there");
+            let out = ask(&env, command, &[flag, host]).ok().out();
+            assert_eq!(out, format!("{} json-file inactive bryo 1", name.trim()));
+            let machine = "{{.MemTotal}} {{.OperatingSystem}} {{.SystemTime}} {{.Warnings}}";
+            let out = ask(&env, command, &[flag, machine]).ok().out();
+            let memory = std::fs::read_to_string("/proc/meminfo").expect("it is there");
+            let total = memory.split_whitespace().nth(1).expect("MemTotal is first");
+            let total = total.parse::<u64>().expect("a number") * 1024;
+            assert!(out.starts_with(&format!("{total} ")), "{out}");
             let driver = ask(&env, command, &[flag, "{{.Driver}}"]).ok().out();
             assert!(driver.contains("overlay"), "{driver}");
             let out = ask(&env, command, &[flag, "json"]).ok().out();
