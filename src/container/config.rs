@@ -93,6 +93,9 @@ pub struct HostConfig {
     /// The text of a seccomp profile, or `unconfined`; None is the built-in one.
     pub seccomp: Option<String>,
     pub open_system_paths: bool,
+    /// The security modules that it was said to have nothing of, as it was said.
+    #[serde(default)]
+    pub unconfined: Vec<String>,
     pub sysctls: BTreeMap<String, String>,
     pub ulimits: Vec<UlimitConfig>,
     /// As it was made; `Settings::limits` has the later ones.

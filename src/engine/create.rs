@@ -485,6 +485,7 @@ fn host_config(request: &CreateRequest, network: &NetworkMode) -> Result<HostCon
         match option {
             SecurityOption::NoNewPrivileges(on) => host.no_new_privileges = *on,
             SecurityOption::OpenSystemPaths => host.open_system_paths = true,
+            SecurityOption::Unconfined(words) => host.unconfined.push(words.clone()),
             SecurityOption::Seccomp(SeccompChoice::Default) => host.seccomp = None,
             SecurityOption::Seccomp(SeccompChoice::Unconfined) => {
                 host.seccomp = Some("unconfined".to_owned())

@@ -308,7 +308,7 @@ fn list_or_null(list: &[String]) -> Value {
 }
 
 fn security(host: &HostConfig) -> Value {
-    let mut options = Vec::new();
+    let mut options = host.unconfined.clone();
     if host.no_new_privileges {
         options.push("no-new-privileges".to_owned());
     }

@@ -24,6 +24,8 @@ pub enum SecurityOption {
     SeccompFile(String),
     /// Nothing of /proc and /sys is masked or read-only.
     OpenSystemPaths,
+    /// No label of SELinux and no profile of AppArmor, in docker's words: no container of bryo has one.
+    Unconfined(String),
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -65,6 +67,9 @@ impl FromStr for SecurityOption {
                 Ok(SecurityOption::SeccompFile(file.to_owned()))
             }
             ("systempaths", Some("unconfined")) => Ok(SecurityOption::OpenSystemPaths),
+            ("apparmor", Some("unconfined")) | ("label", Some("disable")) => Ok(
+                SecurityOption::Unconfined(format!("{key}={}", value.unwrap_or_default())),
+            ),
             ("apparmor" | "label" | "writable-cgroups" | "credentialspec", Some(_)) => {
                 Err(SecurityError::Later {
                     key: key.to_owned(),
@@ -101,6 +106,11 @@ mod tests {
             "seccomp=a:b.json".parse(),
             Ok(SecurityOption::SeccompFile("a:b.json".to_owned()))
         );
+        assert_eq!(
+            "label:disable".parse(),
+            Ok(SecurityOption::Unconfined("label=disable".to_owned()))
+        );
+        assert!("label=type:x".parse::<SecurityOption>().is_err());
     }
 
     #[test]
