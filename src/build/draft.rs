@@ -206,6 +206,13 @@ impl Draft {
         )
     }
 
+    /// The directory of the base image, below `layers/`, that is seen as `/`. Those that are made here have none in their archives.
+    pub fn root(&self) -> Option<String> {
+        let base = self.layers.iter().rev();
+        base.filter(|layer| matches!(layer, Layer::Base { .. }))
+            .find_map(Layer::directory)
+    }
+
     /// The layers' directories below `layers/`, bottom first, each once at its topmost place.
     pub fn directories(&self) -> Vec<String> {
         let mut seen = std::collections::HashSet::new();

@@ -471,6 +471,7 @@ impl Builder<'_> {
             let written = WrittenLayer {
                 name: done.layer.name().to_owned(),
                 below: self.layer_paths(&stage.draft.directories()),
+                root: self.layer_paths(stage.draft.root().as_slice()).pop(),
                 mount_points: done.mount_points,
                 epoch: self.request.epoch,
                 was_mounted: done.was_mounted,

@@ -12,7 +12,7 @@ use super::{Engine, EngineError};
 use crate::container::Event;
 use crate::image::{
     Digest, LayerPath, LayerReport, Layers, NOTHING, Reference, StepRecord, Store, StoreError,
-    TempLayer, annotated, manifest_of, media_type, seal, strip,
+    TempLayer, annotated, manifest_of, media_type, seal, strip, take_root_looks,
 };
 
 /// A layer that a step has written.
@@ -22,6 +22,8 @@ pub struct WrittenLayer {
     pub name: String,
     /// Directories of the layers that it lies on, bottom first.
     pub below: Vec<PathBuf>,
+    /// The directory of the base image that is seen as `/`, if there is one.
+    pub root: Option<PathBuf>,
     /// Where the engine had to make something to mount on.
     pub mount_points: Vec<String>,
     /// Seconds: nothing in it is newer.
@@ -156,6 +158,9 @@ fn seal_written(layer: &TempLayer, written: &WrittenLayer) -> Result<LayerReport
         };
         let changes = layers.changes().map_err(io("read the layer"))?;
         strip(layer, &changes.hidden).map_err(io("remove a place that was mounted on"))?;
+    }
+    if let Some(root) = &written.root {
+        take_root_looks(layer, root).map_err(io("set the attributes of the layer's root"))?;
     }
     seal(layer, written.epoch).map_err(|error| failure(&error))
 }

@@ -236,6 +236,9 @@ pub(super) const TEMPORARY: &str = ".tmp-";
 pub(super) const DEAD: &str = ".dead-";
 
 impl TempLayer {
+    /// Of its root, where nothing says another one.
+    pub(super) const ROOT_MODE: u32 = 0o755;
+
     /// Makes `layers/.tmp-…` with an empty `fs/`, locked before anyone can take it for rubbish.
     /// `ahead`: what writes its files, with those of others.
     pub(super) fn make(layers: &Path, ahead: &Arc<Ahead>) -> std::io::Result<TempLayer> {
@@ -243,7 +246,8 @@ impl TempLayer {
         let root = directory.join("fs");
         disk::create_dir(&root)?;
         // Its own mode, whatever the umask: what an archive without an entry for its root gets.
-        std::fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(TempLayer::ROOT_MODE);
+        std::fs::set_permissions(&root, mode)?;
         Ok(TempLayer {
             root: fs::open_directory(&root)?,
             directory,

@@ -97,6 +97,7 @@ pub use save::{
     save_directory,
 };
 pub use seal::{NOTHING, SealError, seal, strip};
+pub use settle::take_root_looks;
 pub use step::{CACHE_FIELD, KnownStep, StepRecord, cache_records, cache_records_of};
 pub use store::{Store, StoreError};
 pub use tar::{Entry, EntryKind, Limits, TarError, TarReader, TarStream, TarWriter};

@@ -6,14 +6,14 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, Stat};
+use rustix::fs::{Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use serde::Serialize;
 
 use super::digest::Digest;
-use super::layer::{LayerDir, LayerPath, LayerReport};
+use super::layer::{LayerDir, LayerPath, LayerReport, TempLayer};
 use super::ready::Ready;
 use super::store::{Store, StoreError};
 use super::variant;
@@ -95,7 +95,7 @@ fn plan(root: &OwnedFd, report: &LayerReport, below: &[OwnedFd]) -> io::Result<V
     for path in &report.implicit_dirs {
         match find_directory(below, path, has_markers)? {
             Some(found) => changes.extend(difference(root, path, &found)?),
-            None if path.0.is_empty() => {}
+            None if path.0.is_empty() => changes.extend(difference_to_new(root)?),
             None => made_for_ghosts.push(path),
         }
     }
@@ -168,21 +168,76 @@ fn walk(root: &OwnedFd, path: &LayerPath, has_markers: bool) -> io::Result<Step>
 
 fn difference(root: &OwnedFd, path: &LayerPath, found: &OwnedFd) -> io::Result<Option<Change>> {
     let ours = open(root, path)?;
-    let (have, want) = (rustix::fs::fstat(&ours)?, rustix::fs::fstat(found)?);
+    let (have, want) = (Looks::of(&ours)?, Looks::of(found)?);
     let xattrs = kept_xattrs(found)?;
-    let same = |a: &Stat, b: &Stat| {
-        (a.st_mode & 0o7777, a.st_uid, a.st_gid) == (b.st_mode & 0o7777, b.st_uid, b.st_gid)
-    };
-    if same(&have, &want) && kept_xattrs(&ours)? == xattrs {
+    if have == want && kept_xattrs(&ours)? == xattrs {
         return Ok(None);
     }
-    Ok(Some(Change::Directory {
-        path: path.clone(),
-        mode: want.st_mode & 0o7777,
-        uid: want.st_uid,
-        gid: want.st_gid,
-        xattrs,
-    }))
+    Ok(Some(want.change(path.clone(), xattrs)))
+}
+
+/// The root of a layer that lies on none, and in another stack may have had the looks of the one below ([`take_root_looks`]).
+fn difference_to_new(root: &OwnedFd) -> io::Result<Option<Change>> {
+    let new = Looks::of_new();
+    let differs = Looks::of(root)? != new;
+    Ok(differs.then(|| new.change(LayerPath(Vec::new()), Vec::new())))
+}
+
+/// Permissions and owner of a directory.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Looks {
+    mode: u32,
+    uid: u32,
+    gid: u32,
+}
+
+impl Looks {
+    fn of(directory: &OwnedFd) -> io::Result<Looks> {
+        let stat = rustix::fs::fstat(directory)?;
+        Ok(Looks {
+            mode: stat.st_mode & 0o7777,
+            uid: stat.st_uid,
+            gid: stat.st_gid,
+        })
+    }
+
+    /// A layer's root that no archive says anything of; here whoever runs this is root.
+    fn of_new() -> Looks {
+        Looks {
+            mode: TempLayer::ROOT_MODE,
+            uid: rustix::process::geteuid().as_raw(),
+            gid: rustix::process::getegid().as_raw(),
+        }
+    }
+
+    fn change(self, path: LayerPath, xattrs: Vec<(LayerPath, Vec<u8>)>) -> Change {
+        Change::Directory {
+            path,
+            mode: self.mode,
+            uid: self.uid,
+            gid: self.gid,
+            xattrs,
+        }
+    }
+}
+
+/// Gives the root of a layer, which is in no archive, the looks that the layers below show: else its stack would need a variant of it,
+/// with a link for each file. What that would not do is left to the variant.
+pub fn take_root_looks(layer: &TempLayer, shown: &Path) -> io::Result<()> {
+    let shown = fs::open_directory_readable(fs::open_directory(shown)?)?;
+    let root = fs::open_directory_readable(layer.root())?;
+    let (have, want) = (Looks::of(&root)?, Looks::of(&shown)?);
+    if !kept_xattrs(&shown)?.is_empty() {
+        return Ok(());
+    }
+    if (have.uid, have.gid) != (want.uid, want.gid) {
+        let (uid, gid) = (Uid::from_raw(want.uid), Gid::from_raw(want.gid));
+        rustix::fs::fchown(&root, Some(uid), Some(gid))?;
+    }
+    if have != want {
+        rustix::fs::fchmod(&root, Mode::from_raw_mode(want.mode))?;
+    }
+    Ok(())
 }
 
 /// Attributes that a directory takes over from below: not overlay's marks, not the machine's labels.

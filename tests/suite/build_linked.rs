@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::dockerfile::{build, cached, context, inspected, layers, shell};
 use crate::env::{TestEnv, test_env};
+use crate::image::{DIRECTORY, Entry, Layer, busybox};
 
 const DOCKERFILE: &str = "FROM busybox\nCOPY many /many\n";
 
@@ -194,4 +195,34 @@ fn what_changed_just_before_it_was_copied_is_copied_again() {
         shell(&env, "anew", "cat /many/2/2; stat -c %h /many/1/1"),
         "late\n1"
     );
+}
+
+/// A layer that needs other looks of its root than it has is there once more, with a link for each file.
+#[test]
+fn layers_on_an_image_whose_root_has_its_own_looks_are_stored_once() {
+    let env = test_env!();
+    let root = Layer::new().entry(&Entry {
+        name: "./",
+        kind: DIRECTORY,
+        mode: 0o711,
+        uid: 5,
+        gid: 6,
+        ..Entry::default()
+    });
+    env.load(&busybox().with(&root).docker_archive("base:latest"));
+    let text = "FROM base\nWORKDIR /new\nCOPY many /many\nRUN echo 1 >/ran\nCOPY many/0 /again\n";
+    let directory = many(&env, text);
+    build_as(&env, &directory, "first", &[]);
+    env.file("app/many/3/1", "changed\n");
+    build_as(&env, &directory, "second", &[]);
+    let all = std::fs::read_dir(env.store().join("layers")).expect("there are layers");
+    let all = all.map(|entry| entry.expect("it is there").file_name());
+    let variants = all.filter(|name| name.to_string_lossy().trim_start_matches('.').contains('.'));
+    assert_eq!(variants.count(), 0);
+    // The same layer where nothing lies below it.
+    let text = "FROM scratch\nCOPY many /many\n";
+    let alone = context(&env, "app", &[("Dockerfile", text)]);
+    build_as(&env, &alone, "alone", &[]);
+    assert_eq!(layers(&env, "alone")[0], layers(&env, "second")[3]);
+    check(&env);
 }

@@ -98,6 +98,26 @@ fn unlisted_directories_look_like_those_below() {
 }
 
 #[test]
+fn a_root_that_has_the_looks_of_the_one_below_needs_no_variant_there_and_one_alone() {
+    let scratch = Scratch::new();
+    let private = add(&scratch, Archive::new().directory("./", 0o711));
+    let below = settle(&scratch.store, Vec::new(), &[private]).unwrap();
+    let (layer, report) = scratch
+        .unpack(&Archive::new().file("x", "1").finish())
+        .unwrap();
+    take_root_looks(&layer, &scratch.store.layer_path(&below[0])).unwrap();
+    scratch.store.commit_layer(layer, &report).unwrap();
+    let top = report.diff_id;
+    let on_it = settle(&scratch.store, below, std::slice::from_ref(&top)).unwrap();
+    assert_eq!(on_it[1], LayerDir::base(&top));
+    assert_eq!(mode(scratch.store.layer_path(&on_it[1])), 0o711);
+    let alone = settle(&scratch.store, Vec::new(), std::slice::from_ref(&top)).unwrap();
+    assert_ne!(alone[0], on_it[1]);
+    assert_eq!(mode(scratch.store.layer_path(&alone[0])), 0o755);
+    assert_eq!(mode(scratch.store.layer_path(&on_it[1])), 0o711);
+}
+
+#[test]
 fn whiteouts_of_nothing_disappear_with_the_directories_made_for_them() {
     let scratch = Scratch::new();
     let bottom = add(
