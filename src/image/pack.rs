@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use rustix::io::Errno;
@@ -14,6 +15,10 @@ use super::tar::{Entry, EntryKind, Limits, TarSink, TarStream};
 use super::whiteouts::{MARKER, is_whiteout, marker_of};
 use crate::sys::fs;
 use crate::sys::xattr;
+
+mod ahead;
+
+use ahead::{Found, Item, Queue, Wanted};
 
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
@@ -73,6 +78,8 @@ pub struct Packer<'a, W> {
     links: HashMap<(u64, u64), Vec<u8>>,
     warnings: Vec<String>,
     buffer: Vec<u8>,
+    /// What waits for files that are read ahead.
+    queue: Option<Queue>,
 }
 
 /// What is in a directory, in the order of the bytes of the names, as docker writes them.
@@ -80,9 +87,10 @@ type Names = std::vec::IntoIter<(Vec<u8>, FileType)>;
 
 /// An extended attribute: its name and its value.
 type Attribute = (Vec<u8>, Vec<u8>);
+type Xattrs = Vec<Attribute>;
 
 struct Level {
-    fd: OwnedFd,
+    fd: Arc<OwnedFd>,
     names: Names,
     /// Of the archive, with a slash at the end, or empty.
     path: Vec<u8>,
@@ -90,6 +98,14 @@ struct Level {
 
 /// Warnings beyond these are not collected: a tree may hold millions of reasons.
 const MAX_WARNINGS: usize = 16;
+
+/// How files of a layer are opened, whatever takes their place in that moment: no waiting for a FIFO, no terminal of ours. To note that a
+/// file was read costs as much as to read it, and nobody asks.
+const LAYER_FILE: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::NOATIME)
+    .union(OFlags::NONBLOCK)
+    .union(OFlags::NOCTTY);
 
 const OPAQUE: &[u8] = b"user.overlay.opaque";
 const FUSE_OPAQUE: &[u8] = b"user.fuseoverlayfs.opaque";
@@ -102,7 +118,14 @@ impl<'a, W: TarSink> Packer<'a, W> {
             links: HashMap::new(),
             warnings: Vec::new(),
             buffer: vec![0; 128 * 1024],
+            queue: None,
         }
+    }
+
+    /// With further threads that read the files of a layer which nobody changes any more.
+    pub fn reading_ahead(mut self) -> Packer<'a, W> {
+        self.queue = Queue::new();
+        self
     }
 
     /// Writes what `name` in `parent` is, with everything below it, as `path` of the archive.
@@ -123,7 +146,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
         let level = if path.is_empty() {
             Level {
                 names: names(&fd, path)?,
-                fd,
+                fd: Arc::new(fd),
                 path: Vec::new(),
             }
         } else {
@@ -143,7 +166,8 @@ impl<'a, W: TarSink> Packer<'a, W> {
     }
 
     /// Ends the archive: its size and what could not be kept.
-    pub fn finish(self) -> Result<(u64, Vec<String>), PackError> {
+    pub fn finish(mut self) -> Result<(u64, Vec<String>), PackError> {
+        self.catch_up(true)?;
         let ended = self.stream.finish();
         let size = ended.map_err(|source| PackError::Write { source })?;
         Ok((size, self.warnings))
@@ -164,7 +188,8 @@ impl<'a, W: TarSink> Packer<'a, W> {
                     limit: limits.depth,
                 });
             }
-            let fd = stack[stack.len() - 1].fd.as_fd();
+            let directory = &stack[stack.len() - 1].fd;
+            let fd = directory.as_fd();
             let named = (&name[..], Some(kind));
             let below = match self.tree {
                 // Something else may be mounted there than what is in the list, such as a device on a file.
@@ -185,6 +210,15 @@ impl<'a, W: TarSink> Packer<'a, W> {
                         Some(hidden) if !hidden.starts_with(MARKER) => {
                             let parent = &path[..path.len() - name.len()];
                             self.whiteout(&[parent, hidden].concat())?
+                        }
+                        None if kind == FileType::RegularFile && self.queue.is_some() => {
+                            let directory = Arc::clone(directory);
+                            self.defer(Wanted {
+                                directory,
+                                name,
+                                path,
+                            })?;
+                            continue;
                         }
                         // fuse-overlayfs' opaque directories.
                         Some(_) | None => self.object(fd, named, &path)?,
@@ -242,10 +276,9 @@ impl<'a, W: TarSink> Packer<'a, W> {
         kind: FileType,
         path: &[u8],
     ) -> Result<Option<Level>, PackError> {
-        let mut flags = OFlags::RDONLY | OFlags::NOFOLLOW;
-        if matches!(self.tree, Tree::Layer { .. }) {
-            // To note that it was read costs as much as to read it, and nobody asks.
-            flags |= OFlags::NOATIME;
+        let mut flags = LAYER_FILE;
+        if matches!(self.tree, Tree::Plain { .. }) {
+            flags -= OFlags::NOATIME;
         }
         if kind == FileType::Directory {
             return match open(parent, name, flags | OFlags::DIRECTORY, path)? {
@@ -253,8 +286,6 @@ impl<'a, W: TarSink> Packer<'a, W> {
                 None => Ok(None),
             };
         }
-        // Whatever takes its place in this moment: no waiting for a FIFO, no terminal of ours.
-        let flags = flags | OFlags::NONBLOCK | OFlags::NOCTTY;
         if let Some(fd) = open(parent, name, flags, path)? {
             self.file(&fd, path)?;
         }
@@ -266,7 +297,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
         let mut entry = self.described(&stat, path, EntryKind::Directory)?;
         let xattrs = attributes(&fd).map_err(PackError::io("read the attributes of", path))?;
         entry.xattrs = self.kept(&xattrs, path)?;
-        self.write(&entry)?;
+        self.write(entry)?;
         let mut prefix = path.to_vec();
         if !prefix.ends_with(b"/") {
             prefix.push(b'/');
@@ -277,7 +308,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
         if is_layer && xattrs.iter().any(opaque) {
             let path = [&prefix[..], b".wh..wh..opq"].concat();
             let marker = self.described(&stat, &path, EntryKind::File)?;
-            self.write(&Entry {
+            self.write(Entry {
                 mode: 0o600,
                 ..marker
             })?;
@@ -288,7 +319,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
             false => names(&fd, path)?,
         };
         Ok(Level {
-            fd,
+            fd: Arc::new(fd),
             names,
             path: prefix,
         })
@@ -299,26 +330,87 @@ impl<'a, W: TarSink> Packer<'a, W> {
         if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
             return Ok(());
         }
-        let mut entry = self.described(&stat, path, EntryKind::File)?;
+        let Some(mut entry) = self.first_name(&stat, path)? else {
+            return Ok(());
+        };
+        let xattrs = attributes(fd).map_err(PackError::io("read the attributes of", path))?;
+        entry.xattrs = self.kept(&xattrs, path)?;
+        self.put(&entry)?;
+        self.content(fd, entry.size, path)
+    }
+
+    /// A file's entry; None: it has another name in the archive, and the link to that is written.
+    fn first_name(&mut self, stat: &Stat, path: &[u8]) -> Result<Option<Entry>, PackError> {
+        let mut entry = self.described(stat, path, EntryKind::File)?;
         if stat.st_nlink > 1 {
             let key = (stat.st_dev, stat.st_ino);
             if let Some(first) = self.links.get(&key) {
                 entry.kind = EntryKind::HardLink;
                 entry.link.clone_from(first);
-                return self.write(&entry);
+                return self.put(&entry).map(|()| None);
             }
             self.links.insert(key, path.to_vec());
         }
-        let xattrs = attributes(fd).map_err(PackError::io("read the attributes of", path))?;
-        entry.xattrs = self.kept(&xattrs, path)?;
         entry.size = u64::try_from(stat.st_size).unwrap_or(0);
-        self.write(&entry)?;
-        self.content(fd, entry.size, path)
+        Ok(Some(entry))
+    }
+
+    /// The file is read soon, and what comes behind it waits.
+    fn defer(&mut self, wanted: Wanted) -> Result<(), PackError> {
+        if let Some(queue) = &mut self.queue {
+            queue.add(wanted);
+        }
+        self.catch_up(false)
+    }
+
+    /// Writes what waits, at the end all of it.
+    fn catch_up(&mut self, is_end: bool) -> Result<(), PackError> {
+        while let Some(item) = self.queue.as_mut().and_then(|queue| queue.take(is_end)) {
+            match item {
+                Item::Entry(entry) => self.put(&entry)?,
+                Item::File(wanted, found) => match found? {
+                    Found::Nothing => {}
+                    Found::Small {
+                        stat,
+                        xattrs,
+                        bytes,
+                    } => self.small(&stat, &xattrs, &bytes, &wanted.path)?,
+                    Found::Large => {
+                        let Wanted {
+                            directory,
+                            name,
+                            path,
+                        } = &wanted;
+                        if let Some(fd) = open(directory.as_fd(), name, LAYER_FILE, path)? {
+                            self.file(&fd, path)?;
+                        }
+                    }
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// A file that was read already.
+    fn small(
+        &mut self,
+        stat: &Stat,
+        xattrs: &Xattrs,
+        bytes: &[u8],
+        path: &[u8],
+    ) -> Result<(), PackError> {
+        let Some(mut entry) = self.first_name(stat, path)? else {
+            return Ok(());
+        };
+        entry.xattrs = self.kept(xattrs, path)?;
+        self.put(&entry)?;
+        let written = self.stream.content(bytes);
+        written.map_err(|source| PackError::Write { source })?;
+        self.end_content(entry.size - bytes.len() as u64, path)
     }
 
     /// Exactly `size` bytes, whatever the file has become: the header is written already.
     fn content(&mut self, fd: &OwnedFd, size: u64, path: &[u8]) -> Result<(), PackError> {
-        let failed = |source| PackError::Write { source };
         let mut left = size;
         while left > 0 {
             let wanted = left.min(self.buffer.len() as u64) as usize;
@@ -328,10 +420,16 @@ impl<'a, W: TarSink> Packer<'a, W> {
                 Err(Errno::INTR) => continue,
                 Err(errno) => return Err(PackError::io("read", path)(errno)),
             };
-            let bytes = &self.buffer[..read];
-            self.stream.content(bytes).map_err(failed)?;
+            let written = self.stream.content(&self.buffer[..read]);
+            written.map_err(|source| PackError::Write { source })?;
             left -= read as u64;
         }
+        self.end_content(left, path)
+    }
+
+    /// `left` bytes of a file's content are missing.
+    fn end_content(&mut self, mut left: u64, path: &[u8]) -> Result<(), PackError> {
+        let failed = |source| PackError::Write { source };
         if left > 0 {
             self.warn(
                 "a file that shrank while it was read, filled with zeroes",
@@ -372,7 +470,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
                 None => drop(self.links.insert(key, entry.path.clone())),
             }
         }
-        self.write(&entry)
+        self.write(entry)
     }
 
     /// In a plain tree it is overlayfs' and deletes nothing that anybody sees.
@@ -384,7 +482,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
                 marker.push(b'/');
             }
             marker.extend(marker_of(place.name()));
-            self.write(&Entry {
+            self.write(Entry {
                 path: marker,
                 link: Vec::new(),
                 kind: EntryKind::File,
@@ -423,7 +521,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
 
     /// File capabilities and the user's own attributes. Of a layer overlayfs' marks stay behind, and what a container called
     /// so (escaped below, `overlayfs.rst`) gets its name back. From outside of the home namespace they are refused: not all could be set.
-    fn kept(&self, xattrs: &[Attribute], path: &[u8]) -> Result<Vec<Attribute>, PackError> {
+    fn kept(&self, xattrs: &[Attribute], path: &[u8]) -> Result<Xattrs, PackError> {
         let is_layer = matches!(self.tree, Tree::Layer { .. });
         let kept = xattrs.iter().filter_map(|(name, value)| {
             let escaped = name.strip_prefix(b"user.overlay.overlay.");
@@ -443,7 +541,20 @@ impl<'a, W: TarSink> Packer<'a, W> {
         }
     }
 
-    fn write(&mut self, entry: &Entry) -> Result<(), PackError> {
+    /// Writes an entry when it is its turn.
+    fn write(&mut self, entry: Entry) -> Result<(), PackError> {
+        let entry = match &mut self.queue {
+            Some(queue) => queue.add_entry(entry),
+            None => Some(entry),
+        };
+        match entry {
+            Some(entry) => self.put(&entry),
+            None => self.catch_up(false),
+        }
+    }
+
+    /// Writes an entry.
+    fn put(&mut self, entry: &Entry) -> Result<(), PackError> {
         let written = self.stream.entry(entry);
         written.map_err(|source| PackError::Write { source })
     }
@@ -491,7 +602,7 @@ fn names(fd: &OwnedFd, path: &[u8]) -> Result<Names, PackError> {
 }
 
 /// The attributes that images carry, with their values.
-fn attributes(fd: &OwnedFd) -> io::Result<Vec<Attribute>> {
+fn attributes(fd: &OwnedFd) -> io::Result<Xattrs> {
     let mut names = xattr::list(fd)?;
     names.retain(|name| name.starts_with(b"user.") || name == b"security.capability");
     names.sort_unstable();
@@ -503,3 +614,6 @@ fn attributes(fd: &OwnedFd) -> io::Result<Vec<Attribute>> {
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests;

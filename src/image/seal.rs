@@ -89,7 +89,7 @@ pub fn seal(layer: &TempLayer, epoch: Option<i64>) -> Result<LayerReport, SealEr
         marker_files: whiteouts::are_files(&root),
         ids: Ids::Home,
     };
-    let mut packer = Packer::new(&mut sink, tree);
+    let mut packer = Packer::new(&mut sink, tree).reading_ahead();
     packer.add_directory(root, b"")?;
     let (tar_size, warnings) = packer.finish()?;
     let finished = sink.split.finish();
