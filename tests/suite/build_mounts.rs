@@ -137,6 +137,13 @@ fn secrets_are_seen_and_never_kept() {
     let secret = format!("id=one,src={other}");
     let again = build(&env, &directory, &["--secret", &secret]).ok();
     assert_eq!(cached(&again), 3);
+    // Who may do without one is told that its file is not there.
+    for flag in ["id=one,src=/nowhere", "id=nowhere"] {
+        let failed = build(&env, &directory, &["--secret", flag]);
+        assert_eq!(failed.code, 1);
+        let message = format!("Error: --secret {flag:?}: stat ");
+        assert!(failed.stderr.starts_with(&message), "{}", failed.stderr);
+    }
     let text = "FROM busybox\nRUN --mount=type=secret,id=needed,required=true true\n";
     let failed = build_text(&env, text, &[]);
     let message = "Dockerfile:2:1: secret needed not found";

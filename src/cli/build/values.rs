@@ -1,7 +1,7 @@
 //! The values of `build`'s flags that have a grammar of their own. Pure, but for the environment.
 
 use crate::build::{Allows, SecretSource};
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, Kind};
 use std::collections::BTreeMap;
 
 pub fn pair<'a>(flag: &str, text: &'a str) -> Result<(&'a str, &'a str), CliError> {
@@ -114,6 +114,13 @@ pub fn secrets(flags: &[String]) -> Result<BTreeMap<String, SecretSource>, CliEr
                 )));
             }
         };
+        if let SecretSource::File(path) = &source {
+            // Who asks for it may do without, and would not tell.
+            std::fs::metadata(path).map_err(|error| {
+                let message = format!("--secret {text:?}: stat {}: {error}", path.display());
+                CliError::new(Kind::Failed, message)
+            })?;
+        }
         secrets.insert(id, source);
     }
     Ok(secrets)
