@@ -187,6 +187,18 @@ fn build_reads_its_dockerfile_from_where_it_is_told() {
         "{}",
         missing.stderr
     );
+    // Where there is no `Dockerfile`, `dockerfile` is as good.
+    let small = context(&env, "small", &[("dockerfile", "FROM busybox\nRUM x\n")]);
+    for flags in [&[][..], &["-f", &format!("{small}/Dockerfile")]] {
+        let wrong = build(&env, &small, flags);
+        assert!(
+            wrong.stderr.contains("dockerfile:2:1: unknown"),
+            "{}",
+            wrong.stderr
+        );
+    }
+    env.file("small/Dockerfile", "FROM busybox\n");
+    build(&env, &small, &[]).ok();
     let copied = env
         .command(&["build", "-"])
         .input("FROM scratch\nCOPY a /\n")
@@ -296,6 +308,13 @@ fn an_error_says_where_and_shows_the_last_lines() {
             .contains("Dockerfile:2:1: \"nothing\": not found"),
         "{}",
         missing.stderr
+    );
+    let nowhere = env.run(&["build", &env.path("nowhere").to_string_lossy()]);
+    assert_eq!(nowhere.code, 1);
+    assert!(
+        nowhere.stderr.contains("unable to prepare context: path"),
+        "{}",
+        nowhere.stderr
     );
     // The steps before the one that failed are kept.
     let text = "FROM busybox\nRUN date +%N > /x\n";

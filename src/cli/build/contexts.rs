@@ -114,18 +114,42 @@ impl Named<'_> {
         directory: &Path,
         is_foreign: bool,
     ) -> Result<(String, Option<PathBuf>), CliError> {
-        let usual = Path::new("Dockerfile");
-        let name = self.dockerfile.unwrap_or(usual).display().to_string();
-        let path = match self.dockerfile {
-            _ if self.inline.is_some() => return Ok((usual.display().to_string(), None)),
-            Some(file) if file == Path::new("-") => None,
-            Some(file) if !is_foreign => Some(file.to_owned()),
-            None if !is_foreign => Some(directory.join(usual)),
+        let file = self.dockerfile.unwrap_or(Path::new(USUAL));
+        let name = |file: &Path| file.display().to_string();
+        if self.inline.is_some() {
+            return Ok((USUAL.to_owned(), None));
+        }
+        if self.dockerfile == Some(Path::new("-")) {
+            return Ok((name(file), None));
+        }
+        let place = |file: &Path| match self.dockerfile {
             // Of what was brought here nothing else is meant.
-            file => Some(dockerfile_inside(directory, file.unwrap_or(usual))?),
+            _ if is_foreign => inside(directory, file),
+            Some(_) => Some(file.to_owned()),
+            None => Some(directory.join(file)),
         };
-        Ok((name, path))
+        let found = place(file).filter(|path| path.symlink_metadata().is_ok());
+        match (
+            found,
+            small(file).and_then(|small| Some((place(&small)?, small))),
+        ) {
+            (None, Some((path, small))) if path.exists() => Ok((name(&small), Some(path))),
+            (None, _) if is_foreign => {
+                let message = format!("failed to read dockerfile: open {}: not found", name(file));
+                Err(CliError::new(Kind::Failed, message))
+            }
+            (found, _) => Ok((name(file), found.or_else(|| place(file)))),
+        }
     }
+}
+
+/// What a Dockerfile is called that is not named.
+const USUAL: &str = "Dockerfile";
+
+/// `dockerfile`, which is as good where there is no `Dockerfile`.
+fn small(file: &Path) -> Option<PathBuf> {
+    let is_usual = file.file_name()? == USUAL;
+    is_usual.then(|| file.with_file_name(USUAL.to_ascii_lowercase()))
 }
 
 /// Brings what a URL or a repository's name says. None: it names a directory.
@@ -222,26 +246,16 @@ pub fn inside(directory: &Path, path: &Path) -> Option<PathBuf> {
     Some(resolved.below(directory))
 }
 
-fn dockerfile_inside(directory: &Path, file: &Path) -> Result<PathBuf, CliError> {
-    inside(directory, file).ok_or_else(|| {
-        let file = file.display();
-        let message = format!("failed to read dockerfile: open {file}: not found");
-        CliError::new(Kind::Failed, message)
-    })
-}
-
 /// A directory with what its `.dockerignore` leaves out; that of the Dockerfile goes before that of the directory.
 pub fn context_at(directory: &Path, dockerfile: Option<&Path>) -> Result<Context, CliError> {
     let shown = directory.display();
     let real = std::fs::canonicalize(directory).map_err(|error| {
-        CliError::usage(format!(
-            "unable to prepare context: path \"{shown}\": {error}"
-        ))
+        let message = format!("unable to prepare context: path \"{shown}\": {error}");
+        CliError::new(Kind::Failed, message)
     })?;
     if !real.is_dir() {
-        return Err(CliError::usage(format!(
-            "unable to prepare context: path \"{shown}\" is no directory"
-        )));
+        let message = format!("unable to prepare context: path \"{shown}\" is no directory");
+        return Err(CliError::new(Kind::Failed, message));
     }
     let beside = dockerfile.and_then(|file| {
         let mut name = file.file_name()?.to_owned();
