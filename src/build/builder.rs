@@ -132,6 +132,7 @@ pub fn build(
     };
     let built = builder.run();
     if let Err(error) = &built {
+        builder.cancel_the_rest();
         builder.keep_what_is_done(error);
     }
     drop(builder);
@@ -167,6 +168,14 @@ impl Builder<'_> {
             }
         }
         self.finish()
+    }
+
+    /// Says of what is at work that nobody waits for it any more.
+    fn cancel_the_rest(&self) {
+        let stages = self.stages.iter().flatten();
+        for vertex in stages.filter_map(|stage| stage.activity.vertex()) {
+            self.watcher.cancel(vertex);
+        }
     }
 
     fn is_done(&self) -> bool {

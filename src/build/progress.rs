@@ -19,6 +19,8 @@ pub trait Watcher {
     fn pulls(&self, vertex: Vertex, news: &PullNews);
     /// `None`: all went well.
     fn end(&self, vertex: Vertex, error: Option<&str>);
+    /// The build has ended before this, unless it has ended itself.
+    fn cancel(&self, vertex: Vertex);
     /// What the user should know although the build goes on.
     fn warn(&self, line: &str);
 

@@ -73,6 +73,19 @@ impl Activity {
         self.source().is_some()
     }
 
+    /// Its line of progress, where it has one.
+    pub fn vertex(&self) -> Option<Vertex> {
+        match self {
+            Activity::BaseImage { vertex, .. } => Some(*vertex),
+            Activity::Fetching(fetching) => Some(fetching.vertex),
+            Activity::Copying(copying) => Some(copying.vertex),
+            Activity::Running(running) | Activity::TakingChanges(_, running) => {
+                Some(running.vertex)
+            }
+            _ => None,
+        }
+    }
+
     pub fn source(&self) -> Option<BorrowedFd<'_>> {
         match self {
             Activity::Fetching(fetching) => Some(fetching.arriving.as_fd()),

@@ -22,6 +22,7 @@ struct Step {
     rest: Vec<u8>,
     /// Each with its time.
     last: Vec<String>,
+    is_over: bool,
 }
 
 impl Logs {
@@ -31,6 +32,7 @@ impl Logs {
             began: Instant::now(),
             rest: Vec::new(),
             last: Vec::new(),
+            is_over: false,
         };
         self.steps.borrow_mut().insert(vertex, step);
     }
@@ -68,8 +70,14 @@ impl Logs {
         }
         let mut steps = self.steps.borrow_mut();
         let step = steps.get_mut(&vertex)?;
+        step.is_over = true;
         let rest = std::mem::take(&mut step.rest);
         (!rest.is_empty()).then(|| step.line(&rest))
+    }
+
+    pub fn is_over(&self, vertex: Vertex) -> bool {
+        let steps = self.steps.borrow();
+        steps.get(&vertex).is_none_or(|step| step.is_over)
     }
 
     /// The step that failed, and the last lines that it wrote.

@@ -26,25 +26,34 @@ impl<'a> Plain<'a> {
         }
     }
 
-    fn line(&self, vertex: Vertex, text: &str) {
+    /// Whose lines come next.
+    fn head(&self, vertex: Vertex) {
         if self.quiet {
             return;
         }
-        if self.last.replace(vertex) != vertex {
-            if vertex > 1 {
+        let before = self.last.replace(vertex);
+        if before != vertex {
+            if before > 0 {
                 self.ui.note("");
             }
             if let Some(name) = self.logs.name(vertex) {
                 self.ui.note(&format!("#{vertex} {name}"));
             }
         }
-        self.ui.note(&format!("#{vertex} {text}"));
+    }
+
+    fn line(&self, vertex: Vertex, text: &str) {
+        self.head(vertex);
+        if !self.quiet {
+            self.ui.note(&format!("#{vertex} {text}"));
+        }
     }
 }
 
 impl Watcher for Plain<'_> {
     fn begin(&self, vertex: Vertex, name: &str) {
         self.logs.begin(vertex, name);
+        self.head(vertex);
     }
 
     fn cached(&self, vertex: Vertex) {
@@ -72,6 +81,16 @@ impl Watcher for Plain<'_> {
             None => self.line(vertex, &format!("DONE {time:.1}s")),
             Some(error) => self.line(vertex, &format!("ERROR: {error}")),
         }
+    }
+
+    fn cancel(&self, vertex: Vertex) {
+        if self.logs.is_over(vertex) {
+            return;
+        }
+        if let Some(line) = self.logs.end(vertex, false) {
+            self.line(vertex, &line);
+        }
+        self.line(vertex, "CANCELED");
     }
 
     fn warn(&self, line: &str) {

@@ -25,6 +25,9 @@ struct Step {
     started: String,
 }
 
+/// What BuildKit says of a step that the build did not wait for.
+const CANCELED: &str = "context canceled";
+
 fn now() -> String {
     jiff::Timestamp::now().to_string()
 }
@@ -123,6 +126,14 @@ impl Watcher for RawJson<'_> {
         let mut more = vec![("completed", now().into())];
         more.extend(error.map(|error| ("error", error.into())));
         self.vertex(vertex, &more);
+    }
+
+    fn cancel(&self, vertex: Vertex) {
+        if !self.logs.is_over(vertex) {
+            self.logs.end(vertex, false);
+            let more = [("completed", now().into()), ("error", CANCELED.into())];
+            self.vertex(vertex, &more);
+        }
     }
 
     fn warn(&self, line: &str) {

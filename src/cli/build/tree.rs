@@ -169,6 +169,14 @@ impl Watcher for Tree<'_> {
         self.settle(vertex, &format!(" => {word}{name} {time:.1}s"));
     }
 
+    fn cancel(&self, vertex: Vertex) {
+        if !self.logs.is_over(vertex) {
+            self.logs.end(vertex, false);
+            let name = harmless(&self.logs.name(vertex).unwrap_or_default());
+            self.settle(vertex, &format!(" => CANCELED {name}"));
+        }
+    }
+
     fn warn(&self, line: &str) {
         self.drawing.suspend(|| self.ui.warning(line));
     }
