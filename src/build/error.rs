@@ -1,7 +1,7 @@
 //! Why a build fails, with the place in the Dockerfile where there is one.
 
 use super::copy::CopyError;
-use super::dockerfile::{DockerfileError, ExpandError, Location, Source, excerpt};
+use super::dockerfile::{DockerfileError, ExpandError, Location, Source, excerpt_of_all};
 use super::mode::ModeError;
 use crate::engine::request::GitSourceError;
 use crate::engine::{AuthorizationError, EngineError, FetchError};
@@ -53,7 +53,7 @@ impl Place {
         Place {
             file: source.name.clone(),
             location,
-            excerpt: excerpt(location.line, location.column, source.line(location.line)),
+            excerpt: excerpt_of_all(source, location),
             text: text.to_owned(),
         }
     }

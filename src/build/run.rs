@@ -72,8 +72,12 @@ pub(super) fn begin_run(
         return Ok(());
     };
     let key = key(builder, stage, &command, &mounts, &prepared);
+    let shown = run.summary().map_or_else(
+        || instruction.text.clone(),
+        |summary| format!("{} ({summary})", instruction.text),
+    );
     if let Some(record) = builder.known(stage, &key) {
-        let name = builder.step_name(stage, &instruction.text);
+        let name = builder.step_name(stage, &shown);
         let vertex = builder.new_vertex(&name);
         builder.watcher.cached(vertex);
         builder.take_known(stage, key, record, command.row);
@@ -82,7 +86,7 @@ pub(super) fn begin_run(
     let Some(mounted) = builder.mount(stage, prepared, command.script.as_ref())? else {
         return Ok(());
     };
-    let name = builder.step_name(stage, &instruction.text);
+    let name = builder.step_name(stage, &shown);
     let vertex = builder.new_vertex(&name);
     let started = start(builder, stage, &command, &mounted);
     let (session, layer) = started.inspect_err(|error| {
@@ -94,7 +98,7 @@ pub(super) fn begin_run(
         layer,
         key,
         row: command.row,
-        command: command_text(instruction),
+        command: command.words.join(" "),
         mounted,
     }));
     Ok(())
@@ -114,11 +118,6 @@ fn start(
         .engine
         .run_step(&request, &base, &directories, &layer)?;
     Ok((session, layer))
-}
-
-fn command_text(instruction: &Located<Instruction>) -> String {
-    let text = instruction.text.trim();
-    text.get(3..).unwrap_or(text).trim().to_owned()
 }
 
 fn command(builder: &Builder<'_>, stage: &StageRun, run: &Run) -> Result<Command, StepError> {

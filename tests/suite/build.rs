@@ -119,7 +119,9 @@ fn only_the_stages_that_are_needed_are_built() {
         let failed = build_by(&env, command, &directory, &[]);
         assert_eq!(failed.code, 1);
         assert!(
-            failed.stderr.contains("Dockerfile:2:1: process \"exit 1\""),
+            failed
+                .stderr
+                .contains("Dockerfile:2:1: process \"/bin/sh -c exit 1\""),
             "{}",
             failed.stderr
         );
@@ -281,13 +283,25 @@ fn an_error_says_where_and_shows_the_last_lines() {
     assert!(message.contains(" > [2/2] RUN echo before;"), "{message}");
     assert!(message.contains(" reason\n"), "{message}");
     assert!(
-        message.contains("  3 | RUN echo before; \\\n    | ^\n"),
+        message.contains("  3 | RUN echo before; \\\n    | ^\n  4 |     echo reason >&2; exit 7\n"),
         "{message}"
     );
+    let process = "process \"/bin/sh -c echo before;     echo reason >&2; exit 7\"";
     assert!(
-        message.contains("did not complete successfully: exit code: 7"),
+        message.contains(&format!(
+            "{process} did not complete successfully: exit code: 7"
+        )),
         "{message}"
     );
+    let heredoc = "FROM busybox\nRUN <<END\necho before\nexit 3\nEND\nRUN true\n";
+    let message = build_text(&env, heredoc, &[]).stderr;
+    for told in [
+        "#2 [2/3] RUN <<END (echo before...)\n",
+        "  2 | RUN <<END\n    | ^\n  3 | echo before\n  4 | exit 3\n  5 | END\nError",
+        "process \"/bin/sh -c echo before\\nexit 3\\n\" did not",
+    ] {
+        assert!(message.contains(told), "{told}: {message}");
+    }
     let wrong = build_text(&env, "FROM busybox\nRUM echo\n", &[]);
     assert!(
         wrong
@@ -427,6 +441,35 @@ fn ctrl_c_ends_a_build_and_everything_of_it() {
         assert!(env.containers().is_empty(), "{:?}", env.containers());
     }
     env.run(&["system", "check"]).ok();
+}
+
+#[test]
+fn plain_progress_says_what_is_at_work_and_what_nobody_waits_for() {
+    let env = test_env!();
+    env.busybox();
+    let text =
+        "FROM busybox AS one\nRUN sleep 1000\nFROM busybox\nRUN cat /never\nCOPY --from=one /x /\n";
+    let directory = context(&env, "app", &[("Dockerfile", text)]);
+    let flags = ["build", "--network", "none", "--progress"];
+    let of_one = ["plain", "--target", "one", &directory];
+    let mut building = env.spawn(&[&flags[..], &of_one].concat());
+    building.until("\n#2 [one 2/2] RUN sleep 1000\n");
+    building.signal(nix::sys::signal::Signal::SIGINT);
+    let ended = building.wait();
+    assert_eq!(ended.code, 130);
+    assert!(
+        ended.stderr.ends_with("\n#2 CANCELED\n"),
+        "{}",
+        ended.stderr
+    );
+    // One step of another stage fails.
+    let failed = env.run(&[&flags[..], &["plain", &directory]].concat());
+    assert_eq!(failed.code, 1);
+    let canceled = failed.stderr.matches(" CANCELED\n").count();
+    assert_eq!(canceled, 1, "{}", failed.stderr);
+    let raw = env.run(&[&flags[..], &["rawjson", &directory]].concat());
+    let canceled = raw.stderr.matches("\"error\":\"context canceled\"").count();
+    assert_eq!(canceled, 1, "{}", raw.stderr);
 }
 
 #[test]

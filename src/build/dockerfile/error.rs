@@ -1,6 +1,7 @@
 //! What can be wrong with a Dockerfile, with its place and the nearest right word. Prints nothing.
 
 use super::expand::ExpandFault;
+use super::source::{Location, Source};
 
 /// The message begins with `file:line:col`, so that editors jump there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,11 +24,33 @@ impl DockerfileError {
     }
 }
 
+const BEFORE: usize = 80;
+const AFTER: usize = 80;
+
+/// Of an instruction with more lines the first ones are shown.
+const LINES_MAX: usize = 40;
+
+/// The same with all lines of the instruction that is there.
+pub fn excerpt_of_all(source: &Source, place: Location) -> String {
+    let end = place.last_line.min(place.line + LINES_MAX - 1);
+    let width = end.to_string().len();
+    let first = excerpt_of(place.line, width, place.column, source.line(place.line));
+    let further = (place.line + 1..=end).map(|line| {
+        let text: String = source.line(line).chars().take(BEFORE + AFTER).collect();
+        format!("\n  {line:width$} | {text}").trim_end().to_owned()
+    });
+    let cut = format!("\n  {:width$} | …", "");
+    let rest = (end < place.last_line).then_some(cut);
+    std::iter::once(first).chain(further).chain(rest).collect()
+}
+
 /// `  12 | FORM debian` and a caret below the column.
 pub fn excerpt(line: usize, column: usize, text: &str) -> String {
-    const BEFORE: usize = 80;
-    const AFTER: usize = 80;
-    let number = line.to_string();
+    excerpt_of(line, 0, column, text)
+}
+
+fn excerpt_of(line: usize, width: usize, column: usize, text: &str) -> String {
+    let number = format!("{line:width$}");
     let skipped = column.saturating_sub(BEFORE);
     let shown = text.chars().skip(skipped).take(BEFORE + AFTER);
     // A tab stays one in the line below, so that the caret stands where the terminal puts the character.
@@ -166,6 +189,20 @@ pub enum Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instruction_is_shown_with_all_its_lines() {
+        let text = format!("{}RUN a \\\n\n  b\nRUN c\n", "\n".repeat(7));
+        let mut place = Location::at(8, 1);
+        place.last_line = 10;
+        let shown = excerpt_of_all(&Source::new("-", &text), place);
+        assert_eq!(shown, "   8 | RUN a \\\n     | ^\n   9 |\n  10 |   b");
+        let long = Source::new("-", &"x\n".repeat(200));
+        place.last_line = 100;
+        let shown = excerpt_of_all(&long, place);
+        assert_eq!(shown.lines().count(), LINES_MAX + 2);
+        assert!(shown.ends_with("\n  47 | x\n     | …"), "{shown}");
+    }
 
     #[test]
     fn the_caret_stands_below_the_column() {

@@ -64,6 +64,18 @@ impl Run {
             false => RunBody::Shell(content),
         }
     }
+
+    /// The first line of a heredoc that is the whole command, as BuildKit shows it behind the instruction.
+    pub fn summary(&self) -> Option<String> {
+        let Command::Shell(text) = &self.command else {
+            return None;
+        };
+        Heredoc::begun_by(text)?;
+        let mut lines = self.heredocs.first()?.raw.trim().lines();
+        let first = lines.next().unwrap_or_default();
+        let more = if lines.next().is_some() { "..." } else { "" };
+        Some(format!("{first}{more}"))
+    }
 }
 
 /// The heredocs that the arguments of an instruction begin, in order.

@@ -24,7 +24,7 @@ pub use ast::{
     RunSecurity, Secret, Sharing, Ssh, Stage, Tmpfs, Word,
 };
 pub use directive::check as parse_check;
-pub use error::{DockerfileError, Fault, excerpt};
+pub use error::{DockerfileError, Fault, excerpt, excerpt_of_all};
 pub use expand::{
     ExpandError, ExpandFault, Lookup, MAX_HEREDOC, MAX_WORD, expand, expand_heredoc, expand_words,
 };
