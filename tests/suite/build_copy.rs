@@ -144,13 +144,40 @@ fn owners_and_modes_are_those_that_are_asked_for() {
     }
 }
 
+/// Only what is in a directory is copied, and what is in an archive is as it is there.
+#[test]
+fn a_new_directory_and_what_is_unpacked_have_their_own_modes() {
+    let env = test_env!();
+    env.busybox();
+    let text = "FROM busybox AS first\nRUN mkdir -m 700 /closed && touch /closed/f && chown 5 /closed\n\
+        FROM busybox\nCOPY closed /a\nCOPY --chown=7 closed /b/c/\nCOPY --from=first /closed /d\nCOPY --chmod=750 closed /e/f\n\
+        COPY --chmod=750 . /g\nADD --chmod=640 --chown=7 a.tar /h\n";
+    let directory = context(&env, "app", &[("Dockerfile", text), ("closed/f", "")]);
+    let closed = format!("{directory}/closed");
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o3700);
+    std::fs::set_permissions(closed, mode).expect("it is ours");
+    let archive = Layer::new().directory("d/", 0o711).file("d/f", 0o604, "");
+    env.file("app/a.tar", archive.tar());
+    build(&env, &directory, &["-t", "made"]).ok();
+    let seen = shell(
+        &env,
+        "made",
+        "stat -c '%u %a' /a /b /b/c /b/c/f /d /e /e/f /g /h /h/d /h/d/f",
+    );
+    let expected = [
+        "0 755", "7 755", "7 755", "7 644", "0 755", "0 755", "0 750", "0 750", "7 755", "7 711",
+        "7 604",
+    ];
+    assert_eq!(seen.lines().collect::<Vec<_>>(), expected);
+}
+
 /// What is made in a directory with the set-group-id bit gets its group, unless it is told another.
 #[test]
 fn a_directory_that_gives_its_group_leaves_files_theirs() {
     let env = test_env!();
     env.busybox();
     let text = "FROM busybox AS first\nRUN mkdir -p /shared/dir && touch /shared/a /shared/dir/b && chown 0:50 /shared /shared/a && chmod 2775 /shared\n\
-        FROM busybox\nCOPY --from=first /shared /to\nCOPY one /to/\n";
+        FROM busybox\nRUN mkdir /to && chown 0:50 /to && chmod 2775 /to\nCOPY --from=first /shared /to\nCOPY one /to/\n";
     let directory = context(&env, "app", &[("Dockerfile", text), ("one", "")]);
     build(&env, &directory, &["-t", "made"]).ok();
     let seen = shell(

@@ -146,24 +146,20 @@ impl<'a> Writer<'a> {
             |relative: &[u8], is_directory: bool| filters.choice(named, relative, is_directory);
         let appearance = self.appearance_of(named);
         let (there, is_directory) = self.destination()?;
-        match (is_directory, there.split_last()) {
-            (Some(false), _) => Err(CopyError::NoDirectory {
+        if is_directory == Some(false) {
+            return Err(CopyError::NoDirectory {
                 destination: self.step.destination.clone(),
-            }),
-            // A new directory is like the one it comes from; what the context itself looks like is nobody's business.
-            (None, Some((last, parents))) if !named.path.is_empty() => {
-                let place = self.directory(parents)?;
-                self.graft
-                    .copy_directory(directory, &place, last, &appearance, &choose)?;
-                Ok(())
-            }
-            _ => {
-                let place = self.directory(&there)?;
-                self.graft
-                    .copy_content(directory, place, &appearance, &choose)?;
-                Ok(())
-            }
+            });
         }
+        if let (None, Some((_, parents))) = (is_directory, there.split_last()) {
+            self.directory(parents)?;
+        }
+        // Only what is in the source is copied: a new directory is like any other that is made, but for `--chmod`.
+        let mode = appearance.mode.map_or(0o755, |change| change(0o755, true));
+        let place = self.graft.directory(&there, self.directory_owner, mode)?;
+        self.graft
+            .copy_content(directory, place, &appearance, &choose)?;
+        Ok(())
     }
 
     /// The parts of the path behind `/./`, or all of them, are made below the destination.
@@ -193,7 +189,7 @@ impl<'a> Writer<'a> {
         Ok(())
     }
 
-    /// What is in an archive goes below the destination, with its own owners; `false` if it is none.
+    /// What is in an archive goes below the destination, with its own owners and modes; `false` if it is none.
     fn unpack(&mut self, parent: &Merged, name: &[u8]) -> Result<bool, CopyError> {
         let shown = parent.look(name).map_err(io("look at a source"))?;
         let Some(Shown::Other { part, .. }) = shown else {
@@ -224,6 +220,7 @@ impl<'a> Writer<'a> {
         let tree = Merged::open_plain(top.map_err(io("open the archive's files"))?);
         let appearance = Appearance {
             owner: self.directory_owner,
+            mode: None,
             through_links: true,
             ..self.appearance
         };
