@@ -190,7 +190,13 @@ fn plan(args: &Args, invocation: &Invocation) -> Result<Planned, CliError> {
     let dotenv = dotenv()?;
     let definitions = Definitions::read(&words, &args.file, invocation, args.shared.debug)?;
     let files = &definitions.files;
-    let bake = bake(files, dotenv.as_ref(), sets, &lookup, &known).map_err(failed)?;
+    let read = bake(files, dotenv.as_ref(), sets, &lookup, &known);
+    let bake = read.map_err(|error| {
+        if let Some(excerpt) = error.excerpt() {
+            invocation.ui.note(&excerpt);
+        }
+        failed(error)
+    })?;
     let words = match words.targets.is_empty() {
         true => vec!["default".to_owned()],
         false => words.targets.to_vec(),

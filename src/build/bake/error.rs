@@ -1,13 +1,24 @@
 //! What is wrong with a bake file.
 
+use super::BakeFile;
 use super::compose::NESTED;
 use super::eval::EvalError;
 use super::resolve::{BASES, DEPTH, PARTS};
+use crate::build::dockerfile::excerpt;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BakeError {
     #[error("failed to parse {file}: {text}")]
     Parse { file: String, text: String },
+    #[error("failed to parse {file}:{line}:{column}: {message}")]
+    Syntax {
+        file: String,
+        line: usize,
+        column: usize,
+        message: String,
+        /// What stands there.
+        text: String,
+    },
     #[error("{file}: {place}: {source}")]
     Value {
         file: String,
@@ -78,4 +89,33 @@ pub enum BakeError {
         "target {target:?}: its matrix needs a name that tells its parts apart, and lists as values"
     )]
     Matrix { target: String },
+}
+
+impl BakeError {
+    pub(super) fn syntax(file: &BakeFile, error: &hcl::Error) -> BakeError {
+        let name = file.name.clone();
+        match error {
+            hcl::Error::Parse(error) => BakeError::Syntax {
+                file: name,
+                line: error.location().line(),
+                column: error.location().column(),
+                message: error.message().to_owned(),
+                text: error.line().trim_end().to_owned(),
+            },
+            other => BakeError::Parse {
+                file: name,
+                text: other.to_string(),
+            },
+        }
+    }
+
+    /// The line and a caret below the place, for a terminal.
+    pub fn excerpt(&self) -> Option<String> {
+        match self {
+            BakeError::Syntax {
+                line, column, text, ..
+            } => Some(excerpt(*line, *column, text)),
+            _ => None,
+        }
+    }
 }

@@ -49,10 +49,8 @@ fn form(file: &BakeFile, place: &str, text: &'static str) -> BakeError {
 
 impl Declared {
     pub fn read_hcl(&mut self, file: &BakeFile) -> Result<(), BakeError> {
-        let body: Body = hcl::parse(&file.text).map_err(|error| BakeError::Parse {
-            file: file.name.clone(),
-            text: error.to_string(),
-        })?;
+        let parsed = hcl::parse(&file.text);
+        let body: Body = parsed.map_err(|error| BakeError::syntax(file, &error))?;
         for structure in body {
             match structure {
                 Structure::Attribute(attribute) => {

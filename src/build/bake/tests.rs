@@ -277,7 +277,10 @@ fn what_is_wrong_is_told_with_its_place() {
     let deep =
         "function \"f\" {\n params = [n]\n result = f(n)\n}\ntarget \"t\" { tags = [f(1)] }\n";
     for (text, message) in [
-        ("target \"t\" {", "failed to parse docker-bake.hcl"),
+        (
+            "\ntarget \"t\" { a = 1 b = 2 }\n",
+            "failed to parse docker-bake.hcl:2:20: invalid block body",
+        ),
         (
             "target \"t\" { color = \"blue\" }\n",
             "unknown field `color`",
