@@ -11,6 +11,7 @@ use std::sync::{Mutex, mpsc};
 use rustix::fs::{FileType, Stat};
 use sha2::{Digest as _, Sha256};
 
+use crate::image::prefixed::{put, put_number, take, take_array, take_number};
 use crate::image::{Choice, Choose, Digest, Merged, Shown, join_path};
 use crate::sys::fs::{self, Stamp};
 use crate::sys::{disk, xattr};
@@ -123,20 +124,16 @@ impl FileCache {
 
 fn encode(copies: &Copies, files: &Files) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
-    let text = |bytes: &mut Vec<u8>, text: &[u8]| {
-        bytes.extend_from_slice(&(text.len() as u32).to_le_bytes());
-        bytes.extend_from_slice(text);
-    };
-    bytes.extend_from_slice(&(copies.len() as u32).to_le_bytes());
+    put_number(&mut bytes, copies.len() as u32);
     for (instruction, steps) in copies {
-        text(&mut bytes, instruction.as_str().as_bytes());
-        bytes.extend_from_slice(&(steps.len() as u32).to_le_bytes());
+        put(&mut bytes, instruction.as_str().as_bytes());
+        put_number(&mut bytes, steps.len() as u32);
         for step in steps {
-            text(&mut bytes, step.as_str().as_bytes());
+            put(&mut bytes, step.as_str().as_bytes());
         }
     }
     for (path, (stamp, hash)) in files {
-        text(&mut bytes, path);
+        put(&mut bytes, path);
         stamp.put(&mut bytes);
         bytes.extend_from_slice(hash);
     }
@@ -154,29 +151,15 @@ fn decode(bytes: &[u8]) -> Option<(Copies, Files)> {
     }
     let mut files = HashMap::new();
     while !rest.is_empty() {
-        let length = take_number(&mut rest)?;
-        let path = take(&mut rest, length)?.to_vec();
-        let stamp = Stamp::parse(take(&mut rest, Stamp::LENGTH)?.try_into().ok()?);
-        let hash: Hash = take(&mut rest, 32)?.try_into().ok()?;
-        files.insert(path, (stamp, hash));
+        let path = take(&mut rest)?.to_vec();
+        let stamp = Stamp::parse(take_array(&mut rest)?);
+        files.insert(path, (stamp, *take_array(&mut rest)?));
     }
     Some((copies, files))
 }
 
-fn take<'b>(rest: &mut &'b [u8], length: usize) -> Option<&'b [u8]> {
-    let (part, left) = rest.split_at_checked(length)?;
-    *rest = left;
-    Some(part)
-}
-
-fn take_number(rest: &mut &[u8]) -> Option<usize> {
-    let bytes = take(rest, 4)?.try_into().ok()?;
-    Some(u32::from_le_bytes(bytes) as usize)
-}
-
 fn take_digest(rest: &mut &[u8]) -> Option<Digest> {
-    let length = take_number(rest)?;
-    std::str::from_utf8(take(rest, length)?).ok()?.parse().ok()
+    std::str::from_utf8(take(rest)?).ok()?.parse().ok()
 }
 
 /// What was found.

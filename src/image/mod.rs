@@ -33,6 +33,7 @@ mod outside;
 mod pack;
 mod parents;
 mod platform;
+pub mod prefixed;
 mod ready;
 mod reference;
 mod remove;

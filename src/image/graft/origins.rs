@@ -11,6 +11,7 @@ use zstd::stream::{read::Decoder, write::Encoder};
 
 use crate::image::digest::Digest;
 use crate::image::layer::{LayerDir, ORIGINS, TempLayer};
+use crate::image::prefixed::{put, put_number, take, take_array};
 use crate::image::store::Store;
 use crate::sys::fault;
 use crate::sys::fs::{self, Stamp};
@@ -69,7 +70,7 @@ impl Origins {
         }
         let mut bytes = MAGIC.to_vec();
         let count = new.map_or(MANY, |new| new.len() as u32);
-        bytes.extend_from_slice(&count.to_le_bytes());
+        put_number(&mut bytes, count);
         for path in new.unwrap_or_default() {
             put(&mut bytes, path);
         }
@@ -81,11 +82,6 @@ impl Origins {
         out.write_all(&bytes)?;
         out.finish()?.flush()
     }
-}
-
-fn put(bytes: &mut Vec<u8>, path: &[u8]) {
-    bytes.extend_from_slice(&(path.len() as u32).to_le_bytes());
-    bytes.extend_from_slice(path);
 }
 
 /// The files of a layer that is being made which no layer had before; None: all of them, as far as is known.
@@ -147,12 +143,8 @@ fn parse(bytes: &[u8]) -> Option<HashMap<Vec<u8>, Stamp>> {
     // Paths are rarely shorter, so that the table need not grow often.
     let mut files = HashMap::with_capacity(bytes.len() / (Stamp::LENGTH + 24));
     while !rest.is_empty() {
-        let (length, after) = rest.split_first_chunk()?;
-        let length = u32::from_le_bytes(*length) as usize;
-        let (path, after) = after.split_at_checked(length.min(PATH_MAX))?;
-        let (stamp, after) = after.split_first_chunk()?;
-        files.insert(path.to_vec(), Stamp::parse(stamp));
-        rest = after;
+        let path = take(&mut rest)?;
+        files.insert(path.to_vec(), Stamp::parse(take_array(&mut rest)?));
     }
     Some(files)
 }
