@@ -89,12 +89,16 @@ impl Given {
         given.filter(|value| !value.is_empty())
     }
 
-    /// Variables of every `RUN` that nobody declared.
+    /// Variables of every `RUN` that nobody declared, in capitals and in small letters whichever was given: programs read one or the other.
     pub fn proxies(&self) -> Vec<(String, String)> {
-        let given = self.args.iter();
+        let value = |name: &str| {
+            let is_alike = |(other, _): &(&String, &String)| other.eq_ignore_ascii_case(name);
+            let alike = self.args.iter().find(is_alike).map(|(_, value)| value);
+            self.args.get(name).or(alike).cloned()
+        };
+        let given = PROXIES.iter();
         given
-            .filter(|(name, _)| PROXIES.contains(&name.as_str()))
-            .map(|(name, value)| (name.clone(), value.clone()))
+            .filter_map(|name| Some(((*name).to_owned(), value(name)?)))
             .collect()
     }
 

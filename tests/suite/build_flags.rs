@@ -1,6 +1,6 @@
 //! Flags of `build` that every `RUN` feels, and those that say where a base comes from.
 
-use crate::dockerfile::{build_by, build_text, context, inspected, shell};
+use crate::dockerfile::{build, build_by, build_text, context, inspected, shell};
 use crate::env::test_env;
 use crate::image::platforms;
 use crate::need::{Need, need};
@@ -146,4 +146,33 @@ fn a_base_is_pulled_for_the_platform_asked_for() {
             );
         }
     }
+}
+
+#[test]
+fn proxies_are_there_in_capitals_and_in_small_letters() {
+    let env = test_env!();
+    env.busybox();
+    let text = "FROM busybox\nARG no_proxy\nRUN env\n";
+    let directory = context(&env, "app", &[("Dockerfile", text)]);
+    let given = [
+        "HTTP_PROXY=one",
+        "no_proxy=two",
+        "ftp_proxy=3",
+        "FTP_PROXY=4",
+    ];
+    let flags = given.iter().flat_map(|one| ["--build-arg", one]);
+    let built = build(&env, &directory, &flags.collect::<Vec<_>>()).ok();
+    let seen = [
+        "HTTP_PROXY=one",
+        "http_proxy=one",
+        "NO_PROXY=two",
+        "no_proxy=two",
+        "ftp_proxy=3",
+        "FTP_PROXY=4",
+    ];
+    for line in seen {
+        let line = format!(" {line}\n");
+        assert!(built.stderr.contains(&line), "{line}: {}", built.stderr);
+    }
+    assert!(!built.stderr.contains("HTTPS_PROXY"), "{}", built.stderr);
 }
