@@ -1709,7 +1709,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --rm --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1745,6 +1745,10 @@ _bryo() {
                     ;;
                 --label)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rm)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --no-cache-filter)
@@ -1865,7 +1869,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__builder__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --rm --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1901,6 +1905,10 @@ _bryo() {
                     ;;
                 --label)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rm)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --no-cache-filter)
@@ -2173,7 +2181,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__buildx__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --rm --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2209,6 +2217,10 @@ _bryo() {
                     ;;
                 --label)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rm)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --no-cache-filter)
@@ -6349,7 +6361,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --rm --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -6385,6 +6397,10 @@ _bryo() {
                     ;;
                 --label)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rm)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --no-cache-filter)

@@ -435,6 +435,8 @@ complete -c bryo -n "__fish_bryo_using_subcommand build" -l build-arg -d 'Value 
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY, NAME=docker-image://IMAGE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l label -d 'Label of the image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand build" -l rm -d 'Remove the containers of steps, which is done whatever is said' -r -f -a "true\t''
+false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l no-cache-filter -d 'Do the steps of this stage anew' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l network -d 'Network of RUN: default, none, host, pasta' -r
@@ -1050,6 +1052,8 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY, NAME=docker-image://IMAGE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l label -d 'Label of the image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l rm -d 'Remove the containers of steps, which is done whatever is said' -r -f -a "true\t''
+false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l no-cache-filter -d 'Do the steps of this stage anew' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN: default, none, host, pasta' -r
@@ -1203,6 +1207,8 @@ complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subco
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY, NAME=docker-image://IMAGE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l label -d 'Label of the image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l rm -d 'Remove the containers of steps, which is done whatever is said' -r -f -a "true\t''
+false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l no-cache-filter -d 'Do the steps of this stage anew' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN: default, none, host, pasta' -r
@@ -1268,6 +1274,8 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY, NAME=docker-image://IMAGE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l label -d 'Label of the image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l rm -d 'Remove the containers of steps, which is done whatever is said' -r -f -a "true\t''
+false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l no-cache-filter -d 'Do the steps of this stage anew' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN: default, none, host, pasta' -r
@@ -1305,6 +1313,8 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY, NAME=docker-image://IMAGE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l label -d 'Label of the image' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l rm -d 'Remove the containers of steps, which is done whatever is said' -r -f -a "true\t''
+false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l no-cache-filter -d 'Do the steps of this stage anew' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l network -d 'Network of RUN: default, none, host, pasta' -r

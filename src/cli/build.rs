@@ -61,6 +61,10 @@ pub struct Args {
     /// Label of the image
     #[arg(long, value_name = "NAME=VALUE")]
     label: Vec<String>,
+    /// Remove the containers of steps, which is done whatever is said
+    #[arg(long, alias = "force-rm", hide = true, num_args = 0..=1, require_equals = true, value_name = "BOOL",
+        default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set, overrides_with = "rm")]
+    rm: bool,
     /// Do the steps of this stage anew
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     no_cache_filter: Vec<String>,
@@ -287,6 +291,10 @@ impl Args {
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    if !args.rm {
+        let message = "--rm=false: the containers of steps are always removed";
+        return Err(CliError::usage(message));
+    }
     match perform(&args, invocation)? {
         Performed::Called(code) => Ok(code),
         Performed::Built(outcome) => {

@@ -176,3 +176,23 @@ fn proxies_are_there_in_capitals_and_in_small_letters() {
     }
     assert!(!built.stderr.contains("HTTPS_PROXY"), "{}", built.stderr);
 }
+
+/// Flags that docker hides; editors and old scripts give them.
+#[test]
+fn nothing_of_a_steps_container_remains() {
+    let env = test_env!();
+    env.busybox();
+    let directory = context(&env, "app", &[("Dockerfile", "FROM busybox\nRUN true\n")]);
+    for command in ["build", "image build", "builder build"] {
+        for flags in [
+            &["--rm", "--force-rm"][..],
+            &["--rm=true"],
+            &["--force-rm=true"],
+        ] {
+            build_by(&env, command, &directory, flags).ok();
+        }
+        assert!(env.containers().is_empty());
+        let kept = build_by(&env, command, &directory, &["--rm=false"]);
+        kept.fails(125, "the containers of steps are always removed");
+    }
+}

@@ -71,6 +71,7 @@ impl Args {
                 .collect(),
             target: target.target.clone(),
             label: pairs(&target.labels),
+            rm: true,
             no_cache_filter: target.no_cache_filter.clone(),
             platform: target.platforms.clone(),
             network: target
