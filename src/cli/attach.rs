@@ -54,5 +54,5 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         },
     };
     let session = engine.attach(&container.record, &request);
-    attachment.follow(session.map_err(failed)?, &engine.config.detach_keys)
+    attachment.follow(session.map_err(failed)?, &engine, Kind::Engine)
 }

@@ -7,7 +7,7 @@ use super::error::{CliError, Kind};
 use crate::config::DetachKeys;
 use crate::container::LogDriver;
 use crate::engine::request::{RunRequest, Stream};
-use crate::engine::{Foreground, Outcome, Session, StartOptions};
+use crate::engine::{Engine, EngineError, Foreground, Outcome, Session, StartOptions};
 use crate::monitor::Attach;
 use crate::sys::terminal;
 
@@ -72,9 +72,15 @@ impl Attachment {
         }
     }
 
-    /// Stays until the container ends or is detached from; the exit code.
-    pub fn follow(self, session: Session, configured: &DetachKeys) -> Result<u8, CliError> {
-        let keys = self.detach_keys.as_ref().unwrap_or(configured);
+    /// Stays until the container ends or is detached from; the exit code. `unstarted`: what it is when its start turns out to have failed.
+    pub fn follow(
+        self,
+        session: Session,
+        engine: &Engine,
+        unstarted: Kind,
+    ) -> Result<u8, CliError> {
+        let keys = self.detach_keys.as_ref();
+        let keys = keys.unwrap_or(&engine.config.detach_keys);
         let foreground = Foreground {
             stdin: self.stdin,
             signal_proxy: self.signal_proxy,
@@ -84,6 +90,9 @@ impl Attachment {
             Ok(Outcome::Exited(code)) => Ok(code as u8),
             Ok(Outcome::Detached) => Ok(0),
             Ok(Outcome::OutputClosed) => Err(CliError::said(Kind::OutputClosed)),
+            Err(EngineError::Start(failure)) => {
+                Err(CliError::engine(unstarted, &engine.explain_start(failure)))
+            }
             Err(error) => Err(CliError::engine(Kind::Engine, &error)),
         }
     }

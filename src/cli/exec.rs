@@ -111,7 +111,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     if args.detach {
         return Ok(0);
     }
-    attachment.follow(session, &engine.config.detach_keys)
+    attachment.follow(session, &engine, Kind::Engine)
 }
 
 /// A program that could not be executed has docker's codes for that; anything else is an ordinary failure.

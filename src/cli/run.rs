@@ -79,5 +79,5 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         invocation.ui.line(record.id.as_str())?;
         return Ok(0);
     }
-    attachment.follow(started, &engine.config.detach_keys)
+    attachment.follow(started, &engine, Kind::Engine)
 }

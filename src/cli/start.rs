@@ -89,5 +89,5 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         detach_keys: request.detach_keys,
     };
     let started = engine.start(&container.record, attachment.options());
-    attachment.follow(started.map_err(failed)?, &engine.config.detach_keys)
+    attachment.follow(started.map_err(failed)?, &engine, Kind::Failed)
 }

@@ -2,8 +2,6 @@
 
 use std::net::IpAddr;
 
-use rustix::process::Pid;
-
 use super::request::mac_bytes;
 use super::{Engine, EngineError};
 use crate::container::{
@@ -16,9 +14,10 @@ use crate::net::record::{BINDING_OPTION, NetworkConfig, NetworkDriver};
 use crate::net::route::HostRoutes;
 use crate::net::start::Holder;
 use crate::net::uplink::Uplink;
-use crate::net::wire::{Attach, Member};
+use crate::net::wire::{self, Attach, Member};
 use crate::sys::gate::Gate;
 use crate::sys::lock::Guard;
+use crate::sys::{pidfd, process};
 
 /// What contradicts itself in the places that were asked for, in docker's words where it has any.
 #[derive(Debug, thiserror::Error)]
@@ -82,22 +81,29 @@ impl Engine {
     }
 
     /// Starts it beside a monitor that was called before, which can't do that itself: its pid namespace ends with its container. If
-    /// it fails, it fails again for the monitor, which tells why. Gives the child to wait for.
-    pub(super) fn start_holder(&self, network: Option<&NetworkOrders>) -> Option<Pid> {
+    /// it fails, it fails again for the monitor, which tells why. When this returns the monitor may join it.
+    pub(super) fn start_holder(&self, network: Option<&NetworkOrders>) {
         let Some(NetworkOrders::Bridged(bridged)) = network else {
-            return None;
+            return;
         };
         let holder = &bridged.holder;
-        let turn = holder.turn_outside()?;
+        let Some(turn) = holder.turn_outside() else {
+            return;
+        };
         let entered = self.with_home(|home| {
             home.enter_living(turn.into_fd(), |_gate, turn| {
-                holder
-                    .start(Guard::of(turn), None, Gate::opened())
-                    .is_err()
-                    .into()
+                // It outlives this command, and must not hold its streams.
+                let _ = rustix::process::setsid();
+                if process::detach_standard_streams().is_err() {
+                    return 1;
+                }
+                let started = holder.start_beside(Guard::of(turn), &Gate::opened());
+                started.is_err().into()
             })
         });
-        Some(entered.ok()??.pid)
+        if let Ok(Some(entered)) = entered {
+            let _ = pidfd::wait_child(entered.pid);
+        }
     }
 
     /// `hosts`: the text of its hosts file without its own lines.
@@ -118,6 +124,7 @@ impl Engine {
             servers: config.host.names.servers.clone(),
             egress: config.host.egress.as_deref().map(str::parse).transpose()?,
             host_ports: host_ports(&config.host.host_ports)?,
+            understands: wire::VERSION,
         };
         let attach = self.attaches(config.endpoints(settings))?;
         let ports = at_binding(ports, &attach);

@@ -3,8 +3,6 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::process::Pid;
-
 use super::Engine;
 use crate::config::NetworkDefault;
 use crate::container::{ContainerId, LogDriver};
@@ -103,19 +101,16 @@ impl Engine {
         }
     }
 
-    /// Before the monitor that was called is told: starts what holds the shared networks, if that is for this command to do. Gives the
-    /// child to wait for. Whoever makes a home never waits for that turn: who has it may be waiting for the home.
-    pub(super) fn start_holder_beside(
-        &self,
-        called: &Called,
-        network: Option<&NetworkOrders>,
-    ) -> Option<Pid> {
+    /// Before the monitor that was called is told: starts what holds the shared networks, if that is for this command to do. Whoever makes a home never waits for that turn: who has it may be waiting for the home.
+    pub(super) fn start_holder_beside(&self, called: &Called, network: Option<&NetworkOrders>) {
         let bridged = matches!(network, Some(NetworkOrders::Bridged(_)));
         if bridged && !called.expectation.default_network {
             self.give_up_home();
         }
         let joined = self.line.borrow().has_joined();
-        joined.then(|| self.start_holder(network)).flatten()
+        if joined {
+            self.start_holder(network);
+        }
     }
 
     /// Tells it what to do, if that is what was expected: gives the conversation with it.

@@ -62,7 +62,7 @@ impl Engine {
     }
 
     /// The same for a container that could not be set up.
-    pub(super) fn explain_start(&self, mut failure: StartFailure) -> EngineError {
+    pub fn explain_start(&self, mut failure: StartFailure) -> EngineError {
         if let StartFailure::Network {
             hints,
             taken: Some(address),

@@ -161,6 +161,7 @@ impl Follower {
         match self.session.connection.receive() {
             Ok(FromMonitor::Output(stream, bytes)) => Ok(write_output(stream, bytes)),
             Ok(FromMonitor::Reply(Reply::Exited(code))) => Ok(Some(Outcome::Exited(code))),
+            Ok(FromMonitor::Reply(Reply::Failed(failure))) => Err(EngineError::Start(failure)),
             Ok(FromMonitor::Reply(Reply::Version(theirs))) => Err(EngineError::MonitorVersion {
                 name,
                 theirs,

@@ -193,8 +193,9 @@ impl Engine {
             is_step: config.host.step.is_some(),
         };
         let called = called.as_ref();
-        let holder =
-            called.and_then(|called| self.start_holder_beside(called, orders.network.as_ref()));
+        if let Some(called) = called {
+            self.start_holder_beside(called, orders.network.as_ref());
+        }
         let told = called.and_then(|called| self.tell(called, &orders));
         let (ours, entered) =
             told.map_or_else(|| self.call_with(orders, &options.preserved), Ok)?;
@@ -202,9 +203,7 @@ impl Engine {
         let mut connection = Connection::over(ours);
         let reply = connection.reply();
         tracing::debug!(name, ?reply, "the monitor answered");
-        for child in holder.into_iter().chain([entered.pid]) {
-            let _ = pidfd::wait_child(child);
-        }
+        let _ = pidfd::wait_child(entered.pid);
         drop(entered.lock);
         match reply {
             Ok(Some(Reply::Started)) => Ok(Session {

@@ -315,8 +315,9 @@ fn become_ready(
     })?;
     // Its cgroup can be removed only without it.
     meanwhile().inspect_err(|_| drop(init.ended()))?;
+    let is_connected = matches!(helper, None | Some(StartingNetwork::Bridged(_)));
     // One that has failed meanwhile says so below.
-    let released = !has_terminal && helper.is_none() && init.release(filter.as_ref()).is_ok();
+    let released = !has_terminal && is_connected && init.release(filter.as_ref()).is_ok();
     tracing::debug!(pid = init.host_pid, "wait for init");
     let master = init.wait_ready().map_err(StartFailure::Setup)?;
     let network = match helper {

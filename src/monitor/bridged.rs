@@ -17,13 +17,14 @@ use crate::container::{Containers, Event, EventKind, EventLog};
 use crate::net::ports::PortSpec;
 use crate::net::publish::{Everywhere, Kept, PortMapping};
 use crate::net::start::{Holder, StartError};
-use crate::net::wire::{Attach, Endpoint, FromInner, Lease, Member, Refusal, ToInner};
+use crate::net::wire::{Attach, Endpoint, FromInner, Lease, Member, Refusal, ToInner, Way};
 use crate::paths::Paths;
+use crate::sys::gate::Gate;
 use crate::sys::lock::{self, Mode};
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::process::{self, Forked, ProcessName};
-use crate::sys::role;
 use crate::sys::timer::Moment;
+use crate::sys::{pidfd, role};
 
 const FILE: &str = "endpoints.json";
 
@@ -62,12 +63,18 @@ pub struct Bridged {
     is_silent: bool,
     /// Who starts `bryo net` again.
     starter: Option<Pid>,
+    /// Who has started it for this container, or is still about it: a pidfd.
+    founder: Option<OwnedFd>,
     /// How long it waits before that: one that takes nobody in would be asked all the time.
     pause: Duration,
+    /// The program runs although nothing leads out yet: what has become of that is still to be told (`news_of_way`).
+    ahead: bool,
+    /// Nobody could be found any more who makes a way out.
+    stranded: Option<StartFailure>,
 }
 
 impl Bridged {
-    /// Returns when all places are taken and the way out is there.
+    /// Returns when all places are taken, and the way out is there or what is sent to it waits until it is.
     pub(super) fn connect(
         orders: &Orders,
         bridged: &BridgedOrders,
@@ -76,8 +83,8 @@ impl Bridged {
         let published = claim(&bridged.ports, Everywhere::Both)?.keep();
         let join = || Lease::join(&bridged.holder.socket, &bridged.member, namespace);
         // One that is only starting takes members in while its way out is made.
-        let lease = match join() {
-            Ok(lease) => lease,
+        let (lease, founder) = match join() {
+            Ok(lease) => (lease, None),
             Err(error) => {
                 tracing::debug!(%error, "bryo net is not there yet");
                 join_settled(&bridged.holder, join)?
@@ -96,17 +103,26 @@ impl Bridged {
             paths: orders.paths.clone(),
             is_silent: orders.is_step,
             starter: None,
+            founder,
             pause: Duration::ZERO,
+            ahead: false,
+            stranded: None,
         };
+        // A step of a build that finds no way out is run again otherwise, and nothing of it may have happened.
+        let waits = orders.is_step;
         let taken = connected.take(lease, bridged.attach.iter());
-        bridged.holder.settle().map_err(explain)?;
-        match connected.is_held() {
+        match connected.settle(waits)? {
             true => taken?,
-            // It has failed to start. Who tries again hears why, or does better.
+            // It was ended. Who tries again hears why, or does better.
             false => {
-                let lease = join_settled(&bridged.holder, join)?;
+                let (lease, founder) = join_settled(&bridged.holder, join)?;
+                connected.founder = founder;
                 connected.attached.clear();
-                connected.take(lease, bridged.attach.iter())?;
+                let taken = connected.take(lease, bridged.attach.iter());
+                match connected.settle(waits)? {
+                    true => taken?,
+                    false => return Err(explain(StartError::ended())),
+                }
             }
         }
         connected.announce("connect");
@@ -129,6 +145,52 @@ impl Bridged {
             self.attach(attach)?;
         }
         self.publish(0)
+    }
+
+    /// Whether there is a way out, or it may be gone ahead without; `false`: the one whose places were taken has ended.
+    fn settle(&mut self, waits: bool) -> Result<bool, StartFailure> {
+        let is_held = self.is_held();
+        let Some(lease) = &mut self.lease else {
+            return Ok(false);
+        };
+        match &lease.way {
+            Way::Untold => drop(self.holder.settle().map_err(explain)?),
+            Way::Held if !waits && is_held => self.ahead = true,
+            // It may have said why it has ended; its end is seen below.
+            _ => drop(lease.settle()),
+        }
+        match self.lease.as_ref().map(|lease| &lease.way) {
+            Some(Way::Shut(error)) => Err(explain(error.clone())),
+            _ => Ok(self.is_held()),
+        }
+    }
+
+    /// What has become of the way out that the program was not kept waiting for: once, when that is known.
+    pub(super) fn news_of_way(&mut self) -> Option<Result<(), StartFailure>> {
+        if !self.ahead {
+            return None;
+        }
+        let news = match (self.stranded.take(), &self.lease) {
+            (Some(failure), _) => Err(failure),
+            // Another is being started.
+            (None, None) => return None,
+            (None, Some(lease)) => match &lease.way {
+                Way::Coming | Way::Held => return None,
+                Way::Open | Way::Untold => Ok(()),
+                Way::Shut(error) => Err(explain(error.clone())),
+            },
+        };
+        self.ahead = false;
+        if news.is_err() {
+            // The container ends: no other is to be started for it.
+            self.lease = None;
+        }
+        Some(news)
+    }
+
+    /// Whether the program runs although nothing leads out yet.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.ahead
     }
 
     /// Whether the one whose places were taken lives.
@@ -166,7 +228,7 @@ impl Bridged {
         }
     }
 
-    /// What `bryo net` says of its own accord: what was refused, or that it has ended.
+    /// What `bryo net` says of its own accord: what was refused, what has become of the way out, or that it has ended.
     pub(super) fn hear(&mut self) {
         if self.tell_refusals(true).is_err() {
             self.lost();
@@ -423,7 +485,8 @@ impl Bridged {
                 kept.extend(role::trace_fd());
                 let _ = process::close_all_except(&kept);
                 std::thread::sleep(self.pause);
-                process::exit_now(start_again(&self.holder, self.shared.as_fd()))
+                let code = start_again(&self.holder, self.shared.as_fd(), self.ahead);
+                process::exit_now(code)
             }
             Err(error) => tracing::warn!(%error, "bryo net can't be started again"),
         }
@@ -441,6 +504,11 @@ impl Bridged {
             Ok(()) => {
                 tracing::debug!("bryo net is there again");
                 self.pause = Duration::ZERO;
+            }
+            Err(error) if self.ahead => {
+                tracing::debug!(%error, "bryo net can't be started again");
+                self.lease = None;
+                self.stranded = Some(explain(StartError::ended()));
             }
             Err(error) => {
                 tracing::warn!(%error, "the container is not in its networks");
@@ -481,7 +549,10 @@ impl Drop for Bridged {
             let _ = set.wait(Some(LEAVING.saturating_sub(begun.elapsed())));
         }
         // One that is only beginning would leave its socket: it is of no use to anybody.
-        if self.starter.is_some() || process::children(0).into_iter().any(is_net) {
+        let founder = self.founder.as_ref();
+        let begins =
+            self.starter.is_some() || founder.is_some_and(|pidfd| pidfd::is_alive(pidfd.as_fd()));
+        if begins || process::children(0).into_iter().any(is_net) {
             process::end_all_others();
         }
         if let Ok(Some(_alone)) = lock::try_lock(&self.holder.lock, Mode::Exclusive)
@@ -497,19 +568,24 @@ impl Drop for Bridged {
 fn join_settled(
     holder: &Holder,
     join: impl Fn() -> io::Result<Lease>,
-) -> Result<Lease, StartFailure> {
+) -> Result<(Lease, Option<OwnedFd>), StartFailure> {
     let settled = holder.settle().map_err(explain)?;
     let joined = join();
     drop(settled);
-    let joined = match joined {
-        Ok(lease) => Ok(lease),
-        Err(error) => {
-            tracing::debug!(%error, "start bryo net");
-            holder.ensure(None).map_err(explain)?;
-            join()
-        }
-    };
-    joined.map_err(failure("join bryo net"))
+    if let Ok(lease) = joined {
+        return Ok((lease, None));
+    }
+    tracing::debug!("start bryo net");
+    let founder = holder.ensure_beside(&Gate::opened()).map_err(explain)?;
+    if let Ok(lease) = join() {
+        let flags = rustix::process::PidfdFlags::empty();
+        let founder = founder.and_then(|pid| rustix::process::pidfd_open(pid, flags).ok());
+        return Ok((lease, founder));
+    }
+    // Why it takes nobody in is told to who waits for it.
+    holder.ensure(None).map_err(explain)?;
+    let lease = join().map_err(failure("join bryo net"))?;
+    Ok((lease, None))
 }
 
 fn is_net(child: ProcessName) -> bool {
@@ -517,8 +593,8 @@ fn is_net(child: ProcessName) -> bool {
     title.starts_with(b"bryo: net")
 }
 
-/// In a fork of the monitor: until it has worked. It ends with the monitor.
-fn start_again(holder: &Holder, shared: BorrowedFd<'_>) -> i32 {
+/// In a fork of the monitor: until it has worked, or `once`. It ends with the monitor.
+fn start_again(holder: &Holder, shared: BorrowedFd<'_>, once: bool) -> i32 {
     role::set("monitor, network");
     let mut pause = FIRST_PAUSE;
     loop {
@@ -526,6 +602,7 @@ fn start_again(holder: &Holder, shared: BorrowedFd<'_>) -> i32 {
         let Ok(again) = again else { return 1 };
         match holder.ensure(Some(again)) {
             Ok(()) => return 0,
+            Err(_) if once => return 1,
             Err(error) => tracing::warn!(%error, "bryo net does not start"),
         }
         std::thread::sleep(pause);

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use super::protocol::{Attach, Reply, Stream, output_packet, reply_packet};
+use super::protocol::{Attach, Reply, StartFailure, Stream, output_packet, reply_packet};
 use crate::sys::socket;
 
 /// Whose streams.
@@ -16,6 +16,17 @@ pub enum Target {
     Exec(u64),
 }
 
+/// What a client that waits for a start knows of one that may still turn out to have failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Start {
+    #[default]
+    Certain,
+    /// It is told when it is certain.
+    Untold,
+    /// It was told that the program runs: it shows what that writes.
+    Told,
+}
+
 pub struct Client {
     socket: OwnedFd,
     pub target: Target,
@@ -24,6 +35,7 @@ pub struct Client {
     pub waits: bool,
     /// Wants to be told of the next start.
     pub restarts: bool,
+    start: Start,
     /// Packets that found no room.
     backlog: VecDeque<Vec<u8>>,
     /// The peer has gone or will not read any more.
@@ -39,6 +51,7 @@ impl Client {
             attach: Attach::default(),
             waits: false,
             restarts: false,
+            start: Start::Certain,
             backlog: VecDeque::new(),
             gone: false,
         }
@@ -58,9 +71,36 @@ impl Client {
         }
     }
 
-    /// The target has ended: its code, and no more of its streams.
-    pub fn end(&mut self, code: i32) {
+    /// The program runs. `certain`: its start can't fail any more; else `settle` or `end` follows.
+    pub fn started(&mut self, certain: bool) {
+        let shows = self.attach != Attach::default();
+        if certain || shows {
+            self.reply(&Reply::Started);
+        }
+        self.start = match (certain, shows) {
+            (true, _) => Start::Certain,
+            (false, true) => Start::Told,
+            (false, false) => Start::Untold,
+        };
+    }
+
+    /// The start has not failed.
+    pub fn settle(&mut self) {
+        if std::mem::take(&mut self.start) == Start::Untold {
+            self.reply(&Reply::Started);
+        }
+    }
+
+    /// The target has ended: its code, and no more of its streams. `failed`: since its start has failed after all.
+    pub fn end(&mut self, code: i32, failed: Option<&StartFailure>) {
         self.attach = Attach::default();
+        if let Some(failure) = failed
+            && std::mem::take(&mut self.start) != Start::Certain
+        {
+            self.waits = false;
+            return self.reply(&Reply::Failed(failure.clone()));
+        }
+        self.settle();
         if std::mem::take(&mut self.waits) {
             self.reply(&Reply::Exited(code));
         }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::fault;
 use super::protocol::StartFailure;
-use super::supervise::{Monitor, Orders};
+use super::supervise::{Fault, Monitor, Orders};
 use crate::container::{Containers, ExitRecord, LockedRecord, Record, RunState, Volumes};
 use crate::runtime::cgroup;
 use crate::runtime::preserved::Preserved;
@@ -45,7 +45,10 @@ impl Monitor {
         if let Some(network) = &self.orders.network {
             network.end();
         }
-        self.clients.iter_mut().for_each(|client| client.end(code));
+        let failed = self.failure.as_ref().and_then(Fault::of_start);
+        for client in &mut self.clients {
+            client.end(code, failed);
+        }
         let _ = crate::sys::disk::remove_file(
             self.orders.paths.monitor_socket(self.orders.id.as_str()),
         );
@@ -79,7 +82,7 @@ impl Monitor {
 
     /// Without its root the program may have died of a page it could not load any more: the reason is what counts.
     pub(super) fn code_of_end(&self, code: i32) -> i32 {
-        if self.failure.is_some() { 137 } else { code }
+        self.failure.as_ref().map_or(code, Fault::exit_code)
     }
 
     /// A run that was about to be followed by another has its record already.
@@ -95,7 +98,11 @@ impl Monitor {
             run: self.state.run,
             code,
             finished: Timestamp::now().to_string(),
-            error: self.failure.unwrap_or_default().to_owned(),
+            error: self
+                .failure
+                .as_ref()
+                .map(Fault::to_string)
+                .unwrap_or_default(),
             oom_killed: self.was_oom_killed(),
         };
         self.record_exit(&exit);

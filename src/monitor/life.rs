@@ -5,9 +5,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::begin::{self, Running};
+use super::client::Client;
 use super::protocol::{Reply, StartFailure};
 use super::stdio::Stdio;
-use super::supervise::{Monitor, failure};
+use super::supervise::{Fault, Monitor, failure};
 use crate::container::{ExitRecord, Record};
 use crate::runtime::cgroup;
 use crate::sys::process;
@@ -80,7 +81,7 @@ impl Monitor {
     fn record_pause(&mut self, code: i32) {
         let code = self.code_of_end(code);
         let _ = self.log.finish();
-        let error = self.failure.take().unwrap_or_default();
+        let fault = self.failure.take();
         let recorded = self.start_failed;
         // First the state: an exit record alone would say that the container has ended.
         self.state.restarting = true;
@@ -90,14 +91,15 @@ impl Monitor {
                 run: self.state.run,
                 code,
                 finished: Timestamp::now().to_string(),
-                error: error.to_owned(),
+                error: fault.as_ref().map(Fault::to_string).unwrap_or_default(),
                 oom_killed: self.was_oom_killed(),
             };
             self.record_exit(&exit);
             self.emit_die(code);
         }
+        let failed = fault.as_ref().and_then(Fault::of_start);
         for client in &mut self.clients {
-            client.end(code);
+            client.end(code, failed);
         }
         self.leave_root();
         self.stdio = Stdio::nothing();
@@ -152,6 +154,7 @@ impl Monitor {
     /// The namespaces, the network helper and the root of the last run go first.
     fn start_again(&mut self) -> Result<(), StartFailure> {
         self.wish = Wish::Nothing;
+        self.is_first = false;
         self.network = None;
         self.init.network_namespace = None;
         process::end_all_others();
@@ -180,7 +183,10 @@ impl Monitor {
         self.write_state();
         self.begin_checks();
         self.emit_start();
-        self.tell_restarters(&Reply::Started);
+        let certain = !self.is_ahead();
+        for client in self.restarters() {
+            client.started(certain);
+        }
         Ok(())
     }
 
@@ -212,16 +218,16 @@ impl Monitor {
         };
         self.record_exit(&exit);
         self.start_failed = true;
-        self.tell_restarters(&Reply::Failed(failure));
+        for client in self.restarters() {
+            client.reply(&Reply::Failed(failure.clone()));
+        }
         code
     }
 
-    fn tell_restarters(&mut self, reply: &Reply) {
-        for client in &mut self.clients {
-            if std::mem::take(&mut client.restarts) {
-                client.reply(reply);
-            }
-        }
+    /// Who waits for this start.
+    fn restarters(&mut self) -> impl Iterator<Item = &mut Client> {
+        let clients = self.clients.iter_mut();
+        clients.filter_map(|client| std::mem::take(&mut client.restarts).then_some(client))
     }
 
     /// What the record says is not worth failing for: the lock decides whether the container runs.

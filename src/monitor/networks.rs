@@ -5,13 +5,44 @@ use std::os::fd::AsFd;
 use rustix::process::Pid;
 
 use super::bridged::BridgedOrders;
+use super::client::Client;
+use super::life::Wish;
 use super::network::NetworkOrders;
-use super::supervise::Monitor;
+use super::supervise::{Fault, Monitor};
 use crate::container::EndpointConfig;
 use crate::net::ports::{PortRange, PortSpec};
 use crate::net::wire::Attach;
 
 impl Monitor {
+    /// Whether the program runs although it is not known yet whether anything leads out of its networks.
+    pub(super) fn is_ahead(&self) -> bool {
+        self.network
+            .as_ref()
+            .is_some_and(|network| network.is_ahead())
+    }
+
+    /// The way out that the program has not waited for is there, or there is none: then it has not started.
+    pub(super) fn learn_of_way(&mut self) {
+        let news = self
+            .network
+            .as_mut()
+            .and_then(|network| network.news_of_way());
+        match news {
+            None => {}
+            Some(Ok(())) => self.clients.iter_mut().for_each(Client::settle),
+            // It had an end of its own.
+            Some(Err(_)) if self.code.is_some() => {}
+            Some(Err(failure)) => {
+                tracing::debug!(%failure, "nothing leads out");
+                self.failure = Some(Fault::Start(failure));
+                if self.is_first {
+                    self.wish = Wish::End;
+                }
+                let _ = self.signal(libc::SIGKILL);
+            }
+        }
+    }
+
     /// One more network, now or when the container begins its next life.
     pub(super) fn connect(
         &mut self,

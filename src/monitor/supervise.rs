@@ -198,7 +198,7 @@ pub(super) fn supervise(orders: Orders, birth: Birth, newborn: Option<Briefed>) 
     client.waits = monitor.orders.wait;
     tracing::debug!(pid = monitor.init.host_pid, "the program runs");
     fault::step("running");
-    client.reply(&Reply::Started);
+    client.started(!monitor.is_ahead());
     fault::step("told");
     monitor.clients.push(client);
     process::trim_memory();
@@ -206,6 +206,32 @@ pub(super) fn supervise(orders: Orders, birth: Birth, newborn: Option<Briefed>) 
     tracing::debug!(code, "the program ended");
     monitor.end(code);
     0
+}
+
+/// What ends a container before its program does.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error("fuse-overlayfs ended, and the root filesystem with it")]
+    Root,
+    /// It turned out only then.
+    #[error(transparent)]
+    Start(StartFailure),
+}
+
+impl Fault {
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Fault::Root => 137,
+            Fault::Start(failure) => failure.exit_code(),
+        }
+    }
+
+    pub fn of_start(&self) -> Option<&StartFailure> {
+        match self {
+            Fault::Root => None,
+            Fault::Start(failure) => Some(failure),
+        }
+    }
 }
 
 pub(super) struct Monitor {
@@ -220,7 +246,7 @@ pub(super) struct Monitor {
     /// Its places in networks that it shares.
     pub network: Option<Box<Bridged>>,
     /// What ended the container before its program did.
-    pub failure: Option<&'static str>,
+    pub failure: Option<Fault>,
     /// The program's exit code, once it has ended.
     pub code: Option<i32>,
     pub settings: Settings,
@@ -238,6 +264,8 @@ pub(super) struct Monitor {
     pub kill_at: Option<Moment>,
     /// Between two runs.
     pub resting: bool,
+    /// It has been started once only: should that turn out to have failed, it is not started again.
+    pub is_first: bool,
     /// The last start failed: its end is recorded.
     pub start_failed: bool,
     /// Made when it is first set.
@@ -318,6 +346,7 @@ impl Monitor {
             checks: None,
             kill_at: None,
             resting: false,
+            is_first: true,
             start_failed: false,
             alarm: None,
             execs: Vec::new(),

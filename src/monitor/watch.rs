@@ -9,15 +9,13 @@ use super::exec::Change;
 use super::output::{Output, Read};
 use super::protocol::{CHUNK, Reply, Stream};
 use super::stdio::Stdio;
-use super::supervise::Monitor;
+use super::supervise::{Fault, Monitor};
 use crate::runtime::sweep;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::{pidfd, socket};
 
 /// The code of a program that could not load a page of its own file (SIGBUS).
 const FAULT: i32 = 128 + libc::SIGBUS;
-
-const ROOT_ENDED: &str = "fuse-overlayfs ended, and the root filesystem with it";
 
 /// How long the end of whoever serves the root is waited for once a program may have died of it.
 const ROOT_ENDING: Duration = Duration::from_millis(200);
@@ -71,6 +69,7 @@ impl Monitor {
             self.act(token, &mut buffer);
         }
         self.end_execs(&mut buffer);
+        self.learn_of_way();
         self.drop_gone();
         self.buffer = buffer;
     }
@@ -195,7 +194,7 @@ impl Monitor {
                 self.code = Some(ended);
             } else if self.daemon == Some(pid) && self.code.is_none_or(|code| code == FAULT) {
                 // Nothing in the container can be opened any more; it may have died of that already.
-                self.failure = Some(ROOT_ENDED);
+                self.failure = Some(Fault::Root);
                 let _ = pidfd::kill_hard(self.init.pidfd.as_fd());
             }
             for exec in &mut self.execs {
@@ -205,7 +204,7 @@ impl Monitor {
             self.rejoin_networks(pid);
         }
         if self.code == Some(FAULT) && self.failure.is_none() && self.is_root_ending() {
-            self.failure = Some(ROOT_ENDED);
+            self.failure = Some(Fault::Root);
         }
     }
 
@@ -316,7 +315,7 @@ impl Monitor {
         let clients = self.clients.iter_mut();
         clients
             .filter(|client| client.target == target)
-            .for_each(|client| client.end(code));
+            .for_each(|client| client.end(code, None));
     }
 
     /// Clients that have left: the input that only they could give ends with them.

@@ -82,7 +82,7 @@ pub struct Hosted {
 impl Hosted {
     /// In the shared namespace.
     pub fn new(port: HostPort) -> io::Result<Hosted> {
-        let listener = network::bound(Transport::Tcp, SocketAddr::new(IpAddr::V4(HOST), 0))?;
+        let listener = network::bound_early(Transport::Tcp, SocketAddr::new(IpAddr::V4(HOST), 0))?;
         let own = network::own_port(listener.as_fd())?;
         Ok(Hosted {
             port,

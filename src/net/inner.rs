@@ -1,7 +1,8 @@
 //! The inner half of `bryo net`: it lives in the shared network namespace, connects containers, answers their questions for
 //! names, and passes on what comes to their published ports. One poll loop; forks for nothing.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
@@ -16,8 +17,8 @@ use super::record::{NetworkConfig, Networks};
 use super::relay::{Relays, Side};
 use super::route;
 use super::shared::Shared;
-use super::start::Holder;
-use super::wire::{self, Endpoint, FromInner, HostSocket, Refusal, ToInner};
+use super::start::{Holder, StartError};
+use super::wire::{self, Endpoint, FromInner, HostSocket, Refusal, ToInner, Way};
 use crate::sys::lock::{self, Mode};
 use crate::sys::nflog::PacketLog;
 use crate::sys::poll::{Interest, PollSet};
@@ -31,6 +32,9 @@ const LINGER: Duration = Duration::from_millis(50);
 /// The same for the first: whoever it was started for may be held up.
 const FIRST_LINGER: Duration = Duration::from_secs(2);
 
+/// So often it finds itself alone before it gives up a way out that does not come.
+const LOOKS: u32 = 40;
+
 /// What the loop waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Token {
@@ -38,6 +42,8 @@ pub enum Token {
     Outer,
     /// The host's addresses or routes are others.
     Routes,
+    /// It is known what has become of the way out.
+    Way,
     Guest(u64),
     /// A published port of a container, and of which client of it.
     Published(u64, usize, Option<Client>),
@@ -57,6 +63,8 @@ pub struct Line {
     pub outer: OwnedFd,
     /// Reads when the host's addresses or routes have changed.
     pub routes: OwnedFd,
+    /// Says once what has become of the way out, and closes.
+    pub news: OwnedFd,
     /// The host's address towards the world.
     pub host: Option<Ipv4Addr>,
 }
@@ -66,6 +74,9 @@ pub struct Inner {
     holder: Holder,
     outer: OwnedFd,
     routes: OwnedFd,
+    way: Way,
+    /// Until it is known.
+    news: Option<OwnedFd>,
     firewall: Firewall,
     shared: Shared,
     addresses: Addresses,
@@ -82,19 +93,23 @@ pub struct Inner {
     /// Since when nobody has been here, and how long it waits for somebody.
     alone: Option<Moment>,
     linger: Duration,
+    /// How often it has found itself alone with a way out that is not there.
+    looks: u32,
     buffer: Vec<u8>,
 }
 
 impl Inner {
-    /// In the shared namespace.
-    pub fn new(holder: &Holder, line: Line, firewall: Firewall) -> io::Result<Inner> {
-        let shared = Shared::prepare()?;
+    /// In the shared namespace. `way`: what is to be said of the way out until it is there.
+    pub fn new(holder: &Holder, line: Line, firewall: Firewall, way: Way) -> io::Result<Inner> {
+        let shared = Shared::prepare(way == Way::Held)?;
         Ok(Inner {
             dns: Dns::new(Networks::at(holder.networks.clone()))?,
             listener: line.listener,
             holder: holder.clone(),
             outer: line.outer,
             routes: line.routes,
+            way,
+            news: Some(line.news),
             shared,
             addresses: Addresses::default(),
             guests: Guests::new(firewall.nftables()),
@@ -106,6 +121,7 @@ impl Inner {
             log: None,
             alone: Some(Moment::now()),
             linger: FIRST_LINGER,
+            looks: 0,
             buffer: vec![0; MESSAGE_MAX],
         })
     }
@@ -116,6 +132,7 @@ impl Inner {
             let left = match (self.guests.is_empty(), self.alone) {
                 (false, _) => {
                     self.alone = None;
+                    self.looks = 0;
                     None
                 }
                 (true, None) => {
@@ -124,7 +141,7 @@ impl Inner {
                 }
                 (true, Some(since)) => Some(self.linger.saturating_sub(since.elapsed())),
             };
-            if self.is_obsolete {
+            if self.is_obsolete || matches!(self.way, Way::Shut(_)) {
                 return;
             }
             if left.is_some_and(|left| left.is_zero()) {
@@ -139,6 +156,7 @@ impl Inner {
                 match token {
                     Token::Outer => return,
                     Token::Routes => self.find_host(),
+                    Token::Way => self.hear_of_way(),
                     Token::Listener => self.accept(),
                     Token::Guest(number) => self.serve(number),
                     Token::Published(number, at, client) => self.forward(number, at, client),
@@ -157,7 +175,9 @@ impl Inner {
     /// Goes out of sight, unless somebody is about to come.
     fn closes(&mut self) -> bool {
         let Ok(Some(_alone)) = lock::try_lock(&self.holder.lock, Mode::Exclusive) else {
-            return false;
+            // Who starts it waits for the way out, and removes what is left.
+            self.looks += u32::from(self.way.is_pending());
+            return self.looks > LOOKS;
         };
         self.accept();
         self.guests.is_empty() && crate::sys::disk::remove_file(&self.holder.socket).is_ok()
@@ -174,6 +194,9 @@ impl Inner {
                 Interest::Read,
                 Token::Guest(guest.number),
             );
+        }
+        if let Some(news) = &self.news {
+            set.add(news.as_fd(), Interest::Read, Token::Way);
         }
         for guest in self.guests.all() {
             for (at, published) in guest.published.iter().enumerate() {
@@ -196,6 +219,33 @@ impl Inner {
         self.dns.watch(&mut set, Token::Dns);
         let soonest = [left, self.dns.patience()].into_iter().flatten().min();
         set.wait(soonest).unwrap_or_default()
+    }
+
+    /// All members hear of it. Where there is none, all ends.
+    fn hear_of_way(&mut self) {
+        let Some(news) = self.news.take() else { return };
+        let mut text = Vec::new();
+        // It is written at once.
+        let _ = File::from(news).read_to_end(&mut text);
+        let told = serde_json::from_slice(&text).unwrap_or_else(|_| Err(StartError::ended()));
+        self.way = match told.and_then(|()| self.lead_out()) {
+            Ok(()) => Way::Open,
+            Err(error) => Way::Shut(error),
+        };
+        for guest in self.guests.all() {
+            guest.tell_way(&self.way);
+        }
+    }
+
+    fn lead_out(&mut self) -> Result<(), StartError> {
+        if self.way == Way::Held {
+            let led = self.shared.lead_out(&self.bridges);
+            led.map_err(|error| StartError::plain(format!("lead networks out: {error}")))?;
+            for guest in self.guests.all() {
+                guest.greet(&self.shared, &self.bridges);
+            }
+        }
+        Ok(())
     }
 
     /// What can't be found out is as if the host had no address.
@@ -296,6 +346,7 @@ impl Inner {
                 FromInner::Welcome {
                     is_fresh: self.is_fresh,
                     version: wire::VERSION,
+                    way: self.way.clone(),
                 }
             }
             ToInner::Expect(others) => {
@@ -342,7 +393,14 @@ impl Inner {
     }
 
     fn attach(&mut self, guest: &mut Guest, attach: &wire::Attach) -> Result<Endpoint, String> {
-        self.retire_bridges(&attach.network);
+        let is_new = self.retire_bridges(&attach.network);
+        if is_new && self.way != Way::Held {
+            // One that has outlived a `bryo net` may lack what comes with the way out.
+            let revived = self.shared.revive_bridge(&attach.network);
+            revived.map_err(|error| {
+                format!("connect with network {}: {error}", attach.network.name)
+            })?;
+        }
         let of_guest = guest.member.as_ref().is_some_and(|m| m.egress.is_some());
         if self.log.is_none() && (of_guest || attach.network.egress.is_some()) {
             let log = PacketLog::open(guard::GROUP);
@@ -371,9 +429,10 @@ impl Inner {
     }
 
     /// A bridge stays when its last container leaves, which costs nothing; until a network that was made since has its addresses.
-    fn retire_bridges(&mut self, wanted: &NetworkConfig) {
+    /// Whether it was not known.
+    fn retire_bridges(&mut self, wanted: &NetworkConfig) -> bool {
         if self.bridges.iter().any(|network| network.id == wanted.id) {
-            return;
+            return false;
         }
         let guests = &self.guests;
         let shared = &self.shared;
@@ -387,6 +446,7 @@ impl Inner {
             !overlap || is_used || shared.remove_bridge(network).is_err()
         });
         self.bridges.push(wanted.clone());
+        true
     }
 
     fn detach(&mut self, guest: &mut Guest, network: &str) {

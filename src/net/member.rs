@@ -12,12 +12,13 @@ use super::egress::Egress;
 use super::forward::Published;
 use super::guard::{self, Guard, Limit, Opened, Pin, Place};
 use super::hosted::Hosted;
+use super::hosts::HOST;
 use super::names;
 use super::pins::Pins;
-use super::record::{Pool, random_id};
+use super::record::{NetworkConfig, Pool, random_id};
 use super::shared::{Inside, Shared, bridge_mac, mac_of};
 use super::subnet::Subnet;
-use super::wire::{self, Address, Attach, Endpoint, FromInner, Member, Refusal};
+use super::wire::{self, Address, Attach, Endpoint, FromInner, Member, Refusal, Way};
 use crate::sys::nftables::{Element, Family, Nftables, Set, Table};
 use crate::sys::timer::Moment;
 
@@ -331,6 +332,39 @@ impl Guest {
     pub fn has_mark(&self, mark: u32) -> bool {
         let member = self.member.as_ref().filter(|_| !self.places.is_empty());
         member.is_some_and(|member| guard::mark(&member.id) == mark)
+    }
+
+    /// Tells the monitor what has become of the way out, if it understands that.
+    pub fn tell_way(&self, way: &Way) {
+        let understands = self.member.as_ref().map_or(0, |member| member.understands);
+        if understands >= wire::VERSION_OF_WAYS {
+            let _ = wire::send(self.socket.as_fd(), &FromInner::Way(way.clone()), &[]);
+        }
+    }
+
+    /// Tells the container who its gateways are, and the host: it may be asking for them.
+    pub fn greet(&self, shared: &Shared, networks: &[NetworkConfig]) {
+        let Some(namespace) = &self.namespace else {
+            return;
+        };
+        let host = (!self.hosted.is_empty()).then_some(IpAddr::V4(HOST));
+        for endpoint in &self.endpoints {
+            let mut networks = networks.iter();
+            let Some(network) = networks.find(|network| network.id == endpoint.network_id) else {
+                continue;
+            };
+            let gateways = endpoint.addresses.iter().filter_map(|own| own.gateway);
+            let told = shared.greet(
+                namespace.as_fd(),
+                &endpoint.interface,
+                bridge_mac(network),
+                gateways.chain(host),
+            );
+            // It asks once more.
+            told.unwrap_or_else(
+                |error| tracing::debug!(%error, "a container is not told of gateways"),
+            );
+        }
     }
 
     /// Tells the monitor, if it listens and has not heard enough.

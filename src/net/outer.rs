@@ -4,15 +4,18 @@
 use std::io::{self, Write};
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
 use nix::sched::CloneFlags;
 use nix::sys::signal::Signal;
+use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::firewall::Firewall;
 use super::inner::{Inner, Line};
 use super::route::HostRoutes;
 use super::start::{Holder, StartError};
-use super::wire::HostSocket;
+use super::uplink::Starting;
+use super::wire::{HostSocket, Way};
 use crate::sys::gate::Gate;
 use crate::sys::netlink::Netlink;
 use crate::sys::network::{self, Transport};
@@ -20,6 +23,7 @@ use crate::sys::poll::{Interest, PollSet};
 use crate::sys::process::{self, Cloned};
 use crate::sys::signal::Signals;
 use crate::sys::socket::{self, Received};
+use crate::sys::timer::Moment;
 use crate::sys::{namespace, pidfd, role, signal};
 
 /// What the inner half says when it can be spoken to.
@@ -28,10 +32,17 @@ const READY: &[u8] = b"ready";
 /// Children that have to live: the way out and the inner half.
 const KEPT: usize = 2;
 
+/// A way out that is not there by then never will be.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long the inner half may take to tell its members that there is none.
+const FAREWELL: Duration = Duration::from_secs(1);
+
 #[derive(Clone, Copy)]
 enum Token {
     Inner,
     Child,
+    Uplink,
 }
 
 /// The main of this role; `report` is told how its start went, and closed.
@@ -59,12 +70,12 @@ pub fn run(
     }
 }
 
-/// Starts the inner half and the way out; gives the line to the former.
+/// Starts the inner half and the way out; gives the line to the former, which hears what becomes of the latter.
 fn begin(
     holder: &Holder,
     shared: Option<OwnedFd>,
     listener: OwnedFd,
-    mut gate: Gate,
+    gate: Gate,
 ) -> Result<(OwnedFd, Signals), StartError> {
     let failed = |operation: &'static str| {
         move |error: io::Error| StartError::plain(format!("{operation}: {error}"))
@@ -72,13 +83,36 @@ fn begin(
     let signals = Signals::watch(&[Signal::SIGCHLD]).map_err(failed("watch for signals"))?;
     let (ours, theirs) = socket::pair().map_err(failed("make a socket pair"))?;
     let routes = Netlink::watch().map_err(failed("watch the host's addresses"))?;
+    let (news, teller) =
+        pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("make a pipe")(error.into()))?;
     let line = Line {
         listener,
         outer: theirs,
         routes: routes.into(),
+        news,
         host: HostRoutes::host_address(),
     };
     let (cloned, namespace) = clone_inner(holder, shared, line)?;
+    let led = lead_out(holder, namespace, gate, &ours, &cloned);
+    let text = serde_json::to_vec(&led).unwrap_or_default();
+    let _ = std::fs::File::from(teller).write_all(&text);
+    if led.is_err() {
+        // All who are here are to hear of it, and this process takes the inner half with it.
+        let mut set = PollSet::new();
+        set.add(cloned.pidfd.as_fd(), Interest::Read, ());
+        let _ = set.wait(Some(FAREWELL));
+    }
+    led.map(|()| (ours, signals))
+}
+
+/// Returns when the way out is there, and the inner half is too.
+fn lead_out(
+    holder: &Holder,
+    namespace: OwnedFd,
+    mut gate: Gate,
+    line: &OwnedFd,
+    inner: &Cloned,
+) -> Result<(), StartError> {
     if !gate.wait() {
         return Err(StartError::plain(
             "the home namespace was not made".to_owned(),
@@ -86,11 +120,45 @@ fn begin(
     }
     let uplink = holder.uplink.start(namespace.as_fd(), holder.routes)?;
     drop(namespace);
-    let inner = wait_ready(&ours, &cloned);
+    settle(uplink, line, inner)
+}
+
+/// Serves the inner half, whose containers ask for names already, until both are there.
+fn settle(mut uplink: Starting, line: &OwnedFd, inner: &Cloned) -> Result<(), StartError> {
+    let failed = |error: io::Error| StartError::plain(format!("wait for the way out: {error}"));
+    let begun = Moment::now();
+    let mut buffer = [0u8; 64];
+    let (mut is_ready, mut is_led) = (false, false);
+    while !(is_ready && is_led) {
+        let mut set = PollSet::new();
+        set.add(line.as_fd(), Interest::Read, Token::Inner);
+        match uplink.source() {
+            Some(source) if !is_led => set.add(source, Interest::Read, Token::Uplink),
+            _ => is_led = true,
+        }
+        let left = PATIENCE.saturating_sub(begun.elapsed());
+        if left.is_zero() {
+            let late = format!("the way out is not there after {} s", PATIENCE.as_secs());
+            return Err(StartError::plain(late));
+        }
+        let ready = set.wait(Some(left)).map_err(failed)?;
+        for token in ready {
+            match token {
+                Token::Uplink => is_led = uplink.hear(),
+                _ if !is_ready => {
+                    wait_ready(line, inner)?;
+                    is_ready = true;
+                }
+                _ => match socket::receive(line.as_fd(), &mut buffer).map_err(failed)? {
+                    Received::Message(length, _) => answer(line.as_fd(), &buffer[..length]),
+                    Received::Empty => {}
+                    Received::Closed => return Err(StartError::ended()),
+                },
+            }
+        }
+    }
     // It is reaped before the loop looks for ends.
-    uplink.wait()?;
-    inner?;
-    Ok((ours, signals))
+    uplink.wait()
 }
 
 /// The inner half, and the namespace it lives in: a new one, or one that has outlived the last `bryo net`.
@@ -120,9 +188,7 @@ fn wait_ready(line: &OwnedFd, inner: &Cloned) -> Result<(), StartError> {
         Ok(Some((text, _))) => Err(serde_json::from_slice(&text).unwrap_or_default()),
         _ => {
             let _ = pidfd::kill_hard(inner.pidfd.as_fd());
-            Err(StartError::plain(
-                "bryo net ended during its start".to_owned(),
-            ))
+            Err(StartError::ended())
         }
     }
 }
@@ -134,6 +200,7 @@ fn run_inner(holder: &Holder, shared: Option<OwnedFd>, line: Line) -> i32 {
         line.listener.as_fd(),
         line.outer.as_fd(),
         line.routes.as_fd(),
+        line.news.as_fd(),
     ];
     kept.extend(shared.as_ref().map(AsFd::as_fd));
     kept.extend(role::trace_fd());
@@ -147,7 +214,9 @@ fn run_inner(holder: &Holder, shared: Option<OwnedFd>, line: Line) -> i32 {
         let firewall = Firewall::load(line.host, is_again);
         let firewall = firewall.map_err(|error| StartError::of_firewall(&error))?;
         process::allow_descriptors();
-        Inner::new(holder, line, firewall)
+        // What has outlived another has its gateways, and connections by them.
+        let way = if is_again { Way::Coming } else { Way::Held };
+        Inner::new(holder, line, firewall, way)
             .map_err(|error| StartError::plain(format!("prepare the shared network: {error}")))
     });
     let Ok(outer) = outer else { return 1 };
@@ -192,6 +261,7 @@ fn watch(inner: BorrowedFd<'_>, signals: &Signals) {
                         return;
                     }
                 }
+                Token::Uplink => {}
                 Token::Inner => match socket::receive(inner, &mut buffer) {
                     Ok(Received::Message(length, _)) => answer(inner, &buffer[..length]),
                     Ok(Received::Empty) => {}

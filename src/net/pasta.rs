@@ -27,7 +27,7 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::io::Read;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -363,7 +363,12 @@ fn port_options(mappings: &[PortMapping], protocol: Protocol) -> Vec<(&PortMappi
 pub struct Starting {
     child: Child,
     mappings: Vec<PortMapping>,
+    /// What it has complained of so far.
+    said: Vec<u8>,
 }
+
+/// More of what pasta says is left out of the explanation.
+const SAID_MAX: usize = 64 << 10;
 
 /// Starts pasta for `netns`. The caller is single-threaded, lives in the home user namespace and the host's network
 /// namespace, and has given up the mappings' ports just now (`ClaimedPorts::release`).
@@ -396,20 +401,39 @@ pub fn start(
     Ok(Starting {
         child,
         mappings: plan.mappings.to_vec(),
+        said: Vec::new(),
     })
 }
 
 impl Starting {
+    /// Reads when `hear` would not wait.
+    pub fn source(&self) -> Option<BorrowedFd<'_>> {
+        self.child.stderr.as_ref().map(AsFd::as_fd)
+    }
+
+    /// Takes some of what it says; `true`: nothing more will come, and `wait` gives the outcome.
+    pub fn hear(&mut self) -> bool {
+        let Some(stderr) = &mut self.child.stderr else {
+            return true;
+        };
+        let mut buffer = [0; 4096];
+        // The daemon has closed its copy by the time its parent exits. A read error only shortens the explanation.
+        match stderr.read(&mut buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Ok(0) | Err(_) => self.child.stderr = None,
+            Ok(length) => {
+                let room = SAID_MAX.saturating_sub(self.said.len()).min(length);
+                self.said.extend_from_slice(&buffer[..room]);
+            }
+        }
+        self.child.stderr.is_none()
+    }
+
     /// Blocks until the interface is configured and all ports listen, or pasta has failed. Must be called before anything
     /// reaps children of its own accord.
     pub fn wait(mut self) -> Result<(), PastaError> {
-        let mut messages = String::new();
-        if let Some(stderr) = self.child.stderr.take() {
-            let mut bytes = Vec::new();
-            // The daemon has closed its copy by the time its parent exits. A read error only shortens the explanation.
-            let _ = stderr.take(64 << 10).read_to_end(&mut bytes);
-            messages = String::from_utf8_lossy(&bytes).into_owned();
-        }
+        while !self.hear() {}
+        let messages = String::from_utf8_lossy(&self.said).into_owned();
         let status = self
             .child
             .wait()

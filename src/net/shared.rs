@@ -9,7 +9,7 @@ use nix::sched::CloneFlags;
 
 use super::firewall;
 use super::hosts::HOST;
-use super::record::NetworkConfig;
+use super::record::{NetworkConfig, Pool};
 use super::resolver::EMBEDDED;
 use super::static_route::StaticRoute;
 use super::wire::Address;
@@ -24,9 +24,15 @@ const ANY: [IpAddr; 2] = [
     IpAddr::V6(Ipv6Addr::UNSPECIFIED),
 ];
 
+/// Of the way to a network without a gateway: the kernel's own, which comes with the gateway's address, goes before it.
+const HELD_METRIC: u32 = 4096;
+
 pub struct Shared {
     netlink: Netlink,
     namespace: OwnedFd,
+    /// Nothing leads out yet. Gateways, and the host, have no addresses: a packet to one waits in the container that has sent it, in the
+    /// kernel's queue behind the question for its neighbour, where it would be refused if it came here.
+    held: bool,
 }
 
 /// What one end of a pair becomes in a container.
@@ -46,8 +52,9 @@ pub struct Inside<'a> {
 }
 
 impl Shared {
-    /// Prepares the caller's own network namespace; again, if another has done so before.
-    pub fn prepare() -> io::Result<Shared> {
+    /// Prepares the caller's own network namespace; again, if another has done so before. `held`: what is sent out of it is to wait
+    /// for `lead_out`.
+    pub fn prepare(held: bool) -> io::Result<Shared> {
         network::bring_up("lo")?;
         namespace::write_proc("/proc/sys/net/ipv4/ip_forward", "1")?;
         // Without IPv6 there is no such file.
@@ -77,14 +84,16 @@ impl Shared {
                 added?;
             }
         }
-        for own in [EMBEDDED, HOST] {
-            match netlink.add_address(loopback, IpAddr::V4(own), 32) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
+        let own: &[Ipv4Addr] = if held { &[EMBEDDED] } else { &[EMBEDDED, HOST] };
+        for own in own {
+            give_address(&netlink, loopback, IpAddr::V4(*own), 32)?;
         }
         let namespace = namespace::open_own("net")?;
-        Ok(Shared { netlink, namespace })
+        Ok(Shared {
+            netlink,
+            namespace,
+            held,
+        })
     }
 
     pub fn namespace(&self) -> BorrowedFd<'_> {
@@ -101,27 +110,77 @@ impl Shared {
             .add_bridge(&name, bridge_mac(network), network.mtu())?;
         let made = self.netlink.index(&name)?;
         let index = made.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        for pool in &network.pools {
-            let prefix = pool.subnet.prefix();
-            self.netlink.add_address(index, pool.gateway, prefix)?;
+        match self.is_held(network) {
+            true => {
+                // Routes need a link that is up.
+                self.netlink.bring_up(index)?;
+                let mut ways = network.pools.iter().map(|pool| held_route(index, pool));
+                ways.try_for_each(|way| self.netlink.add_route(&way))?;
+            }
+            false => {
+                self.give_gateways(index, network)?;
+                self.netlink.bring_up(index)?;
+            }
         }
-        self.netlink.bring_up(index)?;
         Ok(index)
     }
 
-    /// What a bridge that is there may have lost.
+    /// What a bridge that is there may have lost: also by an end of `bryo net` before anything led out.
     pub fn revive_bridge(&self, network: &NetworkConfig) -> io::Result<()> {
         let index = self.bridge(network)?;
-        for pool in &network.pools {
-            let added = self
-                .netlink
-                .add_address(index, pool.gateway, pool.subnet.prefix());
-            match added {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                _ => {}
-            }
+        if !self.is_held(network) {
+            self.give_gateways(index, network)?;
         }
         self.netlink.bring_up(index)
+    }
+
+    fn is_held(&self, network: &NetworkConfig) -> bool {
+        self.held && !network.internal
+    }
+
+    fn give_gateways(&self, bridge: u32, network: &NetworkConfig) -> io::Result<()> {
+        let mut pools = network.pools.iter();
+        pools.try_for_each(|pool| {
+            give_address(&self.netlink, bridge, pool.gateway, pool.subnet.prefix())
+        })
+    }
+
+    /// The way out is there: gateways and the host have their addresses from now on. What waits for them goes on when its container is
+    /// told of them (`greet`).
+    pub fn lead_out(&mut self, networks: &[NetworkConfig]) -> io::Result<()> {
+        self.held = false;
+        if let Some(loopback) = self.netlink.index("lo")? {
+            give_address(&self.netlink, loopback, IpAddr::V4(HOST), 32)?;
+        }
+        for network in networks.iter().filter(|network| !network.internal) {
+            let Some(bridge) = self.netlink.index(&network.interface())? else {
+                continue;
+            };
+            self.give_gateways(bridge, network)?;
+            for pool in &network.pools {
+                // The kernel's own is there and goes before it.
+                let _ = self.netlink.delete_route(&held_route(bridge, pool));
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells a container who has the addresses that it may be asking for already: it would ask again only after a second.
+    pub fn greet(
+        &self,
+        namespace: BorrowedFd<'_>,
+        interface: &str,
+        bridge: Mac,
+        addresses: impl Iterator<Item = IpAddr>,
+    ) -> io::Result<()> {
+        self.within(namespace, || {
+            let netlink = Netlink::open()?;
+            let Some(index) = netlink.index(interface)? else {
+                return Ok(());
+            };
+            let mut addresses = addresses;
+            addresses.try_for_each(|ip| netlink.add_neighbour(index, ip, bridge))
+        })
     }
 
     /// Connects a container: `name` is the end at the bridge. One that is there has outlived the last `bryo net`.
@@ -177,7 +236,16 @@ impl Shared {
             self.netlink.isolate_port(index)?;
         }
         self.netlink.bring_up(index)?;
-        self.within(inside.namespace, || configure(inside))
+        self.within(inside.namespace, || configure(inside))?;
+        // Its first packets of IPv6 would wait a second for the bridge's own address, by which the kernel asks.
+        let bridge = self.bridge(network)?;
+        for address in inside.addresses.iter().filter(|own| own.ip.is_ipv6()) {
+            let told = self.netlink.add_neighbour(bridge, address.ip, inside.mac);
+            told.unwrap_or_else(
+                |error| tracing::debug!(%error, "the container is to be asked for"),
+            );
+        }
+        Ok(())
     }
 
     /// Takes a container out of a network.
@@ -225,6 +293,26 @@ impl Shared {
         let back = namespace::join(self.namespace.as_fd(), CloneFlags::CLONE_NEWNET);
         back.expect("the namespace is held, and its owner is this process's user namespace");
         done
+    }
+}
+
+/// The way to a network whose gateway has no address yet.
+fn held_route(bridge: u32, pool: &Pool) -> Route {
+    Route {
+        to: (pool.subnet.base(), pool.subnet.prefix()),
+        gateway: None,
+        link: bridge,
+        table: MAIN_TABLE,
+        local: false,
+        metric: Some(HELD_METRIC),
+    }
+}
+
+/// One that is there already is no error.
+fn give_address(netlink: &Netlink, link: u32, ip: IpAddr, prefix: u8) -> io::Result<()> {
+    match netlink.add_address(link, ip, prefix) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
 }
 

@@ -9,7 +9,7 @@ mod options;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::net::{IpAddr, Shutdown};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
@@ -160,6 +160,11 @@ pub fn start(
 }
 
 impl Starting {
+    /// Reads when it is known whether the interface is there.
+    pub fn source(&self) -> BorrowedFd<'_> {
+        self.ready.as_fd()
+    }
+
     /// Blocks until the interface is configured and all ports listen, or it has failed. Must be called before anything reaps
     /// children of its own accord.
     pub fn wait(mut self) -> Result<(), SlirpError> {

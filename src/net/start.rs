@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
 use super::firewall::FirewallError;
@@ -29,6 +30,12 @@ pub struct Holder {
     pub routes: HostRoutes,
 }
 
+/// The right to start one, and where members will find it.
+pub struct Turn {
+    guard: Guard,
+    listener: OwnedFd,
+}
+
 /// Why it did not start: its words, since they have come from another process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{message}")]
@@ -45,6 +52,11 @@ impl StartError {
             message,
             ..StartError::default()
         }
+    }
+
+    /// It has not said why.
+    pub fn ended() -> StartError {
+        StartError::plain("bryo net ended during its start".to_owned())
     }
 
     pub fn of_pasta(error: &PastaError) -> StartError {
@@ -104,7 +116,7 @@ impl Holder {
         (!self.is_there()).then_some(turn)
     }
 
-    /// Waits until nobody is starting one: only then is it ready, or has failed. While the guard is held, none begins or leaves.
+    /// Waits until nobody is starting one: only then is all of it ready, or has failed. While the guard is held, none begins or leaves.
     pub fn settle(&self) -> Result<Guard, StartError> {
         lock::lock(&self.lock, Mode::Shared)
             .map_err(|error| StartError::plain(format!("wait for bryo net: {error}")))
@@ -116,23 +128,42 @@ impl Holder {
         let turn = self.turn()?;
         match self.lives() {
             true => Ok(()),
-            false => self.start(turn, shared, Gate::opened()),
+            false => self.start(self.prepare(turn)?, shared, Gate::opened()),
         }
+    }
+
+    /// From now on members may come: they are answered as soon as there is a place.
+    fn prepare(&self, guard: Guard) -> Result<Turn, StartError> {
+        self.uplink.check()?;
+        let listener = socket::listen(&self.socket).map_err(|error| {
+            StartError::plain(format!("listen for members of networks: {error}"))
+        })?;
+        Ok(Turn { guard, listener })
     }
 
     /// The same in a fork, beside the caller: whoever calls `ensure` waits for it, and tries again if it fails. The way out waits at
     /// the gate: its program needs the ids of the home namespace.
-    pub fn ensure_beside(&self, gate: &Gate) -> Result<(), StartError> {
-        let turn = self.turn()?;
+    pub fn ensure_beside(&self, gate: &Gate) -> Result<Option<Pid>, StartError> {
+        // Whose way out is being made can be joined already, and who starts it has the turn for as long.
         if self.lives() {
-            return Ok(());
+            return Ok(None);
         }
+        let turn = self.turn()?;
+        match self.lives() {
+            true => Ok(None),
+            false => self.start_beside(turn, gate).map(Some),
+        }
+    }
+
+    /// The same for who has the turn. When it returns, members may come.
+    pub fn start_beside(&self, turn: Guard, gate: &Gate) -> Result<Pid, StartError> {
         let failed = |error| StartError::plain(format!("fork a role: {error}"));
         let gate = gate.for_fork().map_err(failed)?;
+        let turn = self.prepare(turn)?;
         match process::fork().map_err(failed)? {
-            Forked::Parent(_) => Ok(()),
+            Forked::Parent(pid) => Ok(pid),
             Forked::Child => {
-                let mut kept = vec![turn.as_fd()];
+                let mut kept = vec![turn.guard.as_fd(), turn.listener.as_fd()];
                 kept.extend(gate.fd());
                 kept.extend(role::trace_fd());
                 let _ = process::close_all_except(&kept);
@@ -142,18 +173,11 @@ impl Holder {
     }
 
     /// Returns when all of it is there.
-    pub fn start(
-        &self,
-        turn: Guard,
-        shared: Option<OwnedFd>,
-        gate: Gate,
-    ) -> Result<(), StartError> {
+    fn start(&self, turn: Turn, shared: Option<OwnedFd>, gate: Gate) -> Result<(), StartError> {
         let failed = |operation: &'static str| {
             move |error: io::Error| StartError::plain(format!("{operation}: {error}"))
         };
-        // Members may come at once: they are answered as soon as there is a place, and wait for the way out by the lock.
-        let listener = socket::listen(&self.socket);
-        let listener = listener.map_err(failed("listen for members of networks"))?;
+        let Turn { guard, listener } = turn;
         let (told, report) =
             pipe_with(PipeFlags::CLOEXEC).map_err(|error| failed("make a pipe")(error.into()))?;
         let cloned = process::clone3(libc::CLONE_NEWPID as u64, None);
@@ -175,14 +199,13 @@ impl Holder {
         drop((report, shared, listener, gate));
         let mut text = Vec::new();
         let _ = std::fs::File::from(told).read_to_end(&mut text);
-        let ended = || StartError::plain("bryo net ended during its start".to_owned());
-        let outcome = serde_json::from_slice(&text).unwrap_or_else(|_| Err(ended()));
+        let outcome = serde_json::from_slice(&text).unwrap_or_else(|_| Err(StartError::ended()));
         if outcome.is_err() {
             // Whoever has the turn next is not to meet what is about to end.
             let _ = pidfd::reap(child.pidfd.as_fd());
             let _ = crate::sys::disk::remove_file(&self.socket);
         }
-        drop(turn);
+        drop(guard);
         outcome
     }
 }

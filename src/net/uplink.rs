@@ -9,6 +9,7 @@ use super::pasta::{self, Features, PastaError, PastaOptions, Plan};
 use super::route::HostRoutes;
 use super::slirp::{self, SlirpError, SlirpOptions};
 use super::start::StartError;
+use crate::sys::network;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Uplink {
@@ -30,6 +31,15 @@ impl Uplink {
             return Ok(Some(Uplink::Pasta { binary, features }));
         }
         Ok(slirp::find().map(|binary| Uplink::Slirp { binary }))
+    }
+
+    /// What is in its way for certain is told before anything begins.
+    pub fn check(&self) -> Result<(), StartError> {
+        match (network::try_tun(), self) {
+            (Ok(()), _) => Ok(()),
+            (Err(_), Uplink::Pasta { .. }) => Err(StartError::of_pasta(&PastaError::Tun)),
+            (Err(_), Uplink::Slirp { .. }) => Err(of_slirp(&SlirpError::Tun)),
+        }
     }
 
     pub fn start(&self, netns: BorrowedFd<'_>, routes: HostRoutes) -> Result<Starting, StartError> {
@@ -56,6 +66,23 @@ impl Uplink {
 }
 
 impl Starting {
+    /// Reads when `hear` would not wait.
+    pub fn source(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Starting::Pasta(pasta) => pasta.source(),
+            Starting::Slirp(slirp) => Some(slirp.source()),
+        }
+    }
+
+    /// When its source reads; `true`: `wait` gives the outcome without waiting.
+    pub fn hear(&mut self) -> bool {
+        match self {
+            Starting::Pasta(pasta) => pasta.hear(),
+            // It says one word, or ends.
+            Starting::Slirp(_) => true,
+        }
+    }
+
     /// Until the interface is there.
     pub fn wait(self) -> Result<(), StartError> {
         match self {

@@ -14,6 +14,7 @@ use super::egress::Egress;
 use super::hosted::HostPort;
 use super::publish::PortMapping;
 use super::record::NetworkConfig;
+use super::start::StartError;
 use crate::sys::namespace;
 use crate::sys::socket::{self, MESSAGE_MAX, Received};
 
@@ -50,7 +51,11 @@ pub enum FromInner {
         /// What it understands (`VERSION`).
         #[serde(default)]
         version: u32,
+        #[serde(default)]
+        way: Way,
     },
+    /// No answer, and once, to members of whose way out that was not known when they came: it is known now. Since 3.
+    Way(Way),
     /// No answer: the container has tried to reach what it may not.
     Refused(Refusal),
     Attached(Box<Endpoint>),
@@ -65,8 +70,32 @@ pub enum FromInner {
 }
 
 /// Of what a `bryo net` understands. 1: egress, ports of the host's loopback, ports that go. 2: networks' own name servers and
-/// routes, places that are made anew.
-pub const VERSION: u32 = 2;
+/// routes, places that are made anew. 3: it says when the way out is there.
+pub const VERSION: u32 = 3;
+
+/// Whoever understands this is told of the way out.
+pub(super) const VERSION_OF_WAYS: u32 = 3;
+
+/// The way out of all networks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Way {
+    /// Who has to know waits for the lock of `bryo net`: an older one does not say.
+    #[default]
+    Untold,
+    /// It is being made, and what is sent there now is refused.
+    Coming,
+    /// It is being made, and what is sent there waits for it.
+    Held,
+    Open,
+    /// There is none, and the end of `bryo net` follows.
+    Shut(StartError),
+}
+
+impl Way {
+    pub fn is_pending(&self) -> bool {
+        matches!(self, Way::Coming | Way::Held)
+    }
+}
 
 /// Something that a container may not reach.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +124,9 @@ pub struct Member {
     /// Ports of the host's loopback that are open to it.
     #[serde(default)]
     pub host_ports: Vec<HostPort>,
+    /// What its monitor understands (`VERSION`).
+    #[serde(default)]
+    pub understands: u32,
 }
 
 impl Member {
@@ -247,6 +279,8 @@ pub struct Lease {
     pub is_fresh: bool,
     /// What the other end understands.
     pub version: u32,
+    /// What it has said last of the way out.
+    pub way: Way,
     /// What came between an answer and the next.
     refusals: Vec<Refusal>,
     /// Answers that nobody waits for any more: they are not those of the next question.
@@ -269,11 +303,19 @@ impl Lease {
             return Err(io::ErrorKind::TimedOut.into());
         };
         match (welcome, fds.pop()) {
-            (FromInner::Welcome { is_fresh, version }, Some(shared)) => Ok(Lease {
+            (
+                FromInner::Welcome {
+                    is_fresh,
+                    version,
+                    way,
+                },
+                Some(shared),
+            ) => Ok(Lease {
                 socket,
                 shared,
                 is_fresh,
                 version,
+                way,
                 refusals: Vec::new(),
                 owed: 0,
                 buffer,
@@ -297,29 +339,50 @@ impl Lease {
                 self.owed += 1;
                 return Err(io::ErrorKind::TimedOut.into());
             };
-            match answer {
-                FromInner::Refused(refusal) => self.refusals.push(refusal),
-                _ if self.owed > 0 => self.owed -= 1,
-                answer => return Ok(answer),
+            if let Some(answer) = self.note(answer) {
+                return Ok(answer);
             }
+        }
+    }
+
+    /// Waits until it is known what has become of the way out.
+    pub fn settle(&mut self) -> io::Result<()> {
+        while self.way.is_pending() {
+            self.hear()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what is said of its own accord, and passes over what nobody waits for any more; gives all else.
+    fn note(&mut self, said: FromInner) -> Option<FromInner> {
+        match said {
+            FromInner::Refused(refusal) => self.refusals.push(refusal),
+            FromInner::Way(way) => self.way = way,
+            _ if self.owed > 0 => self.owed -= 1,
+            answer => return Some(answer),
+        }
+        None
+    }
+
+    /// One message that was not asked for, if one comes in time.
+    fn hear(&mut self) -> io::Result<()> {
+        let heard = receive(self.socket.as_fd(), &mut self.buffer)?;
+        match heard.and_then(|(said, _)| self.note(said)) {
+            Some(_) => Err(io::ErrorKind::InvalidData.into()),
+            None => Ok(()),
         }
     }
 
     /// What it says of its own accord; an error is its end. `waits`: there is something to read.
     pub fn refusals(&mut self, waits: bool) -> io::Result<Vec<Refusal>> {
         if waits {
-            match receive(self.socket.as_fd(), &mut self.buffer)? {
-                Some((FromInner::Refused(refusal), _)) => self.refusals.push(refusal),
-                Some(_) if self.owed > 0 => self.owed -= 1,
-                Some(_) => return Err(io::ErrorKind::InvalidData.into()),
-                None => {}
-            }
+            self.hear()?;
         }
         Ok(std::mem::take(&mut self.refusals))
     }
 }
 
-/// Reads when `bryo net` has ended, or tells of something that was refused.
+/// Reads when `bryo net` has ended, or says something of its own accord.
 impl AsFd for Lease {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()

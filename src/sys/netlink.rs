@@ -51,6 +51,9 @@ const FRA_FWMARK: u16 = 10;
 const FRA_TABLE: u16 = 15;
 const FR_ACT_TO_TBL: u8 = 1;
 const IFA_F_NODAD: u8 = 0x02;
+const NDA_DST: u16 = 1;
+const NDA_LLADDR: u16 = 2;
+const NUD_REACHABLE: u16 = 0x02;
 
 /// A request under construction.
 pub(super) struct Message {
@@ -277,6 +280,21 @@ impl Netlink {
     pub fn delete_route(&self, route: &Route) -> io::Result<()> {
         let mut message = Message::new(libc::RTM_DELROUTE, libc::NLM_F_ACK);
         self.fill_route(&mut message, route);
+        self.change(message)
+    }
+
+    /// Says who has an address on a link, until the kernel asks for itself. What waits for that is sent at once.
+    pub fn add_neighbour(&self, link: u32, ip: IpAddr, mac: Mac) -> io::Result<()> {
+        let mut message = Message::new(
+            libc::RTM_NEWNEIGH,
+            libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_REPLACE,
+        );
+        message.bytes.extend([family(ip), 0, 0, 0]);
+        message.bytes.extend(link.to_ne_bytes());
+        message.bytes.extend(NUD_REACHABLE.to_ne_bytes());
+        message.bytes.extend([0; 2]);
+        message.address(NDA_DST, ip);
+        message.attribute(NDA_LLADDR, &mac);
         self.change(message)
     }
 

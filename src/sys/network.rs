@@ -1,8 +1,10 @@
 //! Network interfaces, as far as a single ioctl goes, and sockets with options that the standard library has no words for.
 
+use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt,
@@ -41,6 +43,19 @@ pub fn bring_up(name: &str) -> io::Result<()> {
     }
 }
 
+/// Whether the tun device is there and can be opened.
+pub fn try_tun() -> io::Result<()> {
+    let device = File::options()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")?;
+    // Documentation/admin-guide/devices.txt: 10, 200.
+    match device.metadata()?.rdev() == rustix::fs::makedev(10, 200) {
+        true => Ok(()),
+        false => Err(io::Error::other("it is not the tun device")),
+    }
+}
+
 /// Connections that wait to be accepted: the kernel's own limit since 5.4.
 const BACKLOG: i32 = 4096;
 
@@ -72,20 +87,33 @@ pub fn socket(transport: Transport, like: IpAddr) -> io::Result<OwnedFd> {
 /// One that is bound to an address of one family, not of both; of a stream, one that listens.
 pub fn bound(transport: Transport, address: SocketAddr) -> io::Result<OwnedFd> {
     let socket = socket(transport, address.ip())?;
+    bind(&socket, transport, address)?;
+    Ok(socket)
+}
+
+/// The same where the address may come only later (ip(7), IP_FREEBIND).
+pub fn bound_early(transport: Transport, address: SocketAddr) -> io::Result<OwnedFd> {
+    let socket = socket(transport, address.ip())?;
+    sockopt::set_ip_freebind(&socket, true)?;
+    bind(&socket, transport, address)?;
+    Ok(socket)
+}
+
+fn bind(socket: &OwnedFd, transport: Transport, address: SocketAddr) -> io::Result<()> {
     if address.is_ipv6() {
-        sockopt::set_ipv6_v6only(&socket, true)?;
+        sockopt::set_ipv6_v6only(socket, true)?;
     }
     match transport {
         // A port in TIME_WAIT counts as free.
         Transport::Tcp => {
-            sockopt::set_socket_reuseaddr(&socket, true)?;
-            rustix::net::bind(&socket, &address)?;
-            rustix::net::listen(&socket, BACKLOG)?;
+            sockopt::set_socket_reuseaddr(socket, true)?;
+            rustix::net::bind(socket, &address)?;
+            rustix::net::listen(socket, BACKLOG)?;
         }
         // With that option two could have one port.
-        Transport::Udp => rustix::net::bind(&socket, &address)?,
+        Transport::Udp => rustix::net::bind(socket, &address)?,
     }
-    Ok(socket)
+    Ok(())
 }
 
 /// One whose own address is somebody else's, which needs CAP_NET_ADMIN over the network namespace (ip(7), IP_TRANSPARENT).

@@ -86,6 +86,7 @@ mod monitor_death;
 mod mount;
 mod mounts;
 mod namespaces;
+mod network_ahead;
 mod network_bridge;
 mod network_clients;
 mod network_default;

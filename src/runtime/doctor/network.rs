@@ -1,27 +1,12 @@
 //! What a container's way out needs: the tun device and pasta.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::MetadataExt;
-
 use super::{Check, Finding, install, words};
-use crate::sys::program;
+use crate::sys::{network, program};
 
 const MEANING: &str = "containers have no way out: only --network none and --network host work";
 
 pub(super) fn tun() -> Finding {
-    let opened = fs::OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open("/dev/net/tun");
-    let opened = opened.and_then(|device| {
-        // Documentation/admin-guide/devices.txt: 10, 200.
-        match device.metadata()?.rdev() == rustix::fs::makedev(10, 200) {
-            true => Ok(()),
-            false => Err(io::Error::other("it is not the tun device")),
-        }
-    });
-    match opened {
+    match network::try_tun() {
         Ok(()) => Finding::fine(Check::Tun, "/dev/net/tun can be opened"),
         Err(error) => {
             let found = format!("/dev/net/tun can't be opened: {}", words(&error));
