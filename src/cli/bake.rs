@@ -289,32 +289,58 @@ fn build_all(
 }
 
 fn list(bake: &Bake, kind: &str, invocation: &Invocation) -> Result<u8, CliError> {
-    let row = |cells: &[&str]| {
-        cells
-            .iter()
-            .map(|cell| (*cell).to_owned())
-            .collect::<Vec<_>>()
+    let wrong = || {
+        CliError::usage(format!(
+            "invalid list type {kind:?}: targets and variables are known, and format=json"
+        ))
     };
-    let kind = kind.strip_prefix("type=").unwrap_or(kind);
-    let rows: Vec<Vec<String>> = match kind {
+    let (mut what, mut is_json) = (kind, false);
+    for field in kind.split(',') {
+        match field.split_once('=') {
+            Some(("type", value)) => what = value,
+            Some(("format", "json")) => is_json = true,
+            Some(("format", "table")) => is_json = false,
+            None => what = field,
+            Some(_) => return Err(wrong()),
+        }
+    }
+    // Each with the names of its columns.
+    let (names, rows): ([&str; 3], Vec<[Value; 3]>) = match what {
         "targets" => {
-            let known = bake.known().map(|(name, about)| row(&[name, about]));
-            std::iter::once(row(&["TARGET", "DESCRIPTION"]))
-                .chain(known)
-                .collect()
+            let known = bake.known().into_iter();
+            let known = known.map(|(name, about, group)| [name.into(), about.into(), group.into()]);
+            (["name", "description", "group"], known.collect())
         }
         "variables" => {
             let known = bake.variables.iter();
-            let known = known.map(|(name, value, about)| row(&[name, value, about]));
-            std::iter::once(row(&["VARIABLE", "VALUE", "DESCRIPTION"]))
-                .chain(known)
-                .collect()
+            let known = known.map(|(name, value, about)| {
+                [name, value, about].map(|text| Value::from(text.as_str()))
+            });
+            (["name", "value", "description"], known.collect())
         }
-        other => {
-            let message = format!("invalid list type {other:?}: targets and variables are known");
-            return Err(CliError::usage(message));
-        }
+        _ => return Err(wrong()),
     };
-    invocation.ui.result(&align(rows))?;
+    if is_json {
+        let is_said = |value: &Value| *value != json!("") && *value != json!(false);
+        let objects = rows.into_iter().map(|row| {
+            let said = names.iter().zip(row).filter(|(_, value)| is_said(value));
+            said.map(|(name, value)| ((*name).to_owned(), value))
+                .collect::<Map<String, Value>>()
+        });
+        let objects: Vec<_> = objects.collect();
+        invocation.ui.result(&format!("{:#}\n", json!(objects)))?;
+        return Ok(0);
+    }
+    let head: &[&str] = match what {
+        "targets" => &["TARGET", "DESCRIPTION"],
+        _ => &["VARIABLE", "VALUE", "DESCRIPTION"],
+    };
+    let mut table = vec![head.iter().map(|cell| (*cell).to_owned()).collect()];
+    table.extend(rows.into_iter().map(|row| {
+        let cells = row.iter().take(head.len());
+        let cells = cells.map(|cell| cell.as_str().unwrap_or_default().to_owned());
+        cells.collect::<Vec<String>>()
+    }));
+    invocation.ui.result(&align(table))?;
     Ok(0)
 }

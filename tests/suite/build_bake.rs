@@ -149,6 +149,45 @@ fn bake_shows_what_it_would_build() {
 }
 
 #[test]
+fn bake_lists_what_its_files_have() {
+    let env = test_env!();
+    let text = "variable \"LIST\" { default = [\"a\", \"b\"] }\nvariable \"A\" {\n default = 1\n description = \"one\"\n}\n\
+        group \"b\" {\n targets = [\"c\", \"a\"]\n description = \"both\"\n}\ngroup \"default\" { targets = [\"b\"] }\n\
+        target \"c\" { description = \"the last\" }\ntarget \"a\" {}\n";
+    let directory = context(&env, "project", &[("docker-bake.hcl", text)]);
+    let listed = |kind: &str| bake(&env, "bake", &directory, &["--list", kind]).ok().out();
+    let lines = |text: &str| -> Vec<String> {
+        let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+        text.lines().map(words).collect()
+    };
+    let targets = [
+        "TARGET DESCRIPTION",
+        "a",
+        "b both (c, a)",
+        "c the last",
+        "default b",
+    ];
+    assert_eq!(lines(&listed("targets")), targets);
+    let variables = [
+        "VARIABLE VALUE DESCRIPTION",
+        "A 1 one",
+        "LIST [\"a\",\"b\"]",
+    ];
+    assert_eq!(lines(&listed("type=variables")), variables);
+    let json: serde_json::Value =
+        serde_json::from_str(&listed("type=targets,format=json")).expect("it is JSON");
+    let expected = serde_json::json!([
+        {"name": "a"},
+        {"name": "b", "description": "both (c, a)", "group": true},
+        {"name": "c", "description": "the last"},
+        {"name": "default", "description": "b", "group": true},
+    ]);
+    assert_eq!(json, expected);
+    let wrong = bake(&env, "bake", &directory, &["--list", "type=x"]);
+    wrong.fails(125, "invalid list type \"type=x\"");
+}
+
+#[test]
 fn bake_takes_the_flags_of_build() {
     let env = test_env!();
     need!(Need::Program("docker-registry"));

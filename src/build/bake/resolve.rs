@@ -109,7 +109,8 @@ pub fn bake(
         };
         let own = Expression::Variable(hcl::expr::Variable::unchecked(name.as_str()));
         let shown = value(&own)?;
-        let shown = functions::text(&shown).unwrap_or_else(|| shown.to_string());
+        let json = || serde_json::to_string(&shown).unwrap_or_default();
+        let shown = functions::text(&shown).unwrap_or_else(json);
         let about = variable.description.as_ref().map(value).transpose()?;
         let about = about.and_then(|about| functions::text(&about));
         let row = (name.clone(), shown, about.unwrap_or_default());
@@ -255,15 +256,24 @@ impl Bake {
         Ok(())
     }
 
-    /// The names of all targets, with what they are for.
-    pub fn known(&self) -> impl Iterator<Item = (&str, &str)> {
+    /// The names of all targets and groups in their order, each with what it is for, and whether it is a group; of a group its targets are
+    /// said too, as buildx has it.
+    pub fn known(&self) -> Vec<(String, String, bool)> {
+        let of_group = |group: &Group| {
+            let targets = group.targets.join(", ");
+            match &group.description {
+                Some(about) => format!("{about} ({targets})"),
+                None => targets,
+            }
+        };
         let groups = self.groups.iter();
-        let groups = groups.map(|(name, group)| (name.as_str(), group.description.as_deref()));
+        let groups = groups.map(|(name, group)| (name.clone(), of_group(group), true));
+        let about = |target: &Target| target.description.clone().unwrap_or_default();
         let targets = self.targets.iter();
-        let targets = targets.map(|(name, target)| (name.as_str(), target.description.as_deref()));
-        groups
-            .chain(targets)
-            .map(|(name, about)| (name, about.unwrap_or_default()))
+        let targets = targets.map(|(name, target)| (name.clone(), about(target), false));
+        let mut all: Vec<_> = groups.chain(targets).collect();
+        all.sort();
+        all
     }
 
     /// The targets that these words, of targets and groups, come to, each once.
