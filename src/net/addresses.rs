@@ -11,6 +11,8 @@ use super::wire::Attach;
 pub enum AddressError {
     #[error("Address already in use: {ip} on network {network} is that of another container")]
     Taken { ip: IpAddr, network: String },
+    #[error("Address already in use: {ip} of network {network} is not for containers")]
+    Reserved { ip: IpAddr, network: String },
     #[error("no available IP addresses on network {network}: all of {subnet} are taken")]
     Exhausted { network: String, subnet: Subnet },
     #[error("invalid address {ip}: it does not belong to any of network {network}'s subnets")]
@@ -84,7 +86,13 @@ impl Addresses {
         let reserved =
             |ip: IpAddr| ip == pool.gateway || pool.auxiliary.values().any(|other| *other == ip);
         if let Some(ip) = asked {
-            if ip == pool.gateway || !pool.subnet.is_usable(ip) || self.taken.contains(&key(ip)) {
+            if reserved(ip) || !pool.subnet.is_usable(ip) {
+                return Err(AddressError::Reserved {
+                    ip,
+                    network: network.name.clone(),
+                });
+            }
+            if self.taken.contains(&key(ip)) {
                 return Err(AddressError::Taken {
                     ip,
                     network: network.name.clone(),
@@ -166,13 +174,12 @@ mod tests {
         addresses.take(&wanted).unwrap();
         let again = addresses.take(&wanted);
         assert!(matches!(again, Err(AddressError::Taken { .. })));
-        for (ip, foreign) in [("10.9.0.1", false), ("10.9.0.7", false), ("10.8.0.2", true)] {
+        // The gateway, the broadcast address, and one that is set aside.
+        for ip in ["10.9.0.1", "10.9.0.7", "10.9.0.3"] {
             let error = addresses.take(&attach(Some(ip))).unwrap_err();
-            assert_eq!(
-                matches!(error, AddressError::Foreign { .. }),
-                foreign,
-                "{error}"
-            );
+            assert!(matches!(error, AddressError::Reserved { .. }), "{error}");
         }
+        let error = addresses.take(&attach(Some("10.8.0.2"))).unwrap_err();
+        assert!(matches!(error, AddressError::Foreign { .. }), "{error}");
     }
 }
