@@ -44,6 +44,7 @@ fn packed(top: &Path, ahead: bool) -> Vec<u8> {
     let tree = Tree::Layer {
         hidden: &hidden,
         marker_files: false,
+        ids: Ids::Home,
     };
     let mut bytes = Vec::new();
     let mut packer = Packer::new(&mut bytes, tree);
@@ -78,6 +79,7 @@ fn a_file_that_cannot_be_read_ahead_ends_the_archive() {
     let tree = Tree::Layer {
         hidden: &hidden,
         marker_files: false,
+        ids: Ids::Home,
     };
     let mut packer = Packer::new(Vec::new(), tree);
     packer.queue = Some(Queue::default());
