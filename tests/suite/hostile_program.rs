@@ -177,8 +177,8 @@ fn one_that_forks_until_its_user_may_not() {
     let env = test_env!();
     need!(Need::Program("prlimit"));
     env.busybox();
-    // Others of this user come and go meanwhile.
-    let limit = tasks_of_user() + 400;
+    // Others of this user come and go meanwhile, some by the hundred.
+    let limit = tasks_of_user() + 1500;
     let script = "yes 1000 | head -n 100000 >/list; xargs -P 100000 -n 1 sleep </list; sleep 1000";
     let run = [
         "run",
