@@ -4,12 +4,18 @@ use serde_json::{Map, Value, json};
 
 use crate::container::LogDriver;
 use crate::engine::EngineFacts;
+use crate::image::release_field;
+use crate::sys::procfs;
 
 /// The keys, to be put beside those of the engine.
 pub fn document(facts: &EngineFacts) -> Map<String, Value> {
     let system = nix::sys::utsname::uname().ok();
     let name = system.map(|system| system.nodename().to_string_lossy().into_owned());
-    let release = Release::read();
+    let release = release();
+    let system = match release_field(&release, "PRETTY_NAME") {
+        name if name.is_empty() => "Linux".to_owned(),
+        name => name,
+    };
     let setting = |key: &str| {
         let mut settings = facts.settings.iter();
         settings
@@ -17,15 +23,11 @@ pub fn document(facts: &EngineFacts) -> Map<String, Value> {
             .map(|entry| entry.value.clone())
     };
     let level = setting("log-level").unwrap_or_default();
-    let proxy = |names: [&str; 2]| {
-        let mut set = names.iter().filter_map(|name| std::env::var(name).ok());
-        set.next().unwrap_or_default()
-    };
     let mut document = json!({
         "Name": name,
-        "OperatingSystem": release.field("PRETTY_NAME").unwrap_or("Linux".to_owned()),
-        "OSVersion": release.field("VERSION_ID").unwrap_or_default(),
-        "MemTotal": memory(),
+        "OperatingSystem": system,
+        "OSVersion": release_field(&release, "VERSION_ID"),
+        "MemTotal": procfs::total_memory().unwrap_or_default(),
         "SystemTime": jiff::Timestamp::now().to_string(),
         "LoggingDriver": setting("log.driver").unwrap_or_default(),
         "Debug": matches!(level.as_str(), "debug" | "trace"),
@@ -77,27 +79,27 @@ fn warnings(facts: &EngineFacts) -> Vec<String> {
         .collect()
 }
 
-/// Bytes.
-fn memory() -> u64 {
-    let info = rustix::system::sysinfo();
-    #[allow(clippy::useless_conversion)] // 32 bits on some processors
-    let total = u64::from(info.totalram);
-    total.saturating_mul(u64::from(info.mem_unit))
+/// Of a variable of the environment; who may use the proxy is nobody's business.
+fn proxy(names: [&str; 2]) -> String {
+    let mut set = names.iter().filter_map(|name| std::env::var(name).ok());
+    let text = set.next().unwrap_or_default();
+    let Ok(mut address) = url::Url::parse(&text) else {
+        return text;
+    };
+    if address.username().is_empty() && address.password().is_none() {
+        return text;
+    }
+    // Docker's word for both.
+    let hidden = address.set_username("xxxxx");
+    match hidden.and_then(|()| address.set_password(Some("xxxxx"))) {
+        Ok(()) => address.to_string(),
+        Err(()) => String::new(),
+    }
 }
 
 /// os-release(5).
-struct Release(String);
-
-impl Release {
-    fn read() -> Release {
-        let mut places = ["/etc/os-release", "/usr/lib/os-release"].iter();
-        let text = places.find_map(|path| std::fs::read_to_string(path).ok());
-        Release(text.unwrap_or_default())
-    }
-
-    fn field(&self, key: &str) -> Option<String> {
-        let mut lines = self.0.lines();
-        let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='))?;
-        Some(value.trim_matches(['"', '\'']).to_owned())
-    }
+fn release() -> String {
+    let mut places = ["/etc/os-release", "/usr/lib/os-release"].iter();
+    let text = places.find_map(|path| std::fs::read_to_string(path).ok());
+    text.unwrap_or_default()
 }

@@ -77,7 +77,7 @@ pub use extract::{Destination, ExtractError, ExtractOptions, There, extract};
 pub use graft::{Appearance, Choice, Choose, Former, Graft, GraftError, Place};
 pub use healthcheck::Healthcheck;
 pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, is_builtin};
-pub use inventory::{Inventory, Package};
+pub use inventory::{Inventory, Package, release_field};
 pub use kept::KeptBlob;
 pub use layer::{
     KnownBlob, LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer, WORK, join_path,

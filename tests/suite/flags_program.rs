@@ -115,6 +115,17 @@ fn info_format_takes_templates() {
     }
 }
 
+/// Docker's five letters stand for both.
+#[test]
+fn info_shows_the_proxies_without_who_may_use_them() {
+    let mut env = test_env!();
+    env.set("HTTPS_PROXY", "http://me:secret@proxy.test:3128/");
+    env.set("HTTP_PROXY", "proxy.test:8080");
+    let out = env.out(&["info", "-f", "{{.HttpsProxy}} {{.HttpProxy}}"]);
+    assert_eq!(out, "http://xxxxx:xxxxx@proxy.test:3128/ proxy.test:8080");
+    assert!(!env.out(&["info", "-f", "json"]).contains("secret"));
+}
+
 #[test]
 fn every_role_writes_to_the_log_file_and_the_program_does_not_have_it() {
     let mut env = test_env!();

@@ -15,6 +15,7 @@ use rustix::fs::{FileType, Stat};
 use serde::{Deserialize, Serialize};
 
 use self::found::{Found, Room};
+pub use self::system::release_field;
 use super::merged::{Merged, Shown};
 
 /// Of one database or lock file.
@@ -154,8 +155,8 @@ impl Reading {
         match self.bytes_of(&directory, part, name, &stat, FILE_MAX) {
             Some(bytes) => {
                 let text = String::from_utf8_lossy(&bytes);
-                self.inventory.system = system::field(&text, "ID");
-                self.inventory.release = system::field(&text, "VERSION_ID");
+                self.inventory.system = release_field(&text, "ID");
+                self.inventory.release = release_field(&text, "VERSION_ID");
             }
             None => self.inventory.not_read(&format!("/{path}")),
         }

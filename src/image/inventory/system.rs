@@ -25,7 +25,7 @@ pub(super) fn kind(path: &str) -> Option<System> {
 }
 
 /// A value of `os-release`, without its quotes; one that is too long is none.
-pub(super) fn field(text: &str, key: &str) -> String {
+pub fn release_field(text: &str, key: &str) -> String {
     let mut lines = text.lines();
     let value = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix('='));
     let value = value.map(|value| value.trim_matches(['"', '\'']));
