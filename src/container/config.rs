@@ -213,6 +213,12 @@ pub struct MountConfig {
     pub volume: Option<VolumeUse>,
 }
 
+impl MountConfig {
+    pub fn is_read_only(&self) -> bool {
+        self.options.iter().any(|option| option == "ro")
+    }
+}
+
 /// Which volume a mount is of, and how it is used.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VolumeUse {
@@ -310,7 +316,7 @@ impl ContainerConfig {
             Some(VolumePlace {
                 name: mount.volume.as_ref()?.name.clone(),
                 target: mount.target.clone(),
-                read_only: mount.options.iter().any(|option| option == "ro"),
+                read_only: mount.is_read_only(),
             })
         });
         places.collect()

@@ -308,17 +308,14 @@ impl Engine {
         publish: bool,
     ) -> Result<(), EngineError> {
         let (record, config, name) = self.sharing(container)?;
-        let path = record.path("settings.json");
-        let settings = record
-            .settings()
-            .map_err(EngineError::file("read", &path))?;
-        let attach = self.attaches(config.endpoints(&settings))?;
-        let ports = match publish {
-            true => at_binding(ports, &attach),
-            false => ports,
-        };
         let request = match publish {
-            true => Request::Publish(ports),
+            true => {
+                let path = record.path("settings.json");
+                let settings = record.settings();
+                let settings = settings.map_err(EngineError::file("read", &path))?;
+                let places = self.attaches(config.endpoints(&settings))?;
+                Request::Publish(at_binding(ports, &places))
+            }
             false => Request::Unpublish(ports),
         };
         self.send(&record, &name, &request)

@@ -73,7 +73,7 @@ impl Engine {
                 if let Some(volume) = &mut mount.volume {
                     volume.copy = false;
                 }
-                if from.read_only && !mount.options.iter().any(|option| option == "ro") {
+                if from.read_only && !mount.is_read_only() {
                     mount.options.push("ro".to_owned());
                 }
                 found.retain(|known| known.target != mount.target);

@@ -361,14 +361,12 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<(), NetworkReques
                     .ok_or_else(|| invalid("MTU"))?;
             }
             ICC_OPTION => {
-                value
-                    .parse::<bool>()
-                    .map_err(|_| invalid("com.docker.network.bridge.enable_icc"))?;
+                value.parse::<bool>().map_err(|_| invalid(ICC_OPTION))?;
             }
             BINDING_OPTION => {
                 value
                     .parse::<Ipv4Addr>()
-                    .map_err(|_| invalid("com.docker.network.bridge.host_binding_ipv4"))?;
+                    .map_err(|_| invalid(BINDING_OPTION))?;
             }
             // What they are always.
             "com.docker.network.bridge.enable_ip_masquerade"

@@ -26,37 +26,27 @@ impl Monitor {
             ("execDuration", seconds.to_string()),
         ];
         self.emit("die", &attributes);
-        self.emit_volumes("unmount", |_| Vec::new());
+        self.emit_volumes(|place| Event::volume(&place.name, "unmount"));
     }
 
     pub(super) fn emit_start(&self) {
-        self.emit_volumes("mount", |place| {
-            vec![
-                ("destination", place.target.clone()),
-                ("propagation", String::new()),
-                ("read/write", (!place.read_only).to_string()),
-            ]
+        self.emit_volumes(|place| {
+            Event::volume(&place.name, "mount")
+                .with("destination", place.target.as_str())
+                .with("propagation", "")
+                .with("read/write", (!place.read_only).to_string())
         });
         self.emit("start", &[]);
     }
 
     /// An event of each of its volumes.
-    fn emit_volumes(
-        &self,
-        action: &str,
-        more: impl Fn(&VolumePlace) -> Vec<(&'static str, String)>,
-    ) {
+    fn emit_volumes(&self, event: impl Fn(&VolumePlace) -> Event) {
         if self.orders.is_step {
             return;
         }
         let log = EventLog::new(&self.orders.paths);
         for place in &self.orders.volumes {
-            let mut event = Event::volume(&place.name, action);
-            event = event.with("container", self.orders.id.as_str());
-            for (key, value) in more(place) {
-                event = event.with(key, value);
-            }
-            log.append(&event);
+            log.append(&event(place).with("container", self.orders.id.as_str()));
         }
     }
 

@@ -323,10 +323,6 @@ fn security(host: &HostConfig) -> Value {
     list_or_null(&options)
 }
 
-fn is_read_only(mount: &MountConfig) -> bool {
-    mount.options.iter().any(|option| option == "ro")
-}
-
 /// As `-v` says it; an anonymous volume is said by `Config.Volumes`.
 fn bind(mount: &MountConfig) -> Option<String> {
     let source = match (&mount.volume, mount.kind.as_str()) {
@@ -335,7 +331,7 @@ fn bind(mount: &MountConfig) -> Option<String> {
         (None, "bind") => &mount.source,
         _ => return None,
     };
-    let mode = if is_read_only(mount) { ":ro" } else { "" };
+    let mode = if mount.is_read_only() { ":ro" } else { "" };
     Some(format!("{source}:{}{mode}", mount.target))
 }
 
@@ -347,8 +343,8 @@ fn mount_point(mount: &MountConfig, place: &Place<'_>) -> Value {
             "Source": place.volumes.join(&volume.name).join("data").to_string_lossy(),
             "Destination": mount.target,
             "Driver": "local",
-            "Mode": if is_read_only(mount) { "ro" } else { "" },
-            "RW": !is_read_only(mount),
+            "Mode": if mount.is_read_only() { "ro" } else { "" },
+            "RW": !mount.is_read_only(),
             "Propagation": "",
         });
     }
@@ -363,8 +359,8 @@ fn mount_point(mount: &MountConfig, place: &Place<'_>) -> Value {
         "Type": mount.kind,
         "Source": mount.source,
         "Destination": mount.target,
-        "Mode": if is_read_only(mount) { "ro" } else { "" },
-        "RW": !is_read_only(mount),
+        "Mode": if mount.is_read_only() { "ro" } else { "" },
+        "RW": !mount.is_read_only(),
         "Propagation": propagation.cloned().unwrap_or_default(),
     })
 }
