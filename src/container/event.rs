@@ -73,6 +73,13 @@ impl Event {
         Event::new(EventKind::Volume, name, action).with("driver", "local")
     }
 
+    /// Something else that happens to the same now.
+    pub fn again(&self, action: impl Into<String>) -> Event {
+        let mut event = Event::new(self.kind, self.id.clone(), action);
+        event.attributes.clone_from(&self.attributes);
+        event
+    }
+
     /// With one more attribute, or another value of it.
     pub fn with(mut self, key: &str, value: impl Into<String>) -> Event {
         self.attributes.insert(key.to_owned(), value.into());

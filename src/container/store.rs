@@ -230,11 +230,25 @@ impl Containers {
     /// Takes a container out of sight: its directory and name are gone at once; what remains in the trash is deleted by
     /// whoever has the rights over its files. Gives that directory. `name` is where its name is looked for first.
     pub fn discard(&self, record: &Record, name: &str) -> Result<PathBuf, ContainerError> {
+        let config = record.config();
+        let (rubbish, name) = self.take_out_of_sight(record, name)?;
+        if let Ok(config) = config {
+            let name = name.as_deref().unwrap_or_else(|| record.id.short());
+            self.tell(&config, name, "destroy");
+        }
+        Ok(rubbish)
+    }
+
+    /// The same without a word to the event log: also gives the name that it had at last.
+    pub fn take_out_of_sight(
+        &self,
+        record: &Record,
+        name: &str,
+    ) -> Result<(PathBuf, Option<String>), ContainerError> {
         let failed = |source| ContainerError::Remove {
             id: record.id.clone(),
             source,
         };
-        let config = record.config();
         let rubbish = self.trash.join(record.id.as_str());
         disk::rename(&record.directory, &rubbish).map_err(failed)?;
         // A monitor knows the name of its start; the container may have been renamed since.
@@ -245,11 +259,7 @@ impl Containers {
         if let Some(name) = &name {
             disk::remove_file(self.names.join(name)).map_err(failed)?;
         }
-        if let Ok(config) = config {
-            let name = name.as_deref().unwrap_or_else(|| record.id.short());
-            self.tell(&config, name, "destroy");
-        }
-        Ok(rubbish)
+        Ok((rubbish, name))
     }
 
     /// A step of a build is nobody's business.

@@ -3,13 +3,14 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use super::Engine;
+use super::{Engine, launch};
 use crate::config::NetworkDefault;
 use crate::container::{ContainerId, LogDriver};
 use crate::monitor::{self, Birth, Expected, NetworkOrders, Orders, PastaOrders};
-use crate::runtime::cgroup::{NoCgroup, Place, Wanted};
+use crate::runtime::cgroup::{NoCgroup, Place};
 use crate::runtime::home::Entered;
 use crate::runtime::rootfs::Driver;
+use crate::sys::gate::Gate;
 use crate::sys::{fault, pidfd, socket};
 
 /// What is expected of the container.
@@ -46,7 +47,6 @@ impl Engine {
         let usual = self.config.network_default != NetworkDefault::Host
             && self.storage_choice().driver == Driver::Overlay;
         let id = ContainerId::random().ok().filter(|_| usual)?;
-        let place = Place::find();
         let (ours, theirs) = socket::pair().ok()?;
         let default = expectation
             .default_network
@@ -59,21 +59,23 @@ impl Engine {
             pasta: pasta.clone(),
             paths: self.paths.clone(),
             id: id.clone(),
-            cgroup: Wanted {
-                place: place.clone(),
-                parent: None,
-                limits: Vec::new(),
-                failure: None,
-            },
             terminal: expectation.terminal,
             open_stdin: expectation.open_stdin,
         };
+        let mut place = Err(NoCgroup::NotMounted);
         let entered = self.with_home(|home| {
-            home.enter_early(theirs, |gate, client| {
+            let job = |gate: Gate, client| {
                 // Where nothing lives yet, `bryo net` does not either.
                 let holder = || self.holder("").ok();
                 let holder = (bridged && gate.is_new()).then(holder).flatten();
                 monitor::wait(expected, holder, Birth { client, gate })
+            };
+            home.enter_early(theirs, job, || {
+                place = Place::find();
+                // One that has gone is noticed when it is told the rest.
+                let _ = monitor::tell_place(ours.as_fd(), &place);
+                // Before it makes namespaces.
+                launch::processors();
             })
         });
         let (entered, single_id) = entered.ok()??;

@@ -23,12 +23,10 @@ use crate::container::{
 };
 use crate::image::{Digest, Healthcheck, Image, ImageError, is_builtin};
 use crate::net::ports::PortSpec;
+use crate::runtime::defaults;
 
 pub(super) mod accounts;
 mod environment;
-
-/// Docker's /dev/shm.
-const SHM_SIZE: u64 = 64 << 20;
 
 /// What a container is made for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -467,7 +465,7 @@ fn host_config(request: &CreateRequest, network: &NetworkMode) -> Result<HostCon
         ulimits: ulimits.collect(),
         limits: request.limits.clone(),
         cgroup_parent: request.cgroup_parent.clone(),
-        shm_size: request.shm_size.unwrap_or(SHM_SIZE),
+        shm_size: request.shm_size.unwrap_or(defaults::SHM_SIZE),
         init: request.init,
         auto_remove: request.auto_remove,
         annotations: request.annotations.clone(),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use oci_spec::runtime::{
     Hook, HookBuilder, HooksBuilder, Mount, MountBuilder, PosixRlimit, PosixRlimitBuilder, Spec,
@@ -293,10 +294,14 @@ pub fn guarded_paths() -> [Vec<String>; 2] {
 }
 
 /// All that the host has, whatever this process may use of them: a container sees all of them in /sys.
-fn processors() -> u32 {
-    let configured = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_CONF);
-    let configured = configured.ok().flatten().unwrap_or(0);
-    configured.try_into().unwrap_or(0)
+/// Asked once: the kernel answers from sysfs, which it locks while it makes a network namespace.
+pub(super) fn processors() -> u32 {
+    static COUNT: OnceLock<u32> = OnceLock::new();
+    *COUNT.get_or_init(|| {
+        let configured = nix::unistd::sysconf(nix::unistd::SysconfVar::_NPROCESSORS_CONF);
+        let configured = configured.ok().flatten().unwrap_or(0);
+        configured.try_into().unwrap_or(0)
+    })
 }
 
 /// Major and minor version of the running kernel, which profiles may ask for.

@@ -15,7 +15,7 @@ use super::stdio::Stdio;
 use super::supervise::{Orders, failure};
 use crate::image::CopiedRoot;
 use crate::runtime::apart;
-use crate::runtime::cgroup;
+use crate::runtime::cgroup::{self, Wanted};
 use crate::runtime::doctor::{self, Check};
 use crate::runtime::entrance::Entrance;
 use crate::runtime::execute::{Init, SetupError, Shape, Streams};
@@ -210,9 +210,8 @@ pub struct Newborn {
 }
 
 impl Newborn {
-    pub fn make(expected: &Expected) -> Result<Newborn, StartFailure> {
-        let hex = expected.id.as_str();
-        let made = expected.cgroup.make(hex, &expected.paths.cgroup_lock());
+    pub fn make(expected: &Expected, cgroup: &Wanted) -> Result<Newborn, StartFailure> {
+        let made = cgroup.make(expected.id.as_str(), &expected.paths.cgroup_lock());
         let cgroup = made.map_err(|error| failure("make the cgroup")(io::Error::other(error)))?;
         let mut newborn = Newborn {
             born: None,

@@ -11,7 +11,7 @@ use super::supervise::{self, Birth, Orders};
 use crate::container::ContainerId;
 use crate::net::start::Holder;
 use crate::paths::Paths;
-use crate::runtime::cgroup::Wanted;
+use crate::runtime::cgroup::{NoCgroup, Place, Wanted};
 use crate::runtime::execute::Launch;
 use crate::sys::{process, role, socket};
 
@@ -19,7 +19,6 @@ use crate::sys::{process, role, socket};
 pub struct Expected {
     pub paths: Paths,
     pub id: ContainerId,
-    pub cgroup: Wanted,
     pub terminal: bool,
     pub open_stdin: bool,
     /// Started before the rest is known: what the orders say later is the same.
@@ -41,6 +40,20 @@ impl Orders {
     }
 }
 
+/// Where a monitor that was called makes the container's cgroup: the first that it is told.
+pub fn tell_place(socket: BorrowedFd<'_>, place: &Result<Place, NoCgroup>) -> io::Result<()> {
+    let text = serde_json::to_vec(place)?;
+    socket::send(socket, &[&text], &[]).map(drop)
+}
+
+/// `None` if the client has gone.
+fn receive_place(client: BorrowedFd<'_>) -> io::Result<Option<Wanted>> {
+    let Some((text, _)) = socket::receive_message(client)? else {
+        return Ok(None);
+    };
+    Ok(Some(Wanted::at(serde_json::from_slice(&text)?)))
+}
+
 /// Runs in the role that entered the home namespace, as `supervise::run` does.
 /// `holder`: what holds the shared networks, to be started where a new home is made.
 pub fn wait(expected: Expected, holder: Option<Holder>, mut birth: Birth) -> i32 {
@@ -53,25 +66,30 @@ pub fn wait(expected: Expected, holder: Option<Holder>, mut birth: Birth) -> i32
         // tells why.
         let _ = holder.ensure_beside(&birth.gate);
     }
-    match supervise::clone_monitor(&expected.cgroup, false) {
+    let cgroup = match receive_place(birth.client.as_fd()) {
+        Ok(Some(cgroup)) => cgroup,
+        Ok(None) => return 0,
+        Err(error) => return supervise::refuse(birth.client, "learn of the cgroup", &error),
+    };
+    match supervise::clone_monitor(&cgroup, false) {
         Ok(Some(_)) => {
             // The id map is written through this process.
             birth.gate.wait();
             0
         }
-        Ok(None) => prepare(expected, birth),
+        Ok(None) => prepare(expected, &cgroup, birth),
         Err(error) => supervise::refuse(birth.client, "clone the monitor", &error),
     }
 }
 
-fn prepare(expected: Expected, mut birth: Birth) -> i32 {
+fn prepare(expected: Expected, cgroup: &Wanted, mut birth: Birth) -> i32 {
     role::set("monitor");
     let _ = rustix::process::chdir("/");
     if !birth.gate.wait() {
         return 125;
     }
     // If it can't be made now, it is tried again once there is a record that can tell of the failure.
-    let newborn = Newborn::make(&expected)
+    let newborn = Newborn::make(&expected, cgroup)
         .inspect_err(|error| tracing::debug!(%error, "no init is cloned beforehand"));
     fault::step("waiting");
     match receive(birth.client.as_fd(), newborn.ok()) {

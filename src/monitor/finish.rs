@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::fault;
 use super::protocol::StartFailure;
 use super::supervise::{Fault, Monitor, Orders};
-use crate::container::{Containers, ExitRecord, LockedRecord, Record, RunState, Volumes};
+use crate::container::{Containers, EventLog, ExitRecord, LockedRecord, Record, RunState, Volumes};
 use crate::runtime::cgroup;
 use crate::runtime::preserved::Preserved;
 use crate::sys::fs::remove_path;
@@ -163,7 +163,14 @@ fn discard(orders: &Orders) -> Option<Vec<PathBuf>> {
         directory: orders.directory.clone(),
     };
     let containers = Containers::new(&orders.paths);
-    let mut rubbish = vec![containers.discard(&record, &orders.name).ok()?];
+    let hidden = containers.take_out_of_sight(&record, &orders.name);
+    let (directory, name) = hidden.ok()?;
+    if !orders.is_step {
+        let name = name.as_deref().unwrap_or_else(|| record.id.short());
+        let event = orders.identity.again("destroy").with("name", name);
+        EventLog::new(&orders.paths).append(&event);
+    }
+    let mut rubbish = vec![directory];
     let volumes = Volumes::new(&orders.paths);
     rubbish.extend(volumes.release(&orders.anonymous_volumes, &containers));
     Some(rubbish)

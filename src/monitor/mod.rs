@@ -23,7 +23,7 @@ mod tell;
 mod watch;
 
 pub use bridged::{BridgedOrders, read_endpoints};
-pub use called::{Expected, wait};
+pub use called::{Expected, tell_place, wait};
 pub use log::{JOURNAL_SOCKET, LogEntry, LogOrders, LogReader, Reach};
 pub use network::{NetworkOrders, PastaOrders, PublishedPort, SlirpOrders};
 pub use protocol::{

@@ -9,9 +9,7 @@ impl Monitor {
         if self.orders.is_step {
             return;
         }
-        let template = &self.orders.identity;
-        let mut event = Event::new(template.kind, template.id.clone(), action);
-        event.attributes.clone_from(&template.attributes);
+        let mut event = self.orders.identity.again(action);
         event = event.with("name", self.present_name());
         for (key, value) in attributes {
             event = event.with(key, value.clone());

@@ -70,6 +70,16 @@ pub struct Wanted {
 }
 
 impl Wanted {
+    /// One of its own, for a container that asks for nothing else.
+    pub fn at(place: Result<Place, NoCgroup>) -> Wanted {
+        Wanted {
+            place,
+            parent: None,
+            limits: Vec::new(),
+            failure: None,
+        }
+    }
+
     /// A container that asked for nothing runs without one, too.
     pub fn is_optional(&self) -> bool {
         self.parent.is_none() && self.limits.is_empty()

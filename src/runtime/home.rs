@@ -97,7 +97,7 @@ impl Home<'_> {
         Paths::make(&self.paths.data)?;
         let shared = self.lock(lock::Mode::Shared)?;
         if let Some(found) = self.find() {
-            return enter_existing(found, shared, gift, job);
+            return enter_existing(&found, shared, gift, job, || ());
         }
         if !becomes_member {
             return enter_new(None, gift, job);
@@ -105,17 +105,19 @@ impl Home<'_> {
         drop(shared);
         let exclusive = self.lock(lock::Mode::Exclusive)?;
         match self.find() {
-            Some(found) => enter_existing(found, exclusive, gift, job),
+            Some(found) => enter_existing(&found, exclusive, gift, job, || ()),
             None => enter_new(Some(exclusive), gift, job),
         }
     }
 
     /// The same before it is known whether the child is needed: a home that has to be made gets its ids beside the caller's own work.
-    /// `None`, and `job` is not run, where others are at it. Also says whether that home has one id.
+    /// `None`, and neither is run, where others are at it. `meanwhile` is the caller's, once the child is on its way. Also says whether
+    /// that home has one id.
     pub fn enter_early(
         &self,
         gift: OwnedFd,
         job: impl FnOnce(Gate, OwnedFd) -> i32,
+        meanwhile: impl FnOnce(),
     ) -> Result<Option<(Entered, bool)>, HomeError> {
         self.paths.make_runtime()?;
         Paths::make(&self.paths.data)?;
@@ -123,8 +125,13 @@ impl Home<'_> {
             return Ok(None);
         };
         if let Some(found) = self.recorded() {
-            let single_id = found.has_single_id();
-            return Ok(Some((enter_existing(found, shared, gift, job)?, single_id)));
+            let mut single_id = false;
+            let entered = enter_existing(&found, shared, gift, job, || {
+                meanwhile();
+                single_id = found.has_single_id();
+            })?;
+            self.known.set(Some(found));
+            return Ok(Some((entered, single_id)));
         }
         drop(shared);
         let Some(exclusive) = self.try_lock(lock::Mode::Exclusive)? else {
@@ -136,6 +143,7 @@ impl Home<'_> {
         }
         let subids = Subids::find();
         let entered = enter_new_beside(exclusive, subids.as_ref(), gift, job)?;
+        meanwhile();
         Ok(Some((entered, subids.is_none())))
     }
 
@@ -148,7 +156,7 @@ impl Home<'_> {
         let shared = self.lock(lock::Mode::Shared)?;
         let found = self.recorded();
         found
-            .map(|found| enter_existing(found, shared, gift, job))
+            .map(|found| enter_existing(&found, shared, gift, job, || ()))
             .transpose()
     }
 
@@ -264,10 +272,11 @@ pub fn record(paths: &Paths, member: ProcessName) -> io::Result<()> {
 }
 
 fn enter_existing(
-    found: Found,
+    found: &Found,
     lock: lock::Guard,
     gift: OwnedFd,
     job: impl FnOnce(Gate, OwnedFd) -> i32,
+    meanwhile: impl FnOnce(),
 ) -> Result<Entered, HomeError> {
     let (report, child_end) = pipe()?;
     let pid = match process::fork().map_err(|source| HomeError::Fork { source })? {
@@ -287,6 +296,7 @@ fn enter_existing(
         }
     };
     drop((child_end, gift));
+    meanwhile();
     let mut errno = [0u8; 4];
     match rustix::io::read(&report, &mut errno) {
         Ok(4) if i32::from_le_bytes(errno) == 0 => Ok(Entered {
