@@ -295,6 +295,11 @@ impl Store {
         fs::read_bounded(&path, MAX_DOCUMENT).map_err(StoreError::io("read", &path))
     }
 
+    /// Whether there is a small blob: a config, a manifest.
+    pub fn has_document(&self, digest: &Digest) -> bool {
+        self.blob_path(digest).exists()
+    }
+
     /// Those that are not there yet, with their paths.
     pub(super) fn missing_blobs<'a>(
         &self,

@@ -17,8 +17,8 @@ use super::door::{Door, Entrance, failure};
 use super::own_layer::OwnLayer;
 use crate::container::{ContainerConfig, ContainerError, Record};
 use crate::image::{
-    Derivation, DeriveError, Digest, Ids, Imported, Layers, Store, StoreError, UnpackOptions,
-    derive, is_for_user, json as parse,
+    Derivation, DeriveError, Digest, Ids, ImageError, Imported, Layers, Store, StoreError,
+    UnpackOptions, derive, is_for_user, json as parse,
 };
 use crate::runtime::freeze::Frozen;
 use crate::sys::{process, signal};
@@ -98,13 +98,15 @@ impl Engine {
     ) -> Result<Commit<'a>, EngineError> {
         let record = self.find(&request.container)?;
         let config = self.config_of(&record)?;
-        let parent = store.image_by_id(&config.image_id.parse().map_err(|_| {
-            crate::image::ImageError::Unknown {
-                text: config.image_id.clone(),
-            }
-        })?)?;
-        let subject = format!("config of image {}", parent.id);
-        let bytes = store.read_blob(&parent.id)?;
+        let unknown = || ImageError::Unknown {
+            text: config.image_id.clone(),
+        };
+        let parent: Digest = config.image_id.parse().map_err(|_| unknown())?;
+        if !store.has_document(&parent) {
+            return Err(unknown().into());
+        }
+        let subject = format!("config of image {parent}");
+        let bytes = store.read_blob(&parent)?;
         let document: Value = parse(&subject, &bytes).map_err(StoreError::from)?;
         let base = document.get("config").and_then(Value::as_object);
         let mut image = container_settings(base.cloned().unwrap_or_default(), &config);
@@ -114,7 +116,7 @@ impl Engine {
             entrance: self.entrance(&record, &config, false)?,
             record,
             config,
-            parent: parent.id,
+            parent,
             image,
         })
     }

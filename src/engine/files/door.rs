@@ -54,7 +54,7 @@ impl Engine {
             false => Vec::new(),
         };
         Ok(Entrance {
-            name: self.containers.name_of(record),
+            name: self.containers.name_after(record, &config.name),
             record: record.clone(),
             rest: Rest {
                 rootfs: self.rootfs(record, config),
