@@ -11,7 +11,7 @@ use crate::sys::disk;
 use crate::sys::fs::{self, Unsynced};
 
 /// Layers of so many entries together are synced file by file.
-const FEW: u64 = 32;
+pub(super) const FEW: u64 = 32;
 
 /// As many files and directories as one of these has, with the directories above them and bryo's own.
 const SYNCED_EACH: usize = 128;

@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use rustix::fs::{AtFlags, Mode, OFlags};
 
+use super::ahead::Reread;
+use super::graft::new_files;
 use super::layer::{LayerPath, LayerReport, TempLayer};
 use super::outside::Ids;
 use super::pack::{PackError, Packer, Tree};
@@ -25,6 +27,8 @@ pub enum SealError {
     Open { source: io::Error },
     #[error("keep what the layer's archive is beside its files: {source}")]
     Split { source: io::Error },
+    #[error("write the layer's files ahead: {source}")]
+    Write { source: io::Error },
     #[error("set the times of the layer's files: {source}")]
     Age { source: io::Error },
     #[error(transparent)]
@@ -75,6 +79,7 @@ pub fn seal(layer: &TempLayer, epoch: Option<i64>) -> Result<LayerReport, SealEr
     }
     let split = layer.create_split().and_then(SplitWriter::new);
     let mut sink = Sealing {
+        ahead: Reread::new(layer, new_files(layer).is_some()),
         sums: Sums::default(),
         split: split.map_err(|source| SealError::Split { source })?,
         whiteouts: Vec::new(),
@@ -94,6 +99,8 @@ pub fn seal(layer: &TempLayer, epoch: Option<i64>) -> Result<LayerReport, SealEr
     let (tar_size, warnings) = packer.finish()?;
     let finished = sink.split.finish();
     finished.map_err(|source| SealError::Split { source })?;
+    let written = layer.ahead().finish();
+    written.map_err(|source| SealError::Write { source })?;
     let (diff_id, crc) = sink.sums.finish();
     Ok(LayerReport {
         diff_id,
@@ -112,7 +119,8 @@ pub fn seal(layer: &TempLayer, epoch: Option<i64>) -> Result<LayerReport, SealEr
 }
 
 /// Hashes an archive and writes down what it is without its files.
-struct Sealing {
+struct Sealing<'a> {
+    ahead: Reread<'a>,
     sums: Sums,
     split: SplitWriter,
     whiteouts: Vec<LayerPath>,
@@ -120,19 +128,22 @@ struct Sealing {
     entries: u64,
 }
 
-impl TarSink for &mut Sealing {
+impl TarSink for &mut Sealing<'_> {
     fn raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.ahead.bytes(bytes.len());
         self.sums.update(bytes);
         self.split.raw(bytes)
     }
 
     fn content(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.ahead.bytes(bytes.len());
         self.sums.update(bytes);
         Ok(())
     }
 
     fn announce(&mut self, entry: &Entry) -> io::Result<()> {
         self.entries += 1;
+        self.ahead.entry(entry);
         if entry.kind != EntryKind::File {
             return Ok(());
         }

@@ -18,7 +18,7 @@ pub use records::{
 };
 pub use remove::{RemoveError, remove_path, remove_tree};
 pub use stamp::{Stamp, now};
-pub use sync::{Unsynced, open_few, sync_directory, sync_filesystem, write_ahead};
+pub use sync::{Unsynced, begin_writing, open_few, sync_directory, sync_filesystem, write_ahead};
 
 use super::fault;
 use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, StatFs};

@@ -29,6 +29,11 @@ pub(super) fn write_pages(file: BorrowedFd<'_>, flags: u32) -> io::Result<()> {
     }
 }
 
+/// Has a file's content written, and does not wait for the end of that. An error counts.
+pub fn begin_writing(file: impl AsFd) -> io::Result<()> {
+    write_pages(file.as_fd(), BEGIN_WRITING)
+}
+
 /// Makes a rename or unlink in this directory survive a power loss.
 pub fn sync_directory(directory: impl AsFd) -> io::Result<()> {
     fault::at("fsync directory")?;
