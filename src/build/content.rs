@@ -8,6 +8,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, mpsc};
 
+use blake3::Hasher;
 use rustix::fs::{FileType, Stat};
 use sha2::{Digest as _, Sha256};
 
@@ -19,7 +20,7 @@ use crate::sys::{disk, xattr};
 /// Deeper trees are refused by who copies them too.
 const MAX_DEPTH: usize = 400;
 
-const MAGIC: &[u8; 8] = b"bryofil2";
+const MAGIC: &[u8; 8] = b"bryofil3";
 
 /// Of one instruction so many results are known, and so many instructions of one tree.
 const MOST_RESULTS: usize = 3;
@@ -271,7 +272,7 @@ impl<'a> Summary<'a> {
             mode: 0o644,
             owner: (0, 0),
             link: Vec::new(),
-            hash: Sha256::digest(bytes).into(),
+            hash: blake3::hash(bytes).into(),
         });
     }
 
@@ -386,27 +387,35 @@ impl<'a> Summary<'a> {
     }
 }
 
-/// Content, and the attributes that are copied with it.
+/// Content, and the attributes that are copied with it. Nobody but the cache ever sees this: it need not be what registries use.
 fn hash_file(file: OwnedFd, buffer: &mut [u8]) -> io::Result<Hash> {
-    let mut hasher = Sha256::new();
+    let mut hasher = Hasher::new();
     let mut file = File::from(file);
     loop {
         match file.read(buffer) {
             Ok(0) => break,
-            Ok(length) => hasher.update(&buffer[..length]),
+            Ok(length) => {
+                hasher.update(&buffer[..length]);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+    let content = hasher.finalize();
+    let mut attributes = Vec::new();
     for name in xattr::list(file.as_fd())? {
         if name.starts_with(b"user.") || name == b"security.capability" {
             let value = xattr::get(file.as_fd(), &name)?.unwrap_or_default();
-            hasher.update(&name);
-            hasher.update([0]);
-            hasher.update(value);
+            put(&mut attributes, &name);
+            put(&mut attributes, &value);
         }
     }
-    Ok(hasher.finalize().into())
+    if attributes.is_empty() {
+        return Ok(content.into());
+    }
+    let mut all = Hasher::new();
+    all.update(content.as_bytes()).update(&attributes);
+    Ok(all.finalize().into())
 }
 
 #[cfg(test)]
@@ -449,7 +458,7 @@ mod tests {
         let second = digest(&tree, &cache);
         assert_ne!(second, first, "the same size and time, another content");
         for entry in fs::read_dir(&cache).unwrap().flatten() {
-            fs::write(entry.path(), b"bryofil1garbage").unwrap();
+            fs::write(entry.path(), b"bryofil3garbage").unwrap();
         }
         assert_eq!(digest(&tree, &cache), second);
         fs::rename(tree.join("a/file"), tree.join("a/other")).unwrap();
