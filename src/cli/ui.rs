@@ -1,9 +1,9 @@
 //! The only place that prints. Results go to standard output, everything else to standard error.
 
-use std::borrow::Cow;
 use std::io::{IsTerminal, Write};
 
 use super::error::{CliError, Kind};
+use crate::sys::text;
 
 /// Where a line's destination and looks follow from its meaning.
 #[derive(Debug)]
@@ -90,32 +90,11 @@ impl Ui {
 
     /// Where standard error is closed there is nobody to tell.
     fn stderr(&self, text: &str) {
-        let text = without_numbers(text);
+        let text = text::without_numbers(text);
         let _ = std::io::stderr()
             .lock()
             .write_all(format!("{text}\n").as_bytes());
     }
-}
-
-/// Without the numbers that the standard library adds to the system's words: "No such file or directory (os error 2)".
-fn without_numbers(text: &str) -> Cow<'_, str> {
-    const BEGINNING: &str = " (os error ";
-    let Some((before, rest)) = text.split_once(BEGINNING) else {
-        return Cow::Borrowed(text);
-    };
-    let mut plain = before.to_owned();
-    for part in rest.split(BEGINNING) {
-        match part.split_once(')') {
-            Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
-                plain.push_str(after);
-            }
-            _ => {
-                plain.push_str(BEGINNING);
-                plain.push_str(part);
-            }
-        }
-    }
-    Cow::Owned(plain)
 }
 
 /// `NO_COLOR` (anything) forbids, `CLICOLOR_FORCE` (not `0`) demands, else a terminal that is not dumb gets colours.
@@ -133,21 +112,6 @@ fn colour_wanted(environment: impl Fn(&str) -> Option<String>, terminal: bool) -
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_system_s_words_have_no_numbers() {
-        for (text, expected) in [
-            (
-                "open /x: No such file or directory (os error 2)",
-                "open /x: No such file or directory",
-            ),
-            ("a (os error 2); b (os error 13).", "a; b."),
-            ("a (os error x) b (os error", "a (os error x) b (os error"),
-            ("nothing", "nothing"),
-        ] {
-            assert_eq!(without_numbers(text), expected);
-        }
-    }
 
     #[test]
     fn colours_obey_the_environment() {

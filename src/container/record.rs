@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::state::RunState;
 use crate::sys::disk;
 use crate::sys::lock;
+use crate::sys::text;
 
 /// A container's directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,7 +100,13 @@ impl Record {
 
     /// Makes the exit visible: temporary name, then rename. Durable unless the container goes away with its exit.
     pub fn write_exit(directory: &Path, exit: &ExitRecord, durable: bool) -> io::Result<()> {
-        let text = serde_json::to_vec(exit).map_err(io::Error::other)?;
+        // `inspect` shows it.
+        let error = text::without_numbers(&exit.error).into_owned();
+        let exit = ExitRecord {
+            error,
+            ..exit.clone()
+        };
+        let text = serde_json::to_vec(&exit).map_err(io::Error::other)?;
         let path = directory.join("exit.json");
         if durable {
             return crate::sys::fs::replace_file(&path, &text);

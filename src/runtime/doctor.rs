@@ -13,7 +13,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::paths::Paths;
-use crate::sys::program;
+use crate::sys::{program, text};
 
 /// One thing that is looked at; its text names it in `bryo doctor --json`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -162,10 +162,9 @@ fn look(check: Check, paths: &Paths) -> Finding {
 
 /// The words of an error without the number that std adds.
 fn words(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.split_once(" (os error") {
-        Some((words, _)) => words.to_lowercase(),
-        None => text,
+    match error.raw_os_error() {
+        Some(_) => text::without_numbers(&error.to_string()).to_lowercase(),
+        None => error.to_string(),
     }
 }
 

@@ -56,6 +56,27 @@ pub fn os(text: &str) -> OsString {
     OsString::from_vec(bytes(text).into_owned())
 }
 
+/// Without the numbers that the standard library adds to the system's words: "No such file or directory (os error 2)".
+pub fn without_numbers(text: &str) -> Cow<'_, str> {
+    const BEGINNING: &str = " (os error ";
+    let Some((before, rest)) = text.split_once(BEGINNING) else {
+        return Cow::Borrowed(text);
+    };
+    let mut plain = before.to_owned();
+    for part in rest.split(BEGINNING) {
+        match part.split_once(')') {
+            Some((number, after)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                plain.push_str(after);
+            }
+            _ => {
+                plain.push_str(BEGINNING);
+                plain.push_str(part);
+            }
+        }
+    }
+    Cow::Owned(plain)
+}
+
 /// For people and for JSON: `\xff` for a byte that is no UTF-8.
 pub fn shown(text: &str) -> Cow<'_, str> {
     if !text.contains(is_byte) {
@@ -122,6 +143,21 @@ mod tests {
         fn every_text_comes_back(input in any::<String>()) {
             let text = from_bytes(input.as_bytes());
             prop_assert_eq!(&bytes(&text)[..], input.as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_system_s_words_have_no_numbers() {
+        for (text, expected) in [
+            (
+                "open /x: No such file or directory (os error 2)",
+                "open /x: No such file or directory",
+            ),
+            ("a (os error 2); b (os error 13).", "a; b."),
+            ("a (os error x) b (os error", "a (os error x) b (os error"),
+            ("nothing", "nothing"),
+        ] {
+            assert_eq!(without_numbers(text), expected);
         }
     }
 }
