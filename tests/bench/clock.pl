@@ -1,4 +1,4 @@
-# clock.pl RUNS GROUP LABEL [NAME=VALUE]... COMMAND [ARGUMENT]... [--- LABEL ...]...
+# clock.pl RUNS GROUP LABEL [@before=SHELL] [NAME=VALUE]... COMMAND [ARGUMENT]... [--- LABEL ...]...
 #
 # Runs the commands in turn, RUNS times round, and prints for each, separated by tabs:
 #   label, median and least wall ms, median CPU ms, largest process (KiB), largest sum of the tree's memory (KiB), failures
@@ -6,7 +6,8 @@
 # Wall time is from just before the command's exec until it has ended. CPU time is that of a cgroup below GROUP in which the command
 # and all that it leaves behind run, read when that is empty again: what goes on in the background is paid too, and never
 # disturbs the next command. Where a daemon is in that cgroup before the command begins, it is read when the daemon rests.
-# "@N@" in an argument is the number of the round. In the environment
+# "@N@" in an argument is the number of the round. What @before names is run by a shell before each round of that command, and costs
+# nothing. In the environment
 # BRYO_BENCH_SAMPLE=1 watches the tree's memory, BRYO_BENCH_COLD=1 leaves out the first round that is not counted, and
 # BRYO_BENCH_SYNC=1 writes out first what the command before has left unwritten.
 use strict;
@@ -54,6 +55,10 @@ sub run {
     my ($tool, $round, $warm) = @_;
     my ($first, @rest) = @{ $tool->{words} };
     my @argv = map { s/\@N\@/$round/gr } $first, @rest;
+    if ($argv[0] =~ /^\@before=(.*)/s) {
+        shift @argv;
+        system 'sh', '-c', "{ $1; } >/dev/null 2>&1 </dev/null";
+    }
     my $leaf = "$group/run-" . ($tool->{label} =~ s/[^a-z0-9]+/-/gr);
     mkdir $leaf;
     syscall $sync if $ENV{BRYO_BENCH_SYNC};
