@@ -28,6 +28,7 @@ use super::work::Activity;
 use crate::engine::request::NetworkMode;
 use crate::engine::{Engine, EngineError, Job, Keeper, WrittenLayer};
 use crate::image::{Digest, Image, LayerReport, Platform, StepRecord, Store, json};
+use crate::runtime::isolation::Isolation;
 use crate::sys::lock::Guard;
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::signal::Signals;
@@ -80,6 +81,7 @@ pub(super) struct Builder<'a> {
     /// Of a `RUN` for which nothing was said, once one was there.
     network: OnceCell<NetworkMode>,
     pub has_said_driver: bool,
+    pub has_said_isolation: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -129,6 +131,7 @@ pub fn build(
         keeper: None,
         network: OnceCell::new(),
         has_said_driver: false,
+        has_said_isolation: false,
     };
     let built = builder.run();
     if let Err(error) = &built {
@@ -394,7 +397,8 @@ impl Builder<'_> {
 
     /// The network of a step: inside a container in which nothing connects further ones, they have that container's.
     pub fn step_network(&self, wanted: &NetworkMode) -> NetworkMode {
-        if *wanted != NetworkMode::Default {
+        let is_confined = self.engine.isolation() == Isolation::Chroot;
+        if *wanted != NetworkMode::Default || is_confined {
             return wanted.clone();
         }
         let found = self

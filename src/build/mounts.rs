@@ -18,6 +18,7 @@ use crate::engine::request::{BindOptions, Mount, MountKind, Propagation, TmpfsOp
 use crate::engine::{Job, RoleFailure};
 use crate::image::{Digest, Merged, TempLayer};
 use crate::runtime::home;
+use crate::runtime::isolation::Isolation;
 use crate::sys::copy::{Owners, copy_tree};
 use crate::sys::fs::{open_directory, open_directory_readable, random_name, read_bounded};
 use crate::sys::lock::{self, Guard, Mode};
@@ -61,6 +62,8 @@ pub(super) struct Mounted {
     /// Where something empty may have been made for them.
     pub mount_points: Vec<String>,
     caches: Vec<Guard>,
+    /// Directories of caches that were not mounted but copied, and where: what is there then becomes the cache.
+    pub copied_caches: Vec<(PathBuf, String)>,
     copies: Vec<TempLayer>,
     private: Option<PrivateDirectory>,
 }
@@ -274,6 +277,7 @@ impl Builder<'_> {
             .create(&caches)
             .map_err(failed())?;
         let name = Digest::of(full.as_bytes()).hex().to_owned();
+        let is_confined = self.engine.isolation() == Isolation::Chroot;
         let mut number = 0;
         let (directory, lock, guard) = loop {
             let directory = match number {
@@ -281,7 +285,9 @@ impl Builder<'_> {
                 number => caches.join(format!("{name}.{number}")),
             };
             let mode = match cache.sharing {
-                Sharing::Shared => Mode::Shared,
+                Sharing::Shared if !is_confined => Mode::Shared,
+                // Two copies could not become one again.
+                Sharing::Shared => Mode::Exclusive,
                 Sharing::Private | Sharing::Locked => Mode::Exclusive,
             };
             let lock = directory.with_extension(format!("{number}.lock"));
@@ -302,6 +308,10 @@ impl Builder<'_> {
         let used = fs::File::open(&lock).and_then(|file| file.set_modified(SystemTime::now()));
         used.map_err(system("note the use of a cache directory"))?;
         mounted.caches.push(guard);
+        if is_confined && !cache.read_only {
+            let copied = (directory.clone(), cache.target.clone());
+            mounted.copied_caches.push(copied);
+        }
         mounted.bind(directory, &cache.target, cache.read_only);
         Ok(None)
     }

@@ -20,6 +20,7 @@ use crate::engine::request::{
     Variable,
 };
 use crate::image::{Digest, Image, TempLayer};
+use crate::runtime::isolation::Isolation;
 use crate::runtime::rootfs::Driver;
 
 /// BuildKit's.
@@ -110,6 +111,7 @@ fn start(
     command: &Command,
     mounted: &Mounted,
 ) -> Result<(Session, TempLayer), StepError> {
+    builder.say_isolation();
     let layer = builder.new_layer()?;
     let directories = stage.draft.directories();
     let request = request(builder, stage, command, mounted);
@@ -312,10 +314,25 @@ fn hostname(builder: &Builder<'_>, network: &NetworkMode) -> Option<String> {
 }
 
 impl Builder<'_> {
+    /// The same of what keeps them apart.
+    fn say_isolation(&mut self) {
+        if self.engine.isolation() == Isolation::Chroot
+            && !std::mem::replace(&mut self.has_said_isolation, true)
+            && let Some(finding) = self.engine.confinement()
+        {
+            self.watcher.warn(&finding.message());
+        }
+    }
+
     /// Once: that commands do not have the best that there is below them.
     fn say_driver(&mut self) {
         let choice = self.engine.storage_choice();
-        if choice.driver != Driver::Overlay && !std::mem::replace(&mut self.has_said_driver, true) {
+        // Else that was told with more.
+        let is_confined = self.engine.isolation() == Isolation::Chroot;
+        if !is_confined
+            && choice.driver != Driver::Overlay
+            && !std::mem::replace(&mut self.has_said_driver, true)
+        {
             self.watcher.warn(&format!(
                 "RUN has its layers stacked by {}: {}",
                 choice.driver.name(),
@@ -331,6 +348,8 @@ impl Builder<'_> {
         running: Running,
         code: i32,
     ) -> Result<(), StepError> {
+        let caches = &running.mounted.copied_caches;
+        self.engine.take_back(&running.layer, caches)?;
         if code != 0 {
             let error = StepError::Exit {
                 command: running.command,

@@ -44,6 +44,8 @@ fn document(facts: &EngineFacts) -> Value {
         "Images": facts.images,
         "Driver": facts.storage.driver.name(),
         "DriverReason": facts.storage.reason,
+        "Isolation": facts.isolation.name(),
+        "IsolationReason": facts.isolation_reason,
         "DockerRootDir": facts.data,
         "CacheDir": facts.cache,
         "RuntimeDir": facts.runtime,
@@ -105,8 +107,12 @@ fn text(facts: &EngineFacts) -> String {
     if let Some(reason) = &facts.runtime_fallback {
         runtime = format!("{runtime} ({reason})");
     }
+    let mut isolation = facts.isolation.name().to_owned();
+    if !facts.isolation_reason.is_empty() {
+        isolation = format!("{isolation} ({})", facts.isolation_reason);
+    }
     let mut text = format!(
-        "Containers: {} ({} running, {} paused, {stopped} stopped)\nImages: {}\nStore: {}\nCache: {}\nRuntime directory: {runtime}\nStorage driver: {} ({})\nCgroup: {cgroup}\nLimits: {limits}\nIds: {ids}\npasta: {pasta}\nSettings:\n",
+        "Containers: {} ({} running, {} paused, {stopped} stopped)\nImages: {}\nStore: {}\nCache: {}\nRuntime directory: {runtime}\nStorage driver: {} ({})\nIsolation: {isolation}\nCgroup: {cgroup}\nLimits: {limits}\nIds: {ids}\npasta: {pasta}\nSettings:\n",
         facts.containers,
         facts.running,
         facts.paused,

@@ -106,6 +106,7 @@ use crate::config::Config;
 use crate::engine::{Engine, EngineError};
 use crate::image::{Image, is_builtin};
 use crate::paths::Paths;
+use crate::runtime::isolation::Isolation;
 
 /// What `--log-level` takes: docker's, and the one below them.
 const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "fatal"];
@@ -168,7 +169,7 @@ impl Invocation {
 
     /// What the user should know before a container runs here; the embedded image needs nothing of it.
     fn warn_of_host(&self, engine: &Engine, image: &Image) {
-        if is_builtin(&image.config) {
+        if is_builtin(&image.config) && engine.isolation() == Isolation::Namespaces {
             return;
         }
         for finding in engine.host_warnings() {

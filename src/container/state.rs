@@ -27,6 +27,9 @@ pub struct RunState {
     /// The container has no pid namespace of its own, so what is in it may outlive init and monitor.
     #[serde(default)]
     pub shares_pids: bool,
+    /// Nor any other, nor mounts: it is confined to a copy of its layers by chroot(2).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub confined: bool,
     /// What else the monitor started then, which would outlive it too.
     #[serde(default)]
     pub helpers: Vec<ProcessName>,

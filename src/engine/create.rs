@@ -24,6 +24,7 @@ use crate::container::{
 use crate::image::{Digest, Healthcheck, Image, ImageError, is_builtin};
 use crate::net::ports::PortSpec;
 use crate::runtime::defaults;
+use crate::runtime::isolation::Isolation;
 
 pub(super) mod accounts;
 mod environment;
@@ -96,9 +97,19 @@ impl Engine {
         let id = id.map_err(EngineError::system("make a container id"))?;
         self.check_secrets(&request.secrets)?;
         let defaults = ImageDefaults::of(&image.config);
-        let mut mounts = self.mounts(request, &defaults.volumes)?;
+        // Where nothing can be mounted a volume that an image declares is a directory of the container's.
+        let declared: &[String] = match self.isolation() {
+            Isolation::Namespaces => &defaults.volumes,
+            Isolation::Chroot => &[],
+        };
+        let mut mounts = self.mounts(request, declared)?;
         let configs = std::mem::take(&mut mounts.configs);
-        let network = network(&request.network, self.config.network_default, &image.config);
+        let only = match request.network {
+            NetworkMode::Default => self.only_network(is_builtin(&image.config)),
+            _ => None,
+        };
+        let default = self.config.network_default;
+        let network = only.unwrap_or_else(|| network(&request.network, default, &image.config));
         let endpoints = endpoints(request, &network)?;
         self.check_endpoints(&endpoints)?;
         let (mut namespaces, network) = self.settle_namespaces(request, network)?;
@@ -118,6 +129,7 @@ impl Engine {
             config.layers = below.to_vec();
             config.host.step = Some(layer.to_owned());
         }
+        self.check_isolation(&config)?;
         config.host.requires = self.required(&request.requires)?;
         let invented = name.is_none();
         let mut name = name.unwrap_or_else(|| self.containers.invent_name(&config.id));

@@ -9,6 +9,7 @@ use crate::paths::RuntimeFallback;
 use crate::runtime::doctor::{Check, Finding, explain};
 use crate::runtime::execute::SetupError;
 use crate::runtime::home::HomeError;
+use crate::runtime::isolation::Isolation;
 use crate::runtime::subids::Subids;
 use crate::sys::text;
 
@@ -91,6 +92,14 @@ impl Engine {
         }
     }
 
+    /// What of the ways to keep containers apart is not to be had here, and why.
+    pub fn confinement(&self) -> Option<Finding> {
+        match self.isolation() {
+            Isolation::Namespaces => None,
+            Isolation::Chroot => self.first_finding(&[Check::UserNamespaces]),
+        }
+    }
+
     fn first_finding(&self, checks: &[Check]) -> Option<Finding> {
         checks.iter().find_map(|check| explain(*check, &self.paths))
     }
@@ -98,6 +107,9 @@ impl Engine {
     /// What a user who starts containers should know of this host: what limits them without stopping them, and can be cured.
     /// Looks only where something is known to be amiss, or where looking costs nothing.
     pub fn host_warnings(&self) -> Vec<Finding> {
+        if let Some(finding) = self.confinement() {
+            return vec![finding];
+        }
         // With a single id, programs cannot become other users.
         let has_many = self.with_home(|home| home.surely_has_many_ids());
         let ids = match has_many || Subids::find().is_some() {

@@ -29,6 +29,7 @@ use crate::runtime::cdi::CdiError;
 use crate::runtime::cgroup::{NoCgroup, ParentError};
 use crate::runtime::doctor::Finding;
 use crate::runtime::home::HomeError;
+use crate::runtime::isolation::FORBIDDEN;
 use crate::runtime::limits::LimitError;
 use crate::runtime::plan::PlanError;
 use crate::runtime::seccomp::SeccompError;
@@ -95,6 +96,8 @@ pub enum EngineError {
     },
     #[error(transparent)]
     Spec(#[from] SpecError),
+    #[error("{what} is not possible here: {FORBIDDEN}")]
+    Confined { what: String },
     #[error(transparent)]
     Plan(#[from] PlanError),
     #[error(transparent)]
@@ -300,6 +303,10 @@ impl EngineError {
             EngineError::Silent { name } | EngineError::RemoveRunning { name, .. } => {
                 vec![format!("bryo rm -f {name}")]
             }
+            EngineError::Confined { .. } => vec![
+                "start the container around with --security-opt seccomp=unconfined".to_owned(),
+                "bryo doctor".to_owned(),
+            ],
             EngineError::NoJournal => vec!["use --log-driver json-file".to_owned()],
             EngineError::Cdi(CdiError::Unknown { name, .. }) if name.starts_with("nvidia.com/") => {
                 vec!["nvidia-ctk cdi generate --output ~/.config/cdi/nvidia.yaml".to_owned()]
@@ -337,7 +344,10 @@ impl EngineError {
     pub fn is_refusal(&self) -> bool {
         matches!(
             self,
-            EngineError::Limit(_) | EngineError::NoLimits { .. } | EngineError::CgroupParent { .. }
+            EngineError::Limit(_)
+                | EngineError::NoLimits { .. }
+                | EngineError::CgroupParent { .. }
+                | EngineError::Confined { .. }
         )
     }
 

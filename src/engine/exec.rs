@@ -9,6 +9,7 @@ use super::session::Session;
 use super::{Engine, EngineError};
 use crate::container::{ContainerId, Record, Status};
 use crate::monitor::{Connection, ExecOrders, Reply, Request, VERSION};
+use crate::runtime::isolation::Isolation;
 use crate::runtime::preserved::Preserved;
 
 impl Engine {
@@ -19,6 +20,11 @@ impl Engine {
         request: &ExecRequest,
         preserved: &Preserved,
     ) -> Result<Session, EngineError> {
+        if request.program.privileged && self.isolation() == Isolation::Chroot {
+            return Err(EngineError::Confined {
+                what: "--privileged".to_owned(),
+            });
+        }
         let (mut connection, name) = self.connect_running(record)?;
         let id = ContainerId::random().map_err(EngineError::system("make an exec id"))?;
         tracing::debug!(name, id = id.as_str(), "ask the monitor for a program");

@@ -5,6 +5,7 @@ mod copy;
 mod diff;
 mod door;
 mod export;
+mod lent;
 mod own_layer;
 mod place;
 mod shell;

@@ -6,6 +6,8 @@ use super::{Engine, EngineError, StorageChoice};
 use crate::config::Entry;
 use crate::container::Status;
 use crate::runtime::cgroup::{NoCgroup, Place};
+use crate::runtime::home;
+use crate::runtime::isolation::Isolation;
 use crate::runtime::subids::Subids;
 
 /// Facts, with the reason where something is missing.
@@ -30,6 +32,9 @@ pub struct EngineFacts {
     pub pasta: Option<PathBuf>,
     /// What stacks the layers, and why.
     pub storage: StorageChoice,
+    /// How containers are kept apart, and why no better.
+    pub isolation: Isolation,
+    pub isolation_reason: String,
     /// Every setting in force and where it comes from.
     pub settings: Vec<Entry>,
 }
@@ -78,9 +83,16 @@ impl Engine {
                 .map(ToString::to_string),
             cgroup,
             controllers: controllers.split_whitespace().map(str::to_owned).collect(),
-            ids: Subids::find().map_or(1, |ids| ids.users.len()),
+            ids: match self.isolation() {
+                Isolation::Namespaces => Subids::find().map_or(1, |ids| ids.users.len()),
+                Isolation::Chroot => home::maps().map_or(1, |maps| maps.users.len()),
+            },
             pasta: crate::net::pasta::find(),
             storage: self.storage_driver(),
+            isolation: self.isolation(),
+            isolation_reason: self
+                .confinement()
+                .map_or_else(String::new, |finding| finding.found),
             settings: self.config.entries(),
         })
     }

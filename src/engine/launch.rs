@@ -24,9 +24,9 @@ use crate::net::hosts::{self, ExtraHost, HostsFile};
 use crate::net::pasta;
 use crate::net::resolver::{self, Overrides, Reach, Resolver};
 use crate::net::route::HostRoutes;
-use crate::runtime::capability::CapabilitySet;
 use crate::runtime::cgroup::{Place, Wanted};
 use crate::runtime::execute::Launch;
+use crate::runtime::isolation::Isolation;
 use crate::runtime::plan::{self, BindExtras, BindMount, SetupStep};
 use crate::runtime::rootfs::{Driver, Rootfs, old_overlay};
 use crate::runtime::seccomp::{self, Machine};
@@ -55,6 +55,7 @@ impl Engine {
         let Known {
             config, settings, ..
         } = known;
+        self.check_isolation(config)?;
         let settled = self.namespaces_of(config)?;
         let single_id = match called {
             Some(called) => called.single_id,
@@ -67,7 +68,7 @@ impl Engine {
         };
         let (mounts, binds) = self.launch_mounts(record, config)?;
         let (secrets, variables) = self.launch_secrets(config)?;
-        let mut parameters = parameters(config, &settled, single_id)?;
+        let mut parameters = parameters(config, &settled, single_id, self.isolation())?;
         parameters.env.extend(variables);
         parameters.mounts = mounts.iter().map(mount).collect();
         if let Some((_, lender)) = lender {
@@ -238,6 +239,7 @@ fn parameters(
     config: &ContainerConfig,
     settled: &Settled,
     single_id: bool,
+    isolation: Isolation,
 ) -> Result<ContainerParameters, EngineError> {
     let host = &config.host;
     let process = &config.process;
@@ -252,9 +254,10 @@ fn parameters(
         read_only_root: host.read_only_root,
         cap_add: host.cap_add.clone(),
         cap_drop: host.cap_drop.clone(),
-        known_capabilities: CapabilitySet::up_to(crate::sys::capability::last()),
+        known_capabilities: isolation.capabilities(),
         privileged: host.privileged,
-        no_new_privileges: host.no_new_privileges,
+        // With one id the filter makes chown succeed, and it can't be loaded otherwise there.
+        no_new_privileges: host.no_new_privileges || single_id && isolation == Isolation::Chroot,
         open_system_paths: host.open_system_paths,
         sysctls: host.sysctls.clone().into_iter().collect(),
         relayed: host.network != "none",

@@ -11,6 +11,7 @@ mod build_cache;
 mod cache_transfer;
 mod call;
 mod check;
+mod confined;
 mod containers;
 mod control;
 mod create;
@@ -102,6 +103,7 @@ use crate::image::Store;
 use crate::paths::Paths;
 use crate::registry::{Access, RegistryConfig};
 use crate::runtime::home::{Found, Home};
+use crate::runtime::isolation::Isolation;
 use crate::sys::process::ProcessName;
 
 /// One user's engine: where things are. Opening it costs nothing; nothing runs when no container runs.
@@ -123,6 +125,8 @@ pub struct Engine {
     images: OnceCell<Store>,
     /// A member of the home namespace.
     home: Cell<Option<Found>>,
+    /// How containers are kept apart, once that is known.
+    isolation: OnceCell<Isolation>,
     /// To a monitor that was called before its container is made.
     line: RefCell<call::Line>,
 }
@@ -144,6 +148,7 @@ impl Engine {
             has_warned: Cell::new(false),
             images: OnceCell::new(),
             home: Cell::new(None),
+            isolation: OnceCell::new(),
             line: RefCell::default(),
         }
     }
@@ -195,6 +200,7 @@ impl Engine {
             paths: &self.paths,
             members: &members,
             known: &self.home,
+            isolation: &self.isolation,
             give_up: &|| self.give_up_home(),
         })
     }

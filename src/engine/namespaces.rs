@@ -10,6 +10,7 @@ use crate::container::{ContainerConfig, IpcMode, MapLine, Namespaces, Sharing, S
 use crate::runtime::entrance::Join;
 use crate::runtime::fuse;
 use crate::runtime::idmap::IdRange;
+use crate::runtime::isolation::Isolation;
 use crate::runtime::spec::{Place, Places};
 use crate::runtime::userns::UserNamespace;
 use crate::sys::lock;
@@ -115,6 +116,13 @@ impl Engine {
 
     /// The namespaces of a container that is about to start; those it joins have to be there.
     pub(super) fn namespaces_of(&self, config: &ContainerConfig) -> Result<Settled, EngineError> {
+        if self.isolation() == Isolation::Chroot {
+            return Ok(Settled {
+                user: UserNamespace::Home,
+                joins: Vec::new(),
+                places: Places::of_host(),
+            });
+        }
         let chosen = &config.host.namespaces;
         let mut joins = Joins::default();
         let network = match config.host.network.as_str() {

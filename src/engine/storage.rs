@@ -4,6 +4,7 @@ use super::Engine;
 use crate::config::StorageDriver;
 use crate::runtime::doctor::{self, Check, State};
 use crate::runtime::fuse;
+use crate::runtime::isolation::{FORBIDDEN, Isolation};
 use crate::runtime::rootfs::{Driver, Fallback};
 
 /// What the next start of a container uses.
@@ -26,6 +27,13 @@ impl Engine {
                 self.config.source("storage.driver")
             ),
         };
+        if self.isolation() == Isolation::Chroot {
+            return StorageChoice {
+                driver: Driver::Copy,
+                may_fall_back: false,
+                reason: FORBIDDEN.to_owned(),
+            };
+        }
         match self.config.storage_driver {
             StorageDriver::Overlay => set(Driver::Overlay),
             StorageDriver::FuseOverlayfs => set(Driver::FuseOverlayfs),

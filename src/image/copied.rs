@@ -47,6 +47,8 @@ pub struct CopiedRoot<'a> {
     pub below: &'a [PathBuf],
     /// The container's own layer, from the times when something stacked them.
     pub upper: &'a Path,
+    /// What is the engine's in it, below its root: that has not changed, whatever is there.
+    pub lent: &'a [PathBuf],
 }
 
 /// Seconds and nanoseconds, as the file system counts them.

@@ -4,6 +4,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::{FileType, Mode, OFlags, Stat};
@@ -76,6 +77,8 @@ pub struct Packer<'a, W> {
     tree: Tree<'a>,
     /// Where a file with several names was written first.
     links: HashMap<(u64, u64), Vec<u8>>,
+    /// What is not the tree's own, though it is there: directories of that kind appear empty, all else is left out.
+    lent: HashSet<LayerPath>,
     warnings: Vec<String>,
     buffer: Vec<u8>,
     /// What waits for files that are read ahead.
@@ -116,10 +119,22 @@ impl<'a, W: TarSink> Packer<'a, W> {
             stream: TarStream::new(out),
             tree,
             links: HashMap::new(),
+            lent: HashSet::new(),
             warnings: Vec::new(),
             buffer: vec![0; 128 * 1024],
             queue: None,
         }
+    }
+
+    /// Without what was lent to the container whose root it is.
+    pub fn without(mut self, lent: &[PathBuf]) -> Packer<'a, W> {
+        let paths = lent.iter().map(|path| path.as_os_str().as_encoded_bytes());
+        self.lent = paths.map(|path| LayerPath(path.to_vec())).collect();
+        self
+    }
+
+    fn is_lent(&self, path: &[u8]) -> bool {
+        !self.lent.is_empty() && self.lent.contains(&LayerPath(path.to_vec()))
     }
 
     /// With further threads that read the files of a layer which nobody changes any more.
@@ -193,6 +208,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
             let named = (&name[..], Some(kind));
             let below = match self.tree {
                 // Something else may be mounted there than what is in the list, such as a device on a file.
+                Tree::Plain { .. } if kind != FileType::Directory && self.is_lent(&path) => None,
                 Tree::Plain { .. } => self.object(fd, (&name, None), &path)?,
                 Tree::Layer {
                     hidden,
@@ -313,7 +329,7 @@ impl<'a, W: TarSink> Packer<'a, W> {
                 ..marker
             })?;
         }
-        let pseudo = !is_layer && fs::is_pseudo(&fd);
+        let pseudo = !is_layer && (fs::is_pseudo(&fd) || self.is_lent(path));
         let names = match pseudo {
             true => Vec::new().into_iter(),
             false => names(&fd, path)?,

@@ -10,6 +10,7 @@ use super::bridged::Bridged;
 use super::called::Expected;
 use super::fault;
 use super::network::StartingNetwork;
+use super::null_file::NullFile;
 use super::protocol::StartFailure;
 use super::stdio::Stdio;
 use super::supervise::{Orders, failure};
@@ -35,6 +36,7 @@ pub struct Running {
     pub daemon: Option<Pid>,
     /// Its places in networks that it shares.
     pub network: Option<Box<Bridged>>,
+    pub null_file: Option<NullFile>,
 }
 
 /// What the monitor does while init sets the root up; it may be called again, and fails the start.
@@ -120,6 +122,7 @@ fn attempt(
         driver,
         daemon,
         network: ready.network,
+        null_file: NullFile::of(&orders.launch),
     };
     if has_terminal {
         let master = ready
@@ -166,8 +169,11 @@ fn clone(orders: &Orders, driver: Driver, has_terminal: bool) -> Result<Cloned, 
             (Some(mounted.tree), mounted.daemon)
         }
         Driver::Copy => {
-            let copied = apart::copied(&orders.launch.rootfs, || copy(&orders.launch.rootfs));
-            (Some(copied.map_err(StartFailure::Setup)?), None)
+            let launch = &orders.launch;
+            let copied = apart::copied(&launch.rootfs, !launch.is_confined(), || {
+                copy(&launch.rootfs)
+            });
+            (copied.map_err(StartFailure::Setup)?, None)
         }
     };
     let (streams, stdio) = match &orders.passed {
@@ -175,6 +181,11 @@ fn clone(orders: &Orders, driver: Driver, has_terminal: bool) -> Result<Cloned, 
         Some(passed) => {
             let streams = passed.streams().map_err(failure("pass the streams on"))?;
             (streams, Stdio::nothing())
+        }
+        None if orders.launch.is_confined() => {
+            let names = orders.launch.rootfs.named_streams();
+            let pipes = Stdio::named_pipes(orders.open_stdin, names);
+            pipes.map_err(failure("make named pipes"))?
         }
         None => Stdio::pipes(orders.open_stdin).map_err(failure("make pipes"))?,
     };
@@ -193,11 +204,12 @@ fn clone(orders: &Orders, driver: Driver, has_terminal: bool) -> Result<Cloned, 
 }
 
 fn copy(rootfs: &Rootfs) -> io::Result<()> {
-    let place = rootfs.copy();
+    let (place, lent) = (rootfs.copy(), rootfs.lent()?);
     let root = CopiedRoot {
         place: &place,
         below: &rootfs.lower,
         upper: &rootfs.upper,
+        lent: &lent,
     };
     root.make(!rootfs.volatile).map_err(io::Error::other)
 }

@@ -171,11 +171,13 @@ impl Monitor {
             driver,
             daemon,
             network,
+            null_file,
         } = begin::start(&self.orders, None, &mut || Ok(()))?;
         self.init = init;
         self.stdio = stdio;
         self.daemon = daemon;
         self.network = network;
+        self.null_file = null_file;
         self.name_processes();
         driver.name().clone_into(&mut self.state.driver);
         self.state.started = Timestamp::now().to_string();

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
+use rustix::fs::{FileType, Mode, OFlags};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::input::Input;
@@ -31,13 +33,26 @@ impl Stdio {
 
     /// The program's ends, and ours, which do not block.
     pub fn pipes(open_stdin: bool) -> io::Result<(Streams, Stdio)> {
-        let pipe = || pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from);
+        Stdio::over(open_stdin, pipe()?, pipe()?)
+    }
+
+    /// The same, of which those of the outputs have these names: where there is no /proc the program finds them by those.
+    pub fn named_pipes(
+        open_stdin: bool,
+        [stdout, stderr]: [PathBuf; 2],
+    ) -> io::Result<(Streams, Stdio)> {
+        Stdio::over(open_stdin, named_pipe(&stdout)?, named_pipe(&stderr)?)
+    }
+
+    fn over(
+        open_stdin: bool,
+        (out_source, stdout): (OwnedFd, OwnedFd),
+        (err_source, stderr): (OwnedFd, OwnedFd),
+    ) -> io::Result<(Streams, Stdio)> {
         let (stdin, input) = match open_stdin {
             true => pipe().map(|(read, write)| (Some(read), Some(write)))?,
             false => (None, None),
         };
-        let (out_source, stdout) = pipe()?;
-        let (err_source, stderr) = pipe()?;
         for end in [Some(&out_source), Some(&err_source), input.as_ref()]
             .into_iter()
             .flatten()
@@ -80,4 +95,22 @@ impl Stdio {
             None => Ok(()),
         }
     }
+}
+
+fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
+    pipe_with(PipeFlags::CLOEXEC).map_err(io::Error::from)
+}
+
+/// Of the last run there may be one.
+fn named_pipe(path: &Path) -> io::Result<(OwnedFd, OwnedFd)> {
+    match rustix::fs::unlink(path) {
+        Ok(()) | Err(rustix::io::Errno::NOENT) => {}
+        Err(error) => return Err(error.into()),
+    }
+    let mode = Mode::RUSR | Mode::WUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, path, FileType::Fifo, mode, 0)?;
+    let open = |flags| rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty());
+    // Without waiting for the other end.
+    let source = open(OFlags::RDONLY | OFlags::NONBLOCK)?;
+    Ok((source, open(OFlags::WRONLY)?))
 }

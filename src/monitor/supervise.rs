@@ -16,10 +16,12 @@ use super::client::Client;
 use super::exec::Exec;
 use super::fault;
 use super::finish::abandon;
+use super::guard;
 use super::health::Checks;
 use super::life::Wish;
 use super::log::{LogOrders, LogWriter};
 use super::network::NetworkOrders;
+use super::null_file::NullFile;
 use super::passthrough::PassedStreams;
 use super::protocol::{Attach, Reply, StartFailure, VERSION};
 use super::stdio::Stdio;
@@ -138,6 +140,13 @@ pub fn run(mut orders: Orders, mut birth: Birth) -> i32 {
         Client::new(birth.client).reply(&Reply::Failed(failure));
         return 125;
     }
+    if orders.launch.is_confined() {
+        match guard::stand() {
+            Ok(true) => return 0,
+            Ok(false) => {}
+            Err(error) => return refuse(birth.client, "set a guard over the monitor", &error),
+        }
+    }
     match clone_monitor(&orders.cgroup, orders.launch.shares_pids()) {
         Ok(Some(_)) => {
             // The id map is written through this process, and once it has ended its files below /proc belong to root.
@@ -245,6 +254,7 @@ pub(super) struct Monitor {
     pub daemon: Option<Pid>,
     /// Its places in networks that it shares.
     pub network: Option<Box<Bridged>>,
+    pub null_file: Option<NullFile>,
     /// What ended the container before its program did.
     pub failure: Option<Fault>,
     /// The program's exit code, once it has ended.
@@ -317,6 +327,7 @@ impl Monitor {
             monitor,
             protocol: VERSION,
             shares_pids: orders.launch.shares_pids(),
+            confined: orders.launch.is_confined(),
             ..RunState::default()
         };
         locked
@@ -331,11 +342,13 @@ impl Monitor {
             driver,
             daemon,
             network,
+            null_file,
         } = running;
         let mut monitor = Monitor {
             stdio,
             daemon,
             network,
+            null_file,
             failure: None,
             code: None,
             settings: orders.settings.clone(),

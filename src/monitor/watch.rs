@@ -27,6 +27,7 @@ enum Token {
     Listener,
     Alarm,
     Network,
+    NullFile,
     Output(Target, usize),
     Input(Target),
     Entering(u64),
@@ -42,7 +43,9 @@ impl Monitor {
         while self.code.is_none() {
             self.turn();
         }
-        if self.state.shares_pids {
+        if self.orders.launch.is_confined() {
+            sweep::end_descendants();
+        } else if self.state.shares_pids {
             sweep::end_all(self.orders.id.as_str());
             sweep::end(&self.state.helpers);
         }
@@ -89,6 +92,11 @@ impl Monitor {
                     network.hear();
                 }
             }
+            Token::NullFile => {
+                if let Some(file) = &self.null_file {
+                    file.cut();
+                }
+            }
             Token::Output(target, index) => {
                 let _ = self.copy_output(target, index, buffer);
             }
@@ -112,6 +120,9 @@ impl Monitor {
         }
         if let Some(source) = self.network.as_ref().and_then(|network| network.source()) {
             set.add(source, Interest::Read, Token::Network);
+        }
+        if let Some(file) = &self.null_file {
+            set.add(file.source(), Interest::Read, Token::NullFile);
         }
         self.add_streams(&mut set, Target::Program, &self.stdio);
         for exec in &self.execs {

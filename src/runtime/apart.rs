@@ -25,6 +25,19 @@ pub(super) fn handed_over<E: Serialize + DeserializeOwned>(
     failed: Failed<E>,
     make: impl FnOnce() -> Result<OwnedFd, E>,
 ) -> Result<OwnedFd, E> {
+    let made = in_role(patience, failed, || make().map(Some))?;
+    made.ok_or_else(|| {
+        let error = io::ErrorKind::UnexpectedEof.into();
+        failed("wait for a role", error)
+    })
+}
+
+/// The same where there may be nothing to hand over.
+fn in_role<E: Serialize + DeserializeOwned>(
+    patience: Option<Duration>,
+    failed: Failed<E>,
+    make: impl FnOnce() -> Result<Option<OwnedFd>, E>,
+) -> Result<Option<OwnedFd>, E> {
     let (ours, theirs) = socket::pair().map_err(|error| failed("make a socket pair", error))?;
     let child = match process::fork().map_err(|error| failed("fork a role", error))? {
         Forked::Parent(child) => child,
@@ -40,9 +53,9 @@ pub(super) fn handed_over<E: Serialize + DeserializeOwned>(
     let received = socket::receive(ours.as_fd(), &mut buffer);
     let _ = pidfd::wait_child(child);
     match received {
-        Ok(Received::Message(length, mut fds)) => match fds.pop() {
-            Some(tree) => Ok(tree),
-            None => Err(serde_json::from_slice(&buffer[..length])
+        Ok(Received::Message(length, mut fds)) => match &buffer[..length] {
+            b"r" => Ok(fds.pop()),
+            error => Err(serde_json::from_slice(error)
                 .unwrap_or_else(|error| failed("read the answer of a role", error.into()))),
         },
         _ => Err(failed(
@@ -53,12 +66,15 @@ pub(super) fn handed_over<E: Serialize + DeserializeOwned>(
 }
 
 /// The role sends the mount, or the reason why there is none.
-fn report<E: Serialize>(socket: OwnedFd, make: impl FnOnce() -> Result<OwnedFd, E>) -> i32 {
+fn report<E: Serialize>(socket: OwnedFd, make: impl FnOnce() -> Result<Option<OwnedFd>, E>) -> i32 {
     role::set("mount");
     let _ = process::close_all_except(&[socket.as_fd()]);
     let _ = signal::reset_all();
     let sent = match make() {
-        Ok(tree) => socket::send(socket.as_fd(), &[b"r"], &[tree.as_fd()]),
+        Ok(tree) => {
+            let trees: Vec<_> = tree.iter().map(AsFd::as_fd).collect();
+            socket::send(socket.as_fd(), &[b"r"], &trees)
+        }
         Err(error) => {
             let text = serde_json::to_vec(&error).unwrap_or_default();
             socket::send(socket.as_fd(), &[&text], &[])
@@ -72,18 +88,25 @@ pub(super) fn leave_mounts() -> io::Result<()> {
     namespace::leave(CloneFlags::CLONE_NEWNS).and_then(|()| mount::isolate_propagation())
 }
 
-/// The copy of a container's layers, once `copy` has made sure that it is there. It may take as long as it takes.
+/// The copy of a container's layers, once `copy` has made sure that it is there; nothing where it is not `mounted` but used as it is. It may
+/// take as long as it takes.
 pub fn copied(
     rootfs: &Rootfs,
+    mounted: bool,
     copy: impl FnOnce() -> io::Result<()>,
-) -> Result<OwnedFd, SetupError> {
+) -> Result<Option<OwnedFd>, SetupError> {
     let step = |what: &'static str, error: io::Error| SetupError::step(what, &error);
-    handed_over(None, step, || {
+    in_role(None, step, || {
         let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
         process::allow_descriptors();
         copy().map_err(failed("copy the image's layers"))?;
+        if !mounted {
+            return Ok(None);
+        }
         leave_mounts().map_err(failed("make a mount namespace"))?;
         let here = rustix::fs::CWD;
-        mount::clone_tree(here, &rootfs.copy()).map_err(failed("mount the copy of the layers"))
+        let tree = mount::clone_tree(here, &rootfs.copy());
+        tree.map(Some)
+            .map_err(failed("mount the copy of the layers"))
     })
 }

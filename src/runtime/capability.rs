@@ -84,6 +84,9 @@ pub struct UnknownCapability {
 pub struct Capability(u8);
 
 impl Capability {
+    pub const SYS_CHROOT: Capability = Capability(18);
+    pub const SYS_ADMIN: Capability = Capability(21);
+
     pub fn number(self) -> u8 {
         self.0
     }
@@ -141,6 +144,11 @@ impl CapabilitySet {
         CapabilitySet(u64::MAX >> (63 - last.min(63))).intersection(CapabilitySet::NAMED)
     }
 
+    /// Those of a mask that have a name.
+    pub fn of_bits(bits: u64) -> CapabilitySet {
+        CapabilitySet(bits).intersection(CapabilitySet::NAMED)
+    }
+
     pub fn bits(self) -> u64 {
         self.0
     }
@@ -157,7 +165,7 @@ impl CapabilitySet {
         CapabilitySet(self.0 | other.0)
     }
 
-    fn without(self, other: CapabilitySet) -> CapabilitySet {
+    pub fn without(self, other: CapabilitySet) -> CapabilitySet {
         CapabilitySet(self.0 & !other.0)
     }
 
@@ -296,6 +304,12 @@ mod tests {
     fn default_is_what_proc_shows_in_a_docker_container() {
         assert_eq!(CapabilitySet::docker().bits(), 0xa80425fb);
         assert_eq!(choose("", ""), CapabilitySet::docker());
+    }
+
+    #[test]
+    fn those_with_a_name_in_the_code_have_their_numbers() {
+        assert_eq!("SYS_CHROOT".parse(), Ok(Capability::SYS_CHROOT));
+        assert_eq!("SYS_ADMIN".parse(), Ok(Capability::SYS_ADMIN));
     }
 
     #[test]

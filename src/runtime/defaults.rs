@@ -95,6 +95,9 @@ pub struct MountChoice {
 
 /// In mounting order.
 pub fn mounts(choice: MountChoice) -> Vec<Mount> {
+    if choice.places.mount == Place::Host {
+        return Vec::new();
+    }
     let sys_mode = if choice.writable_sys { "rw" } else { "ro" };
     let terminals = "nosuid,noexec,newinstance,ptmxmode=0666,mode=0620";
     let terminals = if choice.single_id {

@@ -4,7 +4,7 @@
 mod identity;
 mod kernel;
 mod network;
-mod probe;
+pub(super) mod probe;
 mod session;
 mod storage;
 
@@ -12,6 +12,8 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::home;
+use super::isolation::Isolation;
 use crate::paths::Paths;
 use crate::sys::{program, text};
 
@@ -142,9 +144,14 @@ pub fn worst(findings: &[Finding]) -> State {
 }
 
 fn look(check: Check, paths: &Paths) -> Finding {
+    if let Some(why) = why_unused(check)
+        && Isolation::find() == Isolation::Chroot
+    {
+        return Finding::fine(check, format!("not used: {why}"));
+    }
     match check {
         Check::Kernel => kernel::version(),
-        Check::UserNamespaces => kernel::user_namespaces(),
+        Check::UserNamespaces => kernel::user_namespaces(&paths.data),
         Check::NoNewPrivileges => kernel::no_new_privileges(),
         Check::Nesting => kernel::nesting(),
         Check::SubordinateIds => identity::subordinate_ids(),
@@ -157,6 +164,23 @@ fn look(check: Check, paths: &Paths) -> Finding {
         Check::Cgroup => session::cgroup(),
         Check::RuntimeDirectory => session::runtime_directory(paths),
         Check::Linger => session::linger(),
+    }
+}
+
+/// What a check matters for is not had where chroot alone keeps containers apart.
+fn why_unused(check: Check) -> Option<String> {
+    match check {
+        Check::SubordinateIds | Check::IdMapHelpers => {
+            let count = home::maps().map_or(1, |maps| maps.users.len());
+            Some(format!(
+                "containers have the {count} ids of their surroundings"
+            ))
+        }
+        Check::Overlay | Check::Fuse => Some("each container has a copy of its layers".to_owned()),
+        Check::Tun | Check::Pasta => {
+            Some("containers have the network of their surroundings".to_owned())
+        }
+        _ => None,
     }
 }
 

@@ -22,9 +22,10 @@ use super::execute::{
     Init, Launch, SetupError, Streams, decode, execve_error, open_directory, stub_program,
 };
 use super::home;
-use super::plan::Extras;
+use super::plan::{self, Extras};
 use super::preserved::Preserved;
 use super::seccomp::Program;
+use super::steps::{Given, Setup};
 use super::userns::{Maps, UserNamespace};
 use crate::sys::fs::{Links, open_in_root};
 use crate::sys::process::{self, Forked};
@@ -260,6 +261,15 @@ struct Door {
 
 impl Door {
     fn to(init: &Init, launch: &Launch) -> io::Result<Door> {
+        if launch.is_confined() {
+            // All of them are those of the surroundings.
+            return Ok(Door {
+                init: init.pidfd.try_clone()?,
+                kinds: CloneFlags::empty(),
+                cgroup_namespace: None,
+                cgroup: launch.cgroup.as_deref().map(open_directory).transpose()?,
+            });
+        }
         const KINDS: [(&str, CloneFlags); 6] = [
             ("user", CloneFlags::CLONE_NEWUSER),
             ("mnt", CloneFlags::CLONE_NEWNS),
@@ -321,7 +331,9 @@ fn pass(
         &[Some(init), cgroup_namespace.as_ref(), cgroup.as_ref()],
     )?;
     child::hide()?;
-    namespace::join(init.as_fd(), *kinds).map_err(failed("join the container's namespaces"))?;
+    if !kinds.is_empty() {
+        namespace::join(init.as_fd(), *kinds).map_err(failed("join the container's namespaces"))?;
+    }
     let cloned = process::clone3(libc::CLONE_PARENT as u64, cgroup.as_ref().map(AsFd::as_fd));
     if let Some(cloned) = cloned.map_err(failed("clone into the container"))? {
         let pid = cloned.pid.as_raw_nonzero().get().to_le_bytes();
@@ -348,7 +360,7 @@ fn become_program(
     let launch = Launch {
         spec,
         extras: Extras::default(),
-        steps: Vec::new(),
+        steps: plan::entering(&launch.spec, choice.terminal),
         rootfs: launch.rootfs.clone(),
         fake_chown: launch.fake_chown,
         user: UserNamespace::Joined,
@@ -364,14 +376,18 @@ fn become_program(
     if !rustix::process::geteuid().is_root() {
         child::become_root()?;
     }
+    let mut setup = Setup::new(&launch, Given::default());
+    for step in &launch.steps {
+        setup.execute(step)?;
+    }
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = rustix::fs::open("/", flags, Mode::empty())
         .map_err(|error| SetupError::step("open the container's root", &error.into()))?;
-    let terminal = choice
-        .terminal
-        .then(|| open_terminal(root.as_fd()))
-        .transpose()
-        .map_err(failed("open a terminal"))?;
+    let terminal = match setup.terminal.take() {
+        None if choice.terminal => Some(open_terminal(root.as_fd())),
+        opened => opened.map(Ok),
+    };
+    let terminal = terminal.transpose().map_err(failed("open a terminal"))?;
     child::finish(&launch, root.as_fd(), terminal.as_ref(), gift)
 }
 

@@ -60,6 +60,12 @@ pub struct Launch {
 impl Launch {
     /// The filter the specification asks for; compiled by the monitor while init sets the root up.
     pub fn filter(&self) -> Result<Option<Program>, SeccompError> {
+        // That needs CAP_SYS_ADMIN, or a program that can't get more rights. The surroundings' filter is upon it in any case.
+        let process = self.spec.process().as_ref();
+        let is_fixed = process.is_some_and(|p| p.no_new_privileges().unwrap_or(false));
+        if self.is_confined() && !is_fixed {
+            return Ok(None);
+        }
         seccomp::program(&self.spec, Machine::host(), self.fake_chown)
     }
 
@@ -87,6 +93,11 @@ impl Launch {
             && self.rootfs.driver == Driver::Overlay
             && oom_score(&self.spec).is_none()
             && clone_flags(&self.spec) == all_namespaces()
+    }
+
+    /// It has no mounts of its own, nor any namespace: chroot(2) confines it to a copy of its layers.
+    pub fn is_confined(&self) -> bool {
+        !has_namespace(&self.spec, LinuxNamespaceType::Mount)
     }
 
     /// The container has no pid namespace that ends with its init: `sweep` has to end what is left.
@@ -404,7 +415,8 @@ pub(super) fn execve_error(program: &str, errno: i32) -> SetupError {
     }
 }
 
-const OPTIONAL_NAMESPACES: [(LinuxNamespaceType, i32); 5] = [
+const NAMESPACES: [(LinuxNamespaceType, i32); 6] = [
+    (LinuxNamespaceType::Mount, libc::CLONE_NEWNS),
     (LinuxNamespaceType::Network, libc::CLONE_NEWNET),
     (LinuxNamespaceType::Ipc, libc::CLONE_NEWIPC),
     (LinuxNamespaceType::Uts, libc::CLONE_NEWUTS),
@@ -413,16 +425,15 @@ const OPTIONAL_NAMESPACES: [(LinuxNamespaceType, i32); 5] = [
 ];
 
 fn all_namespaces() -> u64 {
-    let all = OPTIONAL_NAMESPACES.iter();
-    all.fold(libc::CLONE_NEWNS, |flags, (_, flag)| flags | flag) as u64
+    let all = NAMESPACES.iter();
+    all.fold(0, |flags, (_, flag)| flags | flag) as u64
 }
 
 fn clone_flags(spec: &Spec) -> u64 {
-    let always = libc::CLONE_NEWNS;
-    let chosen = OPTIONAL_NAMESPACES
+    let chosen = NAMESPACES
         .iter()
         .filter(|(kind, _)| has_namespace(spec, *kind));
-    chosen.fold(always, |flags, (_, flag)| flags | flag) as u64
+    chosen.fold(0, |flags, (_, flag)| flags | flag) as u64
 }
 
 /// Written by the monitor, which has the rights over both namespaces, so no helper is needed.

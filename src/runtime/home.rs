@@ -3,7 +3,7 @@
 //! It maps 0 to the user and 1… to the user's subordinate ids. Nobody keeps it alive on purpose: every monitor lives in
 //! it, so while one does the next command joins with `setns` instead of paying for the id-map helpers.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -13,6 +13,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 
 use super::idmap::IdMap;
+use super::isolation::Isolation;
 use super::subids::{Subids, write_maps};
 use super::userns::Maps;
 use crate::paths::{Paths, PathsError};
@@ -80,6 +81,8 @@ pub struct Home<'a> {
     pub members: &'a dyn Fn() -> Vec<ProcessName>,
     /// The member that was found last, to be found again at less cost.
     pub known: &'a Cell<Option<Found>>,
+    /// How containers are kept apart, once it was asked for or a home was found.
+    pub isolation: &'a OnceCell<Isolation>,
     /// Called before the lock is asked for: whoever is making a home already must give that up, or would wait for itself.
     pub give_up: &'a dyn Fn(),
 }
@@ -98,6 +101,9 @@ impl Home<'_> {
         let shared = self.lock(lock::Mode::Shared)?;
         if let Some(found) = self.find() {
             return enter_existing(&found, shared, gift, job, || ());
+        }
+        if self.isolation() == Isolation::Chroot {
+            return stay(gift, job);
         }
         if !becomes_member {
             return enter_new(None, gift, job);
@@ -134,6 +140,9 @@ impl Home<'_> {
             return Ok(Some((entered, single_id)));
         }
         drop(shared);
+        if self.isolation() == Isolation::Chroot {
+            return Ok(None);
+        }
         let Some(exclusive) = self.try_lock(lock::Mode::Exclusive)? else {
             return Ok(None);
         };
@@ -169,8 +178,27 @@ impl Home<'_> {
                 self.known.set(Some(found));
                 single
             }
-            None => Subids::find().is_none(),
+            None => match self.isolation() {
+                Isolation::Namespaces => Subids::find().is_none(),
+                Isolation::Chroot => is_single_id(),
+            },
         }
+    }
+
+    /// How containers are kept apart here: tried once, and only where neither this process nor a living home says it.
+    pub fn isolation(&self) -> Isolation {
+        if let Some(known) = self.isolation.get() {
+            return *known;
+        }
+        let found = match Isolation::is_in_doubt().then(|| self.recorded()) {
+            Some(None) => Isolation::tried(),
+            Some(found) => {
+                self.known.set(found);
+                Isolation::Namespaces
+            }
+            None => Isolation::Namespaces,
+        };
+        *self.isolation.get_or_init(|| found)
     }
 
     /// Whether there is a living home, which whoever enters next joins.
@@ -206,9 +234,14 @@ impl Home<'_> {
     /// The living member that was found last or, if there is none, that the record names.
     fn recorded(&self) -> Option<Found> {
         let known = self.known.take();
-        known
+        let found = known
             .filter(|found| pidfd::is_alive(found.alive.as_fd()))
-            .or_else(|| read_record(&self.paths.home_record()).and_then(open_member))
+            .or_else(|| read_record(&self.paths.home_record()).and_then(open_member));
+        if found.is_some() {
+            // A second time is no other answer.
+            let _ = self.isolation.set(Isolation::Namespaces);
+        }
+        found
     }
 
     /// The user namespace of a living member: by the record, else by the container records.
@@ -314,6 +347,21 @@ fn enter_existing(
                 pid: found.member.pid,
                 source,
             })
+        }
+    }
+}
+
+/// A child that stays where its parent is: there is no home namespace, and none is needed.
+fn stay(gift: OwnedFd, job: impl FnOnce(Gate, OwnedFd) -> i32) -> Result<Entered, HomeError> {
+    match process::fork().map_err(|source| HomeError::Fork { source })? {
+        Forked::Parent(pid) => Ok(Entered {
+            pid,
+            lock: None,
+            mapper: None,
+        }),
+        Forked::Child => {
+            keep_only(&[gift.as_fd()]);
+            process::exit_now(job(Gate::opened(), gift))
         }
     }
 }

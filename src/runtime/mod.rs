@@ -18,6 +18,8 @@ pub mod freeze;
 pub mod fuse;
 pub mod home;
 pub mod idmap;
+pub mod isolation;
+mod lend;
 mod limit;
 pub mod limits;
 mod mounts;

@@ -55,6 +55,31 @@ pub enum SetupStep {
         key: String,
         value: String,
     },
+    /// What a container without mounts of its own has instead of a root: the copy of its layers itself.
+    Copy,
+    /// A /dev of its own in that, with nodes instead of binds.
+    Nodes,
+    /// What would be mounted there: the engine's, and no change of the container's.
+    Lent(Lent),
+    /// A pseudo-terminal of the surroundings.
+    HostTerminal,
+    /// Instead of `Pivot`.
+    Chroot,
+}
+
+/// Something that a container without mounts finds at an absolute path, whatever its image has there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lent {
+    pub target: PathBuf,
+    pub content: Content,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content {
+    /// An empty directory.
+    Nothing,
+    /// As this file or directory of the host is now, or this below it.
+    CopyOf { source: PathBuf, subpath: PathBuf },
 }
 
 /// A new instance of a file system at an absolute path below the root.
@@ -116,10 +141,15 @@ pub enum PlanError {
     NoSource { target: PathBuf },
     #[error("mount target {target:?} is not an absolute path")]
     RelativeTarget { target: PathBuf },
+    #[error("{what}: a container without a mount namespace has none")]
+    NeedsMounts { what: String },
 }
 
 /// The steps for `spec`, in an order that the kernel accepts.
 pub fn plan(spec: &Spec, extras: &Extras) -> Result<Vec<SetupStep>, PlanError> {
+    if !has_namespace(spec, LinuxNamespaceType::Mount) {
+        return confined(spec, extras);
+    }
     let mut steps = Vec::new();
     namespaces(spec, &mut steps);
     steps.extend([SetupStep::IsolatedMounts, SetupStep::Root]);
@@ -152,6 +182,53 @@ pub fn plan(spec: &Spec, extras: &Extras) -> Result<Vec<SetupStep>, PlanError> {
     }
     steps.push(SetupStep::Pivot);
     Ok(steps)
+}
+
+/// The same without a mount namespace: everything is in a copy of the layers, and chroot(2) confines the program to that.
+fn confined(spec: &Spec, extras: &Extras) -> Result<Vec<SetupStep>, PlanError> {
+    let refuse = |what: String| Err(PlanError::NeedsMounts { what });
+    if !extras.secrets.is_empty() {
+        return refuse("secrets".to_owned());
+    }
+    let mut steps = vec![SetupStep::Copy];
+    if extras.accounts != Accounts::default() {
+        steps.push(SetupStep::Accounts(extras.accounts.clone()));
+    }
+    steps.push(SetupStep::Nodes);
+    for mount in spec.mounts().iter().flatten() {
+        let target = mount.destination();
+        let extra = extras.binds.iter().find(|extra| extra.target == *target);
+        let content = match mount_step(mount, false)? {
+            SetupStep::Bind(bind) => Content::CopyOf {
+                source: bind.source,
+                subpath: extra.map_or_else(PathBuf::new, |extra| extra.subpath.clone()),
+            },
+            SetupStep::FileSystem(new) if new.kind == "tmpfs" => Content::Nothing,
+            step => return refuse(format!("{step:?}")),
+        };
+        steps.push(SetupStep::Lent(Lent {
+            target: target.clone(),
+            content,
+        }));
+    }
+    if let Some(process) = spec.process() {
+        if process.terminal().unwrap_or(false) {
+            steps.push(SetupStep::HostTerminal);
+        }
+        steps.push(SetupStep::Directory(process.cwd().clone()));
+    }
+    steps.push(SetupStep::Chroot);
+    Ok(steps)
+}
+
+/// What a program that enters the container has to do where there is no namespace to be joined.
+pub fn entering(spec: &Spec, terminal: bool) -> Vec<SetupStep> {
+    if has_namespace(spec, LinuxNamespaceType::Mount) {
+        return Vec::new();
+    }
+    let terminal = terminal.then_some(SetupStep::HostTerminal);
+    let first = std::iter::once(SetupStep::Copy).chain(terminal);
+    first.chain([SetupStep::Chroot]).collect()
 }
 
 /// What is set in new namespaces before anything is mounted.
@@ -388,6 +465,47 @@ mod tests {
             engine: false,
         });
         assert!(at(&SetupStep::Root) < at(&bind) && at(&bind) < at(&SetupStep::Pivot));
+    }
+
+    #[test]
+    fn without_a_mount_namespace_everything_is_put_into_the_copy() {
+        let spec = |mounts| {
+            let linux = oci_spec::runtime::LinuxBuilder::default()
+                .namespaces(Vec::new())
+                .build();
+            let built = SpecBuilder::default()
+                .mounts(mounts)
+                .linux(linux.expect("complete"))
+                .build();
+            built.expect("complete")
+        };
+        let mounts = vec![
+            mount("/etc/hosts", "bind", "/store/hosts", &["rbind"]),
+            mount("/scratch", "tmpfs", "tmpfs", &[]),
+        ];
+        let steps = plan(&spec(mounts), &Extras::default()).expect("valid");
+        let hosts = SetupStep::Lent(Lent {
+            target: "/etc/hosts".into(),
+            content: Content::CopyOf {
+                source: "/store/hosts".into(),
+                subpath: PathBuf::new(),
+            },
+        });
+        let scratch = SetupStep::Lent(Lent {
+            target: "/scratch".into(),
+            content: Content::Nothing,
+        });
+        let cwd = SetupStep::Directory("/".into());
+        let own = [SetupStep::Copy, SetupStep::Nodes];
+        let rest = [hosts, scratch, cwd, SetupStep::Chroot];
+        assert_eq!(steps, [&own[..], &rest].concat());
+        let proc = vec![mount("/proc", "proc", "proc", &[])];
+        let refused = plan(&spec(proc), &Extras::default());
+        assert!(matches!(refused, Err(PlanError::NeedsMounts { .. })));
+        assert_eq!(
+            entering(&spec(Vec::new()), false),
+            [SetupStep::Copy, SetupStep::Chroot]
+        );
     }
 
     #[test]

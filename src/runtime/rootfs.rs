@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::paths::Paths;
 use crate::sys::fs::{self, Links, open_in_root};
-use crate::sys::mount;
+use crate::sys::{disk, mount};
 
 /// What stacks the layers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +105,41 @@ impl Rootfs {
     /// Where a copy of the layers is, or would be: beside what overlayfs works with.
     pub fn copy(&self) -> PathBuf {
         self.work.join("root")
+    }
+
+    /// What of the copy was lent to the container (`lend`), below its root: whatever is there is no change of the container's.
+    pub fn lent(&self) -> io::Result<Vec<PathBuf>> {
+        let text = match std::fs::read(self.lent_record()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            read => read?,
+        };
+        let paths = text
+            .split(|byte| *byte == 0)
+            .filter(|path| !path.is_empty());
+        Ok(paths
+            .map(|path| PathBuf::from(OsString::from_vec(path.to_vec())))
+            .collect())
+    }
+
+    pub(super) fn write_lent(&self, paths: &[PathBuf]) -> io::Result<()> {
+        let mut text = Vec::new();
+        for path in paths {
+            text.extend_from_slice(path.as_os_str().as_encoded_bytes());
+            text.push(0);
+        }
+        let record = self.lent_record();
+        let temporary = record.with_extension("lent-new");
+        disk::write(&temporary, text)?;
+        disk::rename(&temporary, &record)
+    }
+
+    fn lent_record(&self) -> PathBuf {
+        self.copy().with_extension("lent")
+    }
+
+    /// Where the named pipes are that a container without /proc has as its outputs.
+    pub fn named_streams(&self) -> [PathBuf; 2] {
+        ["stdout", "stderr"].map(|name| self.work.join(name))
     }
 
     /// Mounts the root and gives its top directory: `given` is a mount that fuse-overlayfs made, or a copy, or the kernel's overlay is

@@ -52,11 +52,13 @@ pub enum Place {
     Of(i32),
 }
 
-/// The container's namespaces; that of mounts is always its own.
+/// The container's namespaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Places {
     /// `Host`: the home namespace.
     pub user: Place,
+    /// `Host`: nothing is mounted for it, and it has no other namespace either.
+    pub mount: Place,
     /// A network of its own, whatever connects it.
     pub network: Place,
     pub pid: Place,
@@ -120,6 +122,22 @@ pub struct ContainerParameters {
     /// Of the host, for the per-processor masks.
     pub processors: u32,
     pub annotations: HashMap<String, String>,
+}
+
+impl Places {
+    /// No namespace of its own.
+    pub fn of_host() -> Places {
+        Places {
+            user: Place::Host,
+            mount: Place::Host,
+            network: Place::Host,
+            pid: Place::Host,
+            ipc: Place::Host,
+            uts: Place::Host,
+            cgroup: Place::Host,
+            ..Places::default()
+        }
+    }
 }
 
 impl Default for ContainerParameters {
@@ -306,7 +324,7 @@ fn linux(parameters: &ContainerParameters) -> Result<Linux, SpecError> {
 fn namespaces(places: Places) -> Vec<oci_spec::runtime::LinuxNamespace> {
     let kinds = [
         (LinuxNamespaceType::User, places.user, "user"),
-        (LinuxNamespaceType::Mount, Place::Private, "mnt"),
+        (LinuxNamespaceType::Mount, places.mount, "mnt"),
         (LinuxNamespaceType::Pid, places.pid, "pid"),
         (LinuxNamespaceType::Ipc, places.ipc, "ipc"),
         (LinuxNamespaceType::Uts, places.uts, "uts"),

@@ -14,8 +14,9 @@ use oci_spec::runtime::Hook;
 use rustix::fs::{FileType, MemfdFlags, Mode, OFlags, PROC_SUPER_MAGIC};
 use rustix::process::{Pid, PidfdFlags};
 
-use super::execute::{Launch, SetupError};
+use super::execute::{Launch, SetupError, open_directory};
 use super::fill::Filling;
+use super::lend::Lending;
 use super::mounts::{DEVICES, Mounts};
 use super::plan::{BindMount, SetupStep};
 use super::rootfs::{TargetKind, engine_directory, make_directories, mount_target};
@@ -110,6 +111,11 @@ impl<'a> Setup<'a> {
             SetupStep::Hook(hook) => run_hook(hook, &self.launch.hook_state),
             SetupStep::Pivot => mount::pivot(self.root()),
             SetupStep::Sysctl { key, value } => self.mounts().write_sysctl(key, value),
+            SetupStep::Copy => self.open_copy(),
+            SetupStep::Nodes => self.lending().devices(),
+            SetupStep::Lent(lent) => self.lending().lend(lent, self.owners()),
+            SetupStep::HostTerminal => self.open_host_terminal(),
+            SetupStep::Chroot => confine(self.root()),
         };
         done.map_err(|error| SetupError::step(describe(step), &error))
     }
@@ -127,6 +133,27 @@ impl<'a> Setup<'a> {
         let root = self.launch.rootfs.mount(given, self.opened.take());
         let root = root.map_err(|error| SetupError::root(&error))?;
         self.mounts = Some(Mounts::below(root));
+        Ok(())
+    }
+
+    fn open_copy(&mut self) -> io::Result<()> {
+        let root = open_directory(&self.launch.rootfs.copy())?;
+        self.mounts = Some(Mounts::below(root));
+        Ok(())
+    }
+
+    fn lending(&self) -> Lending<'_> {
+        Lending {
+            root: self.root(),
+            rootfs: &self.launch.rootfs,
+        }
+    }
+
+    fn open_host_terminal(&mut self) -> io::Result<()> {
+        let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
+        let master = rustix::fs::open("/dev/ptmx", flags, Mode::empty())?;
+        let slave = terminal::open_peer(master.as_fd())?;
+        self.terminal = Some((master, slave));
         Ok(())
     }
 
@@ -310,6 +337,13 @@ fn wait_for_hook(child: &Child, seconds: Option<i64>) -> io::Result<bool> {
     }
 }
 
+/// The working directory becomes `/`, and there is no other way out than by rights that the program does not get.
+pub(super) fn confine(root: BorrowedFd<'_>) -> io::Result<()> {
+    rustix::process::fchdir(root)?;
+    rustix::process::chroot(".")?;
+    rustix::process::chdir("/").map_err(io::Error::from)
+}
+
 /// What is bound. Another container may be putting links in the place of directories: never out of the source.
 fn open_source(wanted: &BindMount) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::CLOEXEC;
@@ -393,5 +427,10 @@ fn describe(step: &SetupStep) -> String {
         SetupStep::Hook(hook) => format!("run the device's hook {}", hook.path().display()),
         SetupStep::Pivot => "change to the new root".to_owned(),
         SetupStep::Sysctl { key, .. } => format!("set the sysctl {key}"),
+        SetupStep::Copy => "open the copy of the layers".to_owned(),
+        SetupStep::Nodes => "make /dev".to_owned(),
+        SetupStep::Lent(lent) => format!("put {} in its place", lent.target.display()),
+        SetupStep::HostTerminal => "open a terminal".to_owned(),
+        SetupStep::Chroot => "change to the copy of the layers".to_owned(),
     }
 }

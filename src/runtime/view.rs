@@ -9,8 +9,9 @@ use nix::sched::CloneFlags;
 use rustix::process::DumpableBehavior;
 
 use super::apart::leave_mounts;
-use super::execute::SetupError;
+use super::execute::{SetupError, open_directory};
 use super::fuse;
+use super::isolation::Isolation;
 use super::plan::BindMount;
 use super::rootfs::{Driver, Rootfs};
 use super::steps;
@@ -22,6 +23,8 @@ pub struct Rest {
     pub binds: Vec<BindMount>,
     /// The root itself, not what is bound below it.
     pub read_only: bool,
+    /// With `Chroot` it has no mounts of its own, running or not: its root is the copy of its layers, and what would be bound is in that.
+    pub isolation: Isolation,
 }
 
 /// Makes what the container's processes must not see of this one invisible, before they could.
@@ -49,9 +52,19 @@ pub fn join(init: BorrowedFd<'_>, pid: i32) -> io::Result<()> {
 /// fuse-overlayfs it is PID 1 of a pid namespace.
 pub fn enter(rest: &Rest) -> Result<(), SetupError> {
     let failed = |what: &'static str| move |error: io::Error| SetupError::step(what, &error);
+    if rest.isolation == Isolation::Chroot {
+        return confine(&rest.rootfs).map_err(failed("change to the copy of the layers"));
+    }
     let root = mount_all(rest)?;
     hide().map_err(failed("make the role undumpable"))?;
     mount::pivot(root.as_fd()).map_err(failed("change to the container's root"))
+}
+
+/// Makes the copy of a container's layers the caller's root.
+pub fn confine(rootfs: &Rootfs) -> io::Result<()> {
+    let root = open_directory(&rootfs.copy())?;
+    hide()?;
+    steps::confine(root.as_fd())
 }
 
 /// The same without going in: the root is mounted in the caller's mount namespace only, and becomes its working directory. Not

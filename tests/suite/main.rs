@@ -41,6 +41,7 @@ mod cli_rows;
 mod cli_words;
 mod commit;
 mod commit_outside;
+mod confined;
 mod copied;
 mod cp;
 mod crash;

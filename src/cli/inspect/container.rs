@@ -16,6 +16,7 @@ use crate::container::{
 use crate::engine::{self, ContainerSummary};
 use crate::net::forward::Appearance;
 use crate::net::ports::PortSpec;
+use crate::runtime::isolation::Isolation;
 use crate::sys::text;
 
 /// docker's word for a moment that never came.
@@ -54,7 +55,7 @@ pub fn document(container: &ContainerSummary, place: &Place<'_>) -> Value {
         "ProcessLabel": "",
         "AppArmorProfile": "",
         "ExecIDs": null,
-        "HostConfig": host_config(config, &container.settings),
+        "HostConfig": host_config(container),
         "GraphDriver": graph_driver(container, place),
         "Mounts": config.host.mounts.iter().map(|mount| mount_point(mount, place)).collect::<Vec<_>>(),
         "Config": program(config, &container.settings),
@@ -171,7 +172,8 @@ fn restart_policy(policy: RestartPolicy) -> Value {
     json!({"Name": policy.name(), "MaximumRetryCount": most})
 }
 
-fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
+fn host_config(container: &ContainerSummary) -> Value {
+    let (config, settings) = (&container.config, &container.settings);
     let host = &config.host;
     let binds: Vec<String> = host.mounts.iter().filter_map(bind).collect();
     let tmpfs: Map<String, Value> = host
@@ -230,7 +232,7 @@ fn host_config(config: &ContainerConfig, settings: &Settings) -> Value {
         "UsernsMode": host.namespaces.user.to_string(),
         "ShmSize": host.shm_size,
         "Runtime": "bryo",
-        "Isolation": "",
+        "Isolation": isolation(container),
         "Init": host.init,
         "Ulimits": ulimits,
     });
@@ -370,6 +372,14 @@ fn driver(container: &ContainerSummary) -> String {
     match container.record.last_run() {
         Some(run) if run.driver != "overlay" && !run.driver.is_empty() => run.driver,
         _ => "overlay2".to_owned(),
+    }
+}
+
+/// Of the last start; docker's for the usual one, which it has no word for.
+fn isolation(container: &ContainerSummary) -> &'static str {
+    match container.record.last_run() {
+        Some(run) if run.confined => Isolation::Chroot.name(),
+        _ => "",
     }
 }
 

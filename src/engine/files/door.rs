@@ -15,6 +15,7 @@ use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use super::own_layer::prepare;
 use crate::container::{ContainerConfig, HeldRest, LockedRecord, Record, RunState, Status};
+use crate::runtime::isolation::Isolation;
 use crate::runtime::rootfs::Driver;
 use crate::runtime::view::{self, Rest};
 use crate::sys::process::{self, Forked, ProcessName};
@@ -60,6 +61,7 @@ impl Engine {
                 rootfs: self.rootfs(record, config),
                 binds,
                 read_only: config.host.read_only_root,
+                isolation: self.isolation(),
             },
         })
     }
@@ -122,7 +124,10 @@ impl Entrance {
         rustix::process::umask(Mode::from_raw_mode(0o022));
         match door {
             Door::Running { init, pid } => {
-                let joined = view::join(init.as_fd(), pid);
+                let joined = match self.rest.isolation {
+                    Isolation::Namespaces => view::join(init.as_fd(), pid),
+                    Isolation::Chroot => view::confine(&self.rest.rootfs),
+                };
                 joined.map_err(|source| {
                     failure(&EngineError::System {
                         operation: "enter the container",

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 
@@ -12,8 +12,10 @@ use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use super::copy::Copied;
 use super::door::failure;
+use super::own_layer::lent_to;
 use super::place::open_root;
 use crate::image::{Packer, Tree};
+use crate::runtime::isolation::Isolation;
 use crate::sys::mount;
 
 impl Engine {
@@ -32,7 +34,9 @@ impl Engine {
             };
             let out = out.map_err(said("open the output"))?;
             let door = entrance.open().map_err(|error| failure(&error))?;
-            entrance.inside(door, || pack_root(out))
+            let lent = lent_to(&entrance.rest.rootfs)?;
+            let isolation = entrance.rest.isolation;
+            entrance.inside(door, || pack_root(out, isolation, &lent))
         })?;
         if let Some(unfinished) = unfinished {
             unfinished.keep()?;
@@ -43,11 +47,14 @@ impl Engine {
     }
 }
 
-fn pack_root(out: File) -> Result<Copied, RoleFailure> {
-    let root = open_root().and_then(|root| mount::clone_mount(root.as_fd()));
+fn pack_root(out: File, isolation: Isolation, lent: &[PathBuf]) -> Result<Copied, RoleFailure> {
+    let root = open_root().and_then(|root| match isolation {
+        Isolation::Namespaces => mount::clone_mount(root.as_fd()),
+        Isolation::Chroot => Ok(root),
+    });
     let root = root.and_then(readable).map_err(said("open the root"))?;
     let out = io::BufWriter::with_capacity(256 * 1024, out);
-    let mut packer = Packer::new(out, Tree::Plain { keep_owners: true });
+    let mut packer = Packer::new(out, Tree::Plain { keep_owners: true }).without(lent);
     let packed = packer.add_directory(root, b"");
     let packed = packed.and_then(|()| packer.finish());
     let (bytes, warnings) = packed.map_err(|error| RoleFailure::of(&error, Vec::new()))?;

@@ -20,8 +20,8 @@ pub struct OwnLayer {
 
 impl OwnLayer {
     pub fn of(store: &Store, rootfs: &Rootfs) -> Result<OwnLayer, RoleFailure> {
-        let place = rootfs.copy();
-        let copied = copied(&place, rootfs);
+        let (place, lent) = (rootfs.copy(), lent_to(rootfs)?);
+        let copied = copied(&place, rootfs, &lent);
         if !copied.is_whole() {
             return Ok(OwnLayer {
                 path: rootfs.upper.clone(),
@@ -48,12 +48,22 @@ impl OwnLayer {
     }
 }
 
-fn copied<'a>(place: &'a Path, rootfs: &'a Rootfs) -> CopiedRoot<'a> {
+fn copied<'a>(place: &'a Path, rootfs: &'a Rootfs, lent: &'a [PathBuf]) -> CopiedRoot<'a> {
     CopiedRoot {
         place,
         below: &rootfs.lower,
         upper: &rootfs.upper,
+        lent,
     }
+}
+
+/// What of its copied root is none of the container's.
+pub fn lent_to(rootfs: &Rootfs) -> Result<Vec<PathBuf>, RoleFailure> {
+    rootfs.lent().map_err(|source| {
+        let operation = "read what was lent to the container";
+        let error = EngineError::System { operation, source };
+        RoleFailure::of(&error, Vec::new())
+    })
 }
 
 fn said(error: CopiedError) -> RoleFailure {
@@ -66,7 +76,8 @@ pub fn prepare(rootfs: &Rootfs) -> Result<(), RoleFailure> {
         return Ok(());
     }
     process::allow_descriptors();
-    let made = copied(&rootfs.copy(), rootfs).make(!rootfs.volatile);
+    let (place, lent) = (rootfs.copy(), lent_to(rootfs)?);
+    let made = copied(&place, rootfs, &lent).make(!rootfs.volatile);
     made.map_err(said)
 }
 
@@ -100,8 +111,8 @@ impl Engine {
             let taken =
                 |error: &(dyn std::error::Error + 'static)| RoleFailure::of(error, Vec::new());
             let layer = store.borrow_layer(&name).map_err(|error| taken(&error))?;
-            let place = rootfs.copy();
-            let copied = copied(&place, &rootfs);
+            let (place, lent) = (rootfs.copy(), lent_to(&rootfs)?);
+            let copied = copied(&place, &rootfs, &lent);
             if !copied.is_whole() {
                 return copy_layer(&store, &layer, &unpack_alone(), processors)
                     .map_err(|error| taken(&error));
@@ -111,6 +122,11 @@ impl Engine {
             Ok(Vec::new())
         })
     }
+}
+
+/// Where a step without a stack of layers has its copy of them.
+pub fn copy_of_step(layer: &TempLayer) -> PathBuf {
+    step_rootfs(layer, Vec::new()).copy()
 }
 
 fn step_rootfs(layer: &TempLayer, lower: Vec<PathBuf>) -> Rootfs {

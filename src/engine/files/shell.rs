@@ -17,6 +17,7 @@ use super::super::{Engine, EngineError};
 use super::door::{Door, Entrance, Hold, failure};
 use super::own_layer::prepare;
 use crate::image::TempLayer;
+use crate::runtime::isolation::Isolation;
 use crate::runtime::rootfs::{Driver, Rootfs, old_overlay};
 use crate::runtime::view::{self, Rest};
 use crate::sys::gate::Gate;
@@ -108,6 +109,11 @@ impl Engine {
         words: &[String],
         prepare: impl FnOnce() -> Result<Kept, RoleFailure>,
     ) -> Result<i32, EngineError> {
+        if self.isolation() == Isolation::Chroot {
+            return Err(EngineError::Confined {
+                what: "a mount namespace for the command".to_owned(),
+            });
+        }
         let system = EngineError::system;
         let pipe = pipe_with(PipeFlags::CLOEXEC);
         let (result, report) = pipe.map_err(|error| system("make a pipe")(error.into()))?;
@@ -281,6 +287,7 @@ fn show_image(
         },
         binds: Vec::new(),
         read_only: true,
+        isolation: Isolation::Namespaces,
     };
     prepare(&rest.rootfs)?;
     let shown = view::show(&rest);

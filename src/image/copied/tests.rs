@@ -51,6 +51,7 @@ fn copied<'a>(
         place,
         below,
         upper,
+        lent: &[],
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, FileType, Mode, Stat};
 
@@ -36,6 +37,7 @@ impl CopiedRoot<'_> {
         let below = below.map_err(beside("open the layers below", self.place))?;
         let comparison = Comparison {
             made: self.made()?,
+            lent: self.lent,
             has_markers: whiteouts::are_files(target),
         };
         let top = LayerPath(Vec::new());
@@ -44,12 +46,13 @@ impl CopiedRoot<'_> {
     }
 }
 
-struct Comparison {
+struct Comparison<'a> {
     made: Made,
+    lent: &'a [PathBuf],
     has_markers: bool,
 }
 
-impl Comparison {
+impl Comparison<'_> {
     fn directory(
         &self,
         copy: &OwnedFd,
@@ -66,7 +69,10 @@ impl Comparison {
                 continue;
             }
             let child = path.join(&name);
-            let changed = self.entry(copy, below, &child, depth)?;
+            let changed = match self.is_lent(&child) {
+                true => None,
+                false => self.entry(copy, below, &child, depth)?,
+            };
             changes.extend(changed.map(|change| (name.clone(), change)));
             names.push(name);
         }
@@ -75,11 +81,16 @@ impl Comparison {
             .list()
             .map_err(inside("list the layers below", path))?
         {
-            if names.binary_search(&name).is_err() {
+            if names.binary_search(&name).is_err() && !self.is_lent(&path.join(&name)) {
                 changes.push((name, Change::Deleted));
             }
         }
         Ok(changes)
+    }
+
+    fn is_lent(&self, path: &LayerPath) -> bool {
+        let mut lent = self.lent.iter();
+        lent.any(|lent| lent.as_os_str().as_encoded_bytes() == path.0)
     }
 
     fn entry(

@@ -1,7 +1,11 @@
 //! The kernel's version and what it lets an unprivileged user do.
 
+use std::path::Path;
+
 use super::probe::{Outcome, Step, in_new_namespace};
-use super::{Check, Finding, read, set_sysctl, words};
+use super::storage::existing;
+use super::{Check, Finding, State, read, set_sysctl, words};
+use crate::runtime::isolation::Isolation;
 
 /// Overlay in user namespaces (5.11).
 const OLDEST: (u32, u32) = (5, 11);
@@ -47,8 +51,35 @@ impl Limits {
     }
 }
 
-pub(super) fn user_namespaces() -> Finding {
-    judge_user_namespaces(&in_new_namespace(|| Ok(())), Limits::read())
+pub(super) fn user_namespaces(store: &Path) -> Finding {
+    let finding = judge_user_namespaces(&in_new_namespace(|| Ok(())), Limits::read());
+    match (finding.state, Isolation::find()) {
+        (State::Broken, Isolation::Chroot) => confined(finding, makes_nodes(store)),
+        _ => finding,
+    }
+}
+
+/// The last way to keep containers apart is left.
+pub(super) fn confined(finding: Finding, makes_nodes: bool) -> Finding {
+    let devices = match makes_nodes {
+        true => "",
+        false => ", device nodes (/dev/null is a file)",
+    };
+    let meaning = format!(
+        "containers are kept apart by chroot alone: each is a copy of its layers, with the network, processes and names of its \
+         surroundings, and without mounts{devices} and /proc; for more, start the container around with --security-opt \
+         seccomp=unconfined"
+    );
+    Finding::limited(finding.check, finding.found, meaning)
+}
+
+fn makes_nodes(store: &Path) -> bool {
+    let place = existing(store).join(format!(".doctor-null-{}", std::process::id()));
+    let kind = rustix::fs::FileType::CharacterDevice;
+    let (mode, null) = (rustix::fs::Mode::RUSR, rustix::fs::makedev(1, 3));
+    let made = rustix::fs::mknodat(rustix::fs::CWD, &place, kind, mode, null);
+    let _ = std::fs::remove_file(place);
+    made.is_ok()
 }
 
 pub(super) fn judge_user_namespaces(outcome: &Outcome, limits: Limits) -> Finding {
@@ -92,7 +123,8 @@ pub(super) fn judge_user_namespaces(outcome: &Outcome, limits: Limits) -> Findin
             check,
             found,
             "no container can run; a seccomp or security-module rule of the surroundings forbids it (in a docker \
-             container: start that with --security-opt seccomp=unconfined --security-opt apparmor=unconfined)",
+             container: start that with --security-opt seccomp=unconfined --security-opt apparmor=unconfined, or run bryo as its \
+             root, for whom chroot is left)",
         ),
     }
 }

@@ -12,7 +12,7 @@ use crate::sys::{mount, namespace};
 /// How far an attempt came. The discriminants travel over a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum Step {
+pub(in crate::runtime) enum Step {
     UserNamespace = 1,
     WriteMap = 2,
     MountNamespace = 3,
@@ -21,7 +21,7 @@ pub(super) enum Step {
 
 /// What an attempt came to.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(in crate::runtime) enum Outcome {
     Done,
     Failed {
         step: Step,
@@ -34,7 +34,7 @@ pub(super) enum Outcome {
 }
 
 /// Runs `job` in a new user namespace, as its root, with a mount namespace of its own.
-pub(super) fn in_new_namespace(job: impl FnOnce() -> io::Result<()>) -> Outcome {
+pub(in crate::runtime) fn in_new_namespace(job: impl FnOnce() -> io::Result<()>) -> Outcome {
     match fork_and_listen(job) {
         Ok(outcome) => outcome,
         Err(source) => Outcome::Untried { source },

@@ -9,7 +9,7 @@ use super::{Check, Finding, install, words};
 use crate::sys::{self, mount, program};
 
 /// The store, or the directory that exists and will hold it.
-fn existing(store: &Path) -> PathBuf {
+pub(super) fn existing(store: &Path) -> PathBuf {
     let found = store.ancestors().find(|path| path.is_dir());
     found.unwrap_or(Path::new("/")).to_owned()
 }
