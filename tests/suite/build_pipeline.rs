@@ -26,6 +26,10 @@ trait Place {
     fn path(&self, name: &str) -> String;
     /// Of builds.
     fn network(&self) -> &str;
+    /// Of containers that need none.
+    fn no_network(&self) -> &str {
+        "none"
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,7 +65,8 @@ fn spend_a_day(env: &TestEnv, place: &dyn Place, listed: &str) {
         let begin = ["build", "--network", place.network()];
         own(&[&begin[..], flags, &[&work]].concat())
     };
-    let tests = |image: &str| own(&["run", "--rm", "--network", "none", image, "sh", "test.sh"]);
+    let network = place.no_network();
+    let tests = |image: &str| own(&["run", "--rm", "--network", network, image, "sh", "test.sh"]);
     let layers = "{{json .RootFS.Layers}}";
     own(&["load", "-i", &place.path("busybox.tar")]).ok();
     let sha = commit(env, "true");
@@ -69,7 +74,7 @@ fn spend_a_day(env: &TestEnv, place: &dyn Place, listed: &str) {
     let first = name(&sha);
     build(&["-t", &first]).ok();
     tests(&first).ok();
-    let below = own(&["run", "--rm", "--network", "none", &first, "ls", "lib"]);
+    let below = own(&["run", "--rm", "--network", network, &first, "ls", "lib"]);
     assert_eq!(below.ok().out(), listed);
     own(&["push", &first]).ok();
     other(&["pull", &first]).ok();
@@ -158,6 +163,8 @@ struct Inside<'a> {
     /// The engine around, with the flags of all its commands.
     engine: Vec<&'a str>,
     container: String,
+    /// Namespaces are forbidden there.
+    is_confined: bool,
 }
 
 impl<'a> Inside<'a> {
@@ -167,6 +174,7 @@ impl<'a> Inside<'a> {
             env,
             engine: engine.to_vec(),
             container: String::new(),
+            is_confined: false,
         };
         let bind = |source: &Path, target: &str| format!("{}:{target}:ro", source.display());
         let programs = ["docker-registry", "busybox"].map(|name| {
@@ -250,6 +258,13 @@ impl Place for Inside<'_> {
 
     fn network(&self) -> &str {
         "default"
+    }
+
+    fn no_network(&self) -> &str {
+        match self.is_confined {
+            true => "host",
+            false => "none",
+        }
     }
 }
 
@@ -351,6 +366,38 @@ fn the_same_inside_a_container_of_bryo() {
     spend_a_day(&env, &place, "add");
     let info = place.run(Machine::Own, &["info"]).ok().stdout;
     assert!(info.contains("Storage driver: overlay"), "{info}");
+    place.end();
+}
+
+#[test]
+fn the_same_inside_a_container_of_bryo_with_default_settings() {
+    need!(
+        Need::Program("docker-registry"),
+        Need::Program("git"),
+        Need::Program("busybox"),
+        Need::Program("pasta"),
+        Need::SubordinateIds,
+        Need::Fixture("debian.tar")
+    );
+    let env = test_env!();
+    begin(&env, DOCKERFILE);
+    let tar = fixture("debian.tar").display().to_string();
+    env.run(&["import", &tar, "debian"]).ok();
+    let engine = bryo().display().to_string();
+    let mut place = Inside::start(&env, &[&engine], &[], "debian");
+    place.is_confined = true;
+    spend_a_day(&env, &place, "add");
+    let info = place.run(Machine::Own, &["info"]).ok().stdout;
+    assert!(info.contains("Isolation: chroot"), "{info}");
+    place.end();
+    // A store on a volume, where there could be overlays.
+    let flags = ["-v", "/root/.local/share/bryo", "-v", "/other"];
+    let mut place = Inside::start(&env, &[&engine], &flags, "debian");
+    place.is_confined = true;
+    let image = place.path("busybox.tar");
+    place.run(Machine::Own, &["load", "-i", &image]).ok();
+    let build = ["build", "--network", "default", &place.path("work")];
+    place.run(Machine::Own, &build).ok();
     place.end();
 }
 
