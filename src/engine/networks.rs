@@ -66,8 +66,25 @@ pub enum NetworkRequestError {
         "network option isolate={value}: bryo's networks are always apart; connect the containers with a second one"
     )]
     NeverJoined { value: String },
-    #[error("network option {key} is not supported")]
+    #[error("network option {key} is not supported{}", reason_for(key))]
     Option { key: String },
+    #[error("multiple overlapping subnet configuration is not supported: {first} and {second}")]
+    Overlapping { first: Subnet, second: Subnet },
+    #[error("a network has one subnet of each family, and {first} and {second} are of one")]
+    SameFamily { first: Subnet, second: Subnet },
+    #[error("cannot configure multiple {what}s ({first}, {second}) for the same subnet ({subnet})")]
+    Several {
+        what: &'static str,
+        first: String,
+        second: String,
+        subnet: Subnet,
+    },
+    #[error("failed to allocate {what} ({ip}): Address already in use: {reason}")]
+    Reserved {
+        what: String,
+        ip: IpAddr,
+        reason: &'static str,
+    },
     #[error("network {name} has no names (--disable-dns), so nobody asks its name servers")]
     Nameless { name: String },
     #[error("route {route}: the gateway is in no subnet of the network")]
@@ -387,6 +404,29 @@ fn check_options(options: &BTreeMap<String, String>) -> Result<(), NetworkReques
     Ok(())
 }
 
+/// Docker's options that have nothing to act upon here, or another way.
+fn reason_for(key: &str) -> &'static str {
+    match key.strip_prefix("com.docker.network.").unwrap_or_default() {
+        "bridge.name" => {
+            ": the bridges are in a namespace of their own, where bryo's rules know them by their names"
+        }
+        "bridge.enable_ip_masquerade" | "bridge.gateway_mode_ipv4" | "bridge.gateway_mode_ipv6" => {
+            ": without root nothing leads to the containers' own addresses; for a network without a way out there is --internal"
+        }
+        "bridge.inhibit_ipv4" => ": containers reach the outside by the bridge's address",
+        "bridge.trusted_host_interfaces" => {
+            ": no interface of the host's leads to the containers' own addresses"
+        }
+        "host_ipv4" | "host_ipv6" => {
+            ": --network pasta:--outbound,ADDRESS chooses it for one container"
+        }
+        "container_iface_prefix" => {
+            ": --network name=NETWORK,driver-opt=com.docker.network.endpoint.ifname=NAME says one container's"
+        }
+        _ => "",
+    }
+}
+
 /// The ranges that were asked for, each with what belongs to it.
 fn pools(request: &CreateNetworkRequest) -> Result<Vec<Pool>, NetworkRequestError> {
     let mut pools = Vec::new();
@@ -395,11 +435,21 @@ fn pools(request: &CreateNetworkRequest) -> Result<Vec<Pool>, NetworkRequestErro
         if subnet.at(3).is_none() {
             return Err(NetworkRequestError::Small { subnet });
         }
+        check_beside(subnet, &pools)?;
         pools.push(Pool::of(subnet));
     }
+    let mut gateways: Vec<IpAddr> = Vec::new();
     for text in &request.gateways {
         let ip = address("gateway", text)?;
-        pool_of(&mut pools, "gateway", ip, text)?.gateway = ip;
+        let pool = pool_of(&mut pools, "gateway", ip, text)?;
+        let mut before = gateways
+            .iter()
+            .filter(|known| pool.subnet.contains(**known));
+        if let Some(first) = before.next() {
+            return Err(several("gateway", first, &ip, pool.subnet));
+        }
+        gateways.push(ip);
+        pool.gateway = ip;
     }
     for text in &request.ranges {
         let range: Subnet = text.parse()?;
@@ -409,6 +459,9 @@ fn pools(request: &CreateNetworkRequest) -> Result<Vec<Pool>, NetworkRequestErro
                 what: "ip-range",
                 value: text.clone(),
             });
+        }
+        if let Some(first) = pool.range {
+            return Err(several("range", &first, &range, pool.subnet));
         }
         pool.range = Some(range);
     }
@@ -422,7 +475,60 @@ fn pools(request: &CreateNetworkRequest) -> Result<Vec<Pool>, NetworkRequestErro
         let pool = pool_of(&mut pools, "aux-address", ip, value)?;
         pool.auxiliary.insert(name.to_owned(), ip);
     }
+    pools.iter().try_for_each(check_reserved)?;
     Ok(pools)
+}
+
+/// The places of a network have one address of each family.
+fn check_beside(subnet: Subnet, pools: &[Pool]) -> Result<(), NetworkRequestError> {
+    let of_family = |pool: &&Pool| pool.subnet.is_ipv4() == subnet.is_ipv4();
+    let Some(other) = pools.iter().find(of_family) else {
+        return Ok(());
+    };
+    let (first, second) = (other.subnet, subnet);
+    Err(match first.overlaps(second) {
+        true => NetworkRequestError::Overlapping { first, second },
+        false => NetworkRequestError::SameFamily { first, second },
+    })
+}
+
+/// The gateway and what is kept free are addresses that a machine can have, each once.
+fn check_reserved(pool: &Pool) -> Result<(), NetworkRequestError> {
+    let reserved = |what: &str, ip: IpAddr, reason| NetworkRequestError::Reserved {
+        what: what.to_owned(),
+        ip,
+        reason,
+    };
+    let unusable = "it is the subnet's own or its broadcast address";
+    if !pool.subnet.is_usable(pool.gateway) {
+        return Err(reserved("gateway", pool.gateway, unusable));
+    }
+    let mut taken = vec![pool.gateway];
+    for (name, ip) in &pool.auxiliary {
+        let what = format!("aux-address {name}");
+        if !pool.subnet.is_usable(*ip) {
+            return Err(reserved(&what, *ip, unusable));
+        }
+        if taken.contains(ip) {
+            return Err(reserved(&what, *ip, "it is given twice, or the gateway's"));
+        }
+        taken.push(*ip);
+    }
+    Ok(())
+}
+
+fn several(
+    what: &'static str,
+    first: &dyn std::fmt::Display,
+    second: &dyn std::fmt::Display,
+    subnet: Subnet,
+) -> NetworkRequestError {
+    NetworkRequestError::Several {
+        what,
+        first: first.to_string(),
+        second: second.to_string(),
+        subnet,
+    }
 }
 
 fn address(what: &'static str, text: &str) -> Result<IpAddr, NetworkRequestError> {

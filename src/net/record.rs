@@ -336,7 +336,7 @@ impl Networks {
         networks.iter().find(has)
     }
 
-    /// Docker's ranges, the first that neither another network nor one of the host's routes has.
+    /// Docker's ranges and podman's, the first that neither another network nor one of the host's routes has.
     pub fn choose_ipv4(&self, networks: &[NetworkConfig]) -> Result<Pool, NetworkError> {
         let routes = host_routes();
         let free = |subnet: &Subnet| {
@@ -373,7 +373,10 @@ impl Pool {
 fn default_ranges() -> impl Iterator<Item = Subnet> {
     let large = (17u8..32).map(|second| ([172, second, 0, 0], 16));
     let small = (0u8..16).map(|third| ([192, 168, third * 16, 0], 20));
-    let ranges = large.chain(small);
+    // podman's, for whoever has used up docker's thirty.
+    let more = (89u8..=255).flat_map(|second| (0u8..=255).map(move |third| (second, third)));
+    let more = more.map(|(second, third)| ([10, second, third, 0], 24));
+    let ranges = large.chain(small).chain(more);
     ranges.filter_map(|(base, prefix)| Subnet::around(IpAddr::from(base), prefix))
 }
 

@@ -90,6 +90,71 @@ fn network_create_says_which_addresses_there_are() {
     assert_eq!(shown(&env, "two", "{{.Internal}}"), "true");
 }
 
+/// Each in docker's words; nothing is made, and what was said is not left out.
+#[test]
+fn ranges_that_contradict_each_other_are_refused() {
+    let env = test_env!();
+    for (words, reason) in [
+        (
+            "--subnet 10.77.0.0/24 --subnet 10.77.0.0/25",
+            "multiple overlapping subnet configuration is not supported",
+        ),
+        (
+            "--subnet 10.77.0.0/24 --subnet 10.77.1.0/24",
+            "a network has one subnet of each family",
+        ),
+        (
+            "--subnet 10.77.0.0/24 --gateway 10.77.0.2 --gateway 10.77.0.3",
+            "cannot configure multiple gateways (10.77.0.2, 10.77.0.3) for the same subnet (10.77.0.0/24)",
+        ),
+        (
+            "--subnet 10.77.0.0/24 --ip-range 10.77.0.0/25 --ip-range 10.77.0.128/25",
+            "cannot configure multiple ranges",
+        ),
+        (
+            "--subnet 10.77.0.0/24 --gateway 10.77.0.0",
+            "failed to allocate gateway (10.77.0.0): Address already in use",
+        ),
+        (
+            "--subnet 10.77.0.0/24 --gateway 10.77.0.255",
+            "failed to allocate gateway (10.77.0.255): Address already in use",
+        ),
+        (
+            "--subnet 10.77.0.0/24 --aux-address a=10.77.0.5 --aux-address b=10.77.0.5",
+            "failed to allocate aux-address b (10.77.0.5): Address already in use",
+        ),
+        (
+            "--subnet 10.77.0.0/24 --aux-address a=10.77.0.1",
+            "failed to allocate aux-address a (10.77.0.1): Address already in use",
+        ),
+        (
+            "-o com.docker.network.bridge.name=br-mine",
+            "bridge.name is not supported: the bridges are in a namespace of their own",
+        ),
+        (
+            "-o com.docker.network.bridge.gateway_mode_ipv4=routed",
+            "gateway_mode_ipv4 is not supported: without root nothing leads to the containers' own addresses",
+        ),
+    ] {
+        let words: Vec<&str> = words.split(' ').chain(["one"]).collect();
+        ask(&env, "network create", &words).fails(1, reason);
+        assert_eq!(ask(&env, "network exists", &["one"]).code, 1, "{words:?}");
+    }
+}
+
+/// More than docker has ranges for.
+#[test]
+fn forty_networks_have_ranges_of_their_own() {
+    let env = test_env!();
+    let mut ranges = std::collections::BTreeSet::new();
+    for number in 0..40 {
+        let name = format!("net{number}");
+        ask(&env, "network create", &[&name]).ok();
+        ranges.insert(shown(&env, &name, "{{(index .IPAM.Config 0).Subnet}}"));
+    }
+    assert_eq!(ranges.len(), 40, "{ranges:?}");
+}
+
 #[test]
 fn network_ls_shows_what_fits() {
     let env = test_env!();
