@@ -156,6 +156,28 @@ fn forty_networks_have_ranges_of_their_own() {
 }
 
 #[test]
+fn the_default_network_says_of_itself_what_dockers_does() {
+    let env = test_env!();
+    let option = |name: &str| {
+        let format = format!("{{{{index .Options \"com.docker.network.{name}\"}}}}");
+        shown(&env, "bridge", &format)
+    };
+    for (name, value) in [
+        ("bridge.default_bridge", "true"),
+        ("bridge.enable_icc", "true"),
+        ("bridge.enable_ip_masquerade", "true"),
+        ("bridge.host_binding_ipv4", "0.0.0.0"),
+        ("driver.mtu", "65520"),
+    ] {
+        assert_eq!(option(name), value, "{name}");
+    }
+    assert!(option("bridge.name").starts_with("br-"));
+    assert_eq!(shown(&env, "bridge", "{{.IPAM.Options}}"), "map[]");
+    let none = shown(&env, "none", "{{json .IPAM.Config}} {{.IPAM.Config}}");
+    assert_eq!(none, "null []");
+}
+
+#[test]
 fn network_ls_shows_what_fits() {
     let env = test_env!();
     ask(&env, "network create", &["--label", "tier=db", "mine"]).ok();

@@ -3,7 +3,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::engine::{NetworkMember, NetworkSummary};
-use crate::net::record::{DEFAULT, NetworkConfig, Pool};
+use crate::net::record::{
+    BINDING_OPTION, DEFAULT, ICC_OPTION, MTU_OPTIONS, NetworkConfig, NetworkDriver, Pool,
+};
 use crate::net::wire::Address;
 
 pub fn document(summary: &NetworkSummary) -> Value {
@@ -16,6 +18,14 @@ pub fn document(summary: &NetworkSummary) -> Value {
         (true, DEFAULT | "host" | "none") => Value::Null,
         _ => json!(network.ipam_options),
     };
+    let pools = match network.driver {
+        NetworkDriver::Bridge => network.pools.iter().map(pool).collect(),
+        _ => Value::Null,
+    };
+    let options = match network.is_default() {
+        true => options_of_default(network),
+        false => json!(network.options),
+    };
     let mut document = json!({
         "Name": network.name,
         "Id": network.id,
@@ -27,7 +37,7 @@ pub fn document(summary: &NetworkSummary) -> Value {
         "IPAM": {
             "Driver": "default",
             "Options": ipam_options,
-            "Config": network.pools.iter().map(pool).collect::<Vec<_>>(),
+            "Config": pools,
         },
         "Internal": network.internal,
         "Attachable": network.attachable,
@@ -35,7 +45,7 @@ pub fn document(summary: &NetworkSummary) -> Value {
         "ConfigFrom": {"Network": ""},
         "ConfigOnly": false,
         "Containers": containers,
-        "Options": network.options,
+        "Options": options,
         "Labels": network.labels,
     });
     // What docker's networks have not.
@@ -60,6 +70,18 @@ pub fn document(summary: &NetworkSummary) -> Value {
         }
     }
     document
+}
+
+/// What docker's default network says of itself, as it is here.
+fn options_of_default(network: &NetworkConfig) -> Value {
+    json!({
+        "com.docker.network.bridge.default_bridge": "true",
+        ICC_OPTION: network.has_traffic_between().to_string(),
+        "com.docker.network.bridge.enable_ip_masquerade": "true",
+        BINDING_OPTION: "0.0.0.0",
+        "com.docker.network.bridge.name": network.interface(),
+        MTU_OPTIONS[0]: network.mtu().to_string(),
+    })
 }
 
 fn routes(network: &NetworkConfig) -> Value {

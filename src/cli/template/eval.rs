@@ -65,7 +65,8 @@ impl Run<'_> {
             Node::Action(pipeline) => {
                 let value = self.pipeline(pipeline, dot)?;
                 if pipeline.variables.is_empty() {
-                    self.output.push_str(&format::printed(&value));
+                    self.output
+                        .push_str(&format::printed_as(last_name(pipeline), &value));
                 }
             }
             Node::If(pipeline, body, otherwise) => {
@@ -322,6 +323,17 @@ fn sorted(map: &Map<String, Value>) -> Vec<(Value, Value)> {
         .into_iter()
         .map(|(key, value)| (key.clone().into(), value.clone()))
         .collect()
+}
+
+/// The name of what a pipeline of nothing but fields gives: `Binds` of `{{.HostConfig.Binds}}`.
+fn last_name(pipeline: &Pipeline) -> &str {
+    let [command] = pipeline.commands.as_slice() else {
+        return "";
+    };
+    match command.operands.as_slice() {
+        [operand] => operand.fields.last().map_or("", String::as_str),
+        _ => "",
+    }
 }
 
 fn first_position(pipeline: &Pipeline) -> Position {

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::functions::WIDEST;
+use super::left_out::printed_null;
 
 /// As `{{.x}}` prints it.
 pub fn printed(value: &Value) -> String {
@@ -20,10 +21,18 @@ pub fn printed(value: &Value) -> String {
             entries.sort_by_key(|(key, _)| *key);
             let entries: Vec<String> = entries
                 .into_iter()
-                .map(|(key, value)| format!("{key}:{}", printed(value)))
+                .map(|(key, value)| format!("{key}:{}", printed_as(key, value)))
                 .collect();
             format!("map[{}]", entries.join(" "))
         }
+    }
+}
+
+/// The same for what a key of this name holds.
+pub fn printed_as(name: &str, value: &Value) -> String {
+    match value {
+        Value::Null => printed_null(name).to_owned(),
+        value => printed(value),
     }
 }
 

@@ -4,7 +4,13 @@
 use serde_json::{Value, json};
 
 /// The key that tells the structure, the key that is missing, and what Go has in its place.
-const LEFT_OUT: [(&str, &[&str], Zero); 12] = [
+const LEFT_OUT: [(&str, &[&str], Zero); 17] = [
+    // What no other engine has.
+    ("SandboxKey", &["ClientAddressLost"], Zero::List),
+    ("NetworkMode", &["HostPorts"], Zero::List),
+    ("NetworkMode", &["Egress"], Zero::Text),
+    ("ConfigOnly", &["Egress"], Zero::Text),
+    ("ConfigOnly", &["NetworkDNSServers", "Routes"], Zero::List),
     ("OOMKilled", &["Health"], Zero::Nil),
     ("Destination", &["Name", "Driver"], Zero::Text),
     ("NetworkMode", &["Mounts"], Zero::List),
@@ -50,6 +56,50 @@ enum Zero {
     False,
     List,
     Map,
+}
+
+/// What is null in docker's documents where it is empty, by the names that it has there: lists, and maps.
+const LISTS: [&str; 22] = [
+    "Aliases",
+    "Binds",
+    "CapAdd",
+    "CapDrop",
+    "Cmd",
+    "Config",
+    "DNSNames",
+    "DeviceCgroupRules",
+    "DeviceRequests",
+    "Entrypoint",
+    "Env",
+    "ExecIDs",
+    "ExtraHosts",
+    "GroupAdd",
+    "LinkLocalIPs",
+    "Links",
+    "OnBuild",
+    "SecondaryIPAddresses",
+    "SecondaryIPv6Addresses",
+    "SecurityOpt",
+    "Shell",
+    "VolumesFrom",
+];
+const MAPS: [&str; 7] = [
+    "DriverOpts",
+    "ExposedPorts",
+    "Labels",
+    "Options",
+    "PortBindings",
+    "Sysctls",
+    "Volumes",
+];
+
+/// How a template prints a null: as the empty list or map that it stands for.
+pub fn printed_null(name: &str) -> &'static str {
+    match name {
+        name if LISTS.contains(&name) => "[]",
+        name if MAPS.contains(&name) => "map[]",
+        _ => "<nil>",
+    }
 }
 
 /// What a template sees for a key that the map does not have; `None`: docker's structure has none of that name either.

@@ -186,6 +186,25 @@ mod tests {
         assert!(render("{{.State.Name}}").is_err());
     }
 
+    /// The documents have null where docker's structures have an empty list or map, or a pointer to nothing.
+    #[test]
+    fn null_is_printed_as_what_it_stands_for() {
+        let object = json!({
+            "Binds": null, "Labels": null, "Health": null,
+            "Networks": {"one": {"Aliases": null, "DriverOpts": null, "IPAMConfig": null}},
+        });
+        let scope = Scope {
+            root: &object,
+            labels: None,
+        };
+        let text =
+            "{{.Binds}} {{.Labels}} {{.Health}} {{len .Binds}} {{json .Binds}} {{.Networks}}";
+        let shown = Template::parse(text).unwrap().render(&scope);
+        let expected =
+            "[] map[] <nil> 0 null map[one:map[Aliases:[] DriverOpts:map[] IPAMConfig:<nil>]]";
+        assert_eq!(shown.as_deref(), Ok(expected));
+    }
+
     #[test]
     fn docker_s_functions() {
         gives(
