@@ -25,12 +25,22 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         // A container may be called so too, and then one word follows at most.
         ("add", [name, ports @ ..]) if !ports.is_empty() => change(name, ports, true, invocation),
         ("rm", [name, ports @ ..]) if !ports.is_empty() => change(name, ports, false, invocation),
+        (verb @ ("add" | "rm"), [name]) if !is_container(verb, invocation)? => {
+            Err(CliError::usage(format!(
+                "bryo port {verb} {name}: which ports? As in bryo port {verb} {name} 8080:80"
+            )))
+        }
         (name, []) => list(name, None, invocation),
         (name, [port]) => list(name, Some(port), invocation),
         _ => Err(CliError::usage(
             "bryo port takes a container and at most one of its ports".to_owned(),
         )),
     }
+}
+
+/// A container may be called `add`.
+fn is_container(name: &str, invocation: &Invocation) -> Result<bool, CliError> {
+    Ok(invocation.engine()?.container(name, false).is_ok())
 }
 
 fn change(

@@ -10,6 +10,7 @@ use crate::container::{
 use crate::monitor::{BridgedOrders, NetworkOrders, Request};
 use crate::net::hosted::HostPort;
 use crate::net::ports::PortSpec;
+use crate::net::publish;
 use crate::net::record::{BINDING_OPTION, NetworkConfig, NetworkDriver};
 use crate::net::route::HostRoutes;
 use crate::net::start::Holder;
@@ -308,17 +309,22 @@ impl Engine {
         publish: bool,
     ) -> Result<(), EngineError> {
         let (record, config, name) = self.sharing(container)?;
-        let request = match publish {
-            true => {
-                let path = record.path("settings.json");
-                let settings = record.settings();
-                let settings = settings.map_err(EngineError::file("read", &path))?;
-                let places = self.attaches(config.endpoints(&settings))?;
-                Request::Publish(at_binding(ports, &places))
+        if !publish {
+            return self.send(&record, &name, &Request::Unpublish(ports));
+        }
+        let path = record.path("settings.json");
+        let settings = record.settings();
+        let settings = settings.map_err(EngineError::file("read", &path))?;
+        let places = self.attaches(config.endpoints(&settings))?;
+        let ports = at_binding(ports, &places);
+        match self.send(&record, &name, &Request::Publish(ports.clone())) {
+            // The monitor says which port it is. Whose it is, and what to do, is found by trying the same here.
+            Err(refused @ EngineError::Refused { .. }) => {
+                let claimed = publish::claim(&ports, publish::Everywhere::Both);
+                Err(claimed.map_or_else(|error| self.explain_publish(&error), |_| refused))
             }
-            false => Request::Unpublish(ports),
-        };
-        self.send(&record, &name, &request)
+            other => other,
+        }
     }
 
     /// Through its monitor if it has one, else in its record.

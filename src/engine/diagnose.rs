@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use super::{Engine, EngineError};
 use crate::monitor::{PublishedPort, StartFailure};
 use crate::net::occupant;
+use crate::net::publish::PublishError;
 use crate::paths::RuntimeFallback;
 use crate::runtime::doctor::{Check, Finding, explain};
 use crate::runtime::execute::SetupError;
@@ -60,6 +61,15 @@ impl Engine {
         let next =
             occupant::next_free(address).map(|next| format!("use the next free port, {next}"));
         std::iter::once(owner).chain(next).collect()
+    }
+
+    /// The same for a port of a container that runs.
+    pub(super) fn explain_publish(&self, error: &PublishError) -> EngineError {
+        self.explain_start(StartFailure::Network {
+            message: error.to_string(),
+            hints: error.hints(),
+            taken: error.taken(),
+        })
     }
 
     /// The same for a container that could not be set up.

@@ -230,8 +230,9 @@ pub enum EngineError {
     StartPaused { name: String },
     #[error("container {name} is restarting, wait until it runs")]
     Restarting { name: String },
-    #[error("the monitor of container {name}: {message}")]
-    Monitor { name: String, message: String },
+    /// In its monitor's words.
+    #[error("container {name}: {message}")]
+    Refused { name: String, message: String },
     #[error(transparent)]
     Cdi(#[from] CdiError),
     #[error("error gathering device information while adding custom device \"{path}\": {source}")]

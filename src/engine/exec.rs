@@ -111,7 +111,7 @@ pub(super) fn is_gone(error: &io::Error) -> bool {
 /// What a monitor says that does not do what it was asked.
 pub(super) fn unexpected(name: String, reply: Option<Reply>) -> EngineError {
     match reply {
-        Some(Reply::Refused(message)) => EngineError::Monitor { name, message },
+        Some(Reply::Refused(message)) => EngineError::Refused { name, message },
         Some(Reply::Version(theirs)) => EngineError::MonitorVersion {
             name,
             theirs,

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 pub enum Protocol {
     Tcp,
     Udp,
-    /// Can be exposed by an image, never published: pasta carries tcp and udp only.
+    /// Can be exposed by an image, never published: pasta and slirp4netns carry tcp and udp only.
     Sctp,
 }
 
@@ -141,7 +141,7 @@ pub enum PortSpecError {
     RangesDiffer { container: String, host: String },
     #[error("invalid publish opts format (should be name=value but got '{text}')")]
     Option { text: String },
-    #[error("can't publish {text}: pasta carries tcp and udp, not sctp")]
+    #[error("can't publish {text}: tcp and udp are published, sctp is not")]
     Sctp { text: String },
 }
 
@@ -436,7 +436,7 @@ mod tests {
             ),
             (
                 "80:80/sctp",
-                "can't publish 80:80/sctp: pasta carries tcp and udp, not sctp",
+                "can't publish 80:80/sctp: tcp and udp are published, sctp is not",
             ),
         ] {
             assert_eq!(error(text), expected, "{text}");

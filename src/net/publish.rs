@@ -77,8 +77,8 @@ impl PublishError {
             ],
             PublishError::Privileged { address, .. } => vec![
                 format!(
-                    "use a port of 1024 or above, as in -p 8{:03}:80",
-                    address.port()
+                    "use a port of 1024 or above, as in -p {}:80",
+                    8000 + address.port()
                 ),
                 format!(
                     "or allow it for every user: sudo sysctl net.ipv4.ip_unprivileged_port_start={}",

@@ -249,7 +249,16 @@ fn ports_come_and_go_while_the_container_runs() {
     let bindings = "{{len (index .HostConfig.PortBindings \"8080/tcp\")}}";
     assert_eq!(env.out(&["inspect", "-f", bindings, "server"]), "2");
     env.run(&["container", "port", "add", "server", &publish])
-        .fails(1, "port is already allocated");
+        .fails(1, "port is already allocated")
+        .says("Hint: container server has it: bryo port server")
+        .says("Hint: use the next free port, ");
+    let other = TcpListener::bind("127.0.0.1:0").expect("the host has ports");
+    let taken = other.local_addr().expect("it is bound");
+    env.run(&["port", "add", "server", &format!("{taken}:8080")])
+        .fails(1, "port is already allocated")
+        .says(&format!("has it: ps -p {}", std::process::id()));
+    env.run(&["port", "add", "server"])
+        .fails(125, "bryo port add server: which ports?");
     // A restart keeps both, whoever does it.
     env.run(&["restart", "-t", "0", "server"]).ok();
     eventually("the second port after a restart", || answers(&second));
