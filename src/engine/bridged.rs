@@ -135,6 +135,7 @@ impl Engine {
             attach,
             ports,
             hosts,
+            domain: config.domainname.clone(),
         })
     }
 

@@ -75,7 +75,9 @@ impl Engine {
             parameters.hostname = lender.hostname;
             parameters.domainname = Some(lender.domainname).filter(|name| !name.is_empty());
         }
-        parameters.mounts.extend(network_file_mounts(record));
+        parameters
+            .mounts
+            .extend(network_file_mounts(record, config.host.read_only_root));
         let zone = config.host.timezone.as_deref();
         parameters.mounts.extend(zone.map(timezone).transpose()?);
         let devices = self.devices(&config.host)?;
@@ -147,7 +149,7 @@ impl Engine {
         let mut mounts: Vec<Mount> = binds.map(mount).collect();
         // One that never ran has none of these yet.
         if record.path(NETWORK_FILES[0]).exists() {
-            mounts.extend(network_file_mounts(record));
+            mounts.extend(network_file_mounts(record, config.host.read_only_root));
         }
         // Filling and giving away are for a start.
         let binds = extras.into_iter().map(|extra| BindExtras {
@@ -345,13 +347,16 @@ fn mount(config: &MountConfig) -> Mount {
 
 const NETWORK_FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
 
-fn network_file_mounts(record: &Record) -> impl Iterator<Item = Mount> {
-    NETWORK_FILES.iter().map(|name| {
+/// As docker has them: written to by the container, unless its root is read-only.
+fn network_file_mounts(record: &Record, read_only: bool) -> impl Iterator<Item = Mount> {
+    let access = read_only.then_some("ro");
+    NETWORK_FILES.iter().map(move |name| {
+        let options = ["rbind", "rprivate"].into_iter().chain(access);
         mount(&MountConfig {
             kind: "bind".to_owned(),
             source: record.path(name).to_string_lossy().into_owned(),
             target: format!("/etc/{name}"),
-            options: vec!["rbind".to_owned(), "rprivate".to_owned()],
+            options: options.map(str::to_owned).collect(),
             ..MountConfig::default()
         })
     })
@@ -472,7 +477,10 @@ fn write_network_files(record: &Record, config: &ContainerConfig) -> Result<bool
             _ => host.or_else(HostRoutes::host_address).map(IpAddr::V4),
         },
         host: host.map(IpAddr::V4),
-        own: own_ip.map(|ip| (IpAddr::V4(ip), config.hostname.as_str())),
+        own: own_ip.map(|ip| {
+            let names = (config.hostname.as_str(), config.domainname.as_str());
+            (IpAddr::V4(ip), names.0, names.1)
+        }),
     };
     let resolver = resolver_for(&mode, names);
     let texts = [

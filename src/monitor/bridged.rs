@@ -14,6 +14,7 @@ use super::network::{claim, record, record_ports};
 use super::protocol::StartFailure;
 use super::supervise::{Orders, failure};
 use crate::container::{Containers, Event, EventKind, EventLog};
+use crate::net::hosts::own_names;
 use crate::net::ports::PortSpec;
 use crate::net::publish::{Everywhere, Kept, PortMapping};
 use crate::net::start::{Holder, StartError};
@@ -44,6 +45,8 @@ pub struct BridgedOrders {
     pub ports: Vec<PortSpec>,
     /// `/etc/hosts` without the container's own lines.
     pub hosts: String,
+    /// `--domainname`, or nothing.
+    pub domain: String,
 }
 
 /// A connected container.
@@ -57,6 +60,7 @@ pub struct Bridged {
     attached: Vec<(Attach, Endpoint)>,
     published: Vec<Kept>,
     hosts: String,
+    domain: String,
     directory: PathBuf,
     paths: Paths,
     /// The steps of a build have no events.
@@ -99,6 +103,7 @@ impl Bridged {
             attached: Vec::new(),
             published,
             hosts: bridged.hosts.clone(),
+            domain: bridged.domain.clone(),
             directory: orders.directory.clone(),
             paths: orders.paths.clone(),
             is_silent: orders.is_step,
@@ -349,12 +354,8 @@ impl Bridged {
         let written = record(&self.directory, FILE, &endpoints);
         written.map_err(failure("record the container's networks"))?;
         let mut text = self.hosts.clone();
-        let hostname = &self.member.hostname;
+        let names = own_names(&self.member.hostname, &self.domain);
         for address in endpoints.iter().flat_map(|endpoint| &endpoint.addresses) {
-            let names = match hostname.split_once('.') {
-                Some((short, _)) if !short.is_empty() => format!("{hostname} {short}"),
-                _ => hostname.clone(),
-            };
             text.push_str(&format!("{}\t{names}\n", address.ip));
         }
         crate::sys::disk::write(self.directory.join("hosts"), text)

@@ -91,8 +91,8 @@ pub struct HostsFile<'a> {
     pub host_gateway: Option<IpAddr>,
     /// Where the host is found by its own names, unless `extra` says something else of one.
     pub host: Option<IpAddr>,
-    /// The container's own address and hostname; none with `--network none|host`.
-    pub own: Option<(IpAddr, &'a str)>,
+    /// The container's own address, hostname and domain, which may be empty; none with `--network none|host`.
+    pub own: Option<(IpAddr, &'a str, &'a str)>,
 }
 
 impl HostsFile<'_> {
@@ -119,14 +119,21 @@ impl HostsFile<'_> {
         if let (Some(ip), false) = (self.host, names.is_empty()) {
             line(ip, &names.join(" "));
         }
-        if let Some((ip, hostname)) = self.own {
-            // As docker: a full name is followed by its first label.
-            match hostname.split_once('.') {
-                Some((short, _)) if !short.is_empty() => line(ip, &format!("{hostname} {short}")),
-                _ => line(ip, hostname),
-            }
+        if let Some((ip, hostname, domain)) = self.own {
+            line(ip, &own_names(hostname, domain));
         }
         text
+    }
+}
+
+/// What a container is called in its own hosts file. As docker: a full name is followed by its first label.
+pub fn own_names(hostname: &str, domain: &str) -> String {
+    if !domain.is_empty() {
+        return format!("{hostname}.{domain} {hostname}");
+    }
+    match hostname.split_once('.') {
+        Some((short, _)) if !short.is_empty() => format!("{hostname} {short}"),
+        _ => hostname.to_owned(),
     }
 }
 
@@ -154,7 +161,7 @@ mod tests {
         let text = HostsFile {
             extra: &extra,
             host_gateway: Some("192.0.2.2".parse().unwrap()),
-            own: Some(("10.0.2.100".parse().unwrap(), "web.example.org")),
+            own: Some(("10.0.2.100".parse().unwrap(), "web.example.org", "")),
             ..HostsFile::default()
         }
         .text();

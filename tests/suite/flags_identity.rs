@@ -39,6 +39,14 @@ fn domainname_is_the_kernels() {
         let shown = shown(&env, way.make, &flags, "{{.Config.Domainname}}");
         assert_eq!(shown, "nis.test", "{way:?}");
     }
+    // The whole name is in the hosts file, and the short one is the host's.
+    need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
+    for network in ["bridge", "pasta"] {
+        let flags = ["--domainname", "nis.test", "-h", "aa", "--network", network];
+        let flags = shell(&flags, "hostname -f; hostname; cat /etc/hostname");
+        let names = env.out(&[&["run", "--rm"][..], &flags].concat());
+        assert_eq!(names, "aa.nis.test\naa\naa", "{network}");
+    }
 }
 
 #[test]
@@ -259,6 +267,10 @@ fn a_read_only_root_with_writable_tmpfs() {
     let script = "touch /tmp/x /run/x /var/tmp/x && ! touch /x 2>/dev/null && echo so";
     let flags = shell(&["--read-only", "--read-only-tmpfs"], script);
     assert_eq!(env.out(&[&start[..], &flags].concat()), "so");
+    let script = "for file in hosts hostname resolv.conf; do echo x 2>/dev/null >>/etc/$file || echo $file; done";
+    let flags = shell(&["--read-only"], script);
+    let kept = env.out(&[&start[..], &flags].concat());
+    assert_eq!(kept, "hosts\nhostname\nresolv.conf");
     env.run(&["run", "--read-only-tmpfs", "busybox"])
         .fails(125, "needs --read-only");
 }
