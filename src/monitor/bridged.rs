@@ -1,12 +1,13 @@
 //! The container's places in networks that it shares with others: taken when it starts, held by a lease, and taken again when
 //! `bryo net` was ended. Knows no bridge and no packet.
 
-use std::io;
+use std::io::{self, Read, Write};
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::Pid;
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,8 @@ pub struct Bridged {
     pause: Duration,
     /// The program runs although nothing leads out yet: what has become of that is still to be told (`news_of_way`).
     ahead: bool,
+    /// What the starter says if it gives up.
+    starter_report: Option<OwnedFd>,
     /// Nobody could be found any more who makes a way out.
     stranded: Option<StartFailure>,
 }
@@ -108,6 +111,7 @@ impl Bridged {
             paths: orders.paths.clone(),
             is_silent: orders.is_step,
             starter: None,
+            starter_report: None,
             founder,
             pause: Duration::ZERO,
             ahead: false,
@@ -479,15 +483,22 @@ impl Bridged {
     pub(super) fn lost(&mut self) {
         tracing::debug!("bryo net has ended");
         self.lease = None;
+        // Without it nobody hears why none could be started.
+        let (told, report) = pipe_with(PipeFlags::CLOEXEC).ok().unzip();
         match process::fork() {
-            Ok(Forked::Parent(pid)) => self.starter = Some(pid),
+            Ok(Forked::Parent(pid)) => (self.starter, self.starter_report) = (Some(pid), told),
             Ok(Forked::Child) => {
                 let mut kept = vec![self.shared.as_fd()];
+                kept.extend(report.as_ref().map(AsFd::as_fd));
                 kept.extend(role::trace_fd());
                 let _ = process::close_all_except(&kept);
                 std::thread::sleep(self.pause);
-                let code = start_again(&self.holder, self.shared.as_fd(), self.ahead);
-                process::exit_now(code)
+                let started = start_again(&self.holder, self.shared.as_fd(), self.ahead);
+                if let (Err(error), Some(report)) = (&started, report) {
+                    let text = serde_json::to_vec(error).unwrap_or_default();
+                    let _ = std::fs::File::from(report).write_all(&text);
+                }
+                process::exit_now(started.is_err().into())
             }
             Err(error) => tracing::warn!(%error, "bryo net can't be started again"),
         }
@@ -501,6 +512,7 @@ impl Bridged {
     /// Takes the same places again.
     pub(super) fn rejoin(&mut self, namespace: BorrowedFd<'_>) {
         self.starter = None;
+        let report = self.starter_report.take();
         match self.try_rejoin(namespace) {
             Ok(()) => {
                 tracing::debug!("bryo net is there again");
@@ -509,7 +521,7 @@ impl Bridged {
             Err(error) if self.ahead => {
                 tracing::debug!(%error, "bryo net can't be started again");
                 self.lease = None;
-                self.stranded = Some(explain(StartError::ended()));
+                self.stranded = Some(explain(reported(report)));
             }
             Err(error) => {
                 tracing::warn!(%error, "the container is not in its networks");
@@ -595,20 +607,30 @@ fn is_net(child: ProcessName) -> bool {
 }
 
 /// In a fork of the monitor: until it has worked, or `once`. It ends with the monitor.
-fn start_again(holder: &Holder, shared: BorrowedFd<'_>, once: bool) -> i32 {
+fn start_again(holder: &Holder, shared: BorrowedFd<'_>, once: bool) -> Result<(), StartError> {
     role::set("monitor, network");
     let mut pause = FIRST_PAUSE;
     loop {
         let again = shared.try_clone_to_owned();
-        let Ok(again) = again else { return 1 };
+        let again = again
+            .map_err(|error| StartError::plain(format!("keep the shared network: {error}")))?;
         match holder.ensure(Some(again)) {
-            Ok(()) => return 0,
-            Err(_) if once => return 1,
+            Ok(()) => return Ok(()),
+            Err(error) if once => return Err(error),
             Err(error) => tracing::warn!(%error, "bryo net does not start"),
         }
         std::thread::sleep(pause);
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
+}
+
+/// Why `bryo net` could not be started again. Who was to say so has ended.
+fn reported(report: Option<OwnedFd>) -> StartError {
+    let mut text = Vec::new();
+    if let Some(report) = report {
+        let _ = std::fs::File::from(report).read_to_end(&mut text);
+    }
+    serde_json::from_slice(&text).unwrap_or_else(|_| StartError::ended())
 }
 
 pub(super) fn explain(error: StartError) -> StartFailure {

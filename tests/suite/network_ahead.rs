@@ -366,3 +366,21 @@ fn an_end_of_bryo_net_before_anything_leads_out_costs_nothing() {
 
     env.run(&["rm", "-f", "asker"]).ok();
 }
+
+/// The one that is started for another that has ended fails as the first would have.
+#[test]
+fn why_another_bryo_net_does_not_start_is_told_too() {
+    let mut env = test_env!();
+    need_bridges!();
+    slow_pasta(&mut env, BROKEN);
+    env.busybox();
+    let run = start(&env, &["-d", "--name", "aa"], "touch /w/runs; sleep 1000");
+    runs(&env);
+    let first = net(&env).expect("it holds the networks");
+    kill(Pid::from_raw(first), Signal::SIGKILL).expect("it is this user's");
+    eventually("another", || net(&env).is_some_and(|now| now != first));
+    let_go(&env);
+    run.wait()
+        .fails(125, "pasta failed: it is broken")
+        .says("Hint: see what this host lacks: bryo doctor");
+}
