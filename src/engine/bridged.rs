@@ -11,7 +11,7 @@ use crate::monitor::{BridgedOrders, NetworkOrders, Request};
 use crate::net::hosted::HostPort;
 use crate::net::ports::PortSpec;
 use crate::net::publish;
-use crate::net::record::{BINDING_OPTION, NetworkConfig, NetworkDriver};
+use crate::net::record::{BINDING_OPTION, DEFAULT, NetworkConfig, NetworkDriver};
 use crate::net::route::HostRoutes;
 use crate::net::start::Holder;
 use crate::net::uplink::Uplink;
@@ -43,6 +43,8 @@ pub enum EndpointRequestError {
     There { container: String, network: String },
     #[error("container {container} is not connected to network {network}")]
     NotThere { container: String, network: String },
+    #[error("container {container} not attached to default bridge network")]
+    NotLinked { container: String },
     #[error("container {container} shares no networks with others: its network is {mode}")]
     OwnNetwork { container: String, mode: String },
     #[error(
@@ -358,6 +360,21 @@ impl Engine {
         }
     }
 
+    /// Who is linked on the default network is there.
+    fn check_on_default(&self, container: &str) -> Result<(), EngineError> {
+        let record = self.find(container)?;
+        let config = self.config_of(&record)?;
+        let settings = record.settings().unwrap_or_default();
+        let mut places = config.endpoints(&settings).iter();
+        match config.host.is_bridged() && places.any(|place| place.network == DEFAULT) {
+            true => Ok(()),
+            false => Err(EndpointRequestError::NotLinked {
+                container: container.to_owned(),
+            }
+            .into()),
+        }
+    }
+
     /// Before a container is made: its networks are there, and can be what was asked of them.
     pub(super) fn check_endpoints(&self, endpoints: &[EndpointConfig]) -> Result<(), EngineError> {
         let networks = self.networks();
@@ -368,6 +385,13 @@ impl Engine {
             if seen.contains(&network.id) {
                 let network = network.name;
                 return Err(EndpointRequestError::Twice { network }.into());
+            }
+            // The names of other networks are looked for when they are asked for; here only what is linked is known.
+            for link in endpoint.links.iter().filter(|_| network.is_default()) {
+                let target = link
+                    .split_once(':')
+                    .map_or(link.as_str(), |(target, _)| target);
+                self.check_on_default(target)?;
             }
             seen.push(network.id);
         }

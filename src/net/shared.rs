@@ -325,9 +325,10 @@ fn configure(inside: &Inside<'_>) -> io::Result<()> {
         netlink.add_address(index, address.ip, address.prefix)?;
     }
     for ip in inside.more {
-        netlink.add_address(index, *ip, if ip.is_ipv4() { 32 } else { 128 })?;
+        netlink.add_address_alone(index, *ip, if ip.is_ipv4() { 16 } else { 64 })?;
     }
     netlink.bring_up(index)?;
+    add_link_local_routes(&netlink, index, inside.more)?;
     add_near_routes(&netlink, index, inside.sees_host)?;
     for route in inside.routes {
         netlink.add_route(&Route {
@@ -345,6 +346,35 @@ fn configure(inside: &Inside<'_>) -> io::Result<()> {
         inside.is_default || (inside.is_default_ipv6 && is_ipv6)
     });
     add_default_routes(&netlink, index, ways)
+}
+
+/// 169.254.0.0/16 without 169.254.1.0/24, where the name server and the host are.
+const LINK_LOCAL: [(u8, u8); 8] = [
+    (0, 24),
+    (2, 23),
+    (4, 22),
+    (8, 21),
+    (16, 20),
+    (32, 19),
+    (64, 18),
+    (128, 17),
+];
+
+/// To others that have such addresses. Those of IPv6 have the kernel's own route.
+fn add_link_local_routes(netlink: &Netlink, link: u32, own: &[IpAddr]) -> io::Result<()> {
+    if !own.iter().any(IpAddr::is_ipv4) {
+        return Ok(());
+    }
+    LINK_LOCAL.iter().try_for_each(|(third, prefix)| {
+        netlink.add_route(&Route {
+            to: (IpAddr::from([169, 254, *third, 0]), *prefix),
+            gateway: None,
+            link,
+            table: MAIN_TABLE,
+            local: false,
+            metric: None,
+        })
+    })
 }
 
 /// The name server is behind every bridge, and so are the host's ports that are open to the container.

@@ -50,7 +50,9 @@ const NESTED: u16 = 1 << 15;
 const FRA_FWMARK: u16 = 10;
 const FRA_TABLE: u16 = 15;
 const FR_ACT_TO_TBL: u8 = 1;
-const IFA_F_NODAD: u8 = 0x02;
+const IFA_F_NODAD: u32 = 0x02;
+const IFA_F_NOPREFIXROUTE: u32 = 0x200;
+const IFA_FLAGS: u16 = 8;
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
 const NUD_REACHABLE: u16 = 0x02;
@@ -255,9 +257,19 @@ impl Netlink {
 
     /// Usable at once: nobody else has it, so nobody is asked.
     pub fn add_address(&self, link: u32, ip: IpAddr, prefix: u8) -> io::Result<()> {
+        self.give_address(link, ip, prefix, IFA_F_NODAD)
+    }
+
+    /// The same without the route to its prefix that the kernel makes.
+    pub fn add_address_alone(&self, link: u32, ip: IpAddr, prefix: u8) -> io::Result<()> {
+        self.give_address(link, ip, prefix, IFA_F_NODAD | IFA_F_NOPREFIXROUTE)
+    }
+
+    fn give_address(&self, link: u32, ip: IpAddr, prefix: u8, flags: u32) -> io::Result<()> {
         let mut message = Netlink::create(libc::RTM_NEWADDR);
-        message.bytes.extend([family(ip), prefix, IFA_F_NODAD, 0]);
+        message.bytes.extend([family(ip), prefix, 0, 0]);
         message.bytes.extend(link.to_ne_bytes());
+        message.attribute(IFA_FLAGS, &flags.to_ne_bytes());
         message.address(libc::IFA_LOCAL, ip);
         message.address(libc::IFA_ADDRESS, ip);
         if let IpAddr::V4(ip) = ip {

@@ -177,6 +177,34 @@ fn the_default_network_says_of_itself_what_dockers_does() {
     assert_eq!(none, "null []");
 }
 
+/// Two that have one hear each other by it; the name server and the host are where they are without.
+#[test]
+fn a_link_local_address_is_reached_by_its_like() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    ask(&env, "network create", &["one"]).ok();
+    let place = ["--network", "one", "--link-local-ip"];
+    let start = ["run", "-d", "--name", "aa"];
+    let serve = ["busybox", "nc", "-ll", "-p", "7000", "-e", "echo", "hello"];
+    env.run(&[&start[..], &place, &["169.254.8.8"], &serve].concat())
+        .ok();
+    let ask_for = "until nc 169.254.8.8 7000 </dev/null | grep hello; do :; done; nslookup aa | grep -c Name:; ip route get 169.254.1.2";
+    let second = ["169.254.9.9", "busybox", "sh", "-c", ask_for];
+    let shown = env.out(&[&["run", "--rm"][..], &place, &second].concat());
+    assert!(shown.starts_with("hello\n1\n"), "{shown}");
+    assert!(shown.contains("169.254.1.2 via "), "{shown}");
+    for (ip, words) in [
+        ("10.1.2.3", "invalid link-local IP address: 10.1.2.3"),
+        ("169.254.1.2", "those of 169.254.1.0/24 are bryo's own"),
+        ("fe80::1:x", "invalid link-local IP address: fe80::1:x"),
+    ] {
+        let flags = ["--network", "one", "--link-local-ip", ip];
+        env.run(&[&["create"][..], &flags, &["busybox"]].concat())
+            .fails(125, words);
+    }
+}
+
 #[test]
 fn network_ls_shows_what_fits() {
     let env = test_env!();
@@ -303,7 +331,7 @@ fn a_container_gets_the_addresses_and_names_that_were_asked_for() {
             "inet 10.77.0.7/16",
             "inet6 fd77::7/64",
             "link/ether 02:00:00:00:00:07",
-            "inet 169.254.7.7/32",
+            "inet 169.254.7.7/16",
         ] {
             assert!(shown.contains(part), "{way:?}: {part} in {shown}");
         }
@@ -450,7 +478,7 @@ fn each_network_of_run_has_words_of_its_own() {
             "inet 10.78.0.7/24",
             "inet6 fd78::7/64",
             "link/ether 02:00:00:00:00:07",
-            "inet 169.254.7.7/32",
+            "inet 169.254.7.7/16",
         ] {
             assert!(shown.contains(part), "{way:?}: {part} in {shown}");
         }
@@ -473,5 +501,20 @@ fn each_network_of_run_has_words_of_its_own() {
         let made = env.run(&["create", "--network", wrong, "busybox", "true"]);
         assert_eq!(made.code, 125, "{made:?}");
         assert!(made.stderr.contains(words), "{made:?}");
+    }
+    for (network, flag, value, what) in [
+        ("name=two,ip=10.78.0.8", "--ip", "10.78.0.9", "IPv4 address"),
+        ("name=two,ip6=fd78::8", "--ip6", "fd78::9", "IPv6 address"),
+        ("name=two,alias=a", "--network-alias", "b", "alias"),
+        (
+            "name=two,mac-address=02:00:00:00:00:08",
+            "--mac-address",
+            "02:00:00:00:00:09",
+            "MAC address",
+        ),
+    ] {
+        let twice = ["create", "--network", network, flag, value, "busybox"];
+        let words = format!("cannot specify both {flag} and per-network {what}");
+        env.run(&twice).fails(125, &words);
     }
 }

@@ -63,6 +63,10 @@ fn linked_containers_know_each_other_on_the_bridge() {
     assert!(!reaches(&env, "stranger", "store"));
     env.run(&["restart", "-t", "0", "store"]).ok();
     assert!(reaches(&env, "app", "db"));
+    let link = |to: &str| env.run(&["create", "--link", to, "busybox"]);
+    link("nobody:db").fails(1, "No such container: nobody");
+    stay(&env, "apart", &["--network", "none"]);
+    link("apart").fails(1, "container apart not attached to default bridge network");
 }
 
 #[test]

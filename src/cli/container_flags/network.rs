@@ -8,8 +8,8 @@ use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
 use crate::container::{EndpointConfig, NameConfig};
 use crate::engine::request::{
-    CreateRequest, EndpointError, NetworkMode, has_fields, parse_alias, parse_endpoint, parse_ipv4,
-    parse_ipv6, parse_link, parse_link_local, parse_mac,
+    CreateRequest, EndpointError, NetworkMode, add_to_endpoint, has_fields, parse_alias,
+    parse_endpoint, parse_ipv4, parse_ipv6, parse_link, parse_link_local, parse_mac,
 };
 use crate::net::egress::Egress;
 use crate::net::hosted::HostPort;
@@ -131,26 +131,24 @@ impl NetworkFlags {
         }
         // Whether it has places is known when it is known which it is.
         endpoints.resize_with(endpoints.len().max(1), EndpointConfig::default);
-        let first = &mut endpoints[0];
-        for alias in &self.network_alias {
-            first.aliases.push(parse_alias(alias).map_err(usage)?);
-        }
-        if let Some(ip) = &self.ip {
-            first.ipv4 = Some(parse_ipv4(ip).map_err(usage)?);
-        }
-        if let Some(ip) = &self.ip6 {
-            first.ipv6 = Some(parse_ipv6(ip).map_err(usage)?);
-        }
-        if let Some(mac) = &self.mac_address {
-            first.mac = Some(parse_mac(mac).map_err(usage)?);
-        }
-        for ip in &self.link_local_ip {
-            first.more.push(parse_link_local(ip).map_err(usage)?);
-        }
-        for link in &self.link {
-            first.links.push(parse_link(link).map_err(usage)?);
-        }
+        let more = self.of_first_place().map_err(usage)?;
+        add_to_endpoint(&mut endpoints[0], more).map_err(usage)?;
         Ok((network, endpoints))
+    }
+
+    fn of_first_place(&self) -> Result<EndpointConfig, EndpointError> {
+        let aliases = self.network_alias.iter().map(|text| parse_alias(text));
+        let more = self.link_local_ip.iter().map(|text| parse_link_local(text));
+        let links = self.link.iter().map(|text| parse_link(text));
+        Ok(EndpointConfig {
+            ipv4: self.ip.as_deref().map(parse_ipv4).transpose()?,
+            ipv6: self.ip6.as_deref().map(parse_ipv6).transpose()?,
+            mac: self.mac_address.as_deref().map(parse_mac).transpose()?,
+            aliases: aliases.collect::<Result<_, _>>()?,
+            more: more.collect::<Result<_, _>>()?,
+            links: links.collect::<Result<_, _>>()?,
+            ..EndpointConfig::default()
+        })
     }
 }
 

@@ -97,6 +97,15 @@ pub enum EndpointError {
     Mac { text: String },
     #[error("invalid priority: {text}")]
     Priority { text: String },
+    #[error(
+        "link-local IP address {ip}: those of 169.254.1.0/24 are bryo's own, for the name server and the host"
+    )]
+    OwnLinkLocal { ip: IpAddr },
+    #[error("conflicting options: cannot specify both {flag} and per-network {what}")]
+    Twice {
+        flag: &'static str,
+        what: &'static str,
+    },
     #[error("bad format for links: {text}")]
     Link { text: String },
     #[error("alias {text:?} is no name that others could use")]
@@ -163,7 +172,61 @@ pub fn parse_ipv6(text: &str) -> Result<Ipv6Addr, EndpointError> {
 }
 
 pub fn parse_link_local(text: &str) -> Result<IpAddr, EndpointError> {
-    parsed(text, |text| EndpointError::LinkLocal { text })
+    let wrong = |text| EndpointError::LinkLocal { text };
+    let ip: IpAddr = parsed(text, wrong)?;
+    let (is_link_local, is_taken) = match ip {
+        IpAddr::V4(ip) => (ip.is_link_local(), ip.octets()[2] == 1),
+        IpAddr::V6(ip) => (ip.is_unicast_link_local(), false),
+    };
+    match (is_link_local, is_taken) {
+        (false, _) => Err(wrong(text.to_owned())),
+        (true, true) => Err(EndpointError::OwnLinkLocal { ip }),
+        (true, false) => Ok(ip),
+    }
+}
+
+/// What is said of a container's first place beside its `--network`: once, or there.
+pub fn add_to_endpoint(
+    endpoint: &mut EndpointConfig,
+    more: EndpointConfig,
+) -> Result<(), EndpointError> {
+    let given_twice = [
+        (
+            "--ip",
+            "IPv4 address",
+            endpoint.ipv4.is_some() && more.ipv4.is_some(),
+        ),
+        (
+            "--ip6",
+            "IPv6 address",
+            endpoint.ipv6.is_some() && more.ipv6.is_some(),
+        ),
+        (
+            "--mac-address",
+            "MAC address",
+            endpoint.mac.is_some() && more.mac.is_some(),
+        ),
+        (
+            "--network-alias",
+            "alias",
+            !endpoint.aliases.is_empty() && !more.aliases.is_empty(),
+        ),
+        (
+            "--link-local-ip",
+            "link-local IP addresses",
+            !endpoint.more.is_empty() && !more.more.is_empty(),
+        ),
+    ];
+    if let Some((flag, what, _)) = given_twice.into_iter().find(|(.., twice)| *twice) {
+        return Err(EndpointError::Twice { flag, what });
+    }
+    endpoint.ipv4 = endpoint.ipv4.or(more.ipv4);
+    endpoint.ipv6 = endpoint.ipv6.or(more.ipv6);
+    endpoint.mac = endpoint.mac.take().or(more.mac);
+    endpoint.aliases.extend(more.aliases);
+    endpoint.more.extend(more.more);
+    endpoint.links.extend(more.links);
+    Ok(())
 }
 
 pub fn parse_priority(text: &str) -> Result<i64, EndpointError> {
