@@ -16,7 +16,7 @@ use super::hosts::HOST;
 use super::names;
 use super::pins::Pins;
 use super::record::{NetworkConfig, Pool, random_id};
-use super::shared::{Inside, Shared, bridge_mac, mac_of};
+use super::shared::{Inside, Shared, bridge_mac, link_local_ranges, mac_of};
 use super::subnet::Subnet;
 use super::wire::{self, Address, Attach, Endpoint, FromInner, Member, Refusal, Way};
 use crate::sys::nftables::{Element, Family, Nftables, Set, Table};
@@ -394,17 +394,18 @@ fn guarded(
         *hosted = made.collect::<io::Result<_>>()?;
     }
     let network = &attach.network;
-    let single = |ip: &IpAddr| {
-        let subnet = Subnet::around(*ip, if ip.is_ipv4() { 32 } else { 128 })?;
-        Some((*ip, subnet))
-    };
+    let near = attach.more.iter().flat_map(|ip| {
+        let ranges = link_local_ranges().filter(|_| ip.is_ipv4());
+        let ranges = ranges.chain(Subnet::around(*ip, 64).filter(|_| ip.is_ipv6()));
+        ranges.map(|range| (*ip, range))
+    });
     let given = taken.iter().map(|(ip, pool)| (*ip, pool.subnet));
     let place = Place {
         network: network.id.clone(),
         pair: pair_name(&member.id, &network.id),
         bridge: network.interface(),
         bridge_mac: bridge_mac(network),
-        addresses: given.chain(attach.more.iter().filter_map(single)).collect(),
+        addresses: given.chain(near).collect(),
         egress: network.egress.clone(),
         leads_out: !network.internal,
     };

@@ -12,6 +12,7 @@ use super::hosts::HOST;
 use super::record::{NetworkConfig, Pool};
 use super::resolver::EMBEDDED;
 use super::static_route::StaticRoute;
+use super::subnet::Subnet;
 use super::wire::Address;
 use crate::sys::netlink::{MAIN_TABLE, Mac, Netlink, Peer, Route};
 use crate::sys::{namespace, network};
@@ -348,7 +349,7 @@ fn configure(inside: &Inside<'_>) -> io::Result<()> {
     add_default_routes(&netlink, index, ways)
 }
 
-/// 169.254.0.0/16 without 169.254.1.0/24, where the name server and the host are.
+/// 169.254.0.0/16 without 169.254.1.0/24, where the name server and the host are: third bytes and prefixes.
 const LINK_LOCAL: [(u8, u8); 8] = [
     (0, 24),
     (2, 23),
@@ -360,14 +361,20 @@ const LINK_LOCAL: [(u8, u8); 8] = [
     (128, 17),
 ];
 
+/// Where others are that have such addresses.
+pub fn link_local_ranges() -> impl Iterator<Item = Subnet> {
+    let ranges = LINK_LOCAL.iter();
+    ranges.filter_map(|(third, prefix)| Subnet::around([169, 254, *third, 0].into(), *prefix))
+}
+
 /// To others that have such addresses. Those of IPv6 have the kernel's own route.
 fn add_link_local_routes(netlink: &Netlink, link: u32, own: &[IpAddr]) -> io::Result<()> {
     if !own.iter().any(IpAddr::is_ipv4) {
         return Ok(());
     }
-    LINK_LOCAL.iter().try_for_each(|(third, prefix)| {
+    link_local_ranges().try_for_each(|range| {
         netlink.add_route(&Route {
-            to: (IpAddr::from([169, 254, *third, 0]), *prefix),
+            to: (range.base(), range.prefix()),
             gateway: None,
             link,
             table: MAIN_TABLE,

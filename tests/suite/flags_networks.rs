@@ -191,9 +191,11 @@ fn a_link_local_address_is_reached_by_its_like() {
         .ok();
     let ask_for = "until nc 169.254.8.8 7000 </dev/null | grep hello; do :; done; nslookup aa | grep -c Name:; ip route get 169.254.1.2";
     let second = ["169.254.9.9", "busybox", "sh", "-c", ask_for];
-    let shown = env.out(&[&["run", "--rm"][..], &place, &second].concat());
-    assert!(shown.starts_with("hello\n1\n"), "{shown}");
-    assert!(shown.contains("169.254.1.2 via "), "{shown}");
+    for limit in [&[][..], &["--egress", "none"]] {
+        let shown = env.out(&[&["run", "--rm"], limit, &place, &second].concat());
+        assert!(shown.starts_with("hello\n1\n"), "{shown}");
+        assert!(shown.contains("169.254.1.2 via "), "{shown}");
+    }
     for (ip, words) in [
         ("10.1.2.3", "invalid link-local IP address: 10.1.2.3"),
         ("169.254.1.2", "those of 169.254.1.0/24 are bryo's own"),

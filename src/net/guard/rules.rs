@@ -1,5 +1,6 @@
 //! The chains and sets of one place's tables. Decides nothing; writes what its `Guard` says.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use Expression::{Accept, Drop, Goto, IsIn, Jump, Limit, Load, LoadBehind, Log, Mark, Return};
@@ -108,7 +109,9 @@ fn of_ipv4(place: &Place) -> Vec<Rule<'static>> {
             vec![Load(Fact::LINK_TYPE), Expression::is(IPV4)],
         ];
     }
-    let addresses: Vec<Subnet> = own().map(|(ip, _)| single(*ip)).collect();
+    // One may have several ranges.
+    let addresses: BTreeSet<Subnet> = own().map(|(ip, _)| single(*ip)).collect();
+    let addresses: Vec<Subnet> = addresses.into_iter().collect();
     let everybody = [(Ipv4Addr::new(224, 0, 0, 0), 4), (Ipv4Addr::BROADCAST, 32)];
     let everybody = everybody.map(|(ip, prefix)| range(ip, prefix));
     let near: Vec<Subnet> = own().map(|(_, subnet)| *subnet).chain(everybody).collect();
