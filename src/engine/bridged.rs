@@ -12,7 +12,6 @@ use crate::net::hosted::HostPort;
 use crate::net::ports::PortSpec;
 use crate::net::publish;
 use crate::net::record::{BINDING_OPTION, DEFAULT, NetworkConfig, NetworkDriver};
-use crate::net::route::HostRoutes;
 use crate::net::start::Holder;
 use crate::net::uplink::Uplink;
 use crate::net::wire::{self, Attach, Member};
@@ -78,7 +77,6 @@ impl Engine {
             socket: self.paths.net_socket(),
             lock: self.paths.net_lock(),
             networks: self.paths.networks(),
-            routes: HostRoutes::read(),
             uplink,
         })
     }

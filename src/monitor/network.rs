@@ -130,6 +130,7 @@ impl PastaOrders {
             routes: self.routes,
             options: &self.options,
             dns_forward: self.dns_forward,
+            is_shared: false,
         };
         let starting =
             pasta::start(&self.binary, self.features, namespace, &plan).map_err(explain)?;

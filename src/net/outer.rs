@@ -12,12 +12,13 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::firewall::Firewall;
 use super::inner::{Inner, Line};
+use super::record::{NetworkConfig, Networks};
 use super::route::HostRoutes;
 use super::start::{Holder, StartError};
 use super::uplink::Starting;
 use super::wire::{HostSocket, Way};
 use crate::sys::gate::Gate;
-use crate::sys::netlink::Netlink;
+use crate::sys::netlink::{self, Netlink};
 use crate::sys::network::{self, Transport};
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::process::{self, Cloned};
@@ -37,6 +38,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long the inner half may take to tell its members that there is none.
 const FAREWELL: Duration = Duration::from_secs(1);
+
+/// How long an interface may ask whether its addresses are its own.
+const SETTLING: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy)]
 enum Token {
@@ -61,13 +65,22 @@ pub fn run(
     let text = serde_json::to_vec(&told).unwrap_or_default();
     let written = std::fs::File::from(report).write_all(&text);
     match (begun, written) {
-        (Ok((inner, signals)), Ok(())) => {
+        (Ok(begun), Ok(())) => {
             process::trim_memory();
-            watch(inner.as_fd(), &signals);
+            watch(&begun);
             0
         }
         _ => 1,
     }
+}
+
+/// All of it is there.
+struct Begun {
+    /// The line to the inner half.
+    inner: OwnedFd,
+    signals: Signals,
+    /// Reads when the host's ways of IPv6 change, where one that it gains has to be led to (`watch_for_ipv6`).
+    gained: Option<OwnedFd>,
 }
 
 /// Starts the inner half and the way out; gives the line to the former, which hears what becomes of the latter.
@@ -76,7 +89,7 @@ fn begin(
     shared: Option<OwnedFd>,
     listener: OwnedFd,
     gate: Gate,
-) -> Result<(OwnedFd, Signals), StartError> {
+) -> Result<Begun, StartError> {
     let failed = |operation: &'static str| {
         move |error: io::Error| StartError::plain(format!("{operation}: {error}"))
     };
@@ -93,7 +106,10 @@ fn begin(
         host: HostRoutes::host_address(),
     };
     let (cloned, namespace) = clone_inner(holder, shared, line)?;
-    let led = lead_out(holder, namespace, gate, &ours, &cloned);
+    // Those that the holder knows may be of long ago.
+    let ways = HostRoutes::read();
+    let gained = watch_for_ipv6(holder, ways);
+    let led = lead_out(holder, namespace, gate, ways, (&ours, &cloned));
     let text = serde_json::to_vec(&led).unwrap_or_default();
     let _ = std::fs::File::from(teller).write_all(&text);
     if led.is_err() {
@@ -102,7 +118,11 @@ fn begin(
         set.add(cloned.pidfd.as_fd(), Interest::Read, ());
         let _ = set.wait(Some(FAREWELL));
     }
-    led.map(|()| (ours, signals))
+    led.map(|()| Begun {
+        inner: ours,
+        signals,
+        gained,
+    })
 }
 
 /// Returns when the way out is there, and the inner half is too.
@@ -110,17 +130,25 @@ fn lead_out(
     holder: &Holder,
     namespace: OwnedFd,
     mut gate: Gate,
-    line: &OwnedFd,
-    inner: &Cloned,
+    routes: HostRoutes,
+    (line, inner): (&OwnedFd, &Cloned),
 ) -> Result<(), StartError> {
     if !gate.wait() {
         return Err(StartError::plain(
             "the home namespace was not made".to_owned(),
         ));
     }
-    let uplink = holder.uplink.start(namespace.as_fd(), holder.routes)?;
+    let uplink = holder.uplink.start(namespace.as_fd(), routes)?;
     drop(namespace);
     settle(uplink, line, inner)
+}
+
+/// What is told of a way of IPv6 that the host gains, where this way out can't follow it and a network would have it.
+fn watch_for_ipv6(holder: &Holder, routes: HostRoutes) -> Option<OwnedFd> {
+    let networks = Networks::at(holder.networks.clone()).all();
+    let wanted = networks.is_ok_and(|all| all.iter().any(NetworkConfig::has_ipv6));
+    let lacks = wanted && holder.uplink.lacks_ipv6(routes);
+    lacks.then(|| Netlink::watch_ipv6().ok().map(OwnedFd::from))?
 }
 
 /// Serves the inner half, whose containers ask for names already, until both are there.
@@ -244,14 +272,25 @@ fn enter(shared: Option<OwnedFd>) -> Result<(), StartError> {
     joined.map_err(|error| StartError::plain(format!("join the shared network: {error}")))
 }
 
-/// Until the way out or the inner half has ended.
-fn watch(inner: BorrowedFd<'_>, signals: &Signals) {
+/// Until the way out or the inner half has ended, or another way out is needed: whoever notices the end starts all of it anew.
+fn watch(begun: &Begun) {
+    let (inner, signals) = (begun.inner.as_fd(), &begun.signals);
     let mut buffer = [0u8; 64];
+    let mut gained: Option<Moment> = None;
     loop {
+        if let Some(since) = &gained
+            && (HostRoutes::is_ipv6_settled() || since.elapsed() > SETTLING)
+        {
+            return;
+        }
         let mut set = PollSet::new();
         set.add(inner, Interest::Read, Token::Inner);
         set.add(signals.as_fd(), Interest::Read, Token::Child);
-        for token in set.wait(None).unwrap_or_default() {
+        if let Some(gained) = &begun.gained {
+            set.add(gained.as_fd(), Interest::Read, Token::Uplink);
+        }
+        let patience = gained.as_ref().map(|_| SETTLING / 50);
+        for token in set.wait(patience).unwrap_or_default() {
             match token {
                 Token::Child => {
                     while let Ok(Some(_)) = signals.next() {}
@@ -261,7 +300,13 @@ fn watch(inner: BorrowedFd<'_>, signals: &Signals) {
                         return;
                     }
                 }
-                Token::Uplink => {}
+                Token::Uplink => {
+                    if let Some(told) = &begun.gained {
+                        netlink::forget_waiting(told.as_fd(), &mut buffer);
+                    }
+                    let has_ipv6 = HostRoutes::read().ipv6;
+                    gained = has_ipv6.then(|| gained.unwrap_or_else(Moment::now));
+                }
                 Token::Inner => match socket::receive(inner, &mut buffer) {
                     Ok(Received::Message(length, _)) => answer(inner, &buffer[..length]),
                     Ok(Received::Empty) => {}

@@ -46,6 +46,15 @@ use crate::sys::program;
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 0, 2, 100);
 const PREFIX: &str = "24";
 const GATEWAY: &str = "10.0.2.2";
+/// What it has of IPv6 where the host has no way for one of the families: an address of nobody's, and nothing that `lo` would have to know.
+const BOTH: &[&str] = &[
+    "--address",
+    "fd00:a:2::64",
+    "--gateway",
+    "fe80::1",
+    "--interface",
+    "lo",
+];
 /// The gateway's hardware address; `lo` has none to copy. Locally administered, the one newer versions choose themselves.
 const GATEWAY_MAC: &str = "9a:55:9a:55:9a:55";
 /// The interface's name, as docker's containers see it.
@@ -84,6 +93,11 @@ impl Features {
             config_net: has("--config-net"),
             no_netns_quit: has("--no-netns-quit"),
         }
+    }
+
+    /// It takes an address of IPv6 where the host has none. Those before need one of an interface's.
+    pub fn gains_ipv6(self) -> bool {
+        self.map_guest_addr
     }
 
     /// Isolation from the host's loopback can't be asked for: such a version must not be used.
@@ -257,6 +271,8 @@ pub struct Plan<'a> {
     pub options: &'a PastaOptions,
     /// Queries to `DNS_FORWARD` are wanted (`resolver::Resolver::forward`).
     pub dns_forward: bool,
+    /// Nobody sees its addresses, so that it has some of both families in any case: what the host has no way for now, it may have later.
+    pub is_shared: bool,
 }
 
 /// pasta's arguments. Pure.
@@ -284,7 +300,7 @@ pub fn command_line(features: Features, plan: &Plan<'_>) -> Vec<OsString> {
     if features.map_guest_addr && !options.has("map-guest-addr") {
         push(&["--map-guest-addr", "none"]);
     }
-    for word in addressing(plan) {
+    for word in addressing(features, plan) {
         push(&[&word]);
     }
     if plan.dns_forward && features.dns_forward && options.dns_forward().is_none() {
@@ -312,27 +328,38 @@ pub fn command_line(features: Features, plan: &Plan<'_>) -> Vec<OsString> {
 }
 
 /// The options of the container's address; those that were asked for belong to another, and are pasta's to complete.
-fn addressing(plan: &Plan<'_>) -> Vec<String> {
+fn addressing(features: Features, plan: &Plan<'_>) -> Vec<String> {
     let options = plan.options;
+    let routes = plan.routes;
+    let gains_both = features.gains_ipv6() && (plan.is_shared || !routes.ipv4);
     let mut ports = plan.mappings.iter();
-    let has_ipv4_ports = ports.any(|mapping| mapping.host_ip.is_ipv4());
-    let only_ipv6 = !plan.routes.ipv4 && plan.routes.ipv6 && !has_ipv4_ports;
+    let needs_ipv4 = ports.any(|mapping| mapping.host_ip.is_ipv4()) || plan.is_shared && gains_both;
+    let only_ipv6 = !routes.ipv4 && routes.ipv6 && !needs_ipv4;
     if only_ipv6 || options.has("ipv6-only") {
         return Vec::new();
     }
     let own = ADDRESS.to_string();
     let is_own = options.ipv4().is_none();
-    let offline = !plan.routes.ipv4 && !options.has("interface");
-    let wanted: [(bool, &[&str]); 5] = [
+    let lacks_one = !(routes.ipv4 && routes.ipv6);
+    let both = gains_both && lacks_one && is_own && !has_places(options);
+    let offline = !both && !routes.ipv4 && !options.has("interface");
+    let wanted: [(bool, &[&str]); 6] = [
         (is_own, &["--address", &own]),
         (is_own && !options.has("netmask"), &["--netmask", PREFIX]),
         (is_own && !options.has("gateway"), &["--gateway", GATEWAY]),
         (!options.has("mac-addr"), &["--mac-addr", GATEWAY_MAC]),
         (offline, &["--ipv4-only", "--interface", "lo"]),
+        (both, BOTH),
     ];
     let wanted = wanted.iter().filter(|(wanted, _)| *wanted);
     let words = wanted.flat_map(|(_, words)| words.iter());
     words.map(|word| (*word).to_owned()).collect()
+}
+
+/// Whether something is said of addresses that pasta would have to agree with.
+fn has_places(options: &PastaOptions) -> bool {
+    let mut names = ["address", "gateway", "interface", "ipv4-only"].into_iter();
+    names.any(|name| options.has(name))
 }
 
 /// `ADDRESS/HOST:CONTAINER`, without an address for all of both families; never a range (see above).

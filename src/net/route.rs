@@ -19,6 +19,13 @@ impl HostRoutes {
         }
     }
 
+    /// Whether the way of IPv6 can be used: an interface that has just come up has no address of its link's until it has asked there whether
+    /// another has it.
+    pub fn is_ipv6_settled() -> bool {
+        let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+        is_settled(&read("/proc/net/ipv6_route"), &read("/proc/net/if_inet6"))
+    }
+
     /// The host's own address towards the world. Sends nothing: connecting a datagram socket only looks
     /// up the route.
     pub fn host_address() -> Option<Ipv4Addr> {
@@ -47,21 +54,51 @@ fn has_default_ipv4(table: &str) -> bool {
     })
 }
 
-/// Destination, its prefix length, …, flags, interface. `lo` holds the "unreachable" default of every host.
 fn has_default_ipv6(table: &str) -> bool {
-    table.lines().any(|line| {
+    default_interface(table).is_some()
+}
+
+/// Destination, its prefix length, …, flags, interface. `lo` holds the "unreachable" default of every host.
+fn default_interface(table: &str) -> Option<&str> {
+    table.lines().find_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let flags = fields.get(8).and_then(|f| u32::from_str_radix(f, 16).ok());
-        fields.first().is_some_and(|d| d.bytes().all(|b| b == b'0'))
+        let is_default = fields.first()?.bytes().all(|b| b == b'0')
             && fields.get(1) == Some(&"00")
-            && fields.get(9).is_some_and(|interface| *interface != "lo")
-            && flags.is_some_and(|flags| flags & 0x201 == 1)
+            && flags.is_some_and(|flags| flags & 0x201 == 1);
+        let interface = fields.get(9).filter(|interface| **interface != "lo");
+        interface.copied().filter(|_| is_default)
+    })
+}
+
+/// Address, number of the interface, prefix length, scope, flags and the interface's name.
+fn is_settled(routes: &str, addresses: &str) -> bool {
+    let interface = default_interface(routes);
+    addresses.lines().any(|line| {
+        let fields: Vec<&str> = line.split_ascii_whitespace().collect();
+        let flags = fields.get(4).and_then(|f| u32::from_str_radix(f, 16).ok());
+        fields.get(3) == Some(&"20")
+            && fields.get(5).copied() == interface
+            && flags.is_some_and(|flags| flags & libc::IFA_F_TENTATIVE == 0)
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_interface_without_an_address_of_its_link_is_not_settled() {
+        let zeros = "0".repeat(32);
+        let route =
+            format!("{zeros} 00 {zeros} 00 {zeros} 00000400 00000001 00000000 00000003 eth0\n");
+        let lo = "00000000000000000000000000000001 01 80 10 80       lo\n";
+        let eth =
+            |flags: &str| format!("{lo}fe800000000000000000000000000001 02 40 20 {flags} eth0\n");
+        assert!(!is_settled(&route, lo));
+        assert!(!is_settled(&route, &eth("c0")));
+        assert!(is_settled(&route, &eth("80")));
+    }
 
     #[test]
     fn default_route_is_seen() {

@@ -11,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::firewall::FirewallError;
 use super::outer;
 use super::pasta::PastaError;
-use super::route::HostRoutes;
 use super::uplink::Uplink;
 use super::wire::{self, FromInner, ToInner};
 use crate::sys::gate::Gate;
@@ -27,7 +26,6 @@ pub struct Holder {
     /// Where the networks are recorded.
     pub networks: PathBuf,
     pub uplink: Uplink,
-    pub routes: HostRoutes,
 }
 
 /// The right to start one, and where members will find it.

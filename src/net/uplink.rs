@@ -42,6 +42,14 @@ impl Uplink {
         }
     }
 
+    /// It has to be started anew to lead IPv6 out too, which the host has had no way for until now.
+    pub fn lacks_ipv6(&self, routes: HostRoutes) -> bool {
+        match self {
+            Uplink::Pasta { features, .. } => !routes.ipv6 && !features.gains_ipv6(),
+            Uplink::Slirp { .. } => false,
+        }
+    }
+
     pub fn start(&self, netns: BorrowedFd<'_>, routes: HostRoutes) -> Result<Starting, StartError> {
         match self {
             Uplink::Pasta { binary, features } => {
@@ -50,6 +58,7 @@ impl Uplink {
                     routes,
                     options: &PastaOptions::default(),
                     dns_forward: false,
+                    is_shared: true,
                 };
                 let started = pasta::start(binary, *features, netns, &plan);
                 let started = started.map_err(|error| StartError::of_pasta(&error))?;

@@ -171,9 +171,17 @@ impl Netlink {
 
     /// One that is told when the addresses or routes of IPv4 change. Never waits.
     pub fn watch() -> io::Result<Netlink> {
+        Netlink::watch_groups(libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV4_ROUTE)
+    }
+
+    /// The same for the routes of IPv6.
+    pub fn watch_ipv6() -> io::Result<Netlink> {
+        Netlink::watch_groups(libc::RTMGRP_IPV6_ROUTE)
+    }
+
+    fn watch_groups(groups: i32) -> io::Result<Netlink> {
         let netlink = Netlink::open()?;
         rustix::io::ioctl_fionbio(&netlink.socket, true)?;
-        let groups = libc::RTMGRP_IPV4_IFADDR | libc::RTMGRP_IPV4_ROUTE;
         let address = rustix::net::netlink::SocketAddrNetlink::new(0, groups as u32);
         rustix::net::bind(&netlink.socket, &address)?;
         Ok(netlink)

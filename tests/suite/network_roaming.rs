@@ -1,7 +1,7 @@
 //! A host that comes into another network, or into one at all, while containers run: they go on, and reach what the host reaches.
 
 use crate::env::{TestEnv, test_env};
-use crate::need::{Need, need};
+use crate::need::{Need, fixture, need};
 use crate::network_bridge::need_bridges;
 
 /// Two cables to one outside, where 192.0.2.1 answers everybody with many lines, and three containers that ask it. `ask` goes on until
@@ -151,6 +151,58 @@ fn containers_that_start_without_a_network_gain_the_hosts() {
     );
     let cable = all(&["cable"]);
     assert_eq!(shown, format!("among themselves\n{cable}"));
+}
+
+/// By what a network has of IPv6, with the pasta that is installed and with the newest, and by a container's own pasta with the newest.
+#[test]
+fn ipv6_is_gained_like_ipv4() {
+    for newest in [false, true] {
+        let mut env = test_env!();
+        need_bridges!();
+        need!(Need::Program("ip"), Need::Program("nsenter"));
+        if std::net::TcpListener::bind("[::1]:0").is_err() {
+            return crate::need::lacks(crate::need::test_name!(), "no IPv6 on the loopback");
+        }
+        let mut networks = "six";
+        if newest {
+            need!(Need::Fixture("pasta"));
+            let pasta = fixture("pasta");
+            let path = std::env::var("PATH").unwrap_or_default();
+            env.set("PATH", &format!("{}:{path}", pasta.display()));
+            networks = "six pasta";
+        }
+        let script = format!(
+            r#"
+            $out ip addr add 2001:db8::1/128 dev lo nodad
+            $out ip addr add fd09:8::2/64 dev b0 nodad
+            "$BRYO" network create --ipv6 six >/dev/null
+            for network in {networks}; do
+                "$BRYO" run -d --name on-$network --network $network busybox sleep 1000 >/dev/null
+            done
+            join wifi0 10.9.9.1/24 10.9.9.2
+            ip addr add fd09:8::1/64 dev cable0 nodad
+            ip link set cable0 up
+            ip -6 route add default via fd09:8::2
+            # An interface that has just come up asks a second or two whether its own address is free.
+            for network in {networks}; do
+                for host in 192.0.2.1 2001:db8::1; do
+                    tries=0
+                    until "$BRYO" exec on-$network sh -c "timeout 10 nc $host 7777 </dev/null | head -n 1" 2>/dev/null |
+                        sed "s/^/$network $host /" | grep . || [ $tries = 100 ]; do
+                        tries=$((tries + 1))
+                        sleep 0.05
+                    done
+                done
+            done
+            "$BRYO" rm -f $("$BRYO" ps -aq) >/dev/null
+            kill $service $outside
+            "#
+        );
+        let lines = networks.split(' ').flat_map(|network| {
+            ["192.0.2.1", "2001:db8::1"].map(|host| format!("{network} {host} 1\n"))
+        });
+        assert_eq!(play(&env, &script), lines.collect::<String>());
+    }
 }
 
 /// A laptop that is closed in one place and opened in another: nothing has run meanwhile.

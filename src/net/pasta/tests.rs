@@ -33,6 +33,7 @@ fn line(features: Features, mappings: &[PortMapping], routes: HostRoutes, dns: b
         routes,
         options: &PastaOptions::default(),
         dns_forward: dns,
+        is_shared: false,
     };
     let words = command_line(features, &plan);
     let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
@@ -125,6 +126,7 @@ fn what_was_asked_for_replaces_what_would_be_said() {
             routes: ONLINE,
             options: &text.parse().unwrap(),
             dns_forward: true,
+            is_shared: false,
         };
         let words = command_line(DEBIAN_12, &plan);
         let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
@@ -257,4 +259,41 @@ fn the_build_for_this_processor_is_executed_at_once() {
         Path::new("/nowhere/pasta")
     );
     std::fs::remove_dir_all(directory).expect("temporary directory");
+}
+
+/// What leads shared networks out has both families from the start where it can, and so has what is started without a way.
+#[test]
+fn a_family_that_the_host_lacks_is_there_for_later() {
+    let newest = Features {
+        map_host_loopback: true,
+        map_guest_addr: true,
+        ..DEBIAN_12
+    };
+    let line = |features, (ipv4, ipv6), is_shared| {
+        let plan = Plan {
+            mappings: &[],
+            routes: HostRoutes { ipv4, ipv6 },
+            options: &PastaOptions::default(),
+            dns_forward: false,
+            is_shared,
+        };
+        let words = command_line(features, &plan);
+        let words: Vec<&str> = words.iter().map(|word| word.to_str().unwrap()).collect();
+        words.join(" ")
+    };
+    let both = "--address 10.0.2.100 --netmask 24 --gateway 10.0.2.2 --mac-addr 9a:55:9a:55:9a:55 \
+        --address fd00:a:2::64 --gateway fe80::1 --interface lo ";
+    for (routes, shared, own) in [
+        ((false, false), true, true),
+        ((true, false), true, false),
+        ((false, true), true, false),
+        ((true, true), false, false),
+    ] {
+        for (is_shared, has) in [(true, shared), (false, own)] {
+            let line = line(newest, routes, is_shared);
+            assert_eq!(line.contains(both), has, "{routes:?} {is_shared} {line}");
+        }
+        assert!(!line(DEBIAN_12, routes, true).contains("fe80::1"));
+    }
+    assert!(line(DEBIAN_12, (false, false), true).contains("--ipv4-only --interface lo"));
 }
