@@ -1709,7 +1709,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --rm --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --rm --squash --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1869,7 +1869,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__builder__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --rm --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --rm --squash --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2181,7 +2181,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__buildx__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --rm --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --rm --squash --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -6361,7 +6361,7 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__image__subcmd__build)
-            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --rm --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
+            opts="-f -t -q -o -D --help --file --tag --build-arg --build-context --target --label --rm --squash --no-cache-filter --platform --network --add-host --shm-size --ulimit --cgroup-parent --secret --ssh --source-date-epoch --iidfile --quiet --cache-from --cache-to --output --annotation --attest --no-cache --pull --allow --metadata-file --progress --load --push --sbom --provenance --builder --check --call --debug"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

@@ -461,6 +461,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand build" -l provenance -d 'Say w
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l builder -d 'Builder to use: there is one, whatever it is called' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand build" -l squash -d 'Make one layer of all that the steps add to the base image'
 complete -c bryo -n "__fish_bryo_using_subcommand build" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l pull -d 'Ask the registry for newer base images'
@@ -1078,6 +1079,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l builder -d 'Builder to use: there is one, whatever it is called' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l squash -d 'Make one layer of all that the steps add to the base image'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l pull -d 'Ask the registry for newer base images'
@@ -1233,6 +1235,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subco
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l builder -d 'Builder to use: there is one, whatever it is called' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l squash -d 'Make one layer of all that the steps add to the base image'
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l pull -d 'Ask the registry for newer base images'
@@ -1300,6 +1303,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l builder -d 'Builder to use: there is one, whatever it is called' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l squash -d 'Make one layer of all that the steps add to the base image'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l pull -d 'Ask the registry for newer base images'
@@ -1339,6 +1343,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l builder -d 'Builder to use: there is one, whatever it is called' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l call -d 'What to do: build, check, outline or targets, with format=json as its JSON (default: build)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l help -d 'Print help'
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l squash -d 'Make one layer of all that the steps add to the base image'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -s q -l quiet -d 'Print the image\'s id and nothing else'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l no-cache -d 'Do every step anew'
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l pull -d 'Ask the registry for newer base images'

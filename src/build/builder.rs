@@ -437,7 +437,7 @@ impl Builder<'_> {
     }
 
     /// Waits for whatever comes first.
-    fn wait(&mut self) -> Result<(), BuildError> {
+    pub(super) fn wait(&mut self) -> Result<(), BuildError> {
         let mut set = PollSet::new();
         set.add(self.signals.as_fd(), Interest::Read, Token::Signal);
         for (number, stage) in self.stages.iter().enumerate() {

@@ -18,6 +18,9 @@ pub struct Draft {
     document: Map<String, Value>,
     pub config: Map<String, Value>,
     history: Vec<Value>,
+    /// The image that it began as, and how many of the rows are that one's.
+    base: Option<Digest>,
+    base_rows: usize,
     pub layers: Vec<Layer>,
     /// What its files come from: the key of the last step that changed any.
     pub key: Digest,
@@ -46,6 +49,8 @@ impl Draft {
             document,
             config,
             history: Vec::new(),
+            base: None,
+            base_rows: 0,
             layers: Vec::new(),
             key: Digest::of(b"scratch"),
             created: BEGINNING.to_owned(),
@@ -72,6 +77,8 @@ impl Draft {
         let mut draft = Draft {
             document,
             config,
+            base: Some(id.clone()),
+            base_rows: history.len(),
             history,
             layers,
             key: id.clone(),
@@ -192,6 +199,25 @@ impl Draft {
             None => drop(entry.insert("empty_layer".to_owned(), true.into())),
         }
         self.history.push(Value::Object(entry));
+    }
+
+    /// One layer in the place of those that were added to the base's, as docker's `build --squash` has it: the rows stay, and have none.
+    /// `id` is the image that it would be otherwise.
+    pub fn squash(&mut self, id: &Digest, layer: Layer) {
+        for row in self.history.iter_mut().skip(self.base_rows) {
+            if let Value::Object(row) = row {
+                row.insert("empty_layer".to_owned(), true.into());
+            }
+        }
+        let comment = match &self.base {
+            Some(base) => format!("merge {id} to {base}"),
+            None => format!("create new from {id}"),
+        };
+        self.history
+            .push(json!({ "created": self.created, "comment": comment }));
+        self.layers
+            .retain(|layer| matches!(layer, Layer::Base { .. }));
+        self.layers.push(layer);
     }
 
     /// The configuration's bytes, once every layer has its DiffID.

@@ -3,10 +3,12 @@
 use std::rc::Rc;
 
 use super::attest::Material;
-use super::builder::Builder;
+use super::builder::{Builder, Seal};
+use super::draft::Draft;
 use super::error::BuildError;
+use super::key::KeyBuilder;
 use super::layers::{Layer, Made};
-use crate::engine::{FinishedLayer, NewImage, StoredImage};
+use crate::engine::{FinishedLayer, NewImage, StoredImage, WrittenLayer};
 use crate::image::{Digest, StepRecord, cache_records};
 
 /// What a build came to.
@@ -17,11 +19,12 @@ pub struct Built {
     pub steps: Vec<(Digest, StepRecord)>,
     /// What came from elsewhere, in order.
     pub materials: Vec<Material>,
+    /// What the target's steps came to, whatever became of their layers.
     diff_ids: Vec<Digest>,
 }
 
 impl Built {
-    /// Those whose layers the image has.
+    /// Those that the image is made of.
     pub fn steps_of_image(&self) -> Vec<(Digest, StepRecord)> {
         of_layers(&self.steps, &self.diff_ids)
     }
@@ -31,6 +34,11 @@ fn of_layers(steps: &[(Digest, StepRecord)], diff_ids: &[Digest]) -> Vec<(Digest
     let all = steps.iter();
     let own = all.filter(|(_, record)| diff_ids.contains(&record.layer));
     own.cloned().collect()
+}
+
+fn diff_ids_of(draft: &Draft) -> Vec<Digest> {
+    let diff_ids: Option<Vec<Digest>> = draft.layers.iter().map(Layer::diff_id).collect();
+    diff_ids.expect("nothing waits to be read")
 }
 
 impl Builder<'_> {
@@ -52,8 +60,13 @@ impl Builder<'_> {
                 labels.insert(name.clone(), value.as_str().into());
             }
         }
-        let diff_ids: Option<Vec<Digest>> = draft.layers.iter().map(Layer::diff_id).collect();
-        let diff_ids = diff_ids.expect("nothing waits to be read");
+        let mut of_steps = diff_ids_of(&draft);
+        let mut diff_ids = of_steps.clone();
+        if self.request.squash {
+            self.squash(&mut draft, &of_steps)?;
+            diff_ids = diff_ids_of(&draft);
+            of_steps.extend(diff_ids.last().cloned());
+        }
         let steps = self.all_steps();
         if self.request.inline_cache {
             draft.set_cache(cache_records(&of_layers(&steps, &diff_ids)));
@@ -79,8 +92,72 @@ impl Builder<'_> {
             image: stored?.expect("an image was given"),
             steps,
             materials: std::mem::take(&mut self.materials).into_iter().collect(),
-            diff_ids: image.diff_ids,
+            diff_ids: of_steps,
         })
+    }
+
+    /// What the steps came to becomes one layer, unless that is known. No step, no layer.
+    fn squash(&mut self, draft: &mut Draft, diff_ids: &[Digest]) -> Result<(), BuildError> {
+        let is_base = |layer: &Layer| matches!(layer, Layer::Base { .. });
+        let of_base = draft.layers.iter().filter(|layer| is_base(layer)).count();
+        if draft.layers.len() == of_base {
+            return Ok(());
+        }
+        let vertex = self.new_vertex("squashing layers");
+        let (below, own) = diff_ids.split_at(of_base);
+        let key = KeyBuilder::new("squash")
+            .with_all(below.iter().map(Digest::as_str))
+            .with_all(own.iter().map(Digest::as_str))
+            .with(self.epoch_text())
+            .finish();
+        let known = self.store.step(&key).filter(|_| !self.request.ignore_cache);
+        let id = Digest::of(&draft.to_json(diff_ids));
+        let layer = match known {
+            Some(record) => {
+                self.watcher.cached(vertex);
+                let layer = Layer::known(&record.layer);
+                self.used.push((key, record));
+                layer
+            }
+            None => {
+                let made = self.squashed(draft, key);
+                let shown = made.as_ref().err().map(ToString::to_string);
+                self.watcher.end(vertex, shown.as_deref());
+                made?
+            }
+        };
+        draft.squash(&id, layer);
+        Ok(())
+    }
+
+    fn squashed(&mut self, draft: &Draft, key: Digest) -> Result<Layer, BuildError> {
+        let directories = |is_base: bool| {
+            let layers = draft.layers.iter();
+            let chosen = layers.filter(|layer| matches!(layer, Layer::Base { .. }) == is_base);
+            chosen.filter_map(Layer::directory).collect::<Vec<_>>()
+        };
+        let place = self.store.begin_layer()?;
+        let written = WrittenLayer {
+            name: place.name().to_owned(),
+            below: self.layer_paths(&directories(true)),
+            root: self.layer_paths(draft.root().as_slice()).pop(),
+            mount_points: Vec::new(),
+            epoch: self.request.epoch,
+            was_mounted: false,
+        };
+        let layers = self.layer_paths(&directories(false));
+        let created = draft.created.clone();
+        let made = Rc::new(Made::new(place, key, "squash".to_owned(), created));
+        let job = self.engine.squash(written, layers)?;
+        self.seals.push(Seal {
+            made: Rc::clone(&made),
+            job,
+        });
+        self.made.push(Rc::clone(&made));
+        while !self.seals.is_empty() {
+            self.wait()?;
+        }
+        Ok(Layer::Made(made))
     }
 
     /// What was done before something went wrong need not be done again.

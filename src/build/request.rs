@@ -61,6 +61,8 @@ pub struct BuildRequest {
     pub labels: Vec<(String, String)>,
     /// Of the manifest.
     pub annotations: BTreeMap<String, String>,
+    /// What all steps come to is one layer.
+    pub squash: bool,
     pub ignore_cache: bool,
     /// Stages that are built anew.
     pub ignore_cache_of: Vec<String>,

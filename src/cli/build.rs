@@ -65,6 +65,9 @@ pub struct Args {
     #[arg(long, alias = "force-rm", hide = true, num_args = 0..=1, require_equals = true, value_name = "BOOL",
         default_value = "true", default_missing_value = "true", action = clap::ArgAction::Set, overrides_with = "rm")]
     rm: bool,
+    /// Make one layer of all that the steps add to the base image
+    #[arg(long)]
+    squash: bool,
     /// Do the steps of this stage anew
     #[arg(long, value_name = "STAGE", value_delimiter = ',')]
     no_cache_filter: Vec<String>,
@@ -165,6 +168,7 @@ impl Args {
             target: self.target.clone().filter(|target| !target.is_empty()),
             labels: labels(&self.label)?,
             annotations: annotations(&self.annotation)?,
+            squash: self.squash,
             ignore_cache: self.shared.no_cache,
             ignore_cache_of: self.no_cache_filter.clone(),
             pull: match self.shared.pull {
@@ -288,6 +292,15 @@ impl Args {
         }
         Ok(contexts)
     }
+}
+
+/// `buildx build`: buildx passes over `--squash` with a warning.
+pub fn run_as_buildx(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
+    if args.squash {
+        let message = "buildx build --squash: buildx has no such flag any more";
+        return Err(CliError::new(Kind::Unsupported, message).hint("bryo build --squash"));
+    }
+    run(args, invocation)
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {

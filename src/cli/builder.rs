@@ -64,7 +64,7 @@ impl BuilderGroup {
 impl BuildxGroup {
     pub fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
         match self {
-            BuildxGroup::Build(args) => build::run(*args, invocation),
+            BuildxGroup::Build(args) => build::run_as_buildx(*args, invocation),
             BuildxGroup::Bake(args) => bake::run(&args, invocation),
             BuildxGroup::Du(args) => du::run(args, invocation),
             BuildxGroup::Prune(args) => prune::run(args, invocation),

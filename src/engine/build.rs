@@ -12,7 +12,7 @@ use super::{Engine, EngineError};
 use crate::container::Event;
 use crate::image::{
     Digest, LayerPath, LayerReport, Layers, NOTHING, Reference, StepRecord, Store, StoreError,
-    TempLayer, annotated, manifest_of, media_type, seal, strip, take_root_looks,
+    TempLayer, annotated, manifest_of, media_type, seal, squash, strip, take_root_looks,
 };
 
 /// A layer that a step has written.
@@ -69,6 +69,24 @@ impl Engine {
             let layer = store
                 .borrow_layer(&written.name)
                 .map_err(|error| failure(&error))?;
+            seal_written(&layer, &written)
+        })
+    }
+
+    /// Makes one layer of what several change in those that it lies on: bottom first, some of them not named yet. Its DiffID and
+    /// record.
+    pub fn squash(
+        &self,
+        written: WrittenLayer,
+        layers: Vec<PathBuf>,
+    ) -> Result<Job<LayerReport>, EngineError> {
+        let store = self.images()?;
+        self.start_in_home("worker", move || {
+            crate::sys::process::allow_descriptors();
+            let layer = store
+                .borrow_layer(&written.name)
+                .map_err(|error| failure(&error))?;
+            squash(&written.below, &layers, &layer).map_err(|error| failure(&error))?;
             seal_written(&layer, &written)
         })
     }

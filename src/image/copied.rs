@@ -67,7 +67,7 @@ struct Made {
 const TICK_MAX: Duration = Duration::from_secs(3);
 
 /// Attributes by which overlays mark their directories mean nothing in a copy.
-const KEPT: Kept = Kept {
+pub(super) const KEPT: Kept = Kept {
     owners: Owners::Kept,
     xattrs: is_kept,
 };
@@ -105,10 +105,7 @@ impl CopiedRoot<'_> {
         let began = clock.now()?;
         let own = fs::open_directory(self.upper).and_then(|upper| fs::list_directory(&upper));
         let is_of_image = own.map_err(beside("read", self.upper))?.is_empty();
-        let mut copier = Copier {
-            top: &target,
-            linked: HashMap::new(),
-        };
+        let mut copier = Copier::into(&target);
         let top = LayerPath(Vec::new());
         copier.directory(&self.all()?, &target, &top, 0)?;
         let made = Made {
@@ -150,7 +147,7 @@ fn beside(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Cop
     }
 }
 
-fn inside<E: Into<io::Error>>(
+pub(super) fn inside<E: Into<io::Error>>(
     operation: &'static str,
     path: &LayerPath,
 ) -> impl FnOnce(E) -> CopiedError + use<E> {
@@ -206,14 +203,21 @@ impl Drop for Clock {
     }
 }
 
-struct Copier<'a> {
+pub(super) struct Copier<'a> {
     top: &'a OwnedFd,
     /// Where the first name of a file with several is, by device and inode.
     linked: HashMap<(u64, u64), LayerPath>,
 }
 
-impl Copier<'_> {
-    fn directory(
+impl<'a> Copier<'a> {
+    pub(super) fn into(top: &'a OwnedFd) -> Copier<'a> {
+        Copier {
+            top,
+            linked: HashMap::new(),
+        }
+    }
+
+    pub(super) fn directory(
         &mut self,
         source: &Merged,
         target: &OwnedFd,
@@ -244,7 +248,7 @@ impl Copier<'_> {
         copied.map_err(inside("set the attributes of", path))
     }
 
-    fn entry(
+    pub(super) fn entry(
         &mut self,
         (source, part): (&Merged, usize),
         target: &OwnedFd,
@@ -272,7 +276,7 @@ impl Copier<'_> {
     }
 }
 
-fn check_depth(path: &LayerPath, depth: usize) -> Result<(), CopiedError> {
+pub(super) fn check_depth(path: &LayerPath, depth: usize) -> Result<(), CopiedError> {
     match depth > Limits::default().depth {
         true => Err(inside("enter", path)(io::Error::from_raw_os_error(
             libc::ENAMETOOLONG,
@@ -281,7 +285,7 @@ fn check_depth(path: &LayerPath, depth: usize) -> Result<(), CopiedError> {
     }
 }
 
-fn open_directory(parent: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
+pub(super) fn open_directory(parent: impl AsFd, name: &[u8]) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     rustix::fs::openat(parent, name, flags, Mode::empty()).map_err(io::Error::from)
 }

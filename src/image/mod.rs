@@ -43,6 +43,7 @@ mod resolve;
 mod save;
 mod seal;
 mod settle;
+mod squash;
 mod step;
 mod store;
 mod sums;
@@ -99,6 +100,7 @@ pub use save::{
 };
 pub use seal::{NOTHING, SealError, seal, strip};
 pub use settle::take_root_looks;
+pub use squash::squash;
 pub use step::{CACHE_FIELD, KnownStep, StepRecord, cache_records, cache_records_of};
 pub use store::{Store, StoreError};
 pub use tar::{Entry, EntryKind, Limits, TarError, TarReader, TarStream, TarWriter};

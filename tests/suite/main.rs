@@ -33,6 +33,7 @@ mod build_mounts;
 mod build_output;
 mod build_pipeline;
 mod build_reference;
+mod build_squash;
 mod build_unchanged;
 mod bytes;
 mod cli_generated;

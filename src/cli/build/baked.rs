@@ -72,6 +72,7 @@ impl Args {
             target: target.target.clone(),
             label: pairs(&target.labels),
             rm: true,
+            squash: false,
             no_cache_filter: target.no_cache_filter.clone(),
             platform: target.platforms.clone(),
             network: target
