@@ -305,25 +305,47 @@ fn list(bake: &Bake, kind: &str, invocation: &Invocation) -> Result<u8, CliError
         }
     }
     // Each with the names of its columns.
-    let (names, rows): ([&str; 3], Vec<[Value; 3]>) = match what {
+    let (names, head, rows): (&[&str], &[&str], Vec<Vec<Value>>) = match what {
         "targets" => {
             let known = bake.known().into_iter();
-            let known = known.map(|(name, about, group)| [name.into(), about.into(), group.into()]);
-            (["name", "description", "group"], known.collect())
+            let known =
+                known.map(|(name, about, group)| vec![name.into(), about.into(), group.into()]);
+            (
+                &["name", "description", "group"],
+                &["TARGET", "DESCRIPTION"],
+                known.collect(),
+            )
         }
         "variables" => {
-            let known = bake.variables.iter();
-            let known = known.map(|(name, value, about)| {
-                [name, value, about].map(|text| Value::from(text.as_str()))
+            let known = bake.variables.iter().map(|one| {
+                let kind = one.kind.as_deref().unwrap_or_default();
+                let value = one.value.clone().map_or(Value::Null, Value::from);
+                vec![
+                    one.name.as_str().into(),
+                    kind.into(),
+                    value,
+                    one.about.as_str().into(),
+                ]
             });
-            (["name", "value", "description"], known.collect())
+            (
+                &["name", "type", "value", "description"],
+                &["VARIABLE", "TYPE", "VALUE", "DESCRIPTION"],
+                known.collect(),
+            )
         }
         _ => return Err(wrong()),
     };
     if is_json {
-        let is_said = |value: &Value| *value != json!("") && *value != json!(false);
+        // buildx leaves out what is empty, but for a value.
+        let is_said = |name: &str, value: &Value| match name {
+            "value" => !value.is_null(),
+            _ => *value != json!("") && *value != json!(false),
+        };
         let objects = rows.into_iter().map(|row| {
-            let said = names.iter().zip(row).filter(|(_, value)| is_said(value));
+            let said = names
+                .iter()
+                .zip(row)
+                .filter(|(name, value)| is_said(name, value));
             said.map(|(name, value)| ((*name).to_owned(), value))
                 .collect::<Map<String, Value>>()
         });
@@ -331,14 +353,10 @@ fn list(bake: &Bake, kind: &str, invocation: &Invocation) -> Result<u8, CliError
         invocation.ui.result(&format!("{:#}\n", json!(objects)))?;
         return Ok(0);
     }
-    let head: &[&str] = match what {
-        "targets" => &["TARGET", "DESCRIPTION"],
-        _ => &["VARIABLE", "VALUE", "DESCRIPTION"],
-    };
     let mut table = vec![head.iter().map(|cell| (*cell).to_owned()).collect()];
     table.extend(rows.into_iter().map(|row| {
         let cells = row.iter().take(head.len());
-        let cells = cells.map(|cell| cell.as_str().unwrap_or_default().to_owned());
+        let cells = cells.map(|cell| cell.as_str().unwrap_or("<null>").to_owned());
         cells.collect::<Vec<String>>()
     }));
     invocation.ui.result(&align(table))?;

@@ -151,7 +151,7 @@ fn bake_shows_what_it_would_build() {
 #[test]
 fn bake_lists_what_its_files_have() {
     let env = test_env!();
-    let text = "variable \"LIST\" { default = [\"a\", \"b\"] }\nvariable \"A\" {\n default = 1\n description = \"one\"\n}\n\
+    let text = "variable \"LIST\" { default = [\"a\", \"b\"] }\nvariable \"OF\" {\n type = list(map(string))\n}\nvariable \"A\" {\n default = 1\n description = \"one\"\n}\n\
         group \"b\" {\n targets = [\"c\", \"a\"]\n description = \"both\"\n}\ngroup \"default\" { targets = [\"b\"] }\n\
         target \"c\" { description = \"the last\" }\ntarget \"a\" {}\n";
     let directory = context(&env, "project", &[("docker-bake.hcl", text)]);
@@ -169,11 +169,18 @@ fn bake_lists_what_its_files_have() {
     ];
     assert_eq!(lines(&listed("targets")), targets);
     let variables = [
-        "VARIABLE VALUE DESCRIPTION",
+        "VARIABLE TYPE VALUE DESCRIPTION",
         "A 1 one",
         "LIST [\"a\",\"b\"]",
+        "OF list of map of string <null>",
     ];
     assert_eq!(lines(&listed("type=variables")), variables);
+    let json: serde_json::Value =
+        serde_json::from_str(&listed("type=variables,format=json")).expect("it is JSON");
+    assert_eq!(
+        json[2],
+        serde_json::json!({"name": "OF", "type": "list of map of string"})
+    );
     let json: serde_json::Value =
         serde_json::from_str(&listed("type=targets,format=json")).expect("it is JSON");
     let expected = serde_json::json!([

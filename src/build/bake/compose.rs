@@ -88,9 +88,6 @@ fn target(
     lookup: Lookup<'_>,
 ) -> Result<Target, serde_json::Error> {
     let mut made = Map::new();
-    if let Some(image) = image {
-        made.insert("tags".to_owned(), json!([image]));
-    }
     let extra = keys.remove("x-bake");
     for (key, value) in keys {
         let (key, value) = match key.as_str() {
@@ -111,18 +108,8 @@ fn target(
                     _ => (key, value),
                 }
             }
-            "context" | "dockerfile" | "target" | "network" | "platforms" | "pull" | "ssh" => {
-                (key.as_str(), value)
-            }
-            "tags" => {
-                let mut tags = value;
-                if let (Some(Value::Array(image)), Value::Array(more)) =
-                    (made.remove("tags"), &mut tags)
-                {
-                    more.splice(0..0, image);
-                }
-                ("tags", tags)
-            }
+            "context" | "dockerfile" | "target" | "network" | "platforms" | "pull" | "ssh"
+            | "tags" => (key.as_str(), value),
             "dockerfile_inline" => ("dockerfile-inline", value),
             "cache_from" => ("cache-from", value),
             "cache_to" => ("cache-to", value),
@@ -150,8 +137,16 @@ fn target(
             } else {
                 value
             };
-            made.insert(key, value);
+            let both = match made.remove(&key) {
+                Some(before) => laid_over(&key, before, value),
+                None => value,
+            };
+            made.insert(key, both);
         }
+    }
+    // The image is what it is called where nothing else is said.
+    if let (Some(image), None) = (image, made.get("tags")) {
+        made.insert("tags".to_owned(), json!([image]));
     }
     let mut target: Target = serde_json::from_value(made.into())?;
     for place in target.contexts.values_mut() {
@@ -160,6 +155,29 @@ fn target(
         }
     }
     Ok(target)
+}
+
+/// What `x-bake` says beside what compose says, as buildx has it: most lists go on, names of contexts lie over each other.
+fn laid_over(key: &str, before: Value, value: Value) -> Value {
+    match (key, before, value) {
+        (
+            "tags" | "cache-from" | "cache-to" | "secret" | "ssh" | "platforms" | "output",
+            Value::Array(mut all),
+            Value::Array(more),
+        ) => {
+            for one in more {
+                if !all.contains(&one) {
+                    all.push(one);
+                }
+            }
+            Value::Array(all)
+        }
+        ("contexts", Value::Object(mut all), Value::Object(more)) => {
+            all.extend(more);
+            Value::Object(all)
+        }
+        (_, _, value) => value,
+    }
 }
 
 fn text(value: Value) -> Value {

@@ -34,8 +34,34 @@ pub struct Bake {
     pub groups: BTreeMap<String, Group>,
     targets: BTreeMap<String, Target>,
     overrides: Vec<Override>,
-    /// Each with its value and what it is for.
-    pub variables: Vec<(String, String, String)>,
+    pub variables: Vec<KnownVariable>,
+}
+
+/// A variable as it is listed.
+#[derive(Clone, Debug)]
+pub struct KnownVariable {
+    pub name: String,
+    /// What its type is called, if one was said.
+    pub kind: Option<String>,
+    /// None: it is null.
+    pub value: Option<String>,
+    pub about: String,
+}
+
+/// A type in the words of HCL's own library: `list(string)` is a `list of string`.
+fn type_name(kind: &Expression) -> String {
+    match kind {
+        Expression::FuncCall(call) => {
+            let name = call.name.name.to_string();
+            match (name.as_str(), call.args.first()) {
+                ("list" | "set" | "map", Some(of)) => format!("{name} of {}", type_name(of)),
+                _ => name,
+            }
+        }
+        Expression::Variable(name) if name.as_str() == "any" => "dynamic".to_owned(),
+        Expression::Variable(name) => name.as_str().to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Groups that were gone through, and targets that were found.
@@ -110,11 +136,18 @@ pub fn bake(
         let own = Expression::Variable(hcl::expr::Variable::unchecked(name.as_str()));
         let shown = value(&own)?;
         let json = || serde_json::to_string(&shown).unwrap_or_default();
-        let shown = functions::text(&shown).unwrap_or_else(json);
+        let shown = match &shown {
+            Value::Null => None,
+            shown => Some(functions::text(shown).unwrap_or_else(json)),
+        };
         let about = variable.description.as_ref().map(value).transpose()?;
         let about = about.and_then(|about| functions::text(&about));
-        let row = (name.clone(), shown, about.unwrap_or_default());
-        bake.variables.push(row);
+        bake.variables.push(KnownVariable {
+            name: name.clone(),
+            kind: variable.kind.as_ref().map(type_name),
+            value: shown,
+            about: about.unwrap_or_default(),
+        });
     }
     for one in &overrides {
         if !bake.targets.keys().any(|name| one.fits(name)) {

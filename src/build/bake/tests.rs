@@ -159,15 +159,21 @@ services:
       secrets: [token]
       ulimits: { nofile: { soft: 1, hard: 2 } }
       extra_hosts: ["h:10.0.0.1"]
+      platforms: [linux/arm64]
       x-bake:
+        tags: ["again:1", "more:e"]
         platforms: linux/amd64
         output: type=cacheonly
-  base: { build: ./base }
+  base: { image: "me/base:1", build: ./base }
 secrets:
   token: { environment: TOKEN }
 "#;
     let bake = read(&[("compose.yaml", text)], &[]).expect("it is right");
     assert_eq!(bake.groups["default"].targets, ["base", "web_app"]);
+    assert_eq!(
+        shown(&bake, "base")["tags"],
+        serde_json::json!(["me/base:1"])
+    );
     assert_eq!(
         shown(&bake, "web_app"),
         serde_json::json!({
@@ -175,9 +181,9 @@ secrets:
             "contexts": {"base": "target:base"},
             "dockerfile": "Dockerfile",
             "args": {"A": "1", "B": "d", "C": "$x"},
-            "tags": ["me/web:v2", "more:e"],
+            "tags": ["more:e", "again:1"],
             "secret": [{"id": "token", "env": "TOKEN"}],
-            "platforms": ["linux/amd64"],
+            "platforms": ["linux/arm64", "linux/amd64"],
             "output": [{"type": "cacheonly"}],
             "ulimits": ["nofile=1:2"],
             "extra-hosts": {"h": "10.0.0.1"},
