@@ -41,6 +41,13 @@ fn check_tells_each_finding_with_its_line() {
             2
         );
         assert_eq!(json["sources"][0]["filename"], "Dockerfile");
+        // Of both flags the later one counts, as with buildx.
+        let as_json = ["--check", "--call", "check,format=json", &clean];
+        let as_json = env.run(&words(command, &as_json)).ok();
+        assert!(as_json.stdout.starts_with('{'), "{}", as_json.stdout);
+        let as_text = ["--call", "targets,format=json", "--check", &clean];
+        let as_text = env.run(&words(command, &as_text)).ok();
+        assert_eq!(as_text.stdout, "Check complete, no warnings found.\n");
         env.run(&words(command, &["--call", "everything", &directory]))
             .fails(125, "build, check, outline and targets are known");
     }

@@ -35,10 +35,10 @@ pub struct Shared {
     #[arg(long, value_name = "NAME")]
     pub builder: Option<String>,
     /// Only look for what is wrong with the Dockerfile: --call=check
-    #[arg(long)]
+    #[arg(long, overrides_with = "call")]
     pub check: bool,
     /// What to do: build, check, outline or targets, with format=json as its JSON (default: build)
-    #[arg(long, value_name = "METHOD")]
+    #[arg(long, value_name = "METHOD", overrides_with = "check")]
     pub call: Option<String>,
     /// Say everything of every warning, and write a line per step of the engine
     #[arg(short = 'D', long)]
