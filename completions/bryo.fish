@@ -432,14 +432,14 @@ complete -c bryo -n "__fish_bryo_using_subcommand rmi" -l no-prune -d 'Keep unta
 complete -c bryo -n "__fish_bryo_using_subcommand build" -s f -l file -d 'Dockerfile, `-` for standard input (default: PATH/Dockerfile)' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand build" -s t -l tag -d 'Name for the image: NAME[:TAG]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l build-arg -d 'Value of an ARG: NAME=VALUE, or NAME for the host\'s variable' -r
-complete -c bryo -n "__fish_bryo_using_subcommand build" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY, NAME=docker-image://IMAGE' -r
+complete -c bryo -n "__fish_bryo_using_subcommand build" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY|docker-image://IMAGE|oci-layout://DIRECTORY[:TAG|@DIGEST]|URL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l label -d 'Label of the image' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l rm -d 'Remove the containers of steps, which is done whatever is said' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l no-cache-filter -d 'Do the steps of this stage anew' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
-complete -c bryo -n "__fish_bryo_using_subcommand build" -l network -d 'Network of RUN: default, none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand build" -l network -d 'Network of RUN: default, none, host, pasta, or the name of one' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l shm-size -d 'Size of /dev/shm of RUN' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l ulimit -d 'Resource limit of RUN: NAME=SOFT[:HARD]' -r
@@ -451,7 +451,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand build" -l iidfile -d 'Write th
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l cache-from -d 'Take what steps came to from: IMAGE, type=registry,ref=IMAGE, type=local,src=DIRECTORY' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l cache-to -d 'Write what steps came to: type=registry,ref=IMAGE, type=local,dest=DIRECTORY, type=inline; with mode=min or max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -s o -l output -d 'Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]' -r
-complete -c bryo -n "__fish_bryo_using_subcommand build" -l annotation -d 'Annotation of the manifest: [manifest:]NAME=VALUE' -r
+complete -c bryo -n "__fish_bryo_using_subcommand build" -l annotation -d 'Annotation: [manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l attest -d 'Say something of the image: type=sbom, type=provenance[,mode=min|max]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand build" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
@@ -1050,14 +1050,14 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and not __fish_seen_sub
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -s f -l file -d 'Dockerfile, `-` for standard input (default: PATH/Dockerfile)' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -s t -l tag -d 'Name for the image: NAME[:TAG]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l build-arg -d 'Value of an ARG: NAME=VALUE, or NAME for the host\'s variable' -r
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY, NAME=docker-image://IMAGE' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY|docker-image://IMAGE|oci-layout://DIRECTORY[:TAG|@DIGEST]|URL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l label -d 'Label of the image' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l rm -d 'Remove the containers of steps, which is done whatever is said' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l no-cache-filter -d 'Do the steps of this stage anew' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN: default, none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN: default, none, host, pasta, or the name of one' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l shm-size -d 'Size of /dev/shm of RUN' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l ulimit -d 'Resource limit of RUN: NAME=SOFT[:HARD]' -r
@@ -1069,7 +1069,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcomm
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l cache-from -d 'Take what steps came to from: IMAGE, type=registry,ref=IMAGE, type=local,src=DIRECTORY' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l cache-to -d 'Write what steps came to: type=registry,ref=IMAGE, type=local,dest=DIRECTORY, type=inline; with mode=min or max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -s o -l output -d 'Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]' -r
-complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l annotation -d 'Annotation of the manifest: [manifest:]NAME=VALUE' -r
+complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l annotation -d 'Annotation: [manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l attest -d 'Say something of the image: type=sbom, type=provenance[,mode=min|max]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand image; and __fish_seen_subcommand_from build" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
@@ -1206,14 +1206,14 @@ complete -c bryo -n "__fish_bryo_using_subcommand builder; and not __fish_seen_s
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -s f -l file -d 'Dockerfile, `-` for standard input (default: PATH/Dockerfile)' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -s t -l tag -d 'Name for the image: NAME[:TAG]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l build-arg -d 'Value of an ARG: NAME=VALUE, or NAME for the host\'s variable' -r
-complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY, NAME=docker-image://IMAGE' -r
+complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY|docker-image://IMAGE|oci-layout://DIRECTORY[:TAG|@DIGEST]|URL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l label -d 'Label of the image' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l rm -d 'Remove the containers of steps, which is done whatever is said' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l no-cache-filter -d 'Do the steps of this stage anew' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
-complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN: default, none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN: default, none, host, pasta, or the name of one' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l shm-size -d 'Size of /dev/shm of RUN' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l ulimit -d 'Resource limit of RUN: NAME=SOFT[:HARD]' -r
@@ -1225,7 +1225,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subco
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l cache-from -d 'Take what steps came to from: IMAGE, type=registry,ref=IMAGE, type=local,src=DIRECTORY' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l cache-to -d 'Write what steps came to: type=registry,ref=IMAGE, type=local,dest=DIRECTORY, type=inline; with mode=min or max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -s o -l output -d 'Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]' -r
-complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l annotation -d 'Annotation of the manifest: [manifest:]NAME=VALUE' -r
+complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l annotation -d 'Annotation: [manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l attest -d 'Say something of the image: type=sbom, type=provenance[,mode=min|max]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand builder; and __fish_seen_subcommand_from build" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
@@ -1274,14 +1274,14 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and not __fish_seen_su
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -s f -l file -d 'Dockerfile, `-` for standard input (default: PATH/Dockerfile)' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -s t -l tag -d 'Name for the image: NAME[:TAG]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l build-arg -d 'Value of an ARG: NAME=VALUE, or NAME for the host\'s variable' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY, NAME=docker-image://IMAGE' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY|docker-image://IMAGE|oci-layout://DIRECTORY[:TAG|@DIGEST]|URL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l label -d 'Label of the image' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l rm -d 'Remove the containers of steps, which is done whatever is said' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l no-cache-filter -d 'Do the steps of this stage anew' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN: default, none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l network -d 'Network of RUN: default, none, host, pasta, or the name of one' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l shm-size -d 'Size of /dev/shm of RUN' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l ulimit -d 'Resource limit of RUN: NAME=SOFT[:HARD]' -r
@@ -1293,7 +1293,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cache-from -d 'Take what steps came to from: IMAGE, type=registry,ref=IMAGE, type=local,src=DIRECTORY' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l cache-to -d 'Write what steps came to: type=registry,ref=IMAGE, type=local,dest=DIRECTORY, type=inline; with mode=min or max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -s o -l output -d 'Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l annotation -d 'Annotation of the manifest: [manifest:]NAME=VALUE' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l annotation -d 'Annotation: [manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l attest -d 'Say something of the image: type=sbom, type=provenance[,mode=min|max]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from build" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F
@@ -1314,14 +1314,14 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -s f -l file -d 'Dockerfile, `-` for standard input (default: PATH/Dockerfile)' -r -F
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -s t -l tag -d 'Name for the image: NAME[:TAG]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l build-arg -d 'Value of an ARG: NAME=VALUE, or NAME for the host\'s variable' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY, NAME=docker-image://IMAGE' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l build-context -d 'Another place for --from and FROM: NAME=DIRECTORY|docker-image://IMAGE|oci-layout://DIRECTORY[:TAG|@DIGEST]|URL' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l target -d 'Stage to build, by name or number (default: the last one)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l label -d 'Label of the image' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l rm -d 'Remove the containers of steps, which is done whatever is said' -r -f -a "true\t''
 false\t''"
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l no-cache-filter -d 'Do the steps of this stage anew' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l platform -d 'What the image is for (os/arch[/variant]), if not for this host; several make an index' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l network -d 'Network of RUN: default, none, host, pasta' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l network -d 'Network of RUN: default, none, host, pasta, or the name of one' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l add-host -d 'Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l shm-size -d 'Size of /dev/shm of RUN' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l ulimit -d 'Resource limit of RUN: NAME=SOFT[:HARD]' -r
@@ -1333,7 +1333,7 @@ complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcom
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cache-from -d 'Take what steps came to from: IMAGE, type=registry,ref=IMAGE, type=local,src=DIRECTORY' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l cache-to -d 'Write what steps came to: type=registry,ref=IMAGE, type=local,dest=DIRECTORY, type=inline; with mode=min or max' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -s o -l output -d 'Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]' -r
-complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l annotation -d 'Annotation of the manifest: [manifest:]NAME=VALUE' -r
+complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l annotation -d 'Annotation: [manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]NAME=VALUE' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l attest -d 'Say something of the image: type=sbom, type=provenance[,mode=min|max]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l allow -d 'What may be done beyond the usual: network.host, security.insecure, device[=NAME]' -r
 complete -c bryo -n "__fish_bryo_using_subcommand buildx; and __fish_seen_subcommand_from b" -l metadata-file -d 'Write what was built to a file, as JSON' -r -F

@@ -76,6 +76,7 @@ impl Builder<'_> {
             diff_ids,
             names: self.request.names.clone(),
             annotations: self.request.annotations.clone(),
+            docker_types: self.request.docker_types,
         };
         let vertex = self.new_vertex("exporting to image");
         let stored = self.store_finished(Some(&image));

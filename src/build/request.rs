@@ -61,6 +61,8 @@ pub struct BuildRequest {
     pub labels: Vec<(String, String)>,
     /// Of the manifest.
     pub annotations: BTreeMap<String, String>,
+    /// Docker's media types, not OCI's.
+    pub docker_types: bool,
     /// What all steps come to is one layer.
     pub squash: bool,
     pub ignore_cache: bool,

@@ -9,16 +9,20 @@ use super::container_flags::{ulimits, value};
 use super::error::{CliError, Kind};
 use super::ui::Ui;
 use crate::build::{BuildError, BuildRequest, NamedContext, SecretSource};
+use crate::engine::Engine;
 use crate::engine::request::{NetworkMode, PullPolicy, Size};
 use crate::image::{Digest, Platform, Reference};
 use crate::net::hosts::ExtraHost;
+use crate::registry::Progress;
 
 mod agents;
+mod annotations;
 mod attest;
 mod baked;
 mod cache;
 mod call;
 pub mod contexts;
+mod fields;
 mod logs;
 mod output;
 mod perform;
@@ -30,13 +34,14 @@ mod shown;
 mod tree;
 pub mod values;
 
+use annotations::Annotations;
 use cache::{CacheFrom, CacheTo};
-use contexts::{Opened, context_at};
+use contexts::{Opened, Others};
 use logs::Logs;
-use output::Output;
+use output::{ImageOutput, Output};
 pub use perform::{Outcome, Performed, perform};
 use shared::Shared;
-use values::{allows, annotations, arguments, epoch, labels, pair};
+use values::{allows, arguments, epoch, labels, pair};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -52,7 +57,7 @@ pub struct Args {
     /// Value of an ARG: NAME=VALUE, or NAME for the host's variable
     #[arg(long, value_name = "NAME[=VALUE]")]
     build_arg: Vec<String>,
-    /// Another place for --from and FROM: NAME=DIRECTORY, NAME=docker-image://IMAGE
+    /// Another place for --from and FROM: NAME=DIRECTORY|docker-image://IMAGE|oci-layout://DIRECTORY[:TAG|@DIGEST]|URL
     #[arg(long, value_name = "NAME=PLACE")]
     build_context: Vec<String>,
     /// Stage to build, by name or number (default: the last one)
@@ -113,7 +118,7 @@ pub struct Args {
     /// Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]
     #[arg(short, long, value_name = "OUTPUT")]
     output: Vec<String>,
-    /// Annotation of the manifest: [manifest:]NAME=VALUE
+    /// Annotation: [manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]NAME=VALUE
     #[arg(long, value_name = "NAME=VALUE")]
     annotation: Vec<String>,
     /// Say something of the image: type=sbom, type=provenance[,mode=min|max]
@@ -162,12 +167,13 @@ impl Args {
                 Some(foreign) => foreign.source.clone(),
                 None => opened.source.clone(),
             },
-            named_contexts: self.named_contexts()?,
+            named_contexts: BTreeMap::new(),
             names: names.collect::<Result<_, _>>()?,
             args,
             target: self.target.clone().filter(|target| !target.is_empty()),
             labels: labels(&self.label)?,
-            annotations: annotations(&self.annotation)?,
+            annotations: BTreeMap::new(),
+            docker_types: false,
             squash: self.squash,
             ignore_cache: self.shared.no_cache,
             ignore_cache_of: self.no_cache_filter.clone(),
@@ -202,19 +208,20 @@ impl Args {
         let parsed = self.output.iter();
         let parsed = parsed.map(|text| value::<Output>("--output", text));
         let mut outputs: Vec<Output> = parsed.collect::<Result<_, _>>()?;
-        let is_image = |output: &Output| matches!(output, Output::Image { .. });
+        let is_image = |output: &Output| matches!(output, Output::Image(_));
         if outputs.is_empty()
             || ((self.shared.load || self.shared.push) && !outputs.iter().any(is_image))
         {
-            outputs.push(Output::Image {
-                names: Vec::new(),
-                push: false,
-            });
+            outputs.push(Output::Image(ImageOutput {
+                is_kept: true,
+                ..ImageOutput::default()
+            }));
         }
         for output in &mut outputs {
-            if let Output::Image { push, names } = output {
-                *push |= self.shared.push;
-                if *push && names.is_empty() && self.tag.is_empty() {
+            if let Output::Image(image) = output {
+                image.push |= self.shared.push;
+                image.is_kept |= self.shared.load;
+                if image.push && image.names.is_empty() && self.tag.is_empty() {
                     return Err(CliError::usage("tag is needed when pushing to registry"));
                 }
             }
@@ -241,12 +248,44 @@ impl Args {
             1 => return Ok(platforms),
             _ => {}
         }
-        if outputs.iter().all(Output::takes_several) && self.cache_to.is_empty() {
-            return Ok(platforms);
+        match outputs.iter().all(Output::takes_index) {
+            true => Ok(platforms),
+            // BuildKit's words.
+            false => Err(CliError::usage(
+                "docker exporter does not currently support exporting manifest lists",
+            )),
         }
-        Err(CliError::usage(
-            "several platforms make an index, which goes to a registry (--push), or to a directory (-o DIR)",
-        ))
+    }
+
+    /// Those of all outputs, too: there is one image.
+    fn annotations(&self, outputs: &[Output]) -> Result<Annotations, CliError> {
+        let mut all = Annotations::default();
+        for text in &self.annotation {
+            all.0.extend(value::<Annotations>("--annotation", text)?.0);
+        }
+        let mut of_outputs = outputs
+            .iter()
+            .filter(|output| !matches!(output, Output::Nothing | Output::Files(_)));
+        let first = of_outputs.next().map_or(&[][..], Output::annotations);
+        if of_outputs.any(|output| output.annotations() != first) {
+            return Err(CliError::usage(
+                "--output: annotations are of the image, which is the same for all outputs: use --annotation",
+            ));
+        }
+        all.0.extend_from_slice(first);
+        Ok(all)
+    }
+
+    /// Docker's media types: all outputs have to say the same.
+    fn has_docker_types(outputs: &[Output]) -> Result<bool, CliError> {
+        let said = outputs.iter().filter_map(Output::oci_types);
+        let said: HashSet<bool> = said.collect();
+        match said.len() {
+            2 => Err(CliError::usage(
+                "--output: oci-mediatypes is of the image, which is the same for all outputs",
+            )),
+            _ => Ok(said.contains(&false)),
+        }
     }
 
     fn caches(&self) -> Result<(Vec<CacheFrom>, Vec<CacheTo>), CliError> {
@@ -274,23 +313,23 @@ impl Args {
         Ok(())
     }
 
-    fn named_contexts(&self) -> Result<BTreeMap<String, NamedContext>, CliError> {
-        let of_targets = self.of_targets.iter();
-        let of_targets =
-            of_targets.map(|(name, id)| (name.clone(), NamedContext::Stored(id.clone())));
-        let mut contexts: BTreeMap<String, NamedContext> = of_targets.collect();
-        for text in &self.build_context {
-            let (name, place) = pair("--build-context", text)?;
-            let context = match place.strip_prefix("docker-image://") {
-                Some(image) => NamedContext::Image(image.to_owned()),
-                None if place.contains("://") => {
-                    return Err(CliError::not_yet(&format!("--build-context {place}")));
-                }
-                None => NamedContext::Directory(context_at(Path::new(place), None)?),
-            };
-            contexts.insert(name.to_owned(), context);
+    /// Those of other targets, and those that the command line names.
+    fn named_contexts(
+        &self,
+        engine: &Engine,
+        secrets: &BTreeMap<String, SecretSource>,
+        progress: &dyn Progress,
+    ) -> Result<Others, CliError> {
+        let mut others = Others::default();
+        for (name, id) in &self.of_targets {
+            let context = NamedContext::Stored(id.clone());
+            others.contexts.insert(name.clone(), context);
         }
-        Ok(contexts)
+        for text in &self.build_context {
+            let named = pair("--build-context", text)?;
+            others.add(engine, named, secrets, progress)?;
+        }
+        Ok(others)
     }
 }
 

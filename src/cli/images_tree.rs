@@ -3,7 +3,7 @@
 use super::error::{CliError, Kind};
 use super::table::align;
 use super::{Invocation, units};
-use crate::engine::images::TreeImage;
+use crate::engine::images::{TreeImage, TreePlatform};
 use crate::engine::request::ListImagesRequest;
 
 pub fn run(request: &ListImagesRequest, invocation: &Invocation) -> Result<u8, CliError> {
@@ -16,19 +16,30 @@ pub fn run(request: &ListImagesRequest, invocation: &Invocation) -> Result<u8, C
     Ok(0)
 }
 
-/// Each name, the last one with the numbers, and what is below them.
+/// Each name, the last one with the numbers of all, and what is below them.
 fn lines(tree: &TreeImage) -> Vec<Vec<String>> {
-    let numbers = |first: String, id: &str| {
-        let used = if tree.is_used { "U" } else { "" };
-        let sizes = [units::size(tree.disk), units::size(tree.content)];
-        let [disk, content] = sizes;
+    let numbers = |first: String, id: &str, of: &[TreePlatform]| {
+        let is_used = of.iter().any(|one| one.is_used);
+        let used = if is_used { "U" } else { "" };
+        let disk = units::size(of.iter().map(|one| one.disk).sum());
+        let content = units::size(of.iter().map(|one| one.content).sum());
         vec![first, id.to_owned(), disk, content, used.to_owned()]
     };
     let mut names = tree.names.clone();
     let last = names.pop().unwrap_or_else(|| "<untagged>".to_owned());
     let mut lines: Vec<Vec<String>> = names.into_iter().map(|name| vec![name]).collect();
-    lines.push(numbers(last, tree.id.short()));
-    let below = format!("└─ {}", tree.platform);
-    lines.push(numbers(below, tree.manifest.short()));
+    lines.push(numbers(last, tree.id.short(), &tree.platforms));
+    for (number, one) in tree.platforms.iter().enumerate() {
+        let branch = match number + 1 == tree.platforms.len() {
+            true => "└─",
+            false => "├─",
+        };
+        let below = format!("{branch} {}", one.platform);
+        lines.push(numbers(
+            below,
+            one.manifest.short(),
+            std::slice::from_ref(one),
+        ));
+    }
     lines
 }

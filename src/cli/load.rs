@@ -34,6 +34,7 @@ impl Args {
             None => Input::Stdin,
         };
         Ok(LoadRequest {
+            only: None,
             input,
             platform: self.platform,
         })

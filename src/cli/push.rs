@@ -78,6 +78,7 @@ impl Args {
     fn options(&self) -> Result<PushOptions, CliError> {
         Ok(PushOptions {
             packing: self.packing()?,
+            keeps_others: false,
             require_digest: self.require_digest,
             untagged: false,
         })
@@ -132,6 +133,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
             target,
             options: options.clone(),
             platform: args.platform.clone(),
+            manifest: None,
         };
         let bars = Bars::new(&invocation.ui);
         let progress: &dyn Progress = if args.quiet { &Silent } else { &bars };

@@ -84,6 +84,7 @@ impl Args {
             format,
             compress: self.compress,
             require_digest: self.require_digest,
+            form: None,
         })
     }
 }

@@ -11,8 +11,9 @@ use super::worker::{Job, RoleFailure};
 use super::{Engine, EngineError};
 use crate::container::Event;
 use crate::image::{
-    Digest, LayerPath, LayerReport, Layers, NOTHING, Reference, StepRecord, Store, StoreError,
-    TempLayer, annotated, manifest_of, media_type, seal, squash, strip, take_root_looks,
+    Digest, Index, LayerPath, LayerReport, Layers, NOTHING, Reference, StepRecord, Store,
+    StoreError, TempLayer, annotated, dockers, manifest_of, media_type, seal, squash, strip,
+    take_root_looks,
 };
 
 /// A layer that a step has written.
@@ -48,6 +49,8 @@ pub struct NewImage {
     pub names: Vec<Reference>,
     /// Of the manifest.
     pub annotations: BTreeMap<String, String>,
+    /// Docker's media types, not OCI's.
+    pub docker_types: bool,
 }
 
 /// What was stored.
@@ -111,6 +114,21 @@ impl Engine {
         Ok(stored)
     }
 
+    /// Makes an index of images that builds have stored, under these names. Gives its digest.
+    pub fn store_index(&self, index: &Index, names: &[Reference]) -> Result<Digest, EngineError> {
+        let digest = self.images()?.commit_index(index, names)?;
+        for name in names {
+            let name = name.familiar();
+            self.emit(&Event::image(name.as_str(), &name, "tag"));
+        }
+        Ok(digest)
+    }
+
+    /// The digest that such an index has.
+    pub fn index_digest(&self, index: &Index) -> Result<Digest, EngineError> {
+        Ok(self.images()?.index_digest(index)?)
+    }
+
     /// Removes what builds have begun and not ended. A failure is for the next that sweeps to say.
     pub fn sweep_layers(&self) {
         let Ok(store) = self.images() else { return };
@@ -132,7 +150,9 @@ impl Engine {
     /// Removes an image that was stored only to be written elsewhere, unless it has got a name meanwhile. What its steps came
     /// to stays.
     pub fn forget_unnamed(&self, id: &Digest) -> Result<(), EngineError> {
-        if self.images()?.image_by_id(id)?.names.is_empty() {
+        let store = self.images()?;
+        let is_needed = store.names()?.is_of_index(id);
+        if !is_needed && store.image_by_id(id)?.names.is_empty() {
             self.remove_image(id.as_str(), false, false, None)?;
         }
         Ok(())
@@ -214,10 +234,14 @@ fn store_all(
     for diff_id in &image.diff_ids {
         sizes.push((diff_id.clone(), store.layer_report(diff_id)?.tar_size));
     }
-    let manifest = annotated(manifest_of(&image.config, &sizes), &image.annotations);
+    let mut manifest = annotated(manifest_of(&image.config, &sizes), &image.annotations);
+    let mut of = media_type::OCI_MANIFEST;
+    if image.docker_types {
+        (manifest, of) = (dockers(&manifest), media_type::DOCKER_MANIFEST);
+    }
     let id = store.commit_image(
         &manifest,
-        media_type::OCI_MANIFEST,
+        of,
         &image.config,
         &image.diff_ids,
         &image.names,

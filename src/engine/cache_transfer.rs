@@ -37,6 +37,7 @@ impl Engine {
             diff_ids: layers,
             names: Vec::new(),
             annotations: BTreeMap::new(),
+            docker_types: false,
         };
         let stored = self.store_build(&[], &[], Some(&image))?;
         Ok(stored.expect("an image was given"))
@@ -68,6 +69,7 @@ impl Engine {
     pub fn import_cache(&self, directory: &std::path::Path) -> Result<usize, EngineError> {
         let before = self.image_ids()?;
         let loaded = self.load_images(&LoadRequest {
+            only: None,
             input: Input::File(directory.to_owned()),
             platform: None,
         })?;

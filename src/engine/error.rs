@@ -171,6 +171,8 @@ pub enum EngineError {
         "image with reference {image} was found but does not provide the specified platform ({wanted})"
     )]
     OtherPlatform { image: String, wanted: Platform },
+    #[error("{image} is an index: images of it are not removed one by one")]
+    PartOfIndex { image: String },
     #[error("interrupted by signal {signal}")]
     Interrupted { signal: i32 },
     #[error("the {role} ended without a result (code {code})")]

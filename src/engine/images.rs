@@ -20,10 +20,10 @@ pub use carry::{Carry, CarryError, Place};
 pub use history::HistoryRow;
 pub use inspect::ImageDetails;
 pub use list::ImageRow;
-pub use platforms::TreeImage;
+pub use platforms::{TreeImage, TreePlatform};
 pub use prune::PrunedImages;
 pub use tree::{ImageTree, TreeLayer};
-pub use tree_export::TreeOutput;
+pub use tree_export::{Tree, TreeOutput};
 
 use super::remove::users_of;
 use super::request::{Input, ListImagesRequest, LoadRequest, TagRequest};
@@ -32,8 +32,8 @@ use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::Event;
 use crate::image::{
-    self, ArchiveError, Image, ImageError, Judge, LoadOptions, Loaded, Platform, Reference,
-    Removed, Store, UnpackOptions,
+    self, ArchiveError, Image, ImageError, Judge, LoadOptions, Loaded, OneImage, Platform,
+    Reference, Removed, Store, UnpackOptions,
 };
 use crate::runtime::home;
 
@@ -55,8 +55,8 @@ impl Engine {
         platform: Option<&str>,
     ) -> Result<ImageDetails, EngineError> {
         let store = self.images()?;
-        check_platform(&store.resolve(text)?, text, platform)?;
-        inspect::details(&store, text)
+        let image = image_for(&store, text, platform)?;
+        inspect::details(&store, image)
     }
 
     /// The steps that made an image, the last one first; `platform` is the one it has to be of.
@@ -66,8 +66,7 @@ impl Engine {
         platform: Option<&str>,
     ) -> Result<Vec<HistoryRow>, EngineError> {
         let store = self.images()?;
-        let image = store.resolve(text)?;
-        check_platform(&image, text, platform)?;
+        let image = image_for(&store, text, platform)?;
         history::rows(&store, &image)
     }
 
@@ -126,7 +125,11 @@ impl Engine {
     ) -> Result<Vec<Removed>, EngineError> {
         let store = self.images()?;
         if platform.is_some() {
-            check_platform(&store.resolve(text)?, text, platform)?;
+            let image = image_for(&store, text, platform)?;
+            if store.names()?.is_of_index(&image.id) {
+                let image = text.to_owned();
+                return Err(EngineError::PartOfIndex { image });
+            }
         }
         let users = || users_of(&self.containers);
         let image = store.resolve(text).ok();
@@ -159,7 +162,13 @@ impl Engine {
             self.make_room(&store, room::length(&request.input))?;
             let policy = &self.config.policy;
             let judge = |names: &[Reference]| admit_unsigned(policy, names);
-            let loaded = load_job(&store, file, &source, platform, &judge)?;
+            let loaded = load_job(
+                &store,
+                file,
+                &source,
+                (platform, request.only.clone()),
+                &judge,
+            )?;
             self.make_room_beside(&store, loaded.iter().map(|image| image.id.clone()));
             Ok(loaded)
         })?;
@@ -184,7 +193,19 @@ impl Engine {
     }
 }
 
-/// Whether an image that `text` names is of a platform. A store has one platform of each image.
+/// The image that `text` names, of a platform if one is given: that of an index which fits.
+pub(super) fn image_for(
+    store: &Store,
+    text: &str,
+    platform: Option<&str>,
+) -> Result<Image, EngineError> {
+    let wanted: Option<Platform> = platform.map(str::parse).transpose()?;
+    let image = store.resolve_for(text, wanted.as_ref())?;
+    check_platform(&image, text, platform)?;
+    Ok(image)
+}
+
+/// Whether an image that `text` names is of a platform. Without an index a store has one platform of each image.
 pub(super) fn check_platform(
     image: &Image,
     text: &str,
@@ -208,12 +229,13 @@ pub fn load_job(
     store: &Store,
     input: File,
     source: &str,
-    platform: Option<Platform>,
+    (platform, only): (Option<Platform>, Option<OneImage>),
     judge: Judge<'_>,
 ) -> Result<Vec<Loaded>, RoleFailure> {
     let options = LoadOptions {
         source: source.to_owned(),
         platform,
+        only,
         unpack: unpack_options(),
         parallel: processors(),
     };

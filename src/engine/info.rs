@@ -62,7 +62,9 @@ impl Engine {
             }
         }
         let rows = self.images()?.names()?;
-        let mut images: Vec<_> = rows.entries.iter().map(|entry| &entry.id).collect();
+        let images = rows.entries.iter();
+        let images = images.filter(|entry| entry.member_of().is_none());
+        let mut images: Vec<_> = images.map(|entry| &entry.id).collect();
         images.sort();
         images.dedup();
         let cgroup = Place::find();

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::push::PushRequest;
+use super::push::{PushOutcome, PushRequest};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::image::{
-    Attestation, Digest, Document, ImageError, ListError, ManifestList, ManifestLists, Member,
-    MemberPlatform, Platform, Reference, Said, media_type,
+    Attestation, Digest, Document, ImageError, Index, ListError, ManifestList, ManifestLists,
+    Member, MemberPlatform, Platform, Reference, media_type,
 };
 use crate::registry::{
     self, ListMember, ListToPush, Progress, PushOptions, RegistryConfig, RegistryError,
@@ -198,32 +198,40 @@ impl Engine {
         self.push_list(&list, Vec::new(), destination, progress)
     }
 
-    /// Pushes images of the store under their digests, and an index of them, and of what is said of them, under a name; gives
-    /// the index's digest.
+    /// Pushes images of the store under their digests, and an index of them, and of what is said of them, under a name.
     pub fn push_index(
         &self,
-        images: &[(Digest, Said)],
+        index: &Index,
         target: &Reference,
+        options: &PushOptions,
         progress: &dyn Progress,
-    ) -> Result<Digest, EngineError> {
+    ) -> Result<PushOutcome, EngineError> {
         let mut list = ManifestList::new(target.clone());
+        list.annotations.clone_from(&index.annotations);
         let mut attestations = Vec::new();
         let mut blobs = Vec::new();
-        for (image, said) in images {
+        let mut changed = Vec::new();
+        for image in &index.images {
             let request = PushRequest {
-                image: image.to_string(),
+                image: image.id.to_string(),
                 target: target.clone(),
                 options: PushOptions {
                     untagged: true,
-                    ..PushOptions::default()
+                    ..*options
                 },
                 platform: None,
+                manifest: Some(image.manifest.clone()),
             };
-            let digest = self.push(&request, progress)?.digest;
+            let outcome = self.push(&request, progress)?;
+            changed.extend(outcome.changed);
+            let digest = outcome.digest;
             let pushed = format!("{}@{digest}", target.name()).parse();
             let pushed = pushed.map_err(ImageError::Reference)?;
-            let found = self.members(&pushed, OfIndex::Nothing)?;
-            found.into_iter().for_each(|member| list.put(member));
+            for mut member in self.members(&pushed, OfIndex::Nothing)? {
+                member.annotations.clone_from(&image.annotations);
+                list.put(member);
+            }
+            let said = &image.said;
             if !said.predicates.is_empty() {
                 let attestation = Attestation::new(&said.predicates, &said.names, &digest);
                 attestations.push(attesting(target, &attestation));
@@ -232,7 +240,13 @@ impl Engine {
         }
         // BuildKit's order: first what can be run.
         attestations.into_iter().for_each(|member| list.put(member));
-        self.push_list(&list, blobs, target, progress)
+        let size = list.to_json().len() as u64;
+        let digest = self.push_list(&list, blobs, target, progress)?;
+        Ok(PushOutcome {
+            digest,
+            size,
+            changed,
+        })
     }
 
     fn push_list(

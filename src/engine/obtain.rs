@@ -39,7 +39,7 @@ pub struct Elsewhere {
 impl Engine {
     /// The image that `create` and `run` name, if there is nothing to fetch for it.
     pub fn at_hand(&self, request: &CreateRequest) -> Result<Option<Image>, EngineError> {
-        let found = match self.images()?.resolve(&request.image) {
+        let found = match here_for(&self.images()?, request)? {
             Err(ImageError::Unknown { .. }) => return Ok(None),
             found => found?,
         };
@@ -96,7 +96,7 @@ impl Engine {
             let admitted = self.admitted(&store, image, &request.image)?;
             Ok(Sought::Here(Box::new(admitted)))
         };
-        let found = match store.resolve(&request.image) {
+        let found = match here_for(&store, request)? {
             Err(error @ ImageError::Unknown { .. }) => {
                 self.resolve_short(&store, request, error)?
             }
@@ -344,6 +344,15 @@ impl Transfer {
             pulled => pulled.map_err(|error| RoleFailure::of(&error, error.hints())),
         }
     }
+}
+
+/// The image of the store that a request names, for the platform that it names.
+fn here_for(
+    store: &Store,
+    request: &CreateRequest,
+) -> Result<Result<Image, ImageError>, EngineError> {
+    let wanted: Option<Platform> = request.platform.as_deref().map(str::parse).transpose()?;
+    Ok(store.resolve_for(&request.image, wanted.as_ref()))
 }
 
 /// Whether an image of the store is for the platform that was asked for.

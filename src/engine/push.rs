@@ -4,11 +4,13 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
-use super::images::check_platform;
+use super::images::image_for;
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::Event;
-use crate::image::{Compare, Digest, ImageError, Reference, Store, diff_ids, find};
+use crate::image::{
+    Compare, Digest, ImageError, Index, NamedBy, Reference, Store, diff_ids, find, media_type,
+};
 use crate::registry::{
     self, LayerSource, Progress, PushOptions, Pushed, RegistryError, SinkError, ToPush,
 };
@@ -20,8 +22,10 @@ pub struct PushRequest {
     pub image: String,
     pub target: Reference,
     pub options: PushOptions,
-    /// The image has to be for it.
+    /// The image has to be for it; of an index that one is pushed alone.
     pub platform: Option<String>,
+    /// Which of the image's manifests, where it may have several.
+    pub manifest: Option<Digest>,
 }
 
 /// What a push did.
@@ -59,6 +63,9 @@ impl Engine {
         progress: &dyn Progress,
     ) -> Result<PushOutcome, EngineError> {
         let store = self.images()?;
+        if let Some(index) = self.index_to_push(&store, request)? {
+            return self.push_index(&index, &request.target, &request.options, progress);
+        }
         let lease = store.lease()?;
         let image = self.to_push(&store, request)?;
         let mut config = self.registry_config_for(&request.target)?;
@@ -88,24 +95,56 @@ impl Engine {
         Ok(outcome)
     }
 
-    fn to_push(&self, store: &Store, request: &PushRequest) -> Result<ToPush, EngineError> {
+    /// The index that a name stands for, unless one of its images is wanted.
+    fn index_to_push(
+        &self,
+        store: &Store,
+        request: &PushRequest,
+    ) -> Result<Option<Index>, EngineError> {
+        if request.platform.is_some() || request.manifest.is_some() {
+            return Ok(None);
+        }
         let names = store.names()?;
-        let (entry, _) = find(&names, &request.image).map_err(|error| match error {
-            ImageError::Unknown { .. } => EngineError::NotLocal {
-                name: match request.image.parse::<Reference>() {
-                    Ok(reference) => reference.familiar_name(),
-                    Err(_) => request.image.clone(),
-                },
+        match find(&names, &request.image) {
+            Ok((entry, NamedBy::Reference(_) | NamedBy::Index)) => {
+                let index = entry.head().map(|index| store.index(index));
+                Ok(index.transpose()?)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn to_push(&self, store: &Store, request: &PushRequest) -> Result<ToPush, EngineError> {
+        let not_local = |error| match error {
+            EngineError::Image(error) if matches!(*error, ImageError::Unknown { .. }) => {
+                EngineError::NotLocal {
+                    name: match request.image.parse::<Reference>() {
+                        Ok(reference) => reference.familiar_name(),
+                        Err(_) => request.image.clone(),
+                    },
+                }
+            }
+            error => error,
+        };
+        let image = image_for(store, &request.image, request.platform.as_deref());
+        let image = image.map_err(not_local)?;
+        let names = store.names()?;
+        let manifest = match &request.manifest {
+            Some(manifest) => manifest.clone(),
+            None => match find(&names, &request.image) {
+                Ok((entry, _)) if entry.id == image.id => entry.manifest.clone(),
+                _ => image.manifest.clone(),
             },
-            error => error.into(),
-        })?;
-        let image = store.image_by_id(&entry.id)?;
-        check_platform(&image, &request.image, request.platform.as_deref())?;
-        let subject = format!("config of image {}", entry.id);
+        };
+        let mut entries = names.of_image(&image.id);
+        let entry = entries.find(|entry| entry.manifest == manifest);
+        let subject = format!("config of image {}", image.id);
         Ok(ToPush {
-            manifest: store.read_blob(&entry.manifest)?,
-            media_type: entry.media_type.clone(),
-            config: store.read_blob(&entry.id)?,
+            manifest: store.read_blob(&manifest)?,
+            media_type: entry
+                .map_or(media_type::OCI_MANIFEST, |entry| &entry.media_type)
+                .to_owned(),
+            config: store.read_blob(&image.id)?,
             diff_ids: diff_ids(&subject, &image.config).map_err(crate::image::StoreError::from)?,
         })
     }

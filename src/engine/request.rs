@@ -70,7 +70,7 @@ pub use volume::{
 use std::path::PathBuf;
 
 use crate::config::DetachKeys;
-use crate::image::{Reference, SaveFormat};
+use crate::image::{LayerForm, OneImage, Reference, SaveFormat};
 use crate::monitor::Attach;
 use crate::runtime::enter::ProgramChoice;
 
@@ -190,6 +190,8 @@ pub struct LoadRequest {
     pub input: Input,
     /// In `Platform`'s own notation; the host's is preferred where absent.
     pub platform: Option<String>,
+    /// Of a layout only this image, and without its names.
+    pub only: Option<OneImage>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,6 +204,8 @@ pub struct SaveRequest {
     pub format: SaveFormat,
     pub compress: bool,
     pub require_digest: bool,
+    /// How layers are written; None: as they came, or uncompressed.
+    pub form: Option<LayerForm>,
 }
 
 #[derive(Clone, Debug, PartialEq)]

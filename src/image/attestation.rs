@@ -104,15 +104,11 @@ impl Attestation {
         ]
     }
 
-    /// An index of the image and this; `image` is the image's descriptor with its platform.
-    pub fn index(&self, image: Value) -> Vec<u8> {
+    /// What an index has of it.
+    pub fn descriptor(&self) -> Value {
         let mut own = descriptor(media_type::OCI_MANIFEST, &self.manifest);
         own["annotations"] = self.annotations().into_iter().collect();
         own["platform"] = json!({ "architecture": "unknown", "os": "unknown" });
-        bytes_of(&json!({
-            "schemaVersion": 2,
-            "mediaType": media_type::OCI_INDEX,
-            "manifests": [image, own],
-        }))
+        own
     }
 }

@@ -10,6 +10,7 @@ use nix::sys::time::TimeSpec;
 
 use super::digest::Digest;
 use super::layer::{LayerDir, LayerReport};
+use super::names::{NameEntry, Names};
 use super::remove::{RemoveImageError, Removed, Users};
 use super::resolve::Image;
 use super::step::KnownStep;
@@ -99,10 +100,12 @@ impl Store {
             used.layers.extend(coming.layers.iter().map(LayerDir::base));
             used.blobs.extend(coming.blobs.iter().cloned());
             let busy: HashSet<&Digest> = users.iter().map(|user| &user.image).collect();
+            let names = self.names()?;
+            let stays = |id: &Digest| busy.contains(id) || coming.images.contains(id);
             let (idle, staying): (Vec<Image>, Vec<Image>) = self
-                .all_images()?
+                .all_images(&names)
                 .into_iter()
-                .partition(|image| !busy.contains(&image.id) && !coming.images.contains(&image.id));
+                .partition(|image| !stays(&image.id) && !members(&names, &image.id).any(stays));
             for image in &staying {
                 used.add(self, image);
             }
@@ -178,14 +181,19 @@ impl Store {
         Ok((removed, collected.dead))
     }
 
-    /// Every image once; one that cannot be read is left to `rmi`.
-    fn all_images(&self) -> Result<Vec<Image>, StoreError> {
-        let names = self.names()?;
-        let ids: BTreeSet<&Digest> = names.entries.iter().map(|entry| &entry.id).collect();
-        Ok(ids
-            .into_iter()
-            .filter_map(|id| self.image_by_id(id).ok())
-            .collect())
+    /// Every image once; one that cannot be read is left to `rmi`. Those of an index are as one: its layers are those of all.
+    fn all_images(&self, names: &Names) -> Vec<Image> {
+        let own = names.entries.iter();
+        let own = own.filter(|entry| entry.member_of().is_none());
+        let ids: BTreeSet<&Digest> = own.map(|entry| &entry.id).collect();
+        let with_members = |id: &Digest| {
+            let mut image = self.image_by_id(id).ok()?;
+            for member in members(names, id) {
+                image.layers.extend(self.image_by_id(member).ok()?.layers);
+            }
+            Some(image)
+        };
+        ids.into_iter().filter_map(with_members).collect()
     }
 
     fn last_used(&self, image: &Digest) -> SystemTime {
@@ -223,6 +231,13 @@ impl Store {
         }
         Ok(sizes)
     }
+}
+
+/// The other images of the indexes that an image stands for.
+fn members<'a>(names: &'a Names, id: &'a Digest) -> impl Iterator<Item = &'a Digest> {
+    let indexes = names.of_image(id).filter_map(NameEntry::head);
+    let members = indexes.flat_map(|index| names.members(index));
+    members.map(|member| &member.id)
 }
 
 /// What everything in the store takes.

@@ -130,14 +130,16 @@ impl Store {
             // In the reverse of `store/order`: what a pull adds meanwhile is never missed.
             let names = check.names();
             check.stacks()?;
-            let of_artifacts = check.artifacts();
+            let mut of_artifacts = check.artifacts();
+            of_artifacts.extend(check.indexes(&names));
             check.blobs(&of_artifacts)?;
             contents = of_artifacts;
             check.signatures(signatures)?;
             check.list_layers()?;
             for entry in &names.entries {
                 let of_image = parts.entry(entry.id.clone());
-                of_image.or_insert_with(|| check.image(entry, &mut needed));
+                let of_image = of_image.or_insert_with(|| check.image(entry, &mut needed));
+                of_image.extend(check.of_index(entry));
             }
             names
         };
@@ -188,6 +190,39 @@ impl Check<'_> {
         let names = self.list(&self.store.layers)?;
         self.layers = names.iter().filter_map(|name| name.parse().ok()).collect();
         Ok(())
+    }
+
+    /// The documents of the index that an entry stands for.
+    fn of_index(&self, entry: &NameEntry) -> Vec<Subject> {
+        let one = Names {
+            entries: vec![entry.clone()],
+        };
+        let blobs = self.store.blobs_of_indexes(&one).unwrap_or_default();
+        let names = blobs.iter().map(|digest| digest.hex().to_owned());
+        names.map(Subject::Blob).collect()
+    }
+
+    /// What indexes consist of beside their images; one that lacks something is a fault of the image that stands for it.
+    fn indexes(&mut self, names: &Names) -> Vec<Digest> {
+        let Some(needed) = self.store.blobs_of_indexes(names) else {
+            for entry in names.entries.iter().filter(|entry| entry.head().is_some()) {
+                let one = Names {
+                    entries: vec![entry.clone()],
+                };
+                if self.store.blobs_of_indexes(&one).is_none() {
+                    let subject = Subject::Image(entry.id.clone());
+                    self.fault(subject, "its index, or what is said of it, cannot be read");
+                }
+            }
+            return Vec::new();
+        };
+        for digest in &needed {
+            if !self.store.blob_path(digest).exists() {
+                let found = "it is part of an index and not in the store";
+                self.fault(Subject::Blob(digest.hex().to_owned()), found);
+            }
+        }
+        needed
     }
 
     /// What artifacts consist of; one that lacks something is a fault.

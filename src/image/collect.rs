@@ -115,16 +115,19 @@ impl Store {
         }
     }
 
-    /// Under the exclusive lock: unlinks documents that no image and no artifact names.
+    /// Under the exclusive lock: unlinks documents that no image, no index and no artifact names.
     pub(super) fn collect_documents(&self, names: &Names) -> Result<(), StoreError> {
         let of_images = names.entries.iter();
         let mut needed: HashSet<&str> = of_images
             .flat_map(|entry| [entry.id.hex(), entry.manifest.hex()])
             .collect();
-        let Some(of_artifacts) = self.blobs_of_artifacts() else {
+        let (Some(of_artifacts), Some(of_indexes)) =
+            (self.blobs_of_artifacts(), self.blobs_of_indexes(names))
+        else {
             return Ok(());
         };
-        needed.extend(of_artifacts.iter().map(Digest::hex));
+        let others = of_artifacts.iter().chain(&of_indexes);
+        needed.extend(others.map(Digest::hex));
         self.unlink_except(&self.images.join("blobs/sha256"), &needed)
     }
 

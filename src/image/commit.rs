@@ -104,6 +104,7 @@ impl Store {
             id: id.clone(),
             created: created.clone(),
             size: sizes.iter().map(|size| size.files).sum(),
+            index: None,
         };
         let change = |all: &mut Names| {
             names.iter().for_each(|name| all.set(entry(Some(name))));

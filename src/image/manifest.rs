@@ -11,6 +11,7 @@ use oci_spec::image::{
 use serde_json::{Map, Value, json};
 
 use super::digest::Digest;
+use super::document::media_type;
 use super::platform::Platform;
 
 /// The OCI manifest of an image whose layers are known uncompressed: DiffID and size of each tar, bottom first.
@@ -32,6 +33,17 @@ pub fn manifest_of(config: &[u8], layers: &[(Digest, u64)]) -> Vec<u8> {
         .build()
         .expect("all required fields are set");
     serde_json::to_vec(&manifest).expect("plain data always serialises")
+}
+
+/// A manifest of ours in docker's media types.
+pub fn dockers(manifest: &[u8]) -> Vec<u8> {
+    let mut document: Value = serde_json::from_slice(manifest).expect("we have made it");
+    document["mediaType"] = media_type::DOCKER_MANIFEST.into();
+    document["config"]["mediaType"] = media_type::DOCKER_CONFIG.into();
+    for layer in document["layers"].as_array_mut().into_iter().flatten() {
+        layer["mediaType"] = media_type::DOCKER_LAYER.into();
+    }
+    serde_json::to_vec(&document).expect("plain data always serialises")
 }
 
 /// A manifest of ours with annotations; in the order of their keys, so that the same ones make the same bytes.

@@ -22,6 +22,7 @@ pub mod fuzz;
 mod graft;
 mod healthcheck;
 mod import;
+mod indexes;
 mod inventory;
 mod kept;
 mod layer;
@@ -55,7 +56,7 @@ mod variant;
 mod verify;
 mod whiteouts;
 
-pub use archive::{ArchiveError, Judge, LoadOptions, Loaded, load};
+pub use archive::{ArchiveError, Judge, LoadOptions, Loaded, OneImage, load};
 pub use artifacts::{
     Artifact, ArtifactBlob, ArtifactError, ArtifactFile, ComparedBlob, Existing, NewBlob,
     UNKNOWN_TYPE, artifact_blobs, empty_artifact, sniff,
@@ -78,15 +79,16 @@ pub use extract::{Destination, ExtractError, ExtractOptions, There, extract};
 pub use graft::{Appearance, Choice, Choose, Former, Graft, GraftError, Place};
 pub use healthcheck::Healthcheck;
 pub use import::{ImportError, ImportOptions, Imported, import, install_builtin, is_builtin};
+pub use indexes::{Index, IndexedImage};
 pub use inventory::{Inventory, Package, release_field};
 pub use kept::KeptBlob;
 pub use layer::{
     KnownBlob, LayerDir, LayerDirError, LayerPath, LayerReport, TempLayer, WORK, join_path,
 };
 pub use lists::{BrokenList, ListError, ManifestList, ManifestLists, Member, MemberPlatform};
-pub use manifest::{NewConfig, annotated, configuration, manifest_of, remove_makers};
+pub use manifest::{NewConfig, annotated, configuration, dockers, manifest_of, remove_makers};
 pub use merged::{Merged, Resolved, Shown, is_link, parts_of};
-pub use names::{NameEntry, Names, NamesError};
+pub use names::{NameEntry, Names, NamesError, OfIndex};
 pub use outside::Ids;
 pub use pack::{PackError, Packer, Tree};
 pub use platform::{Platform, PlatformError};
@@ -95,8 +97,8 @@ pub use remove::{RemoveImageError, Removed, Use, Users};
 pub use replay::{Compare, ReplayError};
 pub use resolve::{Image, ImageError, NamedBy, find};
 pub use save::{
-    NoOriginals, Originals, Said, SaveError, SaveFormat, SaveOptions, ToSave, save_archive,
-    save_directory,
+    IndexToSave, LayerForm, NoOriginals, Originals, Said, SaveError, SaveFormat, SaveOptions,
+    SaveSet, ToSave, save_archive, save_directory,
 };
 pub use seal::{NOTHING, SealError, seal, strip};
 pub use settle::take_root_looks;

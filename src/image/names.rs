@@ -14,9 +14,20 @@ const NAME: &str = "org.opencontainers.image.ref.name";
 const ID: &str = "bryo.image.id";
 const CREATED: &str = "bryo.image.created";
 const SIZE: &str = "bryo.image.size";
+const INDEX: &str = "bryo.image.index";
+const MEMBER: &str = "bryo.image.member";
 
 /// The largest `index.json` that is read: some hundred thousand names.
 pub(super) const MAX_INDEX: u64 = 256 << 20;
+
+/// What an entry has to do with an index of several images.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OfIndex {
+    /// It stands for the index; its image is the one for this host, or else the first.
+    Head(Digest),
+    /// Without a name: another image of it. It is there for as long as the head is.
+    Member(Digest),
+}
 
 /// One name of one image, or an image without any.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +43,29 @@ pub struct NameEntry {
     pub created: Option<String>,
     /// Bytes of the unpacked layers.
     pub size: u64,
+    pub index: Option<OfIndex>,
+}
+
+impl NameEntry {
+    /// The index that it stands for.
+    pub fn head(&self) -> Option<&Digest> {
+        match &self.index {
+            Some(OfIndex::Head(index)) => Some(index),
+            _ => None,
+        }
+    }
+
+    /// The index that it is there for.
+    pub fn member_of(&self) -> Option<&Digest> {
+        match &self.index {
+            Some(OfIndex::Member(index)) => Some(index),
+            _ => None,
+        }
+    }
+
+    fn is_bare(&self) -> bool {
+        self.reference.is_none() && self.index.is_none()
+    }
 }
 
 /// The whole index in memory.
@@ -85,28 +119,47 @@ impl Names {
     }
 
     /// Gives `entry.reference` to the entry's image. The image that had the name before keeps a nameless entry if this
-    /// was its last; an image that gets a name loses its nameless entry.
+    /// was its last; an image that gets a name, or an index, loses its nameless entry.
     pub fn set(&mut self, entry: NameEntry) {
-        match &entry.reference {
-            Some(reference) => {
-                self.remove_name(reference);
-                self.entries
-                    .retain(|other| other.id != entry.id || other.reference.is_some());
+        if entry.is_bare() {
+            if self.of_image(&entry.id).next().is_none() {
                 self.entries.push(entry);
             }
-            None if self.of_image(&entry.id).next().is_none() => self.entries.push(entry),
-            None => {}
+            return;
         }
+        if let Some(reference) = &entry.reference {
+            self.take_name(reference);
+        }
+        let is_named = entry.reference.is_some();
+        self.entries.retain(|other| {
+            let is_lost = other.is_bare()
+                || (is_named && other.reference.is_none() && other.member_of().is_none());
+            other.id != entry.id || !is_lost
+        });
+        if !self.entries.contains(&entry) {
+            self.entries.push(entry);
+        }
+        self.drop_orphans();
     }
 
     /// Takes a name away; its image stays, nameless if need be. The entry that had it.
     pub fn remove_name(&mut self, reference: &Reference) -> Option<NameEntry> {
+        let removed = self.take_name(reference);
+        self.drop_orphans();
+        removed
+    }
+
+    fn take_name(&mut self, reference: &Reference) -> Option<NameEntry> {
         let position = self
             .entries
             .iter()
             .position(|entry| entry.reference.as_ref() == Some(reference))?;
         let removed = self.entries.remove(position);
-        if self.of_image(&removed.id).next().is_none() {
+        let is_there = match removed.head() {
+            Some(index) => self.entries.iter().any(|other| other.head() == Some(index)),
+            None => self.of_image(&removed.id).next().is_some(),
+        };
+        if !is_there {
             self.entries.push(NameEntry {
                 reference: None,
                 ..removed.clone()
@@ -115,9 +168,50 @@ impl Names {
         Some(removed)
     }
 
-    /// Forgets an image with all its names.
+    /// Forgets an image with all its names. Where an index has it, it stays for that.
     pub fn remove_image(&mut self, id: &Digest) {
+        self.entries
+            .retain(|entry| entry.id != *id || entry.member_of().is_some());
+        self.drop_orphans();
+    }
+
+    /// Forgets an index that has no name.
+    pub fn remove_index(&mut self, index: &Digest) {
+        self.entries
+            .retain(|entry| entry.reference.is_some() || entry.head() != Some(index));
+        self.drop_orphans();
+    }
+
+    /// Forgets an image that is no more: an index that had it is none any more, and only the image for this host is left of it.
+    pub fn forget_image(&mut self, id: &Digest) {
+        let members = self.of_image(id).filter_map(NameEntry::member_of);
+        let indexes: Vec<Digest> = members.cloned().collect();
         self.entries.retain(|entry| entry.id != *id);
+        for entry in &mut self.entries {
+            if entry.head().is_some_and(|index| indexes.contains(index)) {
+                entry.index = None;
+            }
+        }
+        self.drop_orphans();
+    }
+
+    /// Whether an image is there for an index, or stands for one.
+    pub fn is_of_index(&self, id: &Digest) -> bool {
+        self.of_image(id).any(|entry| entry.index.is_some())
+    }
+
+    /// The entries of all images of an index but the one that stands for it.
+    pub fn members<'a>(&'a self, index: &'a Digest) -> impl Iterator<Item = &'a NameEntry> {
+        let entries = self.entries.iter();
+        entries.filter(move |entry| entry.member_of() == Some(index))
+    }
+
+    /// Members of indexes that nothing stands for.
+    fn drop_orphans(&mut self) {
+        let heads = self.entries.iter().filter_map(NameEntry::head);
+        let heads: std::collections::HashSet<Digest> = heads.cloned().collect();
+        self.entries
+            .retain(|entry| entry.member_of().is_none_or(|index| heads.contains(index)));
     }
 }
 
@@ -129,7 +223,13 @@ fn parse_entry(position: usize, descriptor: &Descriptor) -> Result<NameEntry, Na
         Some(name) => Some(parsed(position, "name", name)?),
     };
     let missing = |field| NamesError::Field { position, field };
+    let index = match (text(INDEX), text(MEMBER)) {
+        (Some(index), _) => Some(OfIndex::Head(parsed(position, "index", index)?)),
+        (None, Some(index)) => Some(OfIndex::Member(parsed(position, "index", index)?)),
+        (None, None) => None,
+    };
     Ok(NameEntry {
+        index,
         reference,
         manifest: parsed(position, "digest", descriptor.digest().as_ref())?,
         manifest_size: descriptor.size(),
@@ -152,6 +252,13 @@ fn descriptor(entry: &NameEntry) -> Descriptor {
     ]);
     if let Some(reference) = &entry.reference {
         annotations.insert(NAME.to_owned(), reference.to_string());
+    }
+    match &entry.index {
+        Some(OfIndex::Head(index)) => drop(annotations.insert(INDEX.to_owned(), index.to_string())),
+        Some(OfIndex::Member(index)) => {
+            annotations.insert(MEMBER.to_owned(), index.to_string());
+        }
+        None => {}
     }
     if let Some(created) = &entry.created {
         annotations.insert(CREATED.to_owned(), created.clone());
@@ -180,7 +287,41 @@ mod tests {
             id: Digest::of(image.as_bytes()),
             created: Some("2024-01-01T00:00:00Z".to_owned()),
             size: 42,
+            index: None,
         }
+    }
+
+    #[test]
+    fn images_of_an_index_are_there_for_as_long_as_its_name() {
+        let index = Digest::of(b"index");
+        let of = |name, image, index| NameEntry {
+            index: Some(index),
+            ..entry(name, image)
+        };
+        let head = of(Some("x"), "a", OfIndex::Head(index.clone()));
+        let member = of(None, "b", OfIndex::Member(index.clone()));
+        let mut names = Names::default();
+        names.set(entry(None, "a"));
+        names.set(entry(None, "b"));
+        names.set(head.clone());
+        names.set(member.clone());
+        assert_eq!(names.entries, [head.clone(), member.clone()]);
+        assert_eq!(Names::parse(&names.to_json()).expect("valid"), names);
+        // An image of it that is built again is no image without a name.
+        names.set(entry(None, "b"));
+        assert_eq!(names.entries.len(), 2);
+        names.set(entry(Some("y"), "b"));
+        names.remove_image(&member.id);
+        assert_eq!(names.entries, [head.clone(), member.clone()]);
+        // Another image takes the name: the index is one without a name, until somebody removes it.
+        let mut moved = names.clone();
+        moved.set(entry(Some("x"), "c"));
+        assert_eq!(moved.members(&index).count(), 1);
+        moved.remove_image(&head.id);
+        assert_eq!(moved.entries, [entry(Some("x"), "c")]);
+        // One that lost an image is none.
+        names.forget_image(&member.id);
+        assert_eq!(names.entries, [entry(Some("x"), "a")]);
     }
 
     #[test]

@@ -22,7 +22,10 @@ impl Store {
         removed: &ImageConfiguration,
         users: &[Use],
     ) -> Result<Vec<Digest>, StoreError> {
-        let nameless = |id: &Digest| names.of_image(id).all(|entry| entry.reference.is_none());
+        let nameless = |id: &Digest| {
+            let mut entries = names.of_image(id);
+            entries.all(|entry| entry.reference.is_none() && entry.index.is_none())
+        };
         let ids: Vec<&Digest> = names.entries.iter().map(|entry| &entry.id).collect();
         if !ids.iter().any(|id| nameless(id)) {
             return Ok(Vec::new());

@@ -1,12 +1,14 @@
 //! Removing names and images as docker does (`daemon/images/image_delete.go` describes the rules). What becomes free by that is
 //! collected by `collect`.
 
+use std::collections::BTreeSet;
+
 use oci_spec::image::ImageConfiguration;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
 use super::layer::LayerDir;
-use super::names::Names;
+use super::names::{NameEntry, Names, OfIndex};
 use super::reference::{Reference, ReferenceError};
 use super::resolve::{ImageError, NamedBy, find};
 use super::store::{Store, StoreError};
@@ -60,16 +62,22 @@ pub enum RemoveImageError {
         "conflict: unable to delete {} (must be forced) - image is referenced in multiple repositories", id.short()
     )]
     SeveralNames { id: Digest },
+    #[error(
+        "conflict: unable to delete {} (cannot be forced) - image is part of {index}", id.short()
+    )]
+    OfIndex { id: Digest, index: String },
 }
 
 /// The containers that use images; asked under the exclusive store lock.
 pub type Users<'a> = &'a dyn Fn() -> Result<Vec<Use>, Box<dyn std::error::Error + Send + Sync>>;
 
 /// What a removal comes to.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Plan {
     untag: Vec<Reference>,
     delete: Option<Digest>,
+    /// An index without a name, whose image may have others.
+    index: Option<Digest>,
 }
 
 impl Store {
@@ -87,7 +95,8 @@ impl Store {
         {
             let _lock = self.lock_exclusive()?;
             let users = users().map_err(|source| RemoveImageError::Users { source })?;
-            let plan = plan(&self.names()?, text, force, &users)?;
+            let before = self.names()?;
+            let plan = plan(&before, text, force, &users)?;
             // One that cannot be read has no parents that could be found.
             let config = plan.delete.as_ref().filter(|_| parents);
             let config = config.and_then(|id| self.config_of(id).ok());
@@ -95,14 +104,23 @@ impl Store {
                 for reference in &plan.untag {
                     names.remove_name(reference);
                 }
+                if let Some(index) = &plan.index {
+                    names.remove_index(index);
+                }
                 if let Some(id) = &plan.delete {
                     names.remove_image(id);
                 }
                 Ok(())
             })?;
             removed.extend(plan.untag.into_iter().map(Removed::Untagged));
-            if let Some(id) = plan.delete {
-                removed.push(Removed::Deleted(id));
+            let after = self.names()?;
+            let mut gone = gone(&before, &after);
+            let indexes = gone_indexes(&before, &after);
+            // The one that was named comes first, then the others of its index.
+            gone.sort_by_key(|id| Some(id) != plan.delete.as_ref());
+            if !gone.is_empty() || !indexes.is_empty() {
+                removed.extend(indexes.into_iter().map(Removed::Deleted));
+                removed.extend(gone.into_iter().map(Removed::Deleted));
                 if let Some(config) = config {
                     removed.extend(self.remove_parents(&config, &users)?);
                 }
@@ -145,13 +163,25 @@ impl Store {
     pub fn tag(&self, text: &str, name: &Reference) -> Result<(), ImageError> {
         let _lock = self.lock_shared()?;
         let names = self.names()?;
-        let (entry, _) = find(&names, text)?;
-        let id = entry.id.clone();
+        let (entry, named_by) = find(&names, text)?;
+        let (id, by_id) = (entry.id.clone(), named_by == NamedBy::Id);
         let found = self.change_names(|names| {
-            let Some(mut entry) = names.of_image(&id).next().cloned() else {
+            // A name of an index gives the index, an id the image alone.
+            let same = match find(names, text) {
+                Ok((entry, NamedBy::Reference(_) | NamedBy::Index)) if entry.id == id => {
+                    Some(entry)
+                }
+                _ => names.of_image(&id).next(),
+            };
+            let Some(entry) = same else {
                 return Ok(false);
             };
-            entry.reference = Some(name.clone());
+            let index = entry.head().filter(|_| !by_id).cloned();
+            let entry = NameEntry {
+                reference: Some(name.clone()),
+                index: index.map(OfIndex::Head),
+                ..entry.clone()
+            };
             names.set(entry);
             Ok(true)
         })?;
@@ -165,6 +195,25 @@ impl Store {
     }
 }
 
+/// Images that have no entry any more, in their order.
+fn gone(before: &Names, after: &Names) -> Vec<Digest> {
+    let mut ids: Vec<Digest> = Vec::new();
+    for entry in &before.entries {
+        if after.of_image(&entry.id).next().is_none() && !ids.contains(&entry.id) {
+            ids.push(entry.id.clone());
+        }
+    }
+    ids
+}
+
+fn gone_indexes(before: &Names, after: &Names) -> BTreeSet<Digest> {
+    let of = |names: &Names| -> BTreeSet<Digest> {
+        let heads = names.entries.iter().filter_map(NameEntry::head);
+        heads.cloned().collect()
+    };
+    &of(before) - &of(after)
+}
+
 fn plan(names: &Names, text: &str, force: bool, users: &[Use]) -> Result<Plan, RemoveImageError> {
     let (entry, named_by) = find(names, text)?;
     let id = entry.id.clone();
@@ -172,7 +221,42 @@ fn plan(names: &Names, text: &str, force: bool, users: &[Use]) -> Result<Plan, R
         .of_image(&id)
         .filter_map(|entry| entry.reference.clone())
         .collect();
-    let user = || users.iter().find(|user| user.image == id);
+    // Whoever uses another image of the index uses the index.
+    let members = names.of_image(&id).filter_map(NameEntry::head);
+    let members: Vec<&Digest> = members
+        .flat_map(|index| names.members(index))
+        .map(|member| &member.id)
+        .collect();
+    let uses = |user: &&Use| user.image == id || members.contains(&&user.image);
+    let user = || users.iter().find(uses);
+    let nameless = entry.head().filter(|_| entry.reference.is_none());
+    if let (Some(index), NamedBy::Index) = (nameless, &named_by)
+        && names.of_image(&id).any(|other| other != entry)
+    {
+        let user = users.iter().find(|user| members.contains(&&user.image));
+        return match user {
+            Some(user) if user.running => Err(RemoveImageError::Running {
+                id,
+                container: user.container.clone(),
+            }),
+            Some(user) if !force => Err(RemoveImageError::Stopped {
+                id,
+                container: user.container.clone(),
+            }),
+            _ => Ok(Plan {
+                index: Some(index.clone()),
+                ..Plan::default()
+            }),
+        };
+    }
+    let index = names.of_image(&id).find_map(NameEntry::member_of);
+    if let (Some(index), true, NamedBy::Id) = (index, all.is_empty(), &named_by) {
+        let mut heads = names.entries.iter();
+        let head = heads.find(|entry| entry.head() == Some(index));
+        let name = head.and_then(|head| head.reference.as_ref());
+        let index = name.map_or_else(|| format!("index {index}"), Reference::familiar);
+        return Err(RemoveImageError::OfIndex { id, index });
+    }
     let mut untag = Vec::new();
     if let NamedBy::Reference(_) = named_by {
         let name = entry.reference.clone().expect("it was found by its name");
@@ -185,10 +269,22 @@ fn plan(names: &Names, text: &str, force: bool, users: &[Use]) -> Result<Plan, R
         }
         untag.push(name.clone());
         untag.extend(orphaned_digests(&all, &name));
-        if untag.len() < all.len() {
+        // The last name of an index takes that with it.
+        let of_index = |other: &&NameEntry| entry.head().is_some() && other.head() == entry.head();
+        let mut others = names.entries.iter().filter(of_index);
+        let is_last = others.all(|other| {
+            other
+                .reference
+                .as_ref()
+                .is_some_and(|name| untag.contains(name))
+        });
+        // An index without a name keeps its image.
+        let is_nameless = |other: &NameEntry| other.reference.is_none() && other.head().is_some();
+        if untag.len() < all.len() || names.of_image(&id).any(is_nameless) {
             return Ok(Plan {
                 untag,
-                delete: None,
+                index: entry.head().filter(|_| is_last).cloned(),
+                ..Plan::default()
             });
         }
     } else if is_single(&all) || force {
@@ -196,13 +292,13 @@ fn plan(names: &Names, text: &str, force: bool, users: &[Use]) -> Result<Plan, R
     } else {
         return Err(RemoveImageError::SeveralNames { id });
     }
-    let using = users.iter().filter(|user| user.image == id);
+    let using = users.iter().filter(uses);
     if let Some(user) = using.clone().find(|user| user.running) {
-        if named_by != NamedBy::Id && force {
+        if matches!(named_by, NamedBy::Reference(_)) && force {
             // docker takes the name away and keeps what runs.
             return Ok(Plan {
                 untag,
-                delete: None,
+                ..Plan::default()
             });
         }
         return Err(RemoveImageError::Running {
@@ -219,6 +315,7 @@ fn plan(names: &Names, text: &str, force: bool, users: &[Use]) -> Result<Plan, R
     Ok(Plan {
         untag,
         delete: Some(id),
+        index: None,
     })
 }
 
@@ -247,7 +344,6 @@ fn is_single(all: &[Reference]) -> bool {
 mod tests {
     use super::*;
     use crate::image::document::media_type;
-    use crate::image::names::NameEntry;
 
     fn names(pairs: &[(&str, &str)]) -> Names {
         let mut names = Names::default();
@@ -260,6 +356,7 @@ mod tests {
                 id: Digest::of(image.as_bytes()),
                 created: None,
                 size: 1,
+                index: None,
             });
         }
         names

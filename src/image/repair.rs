@@ -61,6 +61,7 @@ impl Store {
             for name in names {
                 all.set(NameEntry {
                     reference: Some(name.clone()),
+                    index: None,
                     ..entry.clone()
                 });
             }
@@ -75,7 +76,7 @@ impl Store {
     pub fn forget(&self, images: &[Digest]) -> Result<(), StoreError> {
         let _lock = self.lock_exclusive()?;
         self.remove_names(|names: &mut Names| {
-            images.iter().for_each(|id| names.remove_image(id));
+            images.iter().for_each(|id| names.forget_image(id));
             Ok(())
         })
     }

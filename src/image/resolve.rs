@@ -54,6 +54,8 @@ fn list(candidates: &[Digest]) -> String {
 pub enum NamedBy {
     Reference(Reference),
     Id,
+    /// By the digest of the index that it stands for.
+    Index,
 }
 
 impl Store {
@@ -132,6 +134,16 @@ pub fn find<'a>(names: &'a Names, text: &str) -> Result<(&'a NameEntry, NamedBy)
             matching.push(entry);
         }
     }
+    if matching.is_empty() {
+        let fits = |entry: &&NameEntry| {
+            entry
+                .head()
+                .is_some_and(|index| index.hex().starts_with(hex))
+        };
+        if let Some(entry) = names.entries.iter().find(fits) {
+            return Ok((entry, NamedBy::Index));
+        }
+    }
     match matching[..] {
         [] => Err(unknown(text)),
         [entry] => Ok((entry, NamedBy::Id)),
@@ -152,21 +164,27 @@ fn unknown(text: &str) -> ImageError {
 }
 
 /// With a digest the digest decides and the tag is not looked at; the digest may be that of the index the pull was
-/// answered with (it is then a name of its own) or that of the platform's manifest.
+/// answered with (it is then a name of its own), that of an index of the store, or that of the platform's manifest.
 fn by_reference<'a>(names: &'a Names, reference: &Reference) -> Option<&'a NameEntry> {
     let Some(digest) = reference.digest() else {
         return names.get(reference);
     };
     let exact = reference.with_digest(digest.clone());
-    names.get(&exact).or_else(|| {
-        names.entries.iter().find(|entry| {
-            let same_repository = entry
-                .reference
-                .as_ref()
-                .is_some_and(|name| name.name() == reference.name());
-            same_repository && entry.manifest == *digest
+    let of_repository = || {
+        names.entries.iter().filter(|entry| {
+            let name = entry.reference.as_ref();
+            name.is_some_and(|name| name.name() == reference.name())
         })
-    })
+    };
+    let indexes = of_repository().filter_map(NameEntry::head);
+    names
+        .get(&exact)
+        .or_else(|| of_repository().find(|entry| entry.head() == Some(digest)))
+        .or_else(|| of_repository().find(|entry| entry.manifest == *digest))
+        .or_else(|| {
+            let mut members = indexes.flat_map(|index| names.members(index));
+            members.find(|member| member.manifest == *digest)
+        })
 }
 
 #[cfg(test)]
@@ -183,6 +201,7 @@ mod tests {
             id: Digest::of(image.as_bytes()),
             created: None,
             size: 42,
+            index: None,
         }
     }
 

@@ -86,6 +86,8 @@ pub enum StoreError {
         named: Digest,
         given: Digest,
     },
+    #[error("no such image any more: {id}")]
+    MissingImage { id: Digest },
     #[error("{subject} is an index where a manifest was expected")]
     NotAManifest { subject: String },
 }

@@ -58,6 +58,8 @@ pub struct ToPush {
 pub struct PushOptions {
     /// Layers are sent in this form only; without it as they came, those that came uncompressed in gzip.
     pub packing: Option<Packing>,
+    /// That is for layers that came uncompressed: others stay what they are.
+    pub keeps_others: bool,
     /// A manifest of another digest than the one in the store is not put.
     pub require_digest: bool,
     /// The manifest gets no tag: an index is going to name it.
@@ -109,6 +111,10 @@ pub fn push(
         source,
         progress,
         workers: Workers::default(),
+        is_dockers: image.media_type == media_type::DOCKER_MANIFEST
+            && originals
+                .iter()
+                .all(|blob| blob.media_type == media_type::DOCKER_LAYER),
         tocs: Mutex::new(tocs(&image.manifest)),
     };
     let blobs = push.layers(&image.diff_ids, &originals)?;
@@ -169,6 +175,8 @@ struct Push<'a> {
     progress: &'a dyn Progress,
     /// Compress, for all layers.
     workers: Workers,
+    /// A build was asked for docker's media types: no other manifest has them for layers that were never compressed.
+    is_dockers: bool,
     /// Of blobs that have one, what a manifest has to say of their tables of contents.
     tocs: Mutex<BTreeMap<Digest, Toc>>,
 }
@@ -209,11 +217,11 @@ impl Push<'_> {
             self.tocs().insert(location.digest.clone(), toc);
         }
         let mut begun = None;
-        if self.is_wanted(original) {
+        if self.is_wanted(original, original) {
             if let Some(blob) = self.there(diff_id, original, &known, &mut begun)? {
                 return Ok(blob);
             }
-            if self.options.packing.is_none()
+            if self.packing(original).is_none()
                 && self.forward(diff_id, original, &known, &mut begun)?
             {
                 self.settled(diff_id, original, &known, "Pushed");
@@ -224,7 +232,7 @@ impl Push<'_> {
         let proven = known.iter().filter(|at| !at.claimed);
         for blob in proven.map(Location::blob) {
             let is_new = blob != *original && !others.contains(&blob);
-            if self.is_wanted(&blob) && is_new && others.len() < QUESTIONS {
+            if self.is_wanted(&blob, original) && is_new && others.len() < QUESTIONS {
                 others.push(blob);
             }
         }
@@ -311,9 +319,18 @@ impl Push<'_> {
         self.tocs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn is_wanted(&self, blob: &Blob) -> bool {
+    /// The form that a layer has to have which came as this.
+    fn packing(&self, original: &Blob) -> Option<Packing> {
+        let came = Packing::of_media_type(&original.media_type);
+        let is_compressed = came.is_some_and(|packing| packing != Packing::None);
+        let stays = self.options.keeps_others && is_compressed;
+        let dockers = self.is_dockers.then_some(Packing::Gzip(GZIP_LEVEL));
+        self.options.packing.or(dockers).filter(|_| !stays)
+    }
+
+    fn is_wanted(&self, blob: &Blob, original: &Blob) -> bool {
         let has_toc = self.tocs().contains_key(&blob.digest);
-        match self.options.packing {
+        match self.packing(original) {
             Some(packing) => packing.is_kind_of(&blob.media_type, has_toc),
             None => !Packing::None.is_kind_of(&blob.media_type, has_toc),
         }
@@ -323,7 +340,7 @@ impl Push<'_> {
         let as_it_came = Packing::of_media_type(&original.media_type);
         let as_it_came = as_it_came.filter(|packing| *packing != Packing::None);
         let usual = Packing::Gzip(GZIP_LEVEL);
-        self.options.packing.or(as_it_came).unwrap_or(usual)
+        self.packing(original).or(as_it_came).unwrap_or(usual)
     }
 
     /// Compresses in a thread beside this one, which uploads.
@@ -441,11 +458,18 @@ impl Push<'_> {
             .filter(|(_, (original, blob))| original.digest != blob.digest)
             .map(|(diff_id, _)| diff_id.clone())
             .collect();
-        let (bytes, media_type) = match changed.is_empty() {
-            true => (image.manifest.clone(), image.media_type.as_str()),
-            false => {
+        // Of zstd docker has no word that others know.
+        let is_dockers =
+            self.is_dockers && blobs.iter().all(|blob| !blob.media_type.ends_with("zstd"));
+        let (bytes, media_type) = match (changed.is_empty(), is_dockers) {
+            (true, _) => (image.manifest.clone(), image.media_type.as_str()),
+            (false, false) => {
                 let bytes = rewritten(&image.manifest, blobs, &self.tocs());
                 (bytes, media_type::OCI_MANIFEST)
+            }
+            (false, true) => {
+                let bytes = with_blobs(&image.manifest, blobs);
+                (bytes, media_type::DOCKER_MANIFEST)
             }
         };
         let digest = Digest::of(&bytes);
@@ -490,6 +514,24 @@ fn tocs(manifest: &[u8]) -> BTreeMap<Digest, Toc> {
         Some((digest, Toc::of(&annotations)?))
     };
     layers.filter_map(toc).collect()
+}
+
+/// Docker's manifest with other blobs as its layers.
+fn with_blobs(original: &[u8], blobs: &[Blob]) -> Vec<u8> {
+    let mut manifest: Value = serde_json::from_slice(original).expect("it was parsed before");
+    let layers = manifest["layers"]
+        .as_array_mut()
+        .expect("it was parsed before");
+    for (layer, blob) in layers.iter_mut().zip(blobs) {
+        let media_type = match Packing::of_media_type(&blob.media_type) {
+            Some(Packing::Gzip(_)) => media_type::DOCKER_LAYER_GZIP,
+            _ => media_type::DOCKER_LAYER,
+        };
+        layer["mediaType"] = json!(media_type);
+        layer["digest"] = json!(blob.digest.as_str());
+        layer["size"] = json!(blob.size);
+    }
+    serde_json::to_vec(&manifest).expect("plain data always serialises")
 }
 
 /// The manifest with other blobs as its layers, in OCI's form; what is written about each layer and the whole stays, but for what is

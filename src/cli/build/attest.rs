@@ -154,6 +154,10 @@ impl Wanted {
         Ok(wanted)
     }
 
+    pub fn is_some(&self) -> bool {
+        self.bill || self.provenance.is_some()
+    }
+
     /// What is left of it where nothing has a place for it. None: that would be too little.
     pub fn without_place(&self) -> Option<Wanted> {
         let is_needed = self.bill || (self.provenance.is_some() && !self.is_optional);

@@ -1,5 +1,6 @@
 //! `build --cache-to`, `--cache-from`: where what steps came to goes to and comes from. Parses words and asks the engine.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -10,7 +11,7 @@ use crate::cli::error::{CliError, Kind, chain};
 use crate::engine::push::PushRequest;
 use crate::engine::request::SaveRequest;
 use crate::engine::{Engine, EngineError, StoredImage};
-use crate::image::{Reference, ReferenceError, Said, SaveFormat};
+use crate::image::{Index, Reference, ReferenceError, SaveFormat};
 use crate::registry::{PushOptions, Silent};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,12 +157,21 @@ impl CacheFrom {
 
 impl CacheTo {
     /// After the build.
-    pub fn export(&self, engine: &Engine, built: &Built) -> Result<(), CliError> {
+    pub fn export(&self, engine: &Engine, built: &[&Built]) -> Result<(), CliError> {
         let failed = |error: EngineError| CliError::engine(Kind::Failed, &error);
-        let steps = match self.all {
-            true => built.steps.clone(),
-            false => built.steps_of_image(),
-        };
+        // Those of all platforms; what they share is there once.
+        let mut steps = Vec::new();
+        for one in built {
+            let own = match self.all {
+                true => one.steps.clone(),
+                false => one.steps_of_image(),
+            };
+            for (key, record) in own {
+                if !steps.iter().any(|(known, _)| *known == key) {
+                    steps.push((key, record));
+                }
+            }
+        }
         if self.to == CachePlace::Inline {
             return Ok(());
         }
@@ -176,6 +186,7 @@ impl CacheTo {
                         target: name.clone(),
                         options: PushOptions::default(),
                         platform: None,
+                        manifest: None,
                     },
                     &Silent,
                 )
@@ -213,9 +224,15 @@ fn into_directory(engine: &Engine, image: &StoredImage, directory: &Path) -> Res
         format: SaveFormat::OciDir,
         compress: false,
         require_digest: false,
+        form: None,
     };
     engine
-        .save_image_as(image, &[], Said::default(), &request)
+        .save_index_as(
+            Index::of(image.id.clone(), image.manifest.clone()),
+            &[],
+            &BTreeMap::new(),
+            &request,
+        )
         .map_err(|error| CliError::engine(Kind::Failed, &error))?;
     if directory.exists() {
         std::fs::remove_dir_all(directory).map_err(|error| failed("replace", error))?;

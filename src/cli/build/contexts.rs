@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 
 use crate::build::attest::{Material, without_secrets};
 use crate::build::dockerfile::{Ignore, MAX_FILE};
-use crate::build::{Context, SecretSource, authorizations};
+use crate::build::{Context, NamedContext, SecretSource, authorizations};
+use crate::cli::container_flags::value;
 use crate::cli::error::{CliError, Kind};
-use crate::engine::request::GitSource;
+use crate::engine::request::{GitSource, Input, LoadRequest};
 use crate::engine::{Authorizations, Engine, EngineError};
-use crate::image::TempLayer;
+use crate::image::{Digest, OneImage, Platform, TempLayer};
 use crate::registry::Progress;
 
 /// The Dockerfile and the files of a build.
@@ -35,6 +36,86 @@ pub enum Files {
     Directory(PathBuf),
     /// It is no archive.
     Single(PathBuf),
+}
+
+/// `--build-context`: what their names stand for.
+#[derive(Default)]
+pub struct Others {
+    pub contexts: BTreeMap<String, NamedContext>,
+    /// Images of layouts, which are brought for each platform.
+    pub layouts: Vec<Layout>,
+    held: Vec<TempLayer>,
+}
+
+/// `oci-layout://DIRECTORY[:TAG][@DIGEST]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    pub name: String,
+    pub directory: PathBuf,
+    pub image: OneImage,
+}
+
+impl Layout {
+    fn parse(name: &str, place: &str) -> Result<Layout, CliError> {
+        let (place, digest) = match place.split_once('@') {
+            Some((place, digest)) => (place, Some(value("--build-context", digest)?)),
+            None => (place, None),
+        };
+        let (directory, tag) = match place.rsplit_once(':') {
+            Some((directory, tag)) if !tag.contains('/') => (directory, Some(tag.to_owned())),
+            _ => (place, None),
+        };
+        Ok(Layout {
+            name: name.to_owned(),
+            directory: directory.into(),
+            image: OneImage { tag, digest },
+        })
+    }
+
+    /// Its image, which has no name in the store.
+    pub fn load(&self, engine: &Engine, platform: Option<&Platform>) -> Result<Digest, CliError> {
+        let loaded = engine.load_images(&LoadRequest {
+            only: Some(self.image.clone()),
+            input: Input::File(self.directory.clone()),
+            platform: platform.map(ToString::to_string),
+        });
+        let loaded = loaded.map_err(|error| failed(&error))?;
+        Ok(loaded[0].id.clone())
+    }
+}
+
+impl Others {
+    /// Opens or brings what one of them says.
+    pub fn add(
+        &mut self,
+        engine: &Engine,
+        (name, place): (&str, &str),
+        secrets: &BTreeMap<String, SecretSource>,
+        progress: &dyn Progress,
+    ) -> Result<(), CliError> {
+        let context = if let Some(image) = place.strip_prefix("docker-image://") {
+            NamedContext::Image(image.to_owned())
+        } else if let Some(layout) = place.strip_prefix("oci-layout://") {
+            self.layouts.push(Layout::parse(name, layout)?);
+            return Ok(());
+        } else if let Some(brought) = bring(engine, place, false, secrets, progress)? {
+            let directory = match &brought.files {
+                Files::Directory(directory) => directory.clone(),
+                // A file that is no archive is what is in the context.
+                Files::Single(file) => file.parent().map(Path::to_owned).unwrap_or_default(),
+            };
+            self.held.extend(brought.held);
+            NamedContext::Directory(context_at(&directory, None)?)
+        } else if place.contains("://") {
+            return Err(CliError::usage(format!(
+                "invalid value {place:?} for --build-context: a directory, docker-image://, oci-layout://, a repository, or an archive by http or https"
+            )));
+        } else {
+            NamedContext::Directory(context_at(Path::new(place), None)?)
+        };
+        self.contexts.insert(name.to_owned(), context);
+        Ok(())
+    }
 }
 
 /// How a build's files are named.

@@ -1,29 +1,31 @@
 //! A build from its flags to what they ask for: read, checked, built for each platform, and brought where it goes.
 
-use std::collections::HashSet;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
 use super::Args;
 use super::agents::Agents;
+use super::annotations::{Annotations, Place};
 use super::attest::Wanted;
 use super::cache::{CachePlace, CacheTo};
 use super::call::{self, Call, Choice};
-use super::contexts::{self, Named};
+use super::contexts::{self, Layout, Named};
 use super::logs::Logs;
 use super::output::{Delivery, Output};
 use super::raw::RawJson;
 use super::shown::Shown;
 use super::values;
 use super::{failed, failed_quietly};
-use crate::build::{BuildRequest, Built, Checked, check};
+use crate::build::{BuildRequest, Built, Checked, NamedContext, check};
 use crate::cli::Invocation;
 use crate::cli::container_flags::value;
 use crate::cli::error::{CliError, Kind};
 use crate::cli::progress::Bars;
 use crate::config::parse_bool;
 use crate::engine::{Engine, EngineError};
-use crate::image::{Digest, Platform, Reference};
+use crate::image::{Digest, Index, IndexedImage, Platform, Reference};
 
 pub enum Performed {
     /// `--call`, `--check`: the exit code.
@@ -76,9 +78,57 @@ fn of_engine(error: EngineError) -> CliError {
     CliError::engine(Kind::Failed, &error)
 }
 
+/// Images of layouts: in the store, without names, for as long as this lives.
+struct Borrowed {
+    engine: Engine,
+    layouts: Vec<Layout>,
+    before: HashSet<Digest>,
+    brought: RefCell<HashSet<Digest>>,
+}
+
+impl Borrowed {
+    fn new(engine: Engine, layouts: &[Layout]) -> Result<Borrowed, CliError> {
+        let before = match layouts {
+            [] => HashSet::new(),
+            _ => engine.image_ids().map_err(of_engine)?,
+        };
+        Ok(Borrowed {
+            engine,
+            layouts: layouts.to_owned(),
+            before,
+            brought: RefCell::default(),
+        })
+    }
+
+    /// Those for a platform become what the Dockerfile's names stand for.
+    fn bring(
+        &self,
+        request: &mut BuildRequest,
+        platform: Option<&Platform>,
+    ) -> Result<(), CliError> {
+        for layout in &self.layouts {
+            let id = layout.load(&self.engine, platform)?;
+            self.brought.borrow_mut().insert(id.clone());
+            let context = NamedContext::Stored(id);
+            request.named_contexts.insert(layout.name.clone(), context);
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Borrowed {
+    fn drop(&mut self) {
+        let brought = self.brought.borrow();
+        if let Err(error) = forget(&self.engine, brought.difference(&self.before)) {
+            tracing::warn!(%error, "forget an image of a layout");
+        }
+    }
+}
+
 /// What the flags say before anything is read.
 struct Task<'a> {
     args: &'a Args,
+    borrowed: Borrowed,
     invocation: &'a Invocation,
     engine: Engine,
     shown: Shown,
@@ -86,9 +136,12 @@ struct Task<'a> {
     platforms: Vec<Option<Platform>>,
     cache_to: Vec<CacheTo>,
     wanted: Wanted,
+    annotations: Annotations,
     on_stdout: bool,
     /// The image stays in the store.
     is_kept: bool,
+    /// It is an index there.
+    is_index: bool,
 }
 
 /// Does what the flags say. What is in the store only on its way is still there.
@@ -97,6 +150,8 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
     let shown = Shown::choose(&args.shared.progress, args.quiet, ui.stderr_is_terminal)?;
     let outputs = args.outputs()?;
     let platforms = args.platforms(&outputs)?;
+    let annotations = args.annotations(&outputs)?;
+    let docker_types = Args::has_docker_types(&outputs)?;
     let on_stdout = outputs.iter().any(Output::is_on_stdout);
     if on_stdout && ui.stdout_is_terminal {
         return Err(CliError::new(
@@ -110,10 +165,17 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
         true => wanted,
         false => wanted.without_place().ok_or_else(|| {
             CliError::usage(
-                "the store has no place for attestations: they go to a registry (--push), an OCI archive (-o type=oci,dest=FILE) or a directory (-o DIR)",
+                "attestations have no place there: they go into the store, to a registry (--push), an OCI archive (-o type=oci,dest=FILE) or a directory (-o DIR)",
             )
         })?,
     };
+    let is_index = platforms.len() > 1 || wanted.is_some();
+    check_annotations(&annotations, &outputs, is_index)?;
+    if docker_types && (wanted.is_some() || annotations.has(Place::Manifest)) {
+        return Err(CliError::usage(
+            "oci-mediatypes=false: attestations and annotations need OCI's media types",
+        ));
+    }
     let engine = invocation.engine_with(args.shared.debug)?;
     tracing::debug!(builder = ?args.shared.builder, "there is one builder");
     let secrets = values::secrets(&args.secret)?;
@@ -129,10 +191,14 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
         };
         contexts::open(&engine, &named, &bars)?
     };
+    let others = args.named_contexts(&engine, &secrets, &Bars::new(ui))?;
     let mut request = args.request(&opened, secrets)?;
+    request.named_contexts.clone_from(&others.contexts);
+    let borrowed = Borrowed::new(invocation.engine()?, &others.layouts)?;
+    borrowed.bring(&mut request, platforms[0].as_ref())?;
     engine
         .check_cgroup_parent(request.cgroup_parent.as_deref())
-        .map_err(|error| CliError::engine(Kind::Failed, &error))?;
+        .map_err(of_engine)?;
     // Those of its own end with the build.
     let agents = Agents::of(&args.ssh, &engine.paths.runtime)?;
     request.agents.clone_from(&agents.sockets);
@@ -140,8 +206,9 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
     request.inline_cache = cache_to.iter().any(|one| one.to == CachePlace::Inline)
         || is_on(&args.build_arg, "BUILDKIT_INLINE_CACHE");
     let given = std::mem::take(&mut request.names);
-    let is_kept = platforms.len() == 1 && outputs.iter().any(Output::is_image);
-    if is_kept {
+    request.docker_types = docker_types;
+    let is_kept = outputs.iter().any(Output::keeps_image);
+    if is_kept && !is_index {
         let names = outputs.iter().flat_map(|one| one.store_names(&given));
         request.names = names.cloned().collect();
     }
@@ -152,6 +219,7 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
             .map(Performed::Called);
     }
     let task = Task {
+        borrowed,
         args,
         invocation,
         engine,
@@ -160,8 +228,10 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
         platforms,
         cache_to,
         wanted,
+        annotations,
         on_stdout,
         is_kept,
+        is_index,
     };
     let checked = task.checked(&request)?;
     for from in &cache_from {
@@ -169,6 +239,29 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
     }
     task.build(request, &checked, &given)
         .map(|outcome| Performed::Built(Box::new(outcome)))
+}
+
+/// Each has a place, or BuildKit's words say that it has none.
+fn check_annotations(
+    annotations: &Annotations,
+    outputs: &[Output],
+    is_index: bool,
+) -> Result<(), CliError> {
+    if annotations.has(Place::Index) && !is_index {
+        let message = "index annotations not supported for single platform export";
+        return Err(CliError::usage(message));
+    }
+    let has_layout = outputs
+        .iter()
+        .any(|output| matches!(output, Output::Archive(_)));
+    let of_layout = annotations.has(Place::IndexDescriptor)
+        || (annotations.has(Place::ManifestDescriptor) && !is_index);
+    if of_layout && !has_layout {
+        return Err(CliError::usage(
+            "annotations of a descriptor stand in an index or an OCI layout: there is none here (-o type=oci,dest=FILE)",
+        ));
+    }
+    Ok(())
 }
 
 impl Task<'_> {
@@ -204,57 +297,28 @@ impl Task<'_> {
         checked: &Checked,
         given: &[Reference],
     ) -> Result<Outcome, CliError> {
-        let before = match self.is_kept {
+        let before = match self.is_kept && !self.is_index {
             true => HashSet::new(),
             false => self.engine.image_ids().map_err(of_engine)?,
         };
-        let mut built: Vec<(Option<Platform>, Built)> = Vec::new();
-        let mut said = Vec::new();
-        let mut brought = Ok(None);
-        for platform in &self.platforms {
-            request.platform.clone_from(platform);
-            let logs = Logs::default();
-            let began = jiff::Timestamp::now();
-            let ui = &self.invocation.ui;
-            match self.shown.build(&self.engine, &request, &logs, ui) {
-                Ok(one) => {
-                    let about = self.wanted.say(&self.engine, &request, &one, given, began);
-                    built.push((platform.clone(), one));
-                    match about {
-                        Ok(about) => said.push(about),
-                        Err(error) => {
-                            brought = Err(error);
-                            break;
-                        }
-                    }
-                }
-                Err(error) => {
-                    brought = Err(failed(&error, &logs, self.invocation));
-                    break;
-                }
-            }
-        }
+        let mut built = Vec::new();
+        let index = self.each(&mut request, given, &mut built);
         self.tell(checked);
-        if brought.is_ok() {
-            brought = self.deliver(&Delivery {
-                built: &built,
-                said: &said,
-                given,
-            });
-        }
+        let brought = index.and_then(|index| self.bring(&built, index, given));
         let images: Vec<Digest> = built.iter().map(|(_, one)| one.image.id.clone()).collect();
-        let passing = images.iter().filter(|_| !self.is_kept);
-        let passing: Vec<Digest> = passing.filter(|id| !before.contains(id)).cloned().collect();
-        let pushed = match brought {
-            Ok(pushed) => pushed,
+        let new = images.iter().filter(|id| !before.contains(id)).cloned();
+        let brought = match brought {
+            Ok(brought) => brought,
             Err(error) => {
+                let passing: Vec<Digest> = new.filter(|_| !self.is_kept || self.is_index).collect();
                 if let Err(error) = forget(&self.engine, passing.iter()) {
                     tracing::warn!(%error, "forget what was built");
                 }
                 return Err(error);
             }
         };
-        let (id, metadata) = told(&built, pushed.as_ref(), given);
+        let passing = new.filter(|_| !self.is_kept).collect();
+        let (id, metadata) = told(&built, &brought, given);
         Ok(Outcome {
             engine: self.engine,
             id,
@@ -266,6 +330,75 @@ impl Task<'_> {
         })
     }
 
+    /// Builds for one platform after the other; what it came to so far is in `built` even where one fails.
+    fn each(
+        &self,
+        request: &mut BuildRequest,
+        given: &[Reference],
+        built: &mut Vec<(Option<Platform>, Built)>,
+    ) -> Result<Index, CliError> {
+        let mut index = Index {
+            images: Vec::new(),
+            annotations: self.annotations.at(Place::Index, None),
+        };
+        for platform in &self.platforms {
+            let at = |place| self.annotations.at(place, platform.as_ref());
+            request.platform.clone_from(platform);
+            request.annotations = at(Place::Manifest);
+            self.borrowed.bring(request, platform.as_ref())?;
+            let logs = Logs::default();
+            let began = jiff::Timestamp::now();
+            let ui = &self.invocation.ui;
+            let one = self.shown.build(&self.engine, request, &logs, ui);
+            let one = one.map_err(|error| failed(&error, &logs, self.invocation))?;
+            let said = self.wanted.say(&self.engine, request, &one, given, began);
+            let (id, manifest) = (one.image.id.clone(), one.image.manifest.clone());
+            built.push((platform.clone(), one));
+            index.images.push(IndexedImage {
+                id,
+                manifest,
+                said: said?,
+                annotations: match self.is_index {
+                    true => at(Place::ManifestDescriptor),
+                    false => BTreeMap::new(),
+                },
+            });
+        }
+        Ok(index)
+    }
+
+    /// Gives it its names in the store, and brings it to all its places.
+    fn bring(
+        &self,
+        built: &[(Option<Platform>, Built)],
+        index: Index,
+        given: &[Reference],
+    ) -> Result<Brought, CliError> {
+        let first = &index.images[0];
+        let names = self.outputs.iter().flat_map(|one| one.store_names(given));
+        let names: Vec<Reference> = names.cloned().collect();
+        let stored = match (self.is_index, self.is_kept) {
+            (false, _) => Ok(first.manifest.clone()),
+            (true, true) => self.engine.store_index(&index, &names),
+            (true, false) => self.engine.index_digest(&index),
+        };
+        let stored = stored.map_err(of_engine)?;
+        let mut noted = self.annotations.at(Place::IndexDescriptor, None);
+        if !self.is_index {
+            let platform = self.platforms[0].as_ref();
+            noted.extend(self.annotations.at(Place::ManifestDescriptor, platform));
+        }
+        let pushed = self.deliver(&Delivery {
+            built,
+            index: &index,
+            stored: &stored,
+            found_by: if self.is_index { &stored } else { &first.id },
+            given,
+            noted: &noted,
+        })?;
+        Ok(Brought { stored, pushed })
+    }
+
     /// Writes what was built to all its places; the digest that a registry knows it by.
     fn deliver(&self, delivery: &Delivery<'_>) -> Result<Option<Digest>, CliError> {
         let mut pushed = None;
@@ -274,35 +407,42 @@ impl Task<'_> {
             let digest = output.write(&self.engine, delivery, quiet, self.invocation)?;
             pushed = digest.or(pushed);
         }
+        let built: Vec<&Built> = delivery.built.iter().map(|(_, one)| one).collect();
         for to in &self.cache_to {
-            for (_, one) in delivery.built {
-                to.export(&self.engine, one)?;
-            }
+            to.export(&self.engine, &built)?;
         }
         Ok(pushed)
     }
 }
 
+/// Where it is now.
+struct Brought {
+    /// The digest that the store knows it by.
+    stored: Digest,
+    /// And a registry, if it is there.
+    pushed: Option<Digest>,
+}
+
 /// The id and the metadata; of several platforms it is the index that is told.
 fn told(
     built: &[(Option<Platform>, Built)],
-    pushed: Option<&Digest>,
+    brought: &Brought,
     given: &[Reference],
 ) -> (Digest, Value) {
     let image = &built[0].1.image;
-    let (id, digest) = match (built, pushed) {
-        ([_], Some(digest)) => (&image.id, digest),
-        (_, Some(digest)) => (digest, digest),
-        (_, None) => (&image.id, &image.manifest),
-    };
+    let digest = brought.pushed.as_ref().unwrap_or(&brought.stored);
     let names: Vec<String> = given.iter().map(ToString::to_string).collect();
-    let mut metadata = json!({
-        "containerimage.digest": digest.as_str(),
-        "image.name": names.join(","),
-    });
-    if let [_] = built {
-        metadata["containerimage.config.digest"] = image.id.as_str().into();
+    let mut metadata = json!({ "containerimage.digest": digest.as_str() });
+    if !names.is_empty() {
+        metadata["image.name"] = names.join(",").into();
     }
+    let id = match built {
+        [_] => {
+            metadata["containerimage.config.digest"] = image.id.as_str().into();
+            &image.id
+        }
+        _ => digest,
+    };
     (id.clone(), metadata)
 }
 

@@ -57,27 +57,6 @@ pub fn labels(flags: &[String]) -> Result<Vec<(String, String)>, CliError> {
     split.collect()
 }
 
-/// Of the manifest; those of an index need one.
-pub fn annotations(flags: &[String]) -> Result<BTreeMap<String, String>, CliError> {
-    let mut annotations = BTreeMap::new();
-    for text in flags {
-        let (name, value) = pair("--annotation", text)?;
-        let name = match name.split_once(':') {
-            None => name,
-            Some(("manifest", name)) => name,
-            Some((kind @ ("index" | "manifest-descriptor" | "index-descriptor"), _)) => {
-                return Err(CliError::not_yet(&format!("build --annotation {kind}:")));
-            }
-            Some((kind, _)) => {
-                let message = format!("unknown annotation type {kind:?}: manifest is known");
-                return Err(CliError::usage(message));
-            }
-        };
-        annotations.insert(name.to_owned(), value.to_owned());
-    }
-    Ok(annotations)
-}
-
 /// `id=x,src=FILE`, `id=x,env=VARIABLE`, `id=x`: of the environment, else the file of that name.
 pub fn secrets(flags: &[String]) -> Result<BTreeMap<String, SecretSource>, CliError> {
     let mut secrets = BTreeMap::new();

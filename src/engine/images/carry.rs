@@ -89,6 +89,7 @@ impl Engine {
                     format: SaveFormat::DockerArchive,
                     compress: false,
                     require_digest: false,
+                    form: None,
                 })?;
             }
             Place::Host(host) => fetch(host, &carry.image, &archive)?,
@@ -104,6 +105,7 @@ impl Engine {
 
     fn load_archive(&self, path: &Path) -> Result<Vec<String>, EngineError> {
         let loaded = self.load_images(&LoadRequest {
+            only: None,
             input: Input::File(path.to_owned()),
             platform: None,
         })?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::super::EngineError;
-use crate::image::{Digest, Reference, Store, StoreError, json};
+use crate::image::{Digest, Image, Reference, Store, StoreError, json};
 
 /// Everything known of an image.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,8 +23,7 @@ pub struct ImageDetails {
     pub size: u64,
 }
 
-pub(super) fn details(store: &Store, text: &str) -> Result<ImageDetails, EngineError> {
-    let image = store.resolve(text)?;
+pub(super) fn details(store: &Store, image: Image) -> Result<ImageDetails, EngineError> {
     let subject = format!("config of image {}", image.id);
     let config = json(&subject, &store.read_blob(&image.id)?).map_err(StoreError::from)?;
     let layers = crate::image::diff_ids(&subject, &image.config).map_err(StoreError::from)?;

@@ -68,10 +68,14 @@ pub(super) fn tag_of(entry: &NameEntry) -> Option<&str> {
 
 /// The entries of each image, in the order of the index.
 pub(super) fn by_image(names: &Names) -> Vec<Vec<&NameEntry>> {
-    let mut places: HashMap<&Digest, usize> = HashMap::new();
+    let mut places: HashMap<(&Digest, Option<&Digest>), usize> = HashMap::new();
     let mut images: Vec<Vec<&NameEntry>> = Vec::new();
-    for entry in &names.entries {
-        let place = *places.entry(&entry.id).or_insert_with(|| {
+    // An index is one image.
+    let own = names.entries.iter();
+    for entry in own.filter(|entry| entry.member_of().is_none()) {
+        // One without a name is none of the image's names.
+        let nameless = entry.head().filter(|_| entry.reference.is_none());
+        let place = *places.entry((&entry.id, nameless)).or_insert_with(|| {
             images.push(Vec::new());
             images.len() - 1
         });
@@ -109,6 +113,7 @@ fn rows_of(entries: &[&NameEntry], patterns: &[String]) -> Vec<ImageRow> {
         match (reference.tag(), reference.digest()) {
             (Some(tag), _) => {
                 let digest = siblings.find_map(|other| other.reference.as_ref()?.digest());
+                let digest = entry.head().or(digest);
                 rows.push(row(entry, Some(tag), digest));
             }
             (None, digest) if siblings.all(|other| tag_of(other).is_none()) => {
@@ -226,6 +231,7 @@ mod tests {
             id: Digest::of(image.as_bytes()),
             created: Some(created.to_owned()),
             size: 1,
+            index: None,
         }
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::super::request::ListImagesRequest;
 use super::super::{Engine, EngineError};
 use super::list;
-use crate::image::{Digest, Document, Image, Platform, Store, StoreError};
+use crate::image::{Digest, Document, Image, NameEntry, Platform, Store, StoreError};
 
 /// An image under all of its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +13,13 @@ pub struct TreeImage {
     pub id: Digest,
     /// None for an image without.
     pub names: Vec<String>,
+    /// One, or all those of an index.
+    pub platforms: Vec<TreePlatform>,
+}
+
+/// The image for one platform.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TreePlatform {
     pub manifest: Digest,
     pub platform: Platform,
     /// Bytes of the unpacked layers.
@@ -35,6 +42,7 @@ impl Engine {
             .into_iter()
             .map(|one| one.image)
             .collect();
+        let known = store.names()?;
         let mut trees: Vec<TreeImage> = Vec::new();
         for row in list::rows(&store, request)? {
             let name = row
@@ -48,15 +56,25 @@ impl Engine {
                 tree.names.extend(name);
                 continue;
             }
-            let image = store.image_by_id(&row.id)?;
+            let mut ids = vec![&row.id];
+            let index = known.of_image(&row.id).find_map(NameEntry::head);
+            let members = index.into_iter().flat_map(|index| known.members(index));
+            ids.extend(members.map(|member| &member.id));
+            let mut platforms = Vec::new();
+            for id in ids {
+                let image = store.image_by_id(id)?;
+                platforms.push(TreePlatform {
+                    platform: Platform::of_config(&image.config),
+                    disk: image.size,
+                    content: content(&store, &image)?,
+                    is_used: used.contains(&image.id),
+                    manifest: image.manifest,
+                });
+            }
             trees.push(TreeImage {
                 names: name.into_iter().collect(),
-                platform: Platform::of_config(&image.config),
-                disk: image.size,
-                content: content(&store, &image)?,
-                is_used: used.contains(&image.id),
-                manifest: image.manifest,
-                id: image.id,
+                platforms,
+                id: row.id,
             });
         }
         Ok(trees)

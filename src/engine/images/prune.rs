@@ -76,7 +76,13 @@ impl Engine {
         for entries in by_image(&names) {
             let id = &entries[0].id;
             let tagged = entries.iter().any(|entry| tag_of(entry).is_some());
-            if used.contains(id) || (tagged && !all) || !fits(store, id, filters) {
+            let is_used = used.contains(id) && entries[0].reference.is_some();
+            if is_used || (tagged && !all) || !fits(store, id, filters) {
+                continue;
+            }
+            let nameless = entries[0].head().filter(|_| entries[0].reference.is_none());
+            if let Some(index) = nameless {
+                texts.push(index.to_string());
                 continue;
             }
             let references = entries.iter().filter_map(|entry| entry.reference.as_ref());

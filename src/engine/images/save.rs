@@ -1,18 +1,18 @@
 //! `save`: images as an archive or a directory.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
 
-use super::super::build::StoredImage;
 use super::super::output::Unfinished;
 use super::super::request::SaveRequest;
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
-use super::check_platform;
+use super::{check_platform, image_for};
 use crate::container::Event;
 use crate::image::{
-    self, NameEntry, NamedBy, Names, NoOriginals, Originals, Reference, Said, SaveError,
-    SaveFormat, SaveOptions, Store, ToSave,
+    self, Index, IndexToSave, NameEntry, NamedBy, Names, NoOriginals, Originals, Reference,
+    SaveError, SaveFormat, SaveOptions, SaveSet, Store, ToSave,
 };
 use crate::registry::{self, RegistryConfig};
 
@@ -22,42 +22,69 @@ impl Engine {
     pub fn save_images(&self, request: &SaveRequest) -> Result<Vec<String>, EngineError> {
         let store = self.images()?;
         let names = store.names()?;
-        let mut images: Vec<ToSave> = Vec::new();
+        let mut set = SaveSet::default();
         for text in &request.images {
             for found in named(&names, text)? {
-                add(&mut images, found);
+                let index = found.index.clone();
+                let index = index.filter(|_| request.format != SaveFormat::DockerDir);
+                match (index, &request.platform) {
+                    (Some(index), None) => add_index(&mut set, store.index(&index)?, found.tag),
+                    (Some(_), Some(platform)) => {
+                        let image = image_for(&store, text, Some(platform))?;
+                        let found = Found {
+                            id: image.id,
+                            manifest: image.manifest,
+                            ..found
+                        };
+                        add(&mut set.images, found);
+                    }
+                    (None, _) => add(&mut set.images, found),
+                }
             }
         }
-        self.save(&images, request)
-    }
-
-    /// Writes one image under these names, which it need not have in the store.
-    pub fn save_image_as(
-        &self,
-        image: &StoredImage,
-        names: &[Reference],
-        said: Said,
-        request: &SaveRequest,
-    ) -> Result<Vec<String>, EngineError> {
-        let image = ToSave {
-            id: image.id.clone(),
-            manifest: image.manifest.clone(),
-            tags: names.to_vec(),
-            said,
-        };
-        self.save(&[image], request)
-    }
-
-    fn save(&self, images: &[ToSave], request: &SaveRequest) -> Result<Vec<String>, EngineError> {
-        let store = self.images()?;
         let platform = request.platform.as_deref();
-        for image in images.iter().filter(|_| platform.is_some()) {
+        for image in set.images.iter().filter(|_| platform.is_some()) {
             check_platform(&store.image_by_id(&image.id)?, &name(image), platform)?;
         }
+        self.save(&set, request)
+    }
+
+    /// Writes what was built under these names, which it need not have in the store: an index where one is needed.
+    pub fn save_index_as(
+        &self,
+        index: Index,
+        names: &[Reference],
+        noted: &BTreeMap<String, String>,
+        request: &SaveRequest,
+    ) -> Result<Vec<String>, EngineError> {
+        let mut set = SaveSet {
+            noted: noted.clone(),
+            ..SaveSet::default()
+        };
+        let needed = index.is_needed();
+        for image in &index.images {
+            set.images.push(ToSave {
+                id: image.id.clone(),
+                manifest: image.manifest.clone(),
+                tags: if needed { Vec::new() } else { names.to_vec() },
+            });
+        }
+        if needed {
+            set.indexes.push(IndexToSave {
+                index,
+                tags: names.to_vec(),
+            });
+        }
+        self.save(&set, request)
+    }
+
+    fn save(&self, set: &SaveSet, request: &SaveRequest) -> Result<Vec<String>, EngineError> {
+        let store = self.images()?;
         let options = SaveOptions {
             format: request.format,
             compress: request.compress,
             require_digest: request.require_digest,
+            form: request.form,
         };
         let unfinished = match &request.output {
             Some(path) if request.format.is_directory() => Some(Unfinished::directory(path)?),
@@ -66,7 +93,7 @@ impl Engine {
         };
         let config = match request.format {
             SaveFormat::DockerArchive => None,
-            _ => self.origins(&store, images),
+            _ => self.origins(&store, &set.images),
         };
         let originals: &dyn Originals = match &config {
             Some(config) => &FromRegistries(config),
@@ -74,21 +101,17 @@ impl Engine {
         };
         let notes: Vec<String> = self.in_home("transfer", || {
             let saved = match &unfinished {
-                Some(unfinished) if request.format.is_directory() => image::save_directory(
-                    &store,
-                    images,
-                    &options,
-                    originals,
-                    unfinished.temporary(),
-                ),
+                Some(unfinished) if request.format.is_directory() => {
+                    image::save_directory(&store, set, &options, originals, unfinished.temporary())
+                }
                 Some(unfinished) => {
                     let mut file = unfinished.open().map_err(opened)?;
-                    image::save_archive(&store, images, &options, originals, &mut file)
+                    image::save_archive(&store, set, &options, originals, &mut file)
                 }
                 None => {
                     let stdout = std::io::stdout().as_fd().try_clone_to_owned();
                     let mut stdout = stdout.map(File::from).map_err(opened)?;
-                    image::save_archive(&store, images, &options, originals, &mut stdout)
+                    image::save_archive(&store, set, &options, originals, &mut stdout)
                 }
             };
             saved.map_err(|error| RoleFailure::of(&error, hints(&error, request)))
@@ -96,7 +119,7 @@ impl Engine {
         if let Some(unfinished) = unfinished {
             unfinished.keep()?;
         }
-        for image in images {
+        for image in &set.images {
             self.emit(&Event::image(image.id.as_str(), &name(image), "save"));
         }
         Ok(notes)
@@ -173,17 +196,22 @@ fn named(names: &Names, text: &str) -> Result<Vec<Found>, EngineError> {
         }
     }
     let (entry, by) = image::find(names, text)?;
+    let is_id = by == NamedBy::Id;
     let tag = match by {
         NamedBy::Reference(reference) if reference.digest().is_none() => Some(reference),
         _ => None,
     };
-    Ok(vec![Found::of(entry, tag)])
+    let mut found = Found::of(entry, tag);
+    found.index = found.index.filter(|_| !is_id);
+    Ok(vec![found])
 }
 
 /// An image of the store, and what it is to be called.
 struct Found {
     id: image::Digest,
     manifest: image::Digest,
+    /// What the tag stands for, if that is more than the image.
+    index: Option<image::Digest>,
     tag: Option<Reference>,
 }
 
@@ -192,8 +220,29 @@ impl Found {
         Found {
             id: entry.id.clone(),
             manifest: entry.manifest.clone(),
+            index: entry.head().cloned(),
             tag,
         }
+    }
+}
+
+/// Its images are saved without names of their own.
+fn add_index(set: &mut SaveSet, index: Index, tag: Option<Reference>) {
+    for image in &index.images {
+        let found = Found {
+            id: image.id.clone(),
+            manifest: image.manifest.clone(),
+            index: None,
+            tag: None,
+        };
+        add(&mut set.images, found);
+    }
+    match set.indexes.iter_mut().find(|known| known.index == index) {
+        Some(known) => known.tags.extend(tag),
+        None => set.indexes.push(IndexToSave {
+            index,
+            tags: tag.into_iter().collect(),
+        }),
     }
 }
 
@@ -204,7 +253,6 @@ fn add(images: &mut Vec<ToSave>, found: Found) {
             id: found.id.clone(),
             manifest: found.manifest.clone(),
             tags: Vec::new(),
-            said: Said::default(),
         });
         images.len() - 1
     });
@@ -228,6 +276,7 @@ mod tests {
             id: Digest::of(image.as_bytes()),
             created: None,
             size: 1,
+            index: None,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The files of an image as a build's output: one tree, as a tar archive or in a directory of the user's.
 
+use std::cell::RefCell;
+use std::collections::HashSet;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
@@ -10,8 +12,8 @@ use super::super::output::Unfinished;
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
 use crate::image::{
-    Appearance, Choice, Destination, Digest, ExtractOptions, Graft, Merged, Packer, TempLayer,
-    There, Tree, extract,
+    self, Appearance, Choice, Destination, Digest, ExtractOptions, Graft, Merged, Packer,
+    TempLayer, There, extract,
 };
 use crate::runtime::home;
 use crate::sys::fs::{self, Links};
@@ -33,18 +35,36 @@ fn said(operation: &'static str) -> impl FnOnce(io::Error) -> RoleFailure {
     move |source| failure(&EngineError::System { operation, source })
 }
 
+/// The files of one image, in a directory of the output; empty: in all of it.
+#[derive(Clone, Debug)]
+pub struct Tree {
+    pub image: Digest,
+    pub below: String,
+}
+
 impl Engine {
-    /// Writes what the image's root looks like. What could not be written as it is is returned.
-    pub fn export_tree(&self, id: &Digest, to: &TreeOutput) -> Result<Vec<String>, EngineError> {
+    /// Writes what the images' roots look like. What could not be written as it is is returned.
+    pub fn export_trees(
+        &self,
+        trees: &[Tree],
+        to: &TreeOutput,
+    ) -> Result<Vec<String>, EngineError> {
         let store = self.images()?;
         let _lease = store.lease()?;
-        let image = store.image_by_id(id)?;
-        let layers: Vec<PathBuf> = image
-            .layers
-            .iter()
-            .map(|layer| store.layer_path(layer))
-            .collect();
-        let copy = store.begin_layer()?;
+        let mut sources: Vec<Source> = Vec::new();
+        for tree in trees {
+            let image = store.image_by_id(&tree.image)?;
+            let layers = image.layers.iter().map(|layer| store.layer_path(layer));
+            let layers = layers.collect();
+            match sources.iter_mut().find(|source| source.below == tree.below) {
+                Some(source) => source.stacks.push(layers),
+                None => sources.push(Source {
+                    below: tree.below.clone(),
+                    stacks: vec![layers],
+                    copy: store.begin_layer()?,
+                }),
+            }
+        }
         let unfinished = match to {
             TreeOutput::Tar(Some(path)) => Some(Unfinished::file(path)?),
             TreeOutput::Tar(None) => None,
@@ -55,20 +75,25 @@ impl Engine {
         };
         let warnings: Vec<String> = self.in_home("worker", || {
             crate::sys::process::allow_descriptors();
-            // The role has descriptors of its own.
-            let copy = store
-                .borrow_layer(copy.name())
-                .map_err(|error| failure(&error))?;
-            let mut warnings = merge(&layers, &copy)?;
+            let mut warnings = Vec::new();
+            let mut copies = Vec::new();
+            for source in &sources {
+                // The role has descriptors of its own.
+                let copy = store
+                    .borrow_layer(source.copy.name())
+                    .map_err(|error| failure(&error))?;
+                warnings.extend(merge(&source.stacks, &copy)?);
+                copies.push((source.below.as_str(), copy));
+            }
             let packed = match (to, &unfinished) {
-                (TreeOutput::Directory(path), _) => into_directory(&copy, path)?,
+                (TreeOutput::Directory(path), _) => into_directories(&copies, path)?,
                 (TreeOutput::Tar(_), Some(unfinished)) => {
                     let out = unfinished.open().map_err(said("open the output"))?;
-                    pack(&copy, out, true)?
+                    pack(&copies, out, true)?
                 }
                 (TreeOutput::Tar(_), None) => {
                     let out = io::stdout().as_fd().try_clone_to_owned().map(File::from);
-                    pack(&copy, out.map_err(said("open the output"))?, true)?
+                    pack(&copies, out.map_err(said("open the output"))?, true)?
                 }
             };
             warnings.extend(packed);
@@ -81,9 +106,16 @@ impl Engine {
     }
 }
 
-/// What the layers show together, as one tree.
-fn merge(layers: &[PathBuf], copy: &TempLayer) -> Result<Vec<String>, RoleFailure> {
-    let merged = Merged::of_layers(layers).map_err(said("open the layers"))?;
+/// What goes into one directory.
+struct Source {
+    below: String,
+    /// The directories of each image's layers.
+    stacks: Vec<Vec<PathBuf>>,
+    copy: TempLayer,
+}
+
+/// What each stack of layers shows, as one tree. A file that two of them have is an error.
+fn merge(stacks: &[Vec<PathBuf>], copy: &TempLayer) -> Result<Vec<String>, RoleFailure> {
     let appearance = Appearance {
         owner: None,
         mode: None,
@@ -91,25 +123,53 @@ fn merge(layers: &[PathBuf], copy: &TempLayer) -> Result<Vec<String>, RoleFailur
         through_links: false,
     };
     let mut graft = Graft::new(copy, Merged::default(), home::is_single_id());
-    let copied = graft
-        .directory(&[], None, 0o755)
-        .and_then(|top| graft.copy_content(merged, top, &appearance, &|_, _| Choice::Take));
-    copied.map_err(|error| failure(&error))?;
+    let there: RefCell<HashSet<Vec<u8>>> = RefCell::default();
+    let twice: RefCell<Option<Vec<u8>>> = RefCell::default();
+    let several = stacks.len() > 1;
+    let choose = |path: &[u8], is_directory: bool| {
+        if several && !is_directory && !there.borrow_mut().insert(path.to_vec()) {
+            twice.borrow_mut().get_or_insert(path.to_vec());
+            return Choice::Leave;
+        }
+        Choice::Take
+    };
+    for layers in stacks {
+        let merged = Merged::of_layers(layers).map_err(said("open the layers"))?;
+        let copied = graft
+            .directory(&[], None, 0o755)
+            .and_then(|top| graft.copy_content(merged, top, &appearance, &choose));
+        copied.map_err(|error| failure(&error))?;
+        if let Some(path) = twice.borrow().as_ref() {
+            return Err(RoleFailure {
+                message: format!(
+                    "cannot overwrite {}: images for several platforms have it, and platform-split is false",
+                    String::from_utf8_lossy(path)
+                ),
+                hints: Vec::new(),
+            });
+        }
+    }
     graft.finish(0).map_err(|error| failure(&error))
 }
 
-fn pack(copy: &TempLayer, out: File, keep_owners: bool) -> Result<Vec<String>, RoleFailure> {
-    let root = fs::open_directory_readable(copy.root()).map_err(said("open the tree"))?;
+fn pack(
+    copies: &[(&str, TempLayer)],
+    out: File,
+    keep_owners: bool,
+) -> Result<Vec<String>, RoleFailure> {
     let out = io::BufWriter::with_capacity(256 * 1024, out);
-    let mut packer = Packer::new(out, Tree::Plain { keep_owners });
-    let packed = packer.add_directory(root, b"");
-    let packed = packed.and_then(|()| packer.finish());
-    let (_, warnings) = packed.map_err(|error| failure(&error))?;
+    let mut packer = Packer::new(out, image::Tree::Plain { keep_owners });
+    for (below, copy) in copies {
+        let root = fs::open_directory_readable(copy.root()).map_err(said("open the tree"))?;
+        let packed = packer.add_directory(root, below.as_bytes());
+        packed.map_err(|error| failure(&error))?;
+    }
+    let (_, warnings) = packer.finish().map_err(|error| failure(&error))?;
     Ok(warnings)
 }
 
 /// Through the same door as `cp`: no link that is there already leads anywhere.
-fn into_directory(copy: &TempLayer, path: &Path) -> Result<Vec<String>, RoleFailure> {
+fn into_directories(copies: &[(&str, TempLayer)], path: &Path) -> Result<Vec<String>, RoleFailure> {
     let root = fs::open_directory(path).map_err(said("open the destination"))?;
     let destination = Destination {
         directory: Vec::new(),
@@ -126,8 +186,13 @@ fn into_directory(copy: &TempLayer, path: &Path) -> Result<Vec<String>, RoleFail
     };
     let (reader, writer) = io::pipe().map_err(said("make a pipe"))?;
     std::thread::scope(|scope| {
-        let packing =
-            scope.spawn(|| pack(copy, File::from(std::os::fd::OwnedFd::from(writer)), false));
+        let packing = scope.spawn(|| {
+            pack(
+                copies,
+                File::from(std::os::fd::OwnedFd::from(writer)),
+                false,
+            )
+        });
         let extracted = extract(reader, root.as_fd(), &destination, options);
         let packed = packing.join().expect("packing does not panic");
         // Why the reader stopped counts, unless it only saw the writer stop.

@@ -90,6 +90,8 @@ pub enum ArchiveError {
         found: String,
         wanted: String,
     },
+    #[error("{archive} has no image {wanted}")]
+    NotThere { archive: String, wanted: String },
     #[error("{index}: indexes inside indexes inside indexes")]
     Nesting { index: String },
     #[error(transparent)]
@@ -112,9 +114,18 @@ pub struct LoadOptions {
     pub source: String,
     /// Images for another one are not loaded; absent, the host's is preferred where there is a choice.
     pub platform: Option<Platform>,
+    /// Of a layout only this image, and without its names.
+    pub only: Option<OneImage>,
     pub unpack: UnpackOptions,
     /// Layers that are unpacked at the same time; 1 where threads are not allowed.
     pub parallel: usize,
+}
+
+/// Which image of a layout: the one of this digest, else of this tag, else `latest` or the only one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OneImage {
+    pub tag: Option<String>,
+    pub digest: Option<Digest>,
 }
 
 /// Says whether an image may come in under these names; an image without a name has none.
@@ -144,6 +155,9 @@ pub fn load(
         judge,
         blobs: "blobs/sha256/",
     };
+    if let Some(one) = &options.only {
+        return oci::load_only(&job, one).map(|loaded| vec![loaded]);
+    }
     if members.has("manifest.json") {
         if !members.has("version") || members.has("index.json") {
             return docker::load(&job);

@@ -8,7 +8,7 @@ use super::super::layer::KnownBlob;
 use super::super::platform::Platform;
 use super::super::reference::Reference;
 use super::unpacking::{Wanted, warnings_of};
-use super::{ArchiveError, Job, Loaded};
+use super::{ArchiveError, Job, Loaded, OneImage};
 
 /// A manifest with the media type it was described by.
 struct Found {
@@ -46,6 +46,43 @@ pub(super) fn load(job: &Job<'_>) -> Result<Vec<Loaded>, ArchiveError> {
             archive: job.members.archive().to_owned(),
         }),
     }
+}
+
+/// One image of a layout, without its names.
+pub(super) fn load_only(job: &Job<'_>, one: &OneImage) -> Result<Loaded, ArchiveError> {
+    let archive = job.members.archive().to_owned();
+    let subject = format!("index.json of {archive}");
+    let bytes = job.members.document("index.json", &archive)?;
+    let Document::Index(index) = Document::parse(&subject, &bytes, None)? else {
+        return Err(ArchiveError::NoImages { archive });
+    };
+    let all = index.manifests();
+    let has_tag = |descriptor: &&Descriptor, tag: &str| {
+        let annotations = descriptor.annotations().as_ref();
+        let own = annotations.and_then(|all| all.get("org.opencontainers.image.ref.name"));
+        own.is_some_and(|own| {
+            let full: Option<Reference> = own.parse().ok().filter(|_| own.contains('/'));
+            own == tag || full.is_some_and(|name| name.tag() == Some(tag))
+        })
+    };
+    let chosen = match (&one.digest, one.tag.as_deref()) {
+        (Some(digest), _) => all
+            .iter()
+            .find(|descriptor| descriptor.digest().as_ref() == digest.as_str()),
+        (None, Some(tag)) => all.iter().find(|descriptor| has_tag(descriptor, tag)),
+        (None, None) => match &all[..] {
+            [only] => Some(only),
+            all => all.iter().find(|descriptor| has_tag(descriptor, "latest")),
+        },
+    };
+    let chosen = chosen.ok_or_else(|| ArchiveError::NotThere {
+        archive,
+        wanted: match &one.digest {
+            Some(digest) => digest.to_string(),
+            None => one.tag.clone().unwrap_or_else(|| "latest".to_owned()),
+        },
+    })?;
+    load_one(job, find(job, &subject, chosen, 0)?, Vec::new())
 }
 
 /// Not what belongs to an image without being one (buildkit's attestations are for `unknown/unknown`), and not what another

@@ -11,6 +11,7 @@ use crate::image::unpack::tests::{Archive, Scratch, options};
 
 pub(crate) fn load_options() -> LoadOptions {
     LoadOptions {
+        only: None,
         source: "test.tar".to_owned(),
         platform: None,
         unpack: options(),

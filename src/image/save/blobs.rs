@@ -7,10 +7,13 @@ use std::io::{self, Read, Seek};
 
 use sha2::{Digest as _, Sha256};
 
+use super::super::blocks::{BlockWriter, Method, Workers};
 use super::super::compression::Decompressed;
 use super::super::digest::Digest;
+use super::super::document::media_type;
 use super::super::store::Store;
 use super::documents::Described;
+use super::target::Hashed;
 use super::{Originals, Plan, SaveError, SaveFormat, SaveOptions};
 
 pub(super) struct Blobs<'a> {
@@ -19,6 +22,8 @@ pub(super) struct Blobs<'a> {
     pub(super) originals: &'a dyn Originals,
     /// What was asked for before it is written; nothing where nobody has it.
     pub(super) here: HashMap<Digest, Option<File>>,
+    /// Compress, for all layers.
+    pub(super) workers: Workers,
 }
 
 impl Blobs<'_> {
@@ -32,6 +37,34 @@ impl Blobs<'_> {
             Some(found) => Ok(found),
             None => self.find(diff_id, original),
         }
+    }
+
+    /// A layer's archive, compressed: who writes an archive has to know its size before.
+    pub(super) fn compressed(
+        &self,
+        diff_id: &Digest,
+        method: Method,
+    ) -> Result<(Described, File), SaveError> {
+        let failed = |source| SaveError::Write {
+            subject: format!("layer {diff_id}"),
+            source,
+        };
+        let hashed = Hashed::new(self.store.scratch()?);
+        let mut encoder = BlockWriter::new(&self.workers, method, hashed).map_err(failed)?;
+        self.store.write_tar(diff_id, &mut encoder)?;
+        let hashed = encoder.finish().map_err(failed)?;
+        let (mut file, digest, size) = hashed.finish();
+        file.rewind().map_err(failed)?;
+        let media_type = match method {
+            Method::Gzip(_) => media_type::OCI_LAYER_GZIP,
+            Method::Zstd(_) => media_type::OCI_LAYER_ZSTD,
+        };
+        let described = Described {
+            media_type: media_type.to_owned(),
+            digest,
+            size,
+        };
+        Ok((described, file))
     }
 
     /// The digests that an image's layers will have.

@@ -1,11 +1,13 @@
 //! The JSON documents of a saved image: manifests, and what names them. Pure.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::super::digest::Digest;
 use super::super::document::media_type;
-use super::super::lists::MemberPlatform;
-use super::{SaveFormat, Saved};
+use super::super::reference::Reference;
+use super::{SaveFormat, Saved, SavedIndex};
 
 /// What a descriptor says of a blob.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,43 +57,69 @@ pub(super) fn oci_layer(media_type: &str) -> String {
     oci.to_owned()
 }
 
-/// The manifest of layers in the form they were written.
+/// The manifest of layers in the form they were written, with the annotations, and where it is to keep them the media types, of the one
+/// that the image came with.
 pub(super) fn manifest(
-    format: SaveFormat,
+    (format, keeps_types): (SaveFormat, bool),
+    before: &[u8],
     config: &Described,
     layers: &[Described],
 ) -> (Described, Vec<u8>) {
+    let before: Value = serde_json::from_slice(before).unwrap_or_default();
+    let has_zstd = layers
+        .iter()
+        .any(|layer| layer.media_type == media_type::OCI_LAYER_ZSTD);
+    // Docker has no word for zstd that others know.
+    let is_dockers = before["mediaType"] == media_type::DOCKER_MANIFEST;
     let (of, describe): (&str, fn(&Described) -> Value) = match format {
+        _ if is_dockers && keeps_types && !has_zstd => {
+            (media_type::DOCKER_MANIFEST, Described::docker)
+        }
         SaveFormat::DockerDir => (media_type::DOCKER_MANIFEST, Described::docker),
         _ => (media_type::OCI_MANIFEST, Described::json),
     };
-    let document = json!({
+    let mut document = json!({
         "schemaVersion": 2,
         "mediaType": of,
         "config": describe(config),
         "layers": layers.iter().map(describe).collect::<Vec<_>>(),
     });
+    if let Some(annotations) = before.get("annotations") {
+        document["annotations"] = annotations.clone();
+    }
     let bytes = to_bytes(&document);
     (Described::of(of, &bytes), bytes)
 }
 
-/// An index's entry, with the platform that the configuration has.
-pub(super) fn with_platform(manifest: &Described, config: &[u8]) -> Value {
-    let mut entry = manifest.json();
-    entry["platform"] = json!(MemberPlatform::of_config(config));
-    entry
-}
-
 /// The files that say which images there are, by name.
-pub(super) fn naming(format: SaveFormat, saved: &[Saved<'_>]) -> Vec<(&'static str, Vec<u8>)> {
+pub(super) fn naming(
+    format: SaveFormat,
+    saved: &[Saved<'_>],
+    indexes: &[SavedIndex<'_>],
+    noted: &BTreeMap<String, String>,
+) -> Vec<(&'static str, Vec<u8>)> {
     let layout = || {
         let layout = json!({ "imageLayoutVersion": "1.0.0" });
         ("oci-layout", to_bytes(&layout))
     };
-    let index = || ("index.json", to_bytes(&index(format, saved)));
+    let index = || {
+        (
+            "index.json",
+            to_bytes(&index(format, saved, indexes, noted)),
+        )
+    };
     match format {
         SaveFormat::DockerArchive => {
-            let list: Vec<Value> = saved.iter().map(item).collect();
+            let own = saved.iter().filter(|one| !is_only_of(one, indexes));
+            let own = own.map(|one| item(one, &one.image.tags));
+            // Who reads this list knows of no index: the image that stands for it has its names.
+            let heads = indexes.iter().filter_map(|index| {
+                let head = saved
+                    .iter()
+                    .find(|one| Some(&one.manifest.digest) == index.manifests.first());
+                Some(item(head?, index.tags))
+            });
+            let list: Vec<Value> = own.chain(heads).collect();
             let list = ("manifest.json", to_bytes(&Value::Array(list)));
             vec![index(), list, layout()]
         }
@@ -102,34 +130,49 @@ pub(super) fn naming(format: SaveFormat, saved: &[Saved<'_>]) -> Vec<(&'static s
 
 /// One descriptor for each name. The full name is where containerd looks for it; the specification's own annotation has the
 /// tag in docker's archives and the full name in podman's, and both read their own.
-fn index(format: SaveFormat, saved: &[Saved<'_>]) -> Value {
+fn index(
+    format: SaveFormat,
+    saved: &[Saved<'_>],
+    indexes: &[SavedIndex<'_>],
+    noted: &BTreeMap<String, String>,
+) -> Value {
     let mut manifests = Vec::new();
-    for one in saved {
-        let bare = one.manifest.json();
-        for tag in &one.image.tags {
+    let own = saved.iter().filter(|one| !is_only_of(one, indexes));
+    let own = own.map(|one| (&one.manifest, &one.image.tags[..]));
+    let all = own.chain(indexes.iter().map(|index| (&index.described, index.tags)));
+    for (described, tags) in all {
+        let mut bare = described.json();
+        if !noted.is_empty() {
+            bare["annotations"] = json!(noted);
+        }
+        for tag in tags {
             let full = tag.to_string();
             let short = match format {
                 SaveFormat::DockerArchive => tag.tag().unwrap_or("latest").to_owned(),
                 _ => full.clone(),
             };
             let mut named = bare.clone();
-            named["annotations"] = json!({
-                "io.containerd.image.name": full,
-                "org.opencontainers.image.ref.name": short,
-            });
+            named["annotations"]["io.containerd.image.name"] = full.into();
+            named["annotations"]["org.opencontainers.image.ref.name"] = short.into();
             manifests.push(named);
         }
-        if one.image.tags.is_empty() {
+        if tags.is_empty() {
             manifests.push(bare);
         }
     }
     json!({ "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": manifests })
 }
 
+/// Whether an image is there for an index alone.
+fn is_only_of(one: &Saved<'_>, indexes: &[SavedIndex<'_>]) -> bool {
+    let is_of = |index: &SavedIndex<'_>| index.manifests.contains(&one.manifest.digest);
+    one.image.tags.is_empty() && indexes.iter().any(is_of)
+}
+
 /// An element of docker's list.
-fn item(one: &Saved<'_>) -> Value {
+fn item(one: &Saved<'_>, tags: &[Reference]) -> Value {
     let member = |digest: &Digest| format!("blobs/sha256/{}", digest.hex());
-    let tags: Vec<String> = one.image.tags.iter().map(|tag| tag.familiar()).collect();
+    let tags: Vec<String> = tags.iter().map(|tag| tag.familiar()).collect();
     let layers: Vec<String> = one
         .layers
         .iter()

@@ -5,14 +5,16 @@ mod blobs;
 mod documents;
 mod target;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::attestation::{Attestation, Predicate};
+use super::attestation::Predicate;
+use super::blocks::{Method, Workers};
 use super::digest::Digest;
 use super::document::{self, Document, DocumentError, media_type};
+use super::indexes::{self, Index, Listed};
 use super::reference::Reference;
 use super::replay::ReplayError;
 use super::store::{Store, StoreError};
@@ -44,8 +46,22 @@ pub struct ToSave {
     /// One image may have come with several: layers of other forms.
     pub manifest: Digest,
     pub tags: Vec<Reference>,
-    /// What is said of it; only OCI's formats have a place for that.
-    pub said: Said,
+}
+
+/// Images under one name; each is also among those that are saved. Only OCI's formats have a place for what is said of them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexToSave {
+    pub index: Index,
+    pub tags: Vec<Reference>,
+}
+
+/// Everything that one archive or directory is to hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SaveSet {
+    pub images: Vec<ToSave>,
+    pub indexes: Vec<IndexToSave>,
+    /// What an OCI layout says of each of its names.
+    pub noted: BTreeMap<String, String>,
 }
 
 /// Statements about an image, and the package URLs that they call it by.
@@ -78,6 +94,17 @@ pub struct SaveOptions {
     pub compress: bool,
     /// An error where a manifest would get another digest.
     pub require_digest: bool,
+    /// How layers are written; None: as they came, or uncompressed.
+    pub form: Option<LayerForm>,
+}
+
+/// What layers are to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LayerForm {
+    /// None: uncompressed.
+    pub method: Option<Method>,
+    /// Also those that came compressed in any way.
+    pub force: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -120,29 +147,29 @@ fn list(digests: &[Digest]) -> String {
 /// Writes an archive.
 pub fn save_archive(
     store: &Store,
-    images: &[ToSave],
+    set: &SaveSet,
     options: &SaveOptions,
     originals: &dyn Originals,
     out: &mut dyn Write,
 ) -> Result<Vec<String>, SaveError> {
-    save(store, images, options, originals, &mut Archive::new(out))
+    save(store, set, options, originals, &mut Archive::new(out))
 }
 
 /// Fills an empty directory.
 pub fn save_directory(
     store: &Store,
-    images: &[ToSave],
+    set: &SaveSet,
     options: &SaveOptions,
     originals: &dyn Originals,
     path: &Path,
 ) -> Result<Vec<String>, SaveError> {
-    if options.format == SaveFormat::DockerDir && images.len() != 1 {
+    if options.format == SaveFormat::DockerDir && set.images.len() != 1 {
         return Err(SaveError::OneImage {
-            count: images.len(),
+            count: set.images.len(),
         });
     }
     let mut target = Directory::new(path, options.format, options.compress);
-    save(store, images, options, originals, &mut target)
+    save(store, set, options, originals, &mut target)
 }
 
 /// An image as it is in the target.
@@ -156,13 +183,14 @@ struct Saved<'a> {
 /// Layers, configs, manifests, and last what names them. The notes about digests that change are returned.
 fn save(
     store: &Store,
-    images: &[ToSave],
+    set: &SaveSet,
     options: &SaveOptions,
     originals: &dyn Originals,
     target: &mut dyn Target,
 ) -> Result<Vec<String>, SaveError> {
     let _lease = store.lease()?;
-    let plans: Vec<Plan<'_>> = images
+    let plans: Vec<Plan<'_>> = set
+        .images
         .iter()
         .map(|image| Plan::of(store, image))
         .collect::<Result<_, _>>()?;
@@ -171,6 +199,7 @@ fn save(
         options,
         originals,
         here: HashMap::new(),
+        workers: Workers::default(),
     };
     if options.require_digest && !options.compress {
         // Known before a byte is written.
@@ -187,10 +216,19 @@ fn save(
             if layers.contains_key(diff_id) {
                 continue;
             }
-            let described = match blobs.take(diff_id, original)? {
-                Some(file) => {
-                    target.kept(original, file)?;
-                    original.clone()
+            let form = options.form;
+            let original = match blobs.take(diff_id, original)? {
+                Some(file) if form.is_none_or(|form| !form.force) => Some((original.clone(), file)),
+                _ => None,
+            };
+            let written = match (original, form.and_then(|form| form.method)) {
+                (None, Some(method)) => Some(blobs.compressed(diff_id, method)?),
+                (original, _) => original,
+            };
+            let described = match written {
+                Some((described, file)) => {
+                    target.kept(&described, file)?;
+                    described
                 }
                 None => target.layer(store, diff_id)?,
             };
@@ -199,7 +237,7 @@ fn save(
         let of_image: Vec<Described> = plan.diff_ids.iter().map(|id| layers[id].clone()).collect();
         let config = Described::of(media_type::OCI_CONFIG, &plan.config);
         target.blob(&config.digest, &plan.config)?;
-        let (manifest, bytes) = plan.manifest(options.format, &config, &of_image);
+        let (manifest, bytes) = plan.manifest(options, &config, &of_image);
         let digests: Vec<Digest> = of_image.iter().map(|layer| layer.digest.clone()).collect();
         if let Err(changed) = plan.check_digest(&digests) {
             if options.require_digest {
@@ -213,10 +251,6 @@ fn save(
             SaveFormat::DockerDir => target.file("manifest.json", &bytes)?,
             _ => target.blob(&manifest.digest, &bytes)?,
         }
-        let manifest = match plan.image.said.predicates.is_empty() {
-            true => manifest,
-            false => attested(plan, manifest, target)?,
-        };
         saved.push(Saved {
             image: plan.image,
             config,
@@ -224,28 +258,64 @@ fn save(
             manifest,
         });
     }
-    for (name, bytes) in documents::naming(options.format, &saved) {
+    let mut indexes = Vec::new();
+    for index in set
+        .indexes
+        .iter()
+        .filter(|_| options.format != SaveFormat::DockerDir)
+    {
+        indexes.push(indexed(index, &plans, &saved, target)?);
+    }
+    for (name, bytes) in documents::naming(options.format, &saved, &indexes, &set.noted) {
         target.file(name, &bytes)?;
     }
     target.end()?;
     Ok(notes)
 }
 
-/// What is said of an image, and an index of both, which is what names it then.
-fn attested(
-    plan: &Plan<'_>,
-    manifest: Described,
+/// An index as it is in the target.
+struct SavedIndex<'a> {
+    tags: &'a [Reference],
+    described: Described,
+    /// The digests of its images' manifests; that of the one which stands for it comes first.
+    manifests: Vec<Digest>,
+}
+
+/// An index of images that are there, and what is said of them.
+fn indexed<'a>(
+    wanted: &'a IndexToSave,
+    plans: &[Plan<'_>],
+    saved: &[Saved<'_>],
     target: &mut dyn Target,
-) -> Result<Described, SaveError> {
-    let said = &plan.image.said;
-    let attestation = Attestation::new(&said.predicates, &said.names, &manifest.digest);
-    for blob in attestation.blobs.iter().chain([&attestation.manifest]) {
-        target.blob(&Digest::of(blob), blob)?;
+) -> Result<SavedIndex<'a>, SaveError> {
+    let mut listed = Vec::new();
+    for image in &wanted.index.images {
+        let both = plans.iter().zip(saved);
+        let mut both = both
+            .filter(|(plan, _)| plan.image.id == image.id && plan.image.manifest == image.manifest);
+        let (plan, saved) = both.next().ok_or_else(|| SaveError::Gone {
+            id: image.id.clone(),
+        })?;
+        listed.push(Listed {
+            media_type: &saved.manifest.media_type,
+            digest: saved.manifest.digest.clone(),
+            size: saved.manifest.size,
+            config: &plan.config,
+            image,
+        });
     }
-    let index = attestation.index(documents::with_platform(&manifest, &plan.config));
-    let described = Described::of(media_type::OCI_INDEX, &index);
-    target.blob(&described.digest, &index)?;
-    Ok(described)
+    let written = indexes::write(&listed, &wanted.index.annotations);
+    for document in written.documents.iter().chain([&written.index]) {
+        target.blob(&Digest::of(document), document)?;
+    }
+    let head = indexes::head(&listed).map(|one| one.digest.clone());
+    let mut manifests: Vec<Digest> = listed.into_iter().map(|one| one.digest).collect();
+    manifests.sort_by_key(|digest| Some(digest) != head.as_ref());
+    Ok(SavedIndex {
+        tags: &wanted.tags,
+        described: Described::of(written.media_type, &written.index),
+        manifests,
+    })
 }
 
 /// What the store knows of an image.
@@ -263,20 +333,22 @@ struct Plan<'a> {
 impl<'a> Plan<'a> {
     fn of(store: &Store, image: &'a ToSave) -> Result<Plan<'a>, SaveError> {
         let names = store.names()?;
+        if names.of_image(&image.id).next().is_none() {
+            return Err(SaveError::Gone {
+                id: image.id.clone(),
+            });
+        }
+        // One that a build has just made is in no entry where the image has a name with another one.
         let mut entries = names.of_image(&image.id);
         let entry = entries.find(|entry| entry.manifest == image.manifest);
-        let entry = entry.ok_or_else(|| SaveError::Gone {
-            id: image.id.clone(),
-        })?;
+        let media_type = entry.map(|entry| entry.media_type.as_str());
         let config = store.read_blob(&image.id)?;
         let subject = format!("config of image {}", image.id);
         let parsed = document::parse_config(&subject, &config)?;
         let diff_ids = document::diff_ids(&subject, &parsed)?;
-        let manifest = store.read_blob(&entry.manifest)?;
-        let subject = format!("manifest {}", entry.manifest);
-        let Document::Manifest(parsed) =
-            Document::parse(&subject, &manifest, Some(&entry.media_type))?
-        else {
+        let manifest = store.read_blob(&image.manifest)?;
+        let subject = format!("manifest {}", image.manifest);
+        let Document::Manifest(parsed) = Document::parse(&subject, &manifest, media_type)? else {
             return Err(StoreError::NotAManifest { subject }.into());
         };
         let blobs = parsed.layers().iter();
@@ -292,16 +364,16 @@ impl<'a> Plan<'a> {
             config,
             diff_ids,
             blobs: blobs.collect::<Result<_, _>>()?,
+            digest: image.manifest.clone(),
+            media_type: indexes::type_of(&manifest).to_owned(),
             manifest,
-            digest: entry.manifest.clone(),
-            media_type: entry.media_type.clone(),
         })
     }
 
     /// The manifest the image came with where it fits the layers that were written, else a new one.
     fn manifest(
         &self,
-        format: SaveFormat,
+        options: &SaveOptions,
         config: &Described,
         layers: &[Described],
     ) -> (Described, Vec<u8>) {
@@ -310,7 +382,12 @@ impl<'a> Plan<'a> {
             let described = Described::of(&self.media_type, &self.manifest);
             return (described, self.manifest.clone());
         }
-        documents::manifest(format, config, layers)
+        documents::manifest(
+            (options.format, options.form.is_some()),
+            &self.manifest,
+            config,
+            layers,
+        )
     }
 
     fn changed(&self, digests: &[Digest]) -> Vec<Digest> {

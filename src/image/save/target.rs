@@ -202,22 +202,18 @@ impl Target for Directory {
                 size,
             });
         }
-        let hashed = Hashed {
-            inner: file,
-            hasher: Sha256::new(),
-            size: 0,
-        };
+        let hashed = Hashed::new(file);
         let blocks = BlockWriter::new(&self.workers, Method::Gzip(GZIP_LEVEL), hashed);
         let mut encoder = blocks.map_err(failed(&shown))?;
         store.write_tar(diff_id, &mut encoder)?;
         let hashed = encoder.finish().map_err(failed(&shown))?;
-        let digest = Digest::from_hash(hashed.hasher.finalize().as_slice());
+        let (_, digest, size) = hashed.finish();
         let named = std::fs::rename(&path, self.blobs.join(digest.hex()));
         named.map_err(failed(&shown))?;
         Ok(Described {
             media_type: media_type::OCI_LAYER_GZIP.to_owned(),
             digest,
-            size: hashed.size,
+            size,
         })
     }
 
@@ -241,10 +237,26 @@ impl Target for Directory {
     }
 }
 
-struct Hashed {
+/// A file, and what was written into it.
+pub(super) struct Hashed {
     inner: File,
     hasher: Sha256,
     size: u64,
+}
+
+impl Hashed {
+    pub(super) fn new(inner: File) -> Hashed {
+        Hashed {
+            inner,
+            hasher: Sha256::new(),
+            size: 0,
+        }
+    }
+
+    pub(super) fn finish(self) -> (File, Digest, u64) {
+        let digest = Digest::from_hash(self.hasher.finalize().as_slice());
+        (self.inner, digest, self.size)
+    }
 }
 
 impl Write for Hashed {

@@ -13,9 +13,10 @@ const OPTIONS: SaveOptions = SaveOptions {
     format: SaveFormat::DockerArchive,
     compress: false,
     require_digest: false,
+    form: None,
 };
 
-fn all(scratch: &Scratch) -> Vec<ToSave> {
+fn all(scratch: &Scratch) -> SaveSet {
     let names = scratch.store.names().unwrap();
     let mut images: Vec<ToSave> = Vec::new();
     for entry in &names.entries {
@@ -28,11 +29,13 @@ fn all(scratch: &Scratch) -> Vec<ToSave> {
                 id: entry.id.clone(),
                 manifest: entry.manifest.clone(),
                 tags: entry.reference.clone().into_iter().collect(),
-                said: Said::default(),
             }),
         }
     }
-    images
+    SaveSet {
+        images,
+        ..SaveSet::default()
+    }
 }
 
 /// Everything that names, ids and digests say of a store's images.
@@ -110,7 +113,7 @@ fn directories_load_as_they_were_compressed_or_not() {
             let other = Scratch::new();
             let directory = std::fs::File::open(&path).unwrap();
             let loaded = load(&other.store, directory, &load_options(), &|_| Ok(())).unwrap();
-            assert_eq!(loaded[0].id, all(&scratch)[0].id);
+            assert_eq!(loaded[0].id, all(&scratch).images[0].id);
             let image = other.store.image_by_id(&loaded[0].id).unwrap();
             assert_eq!(image.size, 4);
             let names = if format == SaveFormat::OciDir { 2 } else { 0 };
@@ -180,7 +183,10 @@ fn a_manifest_that_would_change_is_said_or_refused() {
         assert!(refused.contains("another manifest digest"), "{refused}");
         assert!(bytes.is_empty());
     }
-    let two = [images[0].clone(), images[0].clone()];
+    let two = SaveSet {
+        images: vec![images.images[0].clone(), images.images[0].clone()],
+        ..SaveSet::default()
+    };
     let options = SaveOptions {
         format: SaveFormat::DockerDir,
         ..OPTIONS

@@ -160,6 +160,7 @@ fn push_to(wrong: Wrong) -> (Result<Pushed, RegistryError>, State) {
     let reference = format!("{}/app:1", server.host()).parse().unwrap();
     let options = PushOptions {
         packing: Some(Packing::None),
+        keeps_others: false,
         require_digest: false,
         untagged: false,
     };
