@@ -13,7 +13,7 @@ use super::mounts::{Mounted, Prepared};
 use super::progress::Vertex;
 use super::settings::Wrong;
 use super::work::{Activity, DoneStep};
-use crate::container::{Limits, LogDriver, NameConfig};
+use crate::container::{EndpointConfig, Limits, LogDriver, NameConfig};
 use crate::engine::Session;
 use crate::engine::request::{
     CreateRequest, DeviceRequest, EnvironmentSources, NetworkMode, SeccompChoice, SecurityOption,
@@ -260,6 +260,13 @@ fn request(
         .chain(&mounted.variables);
     let text = |key: &str| Some(stage.draft.text(key).to_owned()).filter(|text| !text.is_empty());
     let network = builder.step_network(&command.network);
+    let endpoints = match &network {
+        NetworkMode::Named(name) => vec![EndpointConfig {
+            network: name.clone(),
+            ..EndpointConfig::default()
+        }],
+        _ => Vec::new(),
+    };
     let security = match command.is_insecure {
         true => vec![SecurityOption::Seccomp(SeccompChoice::Unconfined)],
         false => Vec::new(),
@@ -282,6 +289,7 @@ fn request(
         workdir: text("WorkingDir"),
         user: text("User"),
         network,
+        endpoints,
         privileged: command.is_insecure,
         security,
         mounts: mounted.mounts.clone(),

@@ -79,7 +79,7 @@ pub struct Args {
     /// What the image is for (os/arch[/variant]), if not for this host; several make an index
     #[arg(long, value_delimiter = ',')]
     platform: Vec<String>,
-    /// Network of RUN: default, none, host, pasta
+    /// Network of RUN: default, none, host, pasta, or the name of one
     #[arg(long, default_value = "default")]
     network: String,
     /// Another name in /etc/hosts of RUN (NAME:ADDRESS, `host-gateway` is the host)

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::request::mac_bytes;
+use super::request::{NetworkMode, mac_bytes};
 use super::{Engine, EngineError};
 use crate::container::{
     ContainerConfig, EndpointConfig, HostConfig, LockedRecord, Record, Settings,
@@ -371,6 +371,14 @@ impl Engine {
             }
             .into()),
         }
+    }
+
+    /// Whether there is what a network's name stands for.
+    pub fn check_network(&self, mode: &NetworkMode) -> Result<(), EngineError> {
+        if let NetworkMode::Named(name) = mode {
+            self.networks().find(name)?;
+        }
+        Ok(())
     }
 
     /// Before a container is made: its networks are there, and can be what was asked of them.

@@ -4,6 +4,7 @@ use crate::dockerfile::{build, build_by, build_text, context, inspected, shell};
 use crate::env::test_env;
 use crate::image::platforms;
 use crate::need::{Need, need};
+use crate::network_bridge::{need_bridges, stay};
 use crate::registry::{Access, Registry};
 use crate::spellings::words;
 
@@ -195,4 +196,28 @@ fn nothing_of_a_steps_container_remains() {
         let kept = build_by(&env, command, &directory, &["--rm=false"]);
         kept.fails(125, "the containers of steps are always removed");
     }
+}
+
+#[test]
+fn commands_are_on_the_network_that_is_named() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    env.run(&["network", "create", "ours", "--subnet", "10.93.7.0/24"])
+        .ok();
+    stay(&env, "web", &["--network", "ours"]);
+    let text = "FROM busybox\nRUN ip -4 addr | grep -o 10.93.7 | head -n 1; ping -c 1 web > /dev/null && echo reached\n";
+    let directory = context(&env, "app", &[("Dockerfile", text)]);
+    for command in ["build", "image build", "builder build"] {
+        let named = words(command, &["--no-cache", "--network", "ours", &directory]);
+        let said = env.run(&named).ok().stderr;
+        assert!(
+            said.contains(" 10.93.7\n") && said.contains(" reached\n"),
+            "{said}"
+        );
+        env.run(&words(command, &["--network", "nobodys", &directory]))
+            .fails(1, "network nobodys not found");
+    }
+    env.run(&["rm", "-f", "web"]).ok();
+    env.run(&["network", "rm", "ours"]).ok();
 }

@@ -199,6 +199,7 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
     engine
         .check_cgroup_parent(request.cgroup_parent.as_deref())
         .map_err(of_engine)?;
+    engine.check_network(&request.network).map_err(of_engine)?;
     // Those of its own end with the build.
     let agents = Agents::of(&args.ssh, &engine.paths.runtime)?;
     request.agents.clone_from(&agents.sockets);
