@@ -2673,12 +2673,20 @@ _bryo() {
             return 0
             ;;
         bryo__subcmd__buildx__subcmd__imagetools__subcmd__inspect)
-            opts="--raw --help"
+            opts="-D --raw --format --builder --debug --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 4 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --builder)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;

@@ -47,6 +47,7 @@ mod processes;
 mod prune;
 pub mod pull;
 pub mod push;
+pub mod remote;
 mod remove;
 pub mod request;
 mod reset;

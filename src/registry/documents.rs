@@ -154,6 +154,34 @@ pub fn document(
     })
 }
 
+/// Blobs of a repository, each whole in memory: who asks has bounded their sizes.
+pub fn small_blobs(
+    reference: &Reference,
+    wanted: &[(Digest, u64)],
+    config: &RegistryConfig,
+    progress: &dyn Progress,
+) -> Result<Vec<Vec<u8>>, RegistryError> {
+    let exchange = Exchange::new(config);
+    let endpoint = Endpoint::at(&exchange, &place::own_place(config, reference)?)?;
+    let subject = Subject::pull(&endpoint, reference);
+    let session = Session::new(exchange, &endpoint, reference, subject, progress)?;
+    let name = reference.familiar();
+    let one = |(digest, size): &(Digest, u64)| {
+        let blob = Blob {
+            digest: digest.clone(),
+            size: *size,
+            media_type: String::new(),
+        };
+        let source = Source {
+            session: &session,
+            reference: &name,
+            url: endpoint.url(reference.repository(), "blobs", digest.as_str()),
+        };
+        BlobStream::open(source, &blob)?.read_all()
+    };
+    wanted.iter().map(one).collect()
+}
+
 /// One manifest of a list, and where it lies now.
 #[derive(Clone, Debug)]
 pub struct ListMember {

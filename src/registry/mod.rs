@@ -46,7 +46,7 @@ pub use artifact::{BlobSink, pull_artifact, push_artifact};
 pub use compress::Packing;
 pub use config::{Access, HostConfig, Limits, RegistryConfig};
 pub use credentials::{Credentials, KeeperError, Kept, Known};
-pub use documents::{ListMember, ListToPush, RemoteDocument, document, push_list};
+pub use documents::{ListMember, ListToPush, RemoteDocument, document, push_list, small_blobs};
 pub use download::{Download, Validator, download, download_unless};
 pub use error::RegistryError;
 pub use listing::{FoundRepository, search, tags};

@@ -146,3 +146,78 @@ fn attestations_stay_with_their_image_in_another_index() {
     create(&["-t", &copy, "--platform", &platform, &name]).ok();
     assert_eq!(digests(&raw(&env, &copy).0).len(), 2);
 }
+
+#[test]
+fn a_template_shows_what_a_registry_has() {
+    need!(Need::Program("docker-registry"));
+    let env = test_env!();
+    env.busybox();
+    let registry = Registry::start(&env, Access::Http);
+    let text = "FROM scratch\nARG TARGETARCH\nLABEL for=$TARGETARCH\nCOPY Dockerfile /\n";
+    let directory = context(&env, "app", &[("Dockerfile", text)]);
+    let inspect = |name: &str, rest: &[&str]| {
+        let words = [&[name][..], rest].concat();
+        ask(&env, "buildx imagetools inspect", &words)
+    };
+    let format = |name: &str, format: &str| {
+        let shown = inspect(name, &["--format", format]).ok().out();
+        shown.trim_end().to_owned()
+    };
+    let both = format!("{}/app:both", registry.address);
+    let flags = [
+        "--platform",
+        "linux/amd64,linux/arm64",
+        "--sbom=true",
+        "--provenance=true",
+        "--annotation",
+        "manifest-descriptor:a=b",
+        "--push",
+        "-t",
+        &both,
+    ];
+    build(&env, &directory, &flags).ok();
+    let (index, raw) = raw(&env, &both);
+    let digest = digest(raw.as_bytes());
+    assert_eq!(
+        format(&both, "{{.Name}} {{.Manifest.Digest}}"),
+        format!("{both} {digest}")
+    );
+    let each = "{{range .Manifest.Manifests}}{{.Platform.OS}}/{{.Platform.Architecture}} {{end}}";
+    let platforms = "linux/amd64 linux/arm64 unknown/unknown unknown/unknown";
+    assert_eq!(format(&both, each), platforms);
+    let json = |text: &str| -> Value { serde_json::from_str(text).expect("it is JSON") };
+    let manifest = json(&format(&both, "{{json .Manifest}}"));
+    assert_eq!(manifest["manifests"], index["manifests"]);
+    assert_eq!(manifest["digest"], digest.as_str());
+    let labels = "{{range $platform, $image := .Image}}{{$platform}} {{index $image.Config.Labels \"for\"}} {{end}}";
+    assert_eq!(format(&both, labels), "linux/amd64 amd64 linux/arm64 arm64");
+    let whole = json(&format(&both, "{{json .}}"));
+    let keys: Vec<&String> = whole.as_object().expect("an object").keys().collect();
+    assert_eq!(keys, ["name", "manifest", "image"]);
+    let said = json(&format(
+        &both,
+        "{{json (index .Provenance \"linux/arm64\").SLSA}}",
+    ));
+    assert_eq!(
+        said["buildDefinition"]["externalParameters"]["platform"],
+        "linux/arm64/v8"
+    );
+    let bill = json(&format(&both, "{{json .SBOM}}"));
+    assert_eq!(bill["linux/amd64"]["SPDX"]["spdxVersion"], "SPDX-2.3");
+    let shown = inspect(&both, &["--builder", "any", "-D"]).ok().stdout;
+    assert!(shown.contains("  Annotations:\n    a: b\n"), "{shown}");
+    assert_eq!(
+        inspect(&both, &["--raw", "--debug"]).ok().stdout.trim_end(),
+        raw
+    );
+    inspect(&both, &["--raw", "--format", "x"]).fails(125, "cannot be used together");
+    let one = format!("{}/app:one", registry.address);
+    build(&env, &directory, &["--push", "-t", &one]).ok();
+    assert_eq!(
+        format(&one, "{{.Image.Architecture}} {{json .Provenance}}"),
+        "amd64 {}"
+    );
+    let rows = "{{range .Image.History}}{{.CreatedBy}}|{{end}}{{len .Image.RootFS.DiffIDs}}";
+    assert!(format(&one, rows).ends_with("COPY Dockerfile / # buildkit|1"));
+    inspect(&one, &["--format", "{{.Nosuch}}"]).code(1);
+}

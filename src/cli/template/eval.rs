@@ -2,7 +2,9 @@
 
 use serde_json::{Map, Value};
 
-use super::{Command, Kind, Node, Operand, Pipeline, Position, Scope, TemplateError};
+use super::{
+    Command, Kind, Node, Operand, Pipeline, Position, STRUCT, Scope, TemplateError, struct_key,
+};
 use super::{format, functions, left_out};
 
 /// More output than this is no use to anybody, and nested ranges could make more than fits into memory.
@@ -283,7 +285,8 @@ fn field_chain(value: &Value, names: &[String]) -> Step<Value> {
                 ),
             });
         };
-        match map.get(name) {
+        let found = map.get(name);
+        match found.or_else(|| struct_key(map, name).and_then(|key| map.get(key))) {
             Some(inner) => value = inner,
             None if free => return Ok(Value::String("<no value>".to_owned())),
             None => {
@@ -317,7 +320,8 @@ fn items(value: &Value) -> Option<Vec<(Value, Value)>> {
 }
 
 fn sorted(map: &Map<String, Value>) -> Vec<(Value, Value)> {
-    let mut entries: Vec<(&String, &Value)> = map.iter().collect();
+    let mut entries: Vec<(&String, &Value)> =
+        map.iter().filter(|(key, _)| *key != STRUCT).collect();
     entries.sort_by_key(|(key, _)| *key);
     entries
         .into_iter()

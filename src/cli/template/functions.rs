@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use serde_json::Value;
 
-use super::format;
+use super::{STRUCT, format};
 
 type Result = std::result::Result<Value, String>;
 
@@ -126,7 +126,31 @@ fn two(name: &str, first: &Value, second: &Value) -> Result {
 
 /// docker's `json` escapes no HTML and ends without a line feed.
 pub fn json(value: &Value) -> String {
-    value.to_string()
+    let mut plain = value.clone();
+    match unmark(&mut plain) {
+        true => format!("{plain:#}"),
+        false => plain.to_string(),
+    }
+}
+
+/// Takes all marks away; whether there were some.
+fn unmark(value: &mut Value) -> bool {
+    let mut was = false;
+    match value {
+        Value::Object(map) => {
+            was = map.shift_remove(STRUCT).is_some();
+            for value in map.values_mut() {
+                was |= unmark(value);
+            }
+        }
+        Value::Array(list) => {
+            for value in list {
+                was |= unmark(value);
+            }
+        }
+        _ => {}
+    }
+    was
 }
 
 fn text(value: &Value) -> std::result::Result<&str, String> {

@@ -78,6 +78,23 @@ enum Kind {
     Nested(Pipeline),
 }
 
+/// Marks an object whose keys are found as the fields of Go's struct are called (`diff_ids` as `DiffIDs`): `json` prints it as it was,
+/// indented.
+const STRUCT: &str = "\u{1}";
+
+pub fn as_struct(value: &mut Value) {
+    if let Value::Object(map) = value {
+        map.insert(STRUCT.to_owned(), Value::Null);
+    }
+}
+
+/// The key that a field of a marked object stands for.
+fn struct_key<'a>(map: &'a Map<String, Value>, field: &str) -> Option<&'a String> {
+    let bare = |text: &str| text.replace(['_', '.'], "").to_ascii_lowercase();
+    map.get(STRUCT)?;
+    map.keys().find(|key| bare(key) == bare(field))
+}
+
 /// What the dot is at the beginning.
 pub struct Scope<'a> {
     pub root: &'a Value,
