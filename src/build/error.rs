@@ -101,7 +101,7 @@ pub enum StepError {
     NoSecret { id: String },
     #[error("no agent {id:?} to forward: pass it with --ssh {id}")]
     NoAgent { id: String },
-    #[error("there is no build context to copy from: it was given as -")]
+    #[error("there is no build context to copy from: only a Dockerfile was given")]
     NoContext,
     #[error(transparent)]
     Git(#[from] GitSourceError),

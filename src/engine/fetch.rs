@@ -335,7 +335,7 @@ fn fetch_commit(git: &Git<'_>, source: &GitSource) -> Result<(), FetchError> {
     {
         true => Ok(()),
         false => Err(FetchError::Checksum {
-            remote: source.remote.clone(),
+            remote: shown(&source.remote),
             expected: expected.clone(),
             found: names.lines().next().unwrap_or_default().to_owned(),
         }),
@@ -464,7 +464,7 @@ impl Git<'_> {
         authorizations: &Authorizations,
     ) -> Result<Git<'a>, FetchError> {
         let program = program::find("git").ok_or_else(|| FetchError::NoGit {
-            remote: source.remote.clone(),
+            remote: shown(&source.remote),
         })?;
         Ok(Git {
             program,
@@ -512,13 +512,24 @@ impl Git<'_> {
         match output.status.success() {
             true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
             false => Err(FetchError::Git {
-                remote: self.source.remote.clone(),
+                remote: shown(&self.source.remote),
                 message: String::from_utf8_lossy(&output.stderr)
                     .trim()
                     .replace('\n', "; "),
             }),
         }
     }
+}
+
+/// A repository's name without the password that it may hold, as BuildKit shows it.
+fn shown(remote: &str) -> String {
+    let hidden = remote.split_once("://").and_then(|(scheme, rest)| {
+        let end = rest.find('/').unwrap_or(rest.len());
+        let (user, host) = rest[..end].rsplit_once('@')?;
+        let (user, _) = user.split_once(':')?;
+        Some(format!("{scheme}://{user}:xxxxx@{host}{}", &rest[end..]))
+    });
+    hidden.unwrap_or_else(|| remote.to_owned())
 }
 
 /// What ssh and certificates need of the user's session.
@@ -547,7 +558,7 @@ fn subdirectory(source: &GitSource, directory: &Path) -> Result<PathBuf, FetchEr
         return Ok(directory.to_owned());
     };
     let missing = || FetchError::Subdirectory {
-        remote: source.remote.clone(),
+        remote: shown(&source.remote),
         subdirectory: wanted.clone(),
     };
     let tree = Merged::plain(directory).map_err(|_| missing())?;
@@ -556,4 +567,22 @@ fn subdirectory(source: &GitSource, directory: &Path) -> Result<PathBuf, FetchEr
         .map_err(|_| missing())?;
     let path = resolved.below(directory);
     path.is_dir().then_some(path).ok_or_else(missing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::shown;
+
+    #[test]
+    fn a_password_is_not_shown() {
+        for (remote, expected) in [
+            ("https://me:pw@host/x.git", "https://me:xxxxx@host/x.git"),
+            ("https://me:p@w@host", "https://me:xxxxx@host"),
+            ("https://token@host/x.git", "https://token@host/x.git"),
+            ("https://host/a:b@c.git", "https://host/a:b@c.git"),
+            ("git@host:x.git", "git@host:x.git"),
+        ] {
+            assert_eq!(shown(remote), expected);
+        }
+    }
 }

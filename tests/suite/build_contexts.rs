@@ -109,6 +109,12 @@ fn a_server_of_files_is_called_no_registry() {
         &[("Dockerfile", &format!("FROM scratch\nADD {url} /x\n"))],
     );
     let message = format!("connect to {}: Connection refused", &url[7..url.len() - 2]);
+    let quiet = env.run(&["build", "-q", &url]);
+    assert!(
+        quiet.stderr.starts_with(&format!("Error: {message}")),
+        "{}",
+        quiet.stderr
+    );
     for failed in [
         build(&env, &app, &[]),
         env.run(&["build", &url]),

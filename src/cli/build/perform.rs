@@ -26,6 +26,7 @@ use crate::cli::progress::Bars;
 use crate::config::parse_bool;
 use crate::engine::{Engine, EngineError};
 use crate::image::{Digest, Index, IndexedImage, Platform, Reference};
+use crate::registry::{Progress, Silent};
 
 pub enum Performed {
     /// `--call`, `--check`: the exit code.
@@ -179,8 +180,13 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
     let engine = invocation.engine_with(args.shared.debug)?;
     tracing::debug!(builder = ?args.shared.builder, "there is one builder");
     let secrets = values::secrets(&args.secret)?;
+    let bars = Bars::new(ui);
+    let progress: &dyn Progress = if shown == Shown::Nothing {
+        &Silent
+    } else {
+        &bars
+    };
     let opened = {
-        let bars = Bars::new(ui);
         let named = Named {
             secrets: &secrets,
             place: &args.context,
@@ -189,9 +195,9 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
             is_foreign: args.foreign.is_some(),
             keeps_git: is_on(&args.build_arg, "BUILDKIT_CONTEXT_KEEP_GIT_DIR"),
         };
-        contexts::open(&engine, &named, &bars)?
+        contexts::open(&engine, &named, progress)?
     };
-    let others = args.named_contexts(&engine, &secrets, &Bars::new(ui))?;
+    let others = args.named_contexts(&engine, &secrets, progress)?;
     let mut request = args.request(&opened, secrets)?;
     request.named_contexts.clone_from(&others.contexts);
     let borrowed = Borrowed::new(invocation.engine()?, &others.layouts)?;
