@@ -260,6 +260,12 @@ fn request(
         .chain(&mounted.variables);
     let text = |key: &str| Some(stage.draft.text(key).to_owned()).filter(|text| !text.is_empty());
     let network = builder.step_network(&command.network);
+    let hostname = hostname(builder, &network);
+    let mut extra_hosts = builder.request.extra_hosts.clone();
+    // Programs ask for their own name; a network with an address of the step's own knows it already.
+    if let (Some(name), NetworkMode::None | NetworkMode::Host) = (&hostname, &network) {
+        extra_hosts.push(format!("{name}:127.0.0.1"));
+    }
     let endpoints = match &network {
         NetworkMode::Named(name) => vec![EndpointConfig {
             network: name.clone(),
@@ -285,7 +291,7 @@ fn request(
             unset: vec!["HOSTNAME".to_owned()],
             ..EnvironmentSources::default()
         },
-        hostname: hostname(builder, &network),
+        hostname,
         workdir: text("WorkingDir"),
         user: text("User"),
         network,
@@ -306,7 +312,7 @@ fn request(
         log_driver: Some(LogDriver::None),
         labels: BTreeMap::new(),
         names: NameConfig {
-            extra_hosts: builder.request.extra_hosts.clone(),
+            extra_hosts,
             ..NameConfig::default()
         },
         auto_remove: true,

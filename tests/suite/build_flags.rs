@@ -199,6 +199,19 @@ fn nothing_of_a_steps_container_remains() {
 }
 
 #[test]
+fn commands_find_their_own_name_on_every_network() {
+    let env = test_env!();
+    env.busybox();
+    let text = "FROM busybox\nRUN grep -c buildkitsandbox /etc/hosts && ping -c 1 $(hostname) | head -n 1\n";
+    let directory = context(&env, "app", &[("Dockerfile", text)]);
+    for network in ["none", "host"] {
+        let flags = ["--no-cache", "--network", network];
+        let said = build_by(&env, "build", &directory, &flags).ok().stderr;
+        assert!(said.contains("(127.0.0.1)"), "{network}: {said}");
+    }
+}
+
+#[test]
 fn commands_are_on_the_network_that_is_named() {
     let env = test_env!();
     need_bridges!();
