@@ -257,13 +257,8 @@ fn build_all(
         let mut images = BTreeMap::new();
         for (context, other) in links(&target) {
             let built = outcomes.iter().find(|(name, _)| *name == other);
-            match built.map(|(_, outcome)| &outcome.images[..]) {
-                Some([image]) => drop(images.insert(context, Digest::clone(image))),
-                Some(_) => {
-                    return Err(CliError::not_yet(&format!(
-                        "bake: target:{other} of several platforms as a context"
-                    )));
-                }
+            match built.map(|(_, outcome)| outcome.by_platform()) {
+                Some(of_target) => drop(images.insert(context, of_target)),
                 // Only looked at: nothing was built.
                 None => drop(target.contexts.remove(&context)),
             }

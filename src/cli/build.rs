@@ -8,7 +8,7 @@ use super::bake::definitions::Foreign;
 use super::container_flags::{ulimits, value};
 use super::error::{CliError, Kind};
 use super::ui::Ui;
-use crate::build::{BuildError, BuildRequest, NamedContext, SecretSource};
+use crate::build::{BuildError, BuildRequest, SecretSource};
 use crate::engine::Engine;
 use crate::engine::request::{NetworkMode, PullPolicy, Size};
 use crate::image::{Digest, Platform, Reference};
@@ -42,6 +42,9 @@ use output::{ImageOutput, Output};
 pub use perform::{Outcome, Performed, perform};
 use shared::Shared;
 use values::{allows, arguments, epoch, labels, pair};
+
+/// The images of a target, one for each of its platforms.
+pub type OfTarget = Vec<(Option<Platform>, Digest)>;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -131,7 +134,7 @@ pub struct Args {
     inline: Option<String>,
     /// Images of other targets of a bake file, by the names that the Dockerfile calls them by.
     #[arg(skip)]
-    of_targets: BTreeMap<String, Digest>,
+    of_targets: BTreeMap<String, OfTarget>,
     /// The context came with a bake file.
     #[arg(skip)]
     foreign: Option<Foreign>,
@@ -313,7 +316,7 @@ impl Args {
         Ok(())
     }
 
-    /// Those of other targets, and those that the command line names.
+    /// Those that the command line names.
     fn named_contexts(
         &self,
         engine: &Engine,
@@ -321,10 +324,6 @@ impl Args {
         progress: &dyn Progress,
     ) -> Result<Others, CliError> {
         let mut others = Others::default();
-        for (name, id) in &self.of_targets {
-            let context = NamedContext::Stored(id.clone());
-            others.contexts.insert(name.clone(), context);
-        }
         for text in &self.build_context {
             let named = pair("--build-context", text)?;
             others.add(engine, named, secrets, progress)?;

@@ -429,3 +429,31 @@ fn bake_reads_files_of_a_repository_an_archive_or_a_url() {
     assert!(failed.stderr.contains("404"), "{}", failed.stderr);
     assert!(env.half_made().is_empty(), "{:?}", env.half_made());
 }
+
+#[test]
+fn a_target_of_several_platforms_is_a_context_of_another() {
+    let env = test_env!();
+    let text = "target \"base\" {\n dockerfile-inline = <<D\nFROM scratch\nARG TARGETARCH\nCOPY only-$TARGETARCH /which\nD\n platforms = [\"linux/s390x\", \"linux/amd64\"]\n}\n\
+        target \"default\" {\n dockerfile-inline = \"FROM base\\nCOPY --from=base /which /copy\\n\"\n contexts = { base = \"target:base\" }\n\
+        platforms = [\"linux/amd64\", \"linux/s390x\"]\n output = [\"out\"]\n}\n\
+        target \"other\" {\n inherits = [\"default\"]\n platforms = [\"linux/arm64\"]\n}\n";
+    let files = [
+        ("docker-bake.hcl", text),
+        ("only-amd64", "here"),
+        ("only-s390x", "elsewhere"),
+    ];
+    let directory = context(&env, "project", &files);
+    bake(&env, "bake", &directory, &[]).ok();
+    for (platform, content) in [("amd64", "here"), ("s390x", "elsewhere")] {
+        for name in ["which", "copy"] {
+            let path = env.path(&format!("home/project/out/linux_{platform}/{name}"));
+            assert_eq!(
+                std::fs::read_to_string(path).expect("it was built"),
+                content
+            );
+        }
+    }
+    bake(&env, "bake", &directory, &["other"])
+        .fails(1, "is built for other platforms than linux/arm64");
+    assert_eq!(env.out(&["images", "-aq"]), "");
+}

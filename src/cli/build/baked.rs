@@ -3,11 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::Args;
 use super::shared::Shared;
+use super::{Args, OfTarget};
 use crate::build::bake::{Entry, Target};
 use crate::cli::bake::definitions::Foreign;
-use crate::image::Digest;
 
 fn words(entries: &[Entry]) -> Vec<String> {
     entries.iter().map(Entry::words).collect()
@@ -50,7 +49,7 @@ impl Args {
     /// `of_targets`: the images of other targets that it has as contexts; `foreign`: the context came with the file.
     pub fn of_target(
         target: &Target,
-        (of_targets, foreign): (BTreeMap<String, Digest>, Option<Foreign>),
+        (of_targets, foreign): (BTreeMap<String, OfTarget>, Option<Foreign>),
         (source_date_epoch, of_every): (Option<i64>, Shared),
     ) -> Args {
         let context = target.context.as_deref().unwrap_or(".");

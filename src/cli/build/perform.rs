@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::{Value, json};
 
-use super::Args;
 use super::agents::Agents;
 use super::annotations::{Annotations, Place};
 use super::attest::Wanted;
@@ -17,6 +16,7 @@ use super::output::{Delivery, Output};
 use super::raw::RawJson;
 use super::shown::Shown;
 use super::values;
+use super::{Args, OfTarget};
 use super::{failed, failed_quietly};
 use crate::build::{BuildRequest, Built, Checked, NamedContext, check};
 use crate::cli::Invocation;
@@ -41,6 +41,7 @@ pub struct Outcome {
     pub id: Digest,
     /// The images, one for each platform.
     pub images: Vec<Digest>,
+    platforms: Vec<Option<Platform>>,
     /// What `--metadata-file` has.
     pub metadata: Value,
     /// The output itself is on standard output.
@@ -51,6 +52,11 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    pub fn by_platform(&self) -> OfTarget {
+        let platforms = self.platforms.iter().cloned();
+        platforms.zip(self.images.iter().cloned()).collect()
+    }
+
     /// The images that were asked for as such.
     pub fn kept(&self) -> &[Digest] {
         match self.is_kept {
@@ -83,12 +89,18 @@ fn of_engine(error: EngineError) -> CliError {
 struct Borrowed {
     engine: Engine,
     layouts: Vec<Layout>,
+    /// And those of other targets of a bake file, which bake takes away.
+    targets: BTreeMap<String, OfTarget>,
     before: HashSet<Digest>,
     brought: RefCell<HashSet<Digest>>,
 }
 
 impl Borrowed {
-    fn new(engine: Engine, layouts: &[Layout]) -> Result<Borrowed, CliError> {
+    fn new(
+        engine: Engine,
+        layouts: &[Layout],
+        targets: &BTreeMap<String, OfTarget>,
+    ) -> Result<Borrowed, CliError> {
         let before = match layouts {
             [] => HashSet::new(),
             _ => engine.image_ids().map_err(of_engine)?,
@@ -96,6 +108,7 @@ impl Borrowed {
         Ok(Borrowed {
             engine,
             layouts: layouts.to_owned(),
+            targets: targets.clone(),
             before,
             brought: RefCell::default(),
         })
@@ -107,6 +120,22 @@ impl Borrowed {
         request: &mut BuildRequest,
         platform: Option<&Platform>,
     ) -> Result<(), CliError> {
+        let wanted = platform.cloned().unwrap_or_else(Platform::host);
+        for (name, images) in &self.targets {
+            let fits = |(of, _): &&(Option<Platform>, Digest)| {
+                *of.as_ref().unwrap_or(&Platform::host()) == wanted
+            };
+            let (_, id) = match &images[..] {
+                [only] => only,
+                several => several.iter().find(fits).ok_or_else(|| {
+                    let message =
+                        format!("target:{name} is built for other platforms than {wanted}");
+                    CliError::new(Kind::Failed, message)
+                })?,
+            };
+            let context = NamedContext::Stored(id.clone());
+            request.named_contexts.insert(name.clone(), context);
+        }
         for layout in &self.layouts {
             let id = layout.load(&self.engine, platform)?;
             self.brought.borrow_mut().insert(id.clone());
@@ -200,7 +229,7 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
     let others = args.named_contexts(&engine, &secrets, progress)?;
     let mut request = args.request(&opened, secrets)?;
     request.named_contexts.clone_from(&others.contexts);
-    let borrowed = Borrowed::new(invocation.engine()?, &others.layouts)?;
+    let borrowed = Borrowed::new(invocation.engine()?, &others.layouts, &args.of_targets)?;
     borrowed.bring(&mut request, platforms[0].as_ref())?;
     engine
         .check_cgroup_parent(request.cgroup_parent.as_deref())
@@ -328,6 +357,7 @@ impl Task<'_> {
         let (id, metadata) = told(&built, &brought, given);
         Ok(Outcome {
             engine: self.engine,
+            platforms: self.platforms,
             id,
             images,
             metadata,
