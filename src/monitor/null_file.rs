@@ -58,5 +58,8 @@ fn open(launch: &Launch) -> io::Result<Option<NullFile>> {
     let file = rustix::fs::open(&path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     let events = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
     inotify::add_watch(&events, path, WatchFlags::MODIFY)?;
-    Ok(Some(NullFile { file, events }))
+    let watched = NullFile { file, events };
+    // The program runs already, and of what it has written there is no event.
+    watched.cut();
+    Ok(Some(watched))
 }
