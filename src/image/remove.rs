@@ -235,26 +235,14 @@ fn plan(names: &Names, text: &str, force: bool, users: &[Use]) -> Result<Plan, R
     {
         let user = users.iter().find(|user| members.contains(&&user.image));
         return match user {
-            Some(user) if user.running => Err(RemoveImageError::Running {
-                id,
-                container: user.container.clone(),
-            }),
-            Some(user) if !force => Err(RemoveImageError::Stopped {
-                id,
-                container: user.container.clone(),
-            }),
+            Some(user) if user.running || !force => Err(held(id, user)),
             _ => Ok(Plan {
                 index: Some(index.clone()),
                 ..Plan::default()
             }),
         };
     }
-    let index = names.of_image(&id).find_map(NameEntry::member_of);
-    if let (Some(index), true, NamedBy::Id) = (index, all.is_empty(), &named_by) {
-        let mut heads = names.entries.iter();
-        let head = heads.find(|entry| entry.head() == Some(index));
-        let name = head.and_then(|head| head.reference.as_ref());
-        let index = name.map_or_else(|| format!("index {index}"), Reference::familiar);
+    if let (Some(index), true, NamedBy::Id) = (index_of(names, &id), all.is_empty(), &named_by) {
         return Err(RemoveImageError::OfIndex { id, index });
     }
     let mut untag = Vec::new();
@@ -269,21 +257,12 @@ fn plan(names: &Names, text: &str, force: bool, users: &[Use]) -> Result<Plan, R
         }
         untag.push(name.clone());
         untag.extend(orphaned_digests(&all, &name));
-        // The last name of an index takes that with it.
-        let of_index = |other: &&NameEntry| entry.head().is_some() && other.head() == entry.head();
-        let mut others = names.entries.iter().filter(of_index);
-        let is_last = others.all(|other| {
-            other
-                .reference
-                .as_ref()
-                .is_some_and(|name| untag.contains(name))
-        });
         // An index without a name keeps its image.
         let is_nameless = |other: &NameEntry| other.reference.is_none() && other.head().is_some();
         if untag.len() < all.len() || names.of_image(&id).any(is_nameless) {
             return Ok(Plan {
+                index: index_without(names, entry, &untag),
                 untag,
-                index: entry.head().filter(|_| is_last).cloned(),
                 ..Plan::default()
             });
         }
@@ -301,22 +280,45 @@ fn plan(names: &Names, text: &str, force: bool, users: &[Use]) -> Result<Plan, R
                 ..Plan::default()
             });
         }
-        return Err(RemoveImageError::Running {
-            id,
-            container: user.container.clone(),
-        });
+        return Err(held(id, user));
     }
     if let Some(user) = user().filter(|_| !force) {
-        return Err(RemoveImageError::Stopped {
-            id,
-            container: user.container.clone(),
-        });
+        return Err(held(id, user));
     }
     Ok(Plan {
         untag,
         delete: Some(id),
         index: None,
     })
+}
+
+/// Why an image that this container uses stays.
+fn held(id: Digest, user: &Use) -> RemoveImageError {
+    let container = user.container.clone();
+    match user.running {
+        true => RemoveImageError::Running { id, container },
+        false => RemoveImageError::Stopped { id, container },
+    }
+}
+
+/// What messages call the index that an image is part of.
+fn index_of(names: &Names, id: &Digest) -> Option<String> {
+    let index = names.of_image(id).find_map(NameEntry::member_of)?;
+    let mut entries = names.entries.iter();
+    let head = entries.find(|entry| entry.head() == Some(index));
+    let name = head.and_then(|head| head.reference.as_ref());
+    Some(name.map_or_else(|| format!("index {index}"), Reference::familiar))
+}
+
+/// The entry's index, where these are all its names: the last of them takes it along.
+fn index_without(names: &Names, entry: &NameEntry, untag: &[Reference]) -> Option<Digest> {
+    let index = entry.head()?;
+    let mut heads = names.entries.iter();
+    let stays = heads.any(|other| {
+        let name = other.reference.as_ref();
+        other.head() == Some(index) && name.is_none_or(|name| !untag.contains(name))
+    });
+    (!stays).then(|| index.clone())
 }
 
 /// The digest names of a repository that go with its last tag.
