@@ -159,7 +159,7 @@ impl Output {
     /// The names that the image gets in the store for it.
     pub fn store_names<'a>(&'a self, given: &'a [Reference]) -> &'a [Reference] {
         match self {
-            Output::Image(image) => image.names_or(given),
+            Output::Image(image) => own_or(&image.names, given),
             _ => &[],
         }
     }
@@ -184,14 +184,15 @@ impl Output {
     }
 }
 
-impl ImageOutput {
-    pub fn names_or<'a>(&'a self, given: &'a [Reference]) -> &'a [Reference] {
-        match self.names.is_empty() {
-            true => given,
-            false => &self.names,
-        }
+/// The names that an output says itself, else those of the build.
+fn own_or<'a>(own: &'a [Reference], given: &'a [Reference]) -> &'a [Reference] {
+    match own.is_empty() {
+        true => given,
+        false => own,
     }
+}
 
+impl ImageOutput {
     fn write(
         &self,
         engine: &Engine,
@@ -199,7 +200,7 @@ impl ImageOutput {
         quiet: bool,
         invocation: &Invocation,
     ) -> Result<Option<Digest>, CliError> {
-        let names = self.names_or(delivery.given);
+        let names = own_or(&self.names, delivery.given);
         let by_digest = names.iter().filter(|_| self.is_canonical);
         let nameless = self.dangling.iter().filter(|_| names.is_empty());
         for name in by_digest.chain(nameless).filter(|_| self.is_kept) {
@@ -304,10 +305,7 @@ impl ArchiveOutput {
         quiet: bool,
         invocation: &Invocation,
     ) -> Result<(), CliError> {
-        let names = match self.names.is_empty() {
-            true => delivery.given,
-            false => &self.names,
-        };
+        let names = own_or(&self.names, delivery.given);
         let request = SaveRequest {
             images: Vec::new(),
             output: self.to.clone(),
