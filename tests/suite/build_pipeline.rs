@@ -345,21 +345,33 @@ fn the_same_inside_a_container_of_podman_with_default_settings() {
 /// The flags of a container of bryo that makes containers: docker's filter, which bryo has too, forbids user namespaces.
 const UNFILTERED: [&str; 2] = ["--security-opt", "seccomp=unconfined"];
 
-#[test]
-fn the_same_inside_a_container_of_bryo() {
-    need!(
-        Need::Program("docker-registry"),
-        Need::Program("git"),
-        Need::Program("busybox"),
-        Need::Program("pasta"),
-        Need::SubordinateIds,
-        Need::Fixture("debian.tar")
-    );
-    let env = test_env!();
-    begin(&env, DOCKERFILE);
+/// What a day in a container of bryo needs.
+macro_rules! needs_bryo_around {
+    () => {
+        need!(
+            Need::Program("docker-registry"),
+            Need::Program("git"),
+            Need::Program("busybox"),
+            Need::Program("pasta"),
+            Need::SubordinateIds,
+            Need::Fixture("debian.tar")
+        )
+    };
+}
+
+/// The project, and an image for the container around. Gives the program's path.
+fn begin_around(env: &TestEnv) -> String {
+    begin(env, DOCKERFILE);
     let tar = fixture("debian.tar").display().to_string();
     env.run(&["import", &tar, "debian"]).ok();
-    let engine = bryo().display().to_string();
+    bryo().display().to_string()
+}
+
+#[test]
+fn the_same_inside_a_container_of_bryo() {
+    needs_bryo_around!();
+    let env = test_env!();
+    let engine = begin_around(&env);
     let volumes = ["-v", "/root/.local/share/bryo", "-v", "/other"];
     let flags = [&UNFILTERED[..], &volumes].concat();
     let place = Inside::start(&env, &[&engine], &flags, "debian");
@@ -371,19 +383,9 @@ fn the_same_inside_a_container_of_bryo() {
 
 #[test]
 fn the_same_inside_a_container_of_bryo_with_default_settings() {
-    need!(
-        Need::Program("docker-registry"),
-        Need::Program("git"),
-        Need::Program("busybox"),
-        Need::Program("pasta"),
-        Need::SubordinateIds,
-        Need::Fixture("debian.tar")
-    );
+    needs_bryo_around!();
     let env = test_env!();
-    begin(&env, DOCKERFILE);
-    let tar = fixture("debian.tar").display().to_string();
-    env.run(&["import", &tar, "debian"]).ok();
-    let engine = bryo().display().to_string();
+    let engine = begin_around(&env);
     let mut place = Inside::start(&env, &[&engine], &[], "debian");
     place.is_confined = true;
     spend_a_day(&env, &place, "add");
