@@ -129,12 +129,6 @@ fn source(reference: &Reference, config: &RegistryConfig) -> Result<Source, Role
     })
 }
 
-/// The manifest that an attestation is about.
-fn subject(member: &Member) -> Option<&str> {
-    let subject = member.annotations.get("vnd.docker.reference.digest");
-    subject.map(String::as_str)
-}
-
 impl AssembleRequest {
     fn is_plain(&self) -> bool {
         self.platforms.is_empty() && self.annotations.is_empty() && self.of_entries.is_empty()
@@ -196,7 +190,7 @@ impl AssembleRequest {
             .map(|member| member.digest().to_string())
             .collect();
         list.members.retain(|member| {
-            let about = subject(member).map(str::to_owned);
+            let about = member.about().map(str::to_owned);
             kept.contains(&about.unwrap_or_else(|| member.digest().to_string()))
         });
     }

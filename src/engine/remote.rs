@@ -76,7 +76,7 @@ fn looked_up(
         return Ok(remote);
     }
     let members = members_of(reference, &index, OfIndex::All, config)?;
-    for member in members.iter().filter(|member| about(member).is_none()) {
+    for member in members.iter().filter(|member| member.about().is_none()) {
         let mut image = RemotePlatform {
             platform: platform(member),
             ..RemotePlatform::default()
@@ -86,7 +86,7 @@ fn looked_up(
             image.config = parsed(&whole.config.unwrap_or_default());
         }
         let digest = member.digest();
-        let is_about = |other: &&Member| about(other) == Some(digest.as_str());
+        let is_about = |other: &&Member| other.about() == Some(digest.as_str());
         for other in members.iter().filter(is_about).filter(|_| parts.statements) {
             image.statements.extend(statements(other, config)?);
         }
@@ -97,12 +97,6 @@ fn looked_up(
 
 fn parsed(bytes: &[u8]) -> Value {
     serde_json::from_slice(bytes).unwrap_or_default()
-}
-
-/// The manifest that it says something of.
-fn about(member: &Member) -> Option<&str> {
-    let subject = member.annotations.get("vnd.docker.reference.digest");
-    subject.map(String::as_str)
 }
 
 fn platform(member: &Member) -> String {

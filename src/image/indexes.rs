@@ -22,7 +22,7 @@ const MAX_STATEMENT: u64 = 256 << 20;
 
 /// What says of a manifest that it is about another one.
 const KIND: &str = "vnd.docker.reference.type";
-const ABOUT: &str = "vnd.docker.reference.digest";
+pub(super) const ABOUT: &str = "vnd.docker.reference.digest";
 
 /// An index, whatever form its images' layers have.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use super::digest::Digest;
 use super::document::media_type;
+use super::indexes::ABOUT;
 use super::reference::Reference;
 use crate::paths::{Paths, PathsError};
 use crate::sys::lock::{self, Guard, Mode};
@@ -141,6 +142,11 @@ struct Index<'a> {
 impl Member {
     pub fn digest(&self) -> Digest {
         Digest::of(self.manifest.as_bytes())
+    }
+
+    /// The manifest that it says something of, where it is an attestation.
+    pub fn about(&self) -> Option<&str> {
+        self.annotations.get(ABOUT).map(String::as_str)
     }
 
     /// Whether this is what the user means: by the name it was added with, or by its digest.
