@@ -2,20 +2,14 @@
 //! without a name keeps one descriptor without `org.opencontainers.image.ref.name`. What `images` prints is in bryo's
 //! annotations, so that listing reads this one file.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::str::FromStr;
 
-use oci_spec::image::{Descriptor, ImageIndex, ImageIndexBuilder, MediaType};
+use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
+use super::document::media_type;
 use super::reference::Reference;
-
-const NAME: &str = "org.opencontainers.image.ref.name";
-const ID: &str = "bryo.image.id";
-const CREATED: &str = "bryo.image.created";
-const SIZE: &str = "bryo.image.size";
-const INDEX: &str = "bryo.image.index";
-const MEMBER: &str = "bryo.image.member";
 
 /// The largest `index.json` that is read: some hundred thousand names.
 pub(super) const MAX_INDEX: u64 = 256 << 20;
@@ -87,23 +81,22 @@ pub enum NamesError {
 
 impl Names {
     pub(super) fn parse(bytes: &[u8]) -> Result<Names, NamesError> {
-        let index: ImageIndex =
+        let file: IndexFile<'_> =
             serde_json::from_slice(bytes).map_err(|source| NamesError::Json { source })?;
-        let entries = index.manifests().iter().enumerate();
-        let entries = entries.map(|(position, descriptor)| parse_entry(position, descriptor));
+        let entries = file.manifests.into_iter().enumerate();
+        let entries = entries.map(|(position, descriptor)| descriptor.parse(position));
         Ok(Names {
             entries: entries.collect::<Result<_, _>>()?,
         })
     }
 
     pub(super) fn to_json(&self) -> Vec<u8> {
-        let index = ImageIndexBuilder::default()
-            .schema_version(2u32)
-            .media_type(MediaType::ImageIndex)
-            .manifests(self.entries.iter().map(descriptor).collect::<Vec<_>>())
-            .build()
-            .expect("all required fields are set");
-        serde_json::to_vec(&index).expect("strings and numbers always serialise")
+        let file = IndexFile {
+            schema_version: 2,
+            media_type: Some(media_type::OCI_INDEX.into()),
+            manifests: self.entries.iter().map(EntryDescriptor::of).collect(),
+        };
+        serde_json::to_vec(&file).expect("strings and numbers always serialise")
     }
 
     /// The entry of exactly this name.
@@ -215,63 +208,134 @@ impl Names {
     }
 }
 
-fn parse_entry(position: usize, descriptor: &Descriptor) -> Result<NameEntry, NamesError> {
-    let annotations = descriptor.annotations().as_ref();
-    let text = |key: &str| annotations.and_then(|all| all.get(key));
-    let reference = match text(NAME) {
-        None => None,
-        Some(name) => Some(parsed(position, "name", name)?),
-    };
-    let missing = |field| NamesError::Field { position, field };
-    let index = match (text(INDEX), text(MEMBER)) {
-        (Some(index), _) => Some(OfIndex::Head(parsed(position, "index", index)?)),
-        (None, Some(index)) => Some(OfIndex::Member(parsed(position, "index", index)?)),
-        (None, None) => None,
-    };
-    Ok(NameEntry {
-        index,
-        reference,
-        manifest: parsed(position, "digest", descriptor.digest().as_ref())?,
-        manifest_size: descriptor.size(),
-        media_type: descriptor.media_type().to_string(),
-        id: parsed(position, "image id", text(ID).ok_or(missing("image id"))?)?,
-        created: text(CREATED).cloned(),
-        size: parsed(position, "size", text(SIZE).ok_or(missing("size"))?)?,
-    })
+/// The file, as every command reads it: what an image index may have besides is not looked for, and no text is copied that need not be.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct IndexFile<'a> {
+    schema_version: u32,
+    #[serde(borrow, skip_serializing_if = "Option::is_none")]
+    media_type: Option<Text<'a>>,
+    #[serde(borrow)]
+    manifests: Vec<EntryDescriptor<'a>>,
 }
 
-fn parsed<T: FromStr>(position: usize, field: &'static str, text: &str) -> Result<T, NamesError> {
-    text.parse()
-        .map_err(|_| NamesError::Field { position, field })
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct EntryDescriptor<'a> {
+    #[serde(borrow)]
+    media_type: Text<'a>,
+    #[serde(borrow)]
+    digest: Text<'a>,
+    size: u64,
+    #[serde(borrow, default)]
+    annotations: Annotations<'a>,
 }
 
-fn descriptor(entry: &NameEntry) -> Descriptor {
-    let mut annotations = HashMap::from([
-        (ID.to_owned(), entry.id.to_string()),
-        (SIZE.to_owned(), entry.size.to_string()),
-    ]);
-    if let Some(reference) = &entry.reference {
-        annotations.insert(NAME.to_owned(), reference.to_string());
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Annotations<'a> {
+    #[serde(
+        borrow,
+        rename = "org.opencontainers.image.ref.name",
+        skip_serializing_if = "Option::is_none"
+    )]
+    name: Option<Text<'a>>,
+    #[serde(
+        borrow,
+        rename = "bryo.image.id",
+        skip_serializing_if = "Option::is_none"
+    )]
+    id: Option<Text<'a>>,
+    #[serde(
+        borrow,
+        rename = "bryo.image.created",
+        skip_serializing_if = "Option::is_none"
+    )]
+    created: Option<Text<'a>>,
+    #[serde(
+        borrow,
+        rename = "bryo.image.size",
+        skip_serializing_if = "Option::is_none"
+    )]
+    size: Option<Text<'a>>,
+    #[serde(
+        borrow,
+        rename = "bryo.image.index",
+        skip_serializing_if = "Option::is_none"
+    )]
+    index: Option<Text<'a>>,
+    #[serde(
+        borrow,
+        rename = "bryo.image.member",
+        skip_serializing_if = "Option::is_none"
+    )]
+    member: Option<Text<'a>>,
+}
+
+/// A string of the file.
+#[derive(Serialize, Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> From<&'a str> for Text<'a> {
+    fn from(text: &'a str) -> Text<'a> {
+        Text(Cow::Borrowed(text))
     }
-    match &entry.index {
-        Some(OfIndex::Head(index)) => drop(annotations.insert(INDEX.to_owned(), index.to_string())),
-        Some(OfIndex::Member(index)) => {
-            annotations.insert(MEMBER.to_owned(), index.to_string());
+}
+
+impl From<String> for Text<'_> {
+    fn from(text: String) -> Self {
+        Text(Cow::Owned(text))
+    }
+}
+
+impl<'a> EntryDescriptor<'a> {
+    fn of(entry: &'a NameEntry) -> EntryDescriptor<'a> {
+        EntryDescriptor {
+            media_type: entry.media_type.as_str().into(),
+            digest: entry.manifest.as_str().into(),
+            size: entry.manifest_size,
+            annotations: Annotations {
+                name: entry.reference.as_ref().map(|name| name.to_string().into()),
+                id: Some(entry.id.as_str().into()),
+                created: entry.created.as_deref().map(Text::from),
+                size: Some(entry.size.to_string().into()),
+                index: entry.head().map(|index| index.as_str().into()),
+                member: entry.member_of().map(|index| index.as_str().into()),
+            },
         }
-        None => {}
     }
-    if let Some(created) = &entry.created {
-        annotations.insert(CREATED.to_owned(), created.clone());
+
+    fn parse(self, position: usize) -> Result<NameEntry, NamesError> {
+        let said = self.annotations;
+        let index = match (said.index, said.member) {
+            (Some(index), _) => Some(OfIndex::Head(parsed(position, "index", &index)?)),
+            (None, Some(index)) => Some(OfIndex::Member(parsed(position, "index", &index)?)),
+            (None, None) => None,
+        };
+        let name = said.name.map(|name| parsed(position, "name", &name));
+        let missing = |field| NamesError::Field { position, field };
+        Ok(NameEntry {
+            index,
+            reference: name.transpose()?,
+            manifest: parsed(position, "digest", &self.digest)?,
+            manifest_size: self.size,
+            media_type: self.media_type.0.into_owned(),
+            id: parsed(position, "image id", &said.id.ok_or(missing("image id"))?)?,
+            created: said.created.map(|created| created.0.into_owned()),
+            size: parsed(position, "size", &said.size.ok_or(missing("size"))?)?,
+        })
     }
-    let digest = oci_spec::image::Digest::from_str(entry.manifest.as_str())
-        .expect("our digests are a subset of OCI's");
-    let mut descriptor = Descriptor::new(
-        MediaType::from(entry.media_type.as_str()),
-        entry.manifest_size,
-        digest,
-    );
-    descriptor.set_annotations(Some(annotations));
-    descriptor
+}
+
+fn parsed<T: FromStr>(
+    position: usize,
+    field: &'static str,
+    text: &Text<'_>,
+) -> Result<T, NamesError> {
+    text.0
+        .parse()
+        .map_err(|_| NamesError::Field { position, field })
 }
 
 #[cfg(test)]
