@@ -218,20 +218,7 @@ fn download_failure(url: &str, error: &RegistryError, has_secret: bool) -> RoleF
             }
         });
     }
-    of_server(RoleFailure::of(error, hints))
-}
-
-/// Whatever a file was wanted of is no registry.
-pub(super) fn of_server(failure: RoleFailure) -> RoleFailure {
-    let words = ["connect to registry ", "registry "];
-    let begins = words
-        .iter()
-        .find(|words| failure.message.starts_with(*words));
-    let message = match begins {
-        Some(_) => failure.message.replacen("registry ", "", 1),
-        None => failure.message,
-    };
-    RoleFailure { message, ..failure }
+    RoleFailure::of(error, hints)
 }
 
 /// Into a directory, with what earlier downloads have left in another.

@@ -61,34 +61,34 @@ pub enum RegistryError {
     #[error("not logged into {registry}")]
     NotLoggedIn { registry: String },
 
-    #[error("registry {host}: its name is not resolved: {reason}")]
+    #[error("{host}: its name is not resolved: {reason}")]
     UnknownHost { host: String, reason: String },
-    #[error("connect to registry {host}: {reason}")]
+    #[error("connect to {host}: {reason}")]
     Connect { host: String, reason: String },
-    #[error("registry {host}: its TLS certificate is not trusted: {reason}")]
+    #[error("{host}: its TLS certificate is not trusted: {reason}")]
     Certificate {
         host: String,
         reason: String,
         /// Where a root certificate for this host belongs.
         directory: Option<PathBuf>,
     },
-    #[error("registry {host}: TLS: {reason}")]
+    #[error("{host}: TLS: {reason}")]
     Tls { host: String, reason: String },
-    #[error("registry {host} said nothing for {} s", .after.as_secs_f32())]
+    #[error("{host} said nothing for {} s", .after.as_secs_f32())]
     Timeout { host: String, after: Duration },
-    #[error("registry {host}: the connection broke: {reason}")]
+    #[error("{host}: the connection broke: {reason}")]
     Broken { host: String, reason: String },
 
-    #[error("registry {host}: redirect loop at {url}")]
+    #[error("{host}: redirect loop at {url}")]
     RedirectLoop { host: String, url: String },
-    #[error("registry {host}: more than {limit} redirects")]
+    #[error("{host}: more than {limit} redirects")]
     TooManyRedirects { host: String, limit: usize },
-    #[error("registry {host}: redirect from https to plain http ({target}) refused")]
+    #[error("{host}: redirect from https to plain http ({target}) refused")]
     RedirectDowngrade { host: String, target: String },
-    #[error("registry {host}: redirect to {target:?}, which is no address bryo fetches from")]
+    #[error("{host}: redirect to {target:?}, which is no address bryo fetches from")]
     RedirectTarget { host: String, target: String },
 
-    #[error("registry {host}: rate limit reached{limit}{}{message}", after_text(.retry_after))]
+    #[error("{host}: rate limit reached{limit}{}{message}", after_text(.retry_after))]
     RateLimited {
         host: String,
         /// ` (100 requests in 6 hours)`, where the registry says so.
@@ -96,25 +96,23 @@ pub enum RegistryError {
         retry_after: Option<Duration>,
         message: String,
     },
-    #[error("registry {host} is unavailable: it answered {status} {attempts} times{message}")]
+    #[error("{host} is unavailable: it answered {status} {attempts} times{message}")]
     Unavailable {
         host: String,
         status: u16,
         attempts: u32,
         message: String,
     },
-    #[error("{operation} at registry {host}: unexpected answer {status}{message}")]
+    #[error("{operation} at {host}: unexpected answer {status}{message}")]
     Status {
         operation: String,
         host: String,
         status: u16,
         message: String,
     },
-    #[error(
-        "registry {host}: token realm {realm:?} is not https, no credentials or tokens go there"
-    )]
+    #[error("{host}: token realm {realm:?} is not https, no credentials or tokens go there")]
     Realm { host: String, realm: String },
-    #[error("registry {host}: no token from {realm_host}: {reason}")]
+    #[error("{host}: no token from {realm_host}: {reason}")]
     Token {
         host: String,
         realm_host: String,

@@ -4,7 +4,6 @@ use std::io::Read;
 
 use serde_json::Map;
 
-use super::super::fetch::of_server;
 use super::super::request::{ConfigChange, ImportRequest, ImportSource};
 use super::super::worker::RoleFailure;
 use super::super::{Engine, EngineError};
@@ -44,8 +43,8 @@ impl Engine {
                 }
                 ImportSource::Url(url) => {
                     let download = registry::download(url, &registries, progress);
-                    let download = download
-                        .map_err(|error| of_server(RoleFailure::of(&error, error.hints())))?;
+                    let download =
+                        download.map_err(|error| RoleFailure::of(&error, error.hints()))?;
                     let source = download.url.clone();
                     (Box::new(download), source)
                 }
