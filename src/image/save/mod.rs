@@ -189,11 +189,8 @@ fn save(
     target: &mut dyn Target,
 ) -> Result<Vec<String>, SaveError> {
     let _lease = store.lease()?;
-    let plans: Vec<Plan<'_>> = set
-        .images
-        .iter()
-        .map(|image| Plan::of(store, image))
-        .collect::<Result<_, _>>()?;
+    let plans = set.images.iter().map(|image| Plan::of(store, image));
+    let plans: Vec<Plan<'_>> = plans.collect::<Result<_, _>>()?;
     let mut blobs = Blobs {
         store,
         options,
@@ -208,69 +205,89 @@ fn save(
         }
     }
     target.begin()?;
-    let mut layers: HashMap<&Digest, Described> = HashMap::new();
-    let mut saved = Vec::new();
-    let mut notes = Vec::new();
-    for plan in &plans {
-        for (diff_id, original) in plan.diff_ids.iter().zip(&plan.blobs) {
-            if layers.contains_key(diff_id) {
-                continue;
-            }
-            let form = options.form;
-            let original = match blobs.take(diff_id, original)? {
-                Some(file) if form.is_none_or(|form| !form.force) => Some((original.clone(), file)),
-                _ => None,
-            };
-            let written = match (original, form.and_then(|form| form.method)) {
-                (None, Some(method)) => Some(blobs.compressed(diff_id, method)?),
-                (original, _) => original,
-            };
-            let described = match written {
-                Some((described, file)) => {
-                    target.kept(&described, file)?;
-                    described
-                }
-                None => target.layer(store, diff_id)?,
-            };
-            layers.insert(diff_id, described);
-        }
-        let of_image: Vec<Described> = plan.diff_ids.iter().map(|id| layers[id].clone()).collect();
+    let mut writing = Writing {
+        blobs,
+        target,
+        layers: HashMap::new(),
+        notes: Vec::new(),
+    };
+    let saved = plans.iter().map(|plan| writing.image(plan));
+    let saved: Vec<Saved<'_>> = saved.collect::<Result<_, _>>()?;
+    let has_indexes = options.format != SaveFormat::DockerDir;
+    let wanted = set.indexes.iter().filter(|_| has_indexes);
+    let indexes = wanted.map(|index| indexed(index, &plans, &saved, writing.target));
+    let indexes: Vec<SavedIndex<'_>> = indexes.collect::<Result<_, _>>()?;
+    for (name, bytes) in documents::naming(options.format, &saved, &indexes, &set.noted) {
+        writing.target.file(name, &bytes)?;
+    }
+    writing.target.end()?;
+    Ok(writing.notes)
+}
+
+/// What is in the target by now.
+struct Writing<'a> {
+    blobs: Blobs<'a>,
+    target: &'a mut dyn Target,
+    /// By their DiffIDs.
+    layers: HashMap<Digest, Described>,
+    notes: Vec<String>,
+}
+
+impl Writing<'_> {
+    /// An image with its layers, config and manifest.
+    fn image<'p>(&mut self, plan: &Plan<'p>) -> Result<Saved<'p>, SaveError> {
+        let layers = plan.diff_ids.iter().zip(&plan.blobs);
+        let layers = layers.map(|(diff_id, original)| self.layer(diff_id, original));
+        let layers: Vec<Described> = layers.collect::<Result<_, _>>()?;
         let config = Described::of(media_type::OCI_CONFIG, &plan.config);
-        target.blob(&config.digest, &plan.config)?;
-        let (manifest, bytes) = plan.manifest(options, &config, &of_image);
-        let digests: Vec<Digest> = of_image.iter().map(|layer| layer.digest.clone()).collect();
+        self.target.blob(&config.digest, &plan.config)?;
+        let options = self.blobs.options;
+        let (manifest, bytes) = plan.manifest(options, &config, &layers);
+        let digests: Vec<Digest> = layers.iter().map(|layer| layer.digest.clone()).collect();
         if let Err(changed) = plan.check_digest(&digests) {
             if options.require_digest {
                 return Err(changed);
             }
             if options.format != SaveFormat::DockerArchive {
-                notes.push(plan.note(&manifest.digest, &digests));
+                self.notes.push(plan.note(&manifest.digest, &digests));
             }
         }
         match options.format {
-            SaveFormat::DockerDir => target.file("manifest.json", &bytes)?,
-            _ => target.blob(&manifest.digest, &bytes)?,
+            SaveFormat::DockerDir => self.target.file("manifest.json", &bytes)?,
+            _ => self.target.blob(&manifest.digest, &bytes)?,
         }
-        saved.push(Saved {
+        Ok(Saved {
             image: plan.image,
             config,
-            layers: of_image,
+            layers,
             manifest,
-        });
+        })
     }
-    let mut indexes = Vec::new();
-    for index in set
-        .indexes
-        .iter()
-        .filter(|_| options.format != SaveFormat::DockerDir)
-    {
-        indexes.push(indexed(index, &plans, &saved, target)?);
+
+    /// A layer, once: as it came, compressed as is wanted, or in the target's own form.
+    fn layer(&mut self, diff_id: &Digest, original: &Described) -> Result<Described, SaveError> {
+        if let Some(described) = self.layers.get(diff_id) {
+            return Ok(described.clone());
+        }
+        let form = self.blobs.options.form;
+        let original = match self.blobs.take(diff_id, original)? {
+            Some(file) if form.is_none_or(|form| !form.force) => Some((original.clone(), file)),
+            _ => None,
+        };
+        let written = match (original, form.and_then(|form| form.method)) {
+            (None, Some(method)) => Some(self.blobs.compressed(diff_id, method)?),
+            (original, _) => original,
+        };
+        let described = match written {
+            Some((described, file)) => {
+                self.target.kept(&described, file)?;
+                described
+            }
+            None => self.target.layer(self.blobs.store, diff_id)?,
+        };
+        self.layers.insert(diff_id.clone(), described.clone());
+        Ok(described)
     }
-    for (name, bytes) in documents::naming(options.format, &saved, &indexes, &set.noted) {
-        target.file(name, &bytes)?;
-    }
-    target.end()?;
-    Ok(notes)
 }
 
 /// An index as it is in the target.
