@@ -49,7 +49,7 @@ pub use limits::{
 };
 pub use mount::{
     BindOptions, Mount, MountError, MountKind, Propagation, TmpfsOptions, VolumeOptions, clean,
-    duplicate_target,
+    joined,
 };
 pub use network::{
     CreateNetworkRequest, EndpointError, NetworkFilters, add_to_endpoint, has_fields, mac_bytes,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::value;
 use crate::cli::error::CliError;
-use crate::engine::request::{CreateRequest, Mount, Size, duplicate_target, parse_secret};
+use crate::engine::request::{CreateRequest, Mount, MountError, Size, joined, parse_secret};
 
 #[derive(clap::Args, Debug)]
 pub struct StorageFlags {
@@ -76,21 +76,28 @@ fn mounts(
     tmpfs: &[String],
     directory: &Path,
 ) -> Result<Vec<Mount>, CliError> {
-    let mut mounts = Vec::new();
-    for text in volumes {
-        let mount = Mount::from_volume_flag(text, directory);
-        mounts.push(mount.map_err(|error| CliError::usage(error.to_string()))?);
+    let volume =
+        |text: &String| Mount::from_volume_flag(text, directory).map_err(wrong("-v", text));
+    let mount =
+        |text: &String| Mount::from_mount_flag(text, directory).map_err(wrong("--mount", text));
+    let one_tmpfs = |text: &String| Mount::from_tmpfs_flag(text).map_err(wrong("--tmpfs", text));
+    let short = volumes.iter().map(volume).collect::<Result<_, _>>()?;
+    let long = long.iter().map(mount).collect::<Result<_, _>>()?;
+    let tmpfs = tmpfs.iter().map(one_tmpfs).collect::<Result<_, _>>()?;
+    joined(short, long, tmpfs).map_err(|error| CliError::failed(&error))
+}
+
+/// docker's client sees what can't be read, its daemon what makes no sense: an ordinary failure.
+fn wrong<'a>(flag: &'a str, text: &'a str) -> impl Fn(MountError) -> CliError + 'a {
+    move |error| match error {
+        MountError::VolumeSpec { .. } => CliError::usage(error.to_string()),
+        MountError::VolumeMode { .. }
+        | MountError::RelativeTarget { .. }
+        | MountError::RootTarget { .. }
+        | MountError::Kind { .. }
+        | MountError::NoSource => CliError::failed(&error),
+        _ => CliError::argument(flag, text, &error),
     }
-    for text in long {
-        let mount = Mount::from_mount_flag(text, directory);
-        mounts.push(mount.map_err(|error| CliError::argument("--mount", text, &error))?);
-    }
-    for text in tmpfs {
-        let mount = Mount::from_tmpfs_flag(text);
-        mounts.push(mount.map_err(|error| CliError::argument("--tmpfs", text, &error))?);
-    }
-    duplicate_target(&mounts).map_err(|error| CliError::usage(error.to_string()))?;
-    Ok(mounts)
 }
 
 fn shm_size(text: Option<&str>) -> Result<Option<u64>, CliError> {

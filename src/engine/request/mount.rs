@@ -137,6 +137,10 @@ impl Mount {
         long::parse(spec, directory)
     }
 
+    fn is_unnamed(&self) -> bool {
+        matches!(&self.kind, MountKind::Volume(volume) if volume.name.is_none())
+    }
+
     /// `--tmpfs target[:options]`.
     pub fn from_tmpfs_flag(spec: &str) -> Result<Mount, MountError> {
         tmpfs::parse(spec)
@@ -178,16 +182,42 @@ impl Propagation {
     }
 }
 
-/// The first target that two mounts have in common.
-pub fn duplicate_target(mounts: &[Mount]) -> Result<(), MountError> {
-    for (index, mount) in mounts.iter().enumerate() {
-        if mounts[..index].iter().any(|m| m.target == mount.target) {
+/// The mounts of `-v`, `--mount` and `--tmpfs` together, by docker's rules: of `--tmpfs` the last one counts, the same `-v` twice is
+/// one, and an anonymous volume of `-v` is there only where nothing else is. Any other target twice is an error.
+pub fn joined(
+    short: Vec<Mount>,
+    long: Vec<Mount>,
+    tmpfs: Vec<Mount>,
+) -> Result<Vec<Mount>, MountError> {
+    let (unnamed, mut mounts): (Vec<Mount>, Vec<Mount>) =
+        short.into_iter().partition(Mount::is_unnamed);
+    let mut seen = Vec::new();
+    mounts.retain(|mount| {
+        !seen.contains(mount) && {
+            seen.push(mount.clone());
+            true
+        }
+    });
+    mounts.extend(long);
+    let is_among = |mount: &Mount, all: &[Mount]| all.iter().any(|m| m.target == mount.target);
+    for (at, mount) in tmpfs.iter().enumerate() {
+        if !is_among(mount, &tmpfs[at + 1..]) {
+            mounts.push(mount.clone());
+        }
+    }
+    for (at, mount) in mounts.iter().enumerate() {
+        if is_among(mount, &mounts[..at]) {
             return Err(MountError::Duplicate {
                 target: mount.target.clone(),
             });
         }
     }
-    Ok(())
+    for mount in unnamed {
+        if !is_among(&mount, &mounts) {
+            mounts.push(mount);
+        }
+    }
+    Ok(mounts)
 }
 
 /// Lexical: `/a/./b/../c/` is `/a/c`, as docker cleans targets before it looks at them.
@@ -246,6 +276,8 @@ fn absolute(source: &str, directory: &std::path::Path) -> PathBuf {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
 
     #[test]
@@ -259,15 +291,48 @@ mod tests {
     }
 
     #[test]
-    fn one_target_twice_is_refused() {
-        let mounts = [
-            Mount::from_tmpfs_flag("/a/b").unwrap(),
-            Mount::from_tmpfs_flag("/a/../a/b").unwrap(),
+    fn one_target_is_mounted_once_or_refused() {
+        let volumes = |texts: &[&str]| -> Vec<Mount> {
+            let parse = |text: &&str| Mount::from_volume_flag(text, Path::new("/")).unwrap();
+            texts.iter().map(parse).collect()
+        };
+        let tmpfs = |texts: &[&str]| -> Vec<Mount> {
+            let parse = |text: &&str| Mount::from_tmpfs_flag(text).unwrap();
+            texts.iter().map(parse).collect()
+        };
+        let long = || vec![Mount::from_mount_flag("type=tmpfs,dst=/x", Path::new("/")).unwrap()];
+        let refused = [
+            (volumes(&["a:/x", "b:/x"]), vec![], vec![]),
+            (volumes(&["a:/x", "a:/x:ro"]), vec![], vec![]),
+            (volumes(&["a:/x/../x"]), long(), vec![]),
+            (volumes(&["a:/x"]), vec![], tmpfs(&["/./x"])),
+            (vec![], long(), tmpfs(&["/x"])),
+            (vec![], [long(), long()].concat(), vec![]),
         ];
-        assert_eq!(
-            duplicate_target(&mounts).unwrap_err().to_string(),
-            "Duplicate mount point: /a/b"
-        );
-        assert!(duplicate_target(&mounts[..1]).is_ok());
+        for (short, long, tmpfs) in refused {
+            let said = joined(short, long, tmpfs).unwrap_err().to_string();
+            assert_eq!(said, "Duplicate mount point: /x");
+        }
+        let taken = [
+            (
+                volumes(&["a:/x", "a:/x"]),
+                vec![],
+                vec![],
+                volumes(&["a:/x"]),
+            ),
+            (volumes(&["/x", "/x"]), vec![], vec![], volumes(&["/x"])),
+            (volumes(&["/x", "a:/x"]), vec![], vec![], volumes(&["a:/x"])),
+            (volumes(&["/x"]), long(), vec![], long()),
+            (volumes(&["/x"]), vec![], tmpfs(&["/x"]), tmpfs(&["/x"])),
+            (
+                vec![],
+                vec![],
+                tmpfs(&["/x:size=1m", "/x/:size=2m"]),
+                tmpfs(&["/x:size=2m"]),
+            ),
+        ];
+        for (short, long, tmpfs, expected) in taken {
+            assert_eq!(joined(short, long, tmpfs).unwrap(), expected);
+        }
     }
 }
