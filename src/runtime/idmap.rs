@@ -111,10 +111,11 @@ fn parse_subids(text: &str, user: Option<&str>, uid: u32) -> Vec<SubidRange> {
     let number = uid.to_string();
     let ours = |owner: &str| owner == number || Some(owner) == user;
     let ranges = text.lines().filter_map(|line| {
-        let mut fields = line.trim().splitn(3, ':');
+        // As newuidmap reads it, to which a blank belongs to the name or spoils the number.
+        let mut fields = line.splitn(3, ':');
         let owner = fields.next()?;
         let first = fields.next()?.parse().ok()?;
-        let size = fields.next()?.trim().parse().ok()?;
+        let size = fields.next()?.parse().ok()?;
         (ours(owner) && size > 0).then_some(SubidRange { first, size })
     });
     ranges.collect()
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn home_maps_the_user_and_then_every_range() {
         let ranges = parse_subids(
-            "a:1:2\nme:100000:65536\n# x\n1000:300000:10\nme:5:0\nme:bad\n",
+            "a:1:2\nme:100000:65536\n# x\n1000:300000:10\nme:5:0\nme:bad\n me:7:1\nme:8:1 \n",
             Some("me"),
             1000,
         );

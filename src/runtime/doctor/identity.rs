@@ -64,6 +64,9 @@ pub(super) fn judge(ids: &Ids<'_>) -> Finding {
         }
     }
     for (file, text, ranges) in &ids.files {
+        if let Some(finding) = refused_by_helper(file, text, ids, ranges) {
+            return finding;
+        }
         if let Some(other) = overlapping(text, ids, ranges) {
             return Finding::limited(
                 check,
@@ -78,6 +81,32 @@ pub(super) fn judge(ids: &Ids<'_>) -> Finding {
         .iter()
         .fold(0, |sum, range| sum.saturating_add(range.size));
     Finding::fine(check, format!("{} has {count} subordinate ids", ids.user))
+}
+
+/// What newuidmap reads otherwise than everybody else, or the kernel does not take.
+fn refused_by_helper(
+    file: &str,
+    text: &str,
+    ids: &Ids<'_>,
+    ranges: &[SubidRange],
+) -> Option<Finding> {
+    let broken = |found: String, cure: String| {
+        let meaning = "newuidmap and newgidmap map no ids, so no container can be made";
+        Some(Finding::broken(Check::SubordinateIds, found, meaning).cured_by(cure))
+    };
+    if !text.ends_with('\n') {
+        let found = format!("the last line of {file} does not end with a line feed");
+        return broken(found, format!("echo | sudo tee -a {file}"));
+    }
+    let holds_own = |range: &SubidRange| {
+        u64::from(ids.uid) >= u64::from(range.first)
+            && u64::from(ids.uid) < u64::from(range.first) + u64::from(range.size)
+    };
+    if file == SUBUID && ranges.iter().any(holds_own) {
+        let found = format!("{file} gives {} its own id {} once more", ids.user, ids.uid);
+        return broken(found, format!("sudoedit {file}"));
+    }
+    None
 }
 
 /// Lines as (owner, first, size); others are left out.

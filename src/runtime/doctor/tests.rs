@@ -106,6 +106,17 @@ fn subordinate_ids_are_judged() {
     );
     let finding = judge_ids("ann:100000:100\n", &[(100_000, 100)]);
     assert_eq!(finding.found, "/etc/subuid gives ann only 100 ids");
+    let finding = judge_ids("ann:100000:65536", &[(100_000, 65536)]);
+    assert_eq!(
+        finding.found,
+        "the last line of /etc/subuid does not end with a line feed"
+    );
+    assert_eq!(finding.cure, ["echo | sudo tee -a /etc/subuid"]);
+    let finding = judge_ids("ann:900:65536\n", &[(900, 65536)]);
+    assert_eq!(
+        finding.found,
+        "/etc/subuid gives ann its own id 1000 once more"
+    );
     let finding = judge_ids("ann:100000:65536\nbob:165535:65536\n", &[(100_000, 65536)]);
     assert_eq!(
         finding.found,
