@@ -28,6 +28,10 @@ pub enum RuntimeFallback {
     Unset,
     #[error("XDG_RUNTIME_DIR names {path}, which is no directory")]
     Missing { path: PathBuf },
+    #[error("XDG_RUNTIME_DIR names {path}, which is not absolute")]
+    Relative { path: PathBuf },
+    #[error("XDG_RUNTIME_DIR names {path}, which is too long for the sockets in it")]
+    Long { path: PathBuf },
     #[error("XDG_RUNTIME_DIR names {path}, which belongs to user {owner}")]
     NotOurs { path: PathBuf, owner: u32 },
 }
@@ -52,6 +56,7 @@ impl Paths {
         let data = base.data_dir().join("bryo");
         let (runtime, runtime_fallback) = runtime_directory(
             std::env::var_os("XDG_RUNTIME_DIR")
+                .filter(|path| !path.is_empty())
                 .map(PathBuf::from)
                 .or_else(usual_runtime),
         );
@@ -187,10 +192,18 @@ impl Paths {
     }
 }
 
-/// `$XDG_RUNTIME_DIR/bryo`, or a private directory below `/tmp` where that is unset, stale or someone else's.
+/// What the name of a socket may have (unix(7)), and what the longest of bryo's adds to the directory: `/bryo/ssh-` of a build
+/// with a key, an id and `/agent`.
+const SUN_PATH: usize = 107;
+const SOCKET: usize = 32;
+
+/// `$XDG_RUNTIME_DIR/bryo`, or a private directory below `/tmp` where that is unset, stale, no use or someone else's.
 fn runtime_directory(named: Option<PathBuf>) -> (PathBuf, Option<RuntimeFallback>) {
     let reason = match named {
         None => RuntimeFallback::Unset,
+        // Another directory's command would look for the containers elsewhere; the XDG rules leave such a path out of account.
+        Some(path) if path.is_relative() => RuntimeFallback::Relative { path },
+        Some(path) if path.as_os_str().len() + SOCKET > SUN_PATH => RuntimeFallback::Long { path },
         Some(path) => match owner_of(&path) {
             Some(owner) if owner == our_uid() => return (path.join("bryo"), None),
             Some(owner) => RuntimeFallback::NotOurs { path, owner },

@@ -160,8 +160,17 @@ fn a_missing_or_foreign_runtime_directory_is_no_failure() {
         .var("XDG_RUNTIME_DIR", "/no/such/directory")
         .run()
         .ok();
-    env.command(&["run", "--rm", "hello"])
-        .var("XDG_RUNTIME_DIR", "/")
-        .run()
-        .ok();
+    // A relative one is no directory, and a long one has no room for the names of sockets.
+    let long = env.path(&"x".repeat(100)).to_string_lossy().into_owned();
+    std::fs::create_dir(&long).expect("home is writable");
+    for useless in ["/", "", "relative", &long] {
+        env.command(&["run", "--rm", "hello"])
+            .var("XDG_RUNTIME_DIR", useless)
+            .run()
+            .ok();
+    }
+    assert!(
+        !std::path::Path::new("relative").exists()
+            && !std::path::Path::new(&long).join("bryo").exists()
+    );
 }

@@ -98,10 +98,7 @@ pub(super) fn judge_runtime(paths: &Paths) -> Finding {
                 path.display()
             )
         }
-        Some(RuntimeFallback::NotOurs { path, owner }) => {
-            let path = path.display();
-            format!("XDG_RUNTIME_DIR names {path}, which belongs to user {owner}")
-        }
+        Some(other) => other.to_string(),
     };
     let meaning = format!(
         "{used} is used instead; commands of other sessions of yours may not see these containers"
