@@ -59,7 +59,7 @@ pub enum Fault {
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> &'a str {
     candidates
         .into_iter()
-        .min_by_key(|candidate| distance(word, candidate))
+        .min_by_key(|candidate| distance(&word.to_lowercase(), &candidate.to_lowercase()))
         .unwrap_or_default()
 }
 
@@ -88,6 +88,7 @@ mod tests {
         assert_eq!(distance("kitten", "sitting"), 3);
         assert_eq!(distance("", "abc"), 3);
         assert_eq!(nearest("driwer", ["log-level", "driver"]), "driver");
+        assert_eq!(nearest("DRIVER", ["log-level", "driver"]), "driver");
         assert_eq!(nearest("x", []), "");
     }
 }

@@ -147,6 +147,42 @@ fn wrong_values_of_environment_and_flags_name_them() {
 }
 
 #[test]
+fn a_log_filter_names_levels_and_modules_that_there_are() {
+    for right in [
+        "debug",
+        "WARN",
+        "net",
+        "bryo::net=info,monitor=debug",
+        "image::pack",
+        "bryo,cli",
+    ] {
+        assert!(LogFilter::parse(right).is_some(), "{right}");
+    }
+    for wrong in [
+        "debgu",
+        "net=loud",
+        "",
+        "net,",
+        "Net",
+        "nets=debug",
+        "net=",
+        "bryo::nets",
+    ] {
+        assert!(LogFilter::parse(wrong).is_none(), "{wrong}");
+    }
+    let source = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let listed = std::fs::read_dir(source).unwrap().flatten();
+    for folder in listed.filter(|entry| entry.path().is_dir()) {
+        let name = folder.file_name().into_string().unwrap();
+        // The programs that run inside a container say nothing.
+        assert!(
+            name == "embedded" || LogFilter::parse(&name).is_some(),
+            "{name}"
+        );
+    }
+}
+
+#[test]
 fn detach_keys_are_dockers() {
     let bytes = |text: &str| {
         text.parse::<DetachKeys>()

@@ -228,6 +228,21 @@ from_text!(LogSize, LogFiles);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LogFilter(String);
 
+/// The folders of the program's source.
+const MODULES: [&str; 11] = [
+    "build",
+    "cli",
+    "config",
+    "container",
+    "engine",
+    "image",
+    "monitor",
+    "net",
+    "registry",
+    "runtime",
+    "sys",
+];
+
 impl LogFilter {
     pub fn as_str(&self) -> &str {
         &self.0
@@ -248,15 +263,18 @@ impl Setting for LogFilter {
             let word = word.to_ascii_lowercase();
             ["off", "error", "warn", "info", "debug", "trace", "fatal"].contains(&word.as_str())
         };
+        // A word that is neither would be a level misspelt, and nothing would be heard.
         let is_module = |word: &str| {
-            !word.is_empty()
+            let word = word.strip_prefix("bryo::").unwrap_or(word);
+            let first = word.split("::").next().unwrap_or_default();
+            (first == "bryo" || MODULES.contains(&first))
                 && word
                     .bytes()
                     .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b':')
         };
         let is_part = |part: &str| match part.trim().split_once('=') {
             Some((module, level)) => is_module(module) && is_level(level),
-            None => is_module(part.trim()),
+            None => is_module(part.trim()) || is_level(part.trim()),
         };
         text.split(',')
             .all(is_part)
