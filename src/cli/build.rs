@@ -118,7 +118,7 @@ pub struct Args {
     /// Write what steps came to: type=registry,ref=IMAGE, type=local,dest=DIRECTORY, type=inline; with mode=min or max
     #[arg(long, value_name = "CACHE")]
     cache_to: Vec<String>,
-    /// Where it goes: DIRECTORY, - (a tar), type=local|tar|oci|docker|image|registry|cacheonly[,dest=PLACE][,name=NAME][,push=BOOL]
+    /// Where it goes: DIRECTORY, - (a tar), or type=TYPE[,dest=PLACE][,name=NAME][,push=BOOL] with local, tar, oci, docker, image, registry or cacheonly as TYPE
     #[arg(short, long, value_name = "OUTPUT")]
     output: Vec<String>,
     /// Annotation: [manifest|index|manifest-descriptor|index-descriptor[PLATFORM]:]NAME=VALUE
