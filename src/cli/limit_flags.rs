@@ -9,7 +9,7 @@ use crate::engine::request::{
     Cpus, LimitsError, Size, SwapSize, device_operations, device_rate, device_weight, whole_number,
 };
 
-/// Those that a running container can be given anew.
+// Those that a running container can be given anew.
 #[derive(Args, Debug, Default)]
 pub struct ResourceFlags {
     /// Memory that the container may use
@@ -47,7 +47,7 @@ pub struct ResourceFlags {
     blkio_weight: Option<String>,
 }
 
-/// Those that are for one block device.
+// Those that are for one block device.
 #[derive(Args, Debug, Default)]
 pub struct DeviceLimitFlags {
     /// Share of one disk (DEVICE:WEIGHT)

@@ -26,7 +26,7 @@ pub struct RegistryFlags {
     retry_delay: Option<Duration>,
 }
 
-/// Those that a login has too.
+// Those that a login has too.
 #[derive(clap::Args, Debug)]
 pub struct PlaceFlags {
     /// Speak TLS and verify certificates whatever is configured, or with =false neither

@@ -15,7 +15,7 @@ pub struct Args {
     end: EndFlags,
 }
 
-/// How a program is asked to end, for `stop` and `restart`.
+// How a program is asked to end, for `stop` and `restart`.
 #[derive(clap::Args, Debug)]
 pub struct EndFlags {
     /// Signal to send
@@ -36,9 +36,8 @@ impl EndFlags {
     /// None: the container's own stop signal.
     pub fn parse(&self) -> Result<(Option<Signal>, StopTimeout), CliError> {
         let signal = self.signal.as_deref();
-        let signal = signal
-            .map(|signal| value("-s, --signal", signal))
-            .transpose()?;
+        let signal: Result<Option<Signal>, _> = signal.map(str::parse).transpose();
+        let signal = signal.map_err(|error| CliError::failed(&error))?;
         let timeout = self.timeout.as_deref();
         let timeout: Option<i32> = timeout
             .map(|text| value("-t, --timeout", text))
