@@ -3,8 +3,7 @@
 use std::io::IsTerminal;
 
 use super::Invocation;
-use super::attachment::Attachment;
-use super::container_flags::value;
+use super::attachment::{Attachment, chosen_keys};
 use super::error::{CliError, Kind};
 use crate::engine::EngineError;
 use crate::engine::request::AttachRequest;
@@ -27,9 +26,7 @@ pub struct Args {
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let detach_keys = args.detach_keys.as_deref();
-    let detach_keys = detach_keys
-        .map(|keys| value("--detach-keys", keys))
-        .transpose()?;
+    let detach_keys = detach_keys.map(chosen_keys).transpose()?;
     let engine = invocation.engine()?;
     let failed = |error: EngineError| CliError::engine(Kind::Failed, &error);
     let container = engine.container(&args.name, false).map_err(failed)?;

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::os::fd::AsFd;
 
 use super::error::{CliError, Kind};
-use crate::config::DetachKeys;
+use crate::config::{DetachKeys, UnknownDetachKeys};
 use crate::container::LogDriver;
 use crate::engine::request::{RunRequest, Stream};
 use crate::engine::{Engine, EngineError, Foreground, Outcome, Session, StartOptions};
@@ -20,6 +20,12 @@ pub struct Attachment {
     pub signal_proxy: bool,
     /// None: the configuration's.
     pub detach_keys: Option<DetachKeys>,
+}
+
+/// What a `--detach-keys` names.
+pub fn chosen_keys(text: &str) -> Result<DetachKeys, CliError> {
+    text.parse()
+        .map_err(|error: UnknownDetachKeys| CliError::failed(&error))
 }
 
 impl Attachment {

@@ -104,14 +104,18 @@ impl ContainerFlags {
         }
         let isolation = self.isolation.as_deref();
         if let Some(other) = isolation.filter(|i| !matches!(*i, "" | "default")) {
-            return Err(CliError::usage(format!(
-                "invalid isolation {other:?}: only \"default\" exists on Linux"
-            )));
+            return Err(CliError::new(
+                Kind::Failed,
+                format!("invalid isolation {other:?}: only \"default\" exists on Linux"),
+            ));
         }
         if let Some(other) = self.runtime.as_deref().filter(|name| *name != "bryo") {
-            return Err(CliError::usage(format!(
-                "unknown or invalid runtime name: {other}: bryo is its own runtime, and no other can be chosen"
-            )));
+            return Err(CliError::new(
+                Kind::Failed,
+                format!(
+                    "unknown or invalid runtime name: {other}: bryo is its own runtime, and no other can be chosen"
+                ),
+            ));
         }
         if self.systemd.as_deref().is_some_and(|when| when != "false") {
             return Err(CliError::new(

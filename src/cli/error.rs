@@ -100,6 +100,14 @@ impl CliError {
         ))
     }
 
+    /// Whether a word is a filter docker's client sees; whether there is such a filter only its daemon, whose failures are ordinary ones.
+    pub fn filter(flag: &str, text: &str, error: &(dyn Error + 'static)) -> CliError {
+        match text.contains('=') {
+            true => CliError::failed(error),
+            false => CliError::argument(flag, text, error),
+        }
+    }
+
     /// Everything has been printed already; only the exit code is left to give.
     pub fn said(kind: Kind) -> CliError {
         CliError::new(kind, "")

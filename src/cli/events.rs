@@ -44,12 +44,12 @@ impl Args {
             text.as_ref()
                 .map(|text| Moment::parse(what, text, now))
                 .transpose()
-                .map_err(|error| CliError::usage(error.to_string()))
+                .map_err(|error| CliError::failed(&error))
         };
         let mut filters = EventFilters::default();
         for text in &self.filter {
             let added = filters.add(text);
-            added.map_err(|error| CliError::argument("-f, --filter", text, &error))?;
+            added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
         }
         let request = EventsRequest {
             since: moment("since", &self.since)?,

@@ -5,8 +5,8 @@ use std::os::fd::AsFd;
 use std::path::PathBuf;
 
 use super::Invocation;
-use super::attachment::Attachment;
-use super::container_flags::{any_bytes, environment, value};
+use super::attachment::{Attachment, chosen_keys};
+use super::container_flags::{any_bytes, environment};
 use super::error::{CliError, Kind};
 use super::preserved::PreservedFlags;
 use crate::engine::EngineError;
@@ -57,7 +57,13 @@ impl Args {
     fn request(&self) -> Result<(String, ExecRequest), CliError> {
         let mut words = self.words.iter().cloned();
         let name = words.next().unwrap_or_default();
-        let changes = environment(&self.env_file, &self.env)?;
+        // What is in a file docker's client reads after the command line, and ends in the ordinary way.
+        let in_files = environment(&self.env_file, &[]);
+        let mut changes = in_files.map_err(|error| CliError {
+            kind: Kind::Failed,
+            ..error
+        })?;
+        changes.extend(environment(&[], &self.env)?);
         // a variable that is to be handed on but is not set brings nothing in
         let env = changes
             .into_iter()
@@ -98,9 +104,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         tty: args.tty,
         // docker's exec leaves the program to itself when it is ended
         signal_proxy: false,
-        detach_keys: detach_keys
-            .map(|keys| value("--detach-keys", keys))
-            .transpose()?,
+        detach_keys: detach_keys.map(chosen_keys).transpose()?,
     };
     let preserved = args.preserved.descriptors()?;
     let engine = invocation.engine()?;

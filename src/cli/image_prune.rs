@@ -29,7 +29,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
             Some(value) => dangling(value).map(|dangling| all |= !dangling),
             None => filters.add(text, now),
         };
-        added.map_err(|error| CliError::argument("--filter", text, &error))?;
+        added.map_err(|error| CliError::filter("--filter", text, &error))?;
     }
     let which = match all {
         true => "all images without at least one container associated to them",

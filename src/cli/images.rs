@@ -43,7 +43,7 @@ impl Args {
         let now = Timestamp::now();
         for text in &self.filter {
             let added = filters.add(text, now);
-            added.map_err(|error| CliError::argument("-f, --filter", text, &error))?;
+            added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
         }
         Ok(ListImagesRequest {
             all: self.all,

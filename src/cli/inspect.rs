@@ -109,7 +109,10 @@ impl Args {
             Some("secret") => Some(ObjectKind::Secret),
             Some("network") => Some(ObjectKind::Network),
             Some(other) => {
-                return Err(CliError::usage(format!("unknown type: {other:?}")));
+                return Err(CliError::new(
+                    Kind::Failed,
+                    format!("unknown type: {other:?}"),
+                ));
             }
         };
         Ok(InspectRequest {

@@ -1,7 +1,6 @@
 //! `kill`.
 
 use super::Invocation;
-use super::container_flags::value;
 use super::error::CliError;
 use crate::engine::request::{KillRequest, Signal};
 
@@ -16,8 +15,9 @@ pub struct Args {
 
 impl Args {
     fn request(self) -> Result<KillRequest, CliError> {
+        let signal = self.signal.parse::<Signal>();
         Ok(KillRequest {
-            signal: value::<Signal>("-s, --signal", &self.signal)?,
+            signal: signal.map_err(|error| CliError::failed(&error))?,
             names: self.names,
         })
     }

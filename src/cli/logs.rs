@@ -53,7 +53,7 @@ impl Args {
         let moment = |what, text: Option<&String>| {
             text.map(|text| Moment::parse(what, text, now))
                 .transpose()
-                .map_err(|error| CliError::usage(error.to_string()))
+                .map_err(|error| CliError::failed(&error))
         };
         Ok(LogsRequest {
             names: self.names.clone(),

@@ -157,9 +157,10 @@ impl Invocation {
         if let Some((flag, value)) = level {
             // The configuration may name modules too, where a level misspelt would be one that is never heard of.
             if !LEVELS.contains(&value) {
-                return Err(CliError::usage(format!(
-                    "unable to parse logging level: {value}"
-                )));
+                return Err(CliError::new(
+                    error::Kind::Failed,
+                    format!("unable to parse logging level: {value}"),
+                ));
             }
             let set = config.set_flag("log-level", flag, value);
             set.map_err(|error| CliError::usage(error::chain(&error)))?;

@@ -67,7 +67,7 @@ impl Args {
         let mut filters = PsFilters::default();
         for text in &self.filter {
             let added = filters.add(text);
-            added.map_err(|error| CliError::argument("-f, --filter", text, &error))?;
+            added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
         }
         let last: i64 = value("-n, --last", &self.last)?;
         Ok(PsRequest {

@@ -1,6 +1,8 @@
 //! Words that the parser did not understand: docker's words for them, and one line for what docker has and bryo has not.
 //! The table of those (`tests/cli_rows.tsv`) is looked at only here, so that a normal start pays nothing for it.
 
+mod dashed;
+
 use std::ffi::OsString;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -36,6 +38,12 @@ pub fn answer(error: &clap::Error, words: Vec<OsString>) -> Result<Answer, CliEr
         ErrorKind::UnknownArgument => path(before(&words, &argument)),
         _ => path(&words),
     };
+    let no_value = error.kind() == ErrorKind::InvalidValue && value.is_empty();
+    if (no_value || error.kind() == ErrorKind::UnknownArgument)
+        && let Some(words) = dashed::joined(&words, &definition())
+    {
+        return Ok(Answer::Again(words));
+    }
     match error.kind() {
         ErrorKind::DisplayHelp
         | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
@@ -43,17 +51,22 @@ pub fn answer(error: &clap::Error, words: Vec<OsString>) -> Result<Answer, CliEr
         ErrorKind::DisplayVersion => Ok(Answer::Show(super::version::line() + "\n")),
         ErrorKind::UnknownArgument if argument.starts_with("-=") => short_boolean(words),
         ErrorKind::UnknownArgument if argument == "-h" => Ok(Answer::Show(help(&path))),
-        ErrorKind::UnknownArgument if argument.starts_with('-') => Err(unknown_flag(
-            &path,
-            &argument,
-            context(ContextKind::SuggestedArg),
-        )),
+        ErrorKind::UnknownArgument
+            if argument.starts_with('-') && !is_no_flag(&words, &argument) =>
+        {
+            Err(unknown_flag(
+                &path,
+                &argument,
+                context(ContextKind::SuggestedArg),
+            ))
+        }
         ErrorKind::UnknownArgument => Err(too_many(&path, &argument)),
         ErrorKind::InvalidSubcommand => Err(unknown_command(
             &path,
             &words,
             context(ContextKind::SuggestedSubcommand),
         )),
+        ErrorKind::TooFewValues => Err(missing(&path)),
         ErrorKind::TooManyValues => written_out_boolean(&argument, &value, words),
         ErrorKind::MissingRequiredArgument => Err(missing(&path)),
         ErrorKind::InvalidValue if value.is_empty() => Err(CliError::usage(format!(
@@ -115,7 +128,18 @@ fn unknown_command(path: &[String], words: &[OsString], suggested: Option<String
             return refused;
         }
     }
-    let error = CliError::usage(format!("unknown command: {}", full_name(path)));
+    let topic = match path {
+        [help] if help == "help" => words.get(2).and_then(|word| word.to_str()),
+        _ => None,
+    };
+    if let Some(topic) = topic {
+        let error = CliError::new(Kind::Failed, format!("unknown help topic: {topic}"));
+        return error.hint("bryo --help");
+    }
+    let error = CliError::new(
+        Kind::Failed,
+        format!("unknown command: {}", full_name(path)),
+    );
     match suggested {
         Some(near) => error.hint(full_name(
             &[&path[..path.len().saturating_sub(1)], &[near]].concat(),
@@ -167,6 +191,11 @@ fn before<'a>(words: &'a [OsString], argument: &str) -> &'a [OsString] {
     };
     let at = words.iter().skip(1).position(is_it);
     at.map_or(words, |at| &words[..=at])
+}
+
+/// Behind `--` nothing is one.
+fn is_no_flag(words: &[OsString], argument: &str) -> bool {
+    before(words, argument).iter().any(|word| word == "--")
 }
 
 /// `-d=false`: the parser takes `=` for the next letter of the cluster.
@@ -259,14 +288,14 @@ fn missing(path: &[String]) -> CliError {
     } else {
         ""
     };
-    let plural = if wanted.len() == 1 { "" } else { "s" };
     let command = full_name(path);
+    // `exec CONTAINER COMMAND...` is one list of words that is never shorter than two.
+    let least_of = |arg: &&clap::Arg| arg.get_num_args().map_or(1, |n| n.min_values().max(1));
+    let count = wanted.iter().map(least_of).sum::<usize>().max(1);
+    let plural = if count == 1 { "" } else { "s" };
     CliError::new(
         Kind::Failed,
-        format!(
-            "\"{command}\" requires {least}{} argument{plural}",
-            wanted.len().max(1)
-        ),
+        format!("\"{command}\" requires {least}{count} argument{plural}"),
     )
     .hint(format!("{command} --help"))
 }

@@ -3,7 +3,7 @@
 use super::Invocation;
 use super::error::{CliError, Kind};
 use crate::engine::EngineError;
-use crate::image::Removed;
+use crate::image::{ImageError, Removed};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -23,6 +23,8 @@ pub struct Args {
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let engine = invocation.engine()?;
     let mut failed = false;
+    // As docker has it: with -f an image that is not there is said, and is no failure.
+    let is_gone = |error: &EngineError| matches!(error, EngineError::Image(why) if matches!(**why, ImageError::Unknown { .. }));
     for name in &args.names {
         match engine.remove_image(name, args.force, !args.no_prune, args.platform.as_deref()) {
             Ok(removed) => {
@@ -35,7 +37,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
             }
             Err(error) => {
                 invocation.ui.error(&CliError::engine(Kind::Failed, &error));
-                failed = true;
+                failed |= !(args.force && is_gone(&error));
             }
         }
     }

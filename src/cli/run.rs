@@ -1,8 +1,8 @@
 //! `run`.
 
 use super::Invocation;
-use super::attachment::Attachment;
-use super::container_flags::{ContainerFlags, value};
+use super::attachment::{Attachment, chosen_keys};
+use super::container_flags::ContainerFlags;
 use super::create::image_for;
 use super::early::Early;
 use super::error::CliError;
@@ -33,15 +33,20 @@ impl Args {
     fn request(self, invocation: &Invocation) -> Result<RunRequest, CliError> {
         let detach_keys = self.detach_keys.as_deref();
         let mut request = RunRequest {
-            create: self.container.request(&invocation.ui)?,
+            create: self
+                .container
+                .request(&invocation.ui)
+                .map_err(CliError::for_container)?,
             detach: self.detach,
             sig_proxy: self.sig_proxy,
             detach_keys: detach_keys
-                .map(|keys| value("--detach-keys", keys))
-                .transpose()?,
+                .map(chosen_keys)
+                .transpose()
+                .map_err(CliError::for_container)?,
         };
         if request.detach && request.create.attach.is_some() {
-            return Err(CliError::usage(
+            return Err(CliError::new(
+                Kind::Failed,
                 "conflicting options: cannot specify both --attach and --detach",
             ));
         }

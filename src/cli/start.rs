@@ -1,8 +1,7 @@
 //! `start`.
 
 use super::Invocation;
-use super::attachment::Attachment;
-use super::container_flags::value;
+use super::attachment::{Attachment, chosen_keys};
 use super::error::CliError;
 use super::error::Kind;
 use crate::container::LogDriver;
@@ -36,7 +35,7 @@ impl Args {
         let mut filters = PsFilters::default();
         for text in &self.filter {
             let added = filters.add(text);
-            added.map_err(|error| CliError::argument("-f, --filter", text, &error))?;
+            added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
         }
         Ok((self.all || !self.filter.is_empty()).then_some(filters))
     }
@@ -45,7 +44,8 @@ impl Args {
         let detach_keys = self.detach_keys.as_deref();
         let attach = self.attach || self.interactive;
         if attach && self.names.len() != 1 {
-            return Err(CliError::usage(
+            return Err(CliError::new(
+                Kind::Failed,
                 "you cannot start and attach multiple containers at once",
             ));
         }
@@ -53,9 +53,7 @@ impl Args {
             names: self.names,
             attach,
             interactive: self.interactive,
-            detach_keys: detach_keys
-                .map(|keys| value("--detach-keys", keys))
-                .transpose()?,
+            detach_keys: detach_keys.map(chosen_keys).transpose()?,
             sig_proxy: true,
         })
     }

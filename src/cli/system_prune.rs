@@ -63,10 +63,10 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let now = jiff::Timestamp::now();
     for text in &args.filter {
         let added = filters.add(text, now);
-        added.map_err(|error| CliError::argument("--filter", text, &error))?;
+        added.map_err(|error| CliError::filter("--filter", text, &error))?;
         if text.starts_with("label") {
             let added = of_volumes.add_to_prune(text);
-            added.map_err(|error| CliError::argument("--filter", text, &error))?;
+            added.map_err(|error| CliError::filter("--filter", text, &error))?;
         } else if args.volumes {
             return Err(CliError::usage(
                 "ERROR: The \"until\" filter is not supported with \"--volumes\"",

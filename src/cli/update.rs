@@ -2,7 +2,7 @@
 
 use super::Invocation;
 use super::container_flags::{HealthFlags, log_options, restart_policy};
-use super::error::CliError;
+use super::error::{CliError, Kind};
 use super::limit_flags::ResourceFlags;
 use crate::container::{Limits, SettingsChange};
 
@@ -32,7 +32,8 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         log: log_options(&args.log_opt),
     };
     if change == SettingsChange::default() {
-        return Err(CliError::usage(
+        return Err(CliError::new(
+            Kind::Failed,
             "you must provide one or more flags when using this command",
         ));
     }

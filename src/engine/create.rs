@@ -23,8 +23,10 @@ use crate::container::{
 };
 use crate::image::{Digest, Healthcheck, Image, ImageError, is_builtin};
 use crate::net::ports::PortSpec;
+use crate::runtime::capability::{self, CapabilitySet};
 use crate::runtime::defaults;
 use crate::runtime::isolation::Isolation;
+use crate::runtime::spec::SpecError;
 
 pub(super) mod accounts;
 mod environment;
@@ -80,6 +82,7 @@ impl Engine {
             .as_deref()
             .map(str::parse::<ContainerName>)
             .transpose()?;
+        check_process(request)?;
         tracing::debug!(image = request.image, id = %image.id, "create a container");
         self.limits(&request.limits)?;
         self.check_cgroup_parent(request.cgroup_parent.as_deref())?;
@@ -416,15 +419,23 @@ fn process_config(
         tty: request.tty,
         open_stdin: request.interactive,
         attached: attached(request),
-        stop_signal: request
-            .stop_signal
-            .map(|signal| signal.to_string())
-            .or(image.stop_signal),
+        stop_signal: request.stop_signal.clone().or(image.stop_signal),
         stop_timeout: request.stop_timeout,
         exposed_ports,
         volumes: volume_paths(image.volumes, request),
         umask: request.umask,
         unset_env,
+    }
+}
+
+/// What could never be started is not made either.
+fn check_process(request: &CreateRequest) -> Result<(), SpecError> {
+    capability::chosen(&request.cap_add, &request.cap_drop, CapabilitySet::NAMED)?;
+    match request.workdir.as_deref().map(Path::new) {
+        Some(cwd) if cwd.is_relative() && !cwd.as_os_str().is_empty() => {
+            Err(SpecError::RelativeCwd { cwd: cwd.into() })
+        }
+        _ => Ok(()),
     }
 }
 

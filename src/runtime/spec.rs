@@ -27,7 +27,7 @@ const OCI_VERSION: &str = "1.2.0";
 pub enum SpecError {
     #[error("no command specified")]
     NoCommand,
-    #[error("working directory {cwd:?} is not an absolute path")]
+    #[error("the working directory '{}' is invalid, it needs to be an absolute path", .cwd.display())]
     RelativeCwd { cwd: PathBuf },
     #[error("{subject} {text:?} contains a null byte")]
     NullByte { subject: &'static str, text: String },

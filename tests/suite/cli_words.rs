@@ -141,8 +141,13 @@ fn unknown_words_are_named_with_the_nearest() {
     );
     fails(
         &["imagess"],
-        125,
+        1,
         "Error: unknown command: bryo imagess\nHint: bryo images\n",
+    );
+    fails(
+        &["help", "nosuch"],
+        1,
+        "Error: unknown help topic: nosuch\nHint: bryo --help\n",
     );
 }
 
@@ -159,6 +164,11 @@ fn missing_and_superfluous_arguments_are_counted() {
         "Error: \"bryo tag\" requires 2 arguments\nHint: bryo tag --help\n",
     );
     fails(
+        &["exec", "a"],
+        1,
+        "Error: \"bryo exec\" requires at least 2 arguments\nHint: bryo exec --help\n",
+    );
+    fails(
         &["ps", "x"],
         1,
         "Error: \"bryo ps\" does not take the argument \"x\"\nHint: bryo ps --help\n",
@@ -168,6 +178,127 @@ fn missing_and_superfluous_arguments_are_counted() {
         125,
         "Error: flag needs an argument: --filter\n",
     );
+}
+
+/// Go's flags take the next word whatever it begins with.
+#[test]
+fn the_value_of_a_flag_may_begin_with_a_dash() {
+    let stopped = |words: &[&str], code: i32, said: &str| {
+        let ended = bryo(words);
+        assert!(ended.stderr.contains(said), "{words:?}: {}", ended.stderr);
+        assert_eq!(ended.code, Some(code), "{words:?}");
+    };
+    let wrong = "bad format of filter (expected name=value)";
+    stopped(&["ps", "--filter", "-x"], 125, wrong);
+    stopped(&["ps", "-qf", "-x"], 125, wrong);
+    stopped(&["container", "ls", "-a", "--filter", "--all"], 125, wrong);
+    stopped(
+        &["run", "-dl", "-A=1", "--ulimit", "-1", "image"],
+        125,
+        "\"-1\" for \"--ulimit\"",
+    );
+    stopped(&["kill", "-s", "-9", "x"], 1, "invalid signal: -9");
+    stopped(&["logs", "--since", "-x", "x"], 1, "\"-x\" is neither");
+    stopped(&["--log-level", "-x", "ps"], 1, "logging level: -x");
+    // behind the image and behind `--` nothing is a flag's value
+    stopped(
+        &["run", "--ulimit", "x", "image", "-l", "-x"],
+        125,
+        "\"x\" for \"--ulimit\"",
+    );
+    stopped(&["ps", "--", "--filter", "-x"], 1, "\"--filter\"");
+    stopped(&["ps", "--fliter", "-x"], 125, "unknown flag: --fliter");
+}
+
+/// What docker leaves to its daemon is an ordinary failure, what its client sees is 125.
+#[test]
+fn failures_have_docker_s_exit_codes() {
+    let lines = [
+        (1, "ps --filter colour=red"),
+        (1, "ps --filter status=fine"),
+        (125, "ps --filter colour"),
+        (1, "images --filter dangling=perhaps"),
+        (1, "volume ls --filter colour=red"),
+        (1, "network prune -f --filter colour=red"),
+        (1, "kill -s NOPE x"),
+        (1, "stop -s NOPE x"),
+        (125, "stop -t soon x"),
+        (1, "logs --since yesterday x"),
+        (1, "events --until yesterday"),
+        (1, "inspect --type nope x"),
+        (1, "attach --detach-keys bogus-keys x"),
+        (1, "exec --env-file /nonexistent/f x true"),
+        (125, "exec -e = x true"),
+        (1, "start -a one two"),
+        (1, "update x"),
+        (1, "update --restart sometimes x"),
+        (1, "--log-level loud ps"),
+        (1, "run -d -a stdout image"),
+        (125, "run --stop-signal NOPE image"),
+        (125, "run --detach-keys bogus-keys image"),
+        (1, "create --stop-signal NOPE image"),
+        (1, "create --restart sometimes image"),
+        (125, "create --restart on-failure:x image"),
+        (1, "create -v a:/x -v b:/x image"),
+        (125, "create -v : image"),
+        (125, "create --env-file /nonexistent/f image"),
+        (1, "create --runtime nope image"),
+        (1, "create --isolation nope image"),
+        (1, "create --log-driver nope image"),
+        (1, "create --oom-score-adj 1001 image"),
+        (1, "create --mount type=nope,dst=/x image"),
+        (125, "create --mount nope image"),
+        (1, "create --tmpfs x image"),
+        (1, "create --ipc nope image"),
+        (1, "volume create --name a b"),
+    ];
+    for (code, line) in lines {
+        let ended = bryo(&line.split(' ').collect::<Vec<_>>());
+        assert_eq!(ended.code, Some(code), "{line}: {}", ended.stderr);
+        assert!(
+            ended.stderr.starts_with("Error: "),
+            "{line}: {}",
+            ended.stderr
+        );
+    }
+}
+
+/// A flattened group of flags must not bring its own description with it.
+#[test]
+fn help_begins_with_what_the_list_of_commands_says() {
+    fn listed(words: &[&str]) -> Vec<(String, String)> {
+        let help = bryo(&[words, &["--help"]].concat()).stdout;
+        let Some((_, list)) = help.split_once("\nCommands:\n") else {
+            return Vec::new();
+        };
+        let lines = list.lines().take_while(|line| !line.is_empty());
+        let split = |line: &str| {
+            let (name, about) = line.strip_prefix("  ")?.split_once(' ')?;
+            let about = about.trim().split(" [alias").next()?;
+            (!name.is_empty()).then(|| (name.to_owned(), about.to_owned()))
+        };
+        lines.filter_map(split).collect()
+    }
+    let mut seen = 0;
+    for (group, _) in [vec![(String::new(), String::new())], listed(&[])].concat() {
+        let group: Vec<&str> = [group.as_str()]
+            .into_iter()
+            .filter(|g| !g.is_empty())
+            .collect();
+        for (name, about) in listed(&group) {
+            if name == "help" {
+                continue;
+            }
+            let help = bryo(&[&group[..], &[&name, "--help"]].concat()).stdout;
+            let first = help.lines().next().unwrap_or_default();
+            assert!(
+                first.starts_with(&about),
+                "{group:?} {name}: {first:?}, listed as {about:?}"
+            );
+            seen += 1;
+        }
+    }
+    assert!(seen > 100, "{seen}");
 }
 
 #[test]
@@ -212,10 +343,6 @@ fn values_are_refused_in_docker_s_words() {
         (
             &["--pull", "often"],
             "invalid argument \"often\" for \"--pull\" flag: invalid pull option: \"often\": must be one of \"always\", \"missing\" or \"never\"",
-        ),
-        (
-            &["-d", "-a", "stdout"],
-            "conflicting options: cannot specify both --attach and --detach",
         ),
         (
             &["--isolation", "hyperv"],

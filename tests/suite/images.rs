@@ -68,6 +68,18 @@ fn removing_one_of_several_names_only_untags() {
     assert_eq!(env.out(&["images", "-aq"]), "");
 }
 
+/// As docker has it: what is not there is said, and is no failure with -f.
+#[test]
+fn removing_what_is_not_there_fails_without_force() {
+    let env = test_env!();
+    env.busybox();
+    let said = "No such image: nothing:latest";
+    env.run(&["rmi", "nothing"]).fails(1, said);
+    let forced = env.run(&["rmi", "-f", "nothing", "busybox"]);
+    assert!(forced.stderr.contains(said), "{forced:?}");
+    assert!(forced.ok().stdout.contains("Untagged: busybox:latest"));
+}
+
 #[test]
 fn an_image_in_use_is_not_removed() {
     let env = test_env!();

@@ -250,5 +250,5 @@ fn published_ports_are_exposed_and_containers_are_found_by_them() {
         assert_eq!(listed, found, "{filter}");
     }
     let refused = env.run(&["ps", "-f", "publish=http"]);
-    refused.fails(125, "invalid filter 'publish=http'");
+    refused.fails(1, "invalid filter 'publish=http'");
 }

@@ -41,6 +41,11 @@ pub fn ask(env: &TestEnv, command: &str, rest: &[&str]) -> Outcome {
 }
 
 impl Way {
+    /// What a failure of docker's daemon ends with: its client's `run` has a code of its own for that.
+    pub fn engine_failure(self) -> i32 {
+        if self.start.is_some() { 1 } else { 125 }
+    }
+
     /// Flags, image, program: run to its end. Without a network, which most flags have nothing to do with.
     pub fn run(self, env: &TestEnv, rest: &[&str]) -> Outcome {
         self.feed(env, rest, "")

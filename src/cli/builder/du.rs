@@ -26,7 +26,7 @@ pub(super) fn filters(texts: &[String]) -> Result<CacheFilters, CliError> {
     let mut filters = CacheFilters::default();
     for text in texts {
         let added = filters.add(text);
-        added.map_err(|error| CliError::argument("--filter", text, &error))?;
+        added.map_err(|error| CliError::filter("--filter", text, &error))?;
     }
     Ok(filters)
 }

@@ -91,9 +91,9 @@ fn annotations(flags: &[String]) -> Result<BTreeMap<String, String>, CliError> {
 fn labels(files: &[PathBuf], flags: &[String]) -> Result<BTreeMap<String, String>, CliError> {
     let mut labels = BTreeMap::new();
     for path in files {
-        // labels take nothing from the host: a key alone has an empty value
+        // docker reads it as a file of variables of which the host has none: a key alone is no label
         let bytes = read("--label-file", path)?;
-        let parsed = parse_env_file(&bytes, |_| Some(String::new())).map_err(|error| {
+        let parsed = parse_env_file(&bytes, |_| None).map_err(|error| {
             CliError::usage(format!("invalid label file ({}): {error}", path.display()))
         })?;
         labels.extend(

@@ -22,8 +22,7 @@ impl LoggingFlags {
         // docker takes an empty name for the default
         let named = self.log_driver.as_deref().filter(|name| !name.is_empty());
         let driver = named.map(str::parse::<LogDriver>).transpose();
-        request.log_driver =
-            driver.map_err(|error: LogDriverError| CliError::usage(error.to_string()))?;
+        request.log_driver = driver.map_err(|error: LogDriverError| CliError::failed(&error))?;
         request.log_options = log_options(&self.log_opt);
         Ok(())
     }

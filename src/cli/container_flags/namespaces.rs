@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::value;
-use crate::cli::error::CliError;
+use crate::cli::error::{CliError, Kind};
 use crate::cli::ui::Ui;
 use crate::container::{Namespaces, Sharing, UserMode};
 use crate::engine::request::CreateRequest;
@@ -70,6 +70,6 @@ impl NamespaceFlags {
 fn mode<T: FromStr + Default>(words: &str, text: Option<&str>) -> Result<T, CliError> {
     let parsed = text.map(str::parse).transpose();
     Ok(parsed
-        .map_err(|_| CliError::usage(words))?
+        .map_err(|_| CliError::new(Kind::Failed, words))?
         .unwrap_or_default())
 }

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use super::{any_bytes, read, value};
-use crate::cli::error::CliError;
-use crate::container::RestartPolicy;
+use crate::cli::error::{CliError, Kind};
+use crate::container::{RestartPolicy, RestartPolicyError};
 use crate::engine::request::{
-    CreateRequest, EnvironmentSources, Variable, parse_env_file, parse_variable,
+    CreateRequest, EnvironmentSources, Signal, Variable, parse_env_file, parse_variable,
 };
 use crate::sys::text;
 
@@ -108,8 +108,8 @@ impl ProcessFlags {
                     .collect::<Result<_, _>>()?,
             ),
         };
-        let stop_signal = self.stop_signal.as_deref();
-        request.stop_signal = stop_signal.map(|s| value("--stop-signal", s)).transpose()?;
+        let stop_signal = self.stop_signal.as_deref().filter(|text| !text.is_empty());
+        request.stop_signal = stop_signal.map(checked_signal).transpose()?;
         let stop_timeout = self.stop_timeout.as_deref();
         request.stop_timeout = stop_timeout
             .map(|text| value("--stop-timeout", text))
@@ -121,7 +121,17 @@ impl ProcessFlags {
 /// docker's words for what is none.
 pub fn restart_policy(text: &str) -> Result<RestartPolicy, CliError> {
     let parsed = text.parse::<RestartPolicy>();
-    parsed.map_err(|error| CliError::usage(error.to_string()))
+    parsed.map_err(|error| match error {
+        RestartPolicyError::NoNumber => CliError::usage(error.to_string()),
+        _ => CliError::failed(&error),
+    })
+}
+
+/// A signal as it was written: that is how docker shows it.
+fn checked_signal(text: &str) -> Result<String, CliError> {
+    let parsed = text.parse::<Signal>();
+    parsed.map_err(|error| CliError::failed(&error))?;
+    Ok(text.to_owned())
 }
 
 fn host(name: &str) -> Option<String> {
@@ -167,8 +177,7 @@ fn oom_score_adj(text: &str) -> Result<i32, CliError> {
     let score = text.parse().ok().filter(|n| (-1000..=1000).contains(n));
     // docker's words
     score.ok_or_else(|| {
-        CliError::usage(format!(
-            "invalid value {text}, range for oom score adj is [-1000, 1000]"
-        ))
+        let message = format!("invalid value {text}, range for oom score adj is [-1000, 1000]");
+        CliError::new(Kind::Failed, message)
     })
 }

@@ -19,7 +19,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let now = jiff::Timestamp::now();
     for text in &args.filter {
         let added = filters.add(text, now);
-        added.map_err(|error| CliError::argument("--filter", text, &error))?;
+        added.map_err(|error| CliError::filter("--filter", text, &error))?;
     }
     let warning =
         "WARNING! This will remove all custom networks not used by at least one container.";

@@ -25,7 +25,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let mut filters = SecretFilters::default();
     for text in &args.filter {
         let added = filters.add(text);
-        added.map_err(|error| CliError::argument("-f, --filter", text, &error))?;
+        added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
     }
     let listed = invocation.engine()?.list_secrets(&filters);
     let secrets = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;

@@ -12,6 +12,9 @@ pub struct Args {
     /// Name of the volume; without one it is anonymous
     #[arg(value_name = "VOLUME")]
     name: Option<String>,
+    // What docker had before the name was an argument, and still takes.
+    #[arg(long = "name", hide = true, value_name = "VOLUME")]
+    old_name: Option<String>,
     /// Driver of the volume: only `local` exists
     #[arg(short, long, default_value = "local")]
     driver: String,
@@ -31,6 +34,12 @@ pub struct Args {
 
 impl Args {
     fn request(self) -> Result<CreateVolumeRequest, CliError> {
+        if self.name.is_some() && self.old_name.is_some() {
+            return Err(CliError::new(
+                Kind::Failed,
+                "conflicting options: cannot specify a volume-name through both --name and as a positional arg",
+            ));
+        }
         let mut labels = BTreeMap::new();
         for text in &self.label {
             let label: Label = value("--label", text)?;
@@ -41,7 +50,7 @@ impl Args {
             (key.to_owned(), value.to_owned())
         };
         Ok(CreateVolumeRequest {
-            name: self.name,
+            name: self.name.or(self.old_name),
             driver: self.driver,
             labels,
             options: self.opt.iter().map(option).collect(),

@@ -36,7 +36,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let mut filters = VolumeFilters::default();
     for text in &args.filter {
         let added = filters.add(text);
-        added.map_err(|error| CliError::argument("-f, --filter", text, &error))?;
+        added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
     }
     let listed = invocation.engine()?.list_volumes(&filters);
     let volumes = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;

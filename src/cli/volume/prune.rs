@@ -21,7 +21,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let mut filters = VolumeFilters::default();
     for text in &args.filter {
         let added = filters.add_to_prune(text);
-        added.map_err(|error| CliError::argument("--filter", text, &error))?;
+        added.map_err(|error| CliError::filter("--filter", text, &error))?;
     }
     filters.all |= args.all;
     let which = match filters.all {

@@ -12,7 +12,6 @@ use super::device::DeviceRequest;
 use super::environment::Variable;
 use super::mount::Mount;
 use super::security::SecurityOption;
-use super::signal::Signal;
 use super::ulimit::Ulimit;
 use super::volume::VolumesFrom;
 use crate::config::DetachKeys;
@@ -218,7 +217,8 @@ pub struct CreateRequest {
     /// No progress of a pull (`-q`).
     pub quiet_pull: bool,
     pub cidfile: Option<PathBuf>,
-    pub stop_signal: Option<Signal>,
+    /// As it was given; it is one.
+    pub stop_signal: Option<String>,
     /// Seconds; -1: for ever.
     pub stop_timeout: Option<i32>,
     /// Canonical names, `CAP_NET_ADMIN` or `ALL`.
