@@ -1,6 +1,7 @@
 //! `COPY` and `ADD`: from what is written to what is copied.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::attest::{Material, without_secrets};
 use super::builder::{Builder, StageRun};
@@ -265,9 +266,10 @@ impl Builder<'_> {
     }
 }
 
-/// Of a build's secrets those that remote sources ask for.
+/// Of a build's secrets those that remote sources ask for, and of its agents the one that ssh asks for them.
 pub fn authorizations(
     secrets: &BTreeMap<String, SecretSource>,
+    agents: &BTreeMap<String, PathBuf>,
 ) -> Result<Authorizations, StepError> {
     let mut found = Authorizations::default();
     let meant = secrets.iter().filter(|(id, _)| Authorizations::takes(id));
@@ -278,7 +280,7 @@ pub fn authorizations(
         })?;
         found.insert(id, &content)?;
     }
-    Ok(found)
+    Ok(found.with_agent(agents.get("default").cloned()))
 }
 
 /// Takes out what is elsewhere.

@@ -208,7 +208,7 @@ impl Builder<'_> {
         let remotes = places.collect::<Result<Vec<_>, StepError>>()?;
         let wanted = remotes.iter();
         let wanted = wanted.map(|(remote, place)| (remote.clone(), place.path()));
-        let lent = authorizations(&self.request.secrets)?;
+        let lent = authorizations(&self.request.secrets, &self.request.agents)?;
         let arriving = self.engine.begin_fetch(wanted.collect(), lent)?;
         stage.activity = Activity::Fetching(Box::new(Fetching {
             arriving,

@@ -36,7 +36,7 @@ pub mod values;
 
 use annotations::Annotations;
 use cache::{CacheFrom, CacheTo};
-use contexts::{Opened, Others};
+use contexts::{Lent, Opened, Others};
 use logs::Logs;
 use output::{ImageOutput, Output};
 pub use perform::{Outcome, Performed, perform};
@@ -320,13 +320,13 @@ impl Args {
     fn named_contexts(
         &self,
         engine: &Engine,
-        secrets: &BTreeMap<String, SecretSource>,
+        lent: Lent<'_>,
         progress: &dyn Progress,
     ) -> Result<Others, CliError> {
         let mut others = Others::default();
         for text in &self.build_context {
             let named = pair("--build-context", text)?;
-            others.add(engine, named, secrets, progress)?;
+            others.add(engine, named, lent, progress)?;
         }
         Ok(others)
     }

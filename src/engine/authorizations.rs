@@ -1,6 +1,7 @@
 //! The secrets that open remote sources of a build, by BuildKit's names: which header goes to which host. Pure.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -19,9 +20,14 @@ pub struct AuthorizationError {
     id: String,
 }
 
-/// Values by the names of the secrets. One that is empty is none.
+/// What opens remote sources.
 #[derive(Clone, Debug, Default)]
-pub struct Authorizations(BTreeMap<String, Secret>);
+pub struct Authorizations {
+    /// Values by the names of the secrets. One that is empty is none.
+    secrets: BTreeMap<String, Secret>,
+    /// The socket of the agent that ssh asks, instead of that of the session.
+    agent: Option<PathBuf>,
+}
 
 impl Authorizations {
     /// Whether a secret of this name is meant for remote sources.
@@ -33,6 +39,14 @@ impl Authorizations {
         is_git || id.starts_with(HTTP.0) || id.starts_with(HTTP.1)
     }
 
+    pub fn with_agent(self, agent: Option<PathBuf>) -> Authorizations {
+        Authorizations { agent, ..self }
+    }
+
+    pub(super) fn agent(&self) -> Option<&Path> {
+        self.agent.as_deref()
+    }
+
     /// A line's end behind it does not count: files have one.
     pub fn insert(&mut self, id: &str, value: &[u8]) -> Result<(), AuthorizationError> {
         let value = value.trim_ascii();
@@ -40,7 +54,8 @@ impl Authorizations {
         let text = std::str::from_utf8(value).ok().filter(|_| is_line);
         let text = text.ok_or_else(|| AuthorizationError { id: id.to_owned() })?;
         if !text.is_empty() {
-            self.0.insert(id.to_owned(), Secret::new(text.to_owned()));
+            self.secrets
+                .insert(id.to_owned(), Secret::new(text.to_owned()));
         }
         Ok(())
     }
@@ -60,7 +75,7 @@ impl Authorizations {
     pub(super) fn git_variables(&self, remote: &str) -> Vec<(String, String)> {
         let mut headers = BTreeMap::new();
         for (name, is_token) in [(GIT.1, true), (GIT.0, false)] {
-            for (id, value) in &self.0 {
+            for (id, value) in &self.secrets {
                 let host = id
                     .strip_prefix(name)
                     .and_then(|rest| rest.strip_prefix('.'))
@@ -70,7 +85,7 @@ impl Authorizations {
                 }
             }
         }
-        let general = match (self.0.get(GIT.0), self.0.get(GIT.1)) {
+        let general = match (self.secrets.get(GIT.0), self.secrets.get(GIT.1)) {
             (Some(header), _) => Some(git_header(header, false)),
             (None, token) => token.map(|token| git_header(token, true)),
         };
@@ -97,7 +112,7 @@ impl Authorizations {
     }
 
     fn named(&self, prefix: &str, host: &str) -> Option<&Secret> {
-        let mut all = self.0.iter();
+        let mut all = self.secrets.iter();
         let found = all.find(|(id, _)| {
             let of = id.strip_prefix(prefix);
             of.is_some_and(|of| of.trim_matches(['[', ']']).eq_ignore_ascii_case(host))

@@ -62,6 +62,20 @@ impl FetchError {
         let FetchError::Git { remote, message } = self else {
             return Vec::new();
         };
+        if message.contains("Host key verification failed") {
+            return ssh_host(remote)
+                .map(|host| {
+                    vec![format!(
+                        "ssh {host}   # shows the host's key, and keeps it when you say so"
+                    )]
+                })
+                .unwrap_or_default();
+        }
+        if message.contains("Permission denied (publickey") {
+            return vec![
+                "--ssh default for the agent that runs, or --ssh default=~/.ssh/KEY".to_owned(),
+            ];
+        }
         let asks = ["could not read Username", "Authentication failed"];
         let asks = asks.iter().any(|words| message.contains(words));
         match web_host(remote).filter(|_| asks) {
@@ -442,6 +456,7 @@ struct Git<'a> {
     directory: &'a Path,
     /// They hold secrets, which arguments would show to everybody.
     authorized: Vec<(String, String)>,
+    agent: Option<PathBuf>,
 }
 
 impl Git<'_> {
@@ -458,6 +473,7 @@ impl Git<'_> {
             source,
             directory,
             authorized: authorizations.git_variables(&source.remote),
+            agent: authorizations.agent().map(Path::to_owned),
         })
     }
 
@@ -490,6 +506,7 @@ impl Git<'_> {
         ] {
             command.env(name, value);
         }
+        command.envs(self.agent.iter().map(|agent| ("SSH_AUTH_SOCK", agent)));
         command.envs(self.authorized.iter().map(|(name, value)| (name, value)));
         command.stdin(Stdio::null());
         program::end_with_caller(&mut command);
@@ -500,12 +517,15 @@ impl Git<'_> {
             true => Ok(String::from_utf8_lossy(&output.stdout).into_owned()),
             false => Err(FetchError::Git {
                 remote: shown(&self.source.remote),
-                message: String::from_utf8_lossy(&output.stderr)
-                    .trim()
-                    .replace('\n', "; "),
+                message: joined(&String::from_utf8_lossy(&output.stderr)),
             }),
         }
     }
+}
+
+fn joined(text: &str) -> String {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    lines.collect::<Vec<_>>().join("; ")
 }
 
 /// A repository's name without the password that it may hold, as BuildKit shows it.
@@ -517,6 +537,18 @@ fn shown(remote: &str) -> String {
         Some(format!("{scheme}://{user}:xxxxx@{host}{}", &rest[end..]))
     });
     hidden.unwrap_or_else(|| remote.to_owned())
+}
+
+/// What ssh is told for the same host: `user@host`, `-p 2222 user@host`.
+fn ssh_host(remote: &str) -> Option<String> {
+    let Some((_, rest)) = remote.split_once("://") else {
+        return remote.split_once(':').map(|(host, _)| host.to_owned());
+    };
+    let host = rest.split('/').next().unwrap_or_default();
+    Some(match host.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => format!("-p {port} {host}"),
+        _ => host.to_owned(),
+    })
 }
 
 /// What ssh and certificates need of the user's session.
@@ -558,7 +590,16 @@ fn subdirectory(source: &GitSource, directory: &Path) -> Result<PathBuf, FetchEr
 
 #[cfg(test)]
 mod tests {
-    use super::shown;
+    use super::{shown, ssh_host};
+
+    #[test]
+    fn a_host_is_named_as_ssh_takes_it() {
+        let host = |remote: &str| ssh_host(remote).unwrap_or_default();
+        assert_eq!(host("git@host:path/to"), "git@host");
+        assert_eq!(host("ssh://git@host/path"), "git@host");
+        assert_eq!(host("ssh://git@host:2222/path"), "-p 2222 git@host");
+        assert_eq!(host("ssh://[::1]/path"), "[::1]");
+    }
 
     #[test]
     fn a_password_is_not_shown() {

@@ -67,6 +67,51 @@ fn keys_are_in_an_agent_of_the_builds_own() {
     build(&env, &directory, &["--no-cache", "--ssh", &lent]).fails(1, "add ");
 }
 
+/// As with docker: ssh asks the agent called `default`, for a context and for what ADD names.
+#[test]
+fn repositories_are_opened_by_the_agent_called_default() {
+    need!(Need::Program("ssh-agent"), Need::Program("ssh-keygen"));
+    let mut env = test_env!();
+    env.busybox();
+    let key = env.path("home/key");
+    let key = key.to_str().expect("UTF-8");
+    let words = ["-qt", "ed25519", "-N", "", "-C", "of-the-test", "-f", key];
+    env.other("ssh-keygen", &words).run().ok();
+    let script = "set -e; git init -q -b main repo; cd repo; git config user.email a@b; git config user.name a\n\
+        printf 'FROM busybox\\nCOPY . /all/\\n' > Dockerfile; git add -A; git commit -q -m one\n";
+    env.other("sh", &["-c", script]).run().ok();
+    // What a server would do: without the key nobody comes in.
+    let ssh = env.file(
+        "ssh",
+        "#!/bin/sh\ncase $(ssh-add -l) in *of-the-test*) shift $(($# - 1)); exec sh -c \"$1\" ;; esac\n\
+         echo \"$DENIED\" >&2\necho >&2\nexit 255\n"
+            .replace("$DENIED", "git@host: Permission denied (publickey)."),
+    );
+    std::fs::set_permissions(&ssh, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    env.set("GIT_SSH_COMMAND", &ssh);
+    let remote = format!("ssh://git@host{}", env.path("home/repo").display());
+    let lent = format!("default={key}");
+    let none = env.run(&["build", "-q", &remote]);
+    none.fails(1, "Permission denied (publickey).")
+        .says("Hint: --ssh default");
+    env.run(&["build", "-q", "--ssh", &lent, &remote]).ok();
+    let other = env.run(&["build", "-q", "--ssh", &format!("other={key}"), &remote]);
+    assert!(!other.fails(1, "denied").stderr.contains(";;"));
+    let text = format!("FROM scratch\nADD {remote} /\n");
+    let directory = context(&env, "app", &[("Dockerfile", &text)]);
+    build(&env, &directory, &[]).fails(1, "Permission denied");
+    build(&env, &directory, &["--ssh", &lent]).ok();
+    let named = format!("src={remote}");
+    let text = "FROM scratch\nCOPY --from=src Dockerfile /\n";
+    let directory = context(&env, "app", &[("Dockerfile", text)]);
+    build(
+        &env,
+        &directory,
+        &["--ssh", &lent, "--build-context", &named],
+    )
+    .ok();
+}
+
 #[test]
 fn devices_with_a_name_are_lent_to_a_command() {
     let env = test_env!();

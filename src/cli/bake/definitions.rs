@@ -8,7 +8,7 @@ use crate::build::SecretSource;
 use crate::build::attest::Material;
 use crate::build::bake::{BakeFile, Target};
 use crate::cli::Invocation;
-use crate::cli::build::contexts::{Brought, Files, bring, inside};
+use crate::cli::build::contexts::{Brought, Files, Lent, bring, inside};
 use crate::cli::error::{CliError, Kind};
 use crate::cli::progress::Bars;
 use crate::config::parse_bool;
@@ -139,7 +139,12 @@ impl Definitions {
     ) -> Result<(), CliError> {
         let engine = invocation.engine_with(debug)?;
         let bars = Bars::new(&invocation.ui);
-        let brought = bring(&engine, remote, false, &lent(), &bars)?;
+        let secrets = lent();
+        let lent = Lent {
+            secrets: &secrets,
+            agents: &BTreeMap::new(),
+        };
+        let brought = bring(&engine, remote, false, lent, &bars)?;
         let missing = |what: &dyn std::fmt::Display| {
             CliError::new(Kind::Failed, format!("{remote}: {what}: not found"))
         };

@@ -90,7 +90,7 @@ impl Others {
         &mut self,
         engine: &Engine,
         (name, place): (&str, &str),
-        secrets: &BTreeMap<String, SecretSource>,
+        lent: Lent<'_>,
         progress: &dyn Progress,
     ) -> Result<(), CliError> {
         let context = if let Some(image) = place.strip_prefix("docker-image://") {
@@ -98,7 +98,7 @@ impl Others {
         } else if let Some(layout) = place.strip_prefix("oci-layout://") {
             self.layouts.push(Layout::parse(name, layout)?);
             return Ok(());
-        } else if let Some(brought) = bring(engine, place, false, secrets, progress)? {
+        } else if let Some(brought) = bring(engine, place, false, lent, progress)? {
             let directory = match &brought.files {
                 Files::Directory(directory) => directory.clone(),
                 // A file that is no archive is what is in the context.
@@ -126,7 +126,7 @@ pub struct Named<'a> {
     pub inline: Option<&'a str>,
     /// `.git` of a repository stays.
     pub keeps_git: bool,
-    pub secrets: &'a BTreeMap<String, SecretSource>,
+    pub lent: Lent<'a>,
     /// The directory was brought here: nothing of it leads out of it.
     pub is_foreign: bool,
 }
@@ -150,7 +150,7 @@ pub fn open(
     let text = named.place.to_string_lossy();
     let brought = match named.place == from_stdin {
         true => Some(spooled(engine)?),
-        false => bring(engine, &text, named.keeps_git, named.secrets, progress)?,
+        false => bring(engine, &text, named.keeps_git, named.lent, progress)?,
     };
     let Some(brought) = brought else {
         return named.open_at(named.place, named.is_foreign);
@@ -233,12 +233,19 @@ fn small(file: &Path) -> Option<PathBuf> {
     is_usual.then(|| file.with_file_name(USUAL.to_ascii_lowercase()))
 }
 
+/// What a build has that opens remote sources.
+#[derive(Clone, Copy)]
+pub struct Lent<'a> {
+    pub secrets: &'a BTreeMap<String, SecretSource>,
+    pub agents: &'a BTreeMap<String, PathBuf>,
+}
+
 /// Brings what a URL or a repository's name says. None: it names a directory.
 pub fn bring(
     engine: &Engine,
     text: &str,
     keeps_git: bool,
-    secrets: &BTreeMap<String, SecretSource>,
+    lent: Lent<'_>,
     progress: &dyn Progress,
 ) -> Result<Option<Brought>, CliError> {
     let repository = GitSource::parse(text).map_err(|error| CliError::failed(&error))?;
@@ -247,8 +254,7 @@ pub fn bring(
             repository.keep_git_directory = Some(true);
         }
         let here = scratch(engine)?;
-        let lent = lent(secrets)?;
-        let cloned = engine.fetch_git(&repository, &here.path(), &lent);
+        let cloned = engine.fetch_git(&repository, &here.path(), &lent.read()?);
         let cloned = cloned.map_err(|error| {
             let hints = error.hints().into_iter();
             hints.fold(CliError::failed(&error), CliError::hint)
@@ -266,7 +272,7 @@ pub fn bring(
         return Ok(None);
     }
     let place = scratch(engine)?;
-    let fetched = engine.fetch_url(text, None, &place.path(), &lent(secrets)?, progress);
+    let fetched = engine.fetch_url(text, None, &place.path(), &lent.read()?, progress);
     let fetched = fetched.map_err(|error| failed(&error))?;
     let source = Material {
         uri: without_secrets(text),
@@ -276,8 +282,10 @@ pub fn bring(
     unpacked(engine, file, place, Some(source)).map(Some)
 }
 
-fn lent(secrets: &BTreeMap<String, SecretSource>) -> Result<Authorizations, CliError> {
-    authorizations(secrets).map_err(|error| CliError::failed(&error))
+impl Lent<'_> {
+    fn read(self) -> Result<Authorizations, CliError> {
+        authorizations(self.secrets, self.agents).map_err(|error| CliError::failed(&error))
+    }
 }
 
 /// Standard input, as a file: whether it is an archive is seen then.

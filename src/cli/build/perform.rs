@@ -10,7 +10,7 @@ use super::annotations::{Annotations, Place};
 use super::attest::Wanted;
 use super::cache::{CachePlace, CacheTo};
 use super::call::{self, Call, Choice};
-use super::contexts::{self, Layout, Named};
+use super::contexts::{self, Layout, Lent, Named};
 use super::logs::Logs;
 use super::output::{Delivery, Output};
 use super::raw::RawJson;
@@ -209,6 +209,12 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
     let engine = invocation.engine_with(args.shared.debug)?;
     tracing::debug!(builder = ?args.shared.builder, "there is one builder");
     let secrets = values::secrets(&args.secret)?;
+    // Those of its own end with the build.
+    let agents = Agents::of(&args.ssh, &engine.paths.runtime)?;
+    let lent = Lent {
+        secrets: &secrets,
+        agents: &agents.sockets,
+    };
     let bars = Bars::new(ui);
     let progress: &dyn Progress = if shown == Shown::Nothing {
         &Silent
@@ -217,7 +223,7 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
     };
     let opened = {
         let named = Named {
-            secrets: &secrets,
+            lent,
             place: &args.context,
             dockerfile: args.file.as_deref(),
             inline: args.inline.as_deref(),
@@ -226,7 +232,7 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
         };
         contexts::open(&engine, &named, progress)?
     };
-    let others = args.named_contexts(&engine, &secrets, progress)?;
+    let others = args.named_contexts(&engine, lent, progress)?;
     let mut request = args.request(&opened, secrets)?;
     request.named_contexts.clone_from(&others.contexts);
     let borrowed = Borrowed::new(invocation.engine()?, &others.layouts, &args.of_targets)?;
@@ -235,8 +241,6 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
         .check_cgroup_parent(request.cgroup_parent.as_deref())
         .map_err(of_engine)?;
     engine.check_network(&request.network).map_err(of_engine)?;
-    // Those of its own end with the build.
-    let agents = Agents::of(&args.ssh, &engine.paths.runtime)?;
     request.agents.clone_from(&agents.sockets);
     request.platform.clone_from(&platforms[0]);
     request.inline_cache = cache_to.iter().any(|one| one.to == CachePlace::Inline)
