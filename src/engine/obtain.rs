@@ -8,7 +8,7 @@ use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::config::{KeepBlobs, ShortNames};
 use crate::container::{Containers, Event};
-use crate::image::{Image, ImageError, Platform, Reference, Store, install_builtin};
+use crate::image::{Digest, Image, ImageError, Platform, Reference, Store, install_builtin};
 use crate::registry::{self, Progress, RegistryConfig, RegistryError, Rules};
 use crate::runtime::embedded::HELLO;
 use crate::runtime::home;
@@ -108,6 +108,8 @@ impl Engine {
             (Ok(image), PullPolicy::Missing) if fits(&image, request)? => return here(image),
             (Ok(image), PullPolicy::Never) => return here(image),
             (Err(error), PullPolicy::Never) => return Err(error.into()),
+            // The id of an image of this store, and no repository anywhere.
+            (Err(error), _) if request.image.parse::<Digest>().is_ok() => return Err(error.into()),
             _ => {}
         }
         let candidates = self.stands_for(&request.image)?;

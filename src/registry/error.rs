@@ -337,9 +337,7 @@ impl RegistryError {
             )],
             Self::UnknownManifest { reference } => vec![format!(
                 "check the name and tag; `skopeo list-tags docker://{}` lists what there is",
-                reference
-                    .rsplit_once(['@', ':'])
-                    .map_or(reference.as_str(), |(name, _)| name)
+                repository(reference)
             )],
             Self::NoPlatform { .. } | Self::WrongPlatform { .. } => {
                 vec!["choose one with --platform OS/ARCH[/VARIANT]".to_owned()]
@@ -363,6 +361,15 @@ fn login(host: &str) -> String {
     }
 }
 
+/// A reference without its tag and digest.
+fn repository(reference: &str) -> &str {
+    let (name, _) = reference.split_once('@').unwrap_or((reference, ""));
+    match name.rsplit_once(':') {
+        Some((name, tag)) if !tag.contains('/') => name,
+        _ => name,
+    }
+}
+
 fn denied_hints(host: &str, had_credentials: bool, helper_fault: Option<&str>) -> Vec<String> {
     let login = login(host);
     let first = match had_credentials {
@@ -371,4 +378,21 @@ fn denied_hints(host: &str, had_credentials: bool, helper_fault: Option<&str>) -
     };
     let helper = helper_fault.map(|fault| format!("no credentials came from a helper: {fault}"));
     [first].into_iter().chain(helper).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::repository;
+
+    #[test]
+    fn a_repository_is_named_without_tag_and_digest() {
+        let names = [
+            "host:5/app",
+            "host:5/app:1",
+            "host:5/app@sha256:ab",
+            "host:5/app:1@sha256:ab",
+        ];
+        assert!(names.iter().all(|name| repository(name) == "host:5/app"));
+        assert_eq!(repository("app:1"), "app");
+    }
 }

@@ -11,7 +11,7 @@ use crate::env::{names, test_env};
 fn unknown_commands_and_flags_are_named() {
     let env = test_env!();
     env.run(&["no-such-command"])
-        .code(125)
+        .code(1)
         .says("no-such-command");
     env.run(&["ps", "--no-such-flag"])
         .code(125)
@@ -147,6 +147,20 @@ fn a_config_with_an_unknown_key_stops_with_its_place() {
     std::fs::write(&file, "log-level = 7\n").expect("the test's own directory");
     env.run(&["ps"])
         .fails(125, &format!("{}:1:", file.display()));
+}
+
+/// No registry is asked for it, as docker asks none.
+#[test]
+fn the_id_of_an_unknown_image_names_no_repository() {
+    let env = test_env!();
+    let id = format!("sha256:{}", "5".repeat(64));
+    for verb in ["run", "create"] {
+        let code = if verb == "run" { 125 } else { 1 };
+        let ended = env
+            .run(&[verb, &id])
+            .fails(code, &format!("No such image: {id}"));
+        assert!(!ended.stderr.contains("registry"), "{ended:?}");
+    }
 }
 
 #[test]
