@@ -18,10 +18,10 @@ use super::store::{Store, StoreError};
 use crate::sys::fs;
 
 /// The largest statement that is read: a bill of materials of many thousand packages.
-const MAX_STATEMENT: u64 = 256 << 20;
+pub(super) const MAX_STATEMENT: u64 = 256 << 20;
 
 /// What says of a manifest that it is about another one.
-const KIND: &str = "vnd.docker.reference.type";
+pub(super) const KIND: &str = "vnd.docker.reference.type";
 pub(super) const ABOUT: &str = "vnd.docker.reference.digest";
 
 /// An index, whatever form its images' layers have.
@@ -181,6 +181,26 @@ fn descriptors(document: &Value, list: &str) -> Vec<Descriptor> {
     parsed.collect()
 }
 
+impl Said {
+    /// What an in-toto statement says, and of whom.
+    pub(super) fn add(&mut self, mut statement: Value) {
+        let subjects = statement["subject"].as_array().into_iter().flatten();
+        let names = subjects.filter_map(|subject| subject["name"].as_str());
+        for name in names.filter(|name| *name != "_") {
+            if !self.names.iter().any(|known| known == name) {
+                self.names.push(name.to_owned());
+            }
+        }
+        self.predicates.push(Predicate {
+            kind: statement["predicateType"]
+                .as_str()
+                .unwrap_or_default()
+                .to_owned(),
+            content: statement["predicate"].take(),
+        });
+    }
+}
+
 impl Store {
     /// What an index of images of the store is.
     fn parts<'i>(&self, index: &'i Index) -> Result<Vec<Part<'i>>, StoreError> {
@@ -264,7 +284,7 @@ impl Store {
             let about = |other: &&Descriptor| other.about() == Some(one.digest.as_str());
             for other in all.iter().filter(about) {
                 for statement in descriptors(&self.parsed(&other.digest)?, "layers") {
-                    self.add_statement(&statement.digest, &mut said)?;
+                    said.add(self.statement(&statement.digest)?);
                 }
             }
             let manifest = self.parsed(&one.digest)?;
@@ -286,27 +306,18 @@ impl Store {
         Ok(index)
     }
 
-    fn add_statement(&self, digest: &Digest, said: &mut Said) -> Result<(), StoreError> {
+    fn statement(&self, digest: &Digest) -> Result<Value, StoreError> {
         let path = self.blob_path(digest);
         let bytes = fs::read_bounded(&path, MAX_STATEMENT);
         let bytes = bytes.map_err(StoreError::io("read", &path))?;
-        let mut statement: Value =
-            serde_json::from_slice(&bytes).map_err(|source| StoreError::Record { path, source })?;
-        let subjects = statement["subject"].as_array().into_iter().flatten();
-        let names = subjects.filter_map(|subject| subject["name"].as_str());
-        for name in names.filter(|name| *name != "_") {
-            if !said.names.iter().any(|known| known == name) {
-                said.names.push(name.to_owned());
-            }
-        }
-        said.predicates.push(Predicate {
-            kind: statement["predicateType"]
-                .as_str()
-                .unwrap_or_default()
-                .to_owned(),
-            content: statement["predicate"].take(),
-        });
-        Ok(())
+        serde_json::from_slice(&bytes).map_err(|source| StoreError::Record { path, source })
+    }
+
+    /// The image that stands for all of an index.
+    pub(super) fn head_of(&self, index: &Index) -> Result<Option<Digest>, StoreError> {
+        let parts = self.parts(index)?;
+        let listed: Vec<Listed<'_>> = parts.iter().map(Part::listed).collect();
+        Ok(head(&listed).map(|one| one.image.id.clone()))
     }
 
     fn parsed(&self, digest: &Digest) -> Result<Value, StoreError> {

@@ -150,6 +150,54 @@ fn kept_blobs_count() {
 }
 
 #[test]
+fn an_index_goes_as_a_whole_or_not_at_all() {
+    let mut env = test_env!();
+    let directory = env.path("home/multi");
+    std::fs::create_dir(&directory).expect("home is writable");
+    let write = |name: &str, bytes: &[u8]| {
+        std::fs::write(directory.join(name), bytes).expect("home is writable");
+    };
+    write(
+        "Dockerfile",
+        b"FROM scratch\nARG TARGETARCH\nCOPY $TARGETARCH /file\n",
+    );
+    write("amd64", &[7; LAYER]);
+    write("s390x", &[8; LAYER]);
+    let directory = directory.to_str().expect("UTF-8");
+    let platforms = ["--platform", "linux/amd64,linux/s390x", "-t", "multi:1"];
+    let build = [&["build", "-q", directory], &platforms[..]].concat();
+    env.run(&build).ok();
+    // Nobody but the index needs its layers.
+    env.run(&["builder", "prune", "-af"]).ok();
+    env.set("BRYO_STORAGE_MAX", "3.5MB");
+    let registry = Registry::start();
+    let names: Vec<String> = (0..4).map(|number| add(&registry, number)).collect();
+    // One of its images is used.
+    let other = ["create", "--network", "none", "--platform", "linux/s390x"];
+    let used = env.out(&[&other[..], &["multi:1", "/file"]].concat());
+    for name in &names[..2] {
+        env.run(&["pull", "-q", name]).ok();
+    }
+    assert!(has(&env, "multi:1") && !has(&env, &names[0]) && has(&env, &names[1]));
+    let both = env.out(&["images", "--tree", "multi:1"]);
+    assert!(
+        both.contains("linux/amd64") && both.contains("linux/s390x"),
+        "{both}"
+    );
+    env.run(&["rm", &used]).ok();
+    env.run(&["pull", "-q", &names[2]]).ok();
+    assert!(!has(&env, "multi:1") && has(&env, &names[1]) && has(&env, &names[2]));
+    assert_eq!(env.out(&["images", "-aq"]).lines().count(), 2);
+    let documents = crate::env::names(&env.store().join("images/blobs/sha256"));
+    assert_eq!(
+        documents.len(),
+        4,
+        "a manifest and a configuration of each: {documents:?}"
+    );
+    crate::system_check::assert_sound(&env, "without the index");
+}
+
+#[test]
 fn load_import_and_commit_make_room_too() {
     let mut env = test_env!();
     env.set("BRYO_STORAGE_MAX", "2.5MB");

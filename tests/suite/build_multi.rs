@@ -201,7 +201,7 @@ fn an_index_is_saved_and_is_a_base_for_each_platform() {
     env.run(&["load", "--platform", "linux/s390x", "-i", archive])
         .ok();
     assert_eq!(inspected(&env, "app")["Architecture"], "s390x");
-    // From the archive of all, this host's image is taken.
+    // From the archive of all, all is taken, in each format; of one platform, that.
     let place = format!("type=oci,dest={archive}");
     build(
         &env,
@@ -209,6 +209,40 @@ fn an_index_is_saved_and_is_a_base_for_each_platform() {
         &[&BOTH[..], &["-t", "app", "-o", &place]].concat(),
     )
     .ok();
+    let digest =
+        |env: &TestEnv| env.out(&["images", "--digests", "--format", "{{.Digest}}", "app"]);
+    let made = {
+        build(
+            &env,
+            &directory,
+            &[&BOTH[..], &annotated, &["-t", "app"]].concat(),
+        )
+        .ok();
+        digest(&env)
+    };
+    let formats = ["docker-archive", "oci-archive"];
+    let saved = formats.map(|format| env.path(&format!("home/{format}")));
+    let saved = saved.map(|path| path.to_string_lossy().into_owned());
+    for (format, saved) in formats.iter().zip(&saved) {
+        env.run(&["save", "--format", format, "-o", saved, "app"])
+            .ok();
+    }
+    for saved in &saved {
+        env.run(&["rmi", "app"]).ok();
+        assert_eq!(rows(&env, &[]), ["busybox:latest"]);
+        let loaded = env.run(&["load", "-i", saved]).ok();
+        assert!(
+            loaded.stdout.contains("Loaded image: app:latest"),
+            "{loaded:?}"
+        );
+        assert_eq!(digest(&env), made, "{saved}: with its annotations");
+        env.run(&["image", "inspect", "--platform", "linux/s390x", "app"])
+            .ok();
+    }
+    env.run(&["rmi", "app"]).ok();
+    env.run(&["load", "--platform", "linux/s390x", "-i", archive])
+        .ok();
+    assert_eq!(inspected(&env, "app")["Architecture"], "s390x");
     env.run(&["rmi", "app"]).ok();
     env.run(&["load", "-i", archive]).ok();
     assert_eq!(shell(&env, "app", "cat /which"), "here");

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::Write;
 
+use crate::dockerfile::context;
 use crate::env::{TestEnv, count, names, test_env};
 use crate::image::{Layer, busybox};
 use crate::misbehaving::{Registry, TestImage, TestLayer};
@@ -164,6 +165,37 @@ fn at_any_point_of_load() {
             points: 123,
         },
     );
+}
+
+/// Two images and what keeps them under one name.
+#[test]
+fn at_any_point_of_loading_an_index() {
+    let env = test_env!();
+    let text = "FROM scratch\nARG TARGETARCH\nCOPY Dockerfile /$TARGETARCH\n";
+    let directory = context(&env, "multi", &[("Dockerfile", text)]);
+    let archive = env.path("home/multi.tar");
+    let archive = archive.to_str().expect("UTF-8");
+    let place = format!("type=oci,dest={archive}");
+    let platforms = ["--platform", "linux/amd64,linux/s390x", "--provenance=true"];
+    let words = ["build", "-q", "-t", "multi:1", "-o", &place, &directory];
+    env.run(&[&words[..], &platforms].concat()).ok();
+    let load = ["load", "-q", "-i", archive];
+    env.run(&load).ok();
+    let both = |env: &TestEnv| {
+        let tree = env.out(&["images", "--tree", "multi:1"]);
+        tree.contains("linux/amd64") && tree.contains("linux/s390x")
+    };
+    assert!(both(&env));
+    strike_everywhere(
+        &env,
+        &Verb {
+            before: &[&["rmi", "-f", "multi:1"], &["image", "prune", "-f"]],
+            words: &load,
+            done: "",
+            points: 87,
+        },
+    );
+    assert!(both(&env), "the last one was whole");
 }
 
 /// A disk that fails while a layer's content is written before its end: the sync that counts would hear nothing of it any more.

@@ -242,6 +242,12 @@ pub(super) struct Section<'a> {
     size: u64,
 }
 
+impl Section<'_> {
+    pub(super) fn size(&self) -> u64 {
+        self.size
+    }
+}
+
 impl Read for Section<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let wanted = self.size.min(buffer.len() as u64) as usize;

@@ -3,6 +3,7 @@
 
 mod docker;
 mod docker_v1;
+mod indexed;
 mod members;
 mod oci;
 mod unpacking;
@@ -157,6 +158,10 @@ pub fn load(
     };
     if let Some(one) = &options.only {
         return oci::load_only(&job, one).map(|loaded| vec![loaded]);
+    }
+    let has_both = members.has("manifest.json") && members.has("index.json");
+    if has_both && indexed::is_anywhere(&job)? {
+        return oci::load(&job);
     }
     if members.has("manifest.json") {
         if !members.has("version") || members.has("index.json") {

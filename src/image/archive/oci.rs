@@ -8,7 +8,7 @@ use super::super::layer::KnownBlob;
 use super::super::platform::Platform;
 use super::super::reference::Reference;
 use super::unpacking::{Wanted, warnings_of};
-use super::{ArchiveError, Job, Loaded, OneImage};
+use super::{ArchiveError, Job, Loaded, OneImage, indexed};
 
 /// A manifest with the media type it was described by.
 struct Found {
@@ -32,8 +32,11 @@ pub(super) fn load(job: &Job<'_>) -> Result<Vec<Loaded>, ArchiveError> {
             continue;
         }
         let (name, warning) = name(descriptor)?;
-        let found = find(job, &subject, descriptor, 0)?;
-        let mut image = load_one(job, found, name.into_iter().collect())?;
+        let names: Vec<Reference> = name.into_iter().collect();
+        let mut image = match indexed::load(job, &subject, descriptor, &names)? {
+            Some(image) => image,
+            None => load_one(job, find(job, &subject, descriptor, 0)?, names)?,
+        };
         image.warnings.extend(warning);
         loaded.push(image);
     }
@@ -46,6 +49,15 @@ pub(super) fn load(job: &Job<'_>) -> Result<Vec<Loaded>, ArchiveError> {
             archive: job.members.archive().to_owned(),
         }),
     }
+}
+
+/// An image of an index.
+pub(super) fn load_unnamed(
+    job: &Job<'_>,
+    by: &str,
+    descriptor: &Descriptor,
+) -> Result<Loaded, ArchiveError> {
+    load_one(job, find(job, by, descriptor, 1)?, Vec::new())
 }
 
 /// One image of a layout, without its names.
