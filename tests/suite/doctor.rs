@@ -196,19 +196,14 @@ fn missing_subordinate_ids_are_diagnosed_and_no_hindrance() {
 #[test]
 fn subordinate_ids_that_the_helper_refuses_are_diagnosed() {
     let env = test_env!();
-    for (line, said) in [
-        (
-            "printf %s:10000:50000 $TEST_UID",
-            "does not end with a line feed",
-        ),
-        ("echo $TEST_UID:$TEST_UID:50000", "once more"),
-    ] {
-        let breakage = format!("{line} > $T/subid");
-        let host = host!(env, &breakage);
-        let finding = host.finds("subordinate-ids", "broken");
-        assert!(finding.found.contains(said), "{}", finding.found);
-        finding.is_said_by(host.run("--network none").fails(125, "newuidmap"));
-    }
+    let host = host!(env, "printf %s:10000:50000 $TEST_UID > $T/subid");
+    // Some versions of the helper read it.
+    let finding = host.finds("subordinate-ids", "limited");
+    assert!(finding.found.ends_with("does not end with a line feed"));
+    let host = host!(env, "echo $TEST_UID:$TEST_UID:50000 > $T/subid");
+    let finding = host.finds("subordinate-ids", "broken");
+    assert!(finding.found.contains("its own id"), "{}", finding.found);
+    finding.is_said_by(host.run("--network none").fails(125, "newuidmap"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Check, Finding, install, read};
+use super::{Check, Finding, install};
 use crate::runtime::idmap::{self, SubidRange};
 use crate::runtime::subids::{MappingFault, mapping_fault};
 use crate::sys::program;
@@ -16,7 +16,7 @@ pub(super) fn subordinate_ids() -> Finding {
     let uid = nix::unistd::getuid();
     let user = nix::unistd::User::from_uid(uid).ok().flatten();
     let name = user.map(|user| user.name);
-    let text = |file: &str| read(file).unwrap_or_default();
+    let text = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let (uids, gids) = (text(SUBUID), text(SUBGID));
     let own = |file: &str| idmap::subordinate_ids(Path::new(file), name.as_deref(), uid.as_raw());
     judge(&Ids {
@@ -42,7 +42,7 @@ pub(super) fn judge(ids: &Ids<'_>) -> Finding {
         let user = ids.user;
         format!("sudo usermod --add-subuids {first}-{last} --add-subgids {first}-{last} {user}")
     };
-    for (file, _, ranges) in &ids.files {
+    for (file, text, ranges) in &ids.files {
         let count: u32 = ranges
             .iter()
             .fold(0, |sum, range| sum.saturating_add(range.size));
@@ -54,6 +54,9 @@ pub(super) fn judge(ids: &Ids<'_>) -> Finding {
             )
             .cured_by(cure);
         }
+        if let Some(finding) = refused_by_helper(file, text, ids, ranges) {
+            return finding;
+        }
         if count < ENOUGH - 1 {
             return Finding::limited(
                 check,
@@ -64,9 +67,6 @@ pub(super) fn judge(ids: &Ids<'_>) -> Finding {
         }
     }
     for (file, text, ranges) in &ids.files {
-        if let Some(finding) = refused_by_helper(file, text, ids, ranges) {
-            return finding;
-        }
         if let Some(other) = overlapping(text, ids, ranges) {
             return Finding::limited(
                 check,
@@ -90,13 +90,14 @@ fn refused_by_helper(
     ids: &Ids<'_>,
     ranges: &[SubidRange],
 ) -> Option<Finding> {
-    let broken = |found: String, cure: String| {
-        let meaning = "newuidmap and newgidmap map no ids, so no container can be made";
-        Some(Finding::broken(Check::SubordinateIds, found, meaning).cured_by(cure))
-    };
+    let check = Check::SubordinateIds;
     if !text.ends_with('\n') {
         let found = format!("the last line of {file} does not end with a line feed");
-        return broken(found, format!("echo | sudo tee -a {file}"));
+        // Debian 12's still reads it, that of shadow 4.17 does not.
+        let meaning =
+            "newer versions of newuidmap can't read it, and then no container can be made";
+        let cure = format!("echo | sudo tee -a {file}");
+        return Some(Finding::limited(check, found, meaning).cured_by(cure));
     }
     let holds_own = |range: &SubidRange| {
         u64::from(ids.uid) >= u64::from(range.first)
@@ -104,7 +105,9 @@ fn refused_by_helper(
     };
     if file == SUBUID && ranges.iter().any(holds_own) {
         let found = format!("{file} gives {} its own id {} once more", ids.user, ids.uid);
-        return broken(found, format!("sudoedit {file}"));
+        let meaning = "the kernel takes no such map, so no container can be made";
+        let cure = format!("sudoedit {file}");
+        return Some(Finding::broken(check, found, meaning).cured_by(cure));
     }
     None
 }
