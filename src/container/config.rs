@@ -76,7 +76,7 @@ pub struct HostConfig {
     /// Ports of the host's loopback that it may reach, `5432:5432`.
     #[serde(default)]
     pub host_ports: Vec<String>,
-    /// What it may reach beyond its networks, `example.org:443,10.0.0.0/8`; None: everything.
+    /// What it may reach beyond its networks, `example.org:443,10.0.0.0/8`; None: everything. As it was made; `Settings::egress` has the later one.
     #[serde(default)]
     pub egress: Option<String>,
     pub mounts: Vec<MountConfig>,

@@ -38,6 +38,9 @@ pub struct Settings {
     /// The same of its published ports; those that `-P` chose are among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ports: Option<Vec<String>>,
+    /// The same of what it may reach: a list, or `any`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<String>,
 }
 
 /// What is to be different; nothing is said of the rest.
@@ -51,7 +54,13 @@ pub struct SettingsChange {
     pub limits: Option<Limits>,
     /// Options of the log's driver that go over those that are there.
     pub log: BTreeMap<String, String>,
+    /// What it may reach: a list, or `any`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress: Option<String>,
 }
+
+/// Nothing limits what is reached.
+pub const ANY: &str = "any";
 
 /// When an ended container is started again by its own monitor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,6 +108,12 @@ impl Settings {
         self.ports.as_deref().unwrap_or(made)
     }
 
+    /// What one may reach that was made with this limit; None: everything.
+    pub fn egress_or<'a>(&'a self, made: Option<&'a str>) -> Option<&'a str> {
+        let now = self.egress.as_deref().or(made);
+        now.filter(|list| *list != ANY)
+    }
+
     /// Whether it is to run once the host has booted.
     pub fn starts_on_boot(&self) -> bool {
         match self.restart {
@@ -120,6 +135,9 @@ impl Settings {
             self.limits = Some(limits.clone());
         }
         self.log.options.extend(change.log.clone());
+        if let Some(egress) = &change.egress {
+            self.egress = Some(egress.clone());
+        }
     }
 
     /// Replaces them durably; a reader sees the old ones or the new ones.

@@ -118,12 +118,13 @@ impl Engine {
     ) -> Result<BridgedOrders, EngineError> {
         let hosts = record.path("hosts");
         let hosts = std::fs::read_to_string(&hosts).map_err(EngineError::file("read", &hosts))?;
+        let egress = settings.egress_or(config.host.egress.as_deref());
         let member = Member {
             id: record.id.to_string(),
             name: name.to_owned(),
             hostname: config.hostname.clone(),
             servers: config.host.names.servers.clone(),
-            egress: config.host.egress.as_deref().map(str::parse).transpose()?,
+            egress: egress.map(str::parse).transpose()?,
             host_ports: host_ports(&config.host.host_ports)?,
             understands: wire::VERSION,
         };

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use super::bridged::EndpointRequestError;
 use super::exec::{ask, unexpected};
 use super::request::{Signal, StopTimeout};
 use super::start::StartOptions;
@@ -113,6 +114,10 @@ impl Engine {
             Some(limits) => self.changed_limits(limits)?,
             None => Vec::new(),
         };
+        if change.egress.is_some() && !config.host.is_bridged() {
+            let (flag, mode) = ("--egress", config.host.network);
+            return Err(EndpointRequestError::NotShared { flag, mode }.into());
+        }
         if config.host.auto_remove && change.restart.is_some_and(|policy| policy.name() != "no") {
             return Err(EngineError::RestartOfRemoved { name });
         }

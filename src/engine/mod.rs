@@ -38,6 +38,7 @@ pub mod manifests;
 mod migrate;
 mod mounts;
 mod namespaces;
+mod network_change;
 mod network_orders;
 mod networks;
 mod obtain;

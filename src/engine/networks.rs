@@ -91,6 +91,18 @@ pub enum NetworkRequestError {
     ForeignGateway { route: StaticRoute },
     #[error("network {name} has no name servers: its containers have the host's")]
     NoServers { name: String },
+    #[error(
+        "network {name} is one of docker's own: what its containers reach is the host's, or nothing"
+    )]
+    NoLimit { name: String },
+    #[error("network {name} has its last list again: {message}")]
+    NotLimited { name: String, message: String },
+    #[error("network {name} has the new list, which is not in force yet for {}: {reason}", containers.join(", "))]
+    NotYetLimited {
+        name: String,
+        containers: Vec<String>,
+        reason: &'static str,
+    },
     #[error("error while removing network: network {name} has active endpoints ({})", users.join(", "))]
     InUse { name: String, users: Vec<String> },
 }
@@ -164,36 +176,6 @@ impl Engine {
         networks.write(&network)?;
         self.emit_network(&network, "create", None);
         Ok(network.id)
-    }
-
-    /// Gives the network other name servers; its running containers ask them from now on.
-    pub fn update_network(
-        &self,
-        name: &str,
-        add: &[IpAddr],
-        drop: &[IpAddr],
-    ) -> Result<String, EngineError> {
-        let networks = self.networks();
-        // The default one is made by whoever looks for it, under the lock.
-        networks.find(name)?;
-        let _alone = networks.lock()?;
-        let mut network = networks.find(name)?;
-        let name = network.name.clone();
-        if network.driver != NetworkDriver::Bridge {
-            return Err(NetworkRequestError::NoServers { name }.into());
-        }
-        if network.nameless && !add.is_empty() {
-            return Err(NetworkRequestError::Nameless { name }.into());
-        }
-        network.servers.retain(|server| !drop.contains(server));
-        for server in add {
-            if !network.servers.contains(server) {
-                network.servers.push(*server);
-            }
-        }
-        networks.replace(&network)?;
-        self.emit_network(&network, "update", None);
-        Ok(name)
     }
 
     pub(super) fn emit_network(

@@ -52,9 +52,9 @@ pub use mount::{
     joined,
 };
 pub use network::{
-    CreateNetworkRequest, EndpointError, NetworkFilters, add_to_endpoint, has_fields, mac_bytes,
-    parse_alias, parse_driver_option, parse_endpoint, parse_ipv4, parse_ipv6, parse_link,
-    parse_link_local, parse_mac, parse_priority,
+    CreateNetworkRequest, EndpointError, NetworkChange, NetworkFilters, add_to_endpoint,
+    has_fields, mac_bytes, parse_alias, parse_driver_option, parse_endpoint, parse_ipv4,
+    parse_ipv6, parse_link, parse_link_local, parse_mac, parse_priority,
 };
 pub use secret::{CreateSecretRequest, SecretFilters, SecretFlagError, parse_secret};
 pub use security::{SeccompChoice, SecurityError, SecurityOption};

@@ -16,11 +16,12 @@ use super::network::{claim, record, record_ports};
 use super::protocol::StartFailure;
 use super::supervise::{Orders, failure};
 use crate::container::{Containers, Event, EventKind, EventLog};
+use crate::net::egress::Egress;
 use crate::net::hosts::own_names;
 use crate::net::ports::PortSpec;
 use crate::net::publish::{Everywhere, Kept, PortMapping};
 use crate::net::start::{Holder, StartError};
-use crate::net::wire::{Attach, Endpoint, FromInner, Lease, Member, Refusal, ToInner, Way};
+use crate::net::wire::{self, Attach, Endpoint, FromInner, Lease, Member, Refusal, ToInner, Way};
 use crate::paths::Paths;
 use crate::sys::poll::{Interest, PollSet};
 use again::join_settled;
@@ -437,6 +438,31 @@ impl Bridged {
             self.attached[number].1 = *endpoint;
         }
         self.record()
+    }
+
+    /// What it may reach. Where `bryo net` has ended, the next one is told, and what was in force stays until then.
+    pub(super) fn limit(&mut self, egress: Option<Egress>) -> Result<(), StartFailure> {
+        self.needs(wire::VERSION_OF_LIMITS)?;
+        if let Some(lease) = &mut self.lease {
+            match lease.ask(&ToInner::Limit(egress.clone()), &[]) {
+                Ok(FromInner::Failed { message }) => {
+                    return Err(StartFailure::Network {
+                        message,
+                        hints: Vec::new(),
+                        taken: None,
+                    });
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::TimedOut => {
+                    return Err(failure("ask bryo net")(error));
+                }
+                Err(_) => self.lost(),
+            }
+        }
+        self.member.egress = egress;
+        // An end is noticed by whoever listens.
+        let _ = self.tell_refusals(false);
+        Ok(())
     }
 
     /// Its places, with what was asked for each.

@@ -35,6 +35,8 @@ pub struct Client {
     pub waits: bool,
     /// Wants to be told of the next start.
     pub restarts: bool,
+    /// Wants to be told when the container's new limits are in force.
+    pub awaits_limits: bool,
     start: Start,
     /// Packets that found no room.
     backlog: VecDeque<Vec<u8>>,
@@ -51,6 +53,7 @@ impl Client {
             attach: Attach::default(),
             waits: false,
             restarts: false,
+            awaits_limits: false,
             start: Start::Certain,
             backlog: VecDeque::new(),
             gone: false,
@@ -88,6 +91,13 @@ impl Client {
     pub fn settle(&mut self) {
         if std::mem::take(&mut self.start) == Start::Untold {
             self.reply(&Reply::Started);
+        }
+    }
+
+    /// They are.
+    pub fn limited(&mut self) {
+        if std::mem::take(&mut self.awaits_limits) {
+            self.reply(&Reply::Done);
         }
     }
 

@@ -10,6 +10,7 @@ use super::life::Wish;
 use super::network::NetworkOrders;
 use super::supervise::{Fault, Monitor};
 use crate::container::EndpointConfig;
+use crate::net::egress::Egress;
 use crate::net::ports::{PortRange, PortSpec};
 use crate::net::wire::Attach;
 
@@ -81,6 +82,38 @@ impl Monitor {
         }
         self.settings.endpoints = Some(endpoints);
         self.write_settings()
+    }
+
+    /// What it may reach, now and when it begins its next lives.
+    pub(super) fn limit(&mut self, egress: Option<Egress>) -> Result<(), String> {
+        let orders = shared(&mut self.orders.network)?;
+        if let Some(network) = &mut self.network {
+            let limited = network.limit(egress.clone());
+            limited.map_err(|failure| failure.to_string())?;
+        }
+        orders.member.egress = egress;
+        Ok(())
+    }
+
+    /// What limits it now.
+    pub(super) fn egress(&self) -> Option<Egress> {
+        match &self.orders.network {
+            Some(NetworkOrders::Bridged(orders)) => orders.member.egress.clone(),
+            _ => None,
+        }
+    }
+
+    /// Whether its limits are known to `bryo net`, or nothing of it is there that they could hold for.
+    pub(super) fn is_limited(&self) -> bool {
+        let network = self.network.as_ref();
+        network.is_none_or(|network| network.source().is_some())
+    }
+
+    /// The clients that wait for that.
+    pub(super) fn tell_limited(&mut self) {
+        if self.is_limited() {
+            self.clients.iter_mut().for_each(Client::limited);
+        }
     }
 
     /// Publishes more ports, now or when the container begins its next life.

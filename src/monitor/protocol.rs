@@ -28,7 +28,7 @@ use crate::sys::socket::{self, MESSAGE_MAX, Received};
 pub const VERSION: u32 = if cfg!(feature = "previous-protocol") {
     1
 } else {
-    4
+    5
 };
 
 /// The most payload of one packet.
@@ -62,7 +62,7 @@ pub enum Request {
     Pause,
     /// Since 2.
     Unpause,
-    /// Replaces some of the settings; `limits` is what those of the change are to the container's cgroup. Since 2.
+    /// Replaces some of the settings; `limits` is what those of the change are to the container's cgroup. Since 2; what it may reach since 5.
     Update {
         change: Box<SettingsChange>,
         limits: Vec<Setting>,
@@ -95,6 +95,7 @@ impl Request {
             Request::Exec(orders) if orders.preserves.is_empty() => 1,
             // An older monitor would leave these out without a word.
             Request::Exec(_) => 3,
+            Request::Update { change, .. } if change.egress.is_some() => 5,
             Request::Connect { attach, .. } if attach.network.version() > 1 => 4,
             Request::Connect { attach, .. } if attach.network.version() > 0 => 3,
             Request::Stop(_)

@@ -9,6 +9,7 @@ use super::life::Wish;
 use super::protocol::{Attach, ExecOrders, FromClient, Reply, Request, VERSION, parse_request};
 use super::supervise::Monitor;
 use crate::container::{RestartPolicy, SettingsChange};
+use crate::net::egress::{EgressError, Reach};
 use crate::runtime::cgroup;
 use crate::runtime::limits::{self, Setting};
 use crate::runtime::preserved::Preserved;
@@ -58,7 +59,14 @@ impl Monitor {
             Request::Restart(number) => self.restart(index, number),
             Request::Pause => self.freeze(true),
             Request::Unpause => self.freeze(false),
-            Request::Update { change, limits } => self.update(&change, limits),
+            Request::Update { change, limits } => {
+                let done = self.update(&change, limits);
+                if done.is_ok() && change.egress.is_some() && !self.is_limited() {
+                    self.clients[index].awaits_limits = true;
+                    return;
+                }
+                done
+            }
             Request::Connect { attach, endpoints } => self.connect(*attach, endpoints),
             Request::Disconnect { network, endpoints } => self.disconnect(&network, endpoints),
             Request::ReloadNetworks => self.reload_networks(),
@@ -199,6 +207,21 @@ impl Monitor {
 
     /// What the kernel or the disk refuses is not recorded.
     fn update(&mut self, change: &SettingsChange, limits: Vec<Setting>) -> Result<(), String> {
+        let Some(list) = &change.egress else {
+            return self.update_rest(change, limits);
+        };
+        let before = self.egress();
+        let reach: Reach = list
+            .parse()
+            .map_err(|error: EgressError| error.to_string())?;
+        self.limit(reach.list())?;
+        self.update_rest(change, limits).inspect_err(|_| {
+            // At worst it is limited as was asked for until it ends.
+            let _ = self.limit(before);
+        })
+    }
+
+    fn update_rest(&mut self, change: &SettingsChange, limits: Vec<Setting>) -> Result<(), String> {
         let mut settings = self.settings.clone();
         settings.change(change);
         let log = settings.log.options().map_err(|error| error.to_string())?;

@@ -73,6 +73,7 @@ impl Monitor {
         }
         self.end_execs(&mut buffer);
         self.learn_of_way();
+        self.tell_limited();
         self.drop_gone();
         self.buffer = buffer;
     }

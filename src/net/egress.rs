@@ -42,8 +42,8 @@ pub enum EgressError {
         "invalid destination {text:?}: it should be HOST, ADDRESS, SUBNET or *.DOMAIN, and :PORT behind it for one port alone"
     )]
     Destination { text: String },
-    #[error("`none` is no destination among others")]
-    None,
+    #[error("`{0}` is no destination among others")]
+    Word(&'static str),
     #[error(
         "a list of {length} bytes is too long: the most is {LONGEST}, about 3,000 subnets with a port each"
     )]
@@ -54,6 +54,44 @@ pub enum EgressError {
 const LONGEST: usize = 60_000;
 
 const NONE: &str = "none";
+const ANY: &str = "any";
+
+/// As a flag says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Nothing limits it.
+    Any,
+    Only(Egress),
+}
+
+impl Reach {
+    pub fn list(self) -> Option<Egress> {
+        match self {
+            Reach::Any => None,
+            Reach::Only(egress) => Some(egress),
+        }
+    }
+}
+
+impl FromStr for Reach {
+    type Err = EgressError;
+
+    fn from_str(text: &str) -> Result<Reach, EgressError> {
+        match text {
+            ANY => Ok(Reach::Any),
+            list => list.parse().map(Reach::Only),
+        }
+    }
+}
+
+impl fmt::Display for Reach {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Reach::Any => f.write_str(ANY),
+            Reach::Only(egress) => egress.fmt(f),
+        }
+    }
+}
 
 impl Egress {
     /// Names as they are written in zones: one with an escape in it has a dot that parts nothing.
@@ -84,6 +122,9 @@ impl FromStr for Egress {
         if length > LONGEST {
             return Err(EgressError::Long { length });
         }
+        if text.split(',').any(|word| word == ANY) {
+            return Err(EgressError::Word(ANY));
+        }
         Egress::read(text)
     }
 }
@@ -98,7 +139,7 @@ impl Egress {
         let mut known = HashSet::new();
         for word in text.split(',') {
             if word == NONE {
-                return Err(EgressError::None);
+                return Err(EgressError::Word(NONE));
             }
             let destination: Destination = word.parse()?;
             if known.insert(destination.clone()) {
@@ -263,6 +304,8 @@ mod tests {
             "",
             ",",
             "none,a.test",
+            "any,a.test",
+            "any",
             "*",
             "*.",
             "a..b",
@@ -279,6 +322,16 @@ mod tests {
         ] {
             assert!(wrong.parse::<Egress>().is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_word_lifts_the_limit() {
+        for (text, list) in [("any", None), ("none", Some(Egress::default()))] {
+            let reach: Reach = text.parse().unwrap();
+            assert_eq!(reach.to_string(), text);
+            assert_eq!(reach.list(), list);
+        }
+        assert!("".parse::<Reach>().is_err());
     }
 
     #[test]

@@ -29,6 +29,7 @@ const HOST_MAP: Set<'_> = Set {
 const BRIDGE: &[u8] = b"br-";
 const INTERNAL: &[u8] = b"bi-";
 
+pub(super) const CONNECTION_INVALID: u32 = 1;
 pub(super) const CONNECTION_ESTABLISHED: u32 = 1 << 1;
 pub(super) const CONNECTION_RELATED: u32 = 1 << 2;
 pub(super) const IPS_DST_NAT: u32 = 1 << 5;
@@ -37,6 +38,7 @@ pub(super) const IPS_DST_NAT: u32 = 1 << 5;
 pub struct Firewall {
     nftables: Rc<Nftables>,
     host: Option<Ipv4Addr>,
+    is_again: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -62,7 +64,11 @@ impl Firewall {
         let nftables = Nftables::open().map_err(failed)?;
         nftables.commit(rules(host, is_again)).map_err(failed)?;
         let nftables = Rc::new(nftables);
-        Ok(Firewall { nftables, host })
+        Ok(Firewall {
+            nftables,
+            host,
+            is_again,
+        })
     }
 
     /// Makes them anew, without an instant between.
@@ -87,6 +93,11 @@ impl Firewall {
         }?;
         self.host = address;
         Ok(())
+    }
+
+    /// Whether the namespace has outlived another `bryo net`, whose rules may be there.
+    pub fn is_again(&self) -> bool {
+        self.is_again
     }
 
     /// For what is put into other tables of the same namespace.

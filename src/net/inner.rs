@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::addresses::Addresses;
 use super::dns::{Dns, Source};
+use super::egress::Egress;
 use super::firewall::Firewall;
 use super::forward::{Client, Published};
 use super::guard;
@@ -83,6 +84,7 @@ pub struct Inner {
     guests: Guests,
     relays: Relays,
     dns: Dns,
+    networks: Networks,
     /// The networks whose bridges are there.
     bridges: Vec<NetworkConfig>,
     /// Nobody has said yet which addresses are to be expected back.
@@ -104,6 +106,7 @@ impl Inner {
         let shared = Shared::prepare(way == Way::Held)?;
         Ok(Inner {
             dns: Dns::new(Networks::at(holder.networks.clone()))?,
+            networks: Networks::at(holder.networks.clone()),
             listener: line.listener,
             holder: holder.clone(),
             outer: line.outer,
@@ -112,7 +115,7 @@ impl Inner {
             news: Some(line.news),
             shared,
             addresses: Addresses::default(),
-            guests: Guests::new(firewall.nftables()),
+            guests: Guests::new(firewall.nftables(), firewall.is_again()),
             firewall,
             relays: Relays::new(),
             bridges: Vec::new(),
@@ -372,6 +375,14 @@ impl Inner {
                 guest.rename(name);
                 FromInner::Renamed(guest.endpoints.clone())
             }
+            ToInner::Limit(egress) => match self.limit(guest, egress) {
+                Ok(()) => FromInner::Done,
+                Err(message) => failed(message),
+            },
+            ToInner::LimitNetwork(name) => match self.limit_network(&name) {
+                Ok(limited) => FromInner::Limited(limited),
+                Err(message) => failed(message),
+            },
             ToInner::Publish(mapping) => {
                 let nothing = || io::Error::from(io::ErrorKind::InvalidInput);
                 let socket = fds.pop().ok_or_else(nothing);
@@ -401,11 +412,9 @@ impl Inner {
                 format!("connect with network {}: {error}", attach.network.name)
             })?;
         }
+        let attach = &self.as_recorded(attach);
         let of_guest = guest.member.as_ref().is_some_and(|m| m.egress.is_some());
-        if self.log.is_none() && (of_guest || attach.network.egress.is_some()) {
-            let log = PacketLog::open(guard::GROUP);
-            self.log = Some(log.map_err(|error| format!("log what is refused: {error}"))?);
-        }
+        self.hear_refused(of_guest || attach.network.egress.is_some())?;
         let taken = self
             .addresses
             .take(attach)
@@ -420,7 +429,53 @@ impl Inner {
         })
     }
 
+    /// Whoever asks may have read the network's record before it was changed: what limits its containers is what the record says now.
+    fn as_recorded(&self, attach: &wire::Attach) -> wire::Attach {
+        let mut attach = attach.clone();
+        let network = &mut attach.network;
+        match self.networks.named(&network.name) {
+            Ok(recorded) if recorded.id == network.id => network.egress = recorded.egress,
+            // It is gone, or can't be read: nothing newer is known.
+            _ => {}
+        }
+        attach
+    }
+
+    fn hear_refused(&mut self, is_limited: bool) -> Result<(), String> {
+        if is_limited && self.log.is_none() {
+            let log = PacketLog::open(guard::GROUP);
+            self.log = Some(log.map_err(|error| format!("log what is refused: {error}"))?);
+        }
+        Ok(())
+    }
+
+    /// Another list for one container.
+    fn limit(&mut self, guest: &mut Guest, egress: Option<Egress>) -> Result<(), String> {
+        self.hear_refused(egress.is_some())?;
+        let limited = guest.limit(egress);
+        limited.map_err(|error| format!("limit what the container reaches: {error}"))
+    }
+
+    /// The list that the network's record has, for all who are in it; gives their ids.
+    fn limit_network(&mut self, name: &str) -> Result<Vec<String>, String> {
+        let recorded = self.networks.named(name);
+        let network = recorded.map_err(|error| error.to_string())?;
+        self.hear_refused(network.egress.is_some())?;
+        let mut limited = Vec::new();
+        for guest in self.guests.all_mut() {
+            let id = guest.member.as_ref().map(|member| member.id.clone());
+            let id = id.unwrap_or_default();
+            match guest.limit_in(&network.id, network.egress.as_ref()) {
+                Ok(true) => limited.push(id),
+                Ok(false) => {}
+                Err(error) => return Err(format!("limit what container {id} reaches: {error}")),
+            }
+        }
+        Ok(limited)
+    }
+
     fn reload(&mut self, guest: &mut Guest, attach: &wire::Attach) -> Result<Endpoint, String> {
+        let attach = &self.as_recorded(attach);
         self.firewall.reload().map_err(|error| error.to_string())?;
         let network = &attach.network;
         let made = self.shared.revive_bridge(network);

@@ -1,6 +1,6 @@
 //! A container as the inner half of `bryo net` knows it: who it is, and where it is connected.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
@@ -10,16 +10,16 @@ use std::time::Duration;
 
 use super::egress::Egress;
 use super::forward::Published;
-use super::guard::{self, Guard, Limit, Opened, Pin, Place};
+use super::guard::{self, Opened, Place};
 use super::hosted::Hosted;
 use super::hosts::HOST;
+use super::limited::{Limited, Owner};
 use super::names;
-use super::pins::Pins;
 use super::record::{NetworkConfig, Pool, random_id};
 use super::shared::{Inside, Shared, bridge_mac, link_local_ranges, mac_of};
 use super::subnet::Subnet;
 use super::wire::{self, Address, Attach, Endpoint, FromInner, Member, Refusal, Way};
-use crate::sys::nftables::{Element, Family, Nftables, Set, Table};
+use crate::sys::nftables::Nftables;
 use crate::sys::timer::Moment;
 
 /// A monitor's connection and what was attached through it.
@@ -32,11 +32,8 @@ pub struct Guest {
     /// What this one calls others, and on which network.
     pub links: Vec<(String, String, String)>,
     pub published: Vec<Published>,
-    /// Those of its places that have rules of their own.
-    places: Vec<Place>,
     pub hosted: Vec<Hosted>,
-    pins: RefCell<Pins>,
-    nftables: Rc<Nftables>,
+    limited: Limited,
     /// How many refusals were told since when.
     told: Cell<(Moment, u32)>,
     /// Closed last: its end says that all else is free.
@@ -62,12 +59,13 @@ impl Guest {
         let nobody = || io::Error::other("the monitor has not said whose it is");
         let member = self.member.as_ref().ok_or_else(nobody)?;
         // First, so that not one packet comes out without them.
-        let place = guarded(member, attach, taken, &mut self.hosted, &self.nftables)?;
-        self.places
-            .retain(|known| known.network != attach.network.id);
-        self.places.extend(place);
-        let table = guard::table(&member.id, &attach.network.id);
-        self.pins.get_mut().forget(&table);
+        if self.hosted.is_empty() {
+            let made = member.host_ports.iter().map(|port| Hosted::new(*port));
+            self.hosted = made.collect::<io::Result<_>>()?;
+        }
+        let opened = opened(&self.hosted);
+        let owner = owner(member, &opened);
+        self.limited.enter(owner, place(member, attach, taken))?;
         let namespace = self.namespace.as_ref().ok_or_else(nobody)?;
         let network = &attach.network;
         let gateway = |pool: &Pool| (!network.internal).then_some(pool.gateway);
@@ -212,21 +210,52 @@ impl Guest {
         let Some(member) = &self.member else { return };
         // One that is gone already is what was wanted.
         let _ = shared.disconnect(&pair_name(&member.id, network));
-        let before = self.places.len();
-        self.places.retain(|place| place.network != network);
-        if self.places.len() != before {
-            // What stays is of an interface that is not there.
-            let table = guard::table(&member.id, network);
-            let _ = self.nftables.commit(guard::removal(&table));
-        }
+        self.limited.leave(&member.id, network);
     }
 
     /// The monitor has gone. Where there are rules, the container may outlive it by a moment.
     pub fn end(&mut self, shared: &Shared) {
-        let networks: Vec<String> = self.places.iter().map(|p| p.network.clone()).collect();
+        if !self.limited.is_ruled() {
+            return;
+        }
+        let places = self.limited.places();
+        let networks: Vec<String> = places.map(|place| place.network.clone()).collect();
         for network in networks {
             self.cut(shared, &network);
         }
+    }
+
+    /// It may reach what this list says, from now on.
+    pub fn limit(&mut self, egress: Option<Egress>) -> io::Result<()> {
+        let Some(member) = &mut self.member else {
+            return Err(io::ErrorKind::NotFound.into());
+        };
+        let opened = opened(&self.hosted);
+        let owner = Owner {
+            egress: egress.as_ref(),
+            ..owner(member, &opened)
+        };
+        self.limited.change(owner, |_| {})?;
+        member.egress = egress;
+        Ok(())
+    }
+
+    /// The same of all that is in a network. Whether it is.
+    pub fn limit_in(&mut self, network: &str, egress: Option<&Egress>) -> io::Result<bool> {
+        let Some(member) = &self.member else {
+            return Ok(false);
+        };
+        let is_there = |place: &Place| place.network == network;
+        if !self.limited.places().any(is_there) {
+            return Ok(false);
+        }
+        let opened = opened(&self.hosted);
+        let changed = self.limited.change(owner(member, &opened), |place| {
+            if is_there(place) {
+                place.egress = egress.cloned();
+            }
+        });
+        changed.map(|()| true)
     }
 
     fn egress(&self) -> Option<&Egress> {
@@ -234,19 +263,14 @@ impl Guest {
     }
 
     fn is_limited(&self) -> bool {
-        self.egress().is_some() || self.places.iter().any(|place| place.egress.is_some())
+        self.egress().is_some() || self.limited.places().any(|place| place.egress.is_some())
     }
 
     /// A name may be asked for that some way out leads to.
     fn allows(&self, name: &str) -> bool {
         let allows = |egress: Option<&Egress>| egress.is_none_or(|e| e.allows_name(name));
-        // Places without rules of their own lead everywhere.
-        let open = self.endpoints.iter().any(|endpoint| {
-            let mut places = self.places.iter();
-            places.all(|place| place.network != endpoint.network_id) && endpoint.leads_out()
-        });
-        let mut ways = self.places.iter().filter(|place| place.leads_out);
-        allows(self.egress()) && (open || ways.any(|place| allows(place.egress.as_ref())))
+        let mut ways = self.limited.places().filter(|place| place.leads_out);
+        allows(self.egress()) && ways.any(|place| allows(place.egress.as_ref()))
     }
 
     pub fn permits(&self, query: &[u8]) -> bool {
@@ -274,54 +298,23 @@ impl Guest {
             self.tell(Refusal::Name(name.clone()));
             return false;
         }
-        let Some(name) = found.names.first() else {
+        if found.names.is_empty() {
             return false;
-        };
+        }
         let mut pinned = found.addresses.iter().map(|(ip, ttl)| {
             let time = Duration::from_secs((*ttl).into()) + GRACE;
-            self.pin(name, *ip, time.min(LONGEST_PIN))
+            self.pin(&found.names, *ip, time.min(LONGEST_PIN))
         });
         // An answer that can't be used is none.
         pinned.all(|pinned| pinned.is_ok())
     }
 
-    /// Opens an address in all places.
-    fn pin(&self, name: &str, ip: IpAddr, time: Duration) -> io::Result<()> {
-        let Some(member) = &self.member else {
-            return Ok(());
-        };
-        for place in &self.places {
-            let table = guard::table(&member.id, &place.network);
-            let limits = [
-                (Limit::Own, member.egress.as_ref()),
-                (Limit::Network, place.egress.as_ref()),
-            ];
-            for (limit, egress) in limits {
-                for port in egress.iter().flat_map(|egress| egress.ports_of(name)) {
-                    let pin = Pin { limit, ip, port };
-                    let set = Set {
-                        table: Table {
-                            family: Family::Inet,
-                            name: &table,
-                        },
-                        name: &pin.set(),
-                    };
-                    let key = (table.clone(), pin.set(), pin.key());
-                    if !self.pins.borrow().would_last(&key, time) {
-                        continue;
-                    }
-                    let element = Element {
-                        key: &key.2,
-                        data: None,
-                        timeout: Some(time),
-                    };
-                    let mut pins = self.pins.borrow_mut();
-                    self.nftables.put(set, &element, pins.knows(&key))?;
-                    pins.note(key, time);
-                }
-            }
+    /// Opens an address.
+    fn pin(&self, names: &[String], ip: IpAddr, time: Duration) -> io::Result<()> {
+        match &self.member {
+            Some(member) => self.limited.pin(owner(member, &[]), names, ip, time),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     pub fn has_address(&self, ip: IpAddr) -> bool {
@@ -330,7 +323,7 @@ impl Guest {
     }
 
     pub fn has_mark(&self, mark: u32) -> bool {
-        let member = self.member.as_ref().filter(|_| !self.places.is_empty());
+        let member = self.member.as_ref().filter(|_| self.limited.is_ruled());
         member.is_some_and(|member| guard::mark(&member.id) == mark)
     }
 
@@ -381,18 +374,20 @@ impl Guest {
     }
 }
 
-/// Loads the rules of a place, if it has any.
-fn guarded(
-    member: &Member,
-    attach: &Attach,
-    taken: &[(IpAddr, Pool)],
-    hosted: &mut Vec<Hosted>,
-    nftables: &Nftables,
-) -> io::Result<Option<Place>> {
-    if hosted.is_empty() {
-        let made = member.host_ports.iter().map(|port| Hosted::new(*port));
-        *hosted = made.collect::<io::Result<_>>()?;
+fn owner<'a>(member: &'a Member, opened: &'a [Opened]) -> Owner<'a> {
+    Owner {
+        id: &member.id,
+        egress: member.egress.as_ref(),
+        opened,
     }
+}
+
+fn opened(hosted: &[Hosted]) -> Vec<Opened> {
+    hosted.iter().map(Hosted::opened).collect()
+}
+
+/// As its rules have to know it.
+fn place(member: &Member, attach: &Attach, taken: &[(IpAddr, Pool)]) -> Place {
     let network = &attach.network;
     let near = attach.more.iter().flat_map(|ip| {
         let ranges = link_local_ranges().filter(|_| ip.is_ipv4());
@@ -400,7 +395,7 @@ fn guarded(
         ranges.map(|range| (*ip, range))
     });
     let given = taken.iter().map(|(ip, pool)| (*ip, pool.subnet));
-    let place = Place {
+    Place {
         network: network.id.clone(),
         pair: pair_name(&member.id, &network.id),
         bridge: network.interface(),
@@ -408,28 +403,7 @@ fn guarded(
         addresses: given.chain(near).collect(),
         egress: network.egress.clone(),
         leads_out: !network.internal,
-    };
-    let opened: Vec<Opened> = hosted.iter().map(Hosted::opened).collect();
-    let guard = Guard {
-        id: &member.id,
-        egress: member.egress.as_ref(),
-        place: &place,
-        opened: &opened,
-    };
-    if !guard.is_needed() {
-        return Ok(None);
     }
-    let loaded = match nftables.commit(guard.fresh()) {
-        // Of the last `bryo net`, or of the place that is made anew.
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            nftables.commit(guard.again())
-        }
-        done => done,
-    };
-    loaded
-        .and_then(|()| guard.more().try_for_each(|batch| nftables.commit(batch)))
-        .map_err(|error| io::Error::new(error.kind(), format!("load its rules: {error}")))?;
-    Ok(Some(place))
 }
 
 /// Its own name, the beginning of its id, its host name and the aliases, each once.
@@ -455,16 +429,18 @@ fn pair_name(container: &str, network: &str) -> String {
 pub struct Guests {
     guests: BTreeMap<u64, Guest>,
     nftables: Rc<Nftables>,
+    is_revived: bool,
     last: u64,
     turn: Cell<usize>,
 }
 
 impl Guests {
-    /// `nftables`: of the shared namespace.
-    pub fn new(nftables: Rc<Nftables>) -> Guests {
+    /// `nftables`: of the shared namespace. `is_revived`: another `bryo net` was there before.
+    pub fn new(nftables: Rc<Nftables>, is_revived: bool) -> Guests {
         Guests {
             guests: BTreeMap::new(),
             nftables,
+            is_revived,
             last: 0,
             turn: Cell::default(),
         }
@@ -481,10 +457,8 @@ impl Guests {
             endpoints: Vec::new(),
             links: Vec::new(),
             published: Vec::new(),
-            places: Vec::new(),
             hosted: Vec::new(),
-            pins: RefCell::default(),
-            nftables: Rc::clone(&self.nftables),
+            limited: Limited::new(Rc::clone(&self.nftables), self.is_revived),
             told: Cell::new((Moment::now(), 0)),
         });
     }
@@ -503,6 +477,10 @@ impl Guests {
 
     pub fn all(&self) -> impl Iterator<Item = &Guest> {
         self.guests.values()
+    }
+
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut Guest> {
+        self.guests.values_mut()
     }
 
     /// A number that is another each time.

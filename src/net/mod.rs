@@ -11,6 +11,7 @@ mod guard;
 pub mod hosted;
 pub mod hosts;
 mod inner;
+mod limited;
 mod member;
 mod names;
 pub mod occupant;

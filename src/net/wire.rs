@@ -40,6 +40,10 @@ pub enum ToInner {
     Unpublish(PortMapping),
     /// Makes a place anew, with the addresses it has, and loads the common rules again. `Attached` or `Failed`. Since 2.
     Reload(Box<Attach>),
+    /// What it may reach from now on. `Done` or `Failed`. Since 4.
+    Limit(Option<Egress>),
+    /// From anybody: the record of a network of this name says something else of what its containers reach. `Limited` or `Failed`. Since 4.
+    LimitNetwork(String),
 }
 
 /// To a monitor.
@@ -63,6 +67,8 @@ pub enum FromInner {
     Left(Vec<Endpoint>),
     /// All places, with their new names.
     Renamed(Vec<Endpoint>),
+    /// The ids of all containers that are in the network.
+    Limited(Vec<String>),
     Done,
     Failed {
         message: String,
@@ -70,8 +76,11 @@ pub enum FromInner {
 }
 
 /// Of what a `bryo net` understands. 1: egress, ports of the host's loopback, ports that go. 2: networks' own name servers and
-/// routes, places that are made anew. 3: it says when the way out is there.
-pub const VERSION: u32 = 3;
+/// routes, places that are made anew. 3: it says when the way out is there. 4: limits that change.
+pub const VERSION: u32 = 4;
+
+/// Whoever understands this takes other limits.
+pub const VERSION_OF_LIMITS: u32 = 4;
 
 /// Whoever understands this is told of the way out.
 pub(super) const VERSION_OF_WAYS: u32 = 3;
@@ -379,6 +388,22 @@ impl Lease {
             self.hear()?;
         }
         Ok(std::mem::take(&mut self.refusals))
+    }
+}
+
+/// Says from outside of the home namespace that the record of a network limits its containers otherwise now. What the other half answers; an error
+/// says that there is none, or that it has ended or is too old to understand this.
+pub fn limit_network(path: &Path, name: &str) -> io::Result<Result<Vec<String>, String>> {
+    let socket = socket::connect(path)?;
+    socket::limit_waiting(socket.as_fd(), PATIENCE)?;
+    let message = ToInner::LimitNetwork(name.to_owned());
+    send(socket.as_fd(), &message, &[])?;
+    let mut buffer = vec![0; MESSAGE_MAX];
+    match receive(socket.as_fd(), &mut buffer)? {
+        Some((FromInner::Limited(ids), _)) => Ok(Ok(ids)),
+        Some((FromInner::Failed { message }, _)) => Ok(Err(message)),
+        Some(_) => Err(io::ErrorKind::InvalidData.into()),
+        None => Err(io::ErrorKind::TimedOut.into()),
     }
 }
 

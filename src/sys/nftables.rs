@@ -200,19 +200,11 @@ impl Batch {
 
     /// Behind those that the chain has.
     pub fn add_rule(&mut self, table: Table<'_>, chain: &str, expressions: &[Expression<'_>]) {
-        self.write_rule(table, chain, expressions, libc::NLM_F_APPEND);
-    }
-
-    /// Before them.
-    pub fn insert_rule(&mut self, table: Table<'_>, chain: &str, expressions: &[Expression<'_>]) {
-        self.write_rule(table, chain, expressions, 0);
-    }
-
-    fn write_rule(&mut self, table: Table<'_>, chain: &str, rule: &[Expression<'_>], place: i32) {
-        let message = self.add(NEW_RULE, table, libc::NLM_F_CREATE | place);
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_APPEND;
+        let message = self.add(NEW_RULE, table, flags);
         message.text(RULE_CHAIN, chain);
         message.nest(RULE_EXPRESSIONS, |list| {
-            for expression in rule {
+            for expression in expressions {
                 expression.write(list);
             }
         });
@@ -232,6 +224,16 @@ impl Batch {
             timeout: None,
         };
         write_element(message, set, &element);
+    }
+
+    /// How long it is as a message.
+    pub fn length(&self) -> usize {
+        self.0.iter().map(Message::length).sum()
+    }
+
+    /// What another changes is changed with it, behind all of its own.
+    pub fn append(&mut self, Batch(more): Batch) {
+        self.0.extend(more);
     }
 
     fn add(&mut self, kind: u16, table: Table<'_>, flags: i32) -> &mut Message {

@@ -28,6 +28,11 @@ impl Moment {
         Moment::now().0.saturating_sub(self.0)
     }
 
+    /// How long until then; zero if it has come.
+    pub fn left(self) -> Duration {
+        self.0.saturating_sub(Moment::now().0)
+    }
+
     pub fn has_come(self) -> bool {
         self <= Moment::now()
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::env::test_env;
+use crate::env::{TestEnv, test_env};
 use crate::need::{Need, need};
 use crate::network_bridge::{address, need_bridges, stay, titled};
 use crate::network_host::{heard, hears, service};
@@ -41,33 +41,55 @@ const WORLD: &str = r#"
     world=$!
     busybox nc -ll -p 7777 -e echo hello &
     service=$!
+    busybox nc -ll -p 8888 -e cat &
+    echoing=$!
     until [ -e state/ready ]; do :; done
-    "$BRYO" network create --ipv6 --subnet 172.31.7.0/24 one >/dev/null
-    "$BRYO" run -d --name neighbour --network one --dns 10.9.9.2 --sysctl net.ipv4.ip_forward=1 busybox sleep 1000 >/dev/null
-    neighbour=$("$BRYO" inspect -f '{{.NetworkSettings.Networks.one.IPAddress}}' neighbour)
     mounts="-v $PWD/probe.pl:/probe.pl:ro -v $PWD/state:/state"
     for place in /usr /lib /lib64; do
         if [ -e $place ]; then mounts="$mounts -v $place:$place:ro"; fi
     done
+    place() {
+        "$BRYO" network create --ipv6 --subnet $2 $1 >/dev/null
+        "$BRYO" run -d --name by-$1 --network $1 --dns 10.9.9.2 --sysctl net.ipv4.ip_forward=1 busybox sleep 1000 >/dev/null
+    }
+    changes() {
+        until [ -e state/change ]; do sleep 0.05; done
+        "$@"
+        : >state/changed
+    }
     probe() {
-        rm -f state/moved
+        rm -f state/moved state/change state/changed
         : >state/seen
+        changes $change >/dev/null &
         name=$1
-        shift
-        "$BRYO" run --rm --dns 10.9.9.2 --cap-add NET_ADMIN --cap-add NET_RAW $mounts "$@" \
-            busybox perl /probe.pl "$neighbour" 172.31.7.1 7777 | sed "s/^/$name /"
+        network=$2
+        neighbour=$("$BRYO" inspect -f "{{.NetworkSettings.Networks.$network.IPAddress}}" by-$network)
+        gateway=$("$BRYO" network inspect -f '{{(index .IPAM.Config 0).Gateway}}' $network)
+        shift 2
+        "$BRYO" run --rm --name $name --network $network --dns 10.9.9.2 --cap-add NET_ADMIN --cap-add NET_RAW $mounts "$@" \
+            busybox perl /probe.pl "$neighbour" $gateway 7777 8888 | sed "s/^/$name /"
         sed "s/^/$name seen /" state/seen
     }
-    probe control --network one
-    probe limited --network one --egress "$EGRESS"
+    place one 172.31.7.0/24
+    place two 172.31.8.0/24
+    change=true
+    probe control one
+    change="$BRYO update --egress $CHANGED limited"
+    probe limited one --egress "$EGRESS"
+    "$BRYO" network update --egress "$EGRESS" two >/dev/null
+    change="$BRYO network update --egress $CHANGED two"
+    probe network two
     "$BRYO" events --since 1h --until 0s --filter type=network --filter event=refuse --format \
         'refuse {{json .Actor.Attributes}}'
-    "$BRYO" rm -f neighbour >/dev/null
-    kill $world $service $outside
+    "$BRYO" rm -f by-one by-two >/dev/null
+    kill $world $service $echoing $outside
 "#;
 
-const EGRESS: &str = "allowed.test:443,*.wild.test:80,moving.test:80,staying.test:443,leaving.test,\
-    192.0.2.20/31:80,[2001:db8::20]:80";
+const EGRESS: &str = "allowed.test:443,*.wild.test:80,*.wild.test:443,moving.test:80,staying.test:443,leaving.test,\
+    192.0.2.20/31:80,[2001:db8::20]:80,host.docker.internal:8888";
+
+/// What becomes of the list while the probe has its connections open.
+const CHANGED: &str = "allowed.test:443,moving.test:80,192.0.2.22:80,host.docker.internal:8889";
 
 #[test]
 fn egress_lets_nothing_out_but_what_it_names() {
@@ -84,7 +106,8 @@ fn egress_lets_nothing_out_but_what_it_names() {
     env.busybox();
     env.file("world.pl", include_str!("egress/world.pl"));
     env.file("probe.pl", include_str!("egress/probe.pl"));
-    let world = env.apart(&[], WORLD).var("EGRESS", EGRESS);
+    let world = env.apart(&[], WORLD);
+    let world = world.var("EGRESS", EGRESS).var("CHANGED", CHANGED);
     let shown = world.limit(std::time::Duration::from_secs(300)).run();
     let tries = |who: &str| -> BTreeMap<&str, &str> {
         let lines = shown.stdout.lines();
@@ -92,10 +115,10 @@ fn egress_lets_nothing_out_but_what_it_names() {
         let tries = lines.filter_map(|line| line.split_once(' '));
         tries.filter(|(name, _)| *name != "seen").collect()
     };
-    let (control, limited) = (tries("control"), tries("limited"));
+    let control = tries("control");
     let (allowed, forbidden): (Vec<&str>, Vec<&str>) =
         control.keys().partition(|name| name.starts_with("may-"));
-    assert_eq!((allowed.len(), forbidden.len()), (13, 41), "{shown:?}");
+    assert_eq!((allowed.len(), forbidden.len()), (19, 52), "{shown:?}");
     for (name, outcome) in &control {
         assert_eq!(*outcome, "out", "without --egress: {name}\n{shown:?}");
     }
@@ -105,7 +128,10 @@ fn egress_lets_nothing_out_but_what_it_names() {
         } else {
             "refused"
         };
-        assert_eq!(limited.get(name), Some(&expected), "{name}\n{shown:?}");
+        for who in ["limited", "network"] {
+            let outcome = tries(who).get(name).copied();
+            assert_eq!(outcome, Some(expected), "{who}: {name}\n{shown:?}");
+        }
     }
     // What the outside has seen: nothing forged, no name that says something.
     let seen = |who: &str, what: &str| {
@@ -121,7 +147,9 @@ fn egress_lets_nothing_out_but_what_it_names() {
         "name forbidden.test",
     ] {
         assert!(seen("control", what), "{what}\n{shown:?}");
-        assert!(!seen("limited", what), "{what}\n{shown:?}");
+        for who in ["limited", "network"] {
+            assert!(!seen(who, what), "{who}: {what}\n{shown:?}");
+        }
     }
     let refusals = shown.stdout.lines();
     let refusals: Vec<&str> = refusals
@@ -286,4 +314,275 @@ fn egress_and_host_port_need_a_shared_network() {
         ])
         .fails(125, "--egress");
     }
+}
+
+/// Flags of what a container may reach, on the host's own address in place of the outside.
+struct Reached<'a> {
+    env: &'a TestEnv,
+    host: String,
+    port: String,
+}
+
+impl Reached<'_> {
+    fn new(env: &TestEnv) -> Option<Reached<'_>> {
+        let host = crate::network_pasta::host_address()?;
+        let port = service(host, "hello\n");
+        let host = host.to_string();
+        Some(Reached { env, host, port })
+    }
+
+    fn by(&self, name: &str) -> bool {
+        heard(self.env, name, &self.host, &self.port) == "hello\n"
+    }
+
+    #[track_caller]
+    fn surely_by(&self, name: &str) {
+        eventually("the way out", || self.by(name));
+    }
+
+    fn update(&self, list: &str, name: &str) {
+        self.env.run(&["update", "--egress", list, name]).ok();
+    }
+
+    fn update_network(&self, list: &str, name: &str) {
+        let words = ["network", "update", "--egress", list, name];
+        self.env.run(&words).ok();
+    }
+
+    fn list_of(&self, name: &str) -> String {
+        let format = "{{with .HostConfig.Egress}}{{.}}{{end}}";
+        self.env.out(&["inspect", "-f", format, name])
+    }
+}
+
+macro_rules! reached {
+    ($env:ident) => {
+        match Reached::new(&$env) {
+            Some(reached) => reached,
+            None => return crate::need::lacks(crate::need::test_name!(), "the host has no network"),
+        }
+    };
+}
+
+fn end_of_inner(env: &TestEnv) {
+    let inner = titled(env, "bryo: net, inside").expect("somebody holds the network");
+    kill(Pid::from_raw(inner), Signal::SIGKILL).expect("it is this user's");
+}
+
+#[test]
+fn a_changed_list_of_a_container_holds_at_once_and_in_its_later_lives() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let reached = reached!(env);
+    let open = format!("{}:{}", reached.host, reached.port);
+    env.run(&["network", "create", "one"]).ok();
+    stay(&env, "aa", &["--network", "one", "--stop-timeout", "0"]);
+    stay(&env, "bb", &["--network", "one"]);
+    reached.surely_by("aa");
+    // From nothing to a limit, to another, and to nothing.
+    reached.update("none", "aa");
+    assert!(!reached.by("aa"));
+    assert_eq!(reached.list_of("aa"), "none");
+    reached.update(&open, "aa");
+    assert!(reached.by("aa"));
+    assert_eq!(reached.list_of("aa"), open);
+    reached.update("any", "aa");
+    assert!(reached.by("aa"));
+    assert_eq!(reached.list_of("aa"), "");
+    reached.update("192.0.2.1,none.test:443", "aa");
+    // What holds the networks is another, then the container's program is, then its monitor.
+    assert!(!reached.by("aa"));
+    end_of_inner(&env);
+    reached.surely_by("bb");
+    assert!(!reached.by("aa"));
+    env.run(&["restart", "aa"]).ok();
+    assert!(!reached.by("aa"));
+    env.run(&["stop", "aa"]).ok();
+    env.run(&["start", "aa"]).ok();
+    assert!(!reached.by("aa"));
+    assert_eq!(reached.list_of("aa"), "192.0.2.1,none.test:443");
+    // One that does not run.
+    env.run(&["stop", "aa"]).ok();
+    reached.update("any", "aa");
+    env.run(&["start", "aa"]).ok();
+    reached.surely_by("aa");
+    env.run(&["stop", "aa"]).ok();
+    reached.update("none", "aa");
+    env.run(&["start", "aa"]).ok();
+    assert!(!reached.by("aa") && reached.by("bb"));
+    let events = ["events", "--since", "1h", "--until", "0s"];
+    let words = [
+        &events[..],
+        &["--filter", "event=update", "--filter", "container=aa"],
+    ]
+    .concat();
+    assert_eq!(env.out(&words).lines().count(), 6);
+    let words = [
+        &events[..],
+        &["--filter", "type=network", "--filter", "event=refuse"],
+    ]
+    .concat();
+    let told = format!("destination={open}");
+    assert!(env.out(&words).contains(&told));
+}
+
+#[test]
+fn a_changed_list_of_a_network_holds_at_once_for_all_who_are_in_it() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let reached = reached!(env);
+    let open = format!("{}:{}", reached.host, reached.port);
+    env.run(&["network", "create", "one"]).ok();
+    env.run(&["network", "create", "two"]).ok();
+    stay(&env, "aa", &["--network", "one"]);
+    stay(&env, "bb", &["--network", "one", "--egress", &open]);
+    stay(&env, "cc", &["--network", "two"]);
+    let all = |expected: [bool; 3]| {
+        let now = ["aa", "bb", "cc"].map(|name| reached.by(name));
+        assert_eq!(now, expected);
+    };
+    reached.surely_by("aa");
+    reached.surely_by("cc");
+    reached.update_network("none", "one");
+    all([false, false, true]);
+    let shown = ["network", "inspect", "-f", "{{.Egress}}", "one"];
+    assert_eq!(env.out(&shown), "none");
+    // Who comes later, and who is taken in by another `bryo net`.
+    env.run(&["network", "connect", "one", "cc"]).ok();
+    env.run(&["network", "disconnect", "two", "cc"]).ok();
+    stay(&env, "dd", &["--network", "one"]);
+    all([false, false, false]);
+    assert!(!reached.by("dd"));
+    end_of_inner(&env);
+    eventually("they are in their network again", || {
+        crate::network_bridge::reaches(&env, "aa", &address(&env, "dd", "one"))
+    });
+    all([false, false, false]);
+    reached.update_network(&format!("192.0.2.0/24,{open}"), "one");
+    eventually("the way out", || reached.by("aa"));
+    all([true, true, true]);
+    reached.update_network("any", "one");
+    reached.update("none", "bb");
+    all([true, false, true]);
+    let limits = env.out(&["network", "inspect", "one"]);
+    assert!(!limits.contains("Egress"), "{limits}");
+    let events = [
+        "events",
+        "--since",
+        "1h",
+        "--until",
+        "0s",
+        "--filter",
+        "type=network",
+        "--filter",
+        "event=update",
+    ];
+    assert_eq!(env.out(&events).lines().count(), 3);
+}
+
+/// Whatever happens at the same time: once a command has said that a list is in force, it is.
+#[test]
+fn a_list_changes_while_networks_are_joined_and_their_helper_is_killed() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let reached = reached!(env);
+    for name in ["one", "two"] {
+        env.run(&["network", "create", name]).ok();
+    }
+    stay(&env, "aa", &["--network", "one", "--stop-timeout", "0"]);
+    stay(&env, "bb", &["--network", "two"]);
+    reached.surely_by("aa");
+    // The holder may be killed while it is asked, or be on its way still.
+    let joined = |verb: &str, network: &str| {
+        let words = ["network", verb, network, "aa"];
+        eventually("another network", || env.run(&words).code == 0);
+    };
+    let rounds = crate::env::count(12, 100);
+    for round in 0..rounds {
+        let of_network = round % 2 == 0;
+        let change = |list: &str| match of_network {
+            true => reached.update_network(list, "two"),
+            false => reached.update(list, "bb"),
+        };
+        std::thread::scope(|scope| {
+            // It is killed before, within and after the change.
+            scope.spawn(|| {
+                std::thread::sleep(std::time::Duration::from_millis(round as u64 * 7 % 60));
+                if let Some(inner) = titled(&env, "bryo: net, inside") {
+                    let _ = kill(Pid::from_raw(inner), Signal::SIGKILL);
+                }
+            });
+            scope.spawn(|| {
+                joined("connect", "two");
+            });
+            scope.spawn(|| {
+                if round % 3 == 0 {
+                    env.run(&["restart", "-t", "0", "bb"]).ok();
+                }
+            });
+            change("none");
+            assert!(!reached.by("bb"), "round {round}");
+        });
+        assert!(!reached.by("bb"), "round {round}");
+        joined("disconnect", "one");
+        if of_network {
+            assert!(!reached.by("aa"), "round {round}: as recorded when it came");
+        }
+        joined("connect", "one");
+        joined("disconnect", "two");
+        change("any");
+        reached.surely_by("bb");
+        reached.surely_by("aa");
+    }
+}
+
+#[test]
+fn a_list_is_changed_where_there_can_be_one() {
+    let env = test_env!();
+    env.busybox();
+    env.run(&["create", "--name", "own", "--network", "none", "busybox"])
+        .ok();
+    env.run(&[
+        "create",
+        "--name",
+        "shared",
+        "--network",
+        "bridge",
+        "busybox",
+    ])
+    .ok();
+    env.run(&["update", "--egress", "none", "own"])
+        .fails(1, "--egress needs a network that containers share");
+    for wrong in ["", "*", "a.test:0", "none,a.test", "any,a.test"] {
+        env.run(&["update", "--egress", wrong, "shared"])
+            .fails(125, "--egress");
+        let words = ["network", "update", "--egress", wrong, "bridge"];
+        env.run(&words).fails(125, "--egress");
+    }
+    env.run(&["network", "update", "--egress", "none", "host"])
+        .fails(1, "network host is one of docker's own");
+    let words = [
+        "create",
+        "--name",
+        "any",
+        "--network",
+        "bridge",
+        "--egress",
+        "any",
+        "busybox",
+    ];
+    env.run(&words).ok();
+    let shown = ["inspect", "-f", "{{json .HostConfig}}"];
+    for (list, is_shown) in [("none", true), ("any", false)] {
+        env.run(&["update", "--egress", list, "shared"]).ok();
+        let config = env.out(&[&shown[..], &["shared"]].concat());
+        assert_eq!(config.contains("\"Egress\":"), is_shown, "{config}");
+    }
+    assert!(
+        !env.out(&[&shown[..], &["any"]].concat())
+            .contains("\"Egress\":")
+    );
 }

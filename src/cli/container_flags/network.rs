@@ -11,7 +11,7 @@ use crate::engine::request::{
     CreateRequest, EndpointError, NetworkMode, add_to_endpoint, has_fields, parse_alias,
     parse_endpoint, parse_ipv4, parse_ipv6, parse_link, parse_link_local, parse_mac,
 };
-use crate::net::egress::Egress;
+use crate::net::egress::Reach;
 use crate::net::hosted::HostPort;
 use crate::net::hosts::ExtraHost;
 use crate::net::ports::{ExposedPorts, PortSpec};
@@ -45,7 +45,7 @@ pub struct NetworkFlags {
     /// Let the container reach a port of the host's 127.0.0.1 as a port of host.docker.internal (PORT[:CONTAINER-PORT])
     #[arg(long, value_name = "PORT")]
     host_port: Vec<String>,
-    /// Reach nothing outside of its networks but these (none, or HOST, ADDRESS, SUBNET, *.DOMAIN, each with :PORT or not)
+    /// Reach nothing outside of its networks but these (none, any, or HOST, ADDRESS, SUBNET, *.DOMAIN, each with :PORT or not)
     #[arg(long, value_name = "DESTINATIONS")]
     egress: Vec<String>,
     /// Publish every exposed port on a free port of the host
@@ -89,8 +89,8 @@ impl NetworkFlags {
             .map(|text| port(text).map(|p| p.to_string()));
         request.host_ports = host_ports.collect::<Result<_, _>>()?;
         if !self.egress.is_empty() {
-            let egress: Egress = value("--egress", &self.egress.join(","))?;
-            request.egress = Some(egress.to_string());
+            let reach: Reach = value("--egress", &self.egress.join(","))?;
+            request.egress = reach.list().map(|egress| egress.to_string());
         }
         request.expose = exposed(&self.expose)?;
         request.names = names(&self.dns, self.dns_search, self.dns_option, &self.add_host)?;

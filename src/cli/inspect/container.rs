@@ -249,7 +249,7 @@ fn host_config(container: &ContainerSummary) -> Value {
         if !host.host_ports.is_empty() {
             map.insert("HostPorts".to_owned(), json!(host.host_ports));
         }
-        if let Some(egress) = &host.egress {
+        if let Some(egress) = settings.egress_or(host.egress.as_deref()) {
             map.insert("Egress".to_owned(), json!(egress));
         }
     }

@@ -7,6 +7,7 @@ use crate::cli::Invocation;
 use crate::cli::container_flags::value;
 use crate::cli::error::{CliError, Kind};
 use crate::engine::request::{CreateNetworkRequest, Label};
+use crate::net::egress::Reach;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -24,7 +25,7 @@ pub struct Args {
     /// Gateway of a subnet
     #[arg(long, value_name = "ADDRESS")]
     gateway: Vec<String>,
-    /// Let its containers reach nothing outside but these (none, or HOST, ADDRESS, SUBNET, *.DOMAIN, each with :PORT or not)
+    /// Let its containers reach nothing outside but these (none, any, or HOST, ADDRESS, SUBNET, *.DOMAIN, each with :PORT or not)
     #[arg(long, value_name = "DESTINATIONS")]
     egress: Vec<String>,
     /// Reach nothing outside of the network
@@ -120,7 +121,7 @@ impl Args {
             ipam_options: BTreeMap::new(),
             egress: match self.egress.as_slice() {
                 [] => None,
-                given => Some(value("--egress", &given.join(","))?),
+                given => value::<Reach>("--egress", &given.join(","))?.list(),
             },
             servers: servers("--dns", &self.dns)?,
             nameless: self.disable_dns,

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use super::filter::{FilterError, LabelFilter, boolean, split};
 use crate::container::EndpointConfig;
-use crate::net::egress::Egress;
+use crate::net::egress::{Egress, Reach};
 use crate::net::record::is_name;
 use crate::net::static_route::StaticRoute;
 
@@ -37,6 +37,16 @@ pub struct CreateNetworkRequest {
     pub routes: Vec<StaticRoute>,
     /// One of this name is no error (podman's `--ignore`).
     pub ignore: bool,
+}
+
+/// `network update`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetworkChange {
+    /// Name servers.
+    pub add: Vec<IpAddr>,
+    pub drop: Vec<IpAddr>,
+    /// What its containers are limited to; None: as before.
+    pub reach: Option<Reach>,
 }
 
 /// `network ls`; a filter that does not count is empty.

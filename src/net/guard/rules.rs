@@ -3,23 +3,32 @@
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use Expression::{Accept, Drop, Goto, IsIn, Jump, Limit, Load, LoadBehind, Log, Mark, Return};
+use Expression::{
+    Accept, Drop, Goto, IsIn, Jump, Limit, Load, LoadBehind, Log, Mark, MarkConnection, Return,
+};
 
 use super::super::egress::{Destination, Egress, Target};
-use super::super::firewall::{CONNECTION_ESTABLISHED, CONNECTION_RELATED, IPS_DST_NAT};
+use super::super::firewall::{
+    CONNECTION_ESTABLISHED, CONNECTION_INVALID, CONNECTION_RELATED, IPS_DST_NAT,
+};
 use super::super::hosts::HOST;
 use super::super::resolver::EMBEDDED;
 use super::super::subnet::Subnet;
-use super::{GROUP, Guard, Place, mark};
-use crate::sys::nftables::{Batch, Chain, Expression, Fact, Family, Hook, Key, Set, Table, Value};
+use super::{GROUP, Guard, Place, Rules, mark, removal};
+use crate::sys::nftables::{
+    Batch, Chain, Element, Expression, Fact, Family, Hook, Key, Set, Table, Value,
+};
 
 type Rule<'a> = Vec<Expression<'a>>;
 
-/// So many destinations are allowed by one batch for each limit: a batch is one message, and that may have some 400 KiB.
-const AT_ONCE: usize = 128;
+/// A batch that has so many bytes takes no more rules: it is one message, and that may have some 400 KiB.
+const PART: usize = 96 * 1024;
 
 /// Refused packets go there.
 const REFUSED: &str = "refused";
+
+/// And those come there of which it is to be seen whether they are.
+const CHECKED: &str = "checked";
 
 /// Before and behind the rules of all networks, and before all of the kernel's own.
 const FIRST: i32 = -300;
@@ -43,11 +52,21 @@ const REDIRECT: u8 = 137;
 
 /// A table that rules are written into.
 struct Writer<'a> {
-    batch: &'a mut Batch,
+    batches: Vec<Batch>,
     table: Table<'a>,
+    /// Of one batch.
+    most: usize,
 }
 
 impl Writer<'_> {
+    fn batch(&mut self) -> &mut Batch {
+        let is_full = |batch: &Batch| batch.length() >= self.most;
+        if self.batches.last().is_none_or(is_full) {
+            self.batches.push(Batch::default());
+        }
+        self.batches.last_mut().expect("there is one by now")
+    }
+
     fn base(&mut self, name: &str, is_nat: bool, hook: Hook, priority: i32) {
         let chain = Chain {
             name,
@@ -55,26 +74,55 @@ impl Writer<'_> {
             hook,
             priority,
         };
-        self.batch.add_chain(self.table, &chain);
+        let table = self.table;
+        self.batch().add_chain(table, &chain);
+    }
+
+    fn inner(&mut self, name: &str) {
+        let table = self.table;
+        self.batch().add_inner_chain(table, name);
+    }
+
+    fn set(&mut self, name: &str, key: Key) {
+        let table = self.table;
+        self.batch().add_set(Set { table, name }, key);
     }
 
     fn rule(&mut self, chain: &str, expressions: &[Expression<'_>]) {
-        self.batch.add_rule(self.table, chain, expressions);
+        let table = self.table;
+        self.batch().add_rule(table, chain, expressions);
     }
 }
 
-/// Into tables that are empty.
-pub(super) fn write(guard: &Guard<'_>, name: &str, batch: &mut Batch) {
-    let mut writer = Writer {
-        table: Table {
-            family: Family::Bridge,
-            name,
-        },
-        batch,
+/// `others`: there may be unfinished ones of this name. What leads to the chains comes last.
+pub(super) fn write(guard: &Guard<'_>, name: &str, others: bool) -> Rules {
+    let [bridge, inet] = [Family::Bridge, Family::Inet].map(|family| Table { family, name });
+    let begin = if others {
+        removal(name)
+    } else {
+        Batch::default()
     };
-    write_bridge(guard, &mut writer);
-    writer.table.family = Family::Inet;
-    write_inet(guard, &mut writer);
+    let mut behind = Writer {
+        batches: vec![begin],
+        table: inet,
+        most: PART,
+    };
+    behind.batch().add_new_table(inet);
+    write_chains(guard, &mut behind);
+    let mut before = Writer {
+        batches: Vec::new(),
+        table: bridge,
+        most: usize::MAX,
+    };
+    before.batch().add_new_table(bridge);
+    write_bridge(guard, &mut before);
+    before.table = inet;
+    write_inet(guard, &mut before);
+    let last = before.batches.pop();
+    Rules {
+        parts: behind.batches,
+        last: last.expect("the table is in it"),
+    }
 }
 
 /// Who sent it is known only here: behind the bridge all of a network look alike.
@@ -165,10 +213,10 @@ fn past(place: &Place) -> [Expression<'static>; 2] {
     [Load(Fact::LINK_TARGET), Expression::is_not(gateway)]
 }
 
+/// Where packets come to the table.
 fn write_inet(guard: &Guard<'_>, writer: &mut Writer<'_>) {
     write_ports(guard, writer);
-    let limits = guard.limits();
-    if limits.is_empty() {
+    if guard.limits().is_empty() {
         return;
     }
     // Frames to some addresses of the link's own reach the host past the bridge, and past its rules.
@@ -178,17 +226,6 @@ fn write_inet(guard: &Guard<'_>, writer: &mut Writer<'_>) {
         "direct",
         &[Load(Fact::InterfaceIn), Expression::is(pair), Drop],
     );
-    writer.batch.add_inner_chain(writer.table, REFUSED);
-    writer.rule(REFUSED, &[Limit(20, 40), Log(GROUP)]);
-    let reset = Expression::Reset;
-    writer.rule(
-        REFUSED,
-        &[&transport(libc::IPPROTO_TCP)[..], &[reset]].concat(),
-    );
-    writer.rule(REFUSED, &[Expression::Prohibit]);
-    for (limit, egress) in &limits {
-        write_limit(limit.word(), egress, writer);
-    }
     let bridge = Value::interface(&guard.place.bridge);
     for (chain, hook) in [("out", Hook::Forward), ("in", Hook::Input)] {
         writer.base(chain, false, hook, BEHIND);
@@ -198,16 +235,74 @@ fn write_inet(guard: &Guard<'_>, writer: &mut Writer<'_>) {
             chain,
             &[Load(Fact::InterfaceIn), Expression::is_not(bridge), Accept],
         );
-        let known = CONNECTION_ESTABLISHED | CONNECTION_RELATED;
-        writer.rule(chain, &has_bits(Fact::ConnectionState, known));
     }
-    let [tcp, udp] = [libc::IPPROTO_TCP, libc::IPPROTO_UDP].map(|kind| [kind as u8]);
-    let other = [tcp, udp].map(|kind| [Load(Fact::Transport), Expression::is_not(kind)]);
-    writer.rule("out", &[&other.concat()[..], &[Goto(REFUSED)]].concat());
-    for (limit, _) in &limits {
-        writer.rule("out", &[Jump(limit.word())]);
-    }
+    writer.rule("out", &[Goto(CHECKED)]);
     write_inward(writer);
+    // What others go on saying to it is looked at in the same way.
+    let chain = "back";
+    writer.base(chain, false, Hook::Forward, BEHIND);
+    writer.rule(
+        chain,
+        &[Load(Fact::InterfaceOut), Expression::is_not(bridge), Accept],
+    );
+    let addresses: BTreeSet<IpAddr> = guard.place.addresses.iter().map(|(ip, _)| *ip).collect();
+    for ip in addresses {
+        let is_own = [Load(target(ip.is_ipv4())), Expression::is(ip)];
+        writer.rule(
+            chain,
+            &[&of_family(ip.is_ipv4())[..], &is_own, &[Goto(CHECKED)]].concat(),
+        );
+    }
+}
+
+/// What they come to.
+fn write_chains(guard: &Guard<'_>, writer: &mut Writer<'_>) {
+    let limits = guard.limits();
+    if limits.is_empty() {
+        return;
+    }
+    writer.inner(REFUSED);
+    let tcp = transport(libc::IPPROTO_TCP);
+    let answers = [Load(Fact::ConnectionDirection), Expression::is([1])];
+    let reset = [Expression::Reset];
+    writer.rule(REFUSED, &[&answers[..], &tcp, &reset].concat());
+    writer.rule(REFUSED, &[&answers[..], &[Drop]].concat());
+    writer.rule(REFUSED, &[Limit(20, 40), Log(GROUP)]);
+    writer.rule(REFUSED, &[&tcp[..], &reset].concat());
+    writer.rule(REFUSED, &[Expression::Prohibit]);
+    let openings = guard.openings();
+    for (limit, egress) in &limits {
+        let has_open = !openings.is_empty();
+        write_limit(limit.word(), egress, has_open, writer);
+    }
+    for ((set, key), timeout) in &openings {
+        let table = writer.table;
+        let element = Element {
+            key,
+            data: None,
+            timeout: *timeout,
+        };
+        let set = Set { table, name: set };
+        writer.batch().add_element(set, &element);
+    }
+    let chain = CHECKED;
+    writer.inner(chain);
+    // It is of no connection: nobody would translate its address.
+    let invalid = has_bits(Fact::ConnectionState, CONNECTION_INVALID);
+    writer.rule(chain, &[&invalid[..], &[Drop]].concat());
+    let is_known = [
+        Load(Fact::ConnectionMark),
+        Expression::is(guard.seal()),
+        Accept,
+    ];
+    writer.rule(chain, &is_known);
+    let [tcp, udp] = [libc::IPPROTO_TCP, libc::IPPROTO_UDP].map(|kind| [kind as u8]);
+    let other = [tcp, udp].map(|kind| [Load(Fact::ConnectionProtocol), Expression::is_not(kind)]);
+    writer.rule(chain, &[&other.concat()[..], &[Goto(REFUSED)]].concat());
+    for (limit, _) in &limits {
+        writer.rule(chain, &[Jump(limit.word())]);
+    }
+    writer.rule(chain, &[MarkConnection(guard.seal())]);
 }
 
 /// The ports of the host's that are open to it.
@@ -228,7 +323,11 @@ fn write_ports(guard: &Guard<'_>, writer: &mut Writer<'_>) {
 /// What it says to the shared namespace itself: it asks for names, and finds its neighbours.
 fn write_inward(writer: &mut Writer<'_>) {
     let chain = "in";
-    writer.rule(chain, &has_bits(Fact::ConnectionStatus, IPS_DST_NAT));
+    let known = CONNECTION_ESTABLISHED | CONNECTION_RELATED;
+    let is_known = has_bits(Fact::ConnectionState, known);
+    writer.rule(chain, &[&is_known[..], &[Accept]].concat());
+    let is_led = has_bits(Fact::ConnectionStatus, IPS_DST_NAT);
+    writer.rule(chain, &[&is_led[..], &[Accept]].concat());
     for protocol in [libc::IPPROTO_UDP, libc::IPPROTO_TCP] {
         let asks = to_port(EMBEDDED, protocol, PORT_OF_NAMES);
         writer.rule(chain, &[&asks[..], &[Accept]].concat());
@@ -251,52 +350,43 @@ fn write_inward(writer: &mut Writer<'_>) {
     writer.rule(chain, &[Goto(REFUSED)]);
 }
 
-/// A chain that leads back for what is allowed.
-fn write_limit(word: &str, egress: &Egress, writer: &mut Writer<'_>) {
+/// A chain that leads back for what is allowed. It goes by connections: whoever opens one, and whoever answers it, come to it
+/// alike. `has_open`: what is open may go on to more addresses than new connections lead to.
+fn write_limit(word: &str, egress: &Egress, has_open: bool, writer: &mut Writer<'_>) {
     let families = [
         (4, true, Key::Ipv4Port, Key::Ipv4),
         (6, false, Key::Ipv6Port, Key::Ipv6),
     ];
-    let mut of_names: Vec<Rule<'_>> = Vec::new();
-    let names = families.map(|(family, ..)| {
-        let name = |kind| format!("{word}_{kind}{family}");
-        (name("ports"), name("all"))
-    });
-    for ((_, is_ipv4, with_port, alone), (ports, all)) in families.iter().zip(&names) {
-        for (name, key) in [(ports, with_port), (all, alone)] {
-            let table = writer.table;
-            writer.batch.add_set(Set { table, name }, *key);
+    let ends = if has_open { &["", "_open"][..] } else { &[""] };
+    let mut names: Vec<(String, bool, bool)> = Vec::new();
+    for end in ends {
+        for (family, is_ipv4, with_port, alone) in families {
+            for (kind, key) in [("ports", with_port), ("all", alone)] {
+                let name = format!("{word}_{kind}{family}{end}");
+                writer.set(&name, key);
+                names.push((name, is_ipv4, kind == "ports"));
+            }
         }
-        let family = of_family(*is_ipv4);
-        let load = Load(target(*is_ipv4));
-        let port = LoadBehind(if *is_ipv4 { 4 } else { 16 }, Fact::PORT);
-        of_names.push([&family[..], &[load, port, IsIn(ports), Return]].concat());
-        of_names.push([&family[..], &[load, IsIn(all), Return]].concat());
     }
-    writer.batch.add_inner_chain(writer.table, word);
-    for rule in egress.allowed.iter().filter_map(fixed).take(AT_ONCE) {
+    writer.inner(word);
+    for rule in egress.allowed.iter().filter_map(fixed) {
         writer.rule(word, &rule);
     }
-    for rule in of_names {
+    let known = CONNECTION_ESTABLISHED | CONNECTION_RELATED;
+    for (name, is_ipv4, has_port) in &names {
+        let mut rule: Rule<'_> = Vec::new();
+        if name.ends_with("_open") {
+            rule.extend(has_bits(Fact::ConnectionState, known));
+        }
+        rule.push(Load(peer(*is_ipv4)));
+        if *has_port {
+            let behind = if *is_ipv4 { 4 } else { 16 };
+            rule.push(LoadBehind(behind, Fact::PeerPort));
+        }
+        rule.extend([IsIn(name), Return]);
         writer.rule(word, &rule);
     }
     writer.rule(word, &[Goto(REFUSED)]);
-}
-
-/// The destinations that the tables were written without, for a chain that is there.
-pub(super) fn more(name: &str, word: &str, egress: &Egress) -> Vec<Batch> {
-    let family = Family::Inet;
-    let rules: Vec<Rule<'_>> = egress.allowed.iter().filter_map(fixed).collect();
-    let left = rules.get(AT_ONCE..).unwrap_or_default();
-    let batch = |rules: &[Rule<'_>]| {
-        let mut batch = Batch::default();
-        for rule in rules {
-            // Its last one refuses.
-            batch.insert_rule(Table { family, name }, word, rule);
-        }
-        batch
-    };
-    left.chunks(AT_ONCE).map(batch).collect()
 }
 
 /// What needs no name server.
@@ -307,17 +397,18 @@ fn fixed(destination: &Destination) -> Option<Rule<'static>> {
             Expression::is(HOST.octets()),
         ],
         Target::Range(range) => {
-            let mut rule = of_family(range.is_ipv4()).to_vec();
-            if range.prefix() > 0 {
-                rule.extend(begins(target(range.is_ipv4()), *range));
+            if range.prefix() == 0 {
+                of_family(range.is_ipv4()).to_vec()
+            } else {
+                let mut rule = begins(peer(range.is_ipv4()), *range);
                 rule.push(Expression::is(range.base()));
+                rule
             }
-            rule
         }
         Target::Name(_) | Target::Below(_) => return None,
     };
     if let Some(port) = destination.port {
-        rule.extend([Load(Fact::PORT), Expression::is(port.to_be_bytes())]);
+        rule.extend([Load(Fact::PeerPort), Expression::is(port.to_be_bytes())]);
     }
     rule.push(Return);
     Some(rule)
@@ -338,6 +429,13 @@ fn target(is_ipv4: bool) -> Fact {
     }
 }
 
+fn peer(is_ipv4: bool) -> Fact {
+    match is_ipv4 {
+        true => Fact::PeerIpv4,
+        false => Fact::PeerIpv6,
+    }
+}
+
 /// To an address and a port of it.
 fn to_port(ip: Ipv4Addr, protocol: i32, port: u16) -> Rule<'static> {
     let to = [Load(Fact::TARGET_IPV4), Expression::is(ip.octets())];
@@ -354,10 +452,10 @@ fn icmpv6(kind: u8) -> Rule<'static> {
     [transport(libc::IPPROTO_ICMPV6), kind].concat()
 }
 
-/// Accepts what has one of these bits.
+/// The rule is for what has one of these bits.
 fn has_bits(fact: Fact, bits: u32) -> Rule<'static> {
     let none = Expression::is_not(0u32);
-    vec![Load(fact), Expression::mask(bits), none, Accept]
+    vec![Load(fact), Expression::mask(bits), none]
 }
 
 /// The rule is for what is in none of them.

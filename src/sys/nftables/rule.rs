@@ -20,6 +20,9 @@ const VERDICT_REGISTER: u32 = 0;
 /// The first of the registers of four bytes, which lie in the same memory.
 const SHORT_REGISTER: u32 = 8;
 
+/// `NFT_CT_MARK`.
+const CONNECTION_MARK: u32 = 3;
+
 // What becomes of a packet that chains hand to each other.
 const JUMP: i32 = -3;
 const GOTO: i32 = -4;
@@ -43,6 +46,8 @@ pub enum Expression<'a> {
     /// The packet is another rule's unless a set of this name has what is in the register.
     IsIn(&'a str),
     Mark(u32),
+    /// All that belongs to the packet's connection finds it (`Fact::ConnectionMark`).
+    MarkConnection(u32),
     /// The packet goes to the IPv4 address in the register.
     SendTo,
     SendToPort([u8; 4], u16),
@@ -85,8 +90,18 @@ pub enum Fact {
     ConnectionState,
     /// `IPS_…`, four bytes.
     ConnectionStatus,
+    /// Four bytes; 0 where none was set.
+    ConnectionMark,
+    /// 0 where the packet goes as the first one did, 1 for the other way; one byte.
+    ConnectionDirection,
+    /// `IPPROTO_…` of its connection, one byte: of one that an ICMP error is about, too.
+    ConnectionProtocol,
     /// The IPv4 address that its connection was opened to.
     OriginalDestination,
+    /// Who answers it: the address behind all translation, and the port of TCP and UDP. The same in both directions.
+    PeerIpv4,
+    PeerIpv6,
+    PeerPort,
     /// Whether a transparent socket waits for it, one byte.
     IsTransparent,
     /// From a header, and where in it: so many bytes behind so many.
@@ -190,6 +205,7 @@ impl<'a> Expression<'a> {
             Expression::Mask(_) => "bitwise",
             Expression::LookUp(_) | Expression::IsIn(_) => "lookup",
             Expression::Mark(_) => "meta",
+            Expression::MarkConnection(_) => "ct",
             Expression::SendTo | Expression::SendToPort(..) => "nat",
             Expression::Masquerade => "masq",
             Expression::Limit(..) => "limit",
@@ -207,7 +223,9 @@ impl<'a> Expression<'a> {
     pub(super) fn write(self, list: &mut Message) {
         // What is set comes out of registers too.
         match self {
-            Expression::Mark(mark) => hold(list, REGISTER, &mark.to_ne_bytes()),
+            Expression::Mark(mark) | Expression::MarkConnection(mark) => {
+                hold(list, REGISTER, &mark.to_ne_bytes())
+            }
             Expression::SendToPort(address, port) => {
                 hold(list, REGISTER, &address);
                 hold(list, NEXT_REGISTER, &port.to_be_bytes());
@@ -249,6 +267,10 @@ impl<'a> Expression<'a> {
                 const META_MARK: u32 = 3;
                 data.network_number(2, META_MARK);
                 data.network_number(3, REGISTER);
+            }
+            Expression::MarkConnection(_) => {
+                data.network_number(2, CONNECTION_MARK);
+                data.network_number(4, REGISTER);
             }
             Expression::SendTo => send_to(data),
             Expression::SendToPort(..) => {
@@ -298,7 +320,15 @@ impl Fact {
             | Fact::Delivery
             | Fact::InterfaceIn
             | Fact::InterfaceOut => "meta",
-            Fact::ConnectionState | Fact::ConnectionStatus | Fact::OriginalDestination => "ct",
+            Fact::ConnectionState
+            | Fact::ConnectionStatus
+            | Fact::ConnectionMark
+            | Fact::ConnectionDirection
+            | Fact::ConnectionProtocol
+            | Fact::OriginalDestination
+            | Fact::PeerIpv4
+            | Fact::PeerIpv6
+            | Fact::PeerPort => "ct",
             Fact::IsTransparent => "socket",
             Fact::Bytes(..) => "payload",
         }
@@ -316,10 +346,23 @@ impl Fact {
             Fact::InterfaceOut => (2, 7, 1),
             Fact::ConnectionState => (2, 0, 1),
             Fact::ConnectionStatus => (2, 2, 1),
+            Fact::ConnectionMark => (2, CONNECTION_MARK, 1),
+            Fact::ConnectionDirection => (2, 1, 1),
+            Fact::ConnectionProtocol => (2, 10, 1),
             Fact::OriginalDestination => {
                 const ORIGINAL: u8 = 0;
                 data.attribute(3, &[ORIGINAL]);
                 (2, 20, 1)
+            }
+            Fact::PeerIpv4 | Fact::PeerIpv6 | Fact::PeerPort => {
+                const REPLY: u8 = 1;
+                data.attribute(3, &[REPLY]);
+                let key = match self {
+                    Fact::PeerIpv4 => 19,
+                    Fact::PeerIpv6 => 21,
+                    _ => 11,
+                };
+                (2, key, 1)
             }
             Fact::IsTransparent => (1, 0, 2),
             Fact::Bytes(header, offset, length) => {

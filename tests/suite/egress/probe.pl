@@ -1,14 +1,16 @@
 # What gets out of a container: a line for each try, `NAME out` or `NAME refused`.
-# What begins with `may-` is allowed. probe.pl NEIGHBOUR GATEWAY HOST-PORT: the address of another container of its network, which passes packets on, and the
-# gateway's; a port of the host's own address. The container's root has NET_ADMIN and NET_RAW.
+# What begins with `may-` is allowed. probe.pl NEIGHBOUR GATEWAY HOST-PORT OPEN-PORT: the address of another container of its network, which passes packets
+# on, and the gateway's; ports of the host's own address, the second of which is allowed by its name. The container's root has NET_ADMIN and NET_RAW.
+# Once `change` is in /state, the list becomes another, and `changed` follows.
 use strict;
 use warnings;
 use IO::Select;
 use IO::Socket::IP;
 use Socket qw(inet_aton inet_pton pack_sockaddr_in pack_sockaddr_in6 AF_INET AF_INET6 SOCK_DGRAM SOCK_RAW SOCK_STREAM);
 
-my ($neighbour, $gateway, $host_port) = @ARGV;
+my ($neighbour, $gateway, $host_port, $open_port) = @ARGV;
 my $server = "169.254.1.1";
+my $near = $gateway =~ s/\d+$//r;
 $| = 1;
 $SIG{PIPE} = "IGNORE";
 
@@ -156,8 +158,8 @@ my $forbidden = sub { stream("192.0.2.11", 80) };
 told("root-other-mac", with(
     ["ip link set eth0 address 02:42:aa:bb:cc:dd"], [], $forbidden));
 told("root-other-address", with(
-    ["ip addr add 172.31.7.77/24 dev eth0"], ["ip addr del 172.31.7.77/24 dev eth0"],
-    sub { system("ip route replace 192.0.2.11/32 via $gateway src 172.31.7.77"); my $out = $forbidden->(); system("ip route del 192.0.2.11/32"); $out }));
+    ["ip addr add ${near}77/24 dev eth0"], ["ip addr del ${near}77/24 dev eth0"],
+    sub { system("ip route replace 192.0.2.11/32 via $gateway src ${near}77"); my $out = $forbidden->(); system("ip route del 192.0.2.11/32"); $out }));
 told("root-past-the-gateway", with(
     ["ip route replace 192.0.2.11/32 via $neighbour"], ["ip route del 192.0.2.11/32"], $forbidden));
 told("root-fragments", with(
@@ -165,14 +167,14 @@ told("root-fragments", with(
     sub { datagram("192.0.2.11", 9, "fragments" . "x" x 3000) }));
 for (1 .. 3) {
     forged($neighbour, "192.0.2.11", 9, "forged-neighbour");
-    forged("172.31.7.99", "192.0.2.11", 9, "forged-nobody");
+    forged("${near}99", "192.0.2.11", 9, "forged-nobody");
     forged($neighbour, $server, 53, query("forged.leak.test", 1));
 }
 
 # A name that is somewhere else from now on: its old address goes with the answer's time, an open connection stays.
 ask("moving.test", 1);
-my $kept = IO::Socket::IP->new(PeerHost => "192.0.2.12", PeerPort => 80, Type => SOCK_STREAM, Timeout => 4);
-told("may-moving", $kept && defined heard($kept, 4));
+my $moving = IO::Socket::IP->new(PeerHost => "192.0.2.12", PeerPort => 80, Type => SOCK_STREAM, Timeout => 4);
+told("may-moving", $moving && defined heard($moving, 4));
 open(my $moved, ">", "/state/moved") or die "moved: $!";
 my $new = sub { ask("moving.test", 1) && stream("192.0.2.13", 80) };
 told("may-moved", $new->() || $new->());
@@ -182,4 +184,57 @@ for (1 .. 16) {
     select(undef, undef, undef, 0.5);
 }
 told("tcp-moved-name", $old);
-told("may-open-connection", $kept && syswrite($kept, "again") && heard($kept, 4));
+told("may-open-connection", $moving && syswrite($moving, "again") && heard($moving, 4));
+
+# The list changes: what it does not name any more carries nothing, in either direction, and what it names goes on.
+sub opened {
+    my ($ip, $port, $hello) = @_;
+    my $socket = IO::Socket::IP->new(PeerHost => $ip, PeerPort => $port, Type => SOCK_STREAM, Timeout => 4) or die "$ip $port: $@";
+    syswrite($socket, $hello) if defined $hello;
+    defined heard($socket, 4) or die "$ip $port says nothing";
+    return $socket;
+}
+
+sub carries { my ($socket) = @_; return syswrite($socket, "again") && defined heard($socket, 2) }
+
+# What was on its way is no answer.
+sub goes_on {
+    my ($socket) = @_;
+    while (IO::Select->new($socket)->can_read(0)) { sysread($socket, my $bytes, 65535) or return 0 }
+    select(undef, undef, undef, 0.5);
+    while (IO::Select->new($socket)->can_read(0)) { sysread($socket, my $bytes, 65535) or return 0 }
+    return defined heard($socket, 1.5);
+}
+
+ask($_, 1) for qw(allowed.test sub.wild.test);
+my ($cut, $cut6, $root) = (opened("192.0.2.20", 80), opened("2001:db8::20", 80), opened("192.0.2.21", 80));
+my ($ticks, $ticks6) = (opened("192.0.2.20", 80, "tick"), opened("2001:db8::20", 80, "tick"));
+my $host = opened("169.254.1.2", $open_port, "hello");
+my $named = opened("192.0.2.14", 80);
+my $kept = opened("192.0.2.10", 443);
+my @flows = map { IO::Socket::IP->new(PeerHost => $_, PeerPort => 443, Type => SOCK_DGRAM) } "192.0.2.14", "192.0.2.10";
+for (@flows) { send($_, "quic", 0); defined heard($_, 4) or die "no flow" }
+told("may-tick", goes_on($ticks) && goes_on($ticks6));
+open(my $change, ">", "/state/change") or die "change: $!";
+for (1 .. 300) { last if -e "/state/changed"; select(undef, undef, undef, 0.1) }
+-e "/state/changed" or die "nothing has changed";
+
+# Before anything is sent, so that it is not the answer to that.
+told("changed-tcp-said", goes_on($ticks));
+told("changed-tcp6-said", goes_on($ticks6));
+told("changed-tcp-open", carries($cut));
+told("changed-tcp6-open", carries($cut6));
+told("changed-tcp-open-by-name", carries($named));
+told("changed-tcp-open-to-the-host", carries($host));
+told("changed-udp-open", send($flows[0], "quic", 0) && defined heard($flows[0], 2));
+told("changed-tcp", stream("192.0.2.20", 80));
+told("changed-tcp-by-name", stream("192.0.2.14", 80));
+told("changed-dns", ask("sub.wild.test", 1));
+told("root-changed-tcp-open", with(
+    ["ip link set eth0 address 02:42:aa:bb:cc:ee", "ip route flush cache"], [], sub { carries($root) || carries($root) }));
+told("may-changed-tcp-open", carries($kept));
+told("may-changed-udp-open", send($flows[1], "quic", 0) && heard($flows[1], 2));
+# Its address has gone with the answer's time, and its name is in the new list.
+told("may-changed-moved-open", carries($moving));
+told("may-changed-tcp", stream("192.0.2.10", 443));
+told("may-changed-new", stream("192.0.2.22", 80));

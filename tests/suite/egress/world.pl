@@ -1,6 +1,6 @@
 # The outside of the test: hosts that answer on every address of this network namespace, and a name server.
 # world.pl DIRECTORY: `ready` appears in it; `seen` has every datagram, and every name that was asked for; once `moved` is there,
-# moving.test is somewhere else.
+# moving.test is somewhere else. Whoever says `tick` is told something ever after.
 use strict;
 use warnings;
 use IO::Select;
@@ -51,6 +51,7 @@ sub answer {
     return $head . substr($query, 12, $at - 12 + 5) . join("", @records);
 }
 
+$SIG{PIPE} = "IGNORE";
 my $select = IO::Select->new;
 my %kinds;
 
@@ -75,7 +76,11 @@ for my $port (53, 80, 443, 853) {
 open(my $ready, ">", "$directory/ready") or die "ready: $!";
 close $ready;
 
-while (my @waiting = $select->can_read) {
+my %ticks;
+
+while (1) {
+    my @waiting = $select->can_read(%ticks ? 0.1 : undef);
+    $_->blocking(0), syswrite($_, "tock\n") for values %ticks;
     for my $socket (@waiting) {
         my ($kind, $port) = @{ $kinds{$socket} };
         if ($kind eq "listener") {
@@ -93,11 +98,13 @@ while (my @waiting = $select->can_read) {
             my $length = sysread($socket, my $bytes, 65535);
             if (!$length) {
                 $select->remove($socket);
+                delete $ticks{$socket};
                 close $socket;
             } elsif ($port == 53) {
                 my $said = answer(substr($bytes, 2));
                 syswrite($socket, pack("n", length $said) . $said);
             } else {
+                $ticks{$socket} = $socket if $bytes eq "tick";
                 syswrite($socket, $bytes);
             }
         }
