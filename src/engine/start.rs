@@ -19,7 +19,7 @@ use crate::monitor::{
 use crate::runtime::home::Entered;
 use crate::runtime::preserved::Preserved;
 use crate::runtime::sweep;
-use crate::sys::{pidfd, socket};
+use crate::sys::{fault, pidfd, socket};
 
 /// How long another command may hold a container that does not run, as those do that copy.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,12 +95,15 @@ impl Engine {
             let settings = record.settings();
             let settings =
                 settings.map_err(EngineError::file("read", &record.path("settings.json")))?;
+            fault::linger("settings read");
             let known = Known {
                 config,
                 settings,
                 is_new: false,
             };
             match self.launch(record, &known, None, &options) {
+                Err(EngineError::Start(StartFailure::Changed { .. }))
+                    if began.elapsed() <= PATIENCE => {}
                 Err(EngineError::Start(StartFailure::Running { .. })) => {
                     let tty = known.config.process.tty;
                     if let Some(session) = self.join(record, &name, tty, options.attach)? {
@@ -191,6 +194,7 @@ impl Engine {
             attach: options.attach,
             wait: options.wait,
             is_step: config.host.step.is_some(),
+            is_new: known.is_new,
         };
         let called = called.as_ref();
         if let Some(called) = called {

@@ -165,6 +165,9 @@ pub enum StartFailure {
     /// Another command was faster.
     #[error("No such container: {name}")]
     Removed { name: String },
+    /// Its settings are others than those it was to start with.
+    #[error("container {name} was changed while it was to start")]
+    Changed { name: String },
 }
 
 impl StartFailure {

@@ -26,7 +26,8 @@ use super::passthrough::PassedStreams;
 use super::protocol::{Attach, Reply, StartFailure, VERSION};
 use super::stdio::Stdio;
 use crate::container::{
-    ContainerId, Event, LockedRecord, LogDriver, RestartPolicy, RunState, Settings, VolumePlace,
+    ContainerId, Event, Folder, LockedRecord, LogDriver, RestartPolicy, RunState, Settings,
+    VolumePlace,
 };
 use crate::paths::Paths;
 use crate::runtime::cgroup::Wanted;
@@ -85,6 +86,8 @@ pub struct Orders {
     pub wait: bool,
     /// A step of a build: it ends with its client, and no event tells of it.
     pub is_step: bool,
+    /// It was made by the command that starts it: nobody has changed it since.
+    pub is_new: bool,
 }
 
 impl Orders {
@@ -318,6 +321,13 @@ impl Monitor {
             name: orders.name.clone(),
         })?;
         fault::step("locked");
+        // Whoever changed them had the lock before.
+        if !orders.is_new
+            && Settings::read(Folder::At(&orders.directory)).is_ok_and(|now| now != orders.settings)
+        {
+            let name = orders.name.clone();
+            return Err(StartFailure::Changed { name });
+        }
         let signals = Signals::watch(&[Signal::SIGCHLD, Signal::SIGTERM]);
         let signals = signals.map_err(failure("watch for signals"))?;
         let run = locked.last().map_or(1, |last| last.run + 1);

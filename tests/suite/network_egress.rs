@@ -539,6 +539,31 @@ fn a_list_changes_while_networks_are_joined_and_their_helper_is_killed() {
     }
 }
 
+/// Whoever starts a container may have read its settings before they were others.
+#[test]
+fn what_is_changed_while_a_container_is_about_to_start_counts() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    let reached = reached!(env);
+    stay(&env, "aa", &["--network", "bridge", "--stop-timeout", "0"]);
+    reached.surely_by("aa");
+    env.run(&["stop", "aa"]).ok();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let late = env.command(&["start", "aa"]);
+            late.var("BRYO_TEST_LINGERS", "settings read").run().ok();
+        });
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        reached.update("none", "aa");
+    });
+    assert_eq!(reached.list_of("aa"), "none");
+    assert!(!reached.by("aa"));
+    env.run(&["restart", "aa"]).ok();
+    assert_eq!(reached.list_of("aa"), "none");
+    assert!(!reached.by("aa"));
+}
+
 #[test]
 fn a_list_is_changed_where_there_can_be_one() {
     let env = test_env!();
