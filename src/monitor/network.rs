@@ -113,6 +113,7 @@ impl SlirpOrders {
         directory: &Path,
         namespace: BorrowedFd<'_>,
     ) -> Result<StartingNetwork, StartFailure> {
+        // It forwards no port of IPv6.
         let mappings = claim(&self.ports, Everywhere::Ipv4)?.release();
         let told = mappings.clone();
         let starting = slirp::start(&self.binary, &self.options, namespace, directory, told);
@@ -124,7 +125,11 @@ impl SlirpOrders {
 impl PastaOrders {
     /// Chooses the host's ports and starts pasta.
     pub(super) fn begin(&self, namespace: BorrowedFd<'_>) -> Result<StartingNetwork, StartFailure> {
-        let mappings = claim(&self.ports, Everywhere::Ipv4)?.release();
+        let everywhere = match self.options.leads_ipv6(self.routes) {
+            true => Everywhere::Both,
+            false => Everywhere::Ipv4,
+        };
+        let mappings = claim(&self.ports, everywhere)?.release();
         let plan = Plan {
             mappings: &mappings,
             routes: self.routes,

@@ -149,8 +149,8 @@ pub struct Kept {
 /// What `-p` means where it names no address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Everywhere {
-    /// For pasta, which leads `[::1]` to the container's IPv6 loopback, where most servers don't listen: `curl localhost`
-    /// would get an empty reply instead of falling back to 127.0.0.1.
+    /// The container has IPv4 alone: where `localhost` is `[::1]` first, `curl` would get an empty reply instead of falling back to
+    /// 127.0.0.1.
     Ipv4,
     /// As docker has it, on one port; IPv4 alone on a host without IPv6.
     Both,

@@ -80,7 +80,20 @@ fn every_form_of_p_is_understood() {
     let env = test_env!();
     need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
     env.busybox();
-    every_form(&env, "pasta", "");
+    let ipv6 = if leads_ipv6() {
+        ", [::]:?->8080/tcp"
+    } else {
+        ""
+    };
+    every_form(&env, "pasta", ipv6);
+}
+
+/// Whether the host has a way of IPv6, and so a container with a pasta of its own.
+fn leads_ipv6() -> bool {
+    let table = std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
+    let any = format!("{} 00 ", "0".repeat(32));
+    let mut ways = table.lines().filter(|line| line.starts_with(&any));
+    ways.any(|way| !way.trim_end().ends_with(" lo"))
 }
 
 /// Without an address it means both families there.
@@ -266,6 +279,79 @@ fn a_port_of_ipv6_answers() {
         answer(&format!("[::1]:{port}")).as_deref() == Some("pong\n")
     });
     assert_eq!(answer(&format!("127.0.0.1:{port}")), None);
+}
+
+/// In two network namespaces with a cable between them: clients at both ends, in both families; first without a way of IPv6.
+#[test]
+fn a_port_without_an_address_is_of_both_families_where_the_container_is() {
+    let env = test_env!();
+    need!(Need::Program("pasta"), Need::Device("/dev/net/tun"));
+    need!(Need::Program("ip"), Need::Program("nsenter"));
+    if TcpListener::bind("[::1]:0").is_err() {
+        return crate::need::lacks(crate::need::test_name!(), "no IPv6 on the loopback");
+    }
+    env.busybox();
+    let lines = r#"
+        set -e
+        ip link set lo up
+        unshare --net sleep 1000 &
+        outside=$!
+        while [ "$(readlink /proc/$outside/ns/net)" = "$(readlink /proc/$$/ns/net)" ]; do :; done
+        out="nsenter --target $outside --net"
+        ip link add host0 type veth peer name out0 netns $outside
+        ip addr add 10.9.9.1/24 dev host0
+        ip link set host0 up
+        $out ip addr add 10.9.9.2/24 dev out0
+        $out ip addr add 2001:db8:9::2/64 dev out0 nodad
+        $out ip link set out0 up
+        ip route add default via 10.9.9.2
+        serve() {
+            "$BRYO" run -d --name server --network pasta -p 8080:80 -p 8080:80/udp busybox sh -c '
+                nc -ll -p 80 -e sh -c "read said; echo tcp" & exec sleep 1000' >/dev/null
+            until "$BRYO" exec server grep -q :0050 /proc/net/tcp6; do :; done
+            "$BRYO" ps --format '{{.Ports}}'
+        }
+        says() { mkfifo f; exec 3<>f; echo ask >&3; $1 timeout 2 busybox nc $2 <f 3<&- | head -n 1; exec 3<&-; rm f; }
+        ask() {
+            # pasta of 2023 can lose an answer.
+            for try in 1 2 3 4 5; do
+                said=$(says "$2" "$3 8080")
+                if [ -n "$said" ]; then break; fi
+            done
+            echo "$1 $said"
+        }
+        asks() {
+            for at in 127.0.0.1 10.9.9.1 $1; do ask "here $at" '' $at; done
+            for at in 10.9.9.1 $2; do ask "there $at" "$out" $at; done
+        }
+        serve
+        asks ::1 ''
+        "$BRYO" rm -f server >/dev/null
+        ip addr add 2001:db8:9::1/64 dev host0 nodad
+        ip route add default via 2001:db8:9::2
+        serve
+        asks '::1 2001:db8:9::1' 2001:db8:9::1
+        "$BRYO" rm -f server >/dev/null
+        kill $outside
+    "#;
+    let shown = env.apart(&[], lines).run().ok();
+    let (four, six) = (
+        "0.0.0.0:8080->80/tcp, 0.0.0.0:8080->80/udp",
+        "0.0.0.0:8080->80/tcp, 0.0.0.0:8080->80/udp, [::]:8080->80/tcp, [::]:8080->80/udp",
+    );
+    let four_only = "here 127.0.0.1 tcp\nhere 10.9.9.1 tcp\nhere ::1 \nthere 10.9.9.1 tcp";
+    let both = "here 127.0.0.1 tcp\nhere 10.9.9.1 tcp\nhere ::1 tcp\nhere 2001:db8:9::1 tcp\nthere 10.9.9.1 tcp\nthere 2001:db8:9::1 tcp";
+    let lines = shown.stdout.lines().map(str::trim_end);
+    let expected = format!("{four}\n{four_only}\n{six}\n{both}");
+    assert_eq!(
+        lines.collect::<Vec<_>>().join("\n"),
+        expected
+            .lines()
+            .map(str::trim_end)
+            .collect::<Vec<_>>()
+            .join("\n"),
+        "{shown:?}"
+    );
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::super::route::HostRoutes;
+
 /// Options that a container may have, by their long and short names.
 const WITH_VALUE: [(&str, Option<char>); 22] = [
     ("mtu", Some('m')),
@@ -110,6 +112,11 @@ pub enum PastaOptionError {
 impl PastaOptions {
     pub fn is_empty(&self) -> bool {
         self.said.is_empty()
+    }
+
+    /// Whether the container has addresses of IPv6 that lead out, on a host with these ways.
+    pub fn leads_ipv6(&self, routes: HostRoutes) -> bool {
+        routes.ipv6 && !self.has("ipv4-only") && !self.has("interface")
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
