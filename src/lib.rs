@@ -1,6 +1,8 @@
 //! The modules of bryo, in layer order: a module imports only from those below it (`tests/architecture`).
 pub mod cli;
 
+pub mod compose;
+
 pub mod build;
 
 pub mod engine;

@@ -8,6 +8,7 @@ use clap::{ArgAction, Args, CommandFactory, Parser, Subcommand};
 use super::Invocation;
 use super::artifact::ArtifactGroup;
 use super::builder::{BuilderGroup, BuildxGroup};
+use super::compose::ComposeGroup;
 use super::error::CliError;
 use super::manifest::ManifestGroup;
 use super::network::NetworkGroup;
@@ -76,6 +77,9 @@ pub enum Command {
     Image(ImageVerb),
     /// Make the images that files describe
     Bake(Box<bake::Args>),
+    /// Run what compose files describe
+    #[command(subcommand_required = true, arg_required_else_help = true)]
+    Compose(Box<ComposeGroup>),
     /// Log in to a registry
     Login(login::Args),
     /// Log out of a registry
@@ -402,6 +406,7 @@ impl Command {
             Command::Search(args) => search::run(args, invocation),
             Command::NetworkGroup { verb } => verb.run(invocation),
             Command::Bake(args) => bake::run(&args, invocation),
+            Command::Compose(group) => group.run(invocation),
             Command::BuilderGroup { verb } => verb.run(invocation),
             Command::BuildxGroup { verb } => verb.run(invocation),
             Command::VolumeGroup { verb } => verb.run(invocation),

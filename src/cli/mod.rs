@@ -23,6 +23,7 @@ mod boot;
 mod build;
 mod builder;
 mod commit;
+mod compose;
 mod confirm;
 mod container_cleanup;
 mod container_clone;

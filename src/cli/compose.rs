@@ -1,0 +1,107 @@
+//! `compose`: its verbs, a file each, and the flags that all of them have. What files mean is `crate::compose`'s to say.
+
+mod config;
+mod version;
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+use super::Invocation;
+use super::error::CliError;
+use crate::compose::{self, Project, Request};
+
+/// `compose FLAGS VERB`
+#[derive(clap::Args, Debug)]
+pub struct ComposeGroup {
+    #[command(flatten)]
+    globals: Globals,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+/// What may be said before each of the verbs.
+#[derive(clap::Args, Clone, Debug, Default)]
+pub struct Globals {
+    /// Compose file to read, `-` for standard input (default: compose.yaml of this directory or one above)
+    #[arg(short, long, value_name = "FILE")]
+    file: Vec<PathBuf>,
+    /// Name of the project (default: the one in the file, or the directory's)
+    #[arg(short, long, value_name = "NAME")]
+    project_name: Option<String>,
+    /// Directory that relative paths begin at (default: that of the first file)
+    #[arg(long, value_name = "DIR")]
+    project_directory: Option<PathBuf>,
+    /// Profile to activate
+    #[arg(long, value_name = "PROFILE")]
+    profile: Vec<String>,
+    /// File of variables to read in place of .env
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Keep also networks, volumes, secrets and configs that no service uses
+    #[arg(long)]
+    pub all_resources: bool,
+    /// Name containers with underscores, and set limits from `deploy`
+    #[arg(long)]
+    pub compatibility: bool,
+    /// When to write control characters: never, always, auto
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub ansi: String,
+    /// How progress is shown: auto, tty, plain, json, quiet
+    #[arg(long, value_name = "KIND")]
+    pub progress: Option<String>,
+    /// How many things are done at the same time; -1 is without limit
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub parallel: Option<i32>,
+    /// Say what would be done, and do nothing
+    #[arg(long, global = true)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+#[command(defer = true)]
+enum Verb {
+    /// Show the project as its files, merged and resolved, describe it
+    #[command(visible_alias = "convert")]
+    Config(config::Args),
+    /// Show versions
+    Version(version::Args),
+}
+
+impl ComposeGroup {
+    pub fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
+        let globals = &self.globals;
+        match self.verb {
+            Verb::Config(args) => config::run(&args, globals, invocation),
+            Verb::Version(args) => version::run(&args, invocation),
+        }
+    }
+}
+
+impl Globals {
+    /// The project that a command is about; the services that it names are active whatever their profiles say.
+    pub fn load(&self, services: &[String], invocation: &Invocation) -> Result<Project, CliError> {
+        let loaded = compose::load(&self.request(services)?);
+        let loaded = loaded.map_err(|error| CliError::failed(&error))?;
+        for warning in &loaded.warnings {
+            invocation.ui.warning(warning);
+        }
+        Ok(loaded.project)
+    }
+
+    fn request(&self, services: &[String]) -> Result<Request, CliError> {
+        let text = |text: std::ffi::OsString| crate::sys::text::from_os(&text);
+        let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
+        let directory = std::env::current_dir().map_err(|error| CliError::failed(&error))?;
+        Ok(Request {
+            files: self.file.clone(),
+            env_files: self.env_file.clone(),
+            profiles: self.profile.clone(),
+            project_name: self.project_name.clone(),
+            project_directory: self.project_directory.clone(),
+            services: services.to_vec(),
+            directory,
+            environment: variables.collect(),
+        })
+    }
+}
