@@ -9,9 +9,7 @@ use super::error::BakeError;
 use super::resolve::Bake;
 use super::target::{Target, text_of};
 use super::{BakeFile, Lookup};
-
-/// Of variables in the words of variables.
-pub(super) const NESTED: usize = 32;
+use crate::build::interpolate::{Variables, interpolated};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
@@ -257,7 +255,14 @@ fn with_the_hosts(arguments: Value, lookup: Lookup<'_>) -> Value {
 /// All texts with their `${VARIABLE}`s replaced.
 fn replaced(value: Value, file: &BakeFile, lookup: Lookup<'_>) -> Result<Value, BakeError> {
     Ok(match value {
-        Value::String(text) => Value::String(interpolated(&text, file, lookup, 0)?),
+        Value::String(text) => {
+            let unset = &|_: &str| {};
+            let made = interpolated(&text, Variables { lookup, unset });
+            Value::String(made.map_err(|source| BakeError::Interpolation {
+                file: file.name.clone(),
+                source,
+            })?)
+        }
         Value::Array(values) => {
             let values = values
                 .into_iter()
@@ -273,99 +278,4 @@ fn replaced(value: Value, file: &BakeFile, lookup: Lookup<'_>) -> Result<Value, 
         }
         other => other,
     })
-}
-
-/// `$NAME`, `${NAME}`, with `:-`, `-`, `:+`, `+`, `:?` and `?`; `$$` is a dollar sign.
-pub(super) fn interpolated(
-    text: &str,
-    file: &BakeFile,
-    lookup: Lookup<'_>,
-    depth: usize,
-) -> Result<String, BakeError> {
-    let wrong = || BakeError::Interpolation {
-        file: file.name.clone(),
-        text: text.to_owned(),
-    };
-    if depth > NESTED {
-        return Err(BakeError::Nested {
-            file: file.name.clone(),
-        });
-    }
-    let mut made = String::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        made.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(after) = rest.strip_prefix('$') {
-            made.push('$');
-            rest = after;
-        } else if let Some(after) = rest.strip_prefix('{') {
-            let end = closing(after).ok_or_else(wrong)?;
-            made.push_str(&braced(&after[..end], file, lookup, depth)?);
-            rest = &after[end + 1..];
-        } else {
-            let end = name_end(rest);
-            if end == 0 {
-                return Err(wrong());
-            }
-            made.push_str(&lookup(&rest[..end]).unwrap_or_default());
-            rest = &rest[end..];
-        }
-    }
-    made.push_str(rest);
-    Ok(made)
-}
-
-fn name_end(text: &str) -> usize {
-    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    text.find(|c| !is_name(c)).unwrap_or(text.len())
-}
-
-fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0;
-    for (at, c) in text.char_indices() {
-        match c {
-            '{' => depth += 1,
-            '}' if depth == 0 => return Some(at),
-            '}' => depth -= 1,
-            _ => {}
-        }
-    }
-    None
-}
-
-fn braced(
-    inner: &str,
-    file: &BakeFile,
-    lookup: Lookup<'_>,
-    depth: usize,
-) -> Result<String, BakeError> {
-    let (name, form) = inner.split_at(name_end(inner));
-    let value = lookup(name);
-    let (form, empty_counts) = match form.strip_prefix(':') {
-        Some(form) => (form, false),
-        None => (form, true),
-    };
-    let set = value.filter(|value| empty_counts || !value.is_empty());
-    let mut letters = form.chars();
-    let kind = letters.next();
-    let word = letters.as_str();
-    let word = |file| interpolated(word, file, lookup, depth + 1);
-    match (kind, set) {
-        (None, value) if !name.is_empty() && empty_counts => Ok(value.unwrap_or_default()),
-        (Some('-'), Some(value)) | (Some('?'), Some(value)) => Ok(value),
-        (Some('-'), None) | (Some('+'), Some(_)) => word(file),
-        (Some('+'), None) => Ok(String::new()),
-        (Some('?'), None) => Err(BakeError::Required {
-            file: file.name.clone(),
-            text: format!(
-                "required variable {name} is missing a value: {}",
-                word(file)?
-            ),
-        }),
-        _ => Err(BakeError::Interpolation {
-            file: file.name.clone(),
-            text: inner.to_owned(),
-        }),
-    }
 }

@@ -1,10 +1,11 @@
 //! What is wrong with a bake file.
 
 use super::BakeFile;
-use super::compose::NESTED;
 use super::eval::EvalError;
 use super::resolve::{BASES, DEPTH, PARTS};
 use crate::build::dockerfile::excerpt;
+use crate::build::dotenv::DotenvError;
+use crate::build::interpolate::InterpolateError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BakeError {
@@ -51,14 +52,13 @@ pub enum BakeError {
         place: String,
         text: &'static str,
     },
-    #[error("{file}: invalid interpolation {text:?}")]
-    Interpolation { file: String, text: String },
-    #[error("{file}: {text:?} is no NAME=VALUE")]
-    Line { file: String, text: String },
-    #[error("{file}: interpolations are nested more than {NESTED} deep")]
-    Nested { file: String },
-    #[error("{file}: {text}")]
-    Required { file: String, text: String },
+    #[error("{file}: {source}")]
+    Interpolation {
+        file: String,
+        source: InterpolateError,
+    },
+    #[error("{file}: {source}")]
+    Dotenv { file: String, source: DotenvError },
     #[error("variable {name:?}: {text:?} is no {kind}")]
     Environment {
         name: String,

@@ -1,7 +1,6 @@
 //! `bake`: files that say which images are to be built, and how. Reads their texts; builds nothing and opens no file.
 
 mod compose;
-mod dotenv;
 mod error;
 mod eval;
 mod format;

@@ -11,7 +11,9 @@ use super::eval::{Evaluator, Locals};
 use super::overrides::Override;
 use super::source::{Declared, Keys};
 use super::target::Target;
-use super::{BakeFile, Lookup, compose, dotenv, functions};
+use super::{BakeFile, Lookup, compose, functions};
+use crate::build::dotenv;
+use crate::build::interpolate::Variables;
 
 /// Groups of groups, targets that inherit or have each other as contexts.
 pub const DEPTH: usize = 64;
@@ -94,7 +96,14 @@ pub fn bake(
         let lower = file.name.to_ascii_lowercase();
         let is_yaml = lower.ends_with(".yml") || lower.ends_with(".yaml");
         if is_yaml || looks_like_compose(file) {
-            let own = dotenv.map(|dotenv| dotenv::read(dotenv, lookup));
+            let unset = &|_: &str| {};
+            let own = dotenv.map(|dotenv| {
+                let read = dotenv::read(&dotenv.text, Variables { lookup, unset });
+                read.map_err(|source| BakeError::Dotenv {
+                    file: dotenv.name.clone(),
+                    source,
+                })
+            });
             let own = own.transpose()?.unwrap_or_default();
             let lookup = |name: &str| lookup(name).or_else(|| own.get(name).cloned());
             compose::read(&mut bake, file, &lookup)?;
