@@ -3,6 +3,7 @@
 mod error;
 mod load;
 pub mod model;
+pub mod yaml;
 
 use std::path::PathBuf;
 
