@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use clap::Subcommand;
 
 use super::Invocation;
-use super::error::CliError;
-use crate::compose::{self, Project, Request};
+use super::error::{CliError, Kind};
+use crate::compose::{self, ComposeError, Loaded, Options, Project, Request};
 
 /// `compose FLAGS VERB`
 #[derive(clap::Args, Debug)]
@@ -81,15 +81,35 @@ impl ComposeGroup {
 impl Globals {
     /// The project that a command is about; the services that it names are active whatever their profiles say.
     pub fn load(&self, services: &[String], invocation: &Invocation) -> Result<Project, CliError> {
-        let loaded = compose::load(&self.request(services)?);
-        let loaded = loaded.map_err(|error| CliError::failed(&error))?;
-        for warning in &loaded.warnings {
-            invocation.ui.warning(warning);
+        let mut loaded = self.read(services, Options::default(), invocation)?;
+        if let Some(error) = loaded.refused {
+            return Err(told(&error, Kind::Unsupported, invocation));
+        }
+        for warning in &loaded.without_effect {
+            invocation.ui.warning(&warning.to_string());
+        }
+        if !self.all_resources {
+            loaded.project.forget_unused();
         }
         Ok(loaded.project)
     }
 
-    fn request(&self, services: &[String]) -> Result<Request, CliError> {
+    /// The same with everything that only a look at the files wants to know.
+    fn read(
+        &self,
+        services: &[String],
+        options: Options,
+        invocation: &Invocation,
+    ) -> Result<Loaded, CliError> {
+        let loaded = compose::load(&self.request(services, options)?);
+        let loaded = loaded.map_err(|error| told(&error, Kind::Failed, invocation))?;
+        for warning in &loaded.warnings {
+            invocation.ui.warning(&warning.to_string());
+        }
+        Ok(loaded)
+    }
+
+    fn request(&self, services: &[String], options: Options) -> Result<Request, CliError> {
         let text = |text: std::ffi::OsString| crate::sys::text::from_os(&text);
         let variables = std::env::vars_os().map(|(name, value)| (text(name), text(value)));
         let directory = std::env::current_dir().map_err(|error| CliError::failed(&error))?;
@@ -102,6 +122,19 @@ impl Globals {
             services: services.to_vec(),
             directory,
             environment: variables.collect(),
+            options,
         })
+    }
+}
+
+/// An error of a file, with the line and what was likely meant.
+fn told(error: &ComposeError, kind: Kind, invocation: &Invocation) -> CliError {
+    if let Some(excerpt) = error.excerpt() {
+        invocation.ui.note(&excerpt);
+    }
+    let told = CliError::of(kind, error);
+    match error.hint() {
+        Some(hint) => told.hint(hint),
+        None => told,
     }
 }

@@ -1,15 +1,39 @@
 //! Compose files → a resolved project → (with what exists) a plan of engine calls. Never runtime or store by itself.
 
+mod canonical;
+mod check;
+mod decode;
+mod discover;
+mod environment;
 mod error;
+mod extends;
+mod fault;
+mod include;
+mod interpolate;
 mod load;
+mod merge;
 pub mod model;
-pub mod yaml;
+mod normalize;
+mod path;
+mod places;
+mod refuse;
+mod render;
+mod schema;
+mod select;
+mod short;
+mod sources;
+mod unique;
+mod words;
+mod yaml;
 
+use std::fmt;
 use std::path::PathBuf;
 
 pub use error::ComposeError;
 pub use load::{Loaded, load};
 pub use model::{Project, Service};
+pub(crate) use render::EXTENSION;
+pub use render::{hash, json as project_json, tree as tree_text, yaml as project_yaml};
 
 /// What a command line says of the project that it is about.
 #[derive(Clone, Debug, Default)]
@@ -28,4 +52,33 @@ pub struct Request {
     pub directory: PathBuf,
     /// The host's variables.
     pub environment: model::Texts,
+    pub options: Options,
+}
+
+/// What of the usual steps is left out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    pub no_interpolate: bool,
+    pub no_normalize: bool,
+    pub no_path_resolution: bool,
+    pub no_consistency: bool,
+    pub no_env_resolution: bool,
+}
+
+/// What a user should know of a project's files.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ComposeWarning(pub String);
+
+impl ComposeWarning {
+    fn unset(name: &str) -> ComposeWarning {
+        ComposeWarning(format!(
+            "The {name:?} variable is not set. Defaulting to a blank string."
+        ))
+    }
+}
+
+impl fmt::Display for ComposeWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }

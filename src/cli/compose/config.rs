@@ -2,6 +2,7 @@
 
 use super::{Globals, Invocation};
 use crate::cli::error::CliError;
+use crate::compose;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -12,7 +13,6 @@ pub struct Args {
 
 pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8, CliError> {
     let project = globals.load(&args.services, invocation)?;
-    let shown = serde_json::to_string_pretty(&project).expect("keys are texts");
-    invocation.ui.line(&shown)?;
+    invocation.ui.result(&compose::project_yaml(&project))?;
     Ok(0)
 }

@@ -59,7 +59,7 @@ pub struct Build {
     pub platforms: Vec<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub privileged: bool,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -70,7 +70,7 @@ pub type BuildSecret = FileRef;
 pub struct Develop {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub watch: Vec<Watch>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -91,7 +91,7 @@ pub struct Watch {
     pub ignore: Vec<String>,
     #[serde(skip_serializing_if = "is_false")]
     pub initial_sync: bool,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 

@@ -24,7 +24,7 @@ pub struct Deploy {
     pub placement: Placement,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub endpoint_mode: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -39,11 +39,11 @@ pub struct UpdateConfig {
     pub failure_action: String,
     #[serde(skip_serializing_if = "is_zero")]
     pub monitor: Period,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "super::short")]
     pub max_failure_ratio: f32,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub order: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -54,14 +54,14 @@ pub struct Resources {
     pub limits: Option<Resource>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reservations: Option<Resource>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Resource {
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "super::short")]
     pub cpus: f32,
     #[serde(skip_serializing_if = "is_zero")]
     pub memory: Bytes,
@@ -71,7 +71,7 @@ pub struct Resource {
     pub devices: Vec<DeviceRequest>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub generic_resources: Vec<GenericResource>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -90,7 +90,7 @@ pub struct DeviceRequest {
     pub device_ids: Vec<String>,
     #[serde(skip_serializing_if = "is_empty")]
     pub options: Texts,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -99,7 +99,7 @@ pub struct DeviceRequest {
 pub struct GenericResource {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub discrete_resource_spec: Option<DiscreteResource>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -108,7 +108,7 @@ pub struct GenericResource {
 pub struct DiscreteResource {
     pub kind: String,
     pub value: i64,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -123,7 +123,7 @@ pub struct RestartPolicy {
     pub max_attempts: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub window: Option<Period>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -136,7 +136,7 @@ pub struct Placement {
     pub preferences: Vec<PlacementPreference>,
     #[serde(skip_serializing_if = "is_zero")]
     pub max_replicas_per_node: u64,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -145,6 +145,6 @@ pub struct Placement {
 pub struct PlacementPreference {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub spread: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }

@@ -24,7 +24,7 @@ pub use parts::{
     NetworkPlace, Port, Provider, Rate, ServiceModel, Weight,
 };
 pub use service::{Condition, HealthCheck, Service, Ulimit};
-pub use values::{Bytes, Extensions, Period, is_empty, is_false, is_zero};
+pub use values::{Bytes, Extensions, Period, is_empty, is_false, is_zero, marked, short};
 
 /// Values by name, in the order of the names.
 pub type Named<T> = BTreeMap<String, T>;
@@ -49,7 +49,7 @@ pub struct Project {
     pub configs: Named<FileObject>,
     #[serde(skip_serializing_if = "is_empty")]
     pub models: Named<Model>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
     /// What relative paths of the files mean.
     #[serde(skip)]
@@ -93,7 +93,7 @@ pub struct Network {
     pub enable_ipv4: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub enable_ipv6: Option<bool>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
     /// `x-bryo-egress`: rules as `network create --egress` takes them.
     #[serde(skip)]
@@ -107,7 +107,7 @@ pub struct Ipam {
     pub driver: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub config: Vec<Pool>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -122,7 +122,7 @@ pub struct Pool {
     pub ip_range: String,
     #[serde(skip_serializing_if = "is_empty")]
     pub aux_addresses: Texts,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -141,7 +141,7 @@ pub struct Volume {
     pub external: bool,
     #[serde(skip_serializing_if = "is_empty")]
     pub labels: Texts,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -168,7 +168,7 @@ pub struct FileObject {
     pub driver_opts: Texts,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub template_driver: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -184,6 +184,6 @@ pub struct Model {
     pub context_size: i64,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub runtime_flags: Vec<String>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }

@@ -28,7 +28,7 @@ pub struct Mount {
     pub tmpfs: Option<TmpfsOptions>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<ImageOptions>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -56,7 +56,7 @@ pub struct BindOptions {
     pub create_host_path: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub recursive: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -69,7 +69,7 @@ pub struct VolumeOptions {
     pub nocopy: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub subpath: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -80,7 +80,7 @@ pub struct TmpfsOptions {
     pub size: Bytes,
     #[serde(skip_serializing_if = "is_zero")]
     pub mode: u32,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -89,6 +89,6 @@ pub struct TmpfsOptions {
 pub struct ImageOptions {
     #[serde(skip_serializing_if = "String::is_empty")]
     pub subpath: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }

@@ -25,7 +25,7 @@ pub struct Port {
     pub protocol: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub app_protocol: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -51,7 +51,7 @@ pub struct NetworkPlace {
     pub mac_address: String,
     #[serde(skip_serializing_if = "is_zero")]
     pub priority: i64,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -65,7 +65,7 @@ pub struct Dependency {
     pub restart: bool,
     /// Without it the service can't be; else there is only a warning.
     pub required: bool,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -97,7 +97,7 @@ pub struct FileRef {
     /// Octal, as a text.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mode: Option<String>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -112,7 +112,7 @@ pub struct Device {
     pub target: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub permissions: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -123,7 +123,7 @@ pub struct Logging {
     pub driver: String,
     #[serde(skip_serializing_if = "is_empty")]
     pub options: Texts,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -141,7 +141,7 @@ pub struct Hook {
     pub working_dir: String,
     #[serde(skip_serializing_if = "is_empty")]
     pub environment: Variables,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -160,7 +160,7 @@ pub struct BlkioConfig {
     pub device_write_bps: Vec<Rate>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub device_write_iops: Vec<Rate>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -170,7 +170,7 @@ pub struct Weight {
     pub path: String,
     #[serde(skip_serializing_if = "is_zero")]
     pub weight: u16,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -180,7 +180,7 @@ pub struct Rate {
     pub path: String,
     #[serde(skip_serializing_if = "is_zero")]
     pub rate: super::Bytes,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -193,7 +193,7 @@ pub struct CredentialSpec {
     pub file: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub registry: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -215,7 +215,7 @@ pub struct Provider {
     pub kind: String,
     #[serde(skip_serializing_if = "is_empty")]
     pub options: std::collections::BTreeMap<String, Vec<String>>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 
@@ -226,6 +226,6 @@ pub struct ServiceModel {
     pub endpoint_var: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub model_var: String,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }

@@ -37,7 +37,7 @@ pub struct Service {
     pub cgroup: String,
     #[serde(skip_serializing_if = "is_zero")]
     pub cpu_count: i64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "super::short")]
     pub cpu_percent: f32,
     #[serde(skip_serializing_if = "is_zero")]
     pub cpu_period: i64,
@@ -47,7 +47,7 @@ pub struct Service {
     pub cpu_rt_period: i64,
     #[serde(skip_serializing_if = "is_zero")]
     pub cpu_rt_runtime: i64,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "is_zero", serialize_with = "super::short")]
     pub cpus: f32,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub cpuset: String,
@@ -216,11 +216,27 @@ pub struct Service {
     pub post_start: Vec<Hook>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub pre_stop: Vec<Hook>,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
     /// `x-bryo-egress`: rules as `run --egress` takes them.
     #[serde(skip)]
     pub egress: Option<Vec<String>>,
+}
+
+impl Service {
+    /// How many containers it has, unless the command line says otherwise.
+    pub fn scale(&self) -> i64 {
+        let replicas = self.deploy.as_ref().and_then(|deploy| deploy.replicas);
+        self.scale.or(replicas).unwrap_or(1)
+    }
+
+    /// The image that it runs; one that is only built is called after project and service.
+    pub fn image_name(&self, project: &str) -> String {
+        match self.image.as_str() {
+            "" => format!("{project}-{}", self.name),
+            image => image.to_owned(),
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -241,7 +257,7 @@ pub struct HealthCheck {
     pub start_interval: Option<Period>,
     #[serde(skip_serializing_if = "is_false")]
     pub disable: bool,
-    #[serde(flatten)]
+    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
     pub extensions: Extensions,
 }
 

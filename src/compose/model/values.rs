@@ -22,6 +22,23 @@ pub fn is_empty<K, V>(map: &BTreeMap<K, V>) -> bool {
 /// `x-…` keys.
 pub type Extensions = BTreeMap<String, Value>;
 
+/// With a mark before the names, as only the top of a project has its extensions in JSON.
+pub fn marked<S: Serializer>(extensions: &Extensions, serializer: S) -> Result<S::Ok, S::Error> {
+    let mark = crate::compose::EXTENSION;
+    let entries = extensions.iter();
+    serializer.collect_map(entries.map(|(name, value)| (format!("{mark}{name}"), value)))
+}
+
+/// As few digits as tell it apart from others of its kind.
+pub fn short<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = value.to_string();
+    let value: f64 = text.parse().unwrap_or_default();
+    match value.fract() == 0.0 && value.abs() < 1e15 {
+        true => serializer.serialize_i64(value as i64),
+        false => serializer.serialize_f64(value),
+    }
+}
+
 /// A size; written as a text of digits.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub struct Bytes(pub i64);
@@ -29,6 +46,7 @@ pub struct Bytes(pub i64);
 impl Bytes {
     /// `1073741824`, `1g`, `1.5GiB`: what docker's go-units take.
     pub fn parse(text: &str) -> Option<Bytes> {
+        let text = text.trim();
         let end = text.rfind(|c: char| c.is_ascii_digit() || c == '.')? + 1;
         let number: f64 = text[..end].trim().parse().ok()?;
         let unit = text[end..].trim_start_matches(' ').to_ascii_lowercase();
