@@ -9,7 +9,7 @@ use clap::Subcommand;
 
 use super::Invocation;
 use super::error::{CliError, Kind};
-use crate::compose::{self, ComposeError, Loaded, Options, Project, Request};
+use crate::compose::{self, ComposeError, Loaded, Options, Project, Request, Service};
 
 /// `compose FLAGS VERB`
 #[derive(clap::Args, Debug)]
@@ -80,6 +80,7 @@ impl ComposeGroup {
 
 impl Globals {
     /// The project that a command is about; the services that it names are active whatever their profiles say.
+    #[allow(dead_code, reason = "the commands that act call it")]
     pub fn load(&self, services: &[String], invocation: &Invocation) -> Result<Project, CliError> {
         let mut loaded = self.read(services, Options::default(), invocation)?;
         if let Some(error) = loaded.refused {
@@ -107,6 +108,22 @@ impl Globals {
             invocation.ui.warning(&warning.to_string());
         }
         Ok(loaded)
+    }
+
+    /// What stands between the parts of names that are made.
+    pub fn separator(&self) -> &'static str {
+        match self.compatibility {
+            true => "_",
+            false => "-",
+        }
+    }
+
+    /// The image that a service runs; one that is only built is called after project and service.
+    pub fn image_of(&self, service: &Service, project: &Project) -> String {
+        match service.image.as_str() {
+            "" => format!("{}{}{}", project.name, self.separator(), service.name),
+            image => image.to_owned(),
+        }
     }
 
     fn request(&self, services: &[String], options: Options) -> Result<Request, CliError> {

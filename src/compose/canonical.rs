@@ -10,6 +10,14 @@ pub fn canonical(node: &mut Node) -> Result<(), Fault> {
     walked(node, &mut Path::default())
 }
 
+/// What a short form stands for; one with a variable that is left alone may be none yet, and stays what it is.
+fn parsed<T>(text: &str, form: Result<T, Fault>) -> Result<Option<T>, Fault> {
+    match form {
+        Err(_) if text.contains('$') => Ok(None),
+        form => form.map(Some),
+    }
+}
+
 fn walked(node: &mut Node, path: &mut Path) -> Result<(), Fault> {
     long(node, &path.keys())?;
     match &mut node.value {
@@ -47,7 +55,11 @@ fn long(node: &mut Node, keys: &[&str]) -> Result<(), Fault> {
             let entry = Node::new(std::mem::take(&mut node.value), node.at);
             node.value = Yaml::List(vec![entry]);
         }
-        (["services", _, "volumes", _], Some(text)) => *node = short::mount(node, &text)?,
+        (["services", _, "volumes", _], Some(text)) => {
+            if let Some(mount) = parsed(&text, short::mount(node, &text))? {
+                *node = mount;
+            }
+        }
         (["services", _, "devices", _], Some(text)) => *node = short::device(node, &text)?,
         (
             ["services", _, "secrets" | "configs", _] | ["services", _, "build", "secrets", _],
@@ -61,7 +73,7 @@ fn long(node: &mut Node, keys: &[&str]) -> Result<(), Fault> {
             node.value = Yaml::List(vec![all]);
         }
         (["networks" | "volumes" | "secrets" | "configs", _], _) => external(node),
-        (["services", _, "build", "additional_contexts"], _) => {
+        (["services", _, "build", "additional_contexts" | "ssh"], _) => {
             by_assignment(node);
         }
         _ => {}
@@ -140,20 +152,17 @@ fn ports(node: &mut Node) -> Result<(), Fault> {
     let mut made = Vec::new();
     for entry in std::mem::take(list) {
         match &entry.value {
-            Yaml::Map(_) => {
-                let mut entry = entry;
-                if let Some(map) = entry.map_mut()
-                    && let Some(published) = map.get_mut("published")
-                    && let Yaml::Int(port) = published.value
-                {
-                    published.value = port.to_string().into();
-                }
-                made.push(entry);
-            }
+            Yaml::Map(_) => made.push(entry),
             Yaml::Float(_) => {
                 return Err(Fault::new(entry.at, "invalid type float64 for port"));
             }
-            _ => made.extend(short::ports(&entry, &entry.shown().unwrap_or_default())?),
+            _ => {
+                let text = entry.shown().unwrap_or_default();
+                match parsed(&text, short::ports(&entry, &text))? {
+                    Some(ports) => made.extend(ports),
+                    None => made.push(entry),
+                }
+            }
         }
     }
     *list = made;
@@ -211,12 +220,6 @@ fn defaulted(node: &mut Node, path: &mut Path) {
             ] if !map.contains_key("device_ids") => {
                 default(map, "count", "all", at);
             }
-            ["services", _, "volumes", _]
-                if map.get("type").and_then(Node::text) == Some("bind") =>
-            {
-                default(map, "bind", Map::new(), at);
-            }
-            ["services", _, "volumes", _, "bind"] => default(map, "create_host_path", true, at),
             _ => {}
         }
     }

@@ -140,14 +140,15 @@ fn typed(node: &mut Node, keys: &[&str], path: &Path) -> Result<(), Fault> {
             one_or_list(node);
             shown_all(node);
         }
+        ["services", _, "ports", _, "published"] => shown(node),
         ["services", _, "build", "ssh"] => ssh(node),
-        ["services", _, "deploy"] | ["services", _, "develop"] if node.is_null() => {
+        ["services", _, "deploy" | "develop"] | ["networks" | "volumes", _] if node.is_null() => {
             node.value = Yaml::Map(BTreeMap::new());
         }
         ["services", _, "secrets" | "configs", _, "mode"]
         | ["services", _, "build", "secrets", _, "mode"] => {
             if let Yaml::Int(mode) = node.value {
-                node.value = format!("{mode:#06o}").replace("0o", "0").into();
+                node.value = format!("0{mode:o}").into();
             }
         }
         ["services", _, "volumes", _, "tmpfs", "mode"] => mode(node, path)?,
@@ -311,6 +312,12 @@ fn shown_all(node: &mut Node) {
         if let Some(text) = entry.shown() {
             entry.value = text.into();
         }
+    }
+}
+
+fn shown(node: &mut Node) {
+    if let Some(text) = node.shown() {
+        node.value = text.into();
     }
 }
 

@@ -42,6 +42,8 @@ pub fn discover(
     warnings: &mut Vec<ComposeWarning>,
 ) -> Result<Found, ComposeError> {
     let mut environment = request.environment.clone();
+    let here = crate::sys::text::from_os(request.directory.as_os_str());
+    environment.entry("PWD".to_owned()).or_insert(here);
     let absolute = |path: &Path| match path.as_os_str() == "-" {
         true => path.to_owned(),
         false => PathBuf::from(clean(&request.directory.join(path))),

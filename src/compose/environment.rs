@@ -9,17 +9,21 @@ use super::sources;
 use crate::build::dotenv;
 use crate::build::interpolate::Variables as Asked;
 
-/// Reads the `env_file`s and `label_file`s of all active services; what the compose file says itself goes before them.
+/// Reads the `label_file`s of all active services, and their `env_file`s if these are wanted; what the compose file says itself
+/// goes before them.
 pub fn resolve(
     project: &mut Project,
+    with_variables: bool,
     warnings: &mut Vec<ComposeWarning>,
 ) -> Result<(), ComposeError> {
     for service in project.services.values_mut() {
-        let own = variables(service, &project.environment, warnings)?;
-        for (name, value) in own {
-            service.environment.entry(name).or_insert(value);
+        if with_variables {
+            let own = variables(service, &project.environment, warnings)?;
+            for (name, value) in own {
+                service.environment.entry(name).or_insert(value);
+            }
+            service.env_file.clear();
         }
-        service.env_file.clear();
         for (name, value) in labels(service, &project.environment, warnings)? {
             service.labels.entry(name).or_insert(value);
         }

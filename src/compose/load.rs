@@ -16,7 +16,7 @@ use super::sources::Sources;
 use super::unique::unique;
 use super::yaml::{Map, Node, documents};
 use super::{ComposeError, ComposeWarning, Request, check, decode, normalize, refuse, select};
-use crate::build::interpolate::Variables;
+use crate::build::interpolate::{Variables, interpolated};
 
 /// A project, and what should be said of its files.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub struct Loaded {
     pub project: Project,
     /// The tree that the project was made of: what `config --no-interpolate` shows.
     pub tree: Node,
+    pub is_normalized: bool,
     pub warnings: Vec<ComposeWarning>,
     /// What cannot work here, by its place: an error for all that does not only look at the file.
     pub refused: Option<ComposeError>,
@@ -62,7 +63,13 @@ pub fn load(request: &Request) -> Result<Loaded, ComposeError> {
     let mut tree = read_all(&mut reading, &mut found)?;
     let name = found.name.clone().unwrap_or_default();
     if !request.options.no_normalize {
-        normalize::normalize(&mut tree, &name, &found.environment);
+        // What is not interpolated has nothing of the host's.
+        let nothing = Texts::new();
+        let environment = match request.options.no_interpolate {
+            true => &nothing,
+            false => &found.environment,
+        };
+        normalize::normalize(&mut tree, &name, environment);
     }
     let refused = refuse::refused(&tree).map(|fault| reading.sources.told(fault));
     let without_effect = refuse::without_effect(&tree).into_iter();
@@ -87,6 +94,7 @@ pub fn load(request: &Request) -> Result<Loaded, ComposeError> {
     Ok(Loaded {
         project,
         tree,
+        is_normalized: !request.options.no_normalize,
         warnings: reading.warnings,
         refused,
         without_effect,
@@ -95,19 +103,20 @@ pub fn load(request: &Request) -> Result<Loaded, ComposeError> {
 
 /// The tree of all files, with the project's name known to what is replaced in them.
 fn read_all(reading: &mut Reading<'_>, found: &mut Found) -> Result<Node, ComposeError> {
-    if found.name.is_none() {
-        found.name = reading.name_of(&found.files, &found.environment)?;
-    }
-    let is_given = found.name.is_some();
-    let name = found.name.clone().unwrap_or_else(|| {
-        let name = found.directory.file_name().unwrap_or_default();
-        discover::normalized(&name.to_string_lossy())
-    });
+    let name = match found.name.take() {
+        Some(name) if discover::normalized(&name) != name => {
+            return Err(ComposeError::Name { name });
+        }
+        Some(name) => name,
+        None => {
+            let named = reading.name_of(&found.files, &found.environment)?;
+            let directory = found.directory.file_name().unwrap_or_default();
+            let name = named.unwrap_or_else(|| directory.to_string_lossy().into_owned());
+            discover::normalized(&name)
+        }
+    };
     if name.is_empty() {
         return Err(ComposeError::NoName);
-    }
-    if is_given && discover::normalized(&name) != name {
-        return Err(ComposeError::Name { name });
     }
     let variable = "COMPOSE_PROJECT_NAME".to_owned();
     found.environment.insert(variable, name.clone());
@@ -146,7 +155,10 @@ impl Reading<'_> {
                     lookup: &|name| environment.get(name).cloned(),
                     unset: &|_| {},
                 };
-                let name = crate::build::interpolate::interpolated(name, variables);
+                let name = match self.request.options.no_interpolate {
+                    true => Ok(name.to_owned()),
+                    false => interpolated(name, variables),
+                };
                 found = name.ok().filter(|name| !name.is_empty()).or(found);
             }
         }
@@ -254,9 +266,7 @@ impl Reading<'_> {
     /// What is asked of other files, and whether all of it fits together.
     fn finish(&mut self, project: &mut Project) -> Result<(), ComposeError> {
         let options = &self.request.options;
-        if !options.no_env_resolution {
-            super::environment::resolve(project, &mut self.warnings)?;
-        }
+        super::environment::resolve(project, !options.no_env_resolution, &mut self.warnings)?;
         if !options.no_consistency {
             check::project(project)?;
         }

@@ -5,24 +5,35 @@ use super::path::Path;
 use super::yaml::{Map, Mark, Node, Yaml};
 
 /// Lays `over` on top of `under`.
-pub fn merge(under: Node, over: Node) -> Result<Node, Fault> {
+pub fn merge(mut under: Node, over: Node) -> Result<Node, Fault> {
+    make_room(&mut under, &over);
     merged(under, over, &mut Path::default())
 }
 
 /// The same for two services.
-pub fn merge_services(under: Node, over: Node) -> Result<Node, Fault> {
+pub fn merge_services(mut under: Node, over: Node) -> Result<Node, Fault> {
+    make_room(&mut under, &over);
     merged(under, over, &mut Path::of(["services", "x"]))
 }
 
+/// Takes away from below what `!reset` and `!override` name above.
+fn make_room(under: &mut Node, over: &Node) {
+    let (Some(below), Some(above)) = (under.map_mut(), over.map()) else {
+        return;
+    };
+    for (key, node) in above {
+        match node.mark {
+            Mark::Reset | Mark::Override => drop(below.remove(key)),
+            Mark::None => {
+                if let Some(before) = below.get_mut(key) {
+                    make_room(before, node);
+                }
+            }
+        }
+    }
+}
+
 fn merged(under: Node, over: Node, path: &mut Path) -> Result<Node, Fault> {
-    match over.mark {
-        Mark::Reset | Mark::Override => return Ok(over),
-        Mark::None => {}
-    }
-    // `!reset` below says what is gone from what is above; here it is nothing.
-    if under.mark == Mark::Reset {
-        return Ok(over);
-    }
     match path.keys()[..] {
         ["services", _, "command" | "entrypoint"] | ["services", _, "healthcheck", "test"] => {
             Ok(over)

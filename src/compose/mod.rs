@@ -1,5 +1,6 @@
 //! Compose files → a resolved project → (with what exists) a plan of engine calls. Never runtime or store by itself.
 
+mod asked;
 mod canonical;
 mod check;
 mod decode;

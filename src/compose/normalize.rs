@@ -1,6 +1,5 @@
 //! What a project has although no file says so: the default network, names, and what a service's links and namespaces depend on.
 
-use super::canonical::by_assignment;
 use super::model::Texts;
 use super::places::clean;
 use super::yaml::{Map, Node, Yaml};
@@ -102,18 +101,28 @@ fn build(build: &mut Node, environment: &Texts) {
 
 /// A name without a value has the host's; without that either, it stays (or goes).
 fn resolved(variables: &mut Node, environment: &Texts, stays: bool) {
-    by_assignment(variables);
-    let Some(map) = variables.map_mut() else {
-        return;
-    };
-    for (name, node) in map.iter_mut() {
-        if node.is_null()
-            && let Some(value) = environment.get(name)
-        {
-            node.value = value.as_str().into();
+    match &mut variables.value {
+        Yaml::List(list) => {
+            for node in list.iter_mut() {
+                let Some(name) = node.text().filter(|text| !text.contains('=')) else {
+                    continue;
+                };
+                if let Some(value) = environment.get(name) {
+                    node.value = format!("{name}={value}").into();
+                }
+            }
+            list.retain(|node| stays || node.text().is_some_and(|text| text.contains('=')));
         }
+        Yaml::Map(map) => {
+            for (name, node) in map.iter_mut() {
+                if let Some(value) = environment.get(name).filter(|_| node.is_null()) {
+                    node.value = value.as_str().into();
+                }
+            }
+            map.retain(|_, node| stays || !node.is_null());
+        }
+        _ => {}
     }
-    map.retain(|_, node| stays || !node.is_null());
 }
 
 /// What is used of another service is waited for.

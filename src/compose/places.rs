@@ -39,10 +39,10 @@ impl Places<'_> {
             | ["services", _, "build", "additional_contexts", _] => self.context(node),
             ["services", _, "env_file", _, "path"]
             | ["services", _, "label_file", _]
+            | ["services", _, "build", "ssh", _]
             | ["services", _, "extends", "file"]
             | ["services", _, "develop", "watch", _, "path"]
             | ["configs" | "secrets", _, "file"] => self.text(node),
-            ["services", _, "build", "ssh", _] => self.ssh(node),
             ["services", _, "volumes", _] => self.mount(node),
             ["volumes", _] => self.volume(node),
             _ => {}
@@ -73,15 +73,6 @@ impl Places<'_> {
             && !is_remote(text)
         {
             *text = self.absolute(text);
-        }
-    }
-
-    /// `ID=PATH`
-    fn ssh(&self, node: &mut Node) {
-        if let Yaml::Text(text) = &mut node.value
-            && let Some((id, path)) = text.split_once('=')
-        {
-            *text = format!("{id}={}", self.absolute(path));
         }
     }
 

@@ -14,6 +14,7 @@ pub const EXTENSION: char = '\u{1}';
 pub fn yaml(project: &Project) -> String {
     let mut value = value(project);
     walk(&mut value, &mut Vec::new(), true);
+    yaml::sorted(&mut value);
     yaml::text(&value)
 }
 
@@ -24,6 +25,8 @@ pub fn json(project: &Project) -> String {
         return String::new();
     };
     let mut sorted: Vec<(String, Value)> = map.into_iter().collect();
+    // docker forgets them here.
+    sorted.retain(|(key, _)| key != "models");
     for (key, _) in &mut sorted {
         if let Some(plain) = key.strip_prefix(EXTENSION) {
             *key = plain.to_owned();
@@ -37,10 +40,12 @@ pub fn json(project: &Project) -> String {
 
 /// The tree of the files in YAML, or in JSON.
 pub fn tree(tree: &Node, as_json: bool) -> String {
-    match as_json {
-        true => indented(&tree.to_value()),
-        false => yaml::text(&tree.to_value()),
+    let mut value = tree.to_value();
+    if as_json {
+        return indented(&value);
     }
+    yaml::sorted(&mut value);
+    yaml::text(&value)
 }
 
 /// What changes when containers of a service have to be made anew: docker's, of the same text.
@@ -55,7 +60,8 @@ pub fn hash(service: &Service) -> String {
     service.depends_on.clear();
     service.profiles.clear();
     let mut value = value(&service);
-    walk(&mut value, &mut Vec::new(), false);
+    let mut path = vec!["services".to_owned(), service.name.clone()];
+    walk(&mut value, &mut path, false);
     let text = escaped(&value.to_string());
     let digest = Sha256::digest(text.as_bytes());
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -82,7 +88,7 @@ fn escaped(json: &str) -> String {
 }
 
 fn indented(value: &Value) -> String {
-    serde_json::to_string_pretty(value).expect("keys are texts")
+    escaped(&serde_json::to_string_pretty(value).expect("keys are texts"))
 }
 
 /// Takes away what one of the two forms does not have.
@@ -97,9 +103,10 @@ fn walk(value: &mut Value, path: &mut Vec<String>, is_yaml: bool) {
                 walk(value, path, is_yaml);
                 path.pop();
             }
-            if is_yaml {
-                let keys: Vec<&str> = path.iter().map(String::as_str).collect();
-                without_empty(map, &keys);
+            let keys: Vec<&str> = path.iter().map(String::as_str).collect();
+            match is_yaml {
+                true => without_empty(map, &keys),
+                false => capitals(map, &keys),
             }
         }
         Value::Array(list) => list.iter_mut().for_each(|value| walk(value, path, is_yaml)),
@@ -118,11 +125,28 @@ fn extensions(map: &mut Map<String, Value>, shown: bool) {
     }
 }
 
+/// Three fields that docker has no small names for in JSON.
+fn capitals(map: &mut Map<String, Value>, path: &[&str]) {
+    if !matches!(path, ["services", _, "blkio_config", _]) {
+        return;
+    }
+    let entries = std::mem::take(map).into_iter();
+    map.extend(entries.map(|(key, value)| match key.as_str() {
+        "path" => ("Path".to_owned(), value),
+        "weight" => ("Weight".to_owned(), value),
+        "rate" => ("Rate".to_owned(), value),
+        _ => (key, value),
+    }));
+}
+
 fn without_empty(map: &mut Map<String, Value>, path: &[&str]) {
     let (keys, is_empty): (&[&str], fn(&Value) -> bool) = match path {
         ["services", _] => (&["command", "entrypoint"], Value::is_null),
         ["services", _, "deploy"] => (&["resources", "placement"], |value| {
             value.as_object().is_some_and(Map::is_empty)
+        }),
+        ["services", _, "develop", "watch"] => (&["exec"], |value| {
+            value.get("command").is_some_and(Value::is_null)
         }),
         ["networks", _] => (&["ipam"], |value| {
             value.as_object().is_some_and(Map::is_empty)

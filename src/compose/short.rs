@@ -1,6 +1,7 @@
 //! The short forms of ports, mounts and devices, taken apart.
 
 use super::fault::Fault;
+use super::places::clean;
 use super::yaml::{Map, Node, Yaml};
 
 /// Ports of one entry.
@@ -100,10 +101,17 @@ fn is_windows(source: &str) -> bool {
 fn split(text: &str) -> Vec<String> {
     let mut parts: Vec<String> = Vec::new();
     let mut part = String::new();
+    let mut braces = 0;
     for c in text.chars() {
+        // A variable that is left alone may have colons in it.
+        match c {
+            '{' if part.ends_with('$') || braces > 0 => braces += 1,
+            '}' if braces > 0 => braces -= 1,
+            _ => {}
+        }
         let is_drive = part.len() == 1 && part.starts_with(|c: char| c.is_ascii_alphabetic());
         match c {
-            ':' if !is_drive => parts.push(std::mem::take(&mut part)),
+            ':' if !is_drive && braces == 0 => parts.push(std::mem::take(&mut part)),
             c => part.push(c),
         }
     }
@@ -139,7 +147,8 @@ pub fn mount(node: &Node, text: &str) -> Result<Node, Fault> {
         _ => return fault("too many colons"),
     };
     let own = |value: Yaml| Node::new(value, node.at);
-    let mut map = Map::from([("target".to_owned(), own(target.as_str().into()))]);
+    let target = clean(std::path::Path::new(target.as_str()));
+    let mut map = Map::from([("target".to_owned(), own(target.into()))]);
     let mut put = |key: &str, value: Yaml| drop(map.insert(key.to_owned(), own(value)));
     let (mut bind, mut volume) = (Map::new(), Map::new());
     for option in options.split(',') {

@@ -1,9 +1,12 @@
-//! `compose version`: bryo's own, in docker's words.
+//! `compose version`: whose compose this does as, in docker's words, and whose it is.
 
 use serde_json::json;
 
 use super::Invocation;
 use crate::cli::error::CliError;
+
+/// The release of docker compose that this is held against; scripts look for a number of docker's.
+pub const DOCKERS: &str = "2.40.3";
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -16,15 +19,15 @@ pub struct Args {
 }
 
 pub fn run(args: &Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let version = env!("CARGO_PKG_VERSION");
     let text = match (args.short, args.format.as_deref()) {
-        (true, _) => version.to_owned(),
-        (false, Some("json")) => json!({"version": version}).to_string(),
-        (false, None | Some("pretty")) => format!("bryo compose version {version}"),
+        (true, _) => DOCKERS.to_owned(),
+        (false, Some("json")) => json!({"version": DOCKERS}).to_string(),
+        (false, None | Some("pretty")) => {
+            let own = env!("CARGO_PKG_VERSION");
+            format!("Docker Compose version {DOCKERS} (as bryo {own} has it)")
+        }
         (false, Some(other)) => {
-            return Err(CliError::usage(format!(
-                "format value {other:?} could not be parsed: pretty and json are known"
-            )));
+            return Err(CliError::usage(format!("unsupported format {other:?}")));
         }
     };
     invocation.ui.line(&text)?;

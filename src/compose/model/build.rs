@@ -1,6 +1,6 @@
 //! A service's `build:` and `develop:`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::parts::FileRef;
 use super::values::{is_empty, is_false, is_zero};
@@ -83,7 +83,7 @@ pub struct Watch {
     pub action: String,
     #[serde(skip_serializing_if = "String::is_empty")]
     pub target: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(serialize_with = "without_program")]
     pub exec: Option<WatchExec>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub include: Vec<String>,
@@ -96,3 +96,14 @@ pub struct Watch {
 }
 
 pub type WatchExec = super::Hook;
+
+/// docker's JSON has an empty one where there is none.
+fn without_program<S: Serializer>(
+    exec: &Option<WatchExec>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    match exec {
+        Some(exec) => exec.serialize(serializer),
+        None => serializer.collect_map([("command", ())]),
+    }
+}

@@ -122,8 +122,6 @@ pub struct Pool {
     pub ip_range: String,
     #[serde(skip_serializing_if = "is_empty")]
     pub aux_addresses: Texts,
-    #[serde(flatten, serialize_with = "crate::compose::model::marked")]
-    pub extensions: Extensions,
 }
 
 /// One of `volumes:`.

@@ -1,6 +1,7 @@
 //! The smaller parts of a service.
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeMap;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::service::Condition;
 use super::values::{is_empty, is_false, is_zero};
@@ -70,15 +71,30 @@ pub struct Dependency {
 }
 
 /// One of `env_file:`.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct EnvFile {
     pub path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub required: Option<bool>,
     /// Empty, or `raw`: nothing is replaced in it.
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub format: String,
+}
+
+/// A path alone where that says everything.
+impl Serialize for EnvFile {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let required = self.required.unwrap_or(true);
+        if required && self.format.is_empty() {
+            return serializer.serialize_str(&self.path);
+        }
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("path", &self.path)?;
+        map.serialize_entry("required", &required)?;
+        if !self.format.is_empty() {
+            map.serialize_entry("format", &self.format)?;
+        }
+        map.end()
+    }
 }
 
 /// One of a service's `secrets:` or `configs:`.

@@ -229,14 +229,6 @@ impl Service {
         let replicas = self.deploy.as_ref().and_then(|deploy| deploy.replicas);
         self.scale.or(replicas).unwrap_or(1)
     }
-
-    /// The image that it runs; one that is only built is called after project and service.
-    pub fn image_name(&self, project: &str) -> String {
-        match self.image.as_str() {
-            "" => format!("{project}-{}", self.name),
-            image => image.to_owned(),
-        }
-    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]

@@ -10,4 +10,4 @@ mod tests;
 
 pub use node::{At, Map, Mark, Node, Yaml};
 pub use read::{Wrong, documents};
-pub use write::{float, text};
+pub use write::{float, sorted, text};

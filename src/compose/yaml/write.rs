@@ -10,6 +10,67 @@ use super::scalar::{is_time, resolved};
 /// So long is a key that stands before its colon on one line.
 const SIMPLE_KEY: usize = 128;
 
+/// Which of two names of a map comes first: numbers in them count as numbers.
+pub fn before(one: &str, other: &str) -> bool {
+    let (a, b): (Vec<char>, Vec<char>) = (one.chars().collect(), other.chars().collect());
+    let mut digits = false;
+    for i in 0..a.len().min(b.len()) {
+        if a[i] == b[i] {
+            digits = a[i].is_ascii_digit();
+            continue;
+        }
+        let (letter, other_letter) = (a[i].is_alphabetic(), b[i].is_alphabetic());
+        if letter && other_letter {
+            return a[i] < b[i];
+        }
+        if letter || other_letter {
+            return if digits { letter } else { other_letter };
+        }
+        return number_before(&a, &b, i);
+    }
+    a.len() < b.len()
+}
+
+/// The same from where two names differ first, and neither has a letter there.
+fn number_before(a: &[char], b: &[char], at: usize) -> bool {
+    let zeros = a[at] == '0' || b[at] == '0';
+    let before = a[..at].iter().rev().take_while(|c| c.is_ascii_digit());
+    let start = u128::from(zeros && before.clone().any(|c| *c != '0'));
+    let number = |text: &[char]| {
+        let digits = text[at..].iter().map_while(|c| c.to_digit(10));
+        let (mut number, mut count) = (start, 0);
+        for digit in digits {
+            number = number.saturating_mul(10).saturating_add(u128::from(digit));
+            count += 1;
+        }
+        (number, count)
+    };
+    match (number(a), number(b)) {
+        (one, other) if one != other => one < other,
+        _ => a[at] < b[at],
+    }
+}
+
+/// A value whose maps stand in that order. What stands in another one than that of the letters is no map but has its own.
+pub fn sorted(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            if map.keys().is_sorted() {
+                let mut entries: Vec<(String, Value)> = std::mem::take(map).into_iter().collect();
+                entries.sort_by(|(one, _), (other, _)| match before(one, other) {
+                    true => std::cmp::Ordering::Less,
+                    false if one == other => std::cmp::Ordering::Equal,
+                    false => std::cmp::Ordering::Greater,
+                });
+                map.extend(entries);
+            }
+            map.values_mut().for_each(sorted);
+        }
+        Value::Array(list) => list.iter_mut().for_each(sorted),
+        _ => {}
+    }
+}
+
 /// The document of a value.
 pub fn text(value: &Value) -> String {
     let mut text = String::new();
@@ -116,8 +177,7 @@ fn string(text: &mut String, value: &str, level: usize, is_key: bool) {
     let resolves = !matches!(resolved(value), Yaml::Text(_))
         || is_time(value)
         || is_base60(value)
-        || is_old_bool(value)
-        || value == "<<";
+        || is_old_bool(value);
     if value.contains('\n') {
         match form.block && !is_key {
             true => literal(text, value, level),
