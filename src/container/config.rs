@@ -1,6 +1,7 @@
 //! What a container was made as. Written once when it is created and never changed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use serde::{Deserialize, Serialize};
@@ -85,6 +86,9 @@ pub struct HostConfig {
     pub volumes_from: Vec<String>,
     #[serde(default)]
     pub secrets: Vec<SecretConfig>,
+    /// Files that came with the request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileConfig>,
     pub read_only_root: bool,
     pub cap_add: Vec<String>,
     pub cap_drop: Vec<String>,
@@ -251,6 +255,43 @@ pub enum SecretPlace {
     Variable {
         name: String,
     },
+}
+
+/// A file that is nowhere but in the container's record: the container finds it on a tmpfs, as it does a secret.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileConfig {
+    /// Absolute.
+    pub target: String,
+    #[serde(with = "base64")]
+    pub content: Vec<u8>,
+    pub uid: u32,
+    pub gid: u32,
+    pub mode: u32,
+}
+
+impl fmt::Debug for FileConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FileConfig")
+            .field("target", &self.target)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Bytes in JSON.
+mod base64 {
+    use ::base64::Engine as _;
+    use ::base64::engine::general_purpose::STANDARD;
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        STANDARD.encode(bytes).serialize(to)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<u8>, D::Error> {
+        let text = String::deserialize(from)?;
+        STANDARD.decode(text).map_err(D::Error::custom)
+    }
 }
 
 /// One resource limit: docker's name (`nofile`) and values; `u64::MAX` is no limit.

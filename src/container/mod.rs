@@ -24,7 +24,7 @@ mod volume;
 
 pub use check::{BrokenRecord, RecordFault, RecordRepair, Records};
 pub use config::{
-    ContainerConfig, DeviceConfig, EndpointConfig, GroupConfig, HostConfig, MountConfig,
+    ContainerConfig, DeviceConfig, EndpointConfig, FileConfig, GroupConfig, HostConfig, MountConfig,
     NameConfig, ProcessConfig, SecretConfig, SecretPlace, UlimitConfig, VolumePlace, VolumeUse,
 };
 pub use event::{Event, EventKind};

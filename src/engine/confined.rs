@@ -109,6 +109,9 @@ fn mount(host: &HostConfig) -> Option<String> {
     if let Some(secret) = host.secrets.iter().find(is_file) {
         return Some(format!("--secret {}", secret.name));
     }
+    if let Some(file) = host.files.first() {
+        return Some(format!("a file at {}", file.target));
+    }
     let is_socket = |mount: &&crate::container::MountConfig| {
         std::fs::metadata(&mount.source).is_ok_and(|found| found.file_type().is_socket())
     };

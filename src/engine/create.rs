@@ -480,6 +480,7 @@ fn host_config(request: &CreateRequest, network: &NetworkMode) -> Result<HostCon
             .map(|from| from.text.clone())
             .collect(),
         secrets: request.secrets.clone(),
+        files: request.files.clone(),
         read_only_root: request.read_only,
         cap_add: request.cap_add.clone(),
         cap_drop: request.cap_drop.clone(),

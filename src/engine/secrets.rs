@@ -67,12 +67,19 @@ impl Engine {
         Ok(())
     }
 
-    /// A container's secrets: the files, and the variables as `NAME=value`.
+    /// A container's secrets and the files of its record: the files, and the variables as `NAME=value`.
     pub(super) fn launch_secrets(
         &self,
         config: &ContainerConfig,
     ) -> Result<(Vec<SecretFile>, Vec<String>), EngineError> {
-        let (mut files, mut variables) = (Vec::new(), Vec::new());
+        let own = config.host.files.iter().map(|file| SecretFile {
+            target: PathBuf::from(&file.target),
+            content: file.content.clone(),
+            uid: file.uid,
+            gid: file.gid,
+            mode: file.mode,
+        });
+        let (mut files, mut variables) = (own.collect::<Vec<_>>(), Vec::new());
         for wanted in &config.host.secrets {
             let (_, value) = self.secrets.find(&wanted.name)?;
             match &wanted.place {

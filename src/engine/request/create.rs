@@ -16,7 +16,7 @@ use super::ulimit::Ulimit;
 use super::volume::VolumesFrom;
 use crate::config::DetachKeys;
 use crate::container::{
-    EndpointConfig, GroupConfig, HealthCheck, Limits, LogDriver, NameConfig, Namespaces,
+    EndpointConfig, FileConfig, GroupConfig, HealthCheck, Limits, LogDriver, NameConfig, Namespaces,
     RestartPolicy, SecretConfig,
 };
 use crate::net::pasta::{PastaOptionError, PastaOptions};
@@ -212,6 +212,8 @@ pub struct CreateRequest {
     /// Of volumes that `-v` makes; only `local` exists.
     pub volume_driver: Option<String>,
     pub secrets: Vec<SecretConfig>,
+    /// Files that are nowhere else.
+    pub files: Vec<FileConfig>,
     pub read_only: bool,
     pub pull: PullPolicy,
     /// No progress of a pull (`-q`).
