@@ -9,6 +9,7 @@ use super::create::{Known, Purpose};
 use super::exec::{ask, unexpected};
 use super::request::{CreateRequest, PsFilters, PsRequest, StopTimeout};
 use super::session::Session;
+use super::starting::Starting;
 use super::stop::{grace, own_signal};
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Event, Record, Status};
@@ -36,6 +37,8 @@ pub struct StartOptions {
     pub terminal_size: Option<(u16, u16)>,
     /// What the program gets of the client's descriptors; this start alone.
     pub preserved: Preserved,
+    /// One of several: what they share is started for all of them, and outlives each.
+    pub beside: bool,
 }
 
 impl Engine {
@@ -141,7 +144,7 @@ impl Engine {
     }
 
     /// Those that it cannot do without; each of them the same for its own.
-    fn start_required(&self, config: &ContainerConfig) -> Result<(), EngineError> {
+    pub(super) fn start_required(&self, config: &ContainerConfig) -> Result<(), EngineError> {
         for id in &config.host.requires {
             let record = self.find(id)?;
             if !record.status().is_ok_and(|status| status.is_running()) {
@@ -159,6 +162,19 @@ impl Engine {
         called: Option<Called>,
         options: &StartOptions,
     ) -> Result<Session, EngineError> {
+        let starting = self.order(record, known, name, called, options)?;
+        self.answer(starting)
+    }
+
+    /// A monitor with its orders.
+    pub(super) fn order(
+        &self,
+        record: &Record,
+        known: &Known,
+        name: String,
+        called: Option<Called>,
+        options: &StartOptions,
+    ) -> Result<Starting, EngineError> {
         let Known {
             config, settings, ..
         } = known;
@@ -197,14 +213,31 @@ impl Engine {
             is_new: known.is_new,
         };
         let called = called.as_ref();
-        if let Some(called) = called {
-            self.start_holder_beside(called, orders.network.as_ref());
+        match called {
+            Some(called) => self.start_holder_beside(called, orders.network.as_ref()),
+            None if options.beside => self.start_holder(orders.network.as_ref()),
+            None => {}
         }
         let told = called.and_then(|called| self.tell(called, &orders));
         let (ours, entered) =
             told.map_or_else(|| self.call_with(orders, &options.preserved), Ok)?;
+        Ok(Starting {
+            connection: Connection::over(ours),
+            entered,
+            name,
+            tty: config.process.tty,
+        })
+    }
+
+    /// Waits until its program runs.
+    pub(super) fn answer(&self, starting: Starting) -> Result<Session, EngineError> {
+        let Starting {
+            mut connection,
+            entered,
+            name,
+            tty,
+        } = starting;
         tracing::debug!(name, "wait for the monitor");
-        let mut connection = Connection::over(ours);
         let reply = connection.reply();
         tracing::debug!(name, ?reply, "the monitor answered");
         let _ = pidfd::wait_child(entered.pid);
@@ -213,7 +246,7 @@ impl Engine {
             Ok(Some(Reply::Started)) => Ok(Session {
                 connection,
                 name,
-                tty: config.process.tty,
+                tty,
             }),
             Ok(Some(Reply::Failed(failure))) => Err(self.explain_start(failure)),
             _ => Err(EngineError::MonitorDied { name }),
@@ -240,7 +273,7 @@ impl Engine {
     }
 
     /// A container that did not start and that nobody wants to keep. Its monitor, if there was one, has done it already.
-    fn forget(&self, record: &Record, config: &ContainerConfig, name: &str) {
+    pub(super) fn forget(&self, record: &Record, config: &ContainerConfig, name: &str) {
         if config.host.auto_remove
             && !record.is_held().unwrap_or(true)
             && let Ok(rubbish) = self.containers.discard(record, name)
