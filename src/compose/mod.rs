@@ -11,6 +11,7 @@ mod extends;
 mod fault;
 mod include;
 mod interpolate;
+pub mod labels;
 mod load;
 mod merge;
 pub mod model;

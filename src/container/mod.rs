@@ -24,8 +24,9 @@ mod volume;
 
 pub use check::{BrokenRecord, RecordFault, RecordRepair, Records};
 pub use config::{
-    ContainerConfig, DeviceConfig, EndpointConfig, FileConfig, GroupConfig, HostConfig, MountConfig,
-    NameConfig, ProcessConfig, SecretConfig, SecretPlace, UlimitConfig, VolumePlace, VolumeUse,
+    ContainerConfig, DeviceConfig, EndpointConfig, FileConfig, GroupConfig, HostConfig,
+    MountConfig, NameConfig, ProcessConfig, SecretConfig, SecretPlace, UlimitConfig, VolumePlace,
+    VolumeUse,
 };
 pub use event::{Event, EventKind};
 pub use event_log::{EventLog, EventReader, EventWatch};

@@ -16,8 +16,8 @@ use super::ulimit::Ulimit;
 use super::volume::VolumesFrom;
 use crate::config::DetachKeys;
 use crate::container::{
-    EndpointConfig, FileConfig, GroupConfig, HealthCheck, Limits, LogDriver, NameConfig, Namespaces,
-    RestartPolicy, SecretConfig,
+    EndpointConfig, FileConfig, GroupConfig, HealthCheck, Limits, LogDriver, NameConfig,
+    Namespaces, RestartPolicy, SecretConfig,
 };
 use crate::net::pasta::{PastaOptionError, PastaOptions};
 use crate::net::record::is_name;
