@@ -27,6 +27,8 @@ mod sources;
 mod unique;
 mod words;
 mod yaml;
+pub mod order;
+pub mod plan;
 
 use std::fmt;
 use std::path::PathBuf;
