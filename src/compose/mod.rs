@@ -6,6 +6,7 @@ mod check;
 mod decode;
 mod discover;
 mod environment;
+pub mod creation;
 mod error;
 mod extends;
 mod fault;
