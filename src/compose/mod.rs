@@ -12,6 +12,7 @@ mod extends;
 mod fault;
 mod include;
 mod interpolate;
+pub mod hash;
 pub mod labels;
 mod load;
 mod merge;
@@ -30,6 +31,7 @@ mod words;
 mod yaml;
 pub mod order;
 pub mod plan;
+pub mod resources;
 
 use std::fmt;
 use std::path::PathBuf;
