@@ -5,7 +5,7 @@
 //! name up under an exclusive one. So nothing is added to a file that a reader has found renamed and read to its end.
 
 use std::fs::{self, File};
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Seek, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -116,6 +116,19 @@ impl EventLog {
         Ok(EventReader {
             log: self.clone(),
             file: self.oldest()?.map(BufReader::new),
+            partial: Vec::new(),
+        })
+    }
+
+    /// Reads what is added from now on.
+    pub fn read_on(&self) -> io::Result<EventReader> {
+        let mut file = open(&self.current())?;
+        if let Some(file) = &mut file {
+            file.seek(io::SeekFrom::End(0))?;
+        }
+        Ok(EventReader {
+            log: self.clone(),
+            file: file.map(BufReader::new),
             partial: Vec::new(),
         })
     }

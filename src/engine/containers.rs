@@ -112,6 +112,11 @@ impl Engine {
         Ok(summary)
     }
 
+    /// Whether the command that has made it still holds it.
+    pub fn is_being_made(&self, record: &Record) -> bool {
+        self.containers.is_being_made(record)
+    }
+
     /// One container as a list has it, by its name, its id or a beginning of that.
     pub fn listed(&self, text: &str) -> Result<ListedContainer, EngineError> {
         let record = self.find(text)?;

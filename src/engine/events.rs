@@ -1,13 +1,13 @@
 //! `events`: what has happened, from the log that every process of the user appends to, and what happens next.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::request::EventsRequest;
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, Event, EventLog};
+use crate::container::{ContainerConfig, Event, EventLog, EventReader, EventWatch};
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::timer::End;
 
@@ -68,6 +68,45 @@ impl Engine {
             set.wait_until(end)
                 .map_err(EngineError::system("watch the event log"))?;
         }
+    }
+}
+
+/// What happens from now on.
+pub struct EventFollower {
+    watch: EventWatch,
+    reader: EventReader,
+}
+
+impl AsFd for EventFollower {
+    /// Readable when something may have happened.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.watch.as_fd()
+    }
+}
+
+impl EventFollower {
+    /// All that has happened since the last look.
+    pub fn news(&mut self) -> Result<Vec<Event>, EngineError> {
+        self.watch.clear();
+        let mut news = Vec::new();
+        let failed = || EngineError::system("read the event log");
+        while let Some(event) = self.reader.next_event().map_err(failed())? {
+            news.push(event);
+        }
+        Ok(news)
+    }
+}
+
+impl Engine {
+    pub fn follow_events(&self) -> Result<EventFollower, EngineError> {
+        let log = EventLog::new(&self.paths);
+        let watch = log.watch();
+        Ok(EventFollower {
+            watch: watch.map_err(EngineError::system("watch the event log"))?,
+            reader: log
+                .read_on()
+                .map_err(EngineError::system("read the event log"))?,
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! `stop`: many containers are asked to end at the same time, and each is killed when its own time is over.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::Duration;
 
 use super::request::{Signal, StopTimeout};
@@ -36,6 +36,11 @@ struct Stopping {
     how: Stopped,
 }
 
+/// Containers that have been asked to end.
+pub struct Stops {
+    waiting: Vec<Stopping>,
+}
+
 impl Engine {
     /// Asks a container's program to end, and ends it when it does not. One that does not run is none of its business.
     pub fn stop(
@@ -57,6 +62,22 @@ impl Engine {
         timeout: StopTimeout,
         mut done: impl FnMut(usize, Result<Stopped, EngineError>),
     ) -> Result<(), EngineError> {
+        let mut stops = self.begin_stops(records, signal, timeout, &mut done);
+        while !stops.is_empty() {
+            stops.wait()?;
+            self.advance_stops(&mut stops, &mut done)?;
+        }
+        Ok(())
+    }
+
+    /// The same without waiting: whoever polls the `Stops` goes on with them.
+    pub fn begin_stops(
+        &self,
+        records: Vec<Record>,
+        signal: Option<Signal>,
+        timeout: StopTimeout,
+        done: &mut dyn FnMut(usize, Result<Stopped, EngineError>),
+    ) -> Stops {
         let mut waiting = Vec::new();
         for (index, record) in records.into_iter().enumerate() {
             match self.ask_to_end(index, record, signal, timeout) {
@@ -65,28 +86,37 @@ impl Engine {
                 Err(error) => done(index, Err(error)),
             }
         }
-        while !waiting.is_empty() {
-            for place in next_ends(&mut waiting)?.into_iter().rev() {
-                let ended = waiting.remove(place);
-                self.emit_container(&ended.config, &ended.name, "stop");
-                done(ended.index, Ok(ended.how));
+        Stops { waiting }
+    }
+
+    /// Tells of those that have ended, and kills those whose time is over.
+    pub fn advance_stops(
+        &self,
+        stops: &mut Stops,
+        done: &mut dyn FnMut(usize, Result<Stopped, EngineError>),
+    ) -> Result<(), EngineError> {
+        let waiting = &mut stops.waiting;
+        for place in ends(waiting)?.into_iter().rev() {
+            let ended = waiting.remove(place);
+            self.emit_container(&ended.config, &ended.name, "stop");
+            done(ended.index, Ok(ended.how));
+        }
+        let mut place = 0;
+        while let Some(stopping) = waiting.get_mut(place) {
+            if stopping.deadline.take_if(|end| end.has_come()).is_none() {
+                place += 1;
+                continue;
             }
-            let mut place = 0;
-            while let Some(stopping) = waiting.get_mut(place) {
-                if stopping.deadline.take_if(|end| end.has_come()).is_none() {
-                    place += 1;
-                    continue;
-                }
-                match self.end(
-                    &stopping.record,
-                    &stopping.config,
-                    &stopping.name,
-                    Signal::KILL,
-                ) {
-                    // Its end is still to be heard of.
-                    Ok(()) | Err(EngineError::NotRunning { .. }) => place += 1,
-                    Err(error) => done(waiting.remove(place).index, Err(error)),
-                }
+            let Stopping {
+                record,
+                config,
+                name,
+                ..
+            } = stopping;
+            match self.end(record, config, name, Signal::KILL) {
+                // Its end is still to be heard of.
+                Ok(()) | Err(EngineError::NotRunning { .. }) => place += 1,
+                Err(error) => done(waiting.remove(place).index, Err(error)),
             }
         }
         Ok(())
@@ -214,17 +244,42 @@ fn is_deaf(init: i32, signal: Signal) -> bool {
     procfs::status(init).is_ok_and(|status| status.is_deaf_to(signal.number()))
 }
 
-/// Waits for ends until the first deadline; the places of those that have ended, in order.
-fn next_ends(waiting: &mut [Stopping]) -> Result<Vec<usize>, EngineError> {
-    let first = waiting
-        .iter()
-        .filter_map(|stopping| stopping.deadline)
-        .min();
+impl Stops {
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Each is readable when its container has ended.
+    pub fn fds(&self) -> impl Iterator<Item = BorrowedFd<'_>> {
+        self.waiting.iter().map(|one| one.connection.as_fd())
+    }
+
+    /// When the first of them is to be killed.
+    pub fn deadline(&self) -> Option<End> {
+        let deadlines = self.waiting.iter().filter_map(|one| one.deadline);
+        deadlines.min().map(End::Moment)
+    }
+
+    /// Until something has ended, or its time is over.
+    fn wait(&self) -> Result<(), EngineError> {
+        let mut set = PollSet::new();
+        for fd in self.fds() {
+            set.add(fd, Interest::Read, ());
+        }
+        let ready = set.wait_until(self.deadline());
+        ready
+            .map(drop)
+            .map_err(EngineError::system("wait for the monitors"))
+    }
+}
+
+/// The places of those that have ended, in order.
+fn ends(waiting: &mut [Stopping]) -> Result<Vec<usize>, EngineError> {
     let mut set = PollSet::new();
     for (place, stopping) in waiting.iter().enumerate() {
         set.add(stopping.connection.as_fd(), Interest::Read, place);
     }
-    let ready = set.wait_until(first.map(End::Moment));
+    let ready = set.wait(Some(Duration::ZERO));
     let ready = ready.map_err(EngineError::system("wait for the monitors"))?;
     Ok(ready
         .into_iter()

@@ -1,6 +1,6 @@
 //! `wait --condition`: until a container is found in one of some states.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
@@ -59,11 +59,48 @@ fn holds(condition: Condition, status: &Status, record: &Record) -> bool {
     }
 }
 
+/// Wakes when the state or the health of one of several containers has changed.
+pub struct Watch(Inotify);
+
+impl AsFd for Watch {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+impl Watch {
+    /// Before the containers are looked at again.
+    pub fn clear(&self) {
+        let _ = self.0.read_events();
+    }
+}
+
+impl Engine {
+    /// Made before they are looked at, it misses nothing. One that is gone is none to watch.
+    pub fn watch_containers<'r>(
+        &self,
+        records: impl IntoIterator<Item = &'r Record>,
+    ) -> Result<Watch, EngineError> {
+        let flags = InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK;
+        let failed = || EngineError::system("watch the containers");
+        let inotify = Inotify::init(flags).map_err(|error| failed()(error.into()))?;
+        for record in records {
+            match inotify.add_watch(&record.directory, changes()) {
+                Ok(_) | Err(nix::errno::Errno::ENOENT) => {}
+                Err(error) => return Err(failed()(error.into())),
+            }
+        }
+        Ok(Watch(inotify))
+    }
+}
+
+fn changes() -> AddWatchFlags {
+    AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MOVE_SELF
+}
+
 /// Wakes when the state is written in place, and when the records of its end and its health appear.
 fn watch(record: &Record) -> std::io::Result<Inotify> {
     let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK)?;
-    let changes =
-        AddWatchFlags::IN_MODIFY | AddWatchFlags::IN_MOVED_TO | AddWatchFlags::IN_MOVE_SELF;
-    inotify.add_watch(&record.directory, changes)?;
+    inotify.add_watch(&record.directory, changes())?;
     Ok(inotify)
 }
