@@ -1,6 +1,12 @@
 //! `compose`: its verbs, a file each, and the flags that all of them have. What files mean is `crate::compose`'s to say.
 
+mod build;
 mod config;
+mod down;
+mod images;
+mod progress;
+mod project;
+mod up;
 mod version;
 
 use std::path::PathBuf;
@@ -61,9 +67,15 @@ pub struct Globals {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 enum Verb {
+    /// Build the images of services
+    Build(Box<build::Args>),
     /// Show the project as its files, merged and resolved, describe it
     #[command(visible_alias = "convert")]
     Config(config::Args),
+    /// Stop and remove containers and networks
+    Down(down::Args),
+    /// Make and start the containers of services
+    Up(Box<up::Args>),
     /// Show versions
     Version(version::Args),
 }
@@ -72,7 +84,10 @@ impl ComposeGroup {
     pub fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
         let globals = &self.globals;
         match self.verb {
+            Verb::Build(args) => build::run(&args, globals, invocation),
             Verb::Config(args) => config::run(&args, globals, invocation),
+            Verb::Down(args) => down::run(&args, globals, invocation),
+            Verb::Up(args) => up::run(&args, globals, invocation),
             Verb::Version(args) => version::run(&args, invocation),
         }
     }

@@ -12,6 +12,7 @@ mod extends;
 mod fault;
 mod include;
 mod interpolate;
+pub mod execute;
 pub mod hash;
 pub mod labels;
 mod load;
@@ -31,7 +32,9 @@ mod words;
 mod yaml;
 pub mod order;
 pub mod plan;
+pub mod report;
 pub mod resources;
+pub mod state;
 
 use std::fmt;
 use std::path::PathBuf;

@@ -151,6 +151,14 @@ impl Containers {
         directory.is_ok_and(|directory| !lock::try_hold_alone(&directory).unwrap_or(true))
     }
 
+    /// Waits until its maker has done what it made it for, or has died.
+    pub fn wait_until_made(&self, record: &Record) -> io::Result<()> {
+        match File::open(&record.directory) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            opened => lock::share(&opened?),
+        }
+    }
+
     pub(super) fn by_id(&self, id: ContainerId) -> Option<Record> {
         let directory = self.containers.join(id.as_str());
         directory.is_dir().then_some(Record { id, directory })

@@ -117,6 +117,12 @@ impl Engine {
         self.containers.is_being_made(record)
     }
 
+    /// Waits until that command does not.
+    pub fn wait_until_made(&self, record: &Record) -> Result<(), EngineError> {
+        let waited = self.containers.wait_until_made(record);
+        waited.map_err(EngineError::system("wait for a container's maker"))
+    }
+
     /// One container as a list has it, by its name, its id or a beginning of that.
     pub fn listed(&self, text: &str) -> Result<ListedContainer, EngineError> {
         let record = self.find(text)?;

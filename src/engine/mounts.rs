@@ -106,7 +106,7 @@ impl Mounts {
         check_driver(volume.driver.as_deref())?;
         Backing::of(&volume.options)?;
         let (name, anonymous) = match &volume.name {
-            Some(name) => (name.parse::<VolumeName>()?, false),
+            Some(name) => (name.parse::<VolumeName>()?, volume.inherited),
             None => (random_name()?, true),
         };
         let used = VolumeUse {

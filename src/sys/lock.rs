@@ -94,6 +94,11 @@ pub fn try_share(fd: impl AsFd) -> io::Result<bool> {
     flock(fd, Mode::Shared, false)
 }
 
+/// The same beside others, waiting for one that holds it alone.
+pub fn share(fd: impl AsFd) -> io::Result<()> {
+    flock(fd, Mode::Shared, true).map(drop)
+}
+
 /// The same, waiting for other holders.
 pub fn hold_alone(fd: impl AsFd) -> io::Result<()> {
     flock(fd, Mode::Exclusive, true).map(drop)

@@ -132,6 +132,7 @@ impl Container<'_> {
         };
         Ok(VolumeOptions {
             name,
+            inherited: false,
             no_copy: said.nocopy,
             subpath: said.subpath,
             labels: said.labels,

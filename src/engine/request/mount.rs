@@ -32,6 +32,8 @@ pub enum MountKind {
 pub struct VolumeOptions {
     /// None: an anonymous one.
     pub name: Option<String>,
+    /// It is another container's anonymous one, whose place the new container takes.
+    pub inherited: bool,
     /// Not filled with what the image has there.
     pub no_copy: bool,
     /// Relative, without `..`; empty: all of it.

@@ -1,0 +1,178 @@
+//! What is told while a project is worked on, as lines; and the output of its containers, each line with whose it is.
+
+use std::cell::{Cell, RefCell};
+use std::io::Write;
+
+use serde_json::json;
+
+use super::Globals;
+use crate::cli::error::CliError;
+use crate::cli::ui::Ui;
+use crate::compose::report::{News, Phase, Report};
+use crate::monitor::Stream;
+
+/// How it looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looks {
+    /// A line for each word.
+    Plain,
+    /// What is done, with a mark.
+    Terminal,
+    Json,
+    Quiet,
+}
+
+/// docker's colours of prefixes, in its order.
+const COLOURS: [&str; 12] = [
+    "36", "33", "32", "35", "34", "36;1", "33;1", "32;1", "35;1", "34;1", "31;1", "37",
+];
+
+pub struct Progress<'a> {
+    ui: &'a Ui,
+    looks: Looks,
+    dry_run: bool,
+    /// Of the longest name whose output is shown.
+    width: Cell<usize>,
+    names: RefCell<Vec<String>>,
+    pub prefix: bool,
+    pub colour: bool,
+    pub timestamps: bool,
+}
+
+impl Globals {
+    /// Who is told, as the flags say.
+    pub fn told<'a>(&self, ui: &'a Ui) -> Result<Progress<'a>, CliError> {
+        let looks = match self.progress.as_deref().unwrap_or("auto") {
+            "auto" | "" if ui.stderr_is_terminal && self.ansi != "never" => Looks::Terminal,
+            "auto" | "" | "plain" => Looks::Plain,
+            "tty" => Looks::Terminal,
+            "json" => Looks::Json,
+            "quiet" => Looks::Quiet,
+            other => {
+                return Err(CliError::usage(format!(
+                    "unsupported --progress value {other:?}"
+                )));
+            }
+        };
+        let colour = match self.ansi.as_str() {
+            "always" => true,
+            "never" => false,
+            _ => ui.stdout_is_terminal && std::env::var_os("NO_COLOR").is_none(),
+        };
+        Ok(Progress {
+            ui,
+            looks,
+            dry_run: self.dry_run,
+            width: Cell::new(0),
+            names: RefCell::default(),
+            prefix: true,
+            colour,
+            timestamps: false,
+        })
+    }
+}
+
+impl Progress<'_> {
+    pub fn is_quiet(&self) -> bool {
+        self.looks == Looks::Quiet
+    }
+
+    fn line(&self, news: News<'_>) {
+        let News {
+            subject,
+            phase,
+            words,
+        } = news;
+        let dry = if self.dry_run { " DRY-RUN MODE - " } else { "" };
+        match self.looks {
+            Looks::Quiet => {}
+            Looks::Plain => self.ui.note(&format!("{dry} {subject}  {words}")),
+            Looks::Terminal => {
+                let mark = match phase {
+                    Phase::Working => " ",
+                    Phase::Done => "✔",
+                    Phase::Warning => "!",
+                    Phase::Failed => "✘",
+                };
+                self.ui.note(&format!("{dry} {mark} {subject}  {words}"));
+            }
+            Looks::Json => {
+                let status = match phase {
+                    Phase::Working => "Working",
+                    Phase::Done => "Done",
+                    Phase::Warning => "Warning",
+                    Phase::Failed => "Error",
+                };
+                let mut object = json!({"id": subject, "status": status, "text": words});
+                if self.dry_run {
+                    object["dry-run"] = true.into();
+                }
+                self.ui.note(&object.to_string());
+            }
+        }
+    }
+
+    /// What stands before a line of a container's.
+    fn prefix_of(&self, name: &str) -> String {
+        let mut names = self.names.borrow_mut();
+        let place = names.iter().position(|known| known == name);
+        let place = place.unwrap_or_else(|| {
+            names.push(name.to_owned());
+            names.len() - 1
+        });
+        if name.chars().count() > self.width.get() {
+            self.width.set(name.chars().count());
+        }
+        let width = self.width.get() + 1;
+        let prefix = format!("{name:<width$} | ");
+        match self.colour {
+            true => format!("\x1b[{}m{prefix}\x1b[0m", COLOURS[place % COLOURS.len()]),
+            false => prefix,
+        }
+    }
+}
+
+impl Report for Progress<'_> {
+    fn news(&self, news: News<'_>) {
+        self.line(news);
+    }
+
+    fn warn(&self, text: &str) {
+        self.ui.warning(text);
+    }
+
+    fn note(&self, text: &str) {
+        self.ui.note(text);
+    }
+
+    fn attached(&self, names: &[String]) {
+        let longest = names.iter().map(|name| name.chars().count()).max();
+        self.width.set(longest.unwrap_or(0));
+        if !names.is_empty() {
+            // A reader that has gone is noticed by the next line that matters.
+            let _ = self.ui.line(&format!("Attaching to {}", names.join(", ")));
+        }
+    }
+
+    fn output(&self, container: &str, stream: Stream, line: &[u8]) {
+        let mut bytes = Vec::with_capacity(line.len() + 32);
+        if self.prefix {
+            bytes.extend_from_slice(self.prefix_of(container).as_bytes());
+        }
+        if self.timestamps {
+            let now = jiff::Timestamp::now();
+            bytes.extend_from_slice(format!("{now:.9} ").as_bytes());
+        }
+        bytes.extend_from_slice(line.strip_suffix(b"\r").unwrap_or(line));
+        bytes.push(b'\n');
+        let _ = match stream {
+            Stream::Stdout => self.ui.bytes(&bytes),
+            Stream::Stderr => self.ui.error_bytes(&bytes),
+        };
+        let _ = std::io::stdout().flush();
+    }
+
+    fn status(&self, container: &str, words: &str) {
+        let _ = self.ui.line(&format!("{container} {words}"));
+    }
+}
