@@ -2,10 +2,20 @@
 
 mod build;
 mod config;
+mod create;
 mod down;
 mod images;
+mod kill;
 mod progress;
 mod project;
+mod pull;
+mod push;
+mod restart;
+mod rm;
+mod run;
+mod scale;
+mod start;
+mod stop;
 mod up;
 mod version;
 
@@ -72,8 +82,28 @@ enum Verb {
     /// Show the project as its files, merged and resolved, describe it
     #[command(visible_alias = "convert")]
     Config(config::Args),
+    /// Make the containers of services
+    Create(create::Args),
     /// Stop and remove containers and networks
     Down(down::Args),
+    /// End containers at once, or send them a signal
+    Kill(kill::Args),
+    /// Pull the images of services
+    Pull(pull::Args),
+    /// Push the images of services that are built
+    Push(push::Args),
+    /// Stop containers and start them again
+    Restart(restart::Args),
+    /// Remove containers that are stopped
+    Rm(rm::Args),
+    /// Run a program in one more container of a service
+    Run(Box<run::Args>),
+    /// Say how many containers services have
+    Scale(scale::Args),
+    /// Start containers that are there
+    Start(start::Args),
+    /// Stop containers
+    Stop(stop::Args),
     /// Make and start the containers of services
     Up(Box<up::Args>),
     /// Show versions
@@ -86,7 +116,17 @@ impl ComposeGroup {
         match self.verb {
             Verb::Build(args) => build::run(&args, globals, invocation),
             Verb::Config(args) => config::run(&args, globals, invocation),
+            Verb::Create(args) => create::run(&args, globals, invocation),
             Verb::Down(args) => down::run(&args, globals, invocation),
+            Verb::Kill(args) => kill::run(&args, globals, invocation),
+            Verb::Pull(args) => pull::run(&args, globals, invocation),
+            Verb::Push(args) => push::run(&args, globals, invocation),
+            Verb::Restart(args) => restart::run(&args, globals, invocation),
+            Verb::Rm(args) => rm::run(&args, globals, invocation),
+            Verb::Run(args) => run::run(&args, globals, invocation),
+            Verb::Scale(args) => scale::run(&args, globals, invocation),
+            Verb::Start(args) => start::run(&args, globals, invocation),
+            Verb::Stop(args) => stop::run(&args, globals, invocation),
             Verb::Up(args) => up::run(&args, globals, invocation),
             Verb::Version(args) => version::run(&args, invocation),
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Globals;
-use super::project::{choose, engine_failed, failed, is_set, stop_timeout, timeout};
+use super::project::{engine_failed, failed, is_set, known, stop_timeout, timeout};
 use crate::cli::Invocation;
 use crate::cli::error::CliError;
 use crate::compose::execute::{Down, Executor};
@@ -42,9 +42,7 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
         }
     };
     let project = globals.load_or_named(&args.services, invocation)?;
-    if !project.services.is_empty() {
-        choose(&project, &args.services, false)?;
-    }
+    known(&project, &args.services)?;
     let engine = invocation.engine()?;
     let progress = globals.told(&invocation.ui)?;
     let executor = globals.executor(&engine, &project, &progress);

@@ -113,3 +113,11 @@ pub fn scales(project: &Project, texts: &[String]) -> Result<BTreeMap<String, u3
     }
     Ok(scales)
 }
+
+/// That services which are named exist, where there is a file that would have them.
+pub fn known(project: &Project, named: &[String]) -> Result<(), CliError> {
+    match project.services.is_empty() {
+        true => Ok(()),
+        false => choose(project, named, false).map(drop),
+    }
+}

@@ -271,6 +271,7 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
         chosen: wish.chosen,
         wait: args.wait.then(|| wait_timeout.map(Duration::from_secs)),
         follow: follow.filter(|_| !globals.dry_run),
+        ..Orders::default()
     };
     match executor.start(&orders).map_err(failed)? {
         Ended::Started => Ok(0),

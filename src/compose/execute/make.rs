@@ -239,7 +239,7 @@ impl Executor<'_> {
     }
 
     /// The names of a service's containers that are there, by number.
-    pub(super) fn there(&self, service: &str) -> Result<Vec<String>, EngineError> {
+    pub fn there(&self, service: &str) -> Result<Vec<String>, EngineError> {
         let all = state::existing(self.engine, &self.project.name)?;
         let mut found: Vec<Existing> = all
             .into_iter()

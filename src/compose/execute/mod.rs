@@ -4,6 +4,7 @@ mod error;
 mod follow;
 mod hooks;
 mod make;
+mod oneoff;
 mod resources;
 mod start;
 mod stop;

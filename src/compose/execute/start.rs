@@ -25,6 +25,8 @@ pub struct Orders {
     pub members: BTreeMap<String, Vec<String>>,
     /// What these need is waited for; what the others need was, or does not matter.
     pub chosen: BTreeSet<String>,
+    /// What these need has to have come so far, too; they are not started.
+    pub meets: BTreeSet<String>,
     /// Until all of them are healthy, or run; at the most so long.
     pub wait: Option<Option<Duration>>,
     /// Until all of them have ended.
@@ -186,6 +188,9 @@ impl Starter<'_> {
         if !all_up || !idle {
             return Ok(None);
         }
+        if !self.is_met()? {
+            return Ok(None);
+        }
         if self.orders.wait.is_some() && !self.executor.dry_run {
             for number in 0..self.tasks.len() {
                 let service = self.tasks[number].service.clone();
@@ -195,6 +200,27 @@ impl Starter<'_> {
             }
         }
         Ok(Some(Ended::Started))
+    }
+
+    fn is_met(&mut self) -> Result<bool, ExecuteError> {
+        let services = &self.executor.project.services;
+        for need in self
+            .orders
+            .meets
+            .iter()
+            .flat_map(|name| order::needs(&services[name]))
+        {
+            if !self.orders.chosen.contains(&need.service) {
+                continue;
+            }
+            match self.holds(&need) {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(error) if need.required => return Err(error),
+                Err(_) => {}
+            }
+        }
+        Ok(true)
     }
 
     /// `--wait`: it is healthy, or runs, or has done what others wait for.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{ExecuteError, Executor};
+use super::{ExecuteError, Executor, Orders};
 use crate::compose::labels::{self, OneOff};
 use crate::compose::order::{in_steps, needs};
 use crate::compose::report::Phase;
@@ -139,6 +139,29 @@ impl Executor<'_> {
             self.report.container(&one.name, Phase::Done, "Killed");
         }
         Ok(())
+    }
+
+    /// Ends all of these, what depends on others first, and starts them again the other way round.
+    pub fn restart(
+        &self,
+        all: Vec<ListedContainer>,
+        members: BTreeMap<String, Vec<String>>,
+        chosen: &BTreeSet<String>,
+        timeout: StopTimeout,
+    ) -> Result<(), ExecuteError> {
+        for one in &all {
+            self.report
+                .container(&one.name, Phase::Working, "Restarting");
+        }
+        for group in self.in_order_of_end(all) {
+            self.stop_group(&group, timeout)?;
+        }
+        let orders = Orders {
+            members,
+            chosen: chosen.clone(),
+            ..Orders::default()
+        };
+        self.start(&orders).map(drop)
     }
 
     /// Takes one away, whether it runs or not; it is out of sight at once, and deleted with the others.
