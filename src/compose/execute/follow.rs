@@ -247,6 +247,15 @@ impl<'a> Follower<'a> {
         self.advance()
     }
 
+    /// Once more, when all that was to be stopped has ended.
+    pub fn leave_rest(&mut self, services: &[String]) -> Result<(), ExecuteError> {
+        let leaving = self.leaving.as_ref();
+        match leaving.is_some_and(|one| one.stops.is_none() && one.groups.is_empty()) {
+            true => self.leave(services),
+            false => Ok(()),
+        }
+    }
+
     /// Goes on with stopping.
     pub fn advance(&mut self) -> Result<(), ExecuteError> {
         let Executor { engine, report, .. } = *self.executor;

@@ -178,8 +178,14 @@ impl Starter<'_> {
     fn ended(&mut self) -> Result<Option<Ended>, ExecuteError> {
         let all_up = self.tasks.iter().all(|task| task.stage == Stage::Up);
         let idle = self.starting.is_empty() && self.queue.is_empty();
-        if let Some(follower) = &self.follower {
+        if let Some(follower) = &mut self.follower {
             let over = (all_up || follower.is_leaving()) && idle;
+            if over && follower.is_leaving() && !follower.is_over(&self.lives) {
+                // Those that were on their way when the others were told to end.
+                let services: Vec<String> =
+                    self.tasks.iter().map(|task| task.service.clone()).collect();
+                follower.leave_rest(&services)?;
+            }
             return Ok(match over && follower.is_over(&self.lives) {
                 true => Some(follower.outcome()),
                 false => None,
