@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::hash;
+use super::fingerprint;
 use super::labels;
 use super::model::{Named, Network, Project, Texts, Volume};
 use crate::engine::request::{CreateNetworkRequest, CreateVolumeRequest};
@@ -105,7 +105,7 @@ pub fn network(
         internal: network.internal,
         ipv6: network.enable_ipv6 == Some(true),
         attachable: network.attachable,
-        labels: labelled(&network.labels, own, hash::network(network)),
+        labels: labelled(&network.labels, own, fingerprint::network(network)),
         options: network.driver_opts.clone().into_iter().collect(),
         ipam_options: BTreeMap::new(),
         egress: egress.transpose()?,
@@ -125,7 +125,7 @@ pub fn volume(project: &str, key: &str, volume: &Volume) -> CreateVolumeRequest 
     CreateVolumeRequest {
         name: Some(volume.name.clone()),
         driver: volume.driver.clone(),
-        labels: labelled(&volume.labels, own, hash::volume(volume)),
+        labels: labelled(&volume.labels, own, fingerprint::volume(volume)),
         options: volume.driver_opts.clone().into_iter().collect(),
         uid: None,
         gid: None,

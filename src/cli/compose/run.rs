@@ -14,7 +14,7 @@ use crate::cli::container_flags::{any_bytes, environment};
 use crate::cli::error::{CliError, Kind};
 use crate::compose::execute::{Executor, Orders, Wish};
 use crate::compose::model::Service;
-use crate::compose::{Project, hash};
+use crate::compose::{Project, fingerprint};
 use crate::engine::request::{CreateRequest, Label, Mount, RunRequest};
 use crate::net::ports::PortSpec;
 
@@ -190,7 +190,7 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
         &words,
         shown,
     )?;
-    let hash = hash::service(&project, &service);
+    let hash = fingerprint::service(&project, &service);
     project.services.insert(service.name.clone(), service);
     let executor = globals.executor(&engine, &project, &progress);
     let chosen: BTreeSet<String> = named.into_iter().collect();

@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::model::Project;
 use super::plan::{Names, Recreate, Wanted};
 use super::report::{Phase, Report};
-use super::{hash, order};
+use super::{fingerprint, order};
 use crate::engine::Engine;
 use crate::engine::request::StopTimeout;
 use crate::image::Image;
@@ -79,7 +79,7 @@ impl Executor<'_> {
             let restarts_with = needs.filter(|need| need.restart).map(|need| need.service);
             all.push(Wanted {
                 count,
-                hash: hash::service(self.project, service),
+                hash: fingerprint::service(self.project, service),
                 image: wish.images.get(&name).map(|image| image.id.to_string()),
                 container_name,
                 recreate: match wish.named.contains(&name) {

@@ -399,9 +399,12 @@ impl Starter<'_> {
 
     /// Whether somebody looks at its health or its end.
     fn is_watched(&self, service: &str) -> bool {
+        let services = &self.executor.project.services;
+        let meets = self.orders.meets.iter();
+        let mut meets = meets.flat_map(|name| order::needs(&services[name]));
         let mut needs = self.tasks.iter().flat_map(|task| &task.needs);
-        self.orders.wait.is_some()
-            || needs.any(|need| need.service == service && need.condition != Condition::Started)
+        let waits = |need: &Need| need.service == service && need.condition != Condition::Started;
+        self.orders.wait.is_some() || needs.any(waits) || meets.any(|need| waits(&need))
     }
 
     fn begin(&mut self, service: String, name: String) -> Result<(), ExecuteError> {

@@ -2,7 +2,7 @@
 
 use sha2::{Digest as _, Sha256};
 
-use super::model::{Deploy, FileObject, FileRef, Named, Network, Project, Service, Volume};
+use super::model::{FileObject, FileRef, Named, Network, Project, Service, Volume};
 
 fn hex(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
@@ -13,48 +13,38 @@ fn json(value: &impl serde::Serialize) -> Vec<u8> {
     serde_json::to_vec(value).expect("a project is plain data")
 }
 
-/// Of all that a service's containers are made from: not of how its image comes to be, how many there are, or when they start.
+/// Of all that a service's containers are made from: docker's hash, unless there is more that docker's does not see.
 pub fn service(project: &Project, service: &Service) -> String {
-    let plain = Service {
-        build: None,
-        pull_policy: String::new(),
-        scale: None,
-        depends_on: Named::new(),
-        profiles: Vec::new(),
-        deploy: Some(Deploy {
-            replicas: None,
-            ..service.deploy.clone().unwrap_or_default()
-        }),
-        attach: None,
-        develop: None,
-        ..service.clone()
-    };
-    let mut bytes = json(&plain);
+    let mut more = Vec::new();
     if let Some(egress) = &service.egress {
-        bytes.extend(json(egress));
+        more.extend(json(egress));
     }
     for (wanted, all) in [
         (&service.secrets, &project.secrets),
         (&service.configs, &project.configs),
     ] {
         for one in wanted {
-            bytes.extend(content(project, one, all));
+            more.extend(content(project, one, all));
         }
     }
-    // By the names that the engine knows: these follow the project's.
-    for key in service.networks.keys() {
-        bytes.extend(
-            project
-                .networks
-                .get(key)
-                .map_or(&b""[..], |one| one.name.as_bytes()),
-        );
+    // What is not called as the project calls it may be called otherwise another time.
+    let usual = |key: &str| format!("{}_{key}", project.name);
+    let networks = service.networks.keys().filter_map(|key| {
+        let name = &project.networks.get(key)?.name;
+        (*name != usual(key)).then_some(name)
+    });
+    let volumes = service.volumes.iter().filter_map(|mount| {
+        let name = &project.volumes.get(&mount.source)?.name;
+        (*name != usual(&mount.source)).then_some(name)
+    });
+    for name in networks.chain(volumes) {
+        more.extend(name.as_bytes());
     }
-    for mount in &service.volumes {
-        let volume = project.volumes.get(&mount.source);
-        bytes.extend(volume.map_or(&b""[..], |one| one.name.as_bytes()));
+    let docker_s = super::hash(service);
+    match more.is_empty() {
+        true => docker_s,
+        false => hex(&[docker_s.as_bytes(), &more].concat()),
     }
-    hex(&bytes)
 }
 
 /// What only the container's record has of a secret or config; a file is bound, and may change.
@@ -64,7 +54,7 @@ fn content(project: &Project, wanted: &FileRef, all: &Named<FileObject>) -> Vec<
     };
     let variable = project.environment.get(&object.environment);
     let text = variable.unwrap_or(&object.content);
-    [object.file.as_bytes(), b"\0", text.as_bytes()].concat()
+    text.as_bytes().to_vec()
 }
 
 pub fn network(network: &Network) -> String {
