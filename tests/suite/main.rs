@@ -45,6 +45,7 @@ mod cli_rows;
 mod cli_words;
 mod commit;
 mod commit_outside;
+mod compose_up;
 mod confined;
 mod copied;
 mod cp;

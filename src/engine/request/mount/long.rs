@@ -326,6 +326,7 @@ mod tests {
             pairs.iter().map(owned).collect::<BTreeMap<_, _>>()
         };
         let expected = VolumeOptions {
+            inherited: false,
             name: Some("a".to_owned()),
             no_copy: true,
             subpath: "c/d".to_owned(),
