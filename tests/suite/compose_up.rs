@@ -42,9 +42,6 @@ pub fn id(env: &TestEnv, name: &str) -> String {
     inspected(env, name, "{{.Id}}")
 }
 
-/// Ends at once when it is asked to.
-pub const STAYS: &str = "exec sleep 1000";
-
 const TWO: &str = r#"
 services:
   db:

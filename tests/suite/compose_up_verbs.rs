@@ -451,3 +451,41 @@ fn compose_builds_the_images_of_services() {
         .fails(1, "no such service: nobody");
     ok(&env, &["down"]);
 }
+
+#[test]
+fn compose_build_hands_its_flags_on() {
+    let env = test_env!();
+    need!(Need::Program("docker-registry"));
+    env.busybox();
+    let registry = Registry::start(&env, Access::Http);
+    let image = format!("{}/flags:1", registry.address);
+    let base = format!("{}/base:1", registry.address);
+    let with = |lines: &str| {
+        let text = format!(
+            "services: {{web: {{image: {image:?}, build: {{network: none, dockerfile_inline: {lines:?}}}}}}}\n"
+        );
+        project(&env, &text);
+    };
+    with("FROM busybox\nLABEL a=b\n");
+    env.run(&["image", "inspect", &image]).code(1);
+    ok(&env, &["build", "--push"]);
+    env.run(&["rmi", &image]).ok();
+    env.run(&["pull", &image]).ok();
+    // Statements make an index of the image.
+    for flag in ["--sbom=true", "--provenance=true"] {
+        ok(&env, &["build", "--push", flag]);
+        let raw = env.out(&["buildx", "imagetools", "inspect", "--raw", &image]);
+        assert!(raw.contains("attestation-manifest"), "{flag}: {raw}");
+    }
+    // Newer bases are asked for where that is said.
+    env.run(&["tag", "busybox", &base]).ok();
+    with(&format!("FROM {base}\n"));
+    ok(&env, &["build"]);
+    compose(&env, &["build", "--pull"]).run().fails(1, "base");
+    // An agent that is not there is missed where it is asked for.
+    with("FROM busybox\nRUN --mount=type=ssh,required true\n");
+    compose(&env, &["build"]).run().fails(1, "ssh");
+    compose(&env, &["build", "--ssh", "default=/no/such/socket"])
+        .run()
+        .fails(1, "/no/such/socket");
+}
