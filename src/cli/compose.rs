@@ -113,6 +113,12 @@ enum Verb {
 impl ComposeGroup {
     pub fn run(self, invocation: &Invocation) -> Result<u8, CliError> {
         let globals = &self.globals;
+        globals.check()?;
+        match globals.ansi.as_str() {
+            "never" => invocation.ui.set_colour(false),
+            "always" => invocation.ui.set_colour(true),
+            _ => {}
+        }
         match self.verb {
             Verb::Build(args) => build::run(&args, globals, invocation),
             Verb::Config(args) => config::run(&args, globals, invocation),
@@ -163,6 +169,21 @@ impl Globals {
             invocation.ui.warning(&warning.to_string());
         }
         Ok(loaded)
+    }
+
+    fn check(&self) -> Result<(), CliError> {
+        if !["auto", "never", "always"].contains(&self.ansi.as_str()) {
+            let message = format!("unknown ansi mode {:?}", self.ansi);
+            return Err(CliError::usage(message).hint("--ansi auto"));
+        }
+        let kinds = ["auto", "tty", "plain", "json", "quiet"];
+        if let Some(kind) = self.progress.as_deref()
+            && !kinds.contains(&kind)
+        {
+            let message = format!("unsupported --progress value {kind:?}");
+            return Err(CliError::usage(message).hint("--progress plain"));
+        }
+        Ok(())
     }
 
     /// What stands between the parts of names that are made.

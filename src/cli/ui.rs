@@ -1,6 +1,7 @@
 //! The only place that prints. Results go to standard output, everything else to standard error.
 
 use std::io::{IsTerminal, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::{CliError, Kind};
 use crate::sys::text;
@@ -8,7 +9,7 @@ use crate::sys::text;
 /// Where a line's destination and looks follow from its meaning.
 #[derive(Debug)]
 pub struct Ui {
-    colour: bool,
+    colour: AtomicBool,
     pub stdout_is_terminal: bool,
     pub stderr_is_terminal: bool,
 }
@@ -24,10 +25,18 @@ impl Ui {
     pub fn from_environment() -> Ui {
         let stderr_is_terminal = std::io::stderr().is_terminal();
         Ui {
-            colour: colour_wanted(|name| std::env::var(name).ok(), stderr_is_terminal),
+            colour: AtomicBool::new(colour_wanted(
+                |name| std::env::var(name).ok(),
+                stderr_is_terminal,
+            )),
             stdout_is_terminal: std::io::stdout().is_terminal(),
             stderr_is_terminal,
         }
+    }
+
+    /// A command line that says more of colours than the environment does.
+    pub fn set_colour(&self, colour: bool) {
+        self.colour.store(colour, Ordering::Relaxed);
     }
 
     /// A result: written at once, so that nothing is left in a buffer when a role is forked.
@@ -82,7 +91,7 @@ impl Ui {
     }
 
     fn painted(&self, word: &str, colour: Colour) -> String {
-        if self.colour {
+        if self.colour.load(Ordering::Relaxed) {
             return format!("\x1b[1;{}m{word}\x1b[0m", colour as u8);
         }
         word.to_owned()

@@ -49,6 +49,8 @@ mod compose_up;
 mod compose_up_follow;
 mod compose_up_parts;
 mod compose_up_verbs;
+mod compose_config;
+mod compose_files;
 mod confined;
 mod copied;
 mod cp;

@@ -72,3 +72,41 @@ fn texts_become_what_is_meant() {
     });
     assert_eq!(documents[0].to_value()["services"]["a"], expected);
 }
+
+/// What docs/compose.md says of each key is what the program does.
+#[test]
+fn the_table_of_keys_is_that_of_the_code() {
+    let page = include_str!("../../../docs/compose.md");
+    let table = page
+        .split("\n## ")
+        .find(|part| part.starts_with("Keys of a service"));
+    let rows = table
+        .expect("the page has the table")
+        .lines()
+        .filter_map(|line| {
+            let (key, state) = line.strip_prefix("| `")?.split_once("` | ")?;
+            Some((key, state.trim_end_matches(" |")))
+        });
+    let rows: std::collections::BTreeMap<&str, &str> = rows.collect();
+    let keys: std::collections::BTreeSet<&str> = SERVICE.keys().collect();
+    let told: std::collections::BTreeSet<&str> = rows.keys().copied().collect();
+    assert_eq!(told, keys);
+    for (key, state) in rows {
+        let refused = crate::compose::refuse::REFUSED
+            .iter()
+            .find(|(name, _)| *name == key);
+        let expected = refused.map(|(_, reason)| format!("refused: {reason}"));
+        assert_eq!(
+            state.strip_prefix("refused").map(|_| state.to_owned()),
+            expected,
+            "{key}"
+        );
+    }
+    let deploy = page
+        .lines()
+        .find(|line| line.starts_with("| `deploy` |"))
+        .expect("it is told");
+    for key in crate::compose::refuse::SWARM {
+        assert!(deploy.contains(&format!("`{key}`")), "{key}");
+    }
+}
