@@ -86,6 +86,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let shown = engine.logs(&request, &mut |event| match event {
         LogEvent::Entry(label, entry) => printer.entry(label, entry),
         LogEvent::Pause => printer.flush(),
+        LogEvent::Exited(..) => ControlFlow::Continue(()),
     });
     // what came before a failure was wanted all the same
     let _ = printer.flush();

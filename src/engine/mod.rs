@@ -83,7 +83,7 @@ pub use images::{Carry, Place};
 pub use info::EngineFacts;
 pub use keeper::Keeper;
 pub use launch::guarded_paths;
-pub use logs::{LogEvent, LogLabel};
+pub use logs::{Joining, LogEvent, LogLabel, RunEnd};
 pub use networks::{NetworkMember, NetworkRequestError, NetworkSummary};
 pub use obtain::{BUILTIN_WORDS, Elsewhere, Sought};
 pub use processes::{ContainerProcess, Identity};

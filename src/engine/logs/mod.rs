@@ -2,6 +2,7 @@
 //! container's log goes.
 
 mod journal;
+mod news;
 mod watch;
 
 use std::io::IsTerminal;
@@ -12,10 +13,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use self::journal::JournalReader;
+use self::news::{Happened, News};
 use self::watch::Watch;
 use super::request::LogsRequest;
 use super::{Engine, EngineError};
-use crate::container::{ContainerConfig, LogDriver, LogSettings, LogSource, Record};
+use crate::container::{
+    ContainerConfig, ContainerError, Event, LogDriver, LogSettings, LogSource, Record, Status,
+};
 use crate::monitor::{JOURNAL_SOCKET, LogEntry, LogOrders, LogReader, Reach};
 use crate::sys::timer::End;
 
@@ -32,8 +36,26 @@ pub struct LogLabel<'a> {
 #[derive(Clone, Copy, Debug)]
 pub enum LogEvent<'a> {
     Entry(LogLabel<'a>, &'a LogEntry<'a>),
+    /// A run of it has ended, and all of its lines were given; only where others may join.
+    Exited(LogLabel<'a>, RunEnd),
     /// Nothing more for now: what came so far should be seen.
     Pause,
+}
+
+/// How a run ended whose container is followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    pub code: i32,
+    /// The next run follows, or has begun.
+    pub again: bool,
+}
+
+/// Whose logs are followed besides, from when they start.
+pub struct Joining<'a> {
+    /// When the request's containers were looked for: who started since is not among them.
+    pub since: Timestamp,
+    /// Asked of a container's events.
+    pub wanted: &'a dyn Fn(&Event) -> bool,
 }
 
 type Show<'a> = dyn FnMut(LogEvent<'_>) -> ControlFlow<()> + 'a;
@@ -42,18 +64,43 @@ impl Engine {
     /// Gives every wanted entry to `show`, until that has seen enough. Several containers come one after the other; followed,
     /// as they write.
     pub fn logs(&self, request: &LogsRequest, show: &mut Show<'_>) -> Result<(), EngineError> {
+        self.logs_and_news(request, None, show)
+    }
+
+    /// The same, of containers that start meanwhile too, and the ends of all; over when none of them runs.
+    pub fn joined_logs(
+        &self,
+        request: &LogsRequest,
+        joining: &Joining<'_>,
+        show: &mut Show<'_>,
+    ) -> Result<(), EngineError> {
+        let news = News::open(&self.paths, joining)?;
+        self.logs_and_news(request, Some(news), show)
+    }
+
+    fn logs_and_news(
+        &self,
+        request: &LogsRequest,
+        mut news: Option<News<'_>>,
+        show: &mut Show<'_>,
+    ) -> Result<(), EngineError> {
         let names = request.names.iter().enumerate();
         let sources = names.map(|(number, name)| self.log_source(number, name, request));
         let mut sources = sources.collect::<Result<Vec<_>, _>>()?;
         let window = Window::of(request);
         let mut watch = request.follow.then(Watch::new).transpose()?;
         loop {
+            if let Some(news) = &mut news {
+                self.take_news(news, &mut sources, request)?;
+            }
             if let Some(watch) = &mut watch {
                 // Before the last look: what changes after it wakes.
                 watch.renew(&sources)?;
             }
-            for source in &mut sources {
-                if !source.ended && source.advance(request.follow, &window, show)?.is_break() {
+            for source in sources.iter_mut().filter(|source| !source.ended) {
+                if source.advance(request.follow, &window, show)?.is_break()
+                    || (news.is_some() && source.tell_ends(show).is_break())
+                {
                     return Ok(());
                 }
             }
@@ -66,8 +113,74 @@ impl Engine {
             if show(LogEvent::Pause).is_break() {
                 return Ok(());
             }
-            watch.wait(&sources, window.end())?;
+            watch.wait(&sources, news.as_ref(), window.end())?;
         }
+    }
+
+    /// Who has started is read (on), and who has ended is known to have.
+    fn take_news(
+        &self,
+        news: &mut News<'_>,
+        sources: &mut Vec<Source>,
+        request: &LogsRequest,
+    ) -> Result<(), EngineError> {
+        news.clear();
+        while let Some((id, happened)) = news.next()? {
+            let mut known = sources.iter_mut();
+            let known = known.find(|source| source.record.id.as_str() == id);
+            match (known, happened) {
+                (Some(source), Happened::Ended(code)) if !source.ended => source.ends.push(code),
+                (_, Happened::Ended(_)) => {}
+                (Some(source), Happened::Started) => {
+                    (source.ended, source.lives) = (false, true);
+                    if matches!(source.reading, Reading::Nothing) {
+                        source.reading = self.read_later(&source.record, &source.name, request)?;
+                    }
+                }
+                (None, Happened::Started) => {
+                    if let Some(source) = self.joined(sources.len(), &id, request)? {
+                        sources.push(source);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// None: it is gone again, or its log is nowhere to be read.
+    fn joined(
+        &self,
+        number: usize,
+        id: &str,
+        request: &LogsRequest,
+    ) -> Result<Option<Source>, EngineError> {
+        let record = match self.find(id) {
+            Err(EngineError::Container(ContainerError::NotFound { .. })) => return Ok(None),
+            found => found?,
+        };
+        let name = self.containers.name_of(&record);
+        match self.read_later(&record, &name, request) {
+            Ok(reading) => Ok(Some(Source {
+                lives: true,
+                ..Source::new(number, name, record, reading)
+            })),
+            Err(EngineError::UnreadableLog) => Ok(None),
+            Err(error) => Err(error.or_removed(&record)),
+        }
+    }
+
+    /// From the first line, whatever tail was asked of those that were there before.
+    fn read_later(
+        &self,
+        record: &Record,
+        name: &str,
+        request: &LogsRequest,
+    ) -> Result<Reading, EngineError> {
+        let request = LogsRequest {
+            tail: None,
+            ..request.clone()
+        };
+        self.log_reading(record, name, &request)
     }
 
     fn log_source(
@@ -78,12 +191,25 @@ impl Engine {
     ) -> Result<Source, EngineError> {
         let record = self.find(text)?;
         let name = self.containers.name_of(&record);
+        let reading = self.log_reading(&record, &name, request)?;
+        Ok(Source {
+            ended: matches!(reading, Reading::Nothing),
+            ..Source::new(number, name, record, reading)
+        })
+    }
+
+    fn log_reading(
+        &self,
+        record: &Record,
+        name: &str,
+        request: &LogsRequest,
+    ) -> Result<Reading, EngineError> {
         let settings = record.settings().map_err(EngineError::file(
             "read the settings of the container in",
             &record.directory,
         ))?;
         let log = settings.log;
-        let reading = match log.driver {
+        match log.driver {
             LogDriver::JsonFile | LogDriver::K8sFile => {
                 let reach = match request.follow {
                     true => Reach::Later,
@@ -92,23 +218,16 @@ impl Engine {
                 let path = record.log(&log);
                 let opened = LogReader::open(&path, reach, request.tail);
                 // None: never started; nothing will come unless it is, and docker's logs does not wait for that either.
-                match opened.map_err(EngineError::file("read", &path))? {
+                Ok(match opened.map_err(EngineError::file("read", &path))? {
                     Some(reader) => Reading::Files(Box::new(reader), path),
                     None => Reading::Nothing,
-                }
+                })
             }
-            LogDriver::Journald => {
-                Reading::Journal(JournalReader::begin(&record.id, &name, request)?)
-            }
-            LogDriver::None | LogDriver::Passthrough => return Err(EngineError::UnreadableLog),
-        };
-        Ok(Source {
-            number,
-            name,
-            record,
-            ended: matches!(reading, Reading::Nothing),
-            reading,
-        })
+            LogDriver::Journald => Ok(Reading::Journal(JournalReader::begin(
+                &record.id, name, request,
+            )?)),
+            LogDriver::None | LogDriver::Passthrough => Err(EngineError::UnreadableLog),
+        }
     }
 
     /// Where a container that is about to start writes its log.
@@ -156,6 +275,10 @@ struct Source {
     reading: Reading,
     /// Nothing more will come.
     ended: bool,
+    /// It was seen to run, so its end is news.
+    lives: bool,
+    /// Exit codes of its runs that nobody was told of.
+    ends: Vec<i32>,
 }
 
 enum Reading {
@@ -165,6 +288,49 @@ enum Reading {
 }
 
 impl Source {
+    fn new(number: usize, name: String, record: Record, reading: Reading) -> Source {
+        Source {
+            number,
+            name,
+            record,
+            reading,
+            ended: false,
+            lives: false,
+            ends: Vec::new(),
+        }
+    }
+
+    fn label(&self) -> LogLabel<'_> {
+        LogLabel {
+            number: self.number,
+            id: self.record.id.as_str(),
+            name: &self.name,
+        }
+    }
+
+    /// Says which of its runs have ended; to be asked when their lines were given.
+    fn tell_ends(&mut self, show: &mut Show<'_>) -> ControlFlow<()> {
+        let over = self.ended && std::mem::take(&mut self.lives);
+        let mut codes = std::mem::take(&mut self.ends);
+        if over && codes.is_empty() {
+            codes.extend(self.exit_code());
+        }
+        let last = codes.len().saturating_sub(1);
+        for (at, code) in codes.into_iter().enumerate() {
+            let again = !(over && at == last);
+            show(LogEvent::Exited(self.label(), RunEnd { code, again }))?;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn exit_code(&self) -> Option<i32> {
+        match self.record.status().ok()? {
+            Status::Exited(exit) => Some(exit.code),
+            Status::Killed(_) => Some(137),
+            _ => None,
+        }
+    }
+
     /// Gives what there is now.
     fn advance(
         &mut self,
@@ -174,6 +340,7 @@ impl Source {
     ) -> Result<ControlFlow<()>, EngineError> {
         // Asked before the last read: what was written before the end is then read for sure.
         let running = follow && self.record.status().is_ok_and(|status| status.is_running());
+        self.lives |= running;
         let label = LogLabel {
             number: self.number,
             id: self.record.id.as_str(),

@@ -6,6 +6,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
+use super::news::News;
 use super::{Reading, Source};
 use crate::engine::EngineError;
 use crate::sys::poll::{Interest, PollSet};
@@ -54,7 +55,12 @@ impl Watch {
     }
 
     /// A monitor that is killed changes no file: its end is waited for too.
-    pub fn wait(&self, sources: &[Source], end: Option<End>) -> Result<(), EngineError> {
+    pub fn wait(
+        &self,
+        sources: &[Source],
+        news: Option<&News<'_>>,
+        end: Option<End>,
+    ) -> Result<(), EngineError> {
         let monitors = sources.iter().filter(|source| !source.ended).map(|source| {
             let status = source.record.status().ok()?;
             status.live()?.monitor.open().ok().flatten()
@@ -66,6 +72,9 @@ impl Watch {
         }
         let mut set = PollSet::new();
         set.add(self.0.as_fd(), Interest::Read, ());
+        if let Some(news) = news {
+            set.add(news.as_fd(), Interest::Read, ());
+        }
         for monitor in monitors.iter().flatten() {
             set.add(monitor.as_fd(), Interest::Read, ());
         }
