@@ -1,15 +1,91 @@
-//! `wait --condition`: until a container is found in one of some states.
+//! `wait --condition`: until a container is found in one of some states; and the ends of several, as they come.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 
 use super::request::{Condition, WaitRequest};
 use super::{Engine, EngineError};
 use crate::container::{ContainerError, Health, HealthStatus, Record, Status};
+use crate::monitor::{Connection, Reply, Request};
 use crate::sys::poll::{Interest, PollSet};
 
+/// What becomes readable when a container ends.
+enum Line {
+    /// To a monitor that was asked to say so.
+    Monitor(Connection),
+    /// A monitor that does not answer.
+    Process(OwnedFd),
+}
+
+impl AsFd for Line {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Line::Monitor(connection) => connection.as_fd(),
+            Line::Process(pidfd) => pidfd.as_fd(),
+        }
+    }
+}
+
 impl Engine {
+    /// Gives the place and the exit code of each of these as it ends, until all have or `ended` says `false`.
+    pub fn wait_each(
+        &self,
+        records: &[Record],
+        mut ended: impl FnMut(usize, i32) -> bool,
+    ) -> Result<(), EngineError> {
+        let mut waiting = Vec::new();
+        for (place, record) in records.iter().enumerate() {
+            match self.line_to(record)? {
+                Some(line) => waiting.push((place, line)),
+                None if !ended(place, self.wait(record)?) => return Ok(()),
+                None => {}
+            }
+        }
+        while !waiting.is_empty() {
+            let mut set = PollSet::new();
+            for (at, (_, line)) in waiting.iter().enumerate() {
+                set.add(line.as_fd(), Interest::Read, at);
+            }
+            let ready = set.wait(None);
+            let ready = ready.map_err(EngineError::system("wait for the monitors"))?;
+            // From the last one, so that the places of the others stay.
+            for at in ready.into_iter().rev() {
+                let (place, line) = &mut waiting[at];
+                let (place, said) = (*place, said(line));
+                if matches!(said, Said::Nothing) {
+                    continue;
+                }
+                waiting.remove(at);
+                let code = match said {
+                    Said::Code(code) => code,
+                    _ => self.wait(&records[place])?,
+                };
+                if !ended(place, code) {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// None: it has ended already.
+    fn line_to(&self, record: &Record) -> Result<Option<Line>, EngineError> {
+        let status = record.status();
+        let Some(state) = status.as_ref().ok().and_then(Status::live) else {
+            return Ok(None);
+        };
+        let name = self.containers.name_of(record);
+        if let Ok(connection) = self.connect(record, &name)
+            && connection.request(&Request::Wait).is_ok()
+        {
+            return Ok(Some(Line::Monitor(connection)));
+        }
+        let opened = state.monitor.open();
+        let opened = opened.map_err(EngineError::system("wait for the monitor"))?;
+        Ok(opened.map(Line::Process))
+    }
+
     /// The exit code, or -1 where the container has not ended, as podman prints it.
     pub fn wait_for(&self, record: &Record, request: &WaitRequest) -> Result<i32, EngineError> {
         let inotify = watch(record).map_err(EngineError::system("watch the container"))?;
@@ -36,6 +112,24 @@ impl Engine {
             set.wait(Some(request.interval))
                 .map_err(EngineError::system("watch the container"))?;
         }
+    }
+}
+
+enum Said {
+    Nothing,
+    Code(i32),
+    /// That it is over, and no more.
+    Over,
+}
+
+fn said(line: &mut Line) -> Said {
+    match line {
+        Line::Monitor(connection) => match connection.reply() {
+            Ok(Some(Reply::Exited(code))) => Said::Code(code),
+            Ok(Some(_)) => Said::Nothing,
+            Ok(None) | Err(_) => Said::Over,
+        },
+        Line::Process(_) => Said::Over,
     }
 }
 
