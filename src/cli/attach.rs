@@ -5,8 +5,9 @@ use std::io::IsTerminal;
 use super::Invocation;
 use super::attachment::{Attachment, chosen_keys};
 use super::error::{CliError, Kind};
-use crate::engine::EngineError;
+use crate::config::DetachKeys;
 use crate::engine::request::AttachRequest;
+use crate::engine::{Engine, EngineError};
 use crate::monitor::Attach;
 
 #[derive(clap::Args, Debug)]
@@ -28,10 +29,28 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let detach_keys = args.detach_keys.as_deref();
     let detach_keys = detach_keys.map(chosen_keys).transpose()?;
     let engine = invocation.engine()?;
+    let way = Way {
+        stdin: !args.no_stdin,
+        signal_proxy: args.sig_proxy,
+        detach_keys,
+    };
+    attach(&engine, &args.name, way)
+}
+
+/// How a terminal takes part.
+pub(super) struct Way {
+    /// Where the container's is open.
+    pub stdin: bool,
+    pub signal_proxy: bool,
+    pub detach_keys: Option<DetachKeys>,
+}
+
+/// Takes part in the streams of a container until it ends or is left.
+pub(super) fn attach(engine: &Engine, name: &str, way: Way) -> Result<u8, CliError> {
     let failed = |error: EngineError| CliError::engine(Kind::Failed, &error);
-    let container = engine.container(&args.name, false).map_err(failed)?;
+    let container = engine.container(name, false).map_err(failed)?;
     let process = &container.config.process;
-    let stdin = !args.no_stdin && process.open_stdin;
+    let stdin = way.stdin && process.open_stdin;
     if stdin && process.tty && !std::io::stdin().is_terminal() {
         return Err(Attachment::no_terminal());
     }
@@ -40,8 +59,8 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         stdout: true,
         stderr: true,
         tty: process.tty,
-        signal_proxy: args.sig_proxy,
-        detach_keys,
+        signal_proxy: way.signal_proxy,
+        detach_keys: way.detach_keys,
     };
     let request = AttachRequest {
         attach: Attach {
@@ -51,5 +70,5 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         },
     };
     let session = engine.attach(&container.record, &request);
-    attachment.follow(session.map_err(failed)?, &engine, Kind::Engine)
+    attachment.follow(session.map_err(failed)?, engine, Kind::Engine)
 }

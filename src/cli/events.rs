@@ -143,7 +143,7 @@ fn text(event: &Event, zone: &TimeZone) -> String {
 }
 
 /// Labels are an image's own words: none of them moves the cursor or begins a line.
-fn harmless(line: &str) -> String {
+pub(super) fn harmless(line: &str) -> String {
     let shown = |c: char| match c.is_control() {
         true => c.escape_default().to_string(),
         false => c.to_string(),

@@ -9,10 +9,13 @@ use super::attachment::{Attachment, chosen_keys};
 use super::container_flags::{any_bytes, environment};
 use super::error::{CliError, Kind};
 use super::preserved::PreservedFlags;
-use crate::engine::EngineError;
+use crate::config::DetachKeys;
+use crate::container::Record;
 use crate::engine::request::ExecRequest;
+use crate::engine::{Engine, EngineError};
 use crate::monitor::{Attach, StartFailure};
 use crate::runtime::enter::ProgramChoice;
+use crate::runtime::preserved::Preserved;
 use crate::sys::terminal;
 
 #[derive(clap::Args, Debug)]
@@ -96,26 +99,36 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     if request.attach.stdin && args.tty && !std::io::stdin().is_terminal() {
         return Err(Attachment::no_terminal());
     }
-    let detach_keys = args.detach_keys.as_deref();
+    let detach_keys = args.detach_keys.as_deref().map(chosen_keys).transpose()?;
+    let preserved = args.preserved.descriptors()?;
+    let engine = invocation.engine()?;
+    let record = engine.find(&name).map_err(|error| failed(&error))?;
+    execute(&engine, &record, &request, detach_keys, &preserved)
+}
+
+/// Executes the program, and stays with it where the client takes part in its streams.
+pub(super) fn execute(
+    engine: &Engine,
+    record: &Record,
+    request: &ExecRequest,
+    detach_keys: Option<DetachKeys>,
+    preserved: &Preserved,
+) -> Result<u8, CliError> {
+    let session = engine.exec(record, request, preserved);
+    let session = session.map_err(|error| failed(&error))?;
+    if request.attach == Attach::default() {
+        return Ok(0);
+    }
     let attachment = Attachment {
         stdin: request.attach.stdin,
         stdout: request.attach.stdout,
         stderr: request.attach.stderr,
-        tty: args.tty,
+        tty: request.program.terminal,
         // docker's exec leaves the program to itself when it is ended
         signal_proxy: false,
-        detach_keys: detach_keys.map(chosen_keys).transpose()?,
+        detach_keys,
     };
-    let preserved = args.preserved.descriptors()?;
-    let engine = invocation.engine()?;
-    let record = engine.find(&name).map_err(|error| failed(&error))?;
-    let session = engine
-        .exec(&record, &request, &preserved)
-        .map_err(|error| failed(&error))?;
-    if args.detach {
-        return Ok(0);
-    }
-    attachment.follow(session, &engine, Kind::Engine)
+    attachment.follow(session, engine, Kind::Engine)
 }
 
 /// A program that could not be executed has docker's codes for that; anything else is an ordinary failure.

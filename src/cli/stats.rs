@@ -45,8 +45,32 @@ const HEADINGS: &[(&str, &str)] = &[
 const FIRST: Duration = Duration::from_millis(500);
 const NEXT: Duration = Duration::from_secs(1);
 
+/// How measurements are shown.
+pub(super) struct Look<'a> {
+    pub format: Option<&'a str>,
+    /// One after the other, until somebody ends it.
+    pub goes_on: bool,
+    /// Ids are whole.
+    pub whole: bool,
+}
+
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let engine = invocation.engine()?;
+    let look = Look {
+        format: args.format.as_deref(),
+        goes_on: !args.no_stream,
+        whole: args.no_trunc,
+    };
+    show(&engine, &look, invocation, || chosen(&engine, &args))
+}
+
+/// Measures the containers that there are whenever it is time.
+pub(super) fn show(
+    engine: &Engine,
+    look: &Look<'_>,
+    invocation: &Invocation,
+    chosen: impl Fn() -> Result<Vec<ListedContainer>, CliError>,
+) -> Result<u8, CliError> {
     let columns = Columns {
         headings: HEADINGS,
         shown: vec![
@@ -54,17 +78,17 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
         ],
         quiet: "ID",
     };
-    let layout = Layout::new(args.format.as_deref(), false);
+    let layout = Layout::new(look.format, false);
     let mut screen = Screen {
-        redraws: invocation.ui.stdout_is_terminal && !args.no_stream,
+        redraws: invocation.ui.stdout_is_terminal && look.goes_on,
         drawn: false,
     };
     let mut said = BTreeSet::new();
-    let mut before = samples(&engine, &chosen(&engine, &args)?)?;
+    let mut before = samples(engine, &chosen()?)?;
     loop {
         std::thread::sleep(if screen.drawn { NEXT } else { FIRST });
-        let containers = chosen(&engine, &args)?;
-        let now = samples(&engine, &containers)?;
+        let containers = chosen()?;
+        let now = samples(engine, &containers)?;
         for container in &containers {
             remark(
                 invocation,
@@ -77,13 +101,13 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
             .iter()
             .map(|container| {
                 let id = &container.record.id;
-                row(container, now.get(id), before.get(id), args.no_trunc)
+                row(container, now.get(id), before.get(id), look.whole)
             })
             .collect();
         let shown = columns.render(&layout, &rows);
         let shown = shown.map_err(|error| Invocation::template(&error))?;
         invocation.ui.result(&screen.draw(&shown))?;
-        if args.no_stream {
+        if !look.goes_on {
             return Ok(0);
         }
         before = now;

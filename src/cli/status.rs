@@ -159,8 +159,13 @@ fn command(config: &Outline, whole: bool) -> String {
 
 /// `0.0.0.0:8080->80/tcp, 443/tcp`: published, then exposed ones; only of what runs.
 fn ports(container: &ListedContainer) -> String {
+    published::text(shown_ports(container))
+}
+
+/// Published, then exposed ports; none of what does not run.
+pub fn shown_ports(container: &ListedContainer) -> Vec<ShownPort> {
     if !container.status.is_running() {
-        return String::new();
+        return Vec::new();
     }
     let exposed = container.config.process.exposed_ports.iter();
     let exposed = exposed.filter_map(|port| {
@@ -182,7 +187,7 @@ fn ports(container: &ListedContainer) -> String {
         known.any(|known| known.container_port == port.inside && known.protocol == port.protocol)
     };
     all.extend(exposed.filter(|port| !is_known(port)));
-    published::text(all)
+    all
 }
 
 #[cfg(test)]

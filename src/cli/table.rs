@@ -188,12 +188,21 @@ fn json(row: &Row) -> String {
 
 /// Columns as wide as their widest cell and three blanks; the last one is not padded.
 pub fn align(lines: impl IntoIterator<Item = Vec<String>>) -> String {
+    align_to(lines, NARROWEST, GAP)
+}
+
+/// The same with so many blanks, and columns that are no narrower than that.
+pub fn align_to(
+    lines: impl IntoIterator<Item = Vec<String>>,
+    narrowest: usize,
+    gap: usize,
+) -> String {
     let lines: Vec<Vec<String>> = lines.into_iter().collect();
     let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         let cells = lines.iter().filter(|line| line.len() > column + 1);
         let widest = cells.map(|line| line[column].chars().count()).max();
-        (widest.unwrap_or(0) + GAP).max(NARROWEST)
+        (widest.unwrap_or(0) + gap).max(narrowest)
     };
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();

@@ -5,8 +5,11 @@ mod options;
 
 use super::Invocation;
 use super::error::{CliError, Kind};
+use super::table;
+use crate::container::Record;
+use crate::engine::{ContainerProcess, Engine, EngineError};
 use columns::Moment;
-use options::Selection;
+pub(super) use options::Selection;
 
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "bryo top CONTAINER [ps OPTIONS]")]
@@ -25,46 +28,31 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let selection = Selection::parse(options)?;
     let engine = invocation.engine()?;
     let found = engine.find(name);
-    let processes = found.and_then(|record| engine.processes(&record));
-    let processes = processes.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    let rows = found.and_then(|record| rows(&engine, &record, &selection));
+    let rows = rows.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    let headed = selection.headed.then(|| selection.headings());
+    let lines = headed.into_iter().chain(rows);
+    invocation
+        .ui
+        .result(&table::align_to(lines, NARROWEST, GAP))?;
+    Ok(0)
+}
+
+/// A line of cells for each process of a container.
+pub(super) fn rows(
+    engine: &Engine,
+    record: &Record,
+    selection: &Selection,
+) -> Result<Vec<Vec<String>>, EngineError> {
+    let processes = engine.processes(record)?;
     let moment = Moment {
         now: jiff::Timestamp::now(),
         zone: super::units::local_zone(),
     };
-    let columns = &selection.columns;
-    let head = columns.iter().map(|(_, heading)| heading.clone()).collect();
-    let rows = processes.iter().map(|process| {
-        let cells = columns.iter();
-        cells
-            .map(|(column, _)| (column.show)(process, &moment))
-            .collect()
-    });
-    let headed = selection.headed.then_some(head);
-    let lines: Vec<Vec<String>> = headed.into_iter().chain(rows).collect();
-    invocation.ui.result(&align(&lines))?;
-    Ok(0)
-}
-
-fn align(lines: &[Vec<String>]) -> String {
-    let columns = lines.iter().map(Vec::len).max().unwrap_or(0);
-    let width = |column: usize| {
-        let cells = lines.iter().filter_map(|line| line.get(column));
-        let widest = cells.map(|cell| cell.chars().count()).max();
-        (widest.unwrap_or(0) + GAP).max(NARROWEST)
+    let cells = |process: &ContainerProcess| {
+        let columns = selection.columns.iter();
+        let shown = columns.map(|(column, _)| (column.show)(process, &moment));
+        shown.collect()
     };
-    let widths: Vec<usize> = (0..columns).map(width).collect();
-    let mut text = String::new();
-    for line in lines {
-        let padded = line
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(at, (cell, width))| match at + 1 == line.len() {
-                true => cell.clone(),
-                false => format!("{cell:<width$}"),
-            });
-        text += &padded.collect::<String>();
-        text.push('\n');
-    }
-    text
+    Ok(processes.iter().map(cells).collect())
 }

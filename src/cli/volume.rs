@@ -5,7 +5,7 @@ mod exists;
 mod export;
 mod import;
 mod inspect;
-mod ls;
+pub(super) mod ls;
 mod prune;
 mod rm;
 

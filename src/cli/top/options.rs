@@ -11,6 +11,11 @@ pub struct Selection {
 }
 
 impl Selection {
+    pub fn headings(&self) -> Vec<String> {
+        let columns = self.columns.iter();
+        columns.map(|(_, heading)| heading.clone()).collect()
+    }
+
     /// Nothing: docker's `-ef`.
     pub fn parse(words: &[String]) -> Result<Selection, CliError> {
         if let Some(columns) = podman(words) {

@@ -40,13 +40,23 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     }
     let listed = invocation.engine()?.list_volumes(&filters);
     let volumes = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
+    show(&volumes, args.format.as_deref(), args.quiet, invocation)
+}
+
+/// The list, as `--format` and `-q` want it.
+pub(in crate::cli) fn show(
+    volumes: &[VolumeSummary],
+    format: Option<&str>,
+    quiet: bool,
+    invocation: &Invocation,
+) -> Result<u8, CliError> {
     let rows: Vec<Row> = volumes.iter().map(row).collect();
     let columns = Columns {
         headings: HEADINGS,
         shown: vec!["Driver", "Name"],
         quiet: "Name",
     };
-    invocation.listed(&columns, args.format.as_deref(), args.quiet, &rows)
+    invocation.listed(&columns, format, quiet, &rows)
 }
 
 fn row(summary: &VolumeSummary) -> Row {
