@@ -17,7 +17,16 @@ mod scale;
 mod start;
 mod stop;
 mod up;
+mod events;
+mod found;
+mod image_list;
+mod ls;
+mod port;
+mod ps;
+mod stats;
+mod top;
 mod version;
+mod volumes;
 
 use std::path::PathBuf;
 
@@ -106,8 +115,24 @@ enum Verb {
     Stop(stop::Args),
     /// Make and start the containers of services
     Up(Box<up::Args>),
+    /// Show what happens to containers
+    Events(events::Args),
+    /// List the images of containers
+    Images(image_list::Args),
+    /// List projects
+    Ls(ls::Args),
+    /// Show where a port of a service is found
+    Port(port::Args),
+    /// List containers
+    Ps(ps::Args),
+    /// Show what containers use
+    Stats(stats::Args),
+    /// Show the processes of containers
+    Top(top::Args),
     /// Show versions
     Version(version::Args),
+    /// List volumes
+    Volumes(volumes::Args),
 }
 
 impl ComposeGroup {
@@ -134,7 +159,15 @@ impl ComposeGroup {
             Verb::Start(args) => start::run(&args, globals, invocation),
             Verb::Stop(args) => stop::run(&args, globals, invocation),
             Verb::Up(args) => up::run(&args, globals, invocation),
+            Verb::Events(args) => events::run(&args, globals, invocation),
+            Verb::Images(args) => image_list::run(&args, globals, invocation),
+            Verb::Ls(args) => ls::run(&args, invocation),
+            Verb::Port(args) => port::run(&args, globals, invocation),
+            Verb::Ps(args) => ps::run(&args, globals, invocation),
+            Verb::Stats(args) => stats::run(&args, globals, invocation),
+            Verb::Top(args) => top::run(&args, globals, invocation),
             Verb::Version(args) => version::run(&args, invocation),
+            Verb::Volumes(args) => volumes::run(&args, globals, invocation),
         }
     }
 }

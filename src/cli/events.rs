@@ -39,34 +39,44 @@ pub struct Args {
 
 impl Args {
     fn request(&self) -> Result<EventsRequest, CliError> {
-        let now = Timestamp::now();
-        let moment = |what, text: &Option<String>| {
-            text.as_ref()
-                .map(|text| Moment::parse(what, text, now))
-                .transpose()
-                .map_err(|error| CliError::failed(&error))
-        };
         let mut filters = EventFilters::default();
         for text in &self.filter {
             let added = filters.add(text);
             added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
         }
-        let request = EventsRequest {
-            since: moment("since", &self.since)?,
-            until: moment("until", &self.until)?,
-            follow: self.stream,
-            filters,
-        };
-        match (request.since, request.until) {
-            (Some(since), Some(until)) if until < since => Err(CliError::new(
-                Kind::Failed,
-                format!(
-                    "`since` time ({}) cannot be after `until` time ({})",
-                    since.0, until.0
-                ),
-            )),
-            _ => Ok(request),
-        }
+        request(&self.since, &self.until, self.stream, filters)
+    }
+}
+
+/// Such events between two moments, which docker's words tell apart where they are the wrong way round.
+pub(super) fn request(
+    since: &Option<String>,
+    until: &Option<String>,
+    follow: bool,
+    filters: EventFilters,
+) -> Result<EventsRequest, CliError> {
+    let now = Timestamp::now();
+    let moment = |what, text: &Option<String>| {
+        text.as_ref()
+            .map(|text| Moment::parse(what, text, now))
+            .transpose()
+            .map_err(|error| CliError::failed(&error))
+    };
+    let request = EventsRequest {
+        since: moment("since", since)?,
+        until: moment("until", until)?,
+        follow,
+        filters,
+    };
+    match (request.since, request.until) {
+        (Some(since), Some(until)) if until < since => Err(CliError::new(
+            Kind::Failed,
+            format!(
+                "`since` time ({}) cannot be after `until` time ({})",
+                since.0, until.0
+            ),
+        )),
+        _ => Ok(request),
     }
 }
 

@@ -51,6 +51,7 @@ mod compose_up_parts;
 mod compose_up_verbs;
 mod compose_config;
 mod compose_files;
+mod compose_look;
 mod confined;
 mod copied;
 mod cp;
