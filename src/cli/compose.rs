@@ -20,6 +20,8 @@ mod up;
 mod events;
 mod found;
 mod image_list;
+mod lines;
+mod logs;
 mod ls;
 mod port;
 mod ps;
@@ -119,6 +121,8 @@ enum Verb {
     Events(events::Args),
     /// List the images of containers
     Images(image_list::Args),
+    /// Show what containers wrote
+    Logs(logs::Args),
     /// List projects
     Ls(ls::Args),
     /// Show where a port of a service is found
@@ -161,6 +165,7 @@ impl ComposeGroup {
             Verb::Up(args) => up::run(&args, globals, invocation),
             Verb::Events(args) => events::run(&args, globals, invocation),
             Verb::Images(args) => image_list::run(&args, globals, invocation),
+            Verb::Logs(args) => logs::run(&args, globals, invocation),
             Verb::Ls(args) => ls::run(&args, invocation),
             Verb::Port(args) => port::run(&args, globals, invocation),
             Verb::Ps(args) => ps::run(&args, globals, invocation),

@@ -52,6 +52,7 @@ mod compose_up_verbs;
 mod compose_config;
 mod compose_files;
 mod compose_look;
+mod compose_look_logs;
 mod confined;
 mod copied;
 mod cp;
