@@ -1,13 +1,27 @@
 //! `compose`: its verbs, a file each, and the flags that all of them have. What files mean is `crate::compose`'s to say.
 
+mod attach;
 mod build;
+mod commit;
 mod config;
+mod cp;
 mod create;
 mod down;
+mod events;
+mod exec;
+mod export;
+mod found;
+mod image_list;
 mod images;
 mod kill;
+mod lines;
+mod logs;
+mod ls;
+mod pause;
+mod port;
 mod progress;
 mod project;
+mod ps;
 mod pull;
 mod push;
 mod restart;
@@ -15,20 +29,13 @@ mod rm;
 mod run;
 mod scale;
 mod start;
-mod stop;
-mod up;
-mod events;
-mod found;
-mod image_list;
-mod lines;
-mod logs;
-mod ls;
-mod port;
-mod ps;
 mod stats;
+mod stop;
 mod top;
+mod up;
 mod version;
 mod volumes;
+mod wait;
 
 use std::path::PathBuf;
 
@@ -88,17 +95,41 @@ pub struct Globals {
 #[derive(Debug, Subcommand)]
 #[command(defer = true)]
 enum Verb {
+    /// Take part in the streams of a service's container
+    Attach(attach::Args),
     /// Build the images of services
     Build(Box<build::Args>),
+    /// Make an image of what a service's container has become
+    Commit(commit::Args),
     /// Show the project as its files, merged and resolved, describe it
     #[command(visible_alias = "convert")]
     Config(config::Args),
+    /// Copy files between the containers of a service and the host
+    Cp(cp::Args),
     /// Make the containers of services
     Create(create::Args),
     /// Stop and remove containers and networks
     Down(down::Args),
+    /// Show what happens to containers
+    Events(events::Args),
+    /// Execute a program in a running container
+    Exec(exec::Args),
+    /// Write the root filesystem of a service's container as a tar archive
+    Export(export::Args),
+    /// List the images of containers
+    Images(image_list::Args),
     /// End containers at once, or send them a signal
     Kill(kill::Args),
+    /// Show what containers wrote
+    Logs(logs::Args),
+    /// List projects
+    Ls(ls::Args),
+    /// Freeze the processes of services
+    Pause(pause::Args),
+    /// Show where a port of a service is found
+    Port(port::Args),
+    /// List containers
+    Ps(ps::Args),
     /// Pull the images of services
     Pull(pull::Args),
     /// Push the images of services that are built
@@ -113,30 +144,22 @@ enum Verb {
     Scale(scale::Args),
     /// Start containers that are there
     Start(start::Args),
-    /// Stop containers
-    Stop(stop::Args),
-    /// Make and start the containers of services
-    Up(Box<up::Args>),
-    /// Show what happens to containers
-    Events(events::Args),
-    /// List the images of containers
-    Images(image_list::Args),
-    /// Show what containers wrote
-    Logs(logs::Args),
-    /// List projects
-    Ls(ls::Args),
-    /// Show where a port of a service is found
-    Port(port::Args),
-    /// List containers
-    Ps(ps::Args),
     /// Show what containers use
     Stats(stats::Args),
+    /// Stop containers
+    Stop(stop::Args),
     /// Show the processes of containers
     Top(top::Args),
+    /// Let the processes of paused services go on
+    Unpause(pause::Args),
+    /// Make and start the containers of services
+    Up(Box<up::Args>),
     /// Show versions
     Version(version::Args),
     /// List volumes
     Volumes(volumes::Args),
+    /// Wait until the containers of services end
+    Wait(wait::Args),
 }
 
 impl ComposeGroup {
@@ -149,11 +172,23 @@ impl ComposeGroup {
             _ => {}
         }
         match self.verb {
+            Verb::Attach(args) => attach::run(&args, globals, invocation),
             Verb::Build(args) => build::run(&args, globals, invocation),
+            Verb::Commit(args) => commit::run(&args, globals, invocation),
             Verb::Config(args) => config::run(&args, globals, invocation),
+            Verb::Cp(args) => cp::run(&args, globals, invocation),
             Verb::Create(args) => create::run(&args, globals, invocation),
             Verb::Down(args) => down::run(&args, globals, invocation),
+            Verb::Events(args) => events::run(&args, globals, invocation),
+            Verb::Exec(args) => exec::run(&args, globals, invocation),
+            Verb::Export(args) => export::run(&args, globals, invocation),
+            Verb::Images(args) => image_list::run(&args, globals, invocation),
             Verb::Kill(args) => kill::run(&args, globals, invocation),
+            Verb::Logs(args) => logs::run(&args, globals, invocation),
+            Verb::Ls(args) => ls::run(&args, invocation),
+            Verb::Pause(args) => pause::run(&args, globals, invocation),
+            Verb::Port(args) => port::run(&args, globals, invocation),
+            Verb::Ps(args) => ps::run(&args, globals, invocation),
             Verb::Pull(args) => pull::run(&args, globals, invocation),
             Verb::Push(args) => push::run(&args, globals, invocation),
             Verb::Restart(args) => restart::run(&args, globals, invocation),
@@ -161,18 +196,14 @@ impl ComposeGroup {
             Verb::Run(args) => run::run(&args, globals, invocation),
             Verb::Scale(args) => scale::run(&args, globals, invocation),
             Verb::Start(args) => start::run(&args, globals, invocation),
-            Verb::Stop(args) => stop::run(&args, globals, invocation),
-            Verb::Up(args) => up::run(&args, globals, invocation),
-            Verb::Events(args) => events::run(&args, globals, invocation),
-            Verb::Images(args) => image_list::run(&args, globals, invocation),
-            Verb::Logs(args) => logs::run(&args, globals, invocation),
-            Verb::Ls(args) => ls::run(&args, invocation),
-            Verb::Port(args) => port::run(&args, globals, invocation),
-            Verb::Ps(args) => ps::run(&args, globals, invocation),
             Verb::Stats(args) => stats::run(&args, globals, invocation),
+            Verb::Stop(args) => stop::run(&args, globals, invocation),
             Verb::Top(args) => top::run(&args, globals, invocation),
+            Verb::Unpause(args) => pause::run_unpause(&args, globals, invocation),
+            Verb::Up(args) => up::run(&args, globals, invocation),
             Verb::Version(args) => version::run(&args, invocation),
             Verb::Volumes(args) => volumes::run(&args, globals, invocation),
+            Verb::Wait(args) => wait::run(&args, globals, invocation),
         }
     }
 }
