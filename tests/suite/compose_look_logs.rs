@@ -145,6 +145,45 @@ fn compose_logs_follow_who_starts_and_say_who_ends() {
 }
 
 #[test]
+fn compose_logs_stay_for_who_takes_another_s_place() {
+    let env = test_env!();
+    env.busybox();
+    let script = ["busybox", "sh", "-c", "echo begun; exec sleep 1000"];
+    member(&env, "web", 1, &script);
+    let mut follower = env.spawn(&in_shop("compose logs", &["-f"]));
+    follower.until("web-1  | begun\n");
+    // As when a container is made anew: the next is there before the last ends, and has its name before it starts.
+    let mut words = vec!["create", "--network", "none", "--name", "next"];
+    for label in [
+        "project=shop",
+        "service=web",
+        "container-number=1",
+        "oneoff=False",
+    ] {
+        let label = format!("com.docker.compose.{label}");
+        words.extend(["--label", label.leak()]);
+    }
+    env.run(&[&words[..], &script].concat()).ok();
+    env.run(&["rm", "-f", "shop-web-1"]).ok();
+    follower.until("web-1 exited with code 137\n");
+    assert!(follower.is_running());
+    env.run(&["rename", "next", "shop-web-1"]).ok();
+    env.run(&["start", "shop-web-1"]).ok();
+    follower.until("web-1 exited with code 137\nweb-1  | begun\n");
+    env.run(&["create", "--name", "stranger", "busybox"]).ok();
+    env.run(&["kill", "shop-web-1"]).ok();
+    follower.wait().ok();
+    // What was made and goes unstarted holds nobody up.
+    env.run(&["start", "shop-web-1"]).ok();
+    let mut follower = env.spawn(&in_shop("compose logs", &["-f", "--tail=0"]));
+    let made = env.out(&[&words[..], &script].concat());
+    env.run(&["kill", "shop-web-1"]).ok();
+    follower.until("web-1 exited with code 137\n");
+    env.run(&["rm", &made]).ok();
+    follower.wait().ok();
+}
+
+#[test]
 fn compose_logs_follow_restarts() {
     let env = test_env!();
     env.busybox();

@@ -67,7 +67,7 @@ impl Engine {
         self.logs_and_news(request, None, show)
     }
 
-    /// The same, of containers that start meanwhile too, and the ends of all; over when none of them runs.
+    /// The same, of containers that start meanwhile too, and the ends of all; over when none of them runs or is about to.
     pub fn joined_logs(
         &self,
         request: &LogsRequest,
@@ -89,6 +89,7 @@ impl Engine {
         let mut sources = sources.collect::<Result<Vec<_>, _>>()?;
         let window = Window::of(request);
         let mut watch = request.follow.then(Watch::new).transpose()?;
+        let mut is_last_look = false;
         loop {
             if let Some(news) = &mut news {
                 self.take_news(news, &mut sources, request)?;
@@ -97,7 +98,8 @@ impl Engine {
                 // Before the last look: what changes after it wakes.
                 watch.renew(&sources)?;
             }
-            for source in sources.iter_mut().filter(|source| !source.ended) {
+            let news_of = |source: &Source| !source.ended || !source.ends.is_empty();
+            for source in sources.iter_mut().filter(|source| news_of(source)) {
                 if source.advance(request.follow, &window, show)?.is_break()
                     || (news.is_some() && source.tell_ends(show).is_break())
                 {
@@ -107,8 +109,14 @@ impl Engine {
             let Some(watch) = &mut watch else {
                 return Ok(());
             };
-            if sources.iter().all(|source| source.ended) || window.is_over() {
-                return Ok(());
+            let is_quiet = sources.iter().all(|source| source.ended);
+            let expects = news.as_ref().is_some_and(News::expects);
+            if (is_quiet && !expects) || window.is_over() {
+                let untold = news.is_some() && sources.iter().any(|source| source.lives);
+                if !untold || std::mem::replace(&mut is_last_look, true) {
+                    return Ok(());
+                }
+                continue;
             }
             if show(LogEvent::Pause).is_break() {
                 return Ok(());
@@ -129,7 +137,7 @@ impl Engine {
             let mut known = sources.iter_mut();
             let known = known.find(|source| source.record.id.as_str() == id);
             match (known, happened) {
-                (Some(source), Happened::Ended(code)) if !source.ended => source.ends.push(code),
+                (Some(source), Happened::Ended(code)) if source.lives => source.ends.push(code),
                 (_, Happened::Ended(_)) => {}
                 (Some(source), Happened::Started) => {
                     (source.ended, source.lives) = (false, true);
@@ -310,10 +318,14 @@ impl Source {
 
     /// Says which of its runs have ended; to be asked when their lines were given.
     fn tell_ends(&mut self, show: &mut Show<'_>) -> ControlFlow<()> {
-        let over = self.ended && std::mem::take(&mut self.lives);
+        let over = self.ended && self.lives;
         let mut codes = std::mem::take(&mut self.ends);
         if over && codes.is_empty() {
             codes.extend(self.exit_code());
+        }
+        // Of one that was removed at once its event is still to come.
+        if over && !codes.is_empty() {
+            self.lives = false;
         }
         let last = codes.len().saturating_sub(1);
         for (at, code) in codes.into_iter().enumerate() {

@@ -1,5 +1,6 @@
 //! Which containers start and end while logs are followed, out of the event log. Reads no container's log.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::Joining;
@@ -11,6 +12,8 @@ pub(super) struct News<'a> {
     joining: &'a Joining<'a>,
     watch: EventWatch,
     reader: EventReader,
+    /// Made, and not started yet: when one takes another's place, it is there before that one ends.
+    expected: BTreeSet<String>,
 }
 
 pub(super) enum Happened {
@@ -31,6 +34,7 @@ impl News<'_> {
             joining,
             watch,
             reader,
+            expected: BTreeSet::new(),
         })
     }
 
@@ -39,34 +43,52 @@ impl News<'_> {
         self.watch.clear();
     }
 
+    /// Somebody has been made who has not started yet.
+    pub fn expects(&self) -> bool {
+        !self.expected.is_empty()
+    }
+
     /// The next container that has started or ended, by its id; `None`: that is all for now.
     pub fn next(&mut self) -> Result<Option<(String, Happened)>, EngineError> {
         while let Some(event) = self.reader.next_event().map_err(failed())? {
             let is_new = i128::from(event.time) >= self.joining.since.as_nanosecond();
             if is_new
                 && event.kind == EventKind::Container
-                && let Some(happened) = happened(&event)
                 && (self.joining.wanted)(&event)
+                && let Some(happened) = self.happened(&event)
             {
                 return Ok(Some((event.id, happened)));
             }
         }
         Ok(None)
     }
+
+    fn happened(&mut self, event: &Event) -> Option<Happened> {
+        match event.action.as_str() {
+            "create" => {
+                self.expected.insert(event.id.clone());
+                None
+            }
+            "start" => {
+                self.expected.remove(&event.id);
+                Some(Happened::Started)
+            }
+            "destroy" => {
+                self.expected.remove(&event.id);
+                None
+            }
+            "die" => {
+                let code = event.attributes.get("exitCode")?;
+                Some(Happened::Ended(code.parse().ok()?))
+            }
+            _ => None,
+        }
+    }
 }
 
 impl AsFd for News<'_> {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.watch.as_fd()
-    }
-}
-
-fn happened(event: &Event) -> Option<Happened> {
-    let code = || event.attributes.get("exitCode")?.parse().ok();
-    match event.action.as_str() {
-        "start" => Some(Happened::Started),
-        "die" => code().map(Happened::Ended),
-        _ => None,
     }
 }
 
