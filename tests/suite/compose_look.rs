@@ -183,7 +183,7 @@ fn compose_ps_knows_what_a_file_has() {
     some(&env);
     env.file(
         "shop/compose.yaml",
-        "name: shop\nservices:\n  db:\n    image: busybox\n  none:\n    image: busybox\n",
+        "name: shop\nservices:\n  db:\n    image: busybox\n    env_file: missing.env\n  none:\n    image: busybox\n",
     );
     let names = |words: &[&str]| {
         let words = [&["-a", "--format", "{{.Name}}"], words].concat();

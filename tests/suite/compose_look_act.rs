@@ -91,6 +91,14 @@ fn compose_exec_hands_on_variables_of_the_project() {
     let shown = env.command(&words).var("GIVEN", "here").run().ok();
     assert!(shown.stdout.contains("GIVEN=here\n"), "{shown:#?}");
     assert!(!shown.stdout.contains("MISSING"), "{shown:#?}");
+    env.file(
+        "shop/compose.yaml",
+        "services:\n  web:\n    image: busybox\n",
+    );
+    env.file("shop/.env", "MISSING=of the project\n");
+    let words = ["-e", "MISSING", "web", "sh", "-c", "echo $MISSING"];
+    let shown = filed(&env, "compose exec", &words);
+    assert_eq!(shown.ok().out(), "of the project");
 }
 
 #[test]

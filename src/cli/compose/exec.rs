@@ -89,7 +89,7 @@ impl Args {
     ) -> Result<Vec<String>, CliError> {
         let mut changes = environment(&[], &self.env)?;
         if changes.iter().any(|change| change.value.is_none())
-            && let Ok(project) = globals.load(&[], invocation)
+            && let Ok(project) = globals.look(&[], invocation)
         {
             for change in &mut changes {
                 let known = || project.environment.get(&change.name).cloned();

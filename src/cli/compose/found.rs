@@ -4,8 +4,8 @@
 use super::{Globals, Invocation};
 use crate::cli::error::{CliError, Kind};
 use crate::cli::events;
-use crate::compose::Project;
 use crate::compose::labels::{self, OneOff};
+use crate::compose::{Options, Project};
 use crate::engine::request::PsRequest;
 use crate::engine::{Engine, ListedContainer};
 
@@ -25,7 +25,7 @@ impl Globals {
         if let (Some(name), true) = (&self.project_name, self.file.is_empty()) {
             return Ok(Scope::named(name));
         }
-        match (self.load(services, invocation), named_by_environment()) {
+        match (self.look(services, invocation), named_by_environment()) {
             (Ok(project), _) => Ok(Scope {
                 name: project.name.clone(),
                 project: Some(project),
@@ -39,8 +39,21 @@ impl Globals {
     pub fn name(&self, invocation: &Invocation) -> Result<String, CliError> {
         match self.project_name.clone().or_else(named_by_environment) {
             Some(name) => Ok(name.to_lowercase()),
-            None => Ok(self.load(&[], invocation)?.name),
+            None => Ok(self.look(&[], invocation)?.name),
         }
+    }
+
+    /// The project of the files for who makes nothing of it: files of variables that services name may be missing.
+    pub(super) fn look(
+        &self,
+        services: &[String],
+        invocation: &Invocation,
+    ) -> Result<Project, CliError> {
+        let options = Options {
+            no_env_resolution: true,
+            ..Options::default()
+        };
+        Ok(self.read(services, options, invocation)?.project)
     }
 
     /// ` Container shop-web-1  Paused`: docker's line of what was done, or would be.
