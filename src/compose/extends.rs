@@ -75,7 +75,11 @@ impl<'a, 'b> Extending<'a, 'b> {
             return Ok(service);
         };
         let place = (file.to_owned(), name.to_owned());
-        if self.above.contains(&place) || self.above.len() >= DEPTH {
+        if self.above.len() >= DEPTH {
+            let text = format!("services extend one another more than {DEPTH} deep");
+            return Err(self.told(&extends, text));
+        }
+        if self.above.contains(&place) {
             let chain = self.above.iter().chain([&place]);
             let chain = chain.map(|(file, name)| format!("{name} in {}", file.display()));
             let chain = chain.collect::<Vec<_>>().join(", extends ");

@@ -70,7 +70,11 @@ fn included(reading: &mut Reading<'_>, entry: &Node, set: &Set<'_>) -> Result<No
     let absolute = |path: &String| PathBuf::from(here.absolute(path));
     let files: Vec<PathBuf> = paths.iter().map(absolute).collect();
     let first = files[0].clone();
-    if reading.above.contains(&first) || reading.above.len() >= DEPTH {
+    if reading.above.len() >= DEPTH {
+        let text = format!("files include one another more than {DEPTH} deep");
+        return Err(reading.sources.told(fault(text)));
+    }
+    if reading.above.contains(&first) {
         let chain = reading.above.iter().map(|path| path.display().to_string());
         let chain = chain.collect::<Vec<_>>().join(", include ");
         let text = format!(

@@ -213,7 +213,7 @@ fn what_is_wrong_is_told_with_its_place() {
         ),
         ("just a text\n", "top-level object must be a mapping"),
         ("", "empty compose file"),
-        ("a: [\n", "compose.yaml:2:1"),
+        ("a: [\n", "compose.yaml:1:4: unclosed bracket"),
         (
             "services:\n  a: {image: x, x-bryo-egress: {a: b}}\n",
             "services.a.x-bryo-egress must be a list of rules",
@@ -277,12 +277,12 @@ fn a_hostile_file_costs_little() {
         "${A:-".repeat(5000) + &"}".repeat(5000)
     );
     let ports =
-        "services: {a: {image: a, ports: ['1-65535:1-65535', '1-65535:1-65535/udp']}}\n".to_owned();
+        "services: {a: {image: a, ports: ['1-9999:1-9999', '1-9999:1-9999/udp']}}\n".to_owned();
     let cases = [
         (&bomb, "excessive aliasing"),
         (&long, "has more than 8 MiB"),
         (&nested, "compose.yaml:1:"),
-        (&chain, "Circular reference with extends"),
+        (&chain, "services extend one another more than 64 deep"),
         (&words, "interpolations are nested more than 32 deep"),
         (
             &"include: [compose.yaml]\n".to_owned(),
