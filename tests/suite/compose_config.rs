@@ -78,7 +78,6 @@ fn what_is_shown_is_read_again() {
         "16-commands",
         "18-deploy",
         "20-many-keys",
-        "40-interpolation",
     ] {
         let first = shown(&corpus().join(case));
         let directory = context(&env, case, &[("compose.yaml", &first.stdout)]);
