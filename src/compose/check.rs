@@ -14,23 +14,28 @@ pub fn tree(node: &Node) -> Result<(), Fault> {
 }
 
 fn walked(node: &Node, path: &mut Path) -> Result<(), Fault> {
-    let fault = |text: String| Err(Fault::new(node.at, text));
-    match (&path.keys()[..], &node.value) {
-        (["services"], value) if !matches!(value, Yaml::Map(_)) => {
-            return fault("services must be a mapping".to_owned());
-        }
-        (["volumes", _], Yaml::Map(map)) if is_external(map) => {
-            let others = ["driver", "driver_opts", "labels"];
-            if let Some(key) = others.iter().find(|key| map.contains_key(**key)) {
-                return fault(format!(
-                    "{path}: conflicting parameters \"external\" and {key:?} specified"
-                ));
+    of_part(node, path)?;
+    of_service(node, path)?;
+    match &node.value {
+        Yaml::Map(map) => {
+            for (key, node) in map {
+                path.under(key, |path| walked(node, path))?;
             }
         }
-        (["secrets", _], Yaml::Map(map)) => one_source(node, map, path, &["file", "environment"])?,
-        (["configs", _], Yaml::Map(map)) => {
-            one_source(node, map, path, &["file", "environment", "content"])?;
+        Yaml::List(list) => {
+            for (position, node) in list.iter().enumerate() {
+                path.under(&format!("[{position}]"), |path| walked(node, path))?;
+            }
         }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// What is wrong with a value of a service.
+fn of_service(node: &Node, path: &Path) -> Result<(), Fault> {
+    let fault = |text: String| Err(Fault::new(node.at, text));
+    match (&path.keys()[..], &node.value) {
         (["services", _, "ports", _], Yaml::Map(map)) => {
             if !map.contains_key("target") {
                 return fault(format!("service ports {path} is missing a target port"));
@@ -86,16 +91,27 @@ fn walked(node: &Node, path: &mut Path) -> Result<(), Fault> {
         }
         _ => {}
     }
-    match &node.value {
-        Yaml::Map(map) => {
-            for (key, node) in map {
-                path.under(key, |path| walked(node, path))?;
+    Ok(())
+}
+
+/// The same for the other parts of a file.
+fn of_part(node: &Node, path: &Path) -> Result<(), Fault> {
+    let fault = |text: String| Err(Fault::new(node.at, text));
+    match (&path.keys()[..], &node.value) {
+        (["services"], value) if !matches!(value, Yaml::Map(_)) => {
+            return fault("services must be a mapping".to_owned());
+        }
+        (["volumes", _], Yaml::Map(map)) if is_external(map) => {
+            let others = ["driver", "driver_opts", "labels"];
+            if let Some(key) = others.iter().find(|key| map.contains_key(**key)) {
+                return fault(format!(
+                    "{path}: conflicting parameters \"external\" and {key:?} specified"
+                ));
             }
         }
-        Yaml::List(list) => {
-            for (position, node) in list.iter().enumerate() {
-                path.under(&format!("[{position}]"), |path| walked(node, path))?;
-            }
+        (["secrets", _], Yaml::Map(map)) => one_source(node, map, path, &["file", "environment"])?,
+        (["configs", _], Yaml::Map(map)) => {
+            one_source(node, map, path, &["file", "environment", "content"])?;
         }
         _ => {}
     }

@@ -74,18 +74,7 @@ pub fn discover(
     if files.is_empty() {
         files = usual(&directory(&files), warnings).ok_or(ComposeError::NoFile)?;
     }
-    for file in &files {
-        let name = file.to_string_lossy();
-        let words = request.files.iter().map(|path| path.to_string_lossy());
-        if let Some(name) = words.into_iter().find(|word| is_remote(word)) {
-            let name = name.into_owned();
-            return Err(ComposeError::Remote { name });
-        }
-        if is_remote(&name) {
-            let name = name.into_owned();
-            return Err(ComposeError::Remote { name });
-        }
-    }
+    local_only(request, &files)?;
     let directory = directory(&files);
     add_env_files(request, &directory, &mut environment, warnings)?;
     let list = |name: &str| {
@@ -106,6 +95,18 @@ pub fn discover(
         name: name.filter(|name| !name.is_empty()),
         environment,
     })
+}
+
+/// Neither as they were given nor as they were found do files belong to another host.
+fn local_only(request: &Request, files: &[PathBuf]) -> Result<(), ComposeError> {
+    let mut names = request.files.iter().chain(files);
+    let remote = names.find(|path| is_remote(&path.to_string_lossy()));
+    match remote {
+        Some(path) => Err(ComposeError::Remote {
+            name: path.display().to_string(),
+        }),
+        None => Ok(()),
+    }
 }
 
 /// docker compose fetches these: whoever writes the file decides what is read, and where to (CVE-2025-62725).

@@ -154,7 +154,7 @@ fn scalar(text: &mut String, value: &Value, level: usize) {
     }
 }
 
-/// Go's `%g`: with an exponent where that is below -4 or above 20 (and 5 in YAML).
+/// Go's `%g`: with an exponent where that is below -4 or above 5.
 pub fn float(value: f64) -> String {
     if value.is_nan() {
         return ".nan".to_owned();
@@ -165,7 +165,7 @@ pub fn float(value: f64) -> String {
     let plain = format!("{value:e}");
     let (mantissa, exponent) = plain.split_once('e').expect("LowerExp writes one");
     let exponent: i32 = exponent.parse().expect("and a number behind it");
-    if value != 0.0 && !(-4..21).contains(&exponent) || exponent >= 6 && value != 0.0 {
+    if value != 0.0 && !(-4..6).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }
@@ -332,8 +332,8 @@ fn double(text: &mut String, value: &str) {
             c => {
                 let code = u32::from(c);
                 let _ = match code {
-                    ..=0xff => write!(text, "\\x{code:02X}"),
-                    ..=0xffff => write!(text, "\\u{code:04X}"),
+                    0..=0xff => write!(text, "\\x{code:02X}"),
+                    0x100..=0xffff => write!(text, "\\u{code:04X}"),
                     _ => write!(text, "\\U{code:08X}"),
                 };
             }
