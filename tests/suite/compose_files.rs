@@ -146,6 +146,7 @@ fn files_are_looked_for_where_docker_looks() {
         .ok()
         .prints("from-file\nq\n");
     let empty = context(&env, "empty", &[("file", "")]);
+    env.set("COMPOSE_ENV_FILES", "");
     compose(&env, &empty, &["config"]).fails(1, "no configuration file provided: not found");
 }
 
