@@ -49,6 +49,8 @@ pub struct Existing {
     pub is_held: bool,
     /// One of `run`'s.
     pub is_oneoff: bool,
+    /// Made since the command began, by it or by another one that wants the same.
+    pub is_new: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -186,8 +188,8 @@ impl Planning<'_> {
         let must_go = self.renewed.iter().any(|name| wanted.shares.contains(name));
         let is_obsolete = |one: &Existing| match wanted.recreate {
             Recreate::Never => false,
-            Recreate::Always => true,
-            Recreate::Diverged => must_go || is_diverged(wanted, one),
+            Recreate::Always if !one.is_new => true,
+            Recreate::Always | Recreate::Diverged => must_go || is_diverged(wanted, one),
         };
         // Those that are to stay come first: as they should be, and with low numbers.
         existing.sort_by_key(|one| (is_obsolete(one), one.number));
@@ -406,6 +408,11 @@ mod tests {
             recreate: Recreate::Always,
             ..wanted("web", 1)
         }];
+        let new = Existing {
+            is_new: true,
+            ..there("web", 1)
+        };
+        assert_eq!(steps(&planned(&always, &[new])), ["running p-web-1"]);
         let same = [there("web", 1)];
         assert_eq!(steps(&planned(&always, &same)), ["replace p-web-1 p-web-1"]);
     }

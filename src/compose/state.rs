@@ -40,6 +40,7 @@ fn of(engine: &Engine, one: &ListedContainer) -> Existing {
         replaces: labels.get(labels::REPLACE).cloned(),
         is_held: one.state() == Status::Created && engine.is_being_made(&one.record),
         is_oneoff: labels::is_oneoff(labels),
+        is_new: false,
     }
 }
 

@@ -57,8 +57,15 @@ impl Executor<'_> {
     pub fn make(&self, wish: &Wish) -> Result<BTreeMap<String, Vec<String>>, ExecuteError> {
         let wanted = self.wanted(wish)?;
         let mut is_first = true;
+        let mut known: BTreeSet<String> = BTreeSet::new();
         loop {
-            let existing = state::existing(self.engine, &self.project.name)?;
+            let mut existing = state::existing(self.engine, &self.project.name)?;
+            match is_first {
+                true => known = existing.iter().map(|one| one.id.clone()).collect(),
+                false => existing
+                    .iter_mut()
+                    .for_each(|one| one.is_new = !known.contains(&one.id)),
+            }
             let plan = plan(&self.names(), &wanted, &existing, &self.known());
             if std::mem::take(&mut is_first) {
                 self.orphans(wish, &plan.orphans)?;

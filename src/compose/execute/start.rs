@@ -12,9 +12,9 @@ use crate::compose::order::{self, Need};
 use crate::compose::plan::State;
 use crate::compose::report::Phase;
 use crate::compose::state;
-use crate::container::Record;
-use crate::engine::{BeingStarted, Keeper, ListedContainer, StartOptions, Watch};
-use crate::monitor::Attach;
+use crate::container::{ContainerError, Record};
+use crate::engine::{BeingStarted, EngineError, Keeper, ListedContainer, StartOptions, Watch};
+use crate::monitor::{Attach, StartFailure};
 use crate::sys::poll::{Interest, PollSet};
 use crate::sys::timer::{End, Moment};
 
@@ -117,6 +117,7 @@ impl Executor<'_> {
             follower,
             deadline: None,
             seconds: 0,
+            repeated: 0,
         };
         if let Some(Some(time)) = orders.wait {
             starter.deadline = Some(Moment::now().after(time));
@@ -153,6 +154,8 @@ struct Starter<'a> {
     follower: Option<Follower<'a>>,
     deadline: Option<Moment>,
     seconds: u64,
+    /// So many starts were begun anew.
+    repeated: usize,
 }
 
 impl Starter<'_> {
@@ -414,7 +417,7 @@ impl Starter<'_> {
             return self.one_up(&service);
         }
         let of = || ExecuteError::of(format!("container {name}"));
-        let one = executor.engine.listed(&name).map_err(of())?;
+        let one = executor.settled(&name).map_err(of())?;
         let shows = self.follower.as_ref();
         let shows = shows.is_some_and(|follower| follower.shows(&service));
         let attach = Attach {
@@ -438,14 +441,31 @@ impl Starter<'_> {
             wait: self.follower.is_some() || self.is_watched(&service),
             ..StartOptions::default()
         };
-        let started = executor.engine.begin_start(&one.record, keeper, options);
-        let started = started.inspect_err(|_| self.failed(&name)).map_err(of())?;
+        let started = match executor.engine.begin_start(&one.record, keeper, options) {
+            Err(error) if is_gone(&error) => return self.again(service, name, error),
+            started => started.inspect_err(|_| self.failed(&name)).map_err(of())?,
+        };
         self.starting.push(Beginning {
             service,
             name,
             record: one.record,
             started,
         });
+        Ok(())
+    }
+
+    /// Another command has taken it away, to put a new one in its place.
+    fn again(
+        &mut self,
+        service: String,
+        name: String,
+        error: EngineError,
+    ) -> Result<(), ExecuteError> {
+        self.repeated += 1;
+        if self.repeated > PATIENCE {
+            return Err(ExecuteError::of(format!("container {name}"))(error));
+        }
+        self.queue.push((service, name));
         Ok(())
     }
 
@@ -471,7 +491,10 @@ impl Starter<'_> {
             started,
         } = self.starting.remove(index);
         let executor = self.executor;
-        let session = executor.engine.finish_start(started);
+        let session = match executor.engine.finish_start(started) {
+            Err(error) if is_gone(&error) => return self.again(service, name, error),
+            session => session,
+        };
         let session = session
             .inspect_err(|_| self.failed(&name))
             .map_err(ExecuteError::of(format!("container {name}")))?;
@@ -608,7 +631,39 @@ impl Starter<'_> {
     }
 }
 
+/// So often others may take containers away while they are started.
+const PATIENCE: usize = 100;
+
+fn is_gone(error: &EngineError) -> bool {
+    matches!(
+        error,
+        EngineError::Container(ContainerError::NotFound { .. })
+            | EngineError::Start(StartFailure::Removed { .. })
+    )
+}
+
 impl Executor<'_> {
+    /// The container of this name; where another command is about to put one there, that one.
+    fn settled(&self, name: &str) -> Result<ListedContainer, EngineError> {
+        loop {
+            let missing = match self.engine.listed(name) {
+                Err(error) if is_gone(&error) => error,
+                found => return found,
+            };
+            let all = state::existing(self.engine, &self.project.name)?;
+            let mut coming = all
+                .iter()
+                .filter(|one| one.replaces.as_deref() == Some(name));
+            // It may have come between the two looks.
+            let is_there = all.iter().any(|one| one.name == name);
+            match coming.find(|one| one.is_held) {
+                Some(one) => self.engine.wait_until_made(&self.engine.find(&one.id)?)?,
+                None if is_there => {}
+                None => return Err(missing),
+            }
+        }
+    }
+
     /// A container's name as output and remarks of its project have it.
     pub(super) fn short(&self, name: &str) -> String {
         let before = format!("{}{}", self.project.name, self.separator);
