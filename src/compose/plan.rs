@@ -240,14 +240,20 @@ impl Planning<'_> {
     fn settle(&mut self, wanted: &Wanted, existing: Vec<&Existing>) -> Option<Vec<Existing>> {
         let is_temporary =
             |one: &Existing| one.replaces.as_ref().is_some_and(|name| *name != one.name);
+        if let Some(held) = existing.iter().find(|one| one.is_held) {
+            let id = held.id.clone();
+            self.push(Step::Wait { id });
+            return None;
+        }
+        // It was never given the name that it was made for.
+        let is_nameless = |one: &&Existing| one.id.get(..12) == Some(&one.name);
+        let (nameless, existing): (Vec<_>, Vec<_>) = existing.into_iter().partition(is_nameless);
+        for one in nameless {
+            self.remove(one, true);
+        }
         let existing = existing.into_iter().cloned();
         let (temporary, mut settled): (Vec<_>, Vec<_>) = existing.partition(is_temporary);
         for one in temporary {
-            if one.is_held {
-                let id = one.id.clone();
-                self.push(Step::Wait { id });
-                return None;
-            }
             let name = one.replaces.clone().unwrap_or_default();
             let has_old = settled.iter().any(|old| old.name == name);
             let is_wanted = name == self.names.of(wanted, one.number);
@@ -491,6 +497,16 @@ mod tests {
             steps(&planned(&all, &[there("web", 1), new(true)])),
             ["wait"]
         );
+        // One that another command is making, and one that it made no more of.
+        let nameless = |is_held| Existing {
+            name: "n".repeat(12),
+            replaces: None,
+            ..new(is_held)
+        };
+        assert_eq!(steps(&planned(&all, &[nameless(true)])), ["wait"]);
+        let taken_away = "remove nnnnnnnnnnnn, not its volumes";
+        let found = planned(&all, &[nameless(false)]);
+        assert_eq!(steps(&found), [taken_away, "create p-web-1 1"]);
         // Once it has its name it is one like any other.
         let settled = Existing {
             name: "p-web-1".to_owned(),

@@ -487,5 +487,5 @@ fn compose_build_hands_its_flags_on() {
     compose(&env, &["build"]).run().fails(1, "ssh");
     compose(&env, &["build", "--ssh", "default=/no/such/socket"])
         .run()
-        .fails(1, "/no/such/socket");
+        .fails(125, "/no/such/socket");
 }
