@@ -289,8 +289,6 @@ fn compose_scales_services() {
     compose(&env, &["up", "-d"])
         .run()
         .fails(1, "container name must be unique");
-    ok(&env, &["up", "-d", "--scale", "web=1"]);
-    assert_eq!(states(&env), ["only running", "shop-db-1 running"]);
 }
 
 #[test]

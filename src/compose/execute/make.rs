@@ -44,11 +44,15 @@ enum Done {
     Again,
 }
 
-/// It has gone since it was looked for.
+/// It has gone since it was looked for, or has its name already.
 fn is_gone(error: &EngineError) -> bool {
     matches!(
         error,
-        EngineError::Container(ContainerError::NotFound { .. } | ContainerError::Renamed { .. })
+        EngineError::Container(
+            ContainerError::NotFound { .. }
+                | ContainerError::Renamed { .. }
+                | ContainerError::SameName
+        )
     )
 }
 
@@ -113,7 +117,13 @@ impl Executor<'_> {
             }
             Step::Rename { id, from, to } => {
                 if !self.dry_run {
-                    let renamed = self.engine.rename(id, to);
+                    let renamed = match self.engine.rename(id, to) {
+                        // Its maker was faster, or somebody else.
+                        Err(EngineError::Container(ContainerError::NameTaken { .. })) => {
+                            return Ok(Done::Again);
+                        }
+                        renamed => renamed,
+                    };
                     renamed.map_err(ExecuteError::of(format!("container {from}")))?;
                 }
             }
