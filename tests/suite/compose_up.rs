@@ -10,11 +10,17 @@ pub fn project(env: &TestEnv, text: &str) -> String {
     file.trim_end_matches("/compose.yaml").to_owned()
 }
 
-/// `compose WORDS` in the project's directory.
+/// A command of compose's, spelt whole in the first word, in the project's directory.
 pub fn compose(env: &TestEnv, words: &[&str]) -> Invocation {
-    let directory = env.path("home/shop");
-    env.command(&[&["compose"], words].concat())
-        .directory(directory)
+    let mut all: Vec<&str> = Vec::new();
+    all.push("compose");
+    // Flags of compose itself may come before it.
+    all.extend(
+        words
+            .iter()
+            .map(|word| word.strip_prefix("compose ").unwrap_or(word)),
+    );
+    env.command(&all).directory(env.path("home/shop"))
 }
 
 #[track_caller]
@@ -65,7 +71,7 @@ fn compose_up_makes_what_files_say_and_down_takes_it_away() {
     need_bridges!();
     env.busybox();
     project(&env, TWO);
-    let up = ok(&env, &["up", "-d"]);
+    let up = ok(&env, &["compose up", "-d"]);
     let words: Vec<&str> = up.stderr.lines().collect();
     assert_eq!(
         words,
@@ -106,7 +112,7 @@ fn compose_up_makes_what_files_say_and_down_takes_it_away() {
     ] {
         assert_eq!(label(name), value, "{name}");
     }
-    let hash = ok(&env, &["config", "--hash", "web"]).out();
+    let hash = ok(&env, &["compose config", "--hash", "web"]).out();
     assert!(
         hash.ends_with(&label("com.docker.compose.config-hash")),
         "{hash}"
@@ -116,7 +122,7 @@ fn compose_up_makes_what_files_say_and_down_takes_it_away() {
     assert_eq!(network, "default");
     env.run(&["exec", "shop-db-1", "touch", "/data/kept"]).ok();
 
-    let down = ok(&env, &["down"]);
+    let down = ok(&env, &["compose down"]);
     let stopped = |name: &str| down.stderr.find(&format!(" Container {name}  Stopped"));
     assert!(
         stopped("shop-web-1") < stopped("shop-db-1"),
@@ -126,21 +132,21 @@ fn compose_up_makes_what_files_say_and_down_takes_it_away() {
     assert_eq!(env.containers(), [""; 0]);
     assert!(!env.out(&["network", "ls"]).contains("shop"));
     assert!(env.out(&["volume", "ls", "-q"]).contains("shop_data"));
-    ok(&env, &["up", "--detach", "db"]);
+    ok(&env, &["compose up", "--detach", "db"]);
     env.run(&["exec", "shop-db-1", "test", "-e", "/data/kept"])
         .ok();
     assert_eq!(states(&env), ["shop-db-1 running"]);
     for flag in ["-v", "--volumes"] {
-        ok(&env, &["down", flag, "-t", "0"]);
+        ok(&env, &["compose down", flag, "-t", "0"]);
         assert!(!env.out(&["volume", "ls", "-q"]).contains("shop_data"));
-        ok(&env, &["up", "-d", "db"]);
+        ok(&env, &["compose up", "-d", "db"]);
     }
-    ok(&env, &["down", "--volumes", "--timeout", "0"]);
-    let nothing = ok(&env, &["down"]);
+    ok(&env, &["compose down", "--volumes", "--timeout", "0"]);
+    let nothing = ok(&env, &["compose down"]);
     let words = "Warning: No resource found to remove for project \"shop\".";
     assert_eq!(nothing.stderr.trim_end(), words);
     // Without the file, by name alone.
-    ok(&env, &["up", "-d"]);
+    ok(&env, &["compose up", "-d"]);
     env.run(&["compose", "-p", "shop", "down", "-v"]).ok();
     assert_eq!(env.containers(), [""; 0]);
 }
@@ -151,9 +157,9 @@ fn compose_up_again_changes_nothing_and_what_is_another_is_made_anew() {
     need_bridges!();
     env.busybox();
     project(&env, TWO);
-    ok(&env, &["up", "-d"]);
+    ok(&env, &["compose up", "-d"]);
     let both = [id(&env, "shop-db-1"), id(&env, "shop-web-1")];
-    let again = ok(&env, &["up", "-d"]);
+    let again = ok(&env, &["compose up", "-d"]);
     let words = " Container shop-db-1  Running\n Container shop-web-1  Running\n";
     assert_eq!(again.stderr, words);
     assert_eq!([id(&env, "shop-db-1"), id(&env, "shop-web-1")], both);
@@ -170,7 +176,7 @@ fn compose_up_again_changes_nothing_and_what_is_another_is_made_anew() {
         &env,
         &TWO.replace("volumes: [data", "environment: [A=b]\n    volumes: [data"),
     );
-    let changed = ok(&env, &["up", "-d"]);
+    let changed = ok(&env, &["compose up", "-d"]);
     let words = " Container shop-db-1  Recreate\n Container shop-db-1  Recreated\n Container shop-web-1  Running\n";
     assert!(changed.stderr.starts_with(words), "{}", changed.stderr);
     assert_ne!(id(&env, "shop-db-1"), both[0]);
@@ -178,17 +184,17 @@ fn compose_up_again_changes_nothing_and_what_is_another_is_made_anew() {
     // `--no-recreate` leaves what is another, `--force-recreate` what is not; both mean those that are named.
     project(&env, TWO);
     let now = id(&env, "shop-db-1");
-    ok(&env, &["up", "-d", "--no-recreate"]);
+    ok(&env, &["compose up", "-d", "--no-recreate"]);
     assert_eq!(id(&env, "shop-db-1"), now);
-    ok(&env, &["up", "-d"]);
+    ok(&env, &["compose up", "-d"]);
     let now = id(&env, "shop-db-1");
-    ok(&env, &["up", "-d", "--force-recreate", "web"]);
+    ok(&env, &["compose up", "-d", "--force-recreate", "web"]);
     assert_eq!(id(&env, "shop-db-1"), now, "what it needs is not meant");
     assert_ne!(id(&env, "shop-web-1"), both[1]);
     ok(
         &env,
         &[
-            "up",
+            "compose up",
             "-d",
             "--force-recreate",
             "--always-recreate-deps",
@@ -199,20 +205,23 @@ fn compose_up_again_changes_nothing_and_what_is_another_is_made_anew() {
     assert_eq!(scratch(&env), mounted);
     for flag in ["-V", "--renew-anon-volumes"] {
         let before = scratch(&env);
-        ok(&env, &["up", "-d", "--force-recreate", "-t", "0", flag]);
+        ok(
+            &env,
+            &["compose up", "-d", "--force-recreate", "-t", "0", flag],
+        );
         assert_ne!(scratch(&env), before);
     }
     let now = id(&env, "shop-db-1");
-    ok(&env, &["create", "--force-recreate", "db"]);
+    ok(&env, &["compose create", "--force-recreate", "db"]);
     assert_ne!(id(&env, "shop-db-1"), now);
     let now = id(&env, "shop-db-1");
     project(
         &env,
         &TWO.replace("volumes: [data", "environment: [A=b]\n    volumes: [data"),
     );
-    ok(&env, &["create", "--no-recreate", "db"]);
+    ok(&env, &["compose create", "--no-recreate", "db"]);
     assert_eq!(id(&env, "shop-db-1"), now);
-    ok(&env, &["create", "db"]);
+    ok(&env, &["compose create", "db"]);
     assert_ne!(id(&env, "shop-db-1"), now);
     assert_eq!(states(&env), ["shop-db-1 created", "shop-web-1 running"]);
 }
@@ -226,26 +235,26 @@ fn compose_up_warns_of_orphans_or_removes_them() {
         "services: {db: {image: busybox, command: [sleep, '1000'], stop_signal: SIGKILL}}\n";
     let orphans = |env: &TestEnv| {
         project(env, TWO);
-        ok(env, &["up", "-d"]);
+        ok(env, &["compose up", "-d"]);
         project(env, alone);
     };
     orphans(&env);
     let words = "Found orphan containers ([shop-web-1]) for this project. If you removed or renamed this service in your compose file, you can run this command with the --remove-orphans flag to clean it up.";
-    ok(&env, &["up", "-d"]).says(words);
-    let quiet = compose(&env, &["up", "-d"]).var("COMPOSE_IGNORE_ORPHANS", "1");
+    ok(&env, &["compose up", "-d"]).says(words);
+    let quiet = compose(&env, &["compose up", "-d"]).var("COMPOSE_IGNORE_ORPHANS", "1");
     assert!(!quiet.run().ok().stderr.contains("orphan"));
-    ok(&env, &["up", "-d", "--remove-orphans"]).says(" Container shop-web-1  Removed");
+    ok(&env, &["compose up", "-d", "--remove-orphans"]).says(" Container shop-web-1  Removed");
     assert_eq!(states(&env), ["shop-db-1 running"]);
     orphans(&env);
-    ok(&env, &["create", "--remove-orphans"]);
+    ok(&env, &["compose create", "--remove-orphans"]);
     assert_eq!(states(&env), ["shop-db-1 created"]);
     orphans(&env);
     // The network is still the orphan's.
-    ok(&env, &["down"]).says(" Network shop_default  Resource is still in use");
+    ok(&env, &["compose down"]).says(" Network shop_default  Resource is still in use");
     assert_eq!(states(&env), ["shop-web-1 running"]);
-    ok(&env, &["kill", "--remove-orphans"]);
+    ok(&env, &["compose kill", "--remove-orphans"]);
     assert_eq!(states(&env), ["shop-web-1 exited"]);
-    ok(&env, &["down", "--remove-orphans", "-v"]);
+    ok(&env, &["compose down", "--remove-orphans", "-v"]);
     assert_eq!(env.containers(), [""; 0]);
 }
 
@@ -256,7 +265,7 @@ fn compose_scales_services() {
     env.busybox();
     let text = TWO.replace("labels: {tier: front}", "deploy: {replicas: 2}");
     project(&env, &text);
-    ok(&env, &["up", "-d"]);
+    ok(&env, &["compose up", "-d"]);
     let web = |numbers: &[u32]| {
         let web = numbers
             .iter()
@@ -269,24 +278,24 @@ fn compose_scales_services() {
     // One name, the addresses of all.
     let found = env.out(&["exec", "shop-db-1", "nslookup", "web"]);
     assert_eq!(found.matches("Address: ").count(), 2, "{found}");
-    ok(&env, &["up", "-d", "--scale", "web=4"]);
+    ok(&env, &["compose up", "-d", "--scale", "web=4"]);
     assert_eq!(states(&env), web(&[1, 2, 3, 4]));
-    ok(&env, &["scale", "web=1"]);
+    ok(&env, &["compose scale", "web=1"]);
     assert_eq!(states(&env), web(&[1]));
     env.run(&["rm", "-f", "shop-db-1"]).ok();
-    ok(&env, &["scale", "--no-deps", "web=2"]);
+    ok(&env, &["compose scale", "--no-deps", "web=2"]);
     assert_eq!(states(&env), web(&[1, 2])[1..]);
-    ok(&env, &["create", "--scale", "web=3"]);
+    ok(&env, &["compose create", "--scale", "web=3"]);
     assert!(states(&env).contains(&"shop-web-3 created".to_owned()));
-    compose(&env, &["up", "-d", "--scale", "nobody=1"])
+    compose(&env, &["compose up", "-d", "--scale", "nobody=1"])
         .run()
         .fails(1, "no such service: nobody");
-    compose(&env, &["scale", "web"])
+    compose(&env, &["compose scale", "web"])
         .run()
         .fails(125, "should be SERVICE=NUM");
     let named = text.replace("depends_on: [db]", "container_name: only");
     project(&env, &named);
-    compose(&env, &["up", "-d"])
+    compose(&env, &["compose up", "-d"])
         .run()
         .fails(1, "container name must be unique");
 }
@@ -297,43 +306,44 @@ fn compose_up_makes_without_starting_and_without_what_is_needed() {
     need_bridges!();
     env.busybox();
     project(&env, TWO);
-    ok(&env, &["up", "--no-start"]);
+    ok(&env, &["compose up", "--no-start"]);
     assert_eq!(states(&env), ["shop-db-1 created", "shop-web-1 created"]);
-    ok(&env, &["down", "-v"]);
-    ok(&env, &["up", "-d", "--no-deps", "web"]);
+    ok(&env, &["compose down", "-v"]);
+    ok(&env, &["compose up", "-d", "--no-deps", "web"]);
     assert_eq!(states(&env), ["shop-web-1 running"]);
-    ok(&env, &["down", "-v"]);
+    ok(&env, &["compose down", "-v"]);
     // What would be done is said, and nothing is done.
-    let dry = ok(&env, &["up", "-d", "--dry-run"]);
+    let dry = ok(&env, &["compose up", "-d", "--dry-run"]);
     let words = " DRY-RUN MODE -  Container shop-web-1  Started";
     assert!(dry.stderr.contains(words), "{}", dry.stderr);
-    ok(&env, &["create", "--dry-run"]).says(" DRY-RUN MODE -  Container shop-web-1  Created");
+    ok(&env, &["compose create", "--dry-run"])
+        .says(" DRY-RUN MODE -  Container shop-web-1  Created");
     assert_eq!(env.containers(), [""; 0]);
     assert!(!env.out(&["network", "ls"]).contains("shop"));
-    ok(&env, &["create"]);
+    ok(&env, &["compose create"]);
     for (words, said) in [
-        (&["start"][..], "Started"),
-        (&["scale", "web=2"], "shop-web-2  Created"),
-        (&["rm", "-f"], "Removed"),
-        (&["down"], "Removed"),
+        (&["compose start"][..], "Started"),
+        (&["compose scale", "web=2"], "shop-web-2  Created"),
+        (&["compose rm", "-f"], "Removed"),
+        (&["compose down"], "Removed"),
     ] {
         ok(&env, &[words, &["--dry-run"]].concat())
             .says(said)
             .says(" DRY-RUN MODE - ");
     }
     assert_eq!(states(&env), ["shop-db-1 created", "shop-web-1 created"]);
-    ok(&env, &["start"]);
+    ok(&env, &["compose start"]);
     for (words, said) in [
-        (&["stop"][..], "Stopped"),
-        (&["restart"], "Restarting"),
-        (&["kill"], "Killed"),
+        (&["compose stop"][..], "Stopped"),
+        (&["compose restart"], "Restarting"),
+        (&["compose kill"], "Killed"),
     ] {
         ok(&env, &[words, &["--dry-run"]].concat())
             .says(said)
             .says(" DRY-RUN MODE - ");
     }
     assert_eq!(states(&env), ["shop-db-1 running", "shop-web-1 running"]);
-    ok(&env, &["run", "--dry-run", "web", "touch", "/x"]);
+    ok(&env, &["compose run", "--dry-run", "web", "touch", "/x"]);
     assert_eq!(env.containers().len(), 2);
 }
 
@@ -343,7 +353,7 @@ fn an_interrupted_compose_up_is_put_right_by_the_next() {
     need_bridges!();
     env.busybox();
     project(&env, TWO);
-    ok(&env, &["up", "-d", "db"]);
+    ok(&env, &["compose up", "-d", "db"]);
     let old = id(&env, "shop-db-1");
     let mounts = "{{range .Mounts}}{{.Name}} {{end}}";
     let mounted = inspected(&env, "shop-db-1", mounts);
@@ -363,17 +373,17 @@ fn an_interrupted_compose_up_is_put_right_by_the_next() {
         .for_each(|label| words.extend(["--label", label]));
     words.extend(["busybox", "sleep", "1000"]);
     env.run(&words).ok();
-    ok(&env, &["up", "-d", "db"]);
+    ok(&env, &["compose up", "-d", "db"]);
     assert_eq!(states(&env), ["shop-db-1 running"]);
     assert_eq!(id(&env, "shop-db-1"), old);
     assert_eq!(inspected(&env, "shop-db-1", mounts), mounted);
     // After the old one was gone: the new one gets its name, and what it should be.
     env.run(&words).ok();
     env.run(&["rm", "-f", "shop-db-1"]).ok();
-    ok(&env, &["up", "-d", "db"]);
+    ok(&env, &["compose up", "-d", "db"]);
     assert_eq!(states(&env), ["shop-db-1 running"]);
     env.run(&words).ok();
-    ok(&env, &["down", "-v"]);
+    ok(&env, &["compose down", "-v"]);
     assert_eq!(env.containers(), [""; 0]);
 }
 
@@ -387,8 +397,8 @@ fn two_compose_ups_at_once_make_everything_once() {
     let four = ["shop-db-1", "shop-web-1", "shop-web-2", "shop-web-3"];
     let four = four.map(|name| format!("{name} running"));
     for flags in [
-        &["up", "-d"][..],
-        &["up", "-d", "--force-recreate", "-t", "0"],
+        &["compose up", "-d"][..],
+        &["compose up", "-d", "--force-recreate", "-t", "0"],
     ] {
         let all = [(); 3].map(|()| compose(&env, flags).spawn());
         for one in all {
@@ -396,5 +406,5 @@ fn two_compose_ups_at_once_make_everything_once() {
         }
         assert_eq!(states(&env), four);
     }
-    ok(&env, &["down", "-v", "-t", "0"]);
+    ok(&env, &["compose down", "-v", "-t", "0"]);
 }

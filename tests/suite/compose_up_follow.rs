@@ -37,7 +37,7 @@ fn compose_up_starts_services_when_what_they_need_has_come_so_far() {
         ),
     ]);
     project(&env, &text);
-    let mut up = compose(&env, &["up", "-d"]).spawn();
+    let mut up = compose(&env, &["compose up", "-d"]).spawn();
     up.until(" Container shop-db-1  Waiting");
     assert!(states(&env).contains(&"shop-web-1 created".to_owned()));
     env.run(&["exec", "shop-db-1", "touch", "/go"]).ok();
@@ -49,9 +49,9 @@ fn compose_up_starts_services_when_what_they_need_has_come_so_far() {
     assert!(place("shop-db-1  Healthy") < place("shop-web-1  Starting"));
     assert!(place("shop-init-1  Exited") < place("shop-web-1  Starting"));
     // Its needs hold again when only it is started.
-    ok(&env, &["stop", "web"]);
-    ok(&env, &["start", "web"]).says("Container shop-web-1  Started");
-    ok(&env, &["down", "-t", "0"]);
+    ok(&env, &["compose stop", "web"]);
+    ok(&env, &["compose start", "web"]).says("Container shop-web-1  Started");
+    ok(&env, &["compose down", "-t", "0"]);
 }
 
 #[test]
@@ -90,9 +90,9 @@ fn compose_up_fails_with_what_is_needed() {
         ),
     ] {
         project(&env, &text);
-        compose(&env, &["up", "-d"]).run().fails(1, words);
+        compose(&env, &["compose up", "-d"]).run().fails(1, words);
         assert!(states(&env).contains(&"shop-web-1 created".to_owned()));
-        ok(&env, &["down", "-t", "0"]);
+        ok(&env, &["compose down", "-t", "0"]);
     }
     // What is not required is only warned of.
     let optional = NEEDS.replace("_successfully}", "_successfully, required: false}");
@@ -106,9 +106,9 @@ fn compose_up_fails_with_what_is_needed() {
         ),
     ]);
     project(&env, &text);
-    ok(&env, &["up", "-d"]).says("optional dependency \"init\"");
+    ok(&env, &["compose up", "-d"]).says("optional dependency \"init\"");
     assert!(states(&env).contains(&"shop-web-1 running".to_owned()));
-    ok(&env, &["down", "-t", "0"]);
+    ok(&env, &["compose down", "-t", "0"]);
 }
 
 #[test]
@@ -118,16 +118,16 @@ fn compose_up_waits_until_all_is_well() {
     env.busybox();
     let db = "until test -e /go; do sleep 0.02; done; touch /ok; exec sleep 1000";
     project(&env, &services(&[says("db", db, HEALTH)]));
-    compose(&env, &["up", "--wait", "--wait-timeout", "1"])
+    compose(&env, &["compose up", "--wait", "--wait-timeout", "1"])
         .run()
         .fails(1, "application not healthy after 1s");
-    let mut up = compose(&env, &["up", "--wait"]).spawn();
+    let mut up = compose(&env, &["compose up", "--wait"]).spawn();
     up.until("Container shop-db-1  Running");
     env.run(&["exec", "shop-db-1", "touch", "/go"]).ok();
     up.wait().ok().says("Container shop-db-1  Healthy");
     let health = "{{.State.Health.Status}}";
     assert_eq!(inspected(&env, "shop-db-1", health), "healthy");
-    ok(&env, &["down", "-t", "0"]);
+    ok(&env, &["compose down", "-t", "0"]);
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn compose_up_shows_whose_output_it_is() {
         says("quiet", "echo five", "    attach: false\n"),
     ]);
     project(&env, &text);
-    let up = ok(&env, &["up"]);
+    let up = ok(&env, &["compose up"]);
     let lines = up.lines();
     assert_eq!(lines[0], "Attaching to a-1, longer-1");
     for line in [
@@ -154,29 +154,29 @@ fn compose_up_shows_whose_output_it_is() {
     }
     assert!(up.stderr.contains("a-1       | two"), "{}", up.stderr);
     assert!(!up.stdout.contains("five"));
-    let bare = ok(&env, &["up", "--no-log-prefix", "--no-color"]);
+    let bare = ok(&env, &["compose up", "--no-log-prefix", "--no-color"]);
     assert!(bare.lines().contains(&"one"), "{}", bare.stdout);
-    let timed = ok(&env, &["up", "--timestamps"]);
+    let timed = ok(&env, &["compose up", "--timestamps"]);
     let is_timed = |line: &str| line.starts_with("a-1       | 20") && line.ends_with("Z one");
     assert!(timed.stdout.lines().any(is_timed), "{}", timed.stdout);
-    let one = ok(&env, &["up", "--attach", "longer"]);
+    let one = ok(&env, &["compose up", "--attach", "longer"]);
     assert!(!one.stdout.contains("one") && one.stdout.contains("four"));
-    let none = ok(&env, &["up", "--no-attach", "longer"]);
+    let none = ok(&env, &["compose up", "--no-attach", "longer"]);
     assert!(none.stdout.contains("one") && !none.stdout.contains("four"));
     // Named, its own output alone is shown, unless that of what it needs is asked for.
-    let named = ok(&env, &["up", "longer"]);
+    let named = ok(&env, &["compose up", "longer"]);
     assert!(!named.stdout.contains("one") && named.stdout.contains("four"));
-    let both = ok(&env, &["up", "--attach-dependencies", "longer"]);
+    let both = ok(&env, &["compose up", "--attach-dependencies", "longer"]);
     assert!(both.stdout.contains("one") && both.stdout.contains("four"));
-    let coloured = ok(&env, &["--ansi", "always", "up"]);
+    let coloured = ok(&env, &["--ansi", "always", "compose up"]);
     assert!(
         coloured.stdout.contains("\x1b[36ma-1"),
         "{}",
         coloured.stdout
     );
-    let plain = ok(&env, &["--ansi", "always", "up", "--no-color"]);
+    let plain = ok(&env, &["--ansi", "always", "compose up", "--no-color"]);
     assert!(!plain.stdout.contains('\x1b'));
-    compose(&env, &["up", "--attach", "nobody"])
+    compose(&env, &["compose up", "--attach", "nobody"])
         .run()
         .fails(1, "no such service: nobody");
 }
@@ -201,22 +201,22 @@ fn compose_up_ends_with_one_of_its_containers() {
         &["--abort-on-container-failure"],
         &["--exit-code-from", "ends"],
     ] {
-        let up = compose(&env, &[&["up"], flags].concat()).run();
+        let up = compose(&env, &[&["compose up"], flags].concat()).run();
         up.code(6).says("Aborting on container exit...");
         assert!(all_ended(), "{:?}", states(&env));
     }
-    compose(&env, &["up", "--exit-code-from", "stays"])
+    compose(&env, &["compose up", "--exit-code-from", "stays"])
         .run()
         .code(9);
     assert!(all_ended());
     // Without a failure nobody else ends.
     project(&env, &text.replace("exit 6", "exit 0"));
-    let mut up = compose(&env, &["up", "--abort-on-container-failure"]).spawn();
+    let mut up = compose(&env, &["compose up", "--abort-on-container-failure"]).spawn();
     up.until("ends-1 exited with code 0");
     up.until("up");
     up.signal(Signal::SIGINT);
     up.wait().code(130);
-    compose(&env, &["up", "-d", "--abort-on-container-exit"])
+    compose(&env, &["compose up", "-d", "--abort-on-container-exit"])
         .run()
         .code(125);
 }
@@ -229,7 +229,7 @@ fn compose_up_stops_at_the_first_signal_and_kills_at_the_second() {
     let gentle = "trap 'echo bye; exit 0' TERM; echo up; while :; do sleep 0.05; done";
     project(&env, &services(&[says("web", gentle, "")]));
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let mut up = compose(&env, &["up"]).spawn();
+        let mut up = compose(&env, &["compose up"]).spawn();
         up.until("web-1  | up");
         up.signal(signal);
         let up = up.wait().code(130);
@@ -245,7 +245,7 @@ fn compose_up_stops_at_the_first_signal_and_kills_at_the_second() {
         &env,
         &services(&[says("web", deaf, "    stop_grace_period: 1h\n")]),
     );
-    let mut up = compose(&env, &["up"]).spawn();
+    let mut up = compose(&env, &["compose up"]).spawn();
     up.until("web-1  | up");
     up.signal(Signal::SIGINT);
     up.until("web-1  | no");
@@ -253,12 +253,12 @@ fn compose_up_stops_at_the_first_signal_and_kills_at_the_second() {
     up.wait().code(130).says(" Container shop-web-1  Killed");
     assert_eq!(inspected(&env, "shop-web-1", "{{.State.ExitCode}}"), "137");
     // A time of its own.
-    let mut up = compose(&env, &["up", "-t", "0"]).spawn();
+    let mut up = compose(&env, &["compose up", "-t", "0"]).spawn();
     up.until("web-1  | up");
     up.signal(Signal::SIGINT);
     up.wait().code(130);
     assert_eq!(inspected(&env, "shop-web-1", "{{.State.ExitCode}}"), "137");
-    let mut up = compose(&env, &["up", "--timeout", "0"]).spawn();
+    let mut up = compose(&env, &["compose up", "--timeout", "0"]).spawn();
     up.until("web-1  | up");
     up.signal(Signal::SIGINT);
     up.wait().code(130);
@@ -276,7 +276,7 @@ fn compose_up_goes_on_with_what_is_started_again() {
         "    restart: on-failure\n    stop_signal: SIGKILL\n    volumes: [data:/data]\n",
     )]);
     project(&env, &format!("{text}volumes: {{data: {{}}}}\n"));
-    let mut up = compose(&env, &["up"]).spawn();
+    let mut up = compose(&env, &["compose up"]).spawn();
     up.until("web-1 exited with code 1 (restarting)");
     crate::process::eventually("it lives again", || states(&env) == ["shop-web-1 running"]);
     // Somebody else's restart is followed as well.
@@ -289,5 +289,5 @@ fn compose_up_goes_on_with_what_is_started_again() {
         "{}",
         up.stdout
     );
-    ok(&env, &["down", "-v"]);
+    ok(&env, &["compose down", "-v"]);
 }

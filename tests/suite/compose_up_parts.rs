@@ -32,11 +32,11 @@ configs:
 volumes: {runs: {}}
 "#;
     project(&env, text);
-    compose(&env, &["up", "-d"])
+    compose(&env, &["compose up", "-d"])
         .run()
         .fails(1, "\"GIVEN\" required by secret \"given\" is not set");
     env.set("GIVEN", "of a variable");
-    ok(&env, &["up", "-d"]);
+    ok(&env, &["compose up", "-d"]);
     let sh = ["exec", "shop-web-1", "sh", "-c"];
     let inside = |script: &str| env.out(&[&sh[..], &[script]].concat());
     assert_eq!(inside("echo \"$A\""), "b c");
@@ -58,7 +58,7 @@ volumes: {runs: {}}
     let _ = env.run(&["exec", "shop-web-1", "sh", "-c", &plant]);
     let before = crate::env::names(&env.path("home/shop"));
     env.set("GIVEN", "another");
-    ok(&env, &["up", "-d"]).says("Container shop-web-1  Recreated");
+    ok(&env, &["compose up", "-d"]).says("Container shop-web-1  Recreated");
     let inside = |script: &str| env.out(&[&sh[..], &[script]].concat());
     assert_eq!(
         inside("cat /run/secrets/token /etc/given"),
@@ -75,7 +75,7 @@ volumes: {runs: {}}
     let content = env.out(&[&layer[..], &["cat", "/etc/given", "/etc/words"]].concat());
     assert_eq!(content, "");
     assert!(!inspected(&env, "shop-web-1", "{{json .}}").contains("another"));
-    ok(&env, &["down", "-v"]);
+    ok(&env, &["compose down", "-v"]);
     assert_eq!(
         std::fs::read_to_string(&outside).expect("it is there"),
         "untouched"
@@ -89,19 +89,19 @@ fn compose_secrets_may_be_the_engine_s() {
     env.busybox();
     let text = "services: {web: {image: busybox, command: [sleep, '1000'], stop_signal: SIGKILL, secrets: [kept]}}\nsecrets: {kept: {external: true}}\n";
     project(&env, text);
-    compose(&env, &["up", "-d"])
+    compose(&env, &["compose up", "-d"])
         .run()
         .fails(1, "no such secret: kept");
     env.command(&["secret", "create", "kept", "-"])
         .input("value")
         .run()
         .ok();
-    ok(&env, &["up", "-d"]);
+    ok(&env, &["compose up", "-d"]);
     assert_eq!(
         env.out(&["exec", "shop-web-1", "cat", "/run/secrets/kept"]),
         "value"
     );
-    ok(&env, &["down"]);
+    ok(&env, &["compose down"]);
 }
 
 #[test]
@@ -134,11 +134,11 @@ volumes:
   outer: {external: true, name: theirs}
 "#;
     project(&env, text);
-    compose(&env, &["up", "-d"])
+    compose(&env, &["compose up", "-d"])
         .run()
         .fails(1, "external volume \"theirs\" not found");
     env.run(&["volume", "create", "theirs"]).ok();
-    ok(&env, &["up", "-d"]);
+    ok(&env, &["compose up", "-d"]);
     let inside = |name: &str, script: &str| env.run(&["exec", name, "sh", "-c", script]);
     inside(
         "shop-web-1",
@@ -165,14 +165,14 @@ volumes:
     );
     // A volume that is another by now is only made anew where somebody says so.
     project(&env, &text.replace("a: b", "a: c"));
-    ok(&env, &["up", "-d"]).says("doesn't match configuration");
+    ok(&env, &["compose up", "-d"]).says("doesn't match configuration");
     assert_eq!(
         env.out(&["volume", "inspect", "-f", label, "shop_made"]),
         "b"
     );
     for (flag, value) in [("-y", "c"), ("--yes", "d")] {
         project(&env, &text.replace("a: b", &format!("a: {value}")));
-        ok(&env, &["up", "-d", flag]);
+        ok(&env, &["compose up", "-d", flag]);
         assert_eq!(
             env.out(&["volume", "inspect", "-f", label, "shop_made"]),
             value
@@ -181,13 +181,13 @@ volumes:
     inside("shop-web-1", "! test -e /made/a").ok();
     for (flag, value) in [("-y", "e"), ("--yes", "f")] {
         project(&env, &text.replace("a: b", &format!("a: {value}")));
-        ok(&env, &["create", flag]);
+        ok(&env, &["compose create", flag]);
         assert_eq!(
             env.out(&["volume", "inspect", "-f", label, "shop_made"]),
             value
         );
     }
-    ok(&env, &["down", "-v"]);
+    ok(&env, &["compose down", "-v"]);
     // What is somebody else's stays.
     env.run(&["volume", "inspect", "theirs"]).ok();
 }
@@ -226,7 +226,7 @@ services:
     annotations: {note: yes}
 "#;
     project(&env, text);
-    ok(&env, &["up", "-d"]);
+    ok(&env, &["compose up", "-d"]);
     let inside = |script: &str| env.out(&["exec", "shop-web-1", "sh", "-c", script]);
     let seen = inside(
         "hostname; id -u; id -g; pwd; touch /x 2>/dev/null || echo read-only; cat /proc/sys/net/ipv4/ip_default_ttl; ulimit -Sn; ulimit -Hn; df -k /dev/shm | awk 'NR>1{print $2}'; grep -c 192.0.2.7.far /etc/hosts; grep -c example.org /etc/resolv.conf",
@@ -268,7 +268,7 @@ services:
     }
     let ports = env.out(&["port", "shop-web-1"]);
     assert_eq!(ports.matches("-> 127.0.0.1:").count(), 3, "{ports}");
-    ok(&env, &["down", "-t", "0"]);
+    ok(&env, &["compose down", "-t", "0"]);
 }
 
 #[test]
@@ -300,7 +300,7 @@ services:
     ])
     .ok();
     project(&env, text);
-    ok(&env, &["up", "-d"]);
+    ok(&env, &["compose up", "-d"]);
     let namespace = |name: &str, kind: &str| {
         let place = format!("/proc/self/ns/{kind}");
         env.out(&["exec", name, "readlink", &place])
@@ -325,7 +325,7 @@ services:
     // Made anew, it takes along who lives in it, and starts again who says so.
     let (web, restarting) = (id(&env, "shop-web-1"), id(&env, "shop-restarting-1"));
     project(&env, &text.replace("A=1", "A=2"));
-    let up = ok(&env, &["up", "-d"]);
+    let up = ok(&env, &["compose up", "-d"]);
     assert_ne!(id(&env, "shop-web-1"), web);
     assert_eq!(id(&env, "shop-restarting-1"), restarting);
     assert!(
@@ -338,7 +338,7 @@ services:
         namespace("shop-vpn-1", "net")
     );
     assert!(states(&env).iter().all(|line| line.ends_with("running")));
-    ok(&env, &["down"]);
+    ok(&env, &["compose down"]);
     env.run(&["rm", "-f", "lender"]).ok();
 }
 
@@ -358,7 +358,7 @@ networks:
   inner: {x-bryo-egress: [none]}
 "#;
     project(&env, text);
-    ok(&env, &["up", "-d"]);
+    ok(&env, &["compose up", "-d"]);
     let egress = |name: &str| inspected(&env, name, "{{.HostConfig.Egress}}");
     assert_eq!(
         egress("shop-held-1"),
@@ -387,7 +387,9 @@ networks:
     assert_ne!(reaches("shop-kept-1", "192.0.2.1 80"), 0);
     assert_ne!(reaches("shop-held-1", "192.0.2.1 80"), 0);
     project(&env, &text.replace("allowed.example:443", "not a place"));
-    compose(&env, &["up", "-d"]).run().fails(1, "not a place");
+    compose(&env, &["compose up", "-d"])
+        .run()
+        .fails(1, "not a place");
     project(&env, text);
-    ok(&env, &["down"]);
+    ok(&env, &["compose down"]);
 }

@@ -26,26 +26,26 @@ fn compose_stops_starts_restarts_and_kills_services() {
     need_bridges!();
     env.busybox();
     project(&env, TWO);
-    compose(&env, &["start"])
+    compose(&env, &["compose start"])
         .run()
         .fails(1, "service \"db\" has no container to start");
-    compose(&env, &["kill"])
+    compose(&env, &["compose kill"])
         .run()
         .fails(1, "no container to kill");
-    ok(&env, &["up", "-d"]);
-    let stop = ok(&env, &["stop"]);
+    ok(&env, &["compose up", "-d"]);
+    let stop = ok(&env, &["compose stop"]);
     let place = |words: &str| stop.stderr.find(words).expect("it is said");
     assert!(place("shop-web-1  Stopped") < place("shop-db-1  Stopping"));
     assert_eq!(states(&env), ["shop-db-1 exited", "shop-web-1 exited"]);
-    ok(&env, &["start", "db"]);
+    ok(&env, &["compose start", "db"]);
     assert_eq!(states(&env), ["shop-db-1 running", "shop-web-1 exited"]);
-    ok(&env, &["start"]);
+    ok(&env, &["compose start"]);
     let started = |name: &str| inspected(&env, name, "{{.State.StartedAt}}");
     let (db, web) = (started("shop-db-1"), started("shop-web-1"));
-    ok(&env, &["restart", "--no-deps", "db"]);
+    ok(&env, &["compose restart", "--no-deps", "db"]);
     assert_ne!(started("shop-db-1"), db);
     assert_eq!(started("shop-web-1"), web);
-    ok(&env, &["restart", "db"]);
+    ok(&env, &["compose restart", "db"]);
     assert_ne!(
         started("shop-web-1"),
         web,
@@ -54,26 +54,26 @@ fn compose_stops_starts_restarts_and_kills_services() {
     let code = |name: &str| inspected(&env, name, "{{.State.ExitCode}}");
     for flag in ["-t", "--timeout"] {
         project(&env, &TWO.replace("exit 3", "echo no"));
-        ok(&env, &["up", "-d"]);
-        ok(&env, &["stop", flag, "0", "web"]);
+        ok(&env, &["compose up", "-d"]);
+        ok(&env, &["compose stop", flag, "0", "web"]);
         assert_eq!(code("shop-web-1"), "137");
-        ok(&env, &["start"]);
-        ok(&env, &["restart", flag, "0", "web"]);
+        ok(&env, &["compose start"]);
+        ok(&env, &["compose restart", flag, "0", "web"]);
         assert_eq!(states(&env), ["shop-db-1 running", "shop-web-1 running"]);
     }
     for flag in ["-s", "--signal"] {
-        ok(&env, &["kill", flag, "USR1", "web"]).says(" Container shop-web-1  Killed");
+        ok(&env, &["compose kill", flag, "USR1", "web"]).says(" Container shop-web-1  Killed");
     }
     crate::process::eventually("both signals were heard", || {
         env.out(&["logs", "shop-web-1"]).matches("heard").count() >= 1
     });
-    ok(&env, &["kill"]);
+    ok(&env, &["compose kill"]);
     assert_eq!(code("shop-web-1"), "137");
     assert_eq!(code("shop-db-1"), "137");
-    compose(&env, &["stop", "nobody"])
+    compose(&env, &["compose stop", "nobody"])
         .run()
         .fails(1, "no such service: nobody");
-    ok(&env, &["down"]);
+    ok(&env, &["compose down"]);
 }
 
 #[test]
@@ -82,42 +82,37 @@ fn compose_rm_takes_away_what_is_stopped() {
     need_bridges!();
     env.busybox();
     project(&env, TWO);
-    ok(&env, &["rm", "-f"]).says("No stopped containers");
+    ok(&env, &["compose rm", "-f"]).says("No stopped containers");
     let volumes = || env.out(&["volume", "ls", "-q"]).lines().count();
     let up = || {
-        ok(&env, &["up", "-d"]);
-        ok(&env, &["stop", "-t", "0", "web"]);
+        ok(&env, &["compose up", "-d"]);
+        ok(&env, &["compose stop", "-t", "0", "web"]);
     };
     up();
     // A no, and no answer, change nothing.
-    compose(&env, &["rm"]).input("n\n").run().ok();
-    compose(&env, &["rm"]).input("").run().ok();
+    compose(&env, &["compose rm"]).input("n\n").run().ok();
+    compose(&env, &["compose rm"]).input("").run().ok();
     assert_eq!(states(&env), ["shop-db-1 running", "shop-web-1 exited"]);
-    compose(&env, &["rm"]).input("y\n").run().ok();
+    compose(&env, &["compose rm"]).input("y\n").run().ok();
     assert_eq!(states(&env), ["shop-db-1 running"]);
     assert_eq!(volumes(), 1);
     for force in ["-f", "--force"] {
         up();
-        ok(&env, &["rm", force]).says("Going to remove shop-web-1");
+        ok(&env, &["compose rm", force]).says("Going to remove shop-web-1");
         assert_eq!(states(&env), ["shop-db-1 running"]);
     }
     for (stop, with) in [("-s", "-v"), ("--stop", "--volumes")] {
         let before = volumes();
-        ok(&env, &["up", "-d"]);
+        ok(&env, &["compose up", "-d"]);
         assert_eq!(volumes(), before + 1);
-        ok(&env, &["rm", "-f", stop, with, "web"]);
+        ok(&env, &["compose rm", "-f", stop, with, "web"]);
         assert_eq!(states(&env), ["shop-db-1 running"]);
         assert_eq!(volumes(), before);
     }
-    ok(&env, &["down", "-t", "0"]);
+    ok(&env, &["compose down", "-t", "0"]);
 }
 
-#[test]
-fn compose_run_makes_one_more_container_for_a_task() {
-    let env = test_env!();
-    need_bridges!();
-    env.busybox();
-    let text = r#"
+const TASKS: &str = r#"
 services:
   db: {image: busybox, command: [sleep, "1000"], stop_signal: SIGKILL}
   web:
@@ -127,8 +122,14 @@ services:
     ports: ["127.0.0.1:0:80"]
     environment: {A: file}
 "#;
-    project(&env, text);
-    let run = |words: &[&str]| compose(&env, &[&["run"], words].concat()).run();
+
+#[test]
+fn compose_run_makes_one_more_container_for_a_task() {
+    let env = test_env!();
+    need_bridges!();
+    env.busybox();
+    project(&env, TASKS);
+    let run = |words: &[&str]| compose(&env, &[&["compose run"], words].concat()).run();
     run(&["--rm", "web"]).ok().prints("own command");
     run(&["--rm", "web", "sh", "-c", "exit 7"]).code(7);
     assert_eq!(
@@ -211,12 +212,17 @@ services:
         );
     }
     assert_eq!(task(&["--use-aliases"]).1, 0);
-    ok(&env, &["down"]);
+    ok(&env, &["compose down"]);
     run(&["--rm", "--no-deps", "web"]).ok();
     assert_eq!(states(&env), [""; 0]);
     // Without -i nothing is read.
     let input = |flags: &[&str]| {
-        let words = [&["run", "--rm", "--no-deps"], flags, &["web", "cat"]].concat();
+        let words = [
+            &["compose run", "--rm", "--no-deps"],
+            flags,
+            &["web", "cat"],
+        ]
+        .concat();
         compose(&env, &words).input("typed").run().ok().stdout
     };
     assert_eq!(input(&["-i"]), "typed");
@@ -225,16 +231,16 @@ services:
         let told = run(&["--rm", quiet, "web"]).ok();
         assert_eq!(told.stderr, "");
     }
-    ok(&env, &["up", "-d", "db"]);
+    ok(&env, &["compose up", "-d", "db"]);
     project(
         &env,
-        &text.replace("  db:", "  base:").replace("[db]", "[base]"),
+        &TASKS.replace("  db:", "  base:").replace("[db]", "[base]"),
     );
     run(&["--rm", "--remove-orphans", "web"])
         .ok()
         .says("Container shop-db-1  Removed");
     run(&["nobody"]).fails(1, "no such service: nobody");
-    ok(&env, &["down"]);
+    ok(&env, &["compose down"]);
 }
 
 #[test]
@@ -276,7 +282,7 @@ fn compose_run_has_a_terminal_where_there_is_one() {
     let mut task = compose(
         &env,
         &[
-            "run",
+            "compose run",
             "--rm",
             "web",
             "sh",
@@ -288,7 +294,7 @@ fn compose_run_has_a_terminal_where_there_is_one() {
     task.until("up");
     task.signal(Signal::SIGINT);
     task.wait().code(5);
-    ok(&env, &["down"]);
+    ok(&env, &["compose down"]);
 }
 
 #[test]
@@ -312,74 +318,89 @@ fn compose_pulls_and_pushes_the_images_of_services() {
     };
     let is_there = || env.run(&["image", "inspect", &name("base")]).code == 0;
     forget();
-    ok(&env, &["pull", "--dry-run", "db"]).says(" DRY-RUN MODE -  db  Pulling");
+    ok(&env, &["compose pull", "--dry-run", "db"]).says(" DRY-RUN MODE -  db  Pulling");
     assert!(!is_there());
-    ok(&env, &["pull", "db"]).says(" db  Pulled");
+    ok(&env, &["compose pull", "db"]).says(" db  Pulled");
     assert!(is_there());
     forget();
     for quiet in ["-q", "--quiet"] {
-        assert_eq!(ok(&env, &["pull", quiet, "db"]).stderr, "");
+        assert_eq!(ok(&env, &["compose pull", quiet, "db"]).stderr, "");
     }
     // What is only there after a build is no failure of `pull`, and can be left out.
-    ok(&env, &["pull"]).says("Some service image(s) must be built from source");
-    ok(&env, &["pull", "--ignore-buildable"]).says(" web  Image can be built");
+    ok(&env, &["compose pull"]).says("Some service image(s) must be built from source");
+    ok(&env, &["compose pull", "--ignore-buildable"]).says(" web  Image can be built");
     forget();
-    ok(&env, &["pull", "--ignore-buildable", "web"]);
+    ok(&env, &["compose pull", "--ignore-buildable", "web"]);
     assert!(!is_there());
     ok(
         &env,
-        &["pull", "--include-deps", "--ignore-buildable", "web"],
+        &[
+            "compose pull",
+            "--include-deps",
+            "--ignore-buildable",
+            "web",
+        ],
     );
     assert!(is_there());
-    let missing = ok(&env, &["pull", "--policy", "missing", "db"]);
+    let missing = ok(&env, &["compose pull", "--policy", "missing", "db"]);
     assert_eq!(missing.stderr, "", "nobody is asked for what is there");
-    ok(&env, &["pull", "--policy", "always", "db"]).says(" db  Pulled");
+    ok(&env, &["compose pull", "--policy", "always", "db"]).says(" db  Pulled");
     project(&env, &text.replace("base:1", "none:1"));
-    compose(&env, &["pull", "db"])
+    compose(&env, &["compose pull", "db"])
         .run()
         .fails(1, "service \"db\"");
-    ok(&env, &["pull", "--ignore-pull-failures", "db"]).says("service \"db\"");
+    ok(&env, &["compose pull", "--ignore-pull-failures", "db"]).says("service \"db\"");
     project(&env, &text);
 
-    ok(&env, &["build"]);
-    ok(&env, &["push", "--dry-run", "web"]).says(" DRY-RUN MODE -  web  Pushed");
-    ok(&env, &["push"])
+    ok(&env, &["compose build"]);
+    ok(&env, &["compose push", "--dry-run", "web"]).says(" DRY-RUN MODE -  web  Pushed");
+    ok(&env, &["compose push"])
         .says(" web  Pushed")
         .says(" db  Skipped");
     for quiet in ["-q", "--quiet"] {
-        let pushed = ok(&env, &["push", quiet, "web"]);
+        let pushed = ok(&env, &["compose push", quiet, "web"]);
         assert!(!pushed.stderr.contains("Push"), "{}", pushed.stderr);
     }
-    ok(&env, &["push", "--include-deps", "web"]).says(" db  Skipped");
+    ok(&env, &["compose push", "--include-deps", "web"]).says(" db  Skipped");
     env.run(&["rmi", &name("web")]).ok();
-    ok(&env, &["pull", "web"]).says(" web  Pulled");
+    ok(&env, &["compose pull", "web"]).says(" web  Pulled");
     env.run(&["rmi", &name("web")]).ok();
-    compose(&env, &["push", "web"])
+    compose(&env, &["compose push", "web"])
         .run()
         .fails(1, "service \"web\"");
-    ok(&env, &["push", "--ignore-push-failures", "web"]).says("service \"web\"");
+    ok(&env, &["compose push", "--ignore-push-failures", "web"]).says("service \"web\"");
     // `up` pulls what is missing, and what it is told to.
     forget();
-    compose(&env, &["up", "-d", "--pull", "never", "db"])
+    compose(&env, &["compose up", "-d", "--pull", "never", "db"])
         .run()
         .fails(1, "base:1");
-    ok(&env, &["up", "-d", "db"]).says(" db  Pulled");
-    ok(&env, &["up", "-d", "--pull", "always", "db"]).says(" db  Pulling");
+    ok(&env, &["compose up", "-d", "db"]).says(" db  Pulled");
+    ok(&env, &["compose up", "-d", "--pull", "always", "db"]).says(" db  Pulling");
     let quiet = ok(
         &env,
-        &["up", "-d", "--pull", "always", "--quiet-pull", "db"],
+        &["compose up", "-d", "--pull", "always", "--quiet-pull", "db"],
     );
     assert!(!quiet.stderr.contains("Pull"));
-    ok(&env, &["create", "--pull", "always", "db"]).says(" db  Pulling");
-    let quiet = ok(&env, &["create", "--pull", "always", "--quiet-pull", "db"]);
-    assert!(!quiet.stderr.contains("Pull"));
-    ok(&env, &["run", "--rm", "--pull", "always", "db"]).says(" db  Pulling");
+    ok(&env, &["compose create", "--pull", "always", "db"]).says(" db  Pulling");
     let quiet = ok(
         &env,
-        &["run", "--rm", "--pull", "always", "--quiet-pull", "db"],
+        &["compose create", "--pull", "always", "--quiet-pull", "db"],
     );
     assert!(!quiet.stderr.contains("Pull"));
-    ok(&env, &["down", "--rmi", "all"]).says("Removed");
+    ok(&env, &["compose run", "--rm", "--pull", "always", "db"]).says(" db  Pulling");
+    let quiet = ok(
+        &env,
+        &[
+            "compose run",
+            "--rm",
+            "--pull",
+            "always",
+            "--quiet-pull",
+            "db",
+        ],
+    );
+    assert!(!quiet.stderr.contains("Pull"));
+    ok(&env, &["compose down", "--rmi", "all"]).says("Removed");
     assert!(!is_there());
 }
 
@@ -393,63 +414,72 @@ fn compose_builds_the_images_of_services() {
     project(&env, text);
     let word =
         |env: &crate::env::TestEnv| env.out(&["run", "--rm", "--network", "none", "web:own"]);
-    ok(&env, &["up", "-d"])
+    ok(&env, &["compose up", "-d"])
         .says(" web:own  Built")
         .says(" shop-base  Built");
     assert_eq!(word(&env), "file");
     let image = || inspected(&env, "web:own", "{{.Id}}");
     let first = image();
-    assert!(!ok(&env, &["up", "-d"]).stderr.contains("Building"));
+    assert!(!ok(&env, &["compose up", "-d"]).stderr.contains("Building"));
     env.file("shop/app/Dockerfile", "FROM busybox\nARG WORD=none\nRUN --network=none echo $WORD again >/word\nCMD [\"cat\", \"/word\"]\n");
-    for command in [&["up", "-d"][..], &["create"], &["run", "--rm", "-T"]] {
+    for command in [
+        &["compose up", "-d"][..],
+        &["compose create"],
+        &["compose run", "--rm", "-T"],
+    ] {
         let before = image();
         let words: Vec<&str> = [command, &["--build", "web"]].concat();
         ok(&env, &words).says(" web:own  Building");
-        if command == ["up", "-d"] {
+        if command[0] == "compose up" {
             assert_ne!(image(), before);
             assert_eq!(word(&env), "file again");
         }
     }
     assert_ne!(image(), first);
-    ok(&env, &["down", "--rmi", "local"]).says(" Image shop-base  Removed");
+    ok(&env, &["compose down", "--rmi", "local"]).says(" Image shop-base  Removed");
     env.run(&["image", "inspect", "web:own"]).ok();
-    compose(&env, &["up", "-d", "--no-build", "base"])
+    compose(&env, &["compose up", "-d", "--no-build", "base"])
         .run()
         .fails(1, "shop-base");
-    compose(&env, &["create", "--no-build", "base"])
+    compose(&env, &["compose create", "--no-build", "base"])
         .run()
         .fails(1, "shop-base");
-    let quiet = ok(&env, &["up", "-d", "--quiet-build", "base"]);
+    let quiet = ok(&env, &["compose up", "-d", "--quiet-build", "base"]);
     assert!(!quiet.stderr.contains("RUN"), "{}", quiet.stderr);
-    let quiet = ok(&env, &["run", "--rm", "--build", "--quiet-build", "base"]);
+    let quiet = ok(
+        &env,
+        &["compose run", "--rm", "--build", "--quiet-build", "base"],
+    );
     assert!(!quiet.stderr.contains("RUN"), "{}", quiet.stderr);
-    ok(&env, &["down", "--rmi", "all"]);
+    ok(&env, &["compose down", "--rmi", "all"]);
     env.run(&["image", "inspect", "web:own"]).code(1);
 
-    ok(&env, &["build", "--build-arg", "WORD=flag", "web"]);
+    ok(&env, &["compose build", "--build-arg", "WORD=flag", "web"]);
     assert_eq!(word(&env), "flag again");
     assert!(env.run(&["image", "inspect", "shop-base"]).code != 0);
-    ok(&env, &["build", "--with-dependencies", "web"]).says(" shop-base  Built");
+    ok(&env, &["compose build", "--with-dependencies", "web"]).says(" shop-base  Built");
     for flag in ["-q", "--quiet"] {
-        let quiet = ok(&env, &["build", flag, "--no-cache", "web"]);
+        let quiet = ok(&env, &["compose build", flag, "--no-cache", "web"]);
         assert!(!quiet.stderr.contains("RUN"), "{}", quiet.stderr);
     }
-    let cached = ok(&env, &["build", "web"]);
+    let cached = ok(&env, &["compose build", "web"]);
     assert!(cached.stderr.contains("CACHED"), "{}", cached.stderr);
-    let anew = ok(&env, &["build", "--no-cache", "web"]);
+    let anew = ok(&env, &["compose build", "--no-cache", "web"]);
     assert!(!anew.stderr.contains("CACHED"), "{}", anew.stderr);
-    ok(&env, &["build", "--dry-run", "web"]).says(" DRY-RUN MODE -  web:own  Built");
-    ok(&env, &["build", "--check", "web"]).prints("Check complete, no warnings found.");
-    ok(&env, &["build", "--builder", "any", "web"]);
-    let shown = ok(&env, &["build", "--print", "web"]).out();
+    ok(&env, &["compose build", "--dry-run", "web"]).says(" DRY-RUN MODE -  web:own  Built");
+    ok(&env, &["compose build", "--check", "web"]).prints("Check complete, no warnings found.");
+    ok(&env, &["compose build", "--builder", "any", "web"]);
+    let shown = ok(&env, &["compose build", "--print", "web"]).out();
     let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
     assert_eq!(shown["target"]["web"]["args"]["WORD"], "file");
     assert_eq!(shown["target"]["web"]["tags"][0], "web:own");
-    compose(&env, &["build", "-m", "1g"]).run().code(125);
-    compose(&env, &["build", "nobody"])
+    compose(&env, &["compose build", "-m", "1g"])
+        .run()
+        .code(125);
+    compose(&env, &["compose build", "nobody"])
         .run()
         .fails(1, "no such service: nobody");
-    ok(&env, &["down"]);
+    ok(&env, &["compose down"]);
 }
 
 #[test]
@@ -468,24 +498,26 @@ fn compose_build_hands_its_flags_on() {
     };
     with("FROM busybox\nLABEL a=b\n");
     env.run(&["image", "inspect", &image]).code(1);
-    ok(&env, &["build", "--push"]);
+    ok(&env, &["compose build", "--push"]);
     env.run(&["rmi", &image]).ok();
     env.run(&["pull", &image]).ok();
     // Statements make an index of the image.
     for flag in ["--sbom=true", "--provenance=true"] {
-        ok(&env, &["build", "--push", flag]);
+        ok(&env, &["compose build", "--push", flag]);
         let raw = env.out(&["buildx", "imagetools", "inspect", "--raw", &image]);
         assert!(raw.contains("attestation-manifest"), "{flag}: {raw}");
     }
     // Newer bases are asked for where that is said.
     env.run(&["tag", "busybox", &base]).ok();
     with(&format!("FROM {base}\n"));
-    ok(&env, &["build"]);
-    compose(&env, &["build", "--pull"]).run().fails(1, "base");
+    ok(&env, &["compose build"]);
+    compose(&env, &["compose build", "--pull"])
+        .run()
+        .fails(1, "base");
     // An agent that is not there is missed where it is asked for.
     with("FROM busybox\nRUN --mount=type=ssh,required true\n");
-    compose(&env, &["build"]).run().fails(1, "ssh");
-    compose(&env, &["build", "--ssh", "default=/no/such/socket"])
+    compose(&env, &["compose build"]).run().fails(1, "ssh");
+    compose(&env, &["compose build", "--ssh", "default=/no/such/socket"])
         .run()
         .fails(125, "/no/such/socket");
 }
