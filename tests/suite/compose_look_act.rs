@@ -4,7 +4,7 @@ use std::io::Write;
 
 use crate::compose_look::{container, filed, in_shop, member, shop};
 use crate::env::{TestEnv, test_env};
-use crate::process::{Outcome, eventually};
+use crate::process::{Background, Outcome, eventually};
 
 const SLEEP: [&str; 3] = ["busybox", "sleep", "1000"];
 
@@ -378,6 +378,17 @@ fn compose_pause_and_unpause_freeze_services() {
     assert_eq!(states(), "running running running");
 }
 
+/// Until it is connected to so many monitors: a container that has ended before is none that it waits for.
+fn until_it_asks(waiting: &Background, monitors: usize) {
+    let files = format!("/proc/{}/fd", waiting.pid());
+    eventually("a connection to each monitor", || {
+        let files = std::fs::read_dir(&files).expect("it runs").flatten();
+        let targets = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+        let sockets = targets.filter(|target| target.to_string_lossy().starts_with("socket:"));
+        sockets.count() >= monitors
+    });
+}
+
 #[test]
 fn compose_wait_tells_each_end_when_it_comes() {
     let env = test_env!();
@@ -390,6 +401,7 @@ fn compose_wait_tells_each_end_when_it_comes() {
         env.run(&["exec", id, "touch", "/tmp/end"]).ok();
     };
     let mut waiting = env.spawn(&in_shop("compose wait", &["--dry-run", "web"]));
+    until_it_asks(&waiting, 2);
     end(&second);
     waiting.until(&format!(
         "container \"{second}\" exited with status code 4\n"
@@ -402,8 +414,20 @@ fn compose_wait_tells_each_end_when_it_comes() {
         format!("container \"{first}\" exited with status code 3")
     );
     let killed = env.spawn(&in_shop("compose wait", &["db", "web"]));
+    until_it_asks(&killed, 1);
     env.run(&["kill", &third]).ok();
     killed.wait().code(137);
     shop(&env, "compose wait", &["web"]).fails(1, "no containers for project \"shop\"");
+    env.run(&["start", &third]).ok();
+    let words = ["--down-project", "db"];
+    let last = env.spawn(&in_shop("compose wait", &words));
+    until_it_asks(&last, 1);
+    env.run(&["kill", &third]).ok();
+    let down = last.wait().code(137);
+    assert!(
+        down.stderr.contains(" Container shop-db-1  Removed"),
+        "{down:#?}"
+    );
+    assert_eq!(env.out(&["ps", "-aq"]), "");
     shop(&env, "compose wait", &[]).code(1);
 }

@@ -1,8 +1,10 @@
 //! `compose wait`: until the containers of services have ended.
 
 use super::found::{self, Which, failed};
-use super::{Globals, Invocation};
+use super::{Globals, Invocation, project};
 use crate::cli::error::{CliError, Kind};
+use crate::compose::Project;
+use crate::compose::execute::Down;
 use crate::compose::labels::OneOff;
 use crate::container::Record;
 
@@ -10,6 +12,9 @@ use crate::container::Record;
 pub struct Args {
     #[arg(required = true, value_name = "SERVICE")]
     services: Vec<String>,
+    /// Then stop and remove the project's containers and networks
+    #[arg(long)]
+    down_project: bool,
 }
 
 pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8, CliError> {
@@ -35,5 +40,21 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
         said.is_ok()
     });
     waited.map_err(|error| CliError::engine(Kind::Failed, &error))?;
-    said.map(|()| last as u8)
+    said?;
+    if args.down_project {
+        let project = scope.project.unwrap_or_else(|| Project {
+            name: scope.name,
+            ..Project::default()
+        });
+        let progress = globals.told(&invocation.ui)?;
+        let down = Down {
+            services: Vec::new(),
+            volumes: false,
+            orphans: true,
+            timeout: None,
+        };
+        let executor = globals.executor(&engine, &project, &progress);
+        executor.down(&down).map_err(project::failed)?;
+    }
+    Ok(last as u8)
 }
