@@ -197,7 +197,6 @@ impl Planning<'_> {
         for one in surplus {
             self.remove(&one, false);
         }
-        let next = existing.iter().map(|one| one.number).max().unwrap_or(0) + 1;
         existing.sort_by_key(|one| one.number);
         let mut members = Vec::new();
         let restarts = wanted
@@ -223,7 +222,10 @@ impl Planning<'_> {
             });
             members.push(one.name.clone());
         }
-        for number in next..next + wanted.count.saturating_sub(existing.len() as u32) {
+        // The lowest that are free: whoever wants the same at the same time wants the same names.
+        let missing = (wanted.count as usize).saturating_sub(existing.len());
+        let is_free = |number: &u32| existing.iter().all(|one| one.number != *number);
+        for number in (1..).filter(is_free).take(missing) {
             let name = self.names.of(wanted, number);
             self.renewed.insert(wanted.service.clone());
             self.push(Step::Create {
@@ -436,7 +438,7 @@ mod tests {
             ["remove p-web-1", "running p-web-2", "running p-web-3"]
         );
         let more = planned(&[wanted("web", 4)], &all[1..]);
-        assert_eq!(steps(&more)[2..], ["create p-web-4 4", "create p-web-5 5"]);
+        assert_eq!(steps(&more)[2..], ["create p-web-1 1", "create p-web-4 4"]);
         assert_eq!(steps(&planned(&[wanted("web", 0)], &all[1..])).len(), 2);
     }
 
