@@ -62,17 +62,20 @@ impl Engine {
             }
             other => return Err(unexpected(name.to_owned(), other)),
         }
-        let deadline = plan.grace().map(|grace| Moment::now().after(grace));
-        if !exits_before(&mut connection, deadline)? {
-            self.send(record, name, &Request::Signal(Signal::KILL.number()))?;
-        }
+        let mut deadline = plan.grace().map(|grace| Moment::now().after(grace));
         loop {
-            match connection.reply() {
-                Ok(Some(Reply::Started)) => return Ok(true),
-                Ok(Some(Reply::Failed(failure))) => return Err(self.explain_start(failure)),
-                Ok(Some(_)) => {}
+            match heard_before(&mut connection, deadline)? {
+                // One that rested between two lives has none to end, and begins the next one at once.
+                Heard::Reply(Reply::Started) => return Ok(true),
+                Heard::Reply(Reply::Failed(failure)) => return Err(self.explain_start(failure)),
+                Heard::Reply(Reply::Exited(_)) => deadline = None,
+                Heard::Reply(_) => {}
+                Heard::Nothing => {
+                    self.send(record, name, &Request::Signal(Signal::KILL.number()))?;
+                    deadline = None;
+                }
                 // Somebody else has stopped or removed it.
-                _ => {
+                Heard::End => {
                     return Err(EngineError::NotRunning {
                         name: name.to_owned(),
                     });
@@ -159,11 +162,19 @@ fn check_log(settings: &Settings, change: &SettingsChange) -> Result<(), EngineE
     Ok(())
 }
 
-/// Whether the program's end comes first.
-fn exits_before(
+/// What a monitor has to say.
+enum Heard {
+    Reply(Reply),
+    /// Not before the deadline.
+    Nothing,
+    /// It says nothing any more.
+    End,
+}
+
+fn heard_before(
     connection: &mut Connection,
     deadline: Option<Moment>,
-) -> Result<bool, EngineError> {
+) -> Result<Heard, EngineError> {
     loop {
         let mut set = PollSet::new();
         set.add(connection.as_fd(), Interest::Read, ());
@@ -172,12 +183,12 @@ fn exits_before(
             .map_err(EngineError::system("wait for the monitor"))?
             .is_empty()
         {
-            match connection.reply() {
-                Ok(Some(Reply::Exited(_)) | None) | Err(_) => return Ok(true),
-                Ok(Some(_)) => {}
-            }
+            return Ok(match connection.reply() {
+                Ok(Some(reply)) => Heard::Reply(reply),
+                Ok(None) | Err(_) => Heard::End,
+            });
         } else if deadline.is_some_and(Moment::has_come) {
-            return Ok(false);
+            return Ok(Heard::Nothing);
         }
     }
 }

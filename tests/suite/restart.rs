@@ -95,6 +95,19 @@ fn between_two_runs_it_is_restarting_and_can_be_stopped() {
 }
 
 #[test]
+fn restart_ends_the_pause_between_two_runs() {
+    let env = test_env!();
+    start(&env, &["--restart=unless-stopped"], "echo run; exit 9");
+    eventually("a long pause", || {
+        runs(&env) >= 5 && state(&env, ".State.Status") == "restarting"
+    });
+    let before = runs(&env);
+    env.run(&["restart", "box"]).ok();
+    eventually("the next run", || runs(&env) > before);
+    env.run(&["rm", "-f", "box"]).ok();
+}
+
+#[test]
 fn an_ended_container_is_removed_or_restarted_but_not_both() {
     let env = shared_env!();
     env.busybox();
