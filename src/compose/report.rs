@@ -15,6 +15,8 @@ pub enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct News<'a> {
     pub subject: &'a str,
+    /// What is done with it, where the words do not tell.
+    pub detail: &'a str,
     pub phase: Phase,
     pub words: &'a str,
 }
@@ -40,6 +42,7 @@ pub trait Report {
     fn container(&self, name: &str, phase: Phase, words: &str) {
         self.news(News {
             subject: &format!("Container {name}"),
+            detail: "",
             phase,
             words,
         });

@@ -151,6 +151,7 @@ pub fn build_services(
         let subject = executor.image_name(&name);
         executor.report.news(News {
             subject: &subject,
+            detail: "",
             phase: Phase::Working,
             words: "Building",
         });
@@ -187,6 +188,7 @@ pub fn build_services(
         }
         executor.report.news(News {
             subject: &subject,
+            detail: "",
             phase: Phase::Done,
             words: "Built",
         });

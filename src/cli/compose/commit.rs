@@ -3,6 +3,7 @@
 use super::found;
 use super::{Globals, Invocation};
 use crate::cli::error::{CliError, Kind};
+use crate::compose::report::{News, Phase, Report};
 use crate::engine::request::{CommitRequest, ConfigChange, PauseChoice};
 use crate::image::Reference;
 
@@ -60,9 +61,18 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
     let container = found::running_one(&engine, &name, &args.service, args.index)?;
     let subject = &container.name;
     let what = format!("Commit {subject}");
-    globals.tell(invocation, subject, &what, "Committing");
+    let progress = globals.told(&invocation.ui)?;
+    let tell = |phase, words: &str| {
+        progress.news(News {
+            subject,
+            detail: &what,
+            phase,
+            words,
+        });
+    };
+    tell(Phase::Working, "Committing");
     if globals.dry_run {
-        globals.tell(invocation, subject, &what, "Committed");
+        tell(Phase::Done, "Committed");
         return Ok(0);
     }
     request.container = container.record.id.to_string();
@@ -76,7 +86,6 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
         let text = format!("container {subject} was not paused: {reason}");
         invocation.ui.warning(&text);
     }
-    let done = format!("Committed as {}", made.id);
-    globals.tell(invocation, subject, &what, &done);
+    tell(Phase::Done, &format!("Committed as {}", made.id));
     Ok(0)
 }

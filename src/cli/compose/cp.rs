@@ -8,6 +8,7 @@ use crate::cli::container_flags::any_bytes;
 use crate::cli::cp;
 use crate::cli::error::CliError;
 use crate::compose::labels::OneOff;
+use crate::compose::report::{News, Phase, Report};
 use crate::engine::request::{CopyError, CopyRequest, CopyWay};
 use crate::engine::{Engine, ListedContainer};
 use crate::sys::text;
@@ -112,7 +113,16 @@ fn copy(
     let id = container.record.id.to_string();
     let (way, what) = of_one(way, id, &container.name);
     let what = format!("copy {what}");
-    globals.tell(invocation, &container.name, &what, "Copying");
+    let progress = globals.told(&invocation.ui)?;
+    let tell = |phase, words| {
+        progress.news(News {
+            subject: &container.name,
+            detail: &what,
+            phase,
+            words,
+        });
+    };
+    tell(Phase::Working, "Copying");
     if !globals.dry_run {
         let request = CopyRequest {
             way,
@@ -124,7 +134,7 @@ fn copy(
             invocation.ui.warning(warning);
         }
     }
-    globals.tell(invocation, &container.name, &what, "Copied");
+    tell(Phase::Done, "Copied");
     Ok(())
 }
 

@@ -81,6 +81,7 @@ fn remove_images(
         let tell = |phase, words| {
             executor.report.news(News {
                 subject: &subject,
+                detail: "",
                 phase,
                 words,
             });

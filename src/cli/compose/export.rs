@@ -6,6 +6,7 @@ use super::found::{self, failed};
 use super::{Globals, Invocation};
 use crate::cli::cp;
 use crate::cli::error::CliError;
+use crate::compose::report::{News, Phase, Report};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -31,7 +32,16 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
     let shown = to.map_or(String::new(), |path| path.display().to_string());
     let subject = &container.name;
     let what = format!("export {subject} to {shown}");
-    globals.tell(invocation, subject, &what, "Exporting");
+    let progress = globals.told(&invocation.ui)?;
+    let tell = |phase, words: &str| {
+        progress.news(News {
+            subject,
+            detail: &what,
+            phase,
+            words,
+        });
+    };
+    tell(Phase::Working, "Exporting");
     if !globals.dry_run {
         let exported = engine.export(container.record.id.as_str(), to);
         let exported = exported.map_err(|error| cp::failed(&error))?;
@@ -40,7 +50,7 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
         }
     }
     if to.is_some() {
-        globals.tell(invocation, subject, &what, "Exported");
+        tell(Phase::Done, "Exported");
     }
     Ok(0)
 }

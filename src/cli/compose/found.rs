@@ -55,17 +55,6 @@ impl Globals {
         };
         Ok(self.read(services, options, invocation)?.project)
     }
-
-    /// ` Container shop-web-1  Paused`: docker's line of what was done, or would be.
-    pub fn tell(&self, invocation: &Invocation, subject: &str, what: &str, state: &str) {
-        if self.progress.as_deref() == Some("quiet") {
-            return;
-        }
-        let mode = if self.dry_run { "DRY-RUN MODE -  " } else { "" };
-        invocation
-            .ui
-            .note(&format!(" {mode}{subject} {what} {state}"));
-    }
 }
 
 fn named_by_environment() -> Option<String> {

@@ -146,6 +146,7 @@ pub fn pull(
         if !quiet {
             progress.news(News {
                 subject: service,
+                detail: "",
                 phase,
                 words,
             });

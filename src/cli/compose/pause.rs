@@ -4,6 +4,7 @@ use super::found::{self, Which};
 use super::{Globals, Invocation};
 use crate::cli::error::{CliError, Kind};
 use crate::compose::labels::OneOff;
+use crate::compose::report::{Phase, Report};
 use crate::container::Record;
 use crate::engine::{Engine, EngineError};
 
@@ -46,6 +47,7 @@ fn each(
     if let Some(known) = scope.services() {
         found.retain(|container| known.iter().any(|name| name == found::service(container)));
     }
+    let progress = globals.told(&invocation.ui)?;
     let mut failure = None;
     for container in &found {
         let ended = match globals.dry_run {
@@ -53,10 +55,7 @@ fn each(
             false => verb(&engine, &container.record),
         };
         match ended {
-            Ok(()) => {
-                let subject = format!("Container {}", container.name);
-                globals.tell(invocation, &subject, "", done);
-            }
+            Ok(()) => progress.container(&container.name, Phase::Done, done),
             Err(error) => failure = failure.or(Some(error)),
         }
     }

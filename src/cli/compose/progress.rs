@@ -80,13 +80,14 @@ impl Progress<'_> {
     fn line(&self, news: News<'_>) {
         let News {
             subject,
+            detail,
             phase,
             words,
         } = news;
         let dry = if self.dry_run { " DRY-RUN MODE - " } else { "" };
         match self.looks {
             Looks::Quiet => {}
-            Looks::Plain => self.ui.note(&format!("{dry} {subject}  {words}")),
+            Looks::Plain => self.ui.note(&format!("{dry} {subject} {detail} {words}")),
             Looks::Terminal => {
                 let mark = match phase {
                     Phase::Working => " ",
@@ -94,7 +95,8 @@ impl Progress<'_> {
                     Phase::Warning => "!",
                     Phase::Failed => "✘",
                 };
-                self.ui.note(&format!("{dry} {mark} {subject}  {words}"));
+                self.ui
+                    .note(&format!("{dry} {mark} {subject} {detail} {words}"));
             }
             Looks::Json => {
                 let status = match phase {
@@ -104,6 +106,9 @@ impl Progress<'_> {
                     Phase::Failed => "Error",
                 };
                 let mut object = json!({"id": subject, "status": status, "text": words});
+                if !detail.is_empty() {
+                    object["details"] = detail.into();
+                }
                 if self.dry_run {
                     object["dry-run"] = true.into();
                 }

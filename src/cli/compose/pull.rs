@@ -67,6 +67,7 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
             Ok(policy) => sought.push((name, policy)),
             Err(words) if !args.quiet => progress.news(News {
                 subject: &name,
+                detail: "",
                 phase: Phase::Warning,
                 words,
             }),

@@ -36,6 +36,7 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
         if !args.quiet {
             progress.news(News {
                 subject,
+                detail: "",
                 phase,
                 words,
             });

@@ -33,6 +33,7 @@ impl Executor<'_> {
     fn say(&self, subject: &str, phase: Phase, words: &str) {
         self.report.news(News {
             subject,
+            detail: "",
             phase,
             words,
         });
