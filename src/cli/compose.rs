@@ -45,7 +45,7 @@ use super::Invocation;
 use super::error::{CliError, Kind};
 use crate::compose::{self, ComposeError, Loaded, Options, Project, Request, Service};
 
-/// `compose FLAGS VERB`
+// `compose FLAGS VERB`
 #[derive(clap::Args, Debug)]
 pub struct ComposeGroup {
     #[command(flatten)]
@@ -54,7 +54,7 @@ pub struct ComposeGroup {
     verb: Verb,
 }
 
-/// What may be said before each of the verbs.
+// What may be said before each of the verbs.
 #[derive(clap::Args, Clone, Debug, Default)]
 pub struct Globals {
     /// Compose file to read, `-` for standard input (default: compose.yaml of this directory or one above)
@@ -210,7 +210,6 @@ impl ComposeGroup {
 
 impl Globals {
     /// The project that a command is about; the services that it names are active whatever their profiles say.
-    #[allow(dead_code, reason = "the commands that act call it")]
     pub fn load(&self, services: &[String], invocation: &Invocation) -> Result<Project, CliError> {
         let mut loaded = self.read(services, Options::default(), invocation)?;
         if let Some(error) = loaded.refused {

@@ -229,9 +229,10 @@ from_text!(LogSize, LogFiles);
 pub struct LogFilter(String);
 
 /// The folders of the program's source.
-const MODULES: [&str; 11] = [
+const MODULES: [&str; 12] = [
     "build",
     "cli",
+    "compose",
     "config",
     "container",
     "engine",
