@@ -132,18 +132,16 @@ impl Engine {
             }
         }
         let users = || users_of(&self.containers);
-        let image = store.resolve(text).ok();
+        let image = store.resolve(text);
         let removed = self.in_home("worker", || {
             store
                 .remove(text, force, parents, &users)
                 .map_err(|error| RoleFailure::of(&error, remove_hints(&error, text)))
         });
-        let removed: Vec<Removed> = match (removed, store.resolve(text)) {
+        let (removed, image): (Vec<Removed>, _) = match (removed, image) {
             // Said by its kind: what another process says is text. One that was there has another reason.
-            (Err(_), Err(unknown @ ImageError::Unknown { .. })) if image.is_none() => {
-                return Err(unknown.into());
-            }
-            (removed, _) => removed?,
+            (Err(_), Err(unknown @ ImageError::Unknown { .. })) => return Err(unknown.into()),
+            (removed, image) => (removed?, image.ok()),
         };
         for what in &removed {
             self.emit(&match (what, &image) {
