@@ -3,7 +3,7 @@
 use super::found;
 use super::{Globals, Invocation};
 use crate::cli::error::{CliError, Kind};
-use crate::compose::report::{News, Phase, Report};
+use crate::compose::report::Phase;
 use crate::engine::request::{CommitRequest, ConfigChange, PauseChoice};
 use crate::image::Reference;
 
@@ -62,14 +62,7 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
     let subject = &container.name;
     let what = format!("Commit {subject}");
     let progress = globals.told(&invocation.ui)?;
-    let tell = |phase, words: &str| {
-        progress.news(News {
-            subject,
-            detail: &what,
-            phase,
-            words,
-        });
-    };
+    let tell = progress.about(subject, &what);
     tell(Phase::Working, "Committing");
     if globals.dry_run {
         tell(Phase::Done, "Committed");

@@ -8,7 +8,7 @@ use crate::cli::container_flags::any_bytes;
 use crate::cli::cp;
 use crate::cli::error::CliError;
 use crate::compose::labels::OneOff;
-use crate::compose::report::{News, Phase, Report};
+use crate::compose::report::Phase;
 use crate::engine::request::{CopyError, CopyRequest, CopyWay};
 use crate::engine::{Engine, ListedContainer};
 use crate::sys::text;
@@ -114,14 +114,7 @@ fn copy(
     let (way, what) = of_one(way, id, &container.name);
     let what = format!("copy {what}");
     let progress = globals.told(&invocation.ui)?;
-    let tell = |phase, words| {
-        progress.news(News {
-            subject: &container.name,
-            detail: &what,
-            phase,
-            words,
-        });
-    };
+    let tell = progress.about(&container.name, &what);
     tell(Phase::Working, "Copying");
     if !globals.dry_run {
         let request = CopyRequest {

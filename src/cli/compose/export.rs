@@ -6,7 +6,7 @@ use super::found::{self, failed};
 use super::{Globals, Invocation};
 use crate::cli::cp;
 use crate::cli::error::CliError;
-use crate::compose::report::{News, Phase, Report};
+use crate::compose::report::Phase;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -33,14 +33,7 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
     let subject = &container.name;
     let what = format!("export {subject} to {shown}");
     let progress = globals.told(&invocation.ui)?;
-    let tell = |phase, words: &str| {
-        progress.news(News {
-            subject,
-            detail: &what,
-            phase,
-            words,
-        });
-    };
+    let tell = progress.about(subject, &what);
     tell(Phase::Working, "Exporting");
     if !globals.dry_run {
         let exported = engine.export(container.record.id.as_str(), to);

@@ -77,6 +77,18 @@ impl Progress<'_> {
         self.looks == Looks::Quiet
     }
 
+    /// Who says of one thing how far it has come.
+    pub fn about<'a>(&'a self, subject: &'a str, detail: &'a str) -> impl Fn(Phase, &str) + 'a {
+        move |phase, words| {
+            self.news(News {
+                subject,
+                detail,
+                phase,
+                words,
+            });
+        }
+    }
+
     fn line(&self, news: News<'_>) {
         let News {
             subject,
