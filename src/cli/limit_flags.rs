@@ -4,9 +4,10 @@ use clap::Args;
 
 use super::container_flags::value;
 use super::error::CliError;
+use crate::config::Size;
 use crate::container::{DeviceLimit, Limits};
 use crate::engine::request::{
-    Cpus, LimitsError, Size, SwapSize, device_operations, device_rate, device_weight, whole_number,
+    Cpus, LimitsError, SwapSize, device_operations, device_rate, device_weight, whole_number,
 };
 
 // Those that a running container can be given anew.

@@ -7,6 +7,7 @@
 mod error;
 mod file;
 mod policy;
+mod size;
 mod values;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::{ConfigError, Fault, distance, nearest};
 pub use policy::{Policy, PolicyRule};
+pub use size::{Size, SizeError};
 pub use values::{
     DetachKeys, KeepBlobs, LogDriverDefault, LogFiles, LogFilter, LogSize, NetworkDefault,
     RegistryHost, ShortNames, StorageDriver, StorageMax, UnknownDetachKeys, UnknownValue,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::size;
+
 /// A boolean that is written out, as docker takes it wherever there is one (Go's `strconv.ParseBool`).
 pub fn parse_bool(text: &str) -> Option<bool> {
     match text {
@@ -123,7 +125,7 @@ impl Setting for LogSize {
     fn parse(text: &str) -> Option<LogSize> {
         let bytes = match text {
             "-1" => None,
-            _ => Some(parse_size(text)?),
+            _ => Some(size::stored(text)?),
         };
         Some(LogSize {
             bytes,
@@ -134,26 +136,6 @@ impl Setting for LogSize {
     fn text(&self) -> String {
         self.text.clone()
     }
-}
-
-/// `10m`, `1.5 GB`, `10MiB`; nothing below one byte.
-fn parse_size(text: &str) -> Option<u64> {
-    let lower = text.to_ascii_lowercase();
-    let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.');
-    let (digits, unit) = lower.split_at(end.unwrap_or(lower.len()));
-    let unit = unit.strip_prefix(' ').unwrap_or(unit);
-    let unit = unit.strip_suffix('b').unwrap_or(unit);
-    let (letter, base) = match unit.strip_suffix('i') {
-        Some(letter) => (letter, 1024f64),
-        None => (unit, 1000f64),
-    };
-    let power = ["", "k", "m", "g", "t", "p"]
-        .iter()
-        .position(|u| *u == letter)?;
-    let bytes = digits.parse::<f64>().ok()? * base.powi(power as i32);
-    (1.0..i64::MAX as f64)
-        .contains(&bytes)
-        .then_some(bytes as u64)
 }
 
 /// How much may be stored: binary units (`20GiB`) or decimal ones.
@@ -170,7 +152,7 @@ impl Setting for StorageMax {
     fn parse(text: &str) -> Option<StorageMax> {
         let bytes = match text {
             "none" => None,
-            _ => Some(parse_size(text)?),
+            _ => Some(size::stored(text)?),
         };
         Some(StorageMax {
             bytes,

@@ -21,7 +21,6 @@ mod network;
 mod secret;
 mod security;
 mod signal;
-mod size;
 mod sysctl;
 mod time;
 mod ulimit;
@@ -59,7 +58,6 @@ pub use network::{
 pub use secret::{CreateSecretRequest, SecretFilters, SecretFlagError, parse_secret};
 pub use security::{SeccompChoice, SecurityError, SecurityOption};
 pub use signal::{Signal, SignalError};
-pub use size::{Size, SizeError};
 pub use sysctl::{Sysctl, SysctlError};
 pub use time::{Moment, MomentError, go_duration, parse_go_duration};
 pub use ulimit::{Limit, Resource, Ulimit, UlimitError};

@@ -5,7 +5,7 @@ use super::error::Fault;
 use super::flags::{Wrong, closest};
 use super::source::Location;
 use super::words;
-use crate::config::parse_bool;
+use crate::config::{Size, parse_bool};
 
 const TYPES: [&str; 5] = ["bind", "cache", "tmpfs", "secret", "ssh"];
 const SHARING: [(&str, Sharing); 3] = [
@@ -230,9 +230,9 @@ impl Options {
             "mode" => self.mode = number(8, "an octal mode, as in 0400")?,
             "uid" => self.uid = number(10, "a user's number")?,
             GID => self.gid = number(10, "a group's number")?,
-            "size" => match size(&value) {
-                Some(bytes) => self.size = Some(bytes),
-                None => return wrong(&value, "a size, as in 64m"),
+            "size" => match value.parse::<Size>() {
+                Ok(size) => self.size = Some(size.0),
+                Err(_) => return wrong(&value, "a size, as in 64m"),
             },
             "sharing" => {
                 let lower = value.to_lowercase();
@@ -387,30 +387,6 @@ impl Device {
             false => Ok(device),
         }
     }
-}
-
-/// `64m`, `1.5 GiB`, `100`: binary units, as docker reads sizes of memory.
-fn size(text: &str) -> Option<u64> {
-    let end = text
-        .find(|character: char| !character.is_ascii_digit() && character != '.')
-        .unwrap_or(text.len());
-    let number: f64 = text[..end].parse().ok()?;
-    let unit = text[end..].trim_start().to_ascii_lowercase();
-    let prefix = unit
-        .strip_suffix("ib")
-        .or(unit.strip_suffix('b'))
-        .unwrap_or(&unit);
-    let power = match prefix {
-        "" => 0,
-        "k" => 1,
-        "m" => 2,
-        "g" => 3,
-        "t" => 4,
-        "p" => 5,
-        _ => return None,
-    };
-    let bytes = number * 1024f64.powi(power);
-    (bytes < 9e18).then_some(bytes as u64)
 }
 
 #[cfg(test)]

@@ -196,27 +196,3 @@ fn devices_have_a_name() {
         matches!(device("requird,x/y=z").unwrap_err().fault, Fault::DeviceKey { nearest, .. } if nearest == "required")
     );
 }
-
-#[test]
-fn sizes_are_of_memory() {
-    assert_eq!(
-        [
-            size("10"),
-            size("2k"),
-            size("1GiB"),
-            size("1.5 mb"),
-            size("x"),
-            size("1z"),
-            size("")
-        ],
-        [
-            Some(10),
-            Some(2048),
-            Some(1 << 30),
-            Some(1_572_864),
-            None,
-            None,
-            None
-        ]
-    );
-}

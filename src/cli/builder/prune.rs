@@ -4,7 +4,8 @@ use super::Invocation;
 use super::du::{details, filters, summary, table};
 use crate::cli::container_flags::value;
 use crate::cli::error::{CliError, Kind};
-use crate::engine::request::{CacheLimits, CachePrune, Size};
+use crate::config::Size;
+use crate::engine::request::{CacheLimits, CachePrune};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {

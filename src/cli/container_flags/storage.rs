@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use super::value;
 use crate::cli::error::CliError;
-use crate::engine::request::{CreateRequest, Mount, MountError, Size, joined, parse_secret};
+use crate::config::Size;
+use crate::engine::request::{CreateRequest, Mount, MountError, joined, parse_secret};
 
 #[derive(clap::Args, Debug)]
 pub struct StorageFlags {

@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
+use crate::config::Size;
+
 pub fn is_false(value: &bool) -> bool {
     !value
 }
@@ -44,27 +46,10 @@ pub fn short<S: Serializer>(value: &f32, serializer: S) -> Result<S::Ok, S::Erro
 pub struct Bytes(pub i64);
 
 impl Bytes {
-    /// `1073741824`, `1g`, `1.5GiB`: what docker's go-units take.
+    /// `1073741824`, `1g`, `1.5GiB`.
     pub fn parse(text: &str) -> Option<Bytes> {
-        let text = text.trim();
-        let end = text.rfind(|c: char| c.is_ascii_digit() || c == '.')? + 1;
-        let number: f64 = text[..end].trim().parse().ok()?;
-        let unit = text[end..].trim_start_matches(' ').to_ascii_lowercase();
-        let unit = unit
-            .strip_suffix("ib")
-            .or(unit.strip_suffix('b'))
-            .unwrap_or(&unit);
-        let power = match unit {
-            "" => 0,
-            "k" => 1,
-            "m" => 2,
-            "g" => 3,
-            "t" => 4,
-            "p" => 5,
-            _ => return None,
-        };
-        let bytes = number * 1024f64.powi(power);
-        (number >= 0.0 && bytes < i64::MAX as f64).then_some(Bytes(bytes as i64))
+        let size: Size = text.parse().ok()?;
+        Some(Bytes(size.0 as i64))
     }
 }
 

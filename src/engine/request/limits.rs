@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use super::size::Size;
+use crate::config::{Size, SizeError};
 use crate::container::{DeviceLimit, Limits};
 
 /// The least that docker lets a container have.
@@ -84,7 +84,7 @@ impl FromStr for Cpus {
 pub struct SwapSize(pub i64);
 
 impl FromStr for SwapSize {
-    type Err = super::SizeError;
+    type Err = SizeError;
 
     fn from_str(text: &str) -> Result<SwapSize, Self::Err> {
         match text {

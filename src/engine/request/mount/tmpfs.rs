@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::{Mount, MountError, MountKind, TmpfsOptions, checked_target};
-use crate::engine::request::Size;
+use crate::config::Size;
 
 const DEFAULTS: [&str; 3] = ["noexec", "nosuid", "nodev"];
 /// Pairs of opposites: what is said last counts.
