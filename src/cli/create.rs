@@ -8,7 +8,6 @@ use super::progress::Bars;
 use crate::engine::request::{CreateRequest, PullPolicy};
 use crate::engine::{Engine, EngineError};
 use crate::image::Image;
-use crate::registry::{Progress, Silent};
 
 #[derive(clap::Args, Debug)]
 #[command(override_usage = "bryo create [OPTIONS] IMAGE [COMMAND] [ARG...]")]
@@ -35,7 +34,7 @@ pub fn image_for(
     kind: Kind,
 ) -> Result<Image, CliError> {
     let bars = Bars::new(&invocation.ui);
-    let progress: &dyn Progress = if request.quiet_pull { &Silent } else { &bars };
+    let progress = bars.unless(request.quiet_pull);
     let image = engine.obtain(request, progress, &mut |line| invocation.ui.note(line));
     image.map_err(|error| {
         let unknown = matches!(&error, EngineError::Image(_));

@@ -8,7 +8,7 @@ use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::ui::Ui;
 use crate::image::Digest;
-use crate::registry::Progress;
+use crate::registry::{Progress, Silent};
 
 /// Drawn at most so often.
 const HERTZ: u8 = 15;
@@ -37,6 +37,11 @@ impl Bars<'_> {
             layers: Mutex::default(),
             unicode: speaks_utf8(|name| std::env::var(name).ok()),
         }
+    }
+
+    /// Nothing at all where a command is to be quiet.
+    pub fn unless(&self, quiet: bool) -> &dyn Progress {
+        if quiet { &Silent } else { self }
     }
 
     fn style(&self, template: &str) -> ProgressStyle {

@@ -10,7 +10,7 @@ use super::progress::Bars;
 use super::registry_flags::RegistryFlags;
 use crate::engine::Engine;
 use crate::image::Reference;
-use crate::registry::{Access, Progress, Silent};
+use crate::registry::Access;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -72,7 +72,7 @@ fn pull(
     invocation: &Invocation,
 ) -> Result<Reference, CliError> {
     let bars = Bars::new(&invocation.ui);
-    let progress: &dyn Progress = if args.quiet { &Silent } else { &bars };
+    let progress = bars.unless(args.quiet);
     let pulled = match args.all_platforms {
         true => engine
             .pull_all_platforms(&reference, progress)
@@ -106,7 +106,7 @@ fn all_tags(
         ));
     }
     let bars = Bars::new(&invocation.ui);
-    let progress: &dyn Progress = if args.quiet { &Silent } else { &bars };
+    let progress = bars.unless(args.quiet);
     let tags = engine.remote_tags(reference, progress);
     for tag in tags.map_err(|error| CliError::engine(Kind::Failed, &error))? {
         if !args.quiet {

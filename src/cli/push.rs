@@ -7,7 +7,7 @@ use super::progress::Bars;
 use super::registry_flags::RegistryFlags;
 use crate::engine::push::PushRequest;
 use crate::image::{GZIP_LEVEL, Reference, ReferenceError, ZSTD_LEVEL};
-use crate::registry::{Packing, Progress, PushOptions, Silent};
+use crate::registry::{Packing, PushOptions};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -136,7 +136,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
             manifest: None,
         };
         let bars = Bars::new(&invocation.ui);
-        let progress: &dyn Progress = if args.quiet { &Silent } else { &bars };
+        let progress = bars.unless(args.quiet);
         let outcome = engine.push(&request, progress).map_err(failed)?;
         if args.quiet {
             continue;

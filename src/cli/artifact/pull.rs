@@ -5,7 +5,6 @@ use crate::cli::Invocation;
 use crate::cli::error::CliError;
 use crate::cli::progress::Bars;
 use crate::cli::registry_flags::RegistryFlags;
-use crate::registry::{Progress, Silent};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -23,7 +22,7 @@ pub fn run(args: &Args, invocation: &Invocation) -> Result<u8, CliError> {
     let access = args.registry.access(invocation)?;
     let engine = invocation.engine()?.with_access(access);
     let bars = Bars::new(&invocation.ui);
-    let progress: &dyn Progress = if args.quiet { &Silent } else { &bars };
+    let progress = bars.unless(args.quiet);
     let digest = engine.pull_artifact(&name, progress).map_err(failed)?;
     invocation.ui.line(digest.hex())?;
     Ok(0)

@@ -7,7 +7,6 @@ use crate::cli::Invocation;
 use crate::cli::error::{CliError, Kind};
 use crate::cli::progress::Bars;
 use crate::cli::registry_flags::RegistryFlags;
-use crate::registry::{Progress, Silent};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -27,7 +26,7 @@ pub fn run(args: &Args, invocation: &Invocation) -> Result<u8, CliError> {
     let access = args.registry.access(invocation)?;
     let engine = invocation.engine()?.with_access(access);
     let bars = Bars::new(&invocation.ui);
-    let progress: &dyn Progress = if args.quiet { &Silent } else { &bars };
+    let progress = bars.unless(args.quiet);
     let digest = engine.push_artifact(&args.name, progress).map_err(failed)?;
     if let Some(path) = &args.digestfile {
         let shown = path.display();

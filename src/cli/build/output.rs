@@ -14,7 +14,7 @@ use crate::engine::{Engine, EngineError};
 use crate::image::{
     Digest, Index, LayerForm, Method, Platform, Reference, Said, SaveFormat, statement,
 };
-use crate::registry::{Packing, Progress, PushOptions, Silent};
+use crate::registry::{Packing, Progress, PushOptions};
 use crate::sys::fs;
 
 /// What is brought somewhere.
@@ -212,7 +212,7 @@ impl ImageOutput {
         }
         let mut pushed = None;
         let bars = Bars::new(&invocation.ui);
-        let progress: &dyn Progress = if quiet { &Silent } else { &bars };
+        let progress = bars.unless(quiet);
         for name in names.iter().filter(|_| self.push) {
             let digest = self.pushed_as(engine, delivery.index, name, progress);
             let digest = digest.map_err(failed)?;

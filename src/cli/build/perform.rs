@@ -26,7 +26,6 @@ use crate::cli::progress::Bars;
 use crate::config::parse_bool;
 use crate::engine::{Engine, EngineError};
 use crate::image::{Digest, Index, IndexedImage, Platform, Reference};
-use crate::registry::{Progress, Silent};
 
 pub enum Performed {
     /// `--call`, `--check`: the exit code.
@@ -216,11 +215,7 @@ pub fn perform(args: &Args, invocation: &Invocation) -> Result<Performed, CliErr
         agents: &agents.sockets,
     };
     let bars = Bars::new(ui);
-    let progress: &dyn Progress = if shown == Shown::Nothing {
-        &Silent
-    } else {
-        &bars
-    };
+    let progress = bars.unless(shown == Shown::Nothing);
     let opened = {
         let named = Named {
             lent,

@@ -8,7 +8,7 @@ use crate::cli::progress::Bars;
 use crate::compose::report::{News, Phase, Report};
 use crate::engine::push::PushRequest;
 use crate::image::{Reference, ReferenceError};
-use crate::registry::{Progress, PushOptions, Silent};
+use crate::registry::PushOptions;
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -31,7 +31,7 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
     let engine = invocation.engine()?;
     let progress = globals.told(&invocation.ui)?;
     let bars = Bars::new(&invocation.ui);
-    let shown: &dyn Progress = if args.quiet { &Silent } else { &bars };
+    let shown = bars.unless(args.quiet);
     let tell = |subject: &str, phase, words: &str| {
         if !args.quiet {
             progress.news(News {

@@ -5,7 +5,6 @@ use crate::cli::Invocation;
 use crate::cli::error::CliError;
 use crate::cli::progress::Bars;
 use crate::cli::registry_flags::RegistryFlags;
-use crate::registry::{Progress, Silent};
 
 #[derive(clap::Args, Debug)]
 pub struct Args {
@@ -36,7 +35,7 @@ pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
     let access = args.registry.access_of(args.insecure, invocation)?;
     let engine = invocation.engine()?.with_access(access);
     let bars = Bars::new(&invocation.ui);
-    let progress: &dyn Progress = if args.quiet { &Silent } else { &bars };
+    let progress = bars.unless(args.quiet);
     let pushed = engine.push_manifest_list(&list, &destination, progress);
     let digest = pushed.map_err(failed)?;
     if args.purge {

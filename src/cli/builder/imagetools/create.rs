@@ -11,7 +11,6 @@ use crate::cli::error::{CliError, Kind};
 use crate::cli::progress::Bars;
 use crate::engine::assemble::{AssembleRequest, Wanted};
 use crate::image::{Digest, MemberPlatform, Platform, Reference};
-use crate::registry::{Progress, Silent};
 
 /// Of a file with a descriptor.
 const FILE_MAX: u64 = 4 << 20;
@@ -195,7 +194,7 @@ pub fn run(args: &Args, invocation: &Invocation) -> Result<u8, CliError> {
         return Ok(0);
     }
     let bars = Bars::new(&invocation.ui);
-    let progress: &dyn Progress = if quiet { &Silent } else { &bars };
+    let progress = bars.unless(quiet);
     for tag in &tags {
         let digest = engine
             .push_assembled(&assembled, tag, progress)
