@@ -19,6 +19,7 @@ mod logs;
 mod ls;
 mod pause;
 mod port;
+mod prefixes;
 mod progress;
 mod project;
 mod ps;

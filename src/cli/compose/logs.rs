@@ -80,7 +80,7 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
     let names = found.iter().map(|found| found.record.id.to_string());
     let request = args.request(names.collect())?;
     let look = Look {
-        colours: globals.colours(invocation) && !args.no_color,
+        colours: globals.colours(&invocation.ui) && !args.no_color,
         names: !args.no_log_prefix,
         times: args.timestamps,
         in_turn: !args.follow,

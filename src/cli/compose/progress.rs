@@ -1,11 +1,12 @@
 //! What is told while a project is worked on, as lines; and the output of its containers, each line with whose it is.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::io::Write;
 
 use serde_json::json;
 
 use super::Globals;
+use super::prefixes::Prefixes;
 use crate::cli::error::CliError;
 use crate::cli::ui::Ui;
 use crate::compose::report::{News, Phase, Report};
@@ -22,20 +23,13 @@ enum Looks {
     Quiet,
 }
 
-/// docker's colours of prefixes, in its order.
-const COLOURS: [&str; 12] = [
-    "36", "33", "32", "35", "34", "36;1", "33;1", "32;1", "35;1", "34;1", "31;1", "37",
-];
-
 pub struct Progress<'a> {
     ui: &'a Ui,
     looks: Looks,
     dry_run: bool,
-    /// Of the longest name whose output is shown.
-    width: Cell<usize>,
-    names: RefCell<Vec<String>>,
+    /// Of the containers whose output is shown.
+    pub prefixes: RefCell<Prefixes>,
     pub prefix: bool,
-    pub colour: bool,
     pub timestamps: bool,
 }
 
@@ -54,19 +48,12 @@ impl Globals {
                 )));
             }
         };
-        let colour = match self.ansi.as_str() {
-            "always" => true,
-            "never" => false,
-            _ => ui.stdout_is_terminal && std::env::var_os("NO_COLOR").is_none(),
-        };
         Ok(Progress {
             ui,
             looks,
             dry_run: self.dry_run,
-            width: Cell::new(0),
-            names: RefCell::default(),
+            prefixes: RefCell::new(Prefixes::new(self.colours(ui))),
             prefix: true,
-            colour,
             timestamps: false,
         })
     }
@@ -128,25 +115,6 @@ impl Progress<'_> {
             }
         }
     }
-
-    /// What stands before a line of a container's.
-    fn prefix_of(&self, name: &str) -> String {
-        let mut names = self.names.borrow_mut();
-        let place = names.iter().position(|known| known == name);
-        let place = place.unwrap_or_else(|| {
-            names.push(name.to_owned());
-            names.len() - 1
-        });
-        if name.chars().count() > self.width.get() {
-            self.width.set(name.chars().count());
-        }
-        let width = self.width.get() + 1;
-        let prefix = format!("{name:<width$} | ");
-        match self.colour {
-            true => format!("\x1b[{}m{prefix}\x1b[0m", COLOURS[place % COLOURS.len()]),
-            false => prefix,
-        }
-    }
 }
 
 impl Report for Progress<'_> {
@@ -163,8 +131,9 @@ impl Report for Progress<'_> {
     }
 
     fn attached(&self, names: &[String]) {
-        let longest = names.iter().map(|name| name.chars().count()).max();
-        self.width.set(longest.unwrap_or(0));
+        for name in names {
+            self.prefixes.borrow_mut().make_room(name);
+        }
         if !names.is_empty() {
             // A reader that has gone is noticed by the next line that matters.
             let _ = self.ui.line(&format!("Attaching to {}", names.join(", ")));
@@ -174,7 +143,9 @@ impl Report for Progress<'_> {
     fn output(&self, container: &str, stream: Stream, line: &[u8]) {
         let mut bytes = Vec::with_capacity(line.len() + 32);
         if self.prefix {
-            bytes.extend_from_slice(self.prefix_of(container).as_bytes());
+            let mut prefixes = self.prefixes.borrow_mut();
+            let place = prefixes.place_of(container);
+            bytes.extend_from_slice(prefixes.before_line(place).as_bytes());
         }
         if self.timestamps {
             let now = jiff::Timestamp::now();

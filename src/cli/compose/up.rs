@@ -241,7 +241,7 @@ pub fn run(args: &Args, globals: &Globals, invocation: &Invocation) -> Result<u8
     let engine = invocation.engine()?;
     let mut progress = globals.told(&invocation.ui)?;
     progress.prefix = !args.no_log_prefix;
-    progress.colour &= !args.no_color;
+    progress.prefixes.get_mut().colours &= !args.no_color;
     progress.timestamps = args.timestamps;
     let executor = globals.executor(&engine, &project, &progress);
     let chosen = choose(&project, &args.make.services, !args.no_deps)?;
