@@ -31,6 +31,7 @@ mod scope;
 mod select;
 mod settings;
 mod sources;
+pub mod verb;
 mod work;
 
 pub use builder::build;

@@ -5,6 +5,7 @@ use std::cmp::Ordering;
 use serde_json::Value;
 
 use super::{STRUCT, format};
+use crate::build::verb::WIDEST;
 
 type Result = std::result::Result<Value, String>;
 
@@ -36,8 +37,6 @@ const FUNCTIONS: [(&str, usize, usize); 25] = [
     ("truncate", 2, 2),
     ("pad", 3, 3),
 ];
-/// `pad` and printf widths end here.
-pub const WIDEST: usize = 4096;
 
 pub fn exists(name: &str) -> bool {
     FUNCTIONS.iter().any(|(known, _, _)| *known == name)

@@ -244,6 +244,10 @@ mod tests {
             "web  |    7|00007|\"web\"|[a b c]|ff|true|%|1.50",
         );
         gives(
+            "{{printf \"%e|% d|%+.1f|%08.2f|%#X|%5c|%g\" .Ratio 7 .Ratio .Ratio 255 65 .Ratio}}",
+            "1.500000e+00| 7|+1.5|00001.50|0XFF|    A|1.5",
+        );
+        gives(
             "{{printf \"%d\" .Name}}|{{printf \"%s\"}}",
             "%!d(string=web)|%!s(MISSING)",
         );
