@@ -2,6 +2,7 @@
 
 use super::Invocation;
 use super::error::{CliError, Kind};
+use super::filters::filtered;
 use super::units;
 use crate::engine::request::PruneFilters;
 
@@ -16,12 +17,12 @@ pub struct Args {
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let mut filters = PruneFilters::default();
     let now = jiff::Timestamp::now();
-    for text in &args.filter {
-        let added = filters.add(text, now);
-        added.map_err(|error| CliError::filter("--filter", text, &error))?;
-    }
+    let filters = filtered(
+        "--filter",
+        &args.filter,
+        |filters: &mut PruneFilters, text| filters.add(text, now),
+    )?;
     let engine = invocation.engine()?;
     let warning = "WARNING! This will remove all stopped containers.";
     if !invocation.confirmed("container prune", args.force, warning)? {

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use super::Invocation;
 use super::error::{CliError, Kind};
+use super::filters::filtered;
 use super::template::{Scope, Template};
 use crate::container::{Event, EventKind};
 use crate::engine::request::{EventFilters, EventsRequest, Moment};
@@ -39,11 +40,7 @@ pub struct Args {
 
 impl Args {
     fn request(&self) -> Result<EventsRequest, CliError> {
-        let mut filters = EventFilters::default();
-        for text in &self.filter {
-            let added = filters.add(text);
-            added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
-        }
+        let filters = filtered("-f, --filter", &self.filter, EventFilters::add)?;
         request(&self.since, &self.until, self.stream, filters)
     }
 }

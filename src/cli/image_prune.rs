@@ -2,6 +2,7 @@
 
 use super::Invocation;
 use super::error::{CliError, Kind};
+use super::filters::filtered;
 use super::rmi::words;
 use super::units;
 use crate::engine::images::PrunedImages;
@@ -21,16 +22,13 @@ pub struct Args {
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let mut filters = PruneFilters::default();
     let mut all = args.all;
     let now = jiff::Timestamp::now();
-    for text in &args.filter {
-        let added = match text.strip_prefix("dangling=") {
-            Some(value) => dangling(value).map(|dangling| all |= !dangling),
-            None => filters.add(text, now),
-        };
-        added.map_err(|error| CliError::filter("--filter", text, &error))?;
-    }
+    let add = |filters: &mut PruneFilters, text: &str| match text.strip_prefix("dangling=") {
+        Some(value) => dangling(value).map(|dangling| all |= !dangling),
+        None => filters.add(text, now),
+    };
+    let filters = filtered("--filter", &args.filter, add)?;
     let which = match all {
         true => "all images without at least one container associated to them",
         false => "all dangling images",

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
 use super::error::{CliError, Kind};
+use super::filters::filtered;
 use super::table::{Columns, Row};
 use super::{Invocation, images_tree, units};
 use crate::engine::images::ImageRow;
@@ -39,12 +40,12 @@ pub struct Args {
 
 impl Args {
     fn request(&self) -> Result<ListImagesRequest, CliError> {
-        let mut filters = ImageFilters::default();
         let now = Timestamp::now();
-        for text in &self.filter {
-            let added = filters.add(text, now);
-            added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
-        }
+        let filters = filtered(
+            "-f, --filter",
+            &self.filter,
+            |filters: &mut ImageFilters, text| filters.add(text, now),
+        )?;
         Ok(ListImagesRequest {
             all: self.all,
             pattern: self.name.clone(),

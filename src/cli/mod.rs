@@ -37,6 +37,7 @@ mod early;
 mod events;
 mod exec;
 mod export;
+mod filters;
 mod generate;
 mod history;
 mod image_exists;

@@ -6,6 +6,7 @@ use super::Invocation;
 use super::container_flags::value;
 use super::error::CliError;
 use super::error::Kind;
+use super::filters::filtered;
 use super::status;
 use super::table::{Columns, Layout};
 use crate::engine::request::{PsFilters, PsRequest};
@@ -64,11 +65,7 @@ const HEADINGS: &[(&str, &str)] = &[
 
 impl Args {
     fn request(&self) -> Result<PsRequest, CliError> {
-        let mut filters = PsFilters::default();
-        for text in &self.filter {
-            let added = filters.add(text);
-            added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
-        }
+        let filters = filtered("-f, --filter", &self.filter, PsFilters::add)?;
         let last: i64 = value("-n, --last", &self.last)?;
         Ok(PsRequest {
             all: self.all,

@@ -4,6 +4,7 @@ use super::Invocation;
 use super::attachment::{Attachment, chosen_keys};
 use super::error::CliError;
 use super::error::Kind;
+use super::filters::filtered;
 use crate::container::LogDriver;
 use crate::engine::EngineError;
 use crate::engine::request::{PsFilters, StartRequest};
@@ -32,11 +33,7 @@ pub struct Args {
 impl Args {
     /// Which containers are meant, unless they are named.
     fn filters(&self) -> Result<Option<PsFilters>, CliError> {
-        let mut filters = PsFilters::default();
-        for text in &self.filter {
-            let added = filters.add(text);
-            added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
-        }
+        let filters = filtered("-f, --filter", &self.filter, PsFilters::add)?;
         Ok((self.all || !self.filter.is_empty()).then_some(filters))
     }
 

@@ -2,6 +2,7 @@
 
 use crate::cli::Invocation;
 use crate::cli::error::{CliError, Kind};
+use crate::cli::filters::filtered;
 use crate::cli::table::{Columns, Row};
 use crate::engine::NetworkSummary;
 use crate::engine::request::NetworkFilters;
@@ -35,11 +36,7 @@ const HEADINGS: &[(&str, &str)] = &[
 ];
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let mut filters = NetworkFilters::default();
-    for text in &args.filter {
-        let added = filters.add(text);
-        added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
-    }
+    let filters = filtered("-f, --filter", &args.filter, NetworkFilters::add)?;
     let listed = invocation.engine()?.list_networks(&filters);
     let networks = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     let rows: Vec<Row> = networks.iter().map(|n| row(n, args.no_trunc)).collect();

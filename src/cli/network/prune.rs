@@ -2,6 +2,7 @@
 
 use crate::cli::Invocation;
 use crate::cli::error::{CliError, Kind};
+use crate::cli::filters::filtered;
 use crate::engine::request::PruneFilters;
 
 #[derive(clap::Args, Debug)]
@@ -15,12 +16,12 @@ pub struct Args {
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let mut filters = PruneFilters::default();
     let now = jiff::Timestamp::now();
-    for text in &args.filter {
-        let added = filters.add(text, now);
-        added.map_err(|error| CliError::filter("--filter", text, &error))?;
-    }
+    let filters = filtered(
+        "--filter",
+        &args.filter,
+        |filters: &mut PruneFilters, text| filters.add(text, now),
+    )?;
     let warning =
         "WARNING! This will remove all custom networks not used by at least one container.";
     if !invocation.confirmed("network prune", args.force, warning)? {

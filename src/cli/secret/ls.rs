@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use crate::cli::error::{CliError, Kind};
+use crate::cli::filters::filtered;
 use crate::cli::table::{Columns, Row};
 use crate::cli::{Invocation, units};
 use crate::container::Secret;
@@ -22,11 +23,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let mut filters = SecretFilters::default();
-    for text in &args.filter {
-        let added = filters.add(text);
-        added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
-    }
+    let filters = filtered("-f, --filter", &args.filter, SecretFilters::add)?;
     let listed = invocation.engine()?.list_secrets(&filters);
     let secrets = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     let now = Timestamp::now();

@@ -2,6 +2,7 @@
 
 use crate::cli::Invocation;
 use crate::cli::error::{CliError, Kind};
+use crate::cli::filters::filtered;
 use crate::cli::table::{Columns, Row};
 use crate::engine::VolumeSummary;
 use crate::engine::request::VolumeFilters;
@@ -33,11 +34,7 @@ const HEADINGS: &[(&str, &str)] = &[
 ];
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let mut filters = VolumeFilters::default();
-    for text in &args.filter {
-        let added = filters.add(text);
-        added.map_err(|error| CliError::filter("-f, --filter", text, &error))?;
-    }
+    let filters = filtered("-f, --filter", &args.filter, VolumeFilters::add)?;
     let listed = invocation.engine()?.list_volumes(&filters);
     let volumes = listed.map_err(|error| CliError::engine(Kind::Failed, &error))?;
     show(&volumes, args.format.as_deref(), args.quiet, invocation)

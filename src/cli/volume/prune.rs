@@ -1,6 +1,7 @@
 //! `volume prune`.
 
 use crate::cli::error::{CliError, Kind};
+use crate::cli::filters::filtered;
 use crate::cli::{Invocation, units};
 use crate::engine::request::VolumeFilters;
 
@@ -18,11 +19,7 @@ pub struct Args {
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let mut filters = VolumeFilters::default();
-    for text in &args.filter {
-        let added = filters.add_to_prune(text);
-        added.map_err(|error| CliError::filter("--filter", text, &error))?;
-    }
+    let mut filters = filtered("--filter", &args.filter, VolumeFilters::add_to_prune)?;
     filters.all |= args.all;
     let which = match filters.all {
         true => "all local volumes",
