@@ -20,20 +20,7 @@ fn parsed<T>(text: &str, form: Result<T, Fault>) -> Result<Option<T>, Fault> {
 
 fn walked(node: &mut Node, path: &mut Path) -> Result<(), Fault> {
     long(node, &path.keys())?;
-    match &mut node.value {
-        Yaml::Map(map) => {
-            for (key, node) in map {
-                path.under(key, |path| walked(node, path))?;
-            }
-        }
-        Yaml::List(list) => {
-            for node in list {
-                path.under("*", |path| walked(node, path))?;
-            }
-        }
-        _ => {}
-    }
-    Ok(())
+    path.try_each_below(node, walked)
 }
 
 fn long(node: &mut Node, keys: &[&str]) -> Result<(), Fault> {
@@ -223,17 +210,5 @@ fn defaulted(node: &mut Node, path: &mut Path) {
             _ => {}
         }
     }
-    match &mut node.value {
-        Yaml::Map(map) => {
-            for (key, node) in map {
-                path.under(key, |path| defaulted(node, path));
-            }
-        }
-        Yaml::List(list) => {
-            for node in list {
-                path.under("*", |path| defaulted(node, path));
-            }
-        }
-        _ => {}
-    }
+    path.each_below(node, defaulted);
 }

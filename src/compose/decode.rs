@@ -43,20 +43,7 @@ fn walked(node: &mut Node, path: &mut Path) -> Result<(), Fault> {
         return extension(node, &keys);
     }
     typed(node, &keys, path)?;
-    match &mut node.value {
-        Yaml::Map(map) => {
-            for (key, node) in map {
-                path.under(key, |path| walked(node, path))?;
-            }
-        }
-        Yaml::List(list) => {
-            for node in list {
-                path.under("*", |path| walked(node, path))?;
-            }
-        }
-        _ => {}
-    }
-    Ok(())
+    path.try_each_below(node, walked)
 }
 
 /// `x-…` is a name like others where names are the author's.

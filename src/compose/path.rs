@@ -1,5 +1,9 @@
 //! Where in a project a value is: keys from the top.
 
+use std::convert::Infallible;
+
+use super::yaml::{Node, Yaml};
+
 /// The keys to a value; the position in a list is a key too.
 #[derive(Clone, Debug, Default)]
 pub struct Path(Vec<String>);
@@ -15,6 +19,32 @@ impl Path {
         let done = what(self);
         self.0.pop();
         done
+    }
+
+    /// Does something with each value directly below one, until one fails.
+    pub fn try_each_below<E>(
+        &mut self,
+        node: &mut Node,
+        mut what: impl FnMut(&mut Node, &mut Path) -> Result<(), E>,
+    ) -> Result<(), E> {
+        match &mut node.value {
+            Yaml::Map(map) => map
+                .iter_mut()
+                .try_for_each(|(key, node)| self.under(key, |path| what(node, path))),
+            Yaml::List(list) => list
+                .iter_mut()
+                .try_for_each(|node| self.under("*", |path| what(node, path))),
+            _ => Ok(()),
+        }
+    }
+
+    /// The same where nothing can fail.
+    pub fn each_below(&mut self, node: &mut Node, mut what: impl FnMut(&mut Node, &mut Path)) {
+        let done: Result<(), Infallible> = self.try_each_below(node, |node, path| {
+            what(node, path);
+            Ok(())
+        });
+        done.unwrap_or_else(|never| match never {});
     }
 
     /// To be matched with patterns.

@@ -47,19 +47,7 @@ impl Places<'_> {
             ["volumes", _] => self.volume(node),
             _ => {}
         }
-        match &mut node.value {
-            Yaml::Map(map) => {
-                for (key, node) in map {
-                    path.under(key, |path| self.walk(node, path));
-                }
-            }
-            Yaml::List(list) => {
-                for node in list {
-                    path.under("*", |path| self.walk(node, path));
-                }
-            }
-            _ => {}
-        }
+        path.each_below(node, |node, path| self.walk(node, path));
     }
 
     fn text(&self, node: &mut Node) {
