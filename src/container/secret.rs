@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -14,7 +13,8 @@ use super::id::ContainerId;
 use crate::paths::{Paths, PathsError};
 use crate::sys::disk;
 use crate::sys::fs::{
-    create_file, open_directory, read_bounded, replace_file, sweep_temporary_files, sync_directory,
+    create_file, names_in, open_directory, read_bounded, replace_file, sweep_temporary_files,
+    sync_directory,
 };
 
 /// Podman's limit for a value, in bytes.
@@ -220,23 +220,19 @@ impl Secrets {
         }
     }
 
-    /// All secrets by name.
-    pub fn all(&self) -> Result<Vec<Secret>, SecretError> {
-        let failed = |source| SecretError::List {
+    /// The names of all secrets, in no order.
+    pub fn names(&self) -> Result<Vec<SecretName>, SecretError> {
+        let names = names_in(&self.directory).map_err(|source| SecretError::List {
             path: self.directory.clone(),
             source,
-        };
-        let entries = match fs::read_dir(&self.directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(error)),
-        };
+        })?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// All secrets by name. One that is removed meanwhile is left out.
+    pub fn all(&self) -> Result<Vec<Secret>, SecretError> {
         let mut found = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(failed)?.file_name();
-            let Some(name) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
+        for name in self.names()? {
             match self.find_name(&name) {
                 Ok(secret) => found.push(secret),
                 Err(SecretError::NotFound { .. }) => {}

@@ -17,7 +17,7 @@ use super::state::LockedRecord;
 use crate::paths::{Paths, PathsError};
 use crate::sys::disk;
 use crate::sys::fault;
-use crate::sys::fs::{open_directory, sync_directory};
+use crate::sys::fs::{names_in, open_directory, sync_directory};
 use crate::sys::lock;
 
 /// The container half of the store.
@@ -199,23 +199,11 @@ impl Containers {
 
     /// The ids of all containers, in no order. What is no id is none of ours and passed over.
     fn ids(&self) -> Result<Vec<ContainerId>, ContainerError> {
-        let failed = |source| ContainerError::List {
+        let names = names_in(&self.containers).map_err(|source| ContainerError::List {
             path: self.containers.clone(),
             source,
-        };
-        let entries = match fs::read_dir(&self.containers) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(error)),
-        };
-        let names = entries
-            .map(|entry| entry.map(|entry| entry.file_name()))
-            .collect::<io::Result<Vec<_>>>();
-        let ids = names
-            .map_err(failed)?
-            .into_iter()
-            .filter_map(|name| name.to_str()?.parse().ok());
-        Ok(ids.collect())
+        })?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     /// All records, in no order.

@@ -19,7 +19,7 @@ use super::id::ContainerId;
 use super::store::{ContainerError, Containers, make_locked};
 use crate::paths::{Paths, PathsError};
 use crate::sys::disk;
-use crate::sys::fs::{open_directory, random_name, sync_directory};
+use crate::sys::fs::{names_in, open_directory, random_name, sync_directory};
 use crate::sys::lock::{self, Guard, Mode};
 
 /// Docker's mark of a volume that nobody named.
@@ -175,23 +175,19 @@ impl Volumes {
         }
     }
 
-    /// All volumes by name. One that is removed meanwhile is left out.
-    pub fn all(&self) -> Result<Vec<Volume>, VolumeError> {
-        let failed = |source| VolumeError::List {
+    /// The names of all volumes, in no order.
+    pub fn names(&self) -> Result<Vec<VolumeName>, VolumeError> {
+        let names = names_in(&self.volumes).map_err(|source| VolumeError::List {
             path: self.volumes.clone(),
             source,
-        };
-        let entries = match fs::read_dir(&self.volumes) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(failed(error)),
-        };
+        })?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// All volumes by name. One that is removed meanwhile is left out.
+    pub fn all(&self) -> Result<Vec<Volume>, VolumeError> {
         let mut found = Vec::new();
-        for entry in entries {
-            let name = entry.map_err(failed)?.file_name();
-            let Some(name) = name.to_str().and_then(|name| name.parse().ok()) else {
-                continue;
-            };
+        for name in self.names()? {
             match self.find(&name) {
                 Ok(volume) => found.push(volume),
                 Err(VolumeError::NotFound { .. }) => {}

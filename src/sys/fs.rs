@@ -73,6 +73,18 @@ pub fn open_directory_in_root(root: impl AsFd, path: &[u8], links: Links) -> io:
     open_in_root(root, path, flags, Mode::empty(), links)
 }
 
+/// What is in a directory, as far as names are text; nothing where there is no directory. In no order.
+pub fn names_in(path: &Path) -> io::Result<Vec<String>> {
+    let entries = match std::fs::read_dir(path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let names: io::Result<Vec<_>> = entries.map(|entry| Ok(entry?.file_name())).collect();
+    let texts = names?.into_iter();
+    Ok(texts.filter_map(|name| name.into_string().ok()).collect())
+}
+
 /// Opens a directory named by a path of our own (not one below a foreign root) for reading and `*at` calls.
 pub fn open_directory(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
