@@ -17,6 +17,7 @@ mod download;
 mod endpoint;
 mod error;
 mod exchange;
+mod flow;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod lanes;
