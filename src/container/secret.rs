@@ -260,6 +260,7 @@ impl Secrets {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use std::fs;
 
     #[test]
     fn a_secret_is_kept_once_and_found_by_name_and_id() {
