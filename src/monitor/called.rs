@@ -71,13 +71,8 @@ pub fn wait(expected: Expected, holder: Option<Holder>, mut birth: Birth) -> i32
         Ok(None) => return 0,
         Err(error) => return supervise::refuse(birth.client, "learn of the cgroup", &error),
     };
-    match supervise::clone_monitor(&cgroup, false) {
-        Ok(Some(_)) => {
-            // The id map is written through this process.
-            birth.gate.wait();
-            0
-        }
-        Ok(None) => prepare(expected, &cgroup, birth),
+    match supervise::become_monitor(&cgroup, false, &mut birth.gate) {
+        Ok(()) => prepare(expected, &cgroup, birth),
         Err(error) => supervise::refuse(birth.client, "clone the monitor", &error),
     }
 }

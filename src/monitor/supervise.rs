@@ -150,29 +150,38 @@ pub fn run(mut orders: Orders, mut birth: Birth) -> i32 {
             Err(error) => return refuse(birth.client, "set a guard over the monitor", &error),
         }
     }
-    match clone_monitor(&orders.cgroup, orders.launch.shares_pids()) {
-        Ok(Some(_)) => {
-            // The id map is written through this process, and once it has ended its files below /proc belong to root.
-            birth.gate.wait();
-            0
-        }
-        Ok(None) => supervise(orders, birth, None),
+    match become_monitor(&orders.cgroup, orders.launch.shares_pids(), &mut birth.gate) {
+        Ok(()) => supervise(orders, birth, None),
         Err(error) => refuse(birth.client, "clone the monitor", &error),
     }
 }
 
-/// As PID 1 of a pid namespace, and straight into the cgroup of the monitors where that is possible. Both in one call: a namespace
-/// made before would be spent with the first attempt. Whoever lives in a pid namespace can't put a child into one beside or above
-/// it: the monitor of a container that shares another's gets none.
-pub(super) fn clone_monitor(
+/// Goes on in a clone. Where the home is there already nobody needs the caller any more, and its memory is the clone's.
+pub(super) fn become_monitor(
     cgroup: &Wanted,
     shares_pids: bool,
-) -> io::Result<Option<process::Cloned>> {
-    let flags = if shares_pids {
-        0
-    } else {
-        libc::CLONE_NEWPID as u64
-    };
+    gate: &mut Gate,
+) -> io::Result<()> {
+    if !gate.is_new() {
+        let directory = cgroup.birthplace();
+        let flags = namespaces(shares_pids);
+        match process::continue_in_clone(flags, directory.as_ref().map(AsFd::as_fd)) {
+            Ok(()) => return Ok(()),
+            Err(error) => tracing::debug!(%error, "the monitor is cloned with a copy"),
+        }
+    }
+    if clone_monitor(cgroup, shares_pids)?.is_some() {
+        // The id map is written through this process, and once it has ended its files below /proc belong to root.
+        gate.wait();
+        process::exit_now(0);
+    }
+    Ok(())
+}
+
+/// As PID 1 of a pid namespace, and straight into the cgroup of the monitors where that is possible. Both in one call: a namespace
+/// made before would be spent with the first attempt.
+fn clone_monitor(cgroup: &Wanted, shares_pids: bool) -> io::Result<Option<process::Cloned>> {
+    let flags = namespaces(shares_pids);
     if let Some(directory) = cgroup.birthplace() {
         match process::clone3(flags, Some(directory.as_fd())) {
             Err(error) => tracing::debug!(%error, "the monitor has to be moved"),
@@ -180,6 +189,16 @@ pub(super) fn clone_monitor(
         }
     }
     process::clone3(flags, None)
+}
+
+/// Whoever lives in a pid namespace can't put a child into one beside or above it: the monitor of a container that shares another's
+/// gets none.
+fn namespaces(shares_pids: bool) -> u64 {
+    if shares_pids {
+        0
+    } else {
+        libc::CLONE_NEWPID as u64
+    }
 }
 
 pub(super) fn refuse(client: OwnedFd, operation: &str, error: &io::Error) -> i32 {

@@ -6,6 +6,7 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
+use nix::sys::signal::{SigSet, SigmaskHow};
 use rustix::process::Pid;
 
 use super::{pidfd, procfs};
@@ -76,6 +77,102 @@ pub fn clone3(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<Option<C
     }
 }
 
+/// The same, but the child takes the caller's memory over, as it is, and the caller ends with status 0: nothing is copied, and
+/// nothing is thrown away. Returns in the child, and in the caller if there is none. Nothing that was waiting for the caller's end to
+/// be closed is closed before it: descriptors are copied as in a fork.
+pub fn continue_in_clone(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    refuse_threads()?;
+    let mut args = CloneArgs {
+        flags: flags | libc::CLONE_VM as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        ..CloneArgs::default()
+    };
+    if let Some(cgroup) = cgroup {
+        args.flags |= CLONE_INTO_CGROUP;
+        args.cgroup = cgroup.as_raw_fd() as u64;
+    }
+    // The two share a stack for as long as both live: no handler may run on it meanwhile.
+    let mask = SigSet::all().thread_swap_mask(SigmaskHow::SIG_SETMASK)?;
+    // SAFETY: asks the kernel not to clear the C library's word for this thread's id when the caller ends: it is the child's then.
+    unsafe { libc::syscall(libc::SYS_set_tid_address, std::ptr::null::<i32>()) };
+    // SAFETY: the process has a single thread (checked above); `args` outlives the call.
+    let cloned = unsafe { clone_and_end(&args) };
+    mask.thread_set_mask()?;
+    match cloned {
+        0 => Ok(()),
+        error => Err(io::Error::from_raw_os_error(-error as i32)),
+    }
+}
+
+/// clone3(2), and _exit(2) in the caller: with no instruction between them that uses the stack or the memory both have. Returns 0 in
+/// the child, the negative errno in a caller that has none.
+///
+/// # Safety
+/// The process has one thread, and none of its signals has a handler that may run.
+#[cfg(target_arch = "x86_64")]
+unsafe fn clone_and_end(args: &CloneArgs) -> isize {
+    let result: isize;
+    // SAFETY: with no stack given the child goes on with the caller's own stack pointer, and the caller, which jumps nowhere but to
+    // its end, never uses it again.
+    unsafe {
+        std::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jle 2f",
+            "xor edi, edi",
+            "mov eax, {exit}",
+            "syscall",
+            "2:",
+            exit = const libc::SYS_exit_group,
+            inlateout("rax") libc::SYS_clone3 => result,
+            inlateout("rdi") std::ptr::from_ref(args) => _,
+            in("rsi") size_of::<CloneArgs>(),
+            lateout("rcx") _,
+            lateout("r11") _,
+        );
+    }
+    result
+}
+
+#[cfg(target_arch = "aarch64")]
+unsafe fn clone_and_end(args: &CloneArgs) -> isize {
+    let result: isize;
+    // SAFETY: as above.
+    unsafe {
+        std::arch::asm!(
+            "svc #0",
+            "cmp x0, #0",
+            "b.le 2f",
+            "mov x0, #0",
+            "mov x8, {exit}",
+            "svc #0",
+            "2:",
+            exit = const libc::SYS_exit_group,
+            inlateout("x0") std::ptr::from_ref(args) => result,
+            in("x1") size_of::<CloneArgs>(),
+            inlateout("x8") libc::SYS_clone3 => _,
+        );
+    }
+    result
+}
+
+/// The same by a copy.
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+unsafe fn clone_and_end(args: &CloneArgs) -> isize {
+    let mut copying = *args;
+    copying.flags &= !(libc::CLONE_VM as u64);
+    // SAFETY: as for `clone3`.
+    match unsafe { libc::syscall(libc::SYS_clone3, &raw mut copying, size_of::<CloneArgs>()) } {
+        0 => 0,
+        -1 => {
+            -(io::Error::last_os_error()
+                .raw_os_error()
+                .unwrap_or(libc::EIO) as isize)
+        }
+        _ => exit_now(0),
+    }
+}
+
 /// The same by clone(2), which has the signal among the flags.
 fn clone(flags: u64) -> io::Result<Option<Cloned>> {
     let mut pidfd: RawFd = -1;
@@ -104,7 +201,7 @@ const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
 
 /// `struct clone_args` of linux/sched.h, version 2 (with `cgroup`).
 #[repr(C)]
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 struct CloneArgs {
     flags: u64,
     pidfd: u64,
