@@ -278,7 +278,11 @@ fn compose_up_goes_on_with_what_is_started_again() {
     project(&env, &format!("{text}volumes: {{data: {{}}}}\n"));
     let mut up = compose(&env, &["compose up"]).spawn();
     up.until("web-1 exited with code 1 (restarting)");
-    crate::process::eventually("it lives again", || states(&env) == ["shop-web-1 running"]);
+    // Running is not enough: it may be restarted before it has said so.
+    crate::process::eventually("it lives again", || {
+        let logs = env.run(&["logs", "shop-web-1"]).ok().stdout;
+        states(&env) == ["shop-web-1 running"] && logs.matches("life").count() == 2
+    });
     // Somebody else's restart is followed as well.
     env.run(&["restart", "shop-web-1"]).ok();
     up.until("web-1 exited with code 137 (restarting)");
