@@ -134,6 +134,10 @@ unsafe fn clone_and_end(args: &CloneArgs) -> isize {
     result
 }
 
+/// The same.
+///
+/// # Safety
+/// As above.
 #[cfg(target_arch = "aarch64")]
 unsafe fn clone_and_end(args: &CloneArgs) -> isize {
     let result: isize;
@@ -157,6 +161,9 @@ unsafe fn clone_and_end(args: &CloneArgs) -> isize {
 }
 
 /// The same by a copy.
+///
+/// # Safety
+/// The process has one thread.
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 unsafe fn clone_and_end(args: &CloneArgs) -> isize {
     let mut copying = *args;
