@@ -186,14 +186,21 @@ fn compose_up_ends_with_one_of_its_containers() {
     let env = test_env!();
     need_bridges!();
     env.busybox();
-    let text = services(&[
-        says("ends", "exit 6", ""),
+    // Nobody ends before the other one can tell how it ends.
+    let data = "    volumes: [data:/data]\n";
+    let services = services(&[
+        says(
+            "ends",
+            "until test -e /data/up; do sleep 0.05; done; exit 6",
+            data,
+        ),
         says(
             "stays",
-            "trap 'exit 9' TERM; echo up; while :; do sleep 0.05; done",
-            "",
+            "trap 'rm /data/up; exit 9' TERM; echo up; touch /data/up; while :; do sleep 0.05; done",
+            data,
         ),
     ]);
+    let text = format!("{services}volumes: {{data: {{}}}}\n");
     project(&env, &text);
     let all_ended = || states(&env).iter().all(|line| line.ends_with("exited"));
     for flags in [
