@@ -189,9 +189,9 @@ told("may-open-connection", $moving && syswrite($moving, "again") && heard($movi
 # The list changes: what it does not name any more carries nothing, in either direction, and what it names goes on.
 sub opened {
     my ($ip, $port, $hello) = @_;
-    my $socket = IO::Socket::IP->new(PeerHost => $ip, PeerPort => $port, Type => SOCK_STREAM, Timeout => 4) or die "$ip $port: $@";
+    my $socket = IO::Socket::IP->new(PeerHost => $ip, PeerPort => $port, Type => SOCK_STREAM, Timeout => 20) or die "$ip $port: $@";
     syswrite($socket, $hello) if defined $hello;
-    defined heard($socket, 4) or die "$ip $port says nothing";
+    defined heard($socket, 20) or die "$ip $port says nothing";
     return $socket;
 }
 
@@ -213,7 +213,7 @@ my $host = opened("169.254.1.2", $open_port, "hello");
 my $named = opened("192.0.2.14", 80);
 my $kept = opened("192.0.2.10", 443);
 my @flows = map { IO::Socket::IP->new(PeerHost => $_, PeerPort => 443, Type => SOCK_DGRAM) } "192.0.2.14", "192.0.2.10";
-for (@flows) { send($_, "quic", 0); defined heard($_, 4) or die "no flow" }
+for (@flows) { send($_, "quic", 0); defined heard($_, 20) or die "no flow" }
 told("may-tick", goes_on($ticks) && goes_on($ticks6));
 open(my $change, ">", "/state/change") or die "change: $!";
 for (1 .. 300) { last if -e "/state/changed"; select(undef, undef, undef, 0.1) }
