@@ -16,7 +16,6 @@ use super::error::RegistryError;
 use super::exchange::{
     Body, Exchange, Method, Request, host_of, is_loopback, printable, read_bounded,
 };
-use super::flow::{Flow, Outcome};
 use super::progress::Progress;
 use super::retry;
 use super::secret::Secret;
@@ -140,19 +139,6 @@ impl<'a> Session<'a> {
         };
         let response = retry::send(&self.exchange, &request, self.progress)?;
         self.unless_denied(response)
-    }
-
-    /// Adds a body that is made meanwhile to an upload; it can't be sent again, so that every answer is for the caller.
-    pub fn append(
-        &self,
-        url: &Url,
-        flow: Flow,
-        advanced: &dyn Fn(u64),
-    ) -> Result<Outcome, RegistryError> {
-        let ours = host_of(url) == self.host;
-        let authorization = self.current().filter(|_| ours);
-        self.exchange
-            .append(url, authorization.as_ref(), flow, advanced)
     }
 
     fn current(&self) -> Option<Secret> {

@@ -68,22 +68,13 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    pub fn new(to: SyncSender<Piece>, size: usize) -> Chunks {
-        Chunks {
-            to,
-            chunk: Vec::new(),
-            size,
-        }
-    }
-
     fn send(&mut self, piece: Piece) -> io::Result<()> {
         self.to
             .send(piece)
             .map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))
     }
 
-    /// Sends what is left, and that it was all.
-    pub fn end(mut self) -> io::Result<()> {
+    fn end(mut self) -> io::Result<()> {
         if !self.chunk.is_empty() {
             let chunk = std::mem::take(&mut self.chunk);
             self.send(Piece::Chunk(chunk))?;
@@ -111,27 +102,27 @@ impl Write for Chunks {
     }
 }
 
-/// Takes the tar, writes it compressed.
-pub(super) enum Compressor<W: Write> {
-    None(W),
-    Blocks(BlockWriter<W>),
+/// Takes the tar, gives compressed chunks of `size` bytes.
+pub(super) enum Compressor {
+    None(Chunks),
+    Blocks(BlockWriter<Chunks>),
     /// A thread reads the tar's entries.
-    Chunked(Entries<W>),
+    Chunked(Entries),
 }
 
 /// Where that thread gets the tar from.
-pub(super) struct Entries<W> {
+pub(super) struct Entries {
     to: PipeWriter,
-    reading: JoinHandle<io::Result<(W, Option<Toc>)>>,
+    reading: JoinHandle<io::Result<(Chunks, Option<Toc>)>>,
 }
 
 /// Buffers of the tar between who reads the layer and who reads the entries.
 const DEPTH: usize = 2;
 const BUFFER: usize = 256 * 1024;
 
-impl<W: Write + Send + 'static> Entries<W> {
-    fn new(workers: &Workers, level: i32, out: W) -> io::Result<Entries<W>> {
-        let writer = ChunkedWriter::new(workers, level, out)?;
+impl Entries {
+    fn new(workers: &Workers, level: i32, chunks: Chunks) -> io::Result<Entries> {
+        let writer = ChunkedWriter::new(workers, level, chunks)?;
         let (to, from) = pipe(DEPTH, BUFFER);
         let reading = Builder::new().name("entries".to_owned());
         let reading = reading.spawn(move || writer.write(from))?;
@@ -146,7 +137,7 @@ impl<W: Write + Send + 'static> Entries<W> {
         Ok(length)
     }
 
-    fn end(self) -> io::Result<(W, Option<Toc>)> {
+    fn end(self) -> io::Result<(Chunks, Option<Toc>)> {
         // If nobody reads any more, the thread says why.
         let _ = self.to.end();
         match self.reading.join() {
@@ -156,33 +147,45 @@ impl<W: Write + Send + 'static> Entries<W> {
     }
 }
 
-impl<W: Write + Send + 'static> Compressor<W> {
-    pub fn new(packing: Packing, workers: &Workers, out: W) -> io::Result<Compressor<W>> {
+impl Compressor {
+    pub fn new(
+        packing: Packing,
+        workers: &Workers,
+        to: SyncSender<Piece>,
+        size: usize,
+    ) -> io::Result<Compressor> {
+        let chunks = Chunks {
+            to,
+            chunk: Vec::new(),
+            size,
+        };
         let method = match packing {
-            Packing::None => return Ok(Compressor::None(out)),
+            Packing::None => return Ok(Compressor::None(chunks)),
             Packing::Gzip(level) => Method::Gzip(level),
             Packing::Zstd(level) => Method::Zstd(level),
             Packing::ZstdChunked(level) => {
-                return Entries::new(workers, level, out).map(Compressor::Chunked);
+                return Entries::new(workers, level, chunks).map(Compressor::Chunked);
             }
         };
-        BlockWriter::new(workers, method, out).map(Compressor::Blocks)
+        BlockWriter::new(workers, method, chunks).map(Compressor::Blocks)
     }
 
-    /// Writes what is left, and gives back what it was written to; and where its table of contents is, if it has one.
-    pub fn end(self) -> io::Result<(W, Option<Toc>)> {
-        match self {
-            Compressor::None(out) => Ok((out, None)),
-            Compressor::Blocks(blocks) => Ok((blocks.finish()?, None)),
-            Compressor::Chunked(entries) => entries.end(),
-        }
+    /// Sends what is left, and that it was all; where its table of contents is, if it has one.
+    pub fn end(self) -> io::Result<Option<Toc>> {
+        let (chunks, toc) = match self {
+            Compressor::None(chunks) => (chunks, None),
+            Compressor::Blocks(blocks) => (blocks.finish()?, None),
+            Compressor::Chunked(entries) => entries.end()?,
+        };
+        chunks.end()?;
+        Ok(toc)
     }
 }
 
-impl<W: Write + Send + 'static> Write for Compressor<W> {
+impl Write for Compressor {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
-            Compressor::None(out) => out.write(bytes),
+            Compressor::None(chunks) => chunks.write(bytes),
             Compressor::Blocks(blocks) => blocks.write(bytes),
             Compressor::Chunked(entries) => entries
                 .write(bytes)

@@ -120,7 +120,6 @@ fn probe(exchange: &Exchange<'_>, secure: Url, plain: Url) -> Result<Url, Regist
         Err(
             error @ (RegistryError::Certificate { .. }
             | RegistryError::Client { .. }
-            | RegistryError::Runtime { .. }
             | RegistryError::NoClientCertificate { .. }
             | RegistryError::ReadCertificates { .. }
             | RegistryError::UnknownHost { .. }),

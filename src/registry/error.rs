@@ -33,11 +33,6 @@ pub enum RegistryError {
         host: String,
         source: reqwest::Error,
     },
-    #[error("get ready to send to {host}: {source}")]
-    Runtime {
-        host: String,
-        source: std::io::Error,
-    },
     #[error("read certificates in {path}: {reason}")]
     ReadCertificates { path: PathBuf, reason: String },
     #[error(

@@ -5,22 +5,20 @@ use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use reqwest::blocking::{self, Client, RequestBuilder, Response};
+use reqwest::blocking::{Client, RequestBuilder, Response};
 use reqwest::header::{
     ACCEPT, AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, IF_NONE_MATCH,
     RANGE,
 };
-use tokio::runtime::Runtime;
 use url::{Host, Url};
 
 use super::config::RegistryConfig;
 use super::download::Validator;
 use super::error::RegistryError;
-use super::flow::{self, Flow, Outcome, Watch};
 use super::secret::Secret;
 use super::tls;
 
@@ -92,10 +90,6 @@ impl Request {
 pub(super) struct Exchange<'a> {
     config: &'a RegistryConfig,
     clients: Mutex<BTreeMap<String, Client>>,
-    /// The same, of bodies that are sent while they are made.
-    flows: Mutex<BTreeMap<String, reqwest::Client>>,
-    /// Drives their connections, in the threads that wait for their answers.
-    runtime: OnceLock<Runtime>,
     stopped: Mutex<bool>,
     stopping: Condvar,
 }
@@ -105,8 +99,6 @@ impl<'a> Exchange<'a> {
         Exchange {
             config,
             clients: Mutex::new(BTreeMap::new()),
-            flows: Mutex::new(BTreeMap::new()),
-            runtime: OnceLock::new(),
             stopped: Mutex::new(false),
             stopping: Condvar::new(),
         }
@@ -181,50 +173,6 @@ impl<'a> Exchange<'a> {
         Ok(response)
     }
 
-    /// Adds a body to what is at the address, while it is made; once, and without following anything.
-    pub fn append(
-        &self,
-        url: &Url,
-        authorization: Option<&Secret>,
-        flow: Flow,
-        advanced: &dyn Fn(u64),
-    ) -> Result<Outcome, RegistryError> {
-        let mut headers = HeaderMap::new();
-        if let Some(value) = authorization.and_then(Secret::header) {
-            headers.insert(AUTHORIZATION, value);
-        }
-        let bytes = HeaderValue::from_static("application/octet-stream");
-        headers.insert(CONTENT_TYPE, bytes);
-        let request = self.flow_client(url)?.patch(url.clone()).headers(headers);
-        let watch = Watch {
-            idle: self.config.limits.idle_timeout,
-            is_stopped: &|| self.is_stopped(),
-            advanced,
-        };
-        let outcome = self
-            .runtime(url)?
-            .block_on(flow::send(request, flow, watch));
-        if let Outcome::Answer(answer) | Outcome::Early(answer) = &outcome {
-            let host = host_of(url);
-            tracing::debug!(host, path = url.path(), status = answer.status, "http");
-        }
-        Ok(outcome)
-    }
-
-    fn runtime(&self, url: &Url) -> Result<&Runtime, RegistryError> {
-        if let Some(runtime) = self.runtime.get() {
-            return Ok(runtime);
-        }
-        let made = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
-        let made = made.map_err(|source| RegistryError::Runtime {
-            host: host_of(url),
-            source,
-        })?;
-        Ok(self.runtime.get_or_init(|| made))
-    }
-
     /// A body has the time that its length takes, and the server as long as for any answer.
     fn with_body(&self, builder: RequestBuilder, body: &Body) -> RequestBuilder {
         match body {
@@ -261,38 +209,12 @@ impl<'a> Exchange<'a> {
         if let Some(client) = clients.get(&key) {
             return Ok(client.clone());
         }
-        let client = blocking::ClientBuilder::from(self.client_builder(url, &host)?)
-            .timeout(self.config.limits.idle_timeout)
-            .build()
-            .map_err(|source| RegistryError::Client {
-                host,
-                source: source.without_url(),
-            })?;
+        let client = self.make_client(url, &host)?;
         clients.insert(key, client.clone());
         Ok(client)
     }
 
-    fn flow_client(&self, url: &Url) -> Result<reqwest::Client, RegistryError> {
-        let host = host_of(url);
-        let key = format!("{}://{host}", url.scheme());
-        let mut clients = self.flows.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&key) {
-            return Ok(client.clone());
-        }
-        let client = self.client_builder(url, &host)?.build();
-        let client = client.map_err(|source| RegistryError::Client {
-            host,
-            source: source.without_url(),
-        })?;
-        clients.insert(key, client.clone());
-        Ok(client)
-    }
-
-    fn client_builder(
-        &self,
-        url: &Url,
-        host: &str,
-    ) -> Result<reqwest::ClientBuilder, RegistryError> {
+    fn make_client(&self, url: &Url, host: &str) -> Result<Client, RegistryError> {
         let tls = if url.scheme() == "https" && self.config.access.tls_verify == Some(false) {
             tls::unverified(host, &self.certificate_directories(host))?
         } else if url.scheme() == "https" {
@@ -301,17 +223,21 @@ impl<'a> Exchange<'a> {
             tls::no_roots(host)?
         };
         let limits = &self.config.limits;
-        let mut builder = reqwest::Client::builder()
+        let mut builder = Client::builder()
             .tls_backend_preconfigured(tls)
             .user_agent(concat!("bryo/", env!("CARGO_PKG_VERSION")))
             // Credentials and protocols are decided at every hop, by `redirect`.
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
-            .connect_timeout(limits.connect_timeout);
+            .connect_timeout(limits.connect_timeout)
+            .timeout(limits.idle_timeout);
         if is_loopback(url) {
             builder = builder.no_proxy();
         }
-        Ok(builder)
+        builder.build().map_err(|source| RegistryError::Client {
+            host: host.to_owned(),
+            source: source.without_url(),
+        })
     }
 
     fn certificate_directories(&self, host: &str) -> Vec<PathBuf> {
@@ -322,7 +248,7 @@ impl<'a> Exchange<'a> {
         self.config.certs_dirs.iter().map(below).collect()
     }
 
-    pub fn classify(&self, url: &Url, error: reqwest::Error) -> RegistryError {
+    fn classify(&self, url: &Url, error: reqwest::Error) -> RegistryError {
         let host = host_of(url);
         if error.is_dns() {
             let reason = root_cause(&error);

@@ -17,7 +17,6 @@ mod download;
 mod endpoint;
 mod error;
 mod exchange;
-mod flow;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz;
 mod lanes;

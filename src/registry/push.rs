@@ -2,18 +2,20 @@
 //! not sent, what it has under another name is mounted; a manifest changes only where a layer's blob does.
 
 mod forward;
-mod send;
 
 use std::collections::BTreeMap;
 use std::io::Write;
-use std::sync::atomic::AtomicBool;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
 
+use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
 use super::auth::{Session, Subject};
-use super::compress::Packing;
+use super::compress::{Compressor, Packing, Piece};
 use super::config::RegistryConfig;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
@@ -114,7 +116,6 @@ pub fn push(
                 .iter()
                 .all(|blob| blob.media_type == media_type::DOCKER_LAYER),
         tocs: Mutex::new(tocs(&image.manifest)),
-        in_parts: AtomicBool::new(false),
     };
     let blobs = push.layers(&image.diff_ids, &originals)?;
     push.config(image)?;
@@ -178,8 +179,6 @@ struct Push<'a> {
     is_dockers: bool,
     /// Of blobs that have one, what a manifest has to say of their tables of contents.
     tocs: Mutex<BTreeMap<Digest, Toc>>,
-    /// The registry wants layers in parts.
-    in_parts: AtomicBool,
 }
 
 impl Push<'_> {
@@ -243,8 +242,17 @@ impl Push<'_> {
                 return Ok(blob);
             }
         }
+        let packing = self.packing_for(original);
         self.progress.uploading(diff_id);
-        let blob = self.send(diff_id, self.packing_for(original), begun)?;
+        let blob = match self.send(diff_id, packing, begun) {
+            // What was sent before is gone there: once more from the beginning.
+            Err(RegistryError::UploadLost { reason, .. }) => {
+                self.progress
+                    .note(&format!("{}: {reason}, sending it again", diff_id.short()));
+                self.send(diff_id, packing, None)?
+            }
+            sent => sent?,
+        };
         self.remember(diff_id, &blob, false);
         self.progress.settled(diff_id, "Pushed");
         Ok(blob)
@@ -335,6 +343,97 @@ impl Push<'_> {
         self.packing(original).or(as_it_came).unwrap_or(usual)
     }
 
+    /// Compresses in a thread beside this one, which uploads.
+    fn send(
+        &self,
+        diff_id: &Digest,
+        packing: Packing,
+        begun: Option<Upload<'_>>,
+    ) -> Result<Blob, RegistryError> {
+        let (to, pieces) = sync_channel(1);
+        let failed = |source| RegistryError::ReadLayer {
+            diff_id: diff_id.clone(),
+            source,
+        };
+        let (written, sent) = std::thread::scope(|scope| {
+            let compressing =
+                Builder::new()
+                    .name("compress".to_owned())
+                    .spawn_scoped(scope, || {
+                        let broken = |error| failed(SinkError::new(CompressFailure(error)));
+                        let mut compressor =
+                            Compressor::new(packing, &self.workers, to, CHUNK).map_err(broken)?;
+                        self.source
+                            .write(diff_id, &mut compressor)
+                            .map_err(failed)?;
+                        compressor.end().map_err(broken)
+                    });
+            let compressing = compressing.map_err(|source| RegistryError::Thread {
+                digest: diff_id.clone(),
+                source,
+            })?;
+            let sent = self.upload(diff_id, packing, begun, pieces);
+            let written = match compressing.join() {
+                Ok(written) => written,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            Ok::<_, RegistryError>((written, sent))
+        })?;
+        match (written, sent) {
+            // Who reads the layer saw only that nobody took any more of it.
+            (_, Err(Some(error))) => Err(error),
+            (Err(error), _) => Err(error),
+            (Ok(_), Err(None)) => Err(RegistryError::Stopped),
+            (Ok(toc), Ok(blob)) => {
+                if let Some(toc) = toc {
+                    self.tocs().insert(blob.digest.clone(), toc);
+                }
+                Ok(blob)
+            }
+        }
+    }
+
+    /// `Err(None)`: the chunks ended too early, and their sender knows why.
+    fn upload(
+        &self,
+        diff_id: &Digest,
+        packing: Packing,
+        begun: Option<Upload<'_>>,
+        pieces: Receiver<Piece>,
+    ) -> Result<Blob, Option<RegistryError>> {
+        let mut upload = match begun {
+            Some(upload) => upload,
+            None => match self.target.begin(None)? {
+                Begun::Upload(upload) => upload,
+                Begun::Mounted => return Err(None),
+            },
+        };
+        let mut hasher = Sha256::new();
+        let mut size = 0;
+        loop {
+            if self.target.session.exchange().is_stopped() {
+                return Err(Some(RegistryError::Stopped));
+            }
+            match pieces.recv().map_err(|_| None)? {
+                Piece::End => break,
+                Piece::Chunk(chunk) => {
+                    hasher.update(&chunk);
+                    let length = chunk.len() as u64;
+                    size += length;
+                    upload.chunk(Bytes::from(chunk))?;
+                    self.progress.advanced(diff_id, length);
+                }
+            }
+        }
+        let digest = Digest::from_hash(&hasher.finalize());
+        upload.finish(&digest, size)?;
+        Ok(Blob {
+            digest,
+            size,
+            media_type: packing.media_type().to_owned(),
+        })
+    }
+
     fn config(&self, image: &ToPush) -> Result<(), RegistryError> {
         let blob = Blob {
             digest: Digest::of(&image.config),
@@ -399,6 +498,11 @@ impl Push<'_> {
         })
     }
 }
+
+/// Compressing failed, which it does only when nobody takes what comes out.
+#[derive(Debug, thiserror::Error)]
+#[error("compress it: {0}")]
+struct CompressFailure(std::io::Error);
 
 /// What a manifest says of its layers' tables of contents.
 fn tocs(manifest: &[u8]) -> BTreeMap<Digest, Toc> {

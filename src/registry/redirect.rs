@@ -1,7 +1,7 @@
 //! Redirects: which are followed, and what goes with them. Never sends credentials to a host that did not ask for them.
 
 use reqwest::blocking::Response;
-use reqwest::header::{HeaderMap, LOCATION};
+use reqwest::header::LOCATION;
 use url::Url;
 
 use super::error::RegistryError;
@@ -19,7 +19,7 @@ pub(super) fn send(exchange: &Exchange<'_>, request: &Request) -> Result<Respons
         if !is_followed(&request, response.status().as_u16()) {
             return Ok(response);
         }
-        let target = location(exchange, &origin, &request.url, response.headers())?;
+        let target = location(exchange, &origin, &request.url, &response)?;
         if seen.contains(&target) {
             return Err(RegistryError::RedirectLoop {
                 host: origin,
@@ -54,9 +54,10 @@ pub(super) fn location(
     exchange: &Exchange<'_>,
     origin: &str,
     from: &Url,
-    headers: &HeaderMap,
+    response: &Response,
 ) -> Result<Url, RegistryError> {
-    let location = headers
+    let location = response
+        .headers()
         .get(LOCATION)
         .and_then(|value| value.to_str().ok())
         .unwrap_or_default();

@@ -162,7 +162,7 @@ pub(super) fn server_message(response: &mut Response) -> String {
     message_of(&body)
 }
 
-pub(super) fn message_of(body: &[u8]) -> String {
+fn message_of(body: &[u8]) -> String {
     #[derive(serde::Deserialize)]
     struct Document {
         errors: Vec<Entry>,

@@ -3,14 +3,13 @@
 
 use bytes::Bytes;
 use reqwest::blocking::Response;
-use reqwest::header::{HeaderMap, LOCATION, RANGE};
+use reqwest::header::{LOCATION, RANGE};
 use url::Url;
 
 use super::auth::Session;
 use super::endpoint::Endpoint;
 use super::error::RegistryError;
 use super::exchange::{Body, Method, Request};
-use super::flow::{Answer, Flow, Outcome};
 use super::manifest::Blob;
 use super::redirect;
 use super::retry::{self, backoff};
@@ -67,7 +66,7 @@ impl<'a> Target<'a> {
         match response.status().as_u16() {
             201 if from.is_some() => Ok(Begun::Mounted),
             202 => Ok(Begun::Upload(Upload {
-                location: self.location(response.url(), response.headers())?,
+                location: self.location(&response)?,
                 target: self,
                 offset: 0,
             })),
@@ -86,9 +85,13 @@ impl<'a> Target<'a> {
         }
     }
 
-    fn location(&self, from: &Url, headers: &HeaderMap) -> Result<Url, RegistryError> {
-        let session = self.session;
-        redirect::location(session.exchange(), session.host(), from, headers)
+    fn location(&self, response: &Response) -> Result<Url, RegistryError> {
+        redirect::location(
+            self.session.exchange(),
+            self.session.host(),
+            response.url(),
+            response,
+        )
     }
 
     pub fn unexpected(&self, operation: &str, mut response: Response) -> RegistryError {
@@ -109,78 +112,7 @@ impl<'a> Target<'a> {
     }
 }
 
-/// What came of a body that was sent while it was made.
-pub(super) enum Appended {
-    /// The registry has taken it: so many bytes, if it says.
-    All(Option<u64>),
-    /// The registry has some of it, or can be asked again; why it is not all.
-    Part(String),
-    /// It wants no such body, or knows of no such upload any more.
-    Refused(String),
-    /// Whoever makes it has stopped.
-    Broken,
-}
-
 impl Upload<'_> {
-    /// Bytes that the registry has.
-    pub fn offset(&self) -> u64 {
-        self.offset
-    }
-
-    /// Sends all of the blob in one request, while it is made.
-    pub fn append(
-        &mut self,
-        flow: Flow,
-        advanced: &dyn Fn(u64),
-    ) -> Result<Appended, RegistryError> {
-        let session = self.target.session;
-        let answer = match session.append(&self.location, flow, advanced)? {
-            Outcome::Stopped => return Err(RegistryError::Stopped),
-            Outcome::Broken => return Ok(Appended::Broken),
-            Outcome::Answer(answer) => answer,
-            Outcome::Early(answer) => {
-                let Answer {
-                    status, message, ..
-                } = answer;
-                let words = format!("answered {status} before its end{message}");
-                return Ok(Appended::Refused(words));
-            }
-            Outcome::Silent => {
-                let after = session.exchange().config().limits.idle_timeout;
-                let host = session.host().to_owned();
-                let silent = RegistryError::Timeout { host, after };
-                return Ok(Appended::Part(silent.to_string()));
-            }
-            Outcome::Failed(error) => {
-                let error = session.exchange().classify(&self.location, error);
-                return match retry::is_transient(&error) {
-                    true => Ok(Appended::Part(error.to_string())),
-                    false => Err(error),
-                };
-            }
-        };
-        let words = format!("answered {}{}", answer.status, answer.message);
-        match answer.status {
-            200 | 201 | 202 | 204 => {
-                self.location = self.target.location(&self.location, &answer.headers)?;
-                let received = received(&answer.headers);
-                self.offset = received.unwrap_or(0);
-                Ok(Appended::All(received))
-            }
-            // A token that is too old is another one the next time.
-            401 => Ok(Appended::Part(words)),
-            status if retry::is_temporary(status) => Ok(Appended::Part(words)),
-            _ => Ok(Appended::Refused(words)),
-        }
-    }
-
-    /// After a failure: how far it is.
-    pub fn resume(&mut self, failure: &str) -> Result<(), RegistryError> {
-        let exchange = self.target.session.exchange();
-        exchange.pause(backoff(&exchange.config().limits, 1))?;
-        self.ask(failure)
-    }
-
     /// Sends the next bytes, as often as it takes.
     pub fn chunk(&mut self, bytes: Bytes) -> Result<(), RegistryError> {
         let start = self.offset;
@@ -233,8 +165,8 @@ impl Upload<'_> {
         let response = self.target.session.send(request)?;
         match response.status().as_u16() {
             status @ (200 | 201 | 202 | 204) => {
-                self.location = self.target.location(response.url(), response.headers())?;
-                self.offset = received(response.headers()).unwrap_or(end);
+                self.location = self.target.location(&response)?;
+                self.offset = received(&response).unwrap_or(end);
                 let short = self.offset != end;
                 Ok(short.then(|| format!("answered {status} to a part of a chunk")))
             }
@@ -253,9 +185,9 @@ impl Upload<'_> {
             return Err(self.target.lost(failure.to_owned()));
         }
         if response.headers().contains_key(LOCATION) {
-            self.location = self.target.location(response.url(), response.headers())?;
+            self.location = self.target.location(&response)?;
         }
-        self.offset = received(response.headers()).unwrap_or(0);
+        self.offset = received(&response).unwrap_or(0);
         Ok(())
     }
 
@@ -291,8 +223,8 @@ impl Upload<'_> {
 }
 
 /// How many bytes have arrived: `Range: 0-N`, both ends included, in one unit or none. `0-0` is docker's for nothing.
-fn received(headers: &HeaderMap) -> Option<u64> {
-    let text = headers.get(RANGE)?.to_str().ok()?;
+fn received(response: &Response) -> Option<u64> {
+    let text = response.headers().get(RANGE)?.to_str().ok()?;
     let text = text.strip_prefix("bytes=").unwrap_or(text);
     let last: u64 = text.strip_prefix("0-")?.parse().ok()?;
     Some(if last == 0 { 0 } else { last + 1 })

@@ -219,34 +219,12 @@ fn read_request(reader: &mut impl BufRead) -> Option<Request> {
         body: String::new(),
         bytes: Vec::new(),
     };
-    if request.header("transfer-encoding") == Some("chunked") {
-        read_parts(reader, &mut request.bytes)?;
-    } else {
-        let length = request
-            .header("content-length")
-            .map_or(0, |text| text.parse().unwrap());
-        reader.take(length).read_to_end(&mut request.bytes).ok()?;
-    }
+    let length = request
+        .header("content-length")
+        .map_or(0, |text| text.parse().unwrap());
+    reader.take(length).read_to_end(&mut request.bytes).ok()?;
     request.body = String::from_utf8_lossy(&request.bytes).into_owned();
     Some(request)
-}
-
-/// A body of unknown length, without trailers; nothing where it was broken off.
-fn read_parts(reader: &mut impl BufRead, to: &mut Vec<u8>) -> Option<()> {
-    loop {
-        let mut line = String::new();
-        reader.read_line(&mut line).ok()?;
-        let length = u64::from_str_radix(line.trim(), 16).ok()?;
-        let read = reader.take(length).read_to_end(to).ok()?;
-        if read as u64 != length {
-            return None;
-        }
-        line.clear();
-        reader.read_line(&mut line).ok()?;
-        if length == 0 {
-            return Some(());
-        }
-    }
 }
 
 fn write_answer(stream: &mut impl Write, answer: &Answer) -> std::io::Result<()> {

@@ -9,19 +9,19 @@ use super::super::misbehaving::{Answer, Server};
 use super::super::{LayerSource, Packing, PushOptions, Pushed, ToPush, push};
 use super::*;
 
-/// What the registry does wrong, once: with the only request of a layer, or with the second chunk where it wants chunks.
+/// What the registry does wrong, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wrong {
     Nothing,
-    /// It arrives, the answer does not.
+    /// The second chunk arrives, the answer does not.
     LosesAnswer,
-    /// Half of it arrives.
+    /// Half of the second chunk arrives.
     TakesHalf,
-    /// It is overloaded.
+    /// It is overloaded at the second chunk.
     Overloaded,
-    /// The upload is gone.
+    /// At the second chunk the upload is gone.
     LosesUpload,
-    /// The token is too old.
+    /// The token is too old at the second chunk.
     WantsAnotherToken,
 }
 
@@ -35,19 +35,7 @@ struct State {
     sent: usize,
 }
 
-/// What a registry takes of a layer whose length it is not told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Takes {
-    Streams,
-    Chunks,
-}
-
-fn answer(
-    state: &Mutex<State>,
-    (takes, wrong): (Takes, Wrong),
-    host: &str,
-    request: &Request,
-) -> Answer {
+fn answer(state: &Mutex<State>, wrong: Wrong, host: &str, request: &Request) -> Answer {
     let mut state = state.lock().unwrap();
     let state = &mut *state;
     let name = request.path.rsplit('/').next().unwrap().to_owned();
@@ -84,25 +72,16 @@ fn answer(
         }
         "PATCH" => {
             let number: usize = name.parse().unwrap();
-            let range = request.header("content-range");
-            if takes == Takes::Chunks && range.is_none() {
-                return Answer::new(411);
-            }
             state.patches += 1;
             state.sent += request.bytes.len();
-            let at_fault = if takes == Takes::Streams { 1 } else { 2 };
-            let wrong = match wrong {
-                Wrong::WantsAnotherToken if state.patches >= at_fault && state.tokens == 0 => wrong,
-                _ if state.patches == at_fault => wrong,
-                _ => Wrong::Nothing,
+            let wrong = if state.patches == 2 {
+                wrong
+            } else {
+                Wrong::Nothing
             };
             let upload = &mut state.uploads[number];
-            match range {
-                Some(range) => {
-                    assert_eq!(range.split('-').next().unwrap(), upload.len().to_string());
-                }
-                None => assert_eq!(state.patches, 1),
-            }
+            let range = request.header("content-range").unwrap();
+            assert_eq!(range.split('-').next().unwrap(), upload.len().to_string());
             match wrong {
                 Wrong::WantsAnotherToken => {
                     let challenge = format!(r#"Bearer realm="http://{host}/token",service="s""#);
@@ -158,7 +137,7 @@ impl LayerSource for Memory {
     }
 }
 
-fn push_to(takes: Takes, wrong: Wrong) -> (Result<Pushed, RegistryError>, State) {
+fn push_to(wrong: Wrong) -> (Result<Pushed, RegistryError>, State) {
     let tar = image::tar(&[("file", noise(15 << 20).as_slice())]);
     let layer = TestLayer::plain(&tar);
     let made = TestImage::new(vec![layer]);
@@ -175,7 +154,7 @@ fn push_to(takes: Takes, wrong: Wrong) -> (Result<Pushed, RegistryError>, State)
     let own = Arc::clone(&host);
     let server = Server::start(move |request| {
         let host = own.lock().unwrap().clone();
-        answer(&shared, (takes, wrong), &host, request)
+        answer(&shared, wrong, &host, request)
     });
     *host.lock().unwrap() = server.host();
     let reference = format!("{}/app:1", server.host()).parse().unwrap();
@@ -202,38 +181,27 @@ fn push_to(takes: Takes, wrong: Wrong) -> (Result<Pushed, RegistryError>, State)
 
 #[test]
 fn an_upload_survives_what_registries_do() {
-    let wrongs = [
+    for wrong in [
         Wrong::Nothing,
         Wrong::LosesAnswer,
         Wrong::TakesHalf,
         Wrong::Overloaded,
         Wrong::LosesUpload,
         Wrong::WantsAnotherToken,
-    ];
-    for (takes, wrong) in [Takes::Streams, Takes::Chunks]
-        .into_iter()
-        .flat_map(|takes| wrongs.map(|wrong| (takes, wrong)))
-    {
-        let (pushed, state) = push_to(takes, wrong);
-        let pushed = pushed.unwrap_or_else(|error| panic!("{takes:?}, {wrong:?}: {error}"));
-        assert_eq!(pushed.changed, [], "{takes:?}, {wrong:?}");
+    ] {
+        let (pushed, state) = push_to(wrong);
+        let pushed = pushed.unwrap_or_else(|error| panic!("{wrong:?}: {error}"));
+        assert_eq!(pushed.changed, [], "{wrong:?}");
         let manifest = &state.manifests["1"];
         assert_eq!(pushed.digest, Digest::of(manifest));
         assert_eq!(pushed.size, manifest.len() as u64);
         // Only the part that was lost is sent again, unless everything was.
-        let most = match (takes, wrong) {
-            (_, Wrong::LosesUpload) => 40 << 20,
-            (Takes::Streams, Wrong::Overloaded | Wrong::WantsAnotherToken) => 40 << 20,
+        let most = match wrong {
+            Wrong::LosesUpload => 40 << 20,
             _ => 23 << 20,
         };
-        let sent = state.sent;
-        assert!(sent < most, "{takes:?}, {wrong:?}: {sent} bytes");
-        let tokens = usize::from(wrong == Wrong::WantsAnotherToken);
-        assert_eq!(state.tokens, tokens, "{takes:?}");
-        // One request is enough where nothing goes wrong.
-        if takes == Takes::Streams && wrong == Wrong::Nothing {
-            assert_eq!(state.patches, 2, "the layer and the configuration");
-        }
+        assert!(state.sent < most, "{wrong:?}: {} bytes", state.sent);
+        assert_eq!(state.tokens, usize::from(wrong == Wrong::WantsAnotherToken));
     }
 }
 
@@ -252,8 +220,7 @@ fn a_layer_that_cannot_be_read_is_named() {
     }
     let state: Arc<Mutex<State>> = Arc::default();
     let shared = Arc::clone(&state);
-    let kind = (Takes::Streams, Wrong::Nothing);
-    let server = Server::start(move |request| answer(&shared, kind, "", request));
+    let server = Server::start(move |request| answer(&shared, Wrong::Nothing, "", request));
     let layer = layer("hello");
     let made = TestImage::new(vec![layer]);
     let to_push = ToPush {
