@@ -27,16 +27,6 @@ fn empty_names_are_caught() {
         "src/cli/info.rs",
         "struct InfoArgs; struct Information; struct Utility;",
     ));
-    // The trait is another's, and so is the name.
-    assert_none(bad("src/a.rs", "impl A for B {\n    type Data = u8;\n}"));
-    assert_caught(bad("src/a.rs", "trait A {\n    type Data;\n}"), "Data");
-}
-
-/// In an implementation the name of an associated type is the trait's.
-fn is_given_by_a_trait(code: &str, offset: usize) -> bool {
-    let begin = code[..offset].rfind('\n').map_or(0, |at| at + 1);
-    let line = code[begin..].lines().next().unwrap_or_default();
-    line.starts_with("    type ") && line.contains(" = ")
 }
 
 fn empty_names(source: &Source) -> Complaints {
@@ -50,9 +40,6 @@ fn empty_names(source: &Source) -> Complaints {
     for keyword in ["struct ", "enum ", "trait ", "type ", "union "] {
         for (offset, _) in source.code.match_indices(keyword) {
             if source.code[..offset].ends_with(|char: char| char.is_alphanumeric() || char == '_') {
-                continue;
-            }
-            if keyword == "type " && is_given_by_a_trait(&source.code, offset) {
                 continue;
             }
             let name: String = source.code[offset + keyword.len()..]
