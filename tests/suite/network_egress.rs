@@ -63,11 +63,12 @@ const WORLD: &str = r#"
         changes $change >/dev/null &
         name=$1
         network=$2
+        free=$([ $name != control ] || echo 1)
         neighbour=$("$BRYO" inspect -f "{{.NetworkSettings.Networks.$network.IPAddress}}" by-$network)
         gateway=$("$BRYO" network inspect -f '{{(index .IPAM.Config 0).Gateway}}' $network)
         shift 2
         "$BRYO" run --rm --name $name --network $network --dns 10.9.9.2 --cap-add NET_ADMIN --cap-add NET_RAW $mounts "$@" \
-            busybox perl /probe.pl "$neighbour" $gateway 7777 8888 | sed "s/^/$name /"
+            busybox perl /probe.pl "$neighbour" $gateway 7777 8888 $free | sed "s/^/$name /"
         sed "s/^/$name seen /" state/seen
     }
     place one 172.31.7.0/24
@@ -108,7 +109,7 @@ fn egress_lets_nothing_out_but_what_it_names() {
     env.file("probe.pl", include_str!("egress/probe.pl"));
     let world = env.apart(&[], WORLD);
     let world = world.var("EGRESS", EGRESS).var("CHANGED", CHANGED);
-    let shown = world.limit(std::time::Duration::from_secs(300)).run();
+    let shown = world.limit(std::time::Duration::from_secs(600)).run();
     let tries = |who: &str| -> BTreeMap<&str, &str> {
         let lines = shown.stdout.lines();
         let lines = lines.filter_map(|line| line.strip_prefix(who)?.strip_prefix(' '));
