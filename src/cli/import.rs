@@ -39,6 +39,16 @@ impl Args {
         };
         let name = self.name.as_deref();
         let reference = name.map(str::parse::<Reference>).transpose();
+        let reference = reference.map_err(|error| CliError::failed(&error))?;
+        if reference
+            .as_ref()
+            .is_some_and(|name| name.digest().is_some())
+        {
+            return Err(CliError::new(
+                Kind::Failed,
+                "cannot import digest reference",
+            ));
+        }
         let mut changes = Vec::new();
         for text in &self.change {
             let change = ConfigChange::parse(text);
@@ -46,7 +56,7 @@ impl Args {
         }
         Ok(ImportRequest {
             source,
-            reference: reference.map_err(|error| CliError::failed(&error))?,
+            reference,
             message: self.message,
             platform: self.platform,
             changes,

@@ -167,6 +167,16 @@ fn import_makes_an_image() {
 }
 
 #[test]
+fn import_gives_no_name_with_a_digest() {
+    let env = test_env!();
+    let file = env.file("root.tar", crate::image::busybox_layer().tar());
+    let name = format!("made@sha256:{}", "0".repeat(64));
+    let import = env.run(&["import", &file, &name]);
+    import.fails(1, "cannot import digest reference");
+    assert_eq!(env.out(&["images", "-aq"]), "");
+}
+
+#[test]
 fn import_message_is_in_the_image() {
     let env = test_env!();
     let file = env.file("root.tar", crate::image::busybox_layer().tar());
