@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde_json::{Value, json};
 
 use super::error::{CliError, Kind};
 use super::table::{Columns, Layout, Row, Wanted};
@@ -19,15 +20,15 @@ pub struct Args {
 }
 
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    if args.verbose && args.format.is_some() {
-        return Err(CliError::usage(
-            "the verbose and the format options conflict",
-        ));
-    }
     let usage = invocation.engine()?.disk_usage();
     let usage = usage.map_err(|error| CliError::engine(Kind::Failed, &error))?;
-    if args.verbose {
-        return verbose(&usage, invocation);
+    match args.format.as_deref() {
+        None | Some("" | "table") if args.verbose => return verbose(&usage, invocation),
+        Some(format) if args.verbose => {
+            invocation.formatted(format, &all(&usage))?;
+            return Ok(0);
+        }
+        _ => {}
     }
     let columns = Columns {
         headings: &[
@@ -115,6 +116,21 @@ fn line(kind: &str, [total, active]: [usize; 2], size: u64, reclaimable: u64) ->
     row
 }
 
+/// Everything that there is, for a template: docker's four lists.
+fn all(usage: &DiskUsage) -> Value {
+    let (now, zone) = (Timestamp::now(), units::local_zone());
+    let list = |(_, rows): (Columns, Vec<Row>)| -> Value {
+        let objects = rows.into_iter().map(|row| Value::Object(row.fields));
+        objects.collect()
+    };
+    json!({
+        "Images": list(of_images(usage, true, now, &zone)),
+        "Containers": list(of_containers(usage, true, now, &zone)),
+        "Volumes": list(of_volumes(usage)),
+        "BuildCache": list(of_build_cache(usage, true, now)),
+    })
+}
+
 fn verbose(usage: &DiskUsage, invocation: &Invocation) -> Result<u8, CliError> {
     let (now, zone) = (Timestamp::now(), units::local_zone());
     let own = usage.build_cache.iter().filter(|entry| !entry.shared);
@@ -123,14 +139,14 @@ fn verbose(usage: &DiskUsage, invocation: &Invocation) -> Result<u8, CliError> {
     let text = [
         (
             "Images space usage:".to_owned(),
-            of_images(usage, now, &zone),
+            of_images(usage, false, now, &zone),
         ),
         (
             "Containers space usage:".to_owned(),
-            of_containers(usage, now, &zone),
+            of_containers(usage, false, now, &zone),
         ),
         ("Local Volumes space usage:".to_owned(), of_volumes(usage)),
-        (of_cache, of_build_cache(usage, now)),
+        (of_cache, of_build_cache(usage, false, now)),
     ];
     let mut parts = Vec::new();
     for (title, (columns, rows)) in text {
@@ -154,9 +170,14 @@ fn verbose(usage: &DiskUsage, invocation: &Invocation) -> Result<u8, CliError> {
     Ok(0)
 }
 
-fn of_images(usage: &DiskUsage, now: Timestamp, zone: &TimeZone) -> (Columns, Vec<Row>) {
+fn of_images(
+    usage: &DiskUsage,
+    whole: bool,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> (Columns, Vec<Row>) {
     let rows = usage.images.iter().map(|image| {
-        let mut row = images::row(&image.row, false, now, zone);
+        let mut row = images::row(&image.row, whole, now, zone);
         row.set("Size", units::size(image.shared + image.unique));
         row.set("SharedSize", units::size(image.shared));
         row.set("UniqueSize", units::size(image.unique));
@@ -179,14 +200,19 @@ fn of_images(usage: &DiskUsage, now: Timestamp, zone: &TimeZone) -> (Columns, Ve
     (columns, rows.collect())
 }
 
-fn of_containers(usage: &DiskUsage, now: Timestamp, zone: &TimeZone) -> (Columns, Vec<Row>) {
+fn of_containers(
+    usage: &DiskUsage,
+    whole: bool,
+    now: Timestamp,
+    zone: &TimeZone,
+) -> (Columns, Vec<Row>) {
     let rows = usage.containers.iter().map(|(container, size)| {
         let mut measured = container.clone();
         measured.size = Some(SizeOf {
             own: *size,
             total: *size,
         });
-        let mut row = status::row(&measured, &Wanted::All, false, now, zone);
+        let mut row = status::row(&measured, &Wanted::All, whole, now, zone);
         row.set("Size", units::size(*size));
         row
     });
@@ -216,14 +242,15 @@ fn of_containers(usage: &DiskUsage, now: Timestamp, zone: &TimeZone) -> (Columns
     (columns, rows.collect())
 }
 
-fn of_build_cache(usage: &DiskUsage, now: Timestamp) -> (Columns, Vec<Row>) {
+fn of_build_cache(usage: &DiskUsage, whole: bool, now: Timestamp) -> (Columns, Vec<Row>) {
     let rows = usage.build_cache.iter().map(|entry| {
         let ago = |time: Option<Timestamp>| match time {
             Some(time) => units::ago(time, now),
             None => String::new(),
         };
         let mut row = Row::default();
-        row.set("ID", entry.id.chars().take(12).collect::<String>());
+        let shown = if whole { usize::MAX } else { 12 };
+        row.set("ID", entry.id.chars().take(shown).collect::<String>());
         row.set("CacheType", entry.kind.name());
         row.set("Size", units::size(entry.size));
         row.set("CreatedSince", ago(entry.created));

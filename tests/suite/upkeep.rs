@@ -269,5 +269,19 @@ fn system_df_verbose_shows_each_thing() {
         let volume = shown.lines().find(|line| line.starts_with("vol "));
         assert_eq!(volume.expect("a row").split_whitespace().nth(1), Some("1"));
     }
-    ask(&env, "system df", &["-v", "--format", "json"]).fails(125, "conflict");
+    // What docker gives a template with -v: the four lists.
+    let names = "{{range .Images}}{{.Repository}} {{.ID}} {{end}}{{range .Volumes}}{{.Name}} {{.Links}}{{end}}";
+    let shown = ask(&env, "system df", &["-v", "--format", names])
+        .ok()
+        .out();
+    assert!(shown.contains(&format!("other sha256:{other} ")), "{shown}");
+    assert!(shown.ends_with("vol 1"), "{shown}");
+    let json = ask(&env, "system df", &["-v", "--format", "json"])
+        .ok()
+        .out();
+    let json: serde_json::Value = serde_json::from_str(&json).expect("it is JSON");
+    let images = json["Images"].as_array().expect("a list");
+    assert!(images.iter().any(|image| image["Repository"] == "other"));
+    assert_eq!(json["Containers"][0]["Image"], "other:1");
+    assert_eq!(json["BuildCache"], serde_json::json!([]));
 }
