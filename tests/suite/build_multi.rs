@@ -106,6 +106,20 @@ fn an_index_stays_in_the_store_under_its_name() {
             tree.contains("├─ linux/amd64") && tree.contains("└─ linux/s390x"),
             "{tree}"
         );
+        // A name of one of its images is none of the index.
+        let head = inspected(&env, "app:1")["Id"].clone();
+        env.run(&["tag", head.as_str().expect("an id"), "alone:1"])
+            .ok();
+        let alone = env.out(&["images", "--tree", "alone"]);
+        assert_eq!(alone.lines().count(), 3, "{alone}");
+        let both = env.out(&["images", "--tree"]);
+        let at = |part: &str| both.lines().position(|line| line.contains(part));
+        assert_eq!(
+            at("linux/s390x"),
+            at("app:1").map(|line| line + 2),
+            "{both}"
+        );
+        env.run(&["rmi", "alone:1"]).ok();
         // Another name is one of the index.
         env.run(&["tag", "app:1", "app:2"]).ok();
         env.run(&["rmi", "app:1"]).ok();

@@ -73,6 +73,25 @@ fn images_filter_dangling() {
 }
 
 #[test]
+fn images_filter_by_labels_that_are_there_or_not() {
+    let env = test_env!();
+    env.busybox();
+    let file = env.file("root.tar", crate::image::busybox_layer().tar());
+    env.run(&["import", "-c", "LABEL tier=front", &file, "front:1"])
+        .ok();
+    for (filter, shown) in [
+        ("label=tier", "front"),
+        ("label=tier=front", "front"),
+        ("label=tier=back", ""),
+        ("label!=tier", "busybox"),
+        ("label!=tier=back", "front\nbusybox"),
+    ] {
+        let names = ["--format", "{{.Repository}}", "--filter", filter];
+        assert_eq!(ask(&env, "images", &names).ok().out(), shown, "{filter}");
+    }
+}
+
+#[test]
 fn images_format_takes_templates() {
     let env = test_env!();
     env.busybox();

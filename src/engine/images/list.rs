@@ -16,6 +16,8 @@ pub struct ImageRow {
     pub tag: Option<String>,
     /// The digest a pull of this repository was answered with.
     pub digest: Option<Digest>,
+    /// The index that the name stands for.
+    pub index: Option<Digest>,
     pub created: Option<jiff::Timestamp>,
     /// Bytes of the unpacked layers.
     pub size: u64,
@@ -91,6 +93,7 @@ fn rows_of(entries: &[&NameEntry], patterns: &[String]) -> Vec<ImageRow> {
         repository: entry.reference.as_ref().map(Reference::familiar_name),
         tag: tag.map(str::to_owned),
         digest: digest.cloned(),
+        index: entry.head().cloned(),
         created: created(entry),
         size: entry.size,
     };
@@ -112,7 +115,16 @@ fn rows_of(entries: &[&NameEntry], patterns: &[String]) -> Vec<ImageRow> {
         let mut siblings = entries.iter().filter(of_repository);
         match (reference.tag(), reference.digest()) {
             (Some(tag), _) => {
-                let digest = siblings.find_map(|other| other.reference.as_ref()?.digest());
+                // The same image may be there by other manifests, with other layers' digests.
+                let by_digest = |other: &&&NameEntry| {
+                    let name = other.reference.as_ref();
+                    name.is_some_and(|name| name.digest().is_some())
+                };
+                let mut known: Vec<_> = siblings.filter(by_digest).collect();
+                known.sort_by_key(|other| other.manifest != entry.manifest);
+                let digest = known
+                    .first()
+                    .and_then(|one| one.reference.as_ref()?.digest());
                 let digest = entry.head().or(digest);
                 rows.push(row(entry, Some(tag), digest));
             }
@@ -140,7 +152,7 @@ fn created_of(
 
 /// Only where labels are asked for is a config read.
 fn has_labels(store: &Store, id: &Digest, filters: &ImageFilters) -> Result<bool, EngineError> {
-    if filters.labels.is_empty() {
+    if filters.labels.is_empty() && filters.without_labels.is_empty() {
         return Ok(true);
     }
     let subject = format!("config of image {id}");
@@ -155,7 +167,7 @@ fn has_labels(store: &Store, id: &Digest, filters: &ImageFilters) -> Result<bool
         })
         .collect();
     let has = |filter: &LabelFilter| labels.iter().any(|label| filter.matches(label));
-    Ok(filters.labels.iter().all(has))
+    Ok(filters.labels.iter().all(has) && !filters.without_labels.iter().any(has))
 }
 
 /// Docker's `reference.FamiliarMatch`: the pattern fits the short name with or without its tag.

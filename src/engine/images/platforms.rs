@@ -5,12 +5,14 @@ use std::collections::HashSet;
 use super::super::request::ListImagesRequest;
 use super::super::{Engine, EngineError};
 use super::list;
-use crate::image::{Digest, Document, Image, NameEntry, Platform, Store, StoreError};
+use crate::image::{Digest, Document, Image, Platform, Store, StoreError};
 
 /// An image under all of its names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TreeImage {
     pub id: Digest,
+    /// The index that the names stand for.
+    pub index: Option<Digest>,
     /// None for an image without.
     pub names: Vec<String>,
     /// One, or all those of an index.
@@ -52,13 +54,13 @@ impl Engine {
                     (None, Some(digest)) => format!("{repository}@{digest}"),
                     (None, None) => repository,
                 });
-            if let Some(tree) = trees.iter_mut().find(|tree| tree.id == row.id) {
+            let is_same = |tree: &&mut TreeImage| tree.id == row.id && tree.index == row.index;
+            if let Some(tree) = trees.iter_mut().find(is_same) {
                 tree.names.extend(name);
                 continue;
             }
             let mut ids = vec![&row.id];
-            let index = known.of_image(&row.id).find_map(NameEntry::head);
-            let members = index.into_iter().flat_map(|index| known.members(index));
+            let members = row.index.iter().flat_map(|index| known.members(index));
             ids.extend(members.map(|member| &member.id));
             let mut platforms = Vec::new();
             for id in ids {
@@ -74,6 +76,7 @@ impl Engine {
             trees.push(TreeImage {
                 names: name.into_iter().collect(),
                 platforms,
+                index: row.index,
                 id: row.id,
             });
         }

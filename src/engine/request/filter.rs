@@ -69,6 +69,8 @@ pub struct PruneFilters {
 pub struct ImageFilters {
     pub dangling: Option<bool>,
     pub labels: Vec<LabelFilter>,
+    /// `label!=`: none of these.
+    pub without_labels: Vec<LabelFilter>,
     pub before: Option<String>,
     pub since: Option<String>,
     /// Made before.
@@ -263,6 +265,7 @@ impl ImageFilters {
                 self.dangling = Some(boolean(key, value, "true or false")?);
             }
             "label" => self.labels.push(LabelFilter::parse(value)),
+            "label!" => self.without_labels.push(LabelFilter::parse(value)),
             "before" => self.before = Some(owned),
             "since" => self.since = Some(owned),
             "until" => self.until = Some(until(key, value, now)?),
