@@ -71,25 +71,25 @@ impl Engine {
         let mut config = self.registry_config_for(&request.target)?;
         config.look_up_origins(&image.diff_ids)?;
         let target = &request.target;
-        let outcome: Result<PushOutcome, EngineError> = self.in_home("transfer", || {
+        let pushed: Result<Pushed, EngineError> = self.in_home("transfer", || {
             let source = StoreSource(&store);
             let pushed =
                 registry::push(&image, target, &request.options, &config, &source, progress);
-            let failed = |error: RegistryError| RoleFailure::of(&error, error.hints());
-            let Pushed {
-                digest,
-                size,
-                changed,
-            } = pushed.map_err(failed)?;
-            Ok(PushOutcome {
-                digest,
-                size,
-                changed,
-            })
+            pushed.map_err(|error: RegistryError| RoleFailure::of(&error, error.hints()))
         });
         drop(lease);
         self.collect_owed();
-        let outcome = outcome?;
+        let pushed = pushed?;
+        if !request.options.untagged {
+            let by_digest = target.with_digest(pushed.digest.clone());
+            let id = Digest::of(&image.config);
+            store.name_pushed(&id, &by_digest, &pushed.manifest, &pushed.media_type)?;
+        }
+        let outcome = PushOutcome {
+            digest: pushed.digest,
+            size: pushed.manifest.len() as u64,
+            changed: pushed.changed,
+        };
         let name = target.familiar();
         self.emit(&Event::image(name.as_str(), &name, "push"));
         Ok(outcome)

@@ -159,6 +159,41 @@ impl Store {
         })
     }
 
+    /// Remembers by which digest a repository has an image now, if it has a tag of that repository here: what docker calls a
+    /// RepoDigest. An image that is gone, or has lost that tag, gets no name.
+    pub fn name_pushed(
+        &self,
+        id: &Digest,
+        by_digest: &Reference,
+        manifest: &[u8],
+        media_type: &str,
+    ) -> Result<(), StoreError> {
+        let _lock = self.lock_shared()?;
+        let is_tag = |entry: &&NameEntry| {
+            let name = entry.reference.as_ref();
+            name.is_some_and(|name| name.name() == by_digest.name() && name.tag().is_some())
+        };
+        let names = self.names()?;
+        if names.get(by_digest).is_some() || !names.of_image(id).any(|entry| is_tag(&entry)) {
+            return Ok(());
+        }
+        let digest = self.write_blob(manifest)?;
+        self.change_names(|names| {
+            let tagged = names.of_image(id).find(is_tag).cloned();
+            if let Some(tagged) = tagged {
+                names.set(NameEntry {
+                    reference: Some(by_digest.clone()),
+                    manifest: digest,
+                    manifest_size: manifest.len() as u64,
+                    media_type: media_type.to_owned(),
+                    index: None,
+                    ..tagged
+                });
+            }
+            Ok(())
+        })
+    }
+
     /// Gives an image one more name, which another image may lose by it.
     pub fn tag(&self, text: &str, name: &Reference) -> Result<(), ImageError> {
         let _lock = self.lock_shared()?;

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 
 use bytes::Bytes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -67,12 +67,13 @@ pub struct PushOptions {
 }
 
 /// What a push came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pushed {
     /// Of the manifest.
     pub digest: Digest,
-    /// Bytes of the manifest, which docker prints.
-    pub size: u64,
+    /// The manifest as the registry has it now.
+    pub manifest: Vec<u8>,
+    pub media_type: String,
     /// Layers whose blobs are others than the manifest in the store names: its digest is another for them.
     pub changed: Vec<Digest>,
 }
@@ -489,11 +490,11 @@ impl Push<'_> {
             Some(digest) => digest.as_str(),
             None => reference.tag().unwrap_or("latest"),
         };
-        let size = bytes.len() as u64;
-        self.target.put_manifest(name, bytes, media_type)?;
+        self.target.put_manifest(name, bytes.clone(), media_type)?;
         Ok(Pushed {
             digest,
-            size,
+            manifest: bytes,
+            media_type: media_type.to_owned(),
             changed,
         })
     }

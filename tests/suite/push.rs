@@ -78,6 +78,61 @@ fn what_is_pushed_pulls_back() {
 }
 
 #[test]
+fn what_is_pushed_is_known_by_its_digest() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    env.busybox();
+    let digests = |name: &str| {
+        let names = env.out(&[
+            "image",
+            "inspect",
+            "-f",
+            "{{join .RepoDigests \" \"}}",
+            name,
+        ]);
+        names.split(' ').map(str::to_owned).collect::<Vec<_>>()
+    };
+    let repository = format!("{}/pushed/app", registry.address);
+    let name = format!("{repository}:1");
+    env.run(&["tag", "busybox", &name]).ok();
+    let digest = digest_of(&env.run(&["push", &name]).ok(), "1");
+    let by_digest = format!("{repository}@{digest}");
+    assert_eq!(digests("busybox"), std::slice::from_ref(&by_digest));
+    assert_eq!(id(&env, &by_digest), id(&env, "busybox"));
+    // Each of an image's manifests is pushed again as what it is.
+    env.run(&["push", &by_digest]).ok();
+    let second = format!("{repository}:2");
+    env.run(&["tag", "busybox", &second]).ok();
+    let zstd = env.run(&["push", "--compression", "zstd", &second]).ok();
+    let zstd = digest_of(&zstd, "2");
+    assert_ne!(zstd, digest);
+    let mut both = [by_digest.clone(), format!("{repository}@{zstd}")];
+    both.sort();
+    let mut known = digests("busybox");
+    known.sort();
+    assert_eq!(known, both);
+    // Nothing is to be known of a repository that it has no tag of here.
+    let elsewhere = format!("{}/pushed/elsewhere:1", registry.address);
+    env.run(&["push", "busybox", &elsewhere]).ok();
+    assert_eq!(digests("busybox").len(), 2);
+    env.run(&["system", "check"]).ok();
+    env.run(&["rmi", &second]).ok();
+    env.run(&["rmi", &name]).ok().prints(&by_digest);
+    assert_eq!(digests("busybox"), [""]);
+    // A pull shows each tag with its own digest.
+    env.run(&["pull", "--all-tags", &repository]).ok();
+    let shown = env.out(&[
+        "images",
+        "--digests",
+        "--format",
+        "{{.Tag}} {{.Digest}}",
+        &repository,
+    ]);
+    assert_eq!(shown, format!("1 {digest}\n2 {zstd}"));
+}
+
+#[test]
 fn a_layer_that_was_changed_in_the_store_is_not_pushed() {
     let env = test_env!();
     need_registry!();

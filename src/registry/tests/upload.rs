@@ -194,7 +194,7 @@ fn an_upload_survives_what_registries_do() {
         assert_eq!(pushed.changed, [], "{wrong:?}");
         let manifest = &state.manifests["1"];
         assert_eq!(pushed.digest, Digest::of(manifest));
-        assert_eq!(pushed.size, manifest.len() as u64);
+        assert_eq!(pushed.manifest, *manifest);
         // Only the part that was lost is sent again, unless everything was.
         let most = match wrong {
             Wrong::LosesUpload => 40 << 20,
