@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::image::{
     BudgetError, Coming, Digest, Document, ImageError, KeptBlob, KnownBlob, LayerReport, Platform,
     Reference, Store, StoreError, TempLayer, UnpackError, UnpackOptions, Use, descriptor_digest,
-    disk_size, unpack,
+    disk_size, unpack, usual_method,
 };
 use crate::registry::{
     self, BlobKeeper, LayerSink, PlannedLayer, Progress, Pulled, RegistryConfig, RegistryError,
@@ -195,6 +195,8 @@ struct StoreSink<'a> {
     store: &'a Store,
     options: UnpackOptions,
     unpacked: Mutex<Vec<(TempLayer, LayerReport)>>,
+    /// Layers whose blobs begin as if they had been made here.
+    as_made_here: Mutex<HashSet<Digest>>,
     keep_blobs: bool,
     room: Room<'a>,
     /// Of the image: these layers stay, whatever else has to go, and their blobs where they are kept.
@@ -218,6 +220,7 @@ impl<'a> StoreSink<'a> {
                 ..UnpackOptions::default()
             },
             unpacked: Mutex::new(Vec::new()),
+            as_made_here: Mutex::default(),
             keep_blobs: request.keep_blobs,
             room,
             planned: Mutex::default(),
@@ -271,8 +274,14 @@ impl<'a> StoreSink<'a> {
     ) -> Result<(Digest, Vec<String>), StoreError> {
         let unpacked = self.unpacked.into_inner();
         let mut unpacked = unpacked.unwrap_or_else(PoisonError::into_inner);
+        let as_made_here = self.as_made_here.into_inner();
+        let as_made_here = as_made_here.unwrap_or_else(PoisonError::into_inner);
         for (_, report) in &mut unpacked {
-            report.blobs.extend(fetched_as(pulled, &report.diff_id)?);
+            let blob = fetched_as(pulled, &report.diff_id)?;
+            report.blobs.extend(blob.map(|blob| KnownBlob {
+                as_made_here: as_made_here.contains(&report.diff_id),
+                ..blob
+            }));
         }
         let warnings: BTreeSet<String> = unpacked
             .iter()
@@ -311,6 +320,7 @@ fn fetched_as(pulled: &Pulled, diff_id: &Digest) -> Result<Option<KnownBlob>, St
             digest: descriptor_digest(subject, descriptor)?,
             size: descriptor.size(),
             media_type: descriptor.media_type().to_string(),
+            as_made_here: false,
         };
         if found.as_ref().is_some_and(|known| *known != blob) {
             return Ok(None);
@@ -357,6 +367,14 @@ impl LayerSink for StoreSink<'_> {
 
     fn has(&self, diff_id: &Digest) -> bool {
         self.store.has_layer(diff_id)
+    }
+
+    fn begins(&self, diff_id: &Digest, start: &[u8]) {
+        if usual_method(start).is_some() {
+            let known = self.as_made_here.lock();
+            let mut known = known.unwrap_or_else(PoisonError::into_inner);
+            known.insert(diff_id.clone());
+        }
     }
 
     fn store(&self, diff_id: &Digest, tar: &mut dyn Read) -> Result<(), SinkError> {

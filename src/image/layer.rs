@@ -178,6 +178,9 @@ pub struct KnownBlob {
     pub digest: Digest,
     pub size: u64,
     pub media_type: String,
+    /// It begins as what is compressed here by the usual methods: doing that again is likely to make the very bytes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub as_made_here: bool,
 }
 
 /// What unpacking found out; written as `layer.json` beside `fs/`.

@@ -85,7 +85,7 @@ impl<'a> Fetch<'a> {
         let had_partial = AtomicBool::new(false);
         let (downloaded, decompressed, stored) = std::thread::scope(|scope| {
             let downloading = spawn(scope, "download", digest, || {
-                self.download(&layer.blob, compressed_in, &had_partial)
+                self.download(layer, compressed_in, &had_partial)
             })?;
             let decompressing = spawn(scope, "decompress", digest, || {
                 decompress(&layer.blob, limits, compressed_out, tar_in)
@@ -125,10 +125,11 @@ impl<'a> Fetch<'a> {
     /// Nothing to say where the reader gave up: it has its own reason.
     fn download(
         &self,
-        blob: &Blob,
+        layer: &Layer,
         mut to: PipeWriter,
         had_partial: &AtomicBool,
     ) -> Result<(), RegistryError> {
+        let blob = &layer.blob;
         let source = Source {
             session: self.session,
             reference: self.reference,
@@ -137,6 +138,7 @@ impl<'a> Fetch<'a> {
         let mut stream = BlobStream::open(source, blob)?;
         had_partial.store(stream.had_partial(), Ordering::Relaxed);
         let mut keeper = self.sink.keeper(&blob.digest);
+        let mut is_first = true;
         loop {
             if self.is_stopped() {
                 return Err(RegistryError::Stopped);
@@ -145,6 +147,9 @@ impl<'a> Fetch<'a> {
                 return Ok(());
             };
             let length = stream.read(&mut buffer)?;
+            if std::mem::take(&mut is_first) {
+                self.sink.begins(&layer.diff_id, &buffer[..length]);
+            }
             let kept = keeper
                 .as_mut()
                 .map(|keeper| keeper.write_all(&buffer[..length]));

@@ -25,6 +25,9 @@ pub trait LayerSink: Sync {
     /// Whether the layer is here already; such a layer is never asked for.
     fn has(&self, diff_id: &Digest) -> bool;
 
+    /// The first bytes of a layer's blob, before it is stored: what they say may be remembered with it.
+    fn begins(&self, diff_id: &Digest, start: &[u8]);
+
     /// Stores one layer from its uncompressed tar. Reads `tar` to its end, fails when a read fails, and makes nothing
     /// visible unless all of it had the digest `diff_id`. The reader ends only when the compressed blob was verified.
     fn store(&self, diff_id: &Digest, tar: &mut dyn Read) -> Result<(), SinkError>;

@@ -451,6 +451,7 @@ fn save_fetches_layers_again_that_came_compressed() {
     let from = Registry::start(&env, Access::Basic);
     let login = ["login", "-u", "tester", "--password-stdin", &from.address];
     let own = Layer::new().file("own", 0o644, "gzip");
+    let mut digests = Vec::new();
     // The second has layers of the first in another form: they are not fetched by its pull.
     for (number, image) in [
         busybox().with(&own).compressed(Compression::Gzip),
@@ -462,6 +463,7 @@ fn save_fetches_layers_again_that_came_compressed() {
         env.command(&login).input("secret").run().ok();
         let digest = crate::image::digest(&image.blobs().0);
         let name = from.push(&env, image, &format!("from/app{number}:1"));
+        digests.push(digest.clone());
         env.run(&["pull", &name]).ok();
         let path = |file: &str| {
             let file = format!("home/{file}{number}");
@@ -476,6 +478,24 @@ fn save_fetches_layers_again_that_came_compressed() {
             let words = ["save", "--require-digest", "--format", format, "-o", &path];
             env.run(&[&words[..], &[&name]].concat()).ok();
             assert_eq!(saved_digest(&env, &format!("{transport}:{path}")), digest);
+        }
+        if number == 1 {
+            // Each keeps its own form of the layer that they share, or one of them had another digest.
+            let both = path("both");
+            let words = [
+                "save",
+                "--require-digest",
+                "--format",
+                "oci-archive",
+                "-o",
+                &both,
+            ];
+            let first = format!("{}/from/app0:1", from.address);
+            env.run(&[&words[..], &[&first, &name]].concat()).ok();
+            let listed = env.other("tar", &["tf", &both]).run().ok().out();
+            for digest in [digests.first().expect("the first"), &digest] {
+                assert!(listed.contains(&digest.replace(':', "/")), "{listed}");
+            }
         }
         let to = format!("{}/to/app{number}:1", from.address);
         let push = env.run(&["push", "--require-digest", &name, &to]).ok();
@@ -500,6 +520,44 @@ fn save_fetches_layers_again_that_came_compressed() {
             break;
         }
         env.command(&login).input("secret").run().ok();
+    }
+}
+
+/// What bryo compressed once it compresses again to the same bytes: nobody needs to have them.
+#[test]
+fn what_was_compressed_here_keeps_its_digest_without_a_registry() {
+    let env = test_env!();
+    need_registry!();
+    let registry = Registry::start(&env, Access::Http);
+    // More than one block.
+    let content: Vec<u8> = (0..3_000_000_u32)
+        .flat_map(|n| (n / 7).to_le_bytes())
+        .collect();
+    let image = busybox().with(&Layer::new().file("large", 0o644, content));
+    env.load(&image.docker_archive("it:1"));
+    let mut pushed = Vec::new();
+    for format in ["gzip", "zstd"] {
+        let name = format!("{}/made/{format}:1", registry.address);
+        let push = ["push", "--compression", format, "it:1", &name];
+        pushed.push((name.clone(), digest_of(&env.run(&push).ok(), "1")));
+    }
+    env.run(&["rmi", "-f", "it:1"]).ok();
+    for (name, digest) in &pushed {
+        env.run(&["pull", name]).ok();
+        fs::remove_dir_all(env.path("cache/bryo/blobs")).expect("the hints are there");
+        let saved = env.path("home/saved").display().to_string();
+        for format in ["oci-archive", "docker-archive"] {
+            let words = ["save", "--require-digest", "--format", format, "-o", &saved];
+            env.run(&[&words[..], &[name]].concat()).ok();
+            let listed = env.other("tar", &["tf", &saved]).run().ok().out();
+            assert!(
+                listed.contains(&digest.replace(':', "/")),
+                "{format}: {listed}"
+            );
+            env.run(&["rmi", "-f", name]).ok();
+            env.run(&["load", "-i", &saved]).ok();
+        }
+        env.run(&["rmi", "-f", name]).ok();
     }
 }
 
@@ -540,6 +598,12 @@ fn kept_blobs_give_every_push_and_save_the_digests_of_the_pull() {
         let inspect = env.other("skopeo", &["inspect", "--raw", &at]).run().ok();
         assert_eq!(crate::image::digest(inspect.stdout.as_bytes()), digest);
     }
+    // Docker's own archive has them too.
+    let path = env.path("home/f.tar").display().to_string();
+    let save = env.run(&["save", "-o", &path, &name]).ok();
+    assert_eq!(save.stderr, "");
+    let listed = env.other("tar", &["tf", &path]).run().ok().out();
+    assert!(listed.contains(&digest.replace(':', "/")), "{listed}");
     // What was damaged is none, and not given to anybody.
     let blob = kept.join(&blobs[0]);
     let mut bytes = fs::read(&blob).expect("it is there");

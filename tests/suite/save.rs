@@ -288,6 +288,11 @@ fn a_manifest_keeps_its_digest_or_it_is_said() {
     env.run(&["save", "--format", "oci-archive", "-o", &file, "odd:1"])
         .ok()
         .says("odd:1: manifest");
+    env.run(&["save", "-o", &file, "odd:1"])
+        .ok()
+        .says("odd:1: manifest");
+    let quiet = env.run(&["save", "-q", "-o", &file, "odd:1"]).ok();
+    assert_eq!(quiet.stderr, "");
     env.run(&["save", "--require-digest", "-o", &file, "odd:1"])
         .fails(1, "another manifest digest");
 }

@@ -92,7 +92,7 @@ impl Engine {
             None => None,
         };
         let config = match request.format {
-            SaveFormat::DockerArchive => None,
+            SaveFormat::DockerArchive if !request.require_digest => None,
             _ => self.origins(&store, &set.images),
         };
         let originals: &dyn Originals = match &config {

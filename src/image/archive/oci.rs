@@ -239,6 +239,7 @@ fn load_one(job: &Job<'_>, found: Found, names: Vec<Reference>) -> Result<Loaded
                 digest,
                 size: descriptor.size(),
                 media_type: descriptor.media_type().to_string(),
+                as_made_here: false,
             }),
         });
     }

@@ -1,10 +1,11 @@
 //! The layers of an archive into the store, several at a time, each verified, named all together.
 
 use std::collections::HashSet;
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::super::blocks::usual_method;
 use super::super::compression::Decompressed;
 use super::super::digest::Digest;
 use super::super::layer::{KnownBlob, LayerReport, TempLayer};
@@ -91,10 +92,14 @@ impl Job<'_> {
         let report = match &wanted.blob {
             None => read_layer(wanted, section, &layer, options)?,
             Some(blob) => {
+                let (start, section) = content(wanted, begun(section))?;
                 let mut verified = VerifyingReader::new(section, blob.digest.clone(), blob.size);
                 let mut report = read_layer(wanted, &mut verified, &layer, options)?;
                 content(wanted, verified.finish())?;
-                report.blobs.push(blob.clone());
+                report.blobs.push(KnownBlob {
+                    as_made_here: usual_method(&start).is_some(),
+                    ..blob.clone()
+                });
                 report
             }
         };
@@ -124,6 +129,14 @@ impl Job<'_> {
         })?;
         Ok(bytes)
     }
+}
+
+/// The first bytes, and all of them.
+fn begun<R: Read>(mut from: R) -> io::Result<(Vec<u8>, impl Read)> {
+    let mut start = Vec::new();
+    from.by_ref().take(16).read_to_end(&mut start)?;
+    let all = io::Cursor::new(start.clone()).chain(from);
+    Ok((start, all))
 }
 
 fn read_layer(

@@ -230,6 +230,7 @@ fn forms_of_a_layer_are_remembered_once_and_not_without_end() {
         digest: Digest::of(&number.to_le_bytes()),
         size: number,
         media_type: "application/vnd.oci.image.layer.v1.tar+zstd".to_owned(),
+        as_made_here: false,
     };
     for number in [1, 1].into_iter().chain(2..=20) {
         scratch.store.remember_blob(&diff_id, blob(number)).unwrap();

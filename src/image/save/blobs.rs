@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek};
 
 use sha2::{Digest as _, Sha256};
 
-use super::super::blocks::{BlockWriter, Method, Workers};
+use super::super::blocks::{BlockWriter, GZIP_LEVEL, Method, Workers, ZSTD_LEVEL};
 use super::super::compression::Decompressed;
 use super::super::digest::Digest;
 use super::super::document::media_type;
@@ -81,10 +81,29 @@ impl Blobs<'_> {
         Ok(digests)
     }
 
-    /// Docker's own archive has layers uncompressed, and what came uncompressed is made from the layer.
+    /// The very bytes by compressing the layer once more, where these began as ours do.
+    fn made_again(
+        &self,
+        diff_id: &Digest,
+        original: &Described,
+    ) -> Result<Option<File>, SaveError> {
+        let report = self.store.layer_report(diff_id)?;
+        let mut known = report.blobs.iter();
+        let is_ours = known.any(|blob| blob.digest == original.digest && blob.as_made_here);
+        let method = match is_ours {
+            true if original.media_type.ends_with("gzip") => Method::Gzip(GZIP_LEVEL),
+            true if original.media_type.ends_with("zstd") => Method::Zstd(ZSTD_LEVEL),
+            _ => return Ok(None),
+        };
+        let (made, file) = self.compressed(diff_id, method)?;
+        Ok((made.digest == original.digest).then_some(file))
+    }
+
+    /// What came uncompressed is made from the layer; nothing is fetched for docker's own archive, whose layers are uncompressed otherwise,
+    /// unless that has to have the manifest's digest.
     fn find(&self, diff_id: &Digest, original: &Described) -> Result<Option<File>, SaveError> {
         let is_plain = original.digest == *diff_id;
-        if self.options.format == SaveFormat::DockerArchive || self.options.compress || is_plain {
+        if self.options.compress || is_plain {
             return Ok(None);
         }
         let kept = self.store.kept(&original.digest, original.size);
@@ -92,6 +111,12 @@ impl Blobs<'_> {
             && hash(&mut file).is_ok_and(|found| found == original.digest)
             && file.rewind().is_ok()
         {
+            return Ok(Some(file));
+        }
+        if self.options.format == SaveFormat::DockerArchive && !self.options.require_digest {
+            return Ok(None);
+        }
+        if let Some(file) = self.made_again(diff_id, original)? {
             return Ok(Some(file));
         }
         let mut file = self.store.scratch()?;

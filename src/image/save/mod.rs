@@ -130,7 +130,7 @@ pub enum SaveError {
     #[error("no such image any more: {id}")]
     Gone { id: Digest },
     #[error(
-        "image {id} would be saved with another manifest digest than {manifest}: {} of its layers came compressed and their bytes were not kept ({})", .layers.len(), list(.layers)
+        "image {id} would be saved with another manifest digest than {manifest}: {} of its layers came compressed and their bytes cannot be had ({})", .layers.len(), list(.layers)
     )]
     Digest {
         id: Digest,
@@ -209,6 +209,7 @@ fn save(
         blobs,
         target,
         layers: HashMap::new(),
+        made: HashMap::new(),
         notes: Vec::new(),
     };
     let saved = plans.iter().map(|plan| writing.image(plan));
@@ -228,8 +229,10 @@ fn save(
 struct Writing<'a> {
     blobs: Blobs<'a>,
     target: &'a mut dyn Target,
-    /// By their DiffIDs.
-    layers: HashMap<Digest, Described>,
+    /// By their DiffIDs and the blobs as which they came.
+    layers: HashMap<(Digest, Digest), Described>,
+    /// Those that are in the target's own form, or were compressed for it.
+    made: HashMap<Digest, Described>,
     notes: Vec<String>,
 }
 
@@ -248,9 +251,7 @@ impl Writing<'_> {
             if options.require_digest {
                 return Err(changed);
             }
-            if options.format != SaveFormat::DockerArchive {
-                self.notes.push(plan.note(&manifest.digest, &digests));
-            }
+            self.notes.push(plan.note(&manifest.digest, &digests));
         }
         match options.format {
             SaveFormat::DockerDir => self.target.file("manifest.json", &bytes)?,
@@ -264,28 +265,42 @@ impl Writing<'_> {
         })
     }
 
-    /// A layer, once: as it came, compressed as is wanted, or in the target's own form.
+    /// A layer, once for each form in which images have it: as it came, compressed as is wanted, or in the target's own form.
     fn layer(&mut self, diff_id: &Digest, original: &Described) -> Result<Described, SaveError> {
-        if let Some(described) = self.layers.get(diff_id) {
+        let key = (diff_id.clone(), original.digest.clone());
+        if let Some(described) = self.layers.get(&key) {
             return Ok(described.clone());
         }
         let form = self.blobs.options.form;
-        let original = match self.blobs.take(diff_id, original)? {
-            Some(file) if form.is_none_or(|form| !form.force) => Some((original.clone(), file)),
-            _ => None,
+        let described = match self.blobs.take(diff_id, original)? {
+            Some(file) if form.is_none_or(|form| !form.force) => {
+                if self.made.values().all(|known| known != original) {
+                    self.target.kept(original, file)?;
+                }
+                original.clone()
+            }
+            _ => self.made(diff_id)?,
         };
-        let written = match (original, form.and_then(|form| form.method)) {
-            (None, Some(method)) => Some(self.blobs.compressed(diff_id, method)?),
-            (original, _) => original,
-        };
-        let described = match written {
-            Some((described, file)) => {
-                self.target.kept(&described, file)?;
+        self.layers.insert(key, described.clone());
+        Ok(described)
+    }
+
+    fn made(&mut self, diff_id: &Digest) -> Result<Described, SaveError> {
+        if let Some(described) = self.made.get(diff_id) {
+            return Ok(described.clone());
+        }
+        let described = match self.blobs.options.form.and_then(|form| form.method) {
+            Some(method) => {
+                let (described, file) = self.blobs.compressed(diff_id, method)?;
+                // Another image may have come with what was made.
+                if self.layers.values().all(|known| *known != described) {
+                    self.target.kept(&described, file)?;
+                }
                 described
             }
             None => self.target.layer(self.blobs.store, diff_id)?,
         };
-        self.layers.insert(diff_id.clone(), described.clone());
+        self.made.insert(diff_id.clone(), described.clone());
         Ok(described)
     }
 }

@@ -53,6 +53,8 @@ impl LayerSink for MemorySink {
         self.present.contains(diff_id)
     }
 
+    fn begins(&self, _diff_id: &Digest, _start: &[u8]) {}
+
     fn store(&self, diff_id: &Digest, tar: &mut dyn Read) -> Result<(), SinkError> {
         if self.fail {
             return Err(SinkError::new(MemoryError::Full).with_hints(vec!["df".to_owned()]));
