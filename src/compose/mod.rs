@@ -12,6 +12,8 @@ pub mod execute;
 mod extends;
 mod fault;
 pub mod fingerprint;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz;
 mod include;
 mod interpolate;
 pub mod labels;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use super::document::{self, Document};
+use super::names::Names;
 use super::tar::{EntryKind, Limits, SplitReader, TarReader};
 use super::unpack::{UnpackOptions, unpack};
 use super::{LayerDir, Reference, Store};
@@ -46,6 +47,41 @@ pub fn documents(bytes: &[u8]) {
         let _ = document::diff_ids("it", &config);
     }
     let _ = super::artifacts::artifact_blobs(bytes);
+}
+
+/// The file of the store's names: what was read is written as the same, and a name that is given belongs to its image.
+pub fn names(bytes: &[u8]) {
+    let Ok(read) = Names::parse(bytes) else {
+        return;
+    };
+    let again = Names::parse(&read.to_json());
+    assert!(again.is_ok_and(|again| again == read));
+    let mut names = Names::default();
+    for entry in read.entries.iter().take(100) {
+        names.set(entry.clone());
+        let head = entry.member_of().is_none();
+        if let Some(reference) = entry.reference.as_ref().filter(|_| head) {
+            assert_eq!(names.get(reference), Some(entry));
+        }
+        for other in &names.entries {
+            let index = other.member_of();
+            assert!(
+                index.is_none_or(|index| names.entries.iter().any(|one| one.head() == Some(index)))
+            );
+        }
+    }
+    for entry in &read.entries {
+        if let Some(reference) = &entry.reference {
+            names.remove_name(reference);
+            assert_eq!(names.get(reference), None);
+        }
+        names.remove_image(&entry.id);
+        assert!(
+            names
+                .of_image(&entry.id)
+                .all(|other| other.member_of().is_some())
+        );
+    }
 }
 
 fn limits() -> Limits {
@@ -157,6 +193,7 @@ mod tests {
     fn the_corpora_hold_no_finding() {
         replay("reference", reference);
         replay("documents", documents);
+        replay("names", names);
         replay("tar", tar);
         replay("layer", layer);
         replay("layer", tar);
