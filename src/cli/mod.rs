@@ -248,9 +248,8 @@ impl Invocation {
 }
 
 /// Runs one command line and gives its exit code (docker's: 125 engine, 126 not executable, 127 not found).
-pub fn main() -> u8 {
+pub fn main(words: Vec<OsString>) -> u8 {
     let ui = Ui::from_environment();
-    let words: Vec<OsString> = std::env::args_os().collect();
     let ended = match words.get(1).and_then(|word| word.to_str()) {
         // answered before anything is set up: scripts ask for it often
         Some("--version" | "-v") if words.len() == 2 => ui.line(&version::line()).map(|()| 0),

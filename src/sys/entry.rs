@@ -1,12 +1,13 @@
 //! How the program begins and ends, in place of what the standard library does around `main`: that reads `/proc/self/maps` for
 //! the guard page of a stack, which takes a twentieth of a container's start. Never what the program does.
 
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, OsString, c_char, c_int};
 use std::io::Write;
+use std::os::unix::ffi::OsStringExt;
 
 use super::{process, role};
 
-/// Defines the program's `main`, which runs `$run` and ends with the code it gives.
+/// Defines the program's `main`, which runs `$run` with its words and ends with the code it gives.
 #[macro_export]
 macro_rules! entry {
     ($run:path) => {
@@ -26,15 +27,38 @@ macro_rules! entry {
 ///
 /// # Safety
 /// `words` are the arguments of `main`, as the C library gives them.
-pub unsafe fn run(words: *const *const c_char, program: fn() -> u8) -> ! {
+pub unsafe fn run(words: *const *const c_char, program: fn(Vec<OsString>) -> u8) -> ! {
     open_standard_streams();
     ignore_broken_pipes();
-    // SAFETY: the C library's array has at least its terminator, a null pointer.
-    role::keep_arguments(unsafe { *words });
-    let code = program();
+    // SAFETY: as the C library gives them.
+    let words = unsafe { arguments(words) };
+    let code = program(words);
     // Whoever reads it may have gone.
     let _ = std::io::stdout().flush();
     process::exit_now(c_int::from(code))
+}
+
+/// The standard library has them only where the C library gives them to whatever runs before `main`, which musl does not.
+///
+/// # Safety
+/// `words` are the arguments of `main`, as the C library gives them.
+unsafe fn arguments(words: *const *const c_char) -> Vec<OsString> {
+    let mut found = Vec::new();
+    let mut bytes = 0;
+    loop {
+        // SAFETY: the array ends with a null pointer, and each word before it is a terminated string.
+        let word = unsafe { words.add(found.len()).read() };
+        if word.is_null() {
+            break;
+        }
+        // SAFETY: as above.
+        let word = unsafe { CStr::from_ptr(word) }.to_bytes();
+        bytes += word.len() + 1;
+        found.push(OsString::from_vec(word.to_owned()));
+    }
+    // SAFETY: the array has at least its terminator.
+    role::keep_arguments(unsafe { words.read() }, bytes);
+    found
 }
 
 /// A descriptor below 3 that is closed would be given to the next file that is opened, and take the program's output.

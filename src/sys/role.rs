@@ -10,9 +10,8 @@ static ROLE: Mutex<String> = Mutex::new(String::new());
 static TRACE: OnceLock<OwnedFd> = OnceLock::new();
 static ARGUMENTS: OnceLock<Range<usize>> = OnceLock::new();
 
-/// Where the first argument of `main` lies; the others follow it.
-pub fn keep_arguments(first: *const c_char) {
-    let length: usize = std::env::args_os().map(|word| word.len() + 1).sum();
+/// Where the first argument of `main` lies; the others follow it. `length`: of all, in bytes, terminators included.
+pub fn keep_arguments(first: *const c_char, length: usize) {
     let start = first.expose_provenance();
     if start != 0 && length > 0 {
         let _ = ARGUMENTS.set(start..start + length);
