@@ -66,10 +66,13 @@ fn compile(program: &str, out: &Path) {
     }
     linkers.push(Linker::Bare("rust-lld"));
 
+    // musl's targets bring objects with a start of their own.
+    let musl = variable("CARGO_CFG_TARGET_ENV") == "musl";
     let mut failures = String::new();
     for linker in linkers {
         let result = Command::new(variable("RUSTC"))
             .args(flags::arguments(linker))
+            .args(musl.then_some("-Clink-self-contained=no"))
             .args(["--target", &target, "--crate-name", program])
             .arg("-o")
             .arg(out.join(program))

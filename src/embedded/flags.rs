@@ -24,8 +24,6 @@ pub fn arguments(linker: Linker) -> Vec<String> {
         // Fixed address and no interpreter: nothing has to relocate the program, there is no libc in it to do so.
         "-Crelocation-model=static",
         "-Ctarget-feature=+crt-static",
-        // musl's targets bring objects with a start of their own.
-        "-Clink-self-contained=no",
         // No unwinding, no tables for it: half of the size.
         "-Cforce-unwind-tables=no",
     ]
