@@ -17,7 +17,7 @@ use crate::build::interpolate::Variables;
 /// What is written of a tree reads back as the same; a fault is at a place that the text has; a project of it can be shown.
 pub fn compose(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
-    let lines = text.lines().count().max(1);
+    let lines = yaml::lines(&text).count().max(1);
     let known = |at: At| assert!((at.line as usize) <= lines + 1, "{at:?}");
     let documents = match yaml::documents(&text, 0) {
         Ok(documents) => documents,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::ComposeError;
 use super::fault::Fault;
-use super::yaml::At;
+use super::yaml::{self, At};
 
 /// A file is a text that somebody wrote.
 const FILE_MAX: u64 = 8 << 20;
@@ -52,7 +52,7 @@ impl Sources {
         let Some(source) = source else {
             return ComposeError::Invalid { text: fault.text };
         };
-        let text = source.text.lines().nth(line as usize - 1);
+        let text = yaml::lines(&source.text).nth(line as usize - 1);
         ComposeError::At {
             file: source.name.clone(),
             line: line as usize,

@@ -132,3 +132,13 @@ fn names_of_maps_stand_in_go_yamls_order() {
     sorted(&mut fields);
     assert_eq!(text(&fields), "z: 1\na:\n  b: 1\n");
 }
+
+#[test]
+fn lines_end_as_places_count_them() {
+    let text = "a: 1\rb: 2\r\nc: 3\n\rd: [";
+    let all: Vec<&str> = lines(text).collect();
+    assert_eq!(all, ["a: 1", "b: 2", "c: 3", "", "d: ["]);
+    let wrong = documents(text, 0).expect_err("it has no end");
+    assert!((5..=6).contains(&wrong.at.line), "{:?}", wrong.at);
+    assert_eq!(lines("").count(), 0);
+}
