@@ -40,10 +40,7 @@ impl Args {
         let name = self.name.as_deref();
         let reference = name.map(str::parse::<Reference>).transpose();
         let reference = reference.map_err(|error| CliError::failed(&error))?;
-        if reference
-            .as_ref()
-            .is_some_and(|name| name.digest().is_some())
-        {
+        if reference.as_ref().and_then(Reference::digest).is_some() {
             return Err(CliError::new(
                 Kind::Failed,
                 "cannot import digest reference",

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::image::{
     BudgetError, Coming, Digest, Document, ImageError, KeptBlob, KnownBlob, LayerReport, Platform,
-    Reference, Store, StoreError, TempLayer, UnpackError, UnpackOptions, Use, descriptor_digest,
-    disk_size, unpack, usual_method,
+    Reference, Store, StoreError, TempLayer, UnpackError, UnpackOptions, Use, begins_as_made_here,
+    descriptor_digest, disk_size, unpack,
 };
 use crate::registry::{
     self, BlobKeeper, LayerSink, PlannedLayer, Progress, Pulled, RegistryConfig, RegistryError,
@@ -370,7 +370,7 @@ impl LayerSink for StoreSink<'_> {
     }
 
     fn begins(&self, diff_id: &Digest, start: &[u8]) {
-        if usual_method(start).is_some() {
+        if begins_as_made_here(start) {
             let known = self.as_made_here.lock();
             let mut known = known.unwrap_or_else(PoisonError::into_inner);
             known.insert(diff_id.clone());

@@ -42,16 +42,15 @@ impl Method {
     }
 }
 
-/// How what begins so may have been compressed here, by a usual method; what programs elsewhere write has other headers, but for a few.
-pub fn usual_method(start: &[u8]) -> Option<Method> {
+/// Whether what begins so may have been compressed here, by the usual methods; what programs elsewhere write has other headers, but for
+/// a few.
+pub fn begins_as_made_here(start: &[u8]) -> bool {
     match start {
-        // No time, "fastest", no system.
-        [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff, ..] => Some(Method::Gzip(GZIP_LEVEL)),
-        // A frame in one segment that says how long its content is, with a checksum.
-        [0x28, 0xb5, 0x2f, 0xfd, descriptor, ..] if descriptor & 0x3f == 0x24 => {
-            Some(Method::Zstd(ZSTD_LEVEL))
-        }
-        _ => None,
+        // gzip: no time, "fastest", no system.
+        [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 4, 0xff, ..] => true,
+        // zstd: a frame in one segment that says how long its content is, with a checksum.
+        [0x28, 0xb5, 0x2f, 0xfd, descriptor, ..] => descriptor & 0x3f == 0x24,
+        _ => false,
     }
 }
 

@@ -62,7 +62,7 @@ pub use artifacts::{
     UNKNOWN_TYPE, artifact_blobs, empty_artifact, sniff,
 };
 pub use attestation::{Attestation, Predicate, statement};
-pub use blocks::{BlockWriter, GZIP_LEVEL, Method, Workers, ZSTD_LEVEL, usual_method};
+pub use blocks::{BlockWriter, GZIP_LEVEL, Method, Workers, ZSTD_LEVEL, begins_as_made_here};
 pub use budget::{BudgetError, Coming, disk_size};
 pub use changes::{ChangeKind, Changes, Layers};
 pub use check::{CheckDepth, DamagedImage, ImageCheck, ImageFault, Subject};

@@ -116,15 +116,12 @@ fn rows_of(entries: &[&NameEntry], patterns: &[String]) -> Vec<ImageRow> {
         match (reference.tag(), reference.digest()) {
             (Some(tag), _) => {
                 // The same image may be there by other manifests, with other layers' digests.
-                let by_digest = |other: &&&NameEntry| {
-                    let name = other.reference.as_ref();
-                    name.is_some_and(|name| name.digest().is_some())
-                };
-                let mut known: Vec<_> = siblings.filter(by_digest).collect();
-                known.sort_by_key(|other| other.manifest != entry.manifest);
-                let digest = known
-                    .first()
-                    .and_then(|one| one.reference.as_ref()?.digest());
+                let known = siblings.filter_map(|other| {
+                    let digest = other.reference.as_ref()?.digest()?;
+                    Some((other.manifest != entry.manifest, digest))
+                });
+                let digest = known.min_by_key(|(is_other, _)| *is_other);
+                let digest = digest.map(|(_, digest)| digest);
                 let digest = entry.head().or(digest);
                 rows.push(row(entry, Some(tag), digest));
             }

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use super::super::blocks::usual_method;
+use super::super::blocks::begins_as_made_here;
 use super::super::compression::Decompressed;
 use super::super::digest::Digest;
 use super::super::layer::{KnownBlob, LayerReport, TempLayer};
@@ -97,7 +97,7 @@ impl Job<'_> {
                 let mut report = read_layer(wanted, &mut verified, &layer, options)?;
                 content(wanted, verified.finish())?;
                 report.blobs.push(KnownBlob {
-                    as_made_here: usual_method(&start).is_some(),
+                    as_made_here: begins_as_made_here(&start),
                     ..blob.clone()
                 });
                 report
