@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::engine::request::{LabelFilter, NetworkFilters, PsFilters, VolumeFilters};
+use crate::engine::request::{LabelFilters, NetworkFilters, PsFilters, VolumeFilters};
 
 /// Whose it is: of containers, networks and volumes.
 pub const PROJECT: &str = "com.docker.compose.project";
@@ -48,20 +48,23 @@ pub enum OneOff {
     Only,
 }
 
-fn is(key: &str, value: &str) -> LabelFilter {
-    LabelFilter {
-        key: key.to_owned(),
-        value: Some(value.to_owned()),
-    }
+fn is(key: &str, value: &str) -> String {
+    format!("{key}={value}")
+}
+
+fn of_project(project: &str) -> LabelFilters {
+    let mut labels = LabelFilters::default();
+    labels.want(&is(PROJECT, project));
+    labels
 }
 
 /// A project's containers, whatever their state.
 pub fn containers(project: &str, oneoff: OneOff) -> PsFilters {
-    let mut labels = vec![is(PROJECT, project)];
+    let mut labels = of_project(project);
     match oneoff {
-        OneOff::Exclude => labels.push(is(ONEOFF, "False")),
+        OneOff::Exclude => labels.want(&is(ONEOFF, "False")),
         OneOff::Include => {}
-        OneOff::Only => labels.push(is(ONEOFF, "True")),
+        OneOff::Only => labels.want(&is(ONEOFF, "True")),
     }
     PsFilters {
         labels,
@@ -72,31 +75,27 @@ pub fn containers(project: &str, oneoff: OneOff) -> PsFilters {
 /// The same of one service.
 pub fn containers_of(project: &str, service: &str, oneoff: OneOff) -> PsFilters {
     let mut filters = containers(project, oneoff);
-    filters.labels.push(is(SERVICE, service));
+    filters.labels.want(&is(SERVICE, service));
     filters
 }
 
 /// The containers of all projects.
 pub fn every_container() -> PsFilters {
-    PsFilters {
-        labels: vec![LabelFilter {
-            key: PROJECT.to_owned(),
-            value: None,
-        }],
-        ..PsFilters::default()
-    }
+    let mut filters = PsFilters::default();
+    filters.labels.want(PROJECT);
+    filters
 }
 
 pub fn networks(project: &str) -> NetworkFilters {
     NetworkFilters {
-        labels: vec![is(PROJECT, project)],
+        labels: of_project(project),
         ..NetworkFilters::default()
     }
 }
 
 pub fn volumes(project: &str) -> VolumeFilters {
     VolumeFilters {
-        labels: vec![is(PROJECT, project)],
+        labels: of_project(project),
         ..VolumeFilters::default()
     }
 }

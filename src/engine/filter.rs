@@ -1,7 +1,7 @@
 //! Which containers `ps --filter` keeps.
 
 use super::containers::ListedContainer;
-use super::request::{LabelFilter, PsFilters, PsRequest, Status};
+use super::request::{PsFilters, PsRequest, Status};
 use super::{Engine, EngineError};
 use crate::container::MountConfig;
 use crate::image::Image;
@@ -103,7 +103,6 @@ fn matches_settings(filters: &PsFilters, summary: &ListedContainer) -> bool {
 
 fn matches_config(filters: &PsFilters, summary: &ListedContainer) -> bool {
     let host = &summary.config.host;
-    let label = |wanted: &LabelFilter| wanted.is_among(&summary.config.labels);
     let volume = |text: &str| {
         host.mounts
             .iter()
@@ -128,7 +127,7 @@ fn matches_config(filters: &PsFilters, summary: &ListedContainer) -> bool {
         exposed.any(|known| known.protocol == wanted.protocol && known.ports.meets(wanted.ports))
             || publish(wanted)
     };
-    filters.labels.iter().all(label)
+    filters.labels.fit(&summary.config.labels)
         && any(&filters.volume, |text| volume(text))
         && any(&filters.network, |name| is_in_network(summary, name))
         && any(&filters.publish, publish)

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::request::{CreateNetworkRequest, LabelFilter, NetworkFilters, PruneFilters};
+use super::request::{CreateNetworkRequest, NetworkFilters, PruneFilters};
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Event, EventKind, Record};
 use crate::monitor::read_endpoints;
@@ -539,7 +539,6 @@ fn pool_of<'a>(
 impl NetworkFilters {
     fn keep(&self, summary: &NetworkSummary) -> bool {
         let network = &summary.network;
-        let labelled = |wanted: &LabelFilter| wanted.is_among(&network.labels);
         let any = |wanted: &[String], fits: &dyn Fn(&String) -> bool| {
             wanted.is_empty() || wanted.iter().any(fits)
         };
@@ -554,6 +553,6 @@ impl NetworkFilters {
             && any(&self.names, &|name| network.name.contains(name.as_str()))
             && any(&self.scopes, &|scope| scope == "local")
             && any(&self.kinds, &|wanted| wanted == kind)
-            && self.labels.iter().all(labelled)
+            && self.labels.fit(&network.labels)
     }
 }

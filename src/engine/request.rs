@@ -39,9 +39,9 @@ pub use create::{
 pub use device::{DeviceError, DeviceRequest, parse_gpus};
 pub use environment::{EnvError, Variable, parse_env_file, parse_variable};
 pub use event::{EventFilters, EventsRequest};
-pub use filter::{FilterError, ImageFilters, LabelFilter, PruneFilters, PsFilters, Status};
+pub use filter::{FilterError, ImageFilters, PruneFilters, PsFilters, Status};
 pub use git::{GitSource, GitSourceError};
-pub use label::{Label, LabelError};
+pub use label::{Label, LabelError, LabelFilters};
 pub use limits::{
     Cpus, LimitsError, SwapSize, check_limits, device_operations, device_rate, device_weight,
     parse_set, whole_number,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::request::{CreateSecretRequest, LabelFilter, SecretFilters};
+use super::request::{CreateSecretRequest, SecretFilters};
 use super::{Engine, EngineError};
 use crate::container::{ContainerConfig, Secret, SecretConfig, SecretPlace, SecretValue};
 use crate::runtime::secrets::SecretFile;
@@ -27,10 +27,9 @@ impl Engine {
             wanted.is_empty() || wanted.iter().any(|start| text.starts_with(start))
         };
         let keep = |secret: &Secret| {
-            let labelled = |wanted: &LabelFilter| wanted.is_among(&secret.labels);
             any(&filters.ids, &secret.id)
                 && any(&filters.names, &secret.name)
-                && filters.labels.iter().all(labelled)
+                && filters.labels.fit(&secret.labels)
         };
         let mut all = self.secrets.all()?;
         all.retain(keep);

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::containers::tree_size;
 use super::mounts::{check_driver, new_volume, random_name};
-use super::request::{Backing, CreateVolumeRequest, LabelFilter, VolumeFilters};
+use super::request::{Backing, CreateVolumeRequest, VolumeFilters};
 use super::worker::RoleFailure;
 use super::{Engine, EngineError};
 use crate::container::{
@@ -213,13 +213,11 @@ fn attach(mount: &mut MountConfig, volume: &Volume) -> Result<bool, EngineError>
 impl VolumeFilters {
     fn keep(&self, summary: &VolumeSummary) -> bool {
         let volume = &summary.volume;
-        let labelled = |wanted: &LabelFilter| wanted.is_among(&volume.config.labels);
         let name = volume.name.as_str();
         self.dangling
             .is_none_or(|dangling| dangling == summary.users.is_empty())
             && (self.names.is_empty() || self.names.iter().any(|pattern| pattern.is_match(name)))
-            && self.labels.iter().all(labelled)
-            && !self.without_labels.iter().any(labelled)
+            && self.labels.fit(&volume.config.labels)
             && (self.drivers.is_empty() || self.drivers.iter().any(|driver| driver == "local"))
     }
 }

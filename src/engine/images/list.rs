@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::super::EngineError;
-use super::super::request::{ImageFilters, Label, LabelFilter, ListImagesRequest};
+use super::super::request::{ImageFilters, ListImagesRequest};
 use crate::image::{self, Digest, NameEntry, Names, Reference, Store, StoreError};
 
 /// One row: a name of an image, or an image without a name.
@@ -149,22 +149,14 @@ fn created_of(
 
 /// Only where labels are asked for is a config read.
 fn has_labels(store: &Store, id: &Digest, filters: &ImageFilters) -> Result<bool, EngineError> {
-    if filters.labels.is_empty() && filters.without_labels.is_empty() {
+    if filters.labels.is_empty() {
         return Ok(true);
     }
     let subject = format!("config of image {id}");
     let config = image::parse_config(&subject, &store.read_blob(id)?).map_err(StoreError::from)?;
-    let labels: Vec<Label> = config
-        .labels_of_config()
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| Label {
-            key: key.clone(),
-            value: value.clone(),
-        })
-        .collect();
-    let has = |filter: &LabelFilter| labels.iter().any(|label| filter.matches(label));
-    Ok(filters.labels.iter().all(has) && !filters.without_labels.iter().any(has))
+    let labels = config.labels_of_config().into_iter().flatten();
+    let labels = labels.map(|(key, value)| (key.clone(), value.clone()));
+    Ok(filters.labels.fit(&labels.collect()))
 }
 
 /// Docker's `reference.FamiliarMatch`: the pattern fits the short name with or without its tag.

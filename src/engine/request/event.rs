@@ -1,6 +1,7 @@
 //! What `events` is asked for: a span of time, and which events of it.
 
-use super::filter::{FilterError, LabelFilter, split};
+use super::filter::{FilterError, split};
+use super::label::LabelFilters;
 use super::time::Moment;
 use crate::container::{Event, EventKind};
 
@@ -20,7 +21,7 @@ pub struct EventsRequest {
 pub struct EventFilters {
     pub kind: Vec<EventKind>,
     pub action: Vec<String>,
-    pub labels: Vec<LabelFilter>,
+    pub labels: LabelFilters,
     /// Beginnings of ids or names.
     pub container: Vec<String>,
     pub volume: Vec<String>,
@@ -61,7 +62,7 @@ impl EventFilters {
                 });
             }
             "event" => self.action.push(owned),
-            "label" => self.labels.push(LabelFilter::parse(value)),
+            "label" => self.labels.want(value),
             "container" => self.container.push(owned),
             "volume" => self.volume.push(owned),
             "network" => self.network.push(owned),
@@ -79,7 +80,8 @@ impl EventFilters {
             && any(&self.action, &|action| {
                 event.action == action || event.plain_action() == action
             })
-            && self.labels.iter().all(|wanted| has_label(event, wanted))
+            // Docker looks for labels among all attributes.
+            && self.labels.fit(&event.attributes)
             && any(&self.container, &|name| {
                 concerns(event, EventKind::Container, name)
             })
@@ -91,11 +93,6 @@ impl EventFilters {
             })
             && any(&self.image, &|name| is_of_image(event, name))
     }
-}
-
-/// Docker looks for labels among all attributes.
-fn has_label(event: &Event, wanted: &LabelFilter) -> bool {
-    wanted.is_among(&event.attributes)
 }
 
 /// An event of such a thing, or one of another that names it (a volume's `mount` has a `container`).

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use regex::Regex;
 
-use super::label::Label;
+use super::label::LabelFilters;
 use super::time::Moment;
 use crate::container::RestartPolicy;
 use crate::net::ports::ExposedPorts;
@@ -28,7 +28,7 @@ pub struct PsFilters {
     pub id: Vec<String>,
     /// Regular expressions found in a name: `name_matches`.
     pub name: Vec<String>,
-    pub labels: Vec<LabelFilter>,
+    pub labels: LabelFilters,
     pub exited: Vec<i32>,
     pub status: Vec<Status>,
     /// Images (or their descendants): name, id.
@@ -48,29 +48,18 @@ pub struct PsFilters {
     pub should_start_on_boot: Option<bool>,
 }
 
-/// `key` (any value) or `key=value`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LabelFilter {
-    pub key: String,
-    pub value: Option<String>,
-}
-
 /// Which of the containers that do not run `container prune` removes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PruneFilters {
     /// Made before.
     pub until: Option<Moment>,
-    pub labels: Vec<LabelFilter>,
-    /// `label!=`: none of these.
-    pub without_labels: Vec<LabelFilter>,
+    pub labels: LabelFilters,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ImageFilters {
     pub dangling: Option<bool>,
-    pub labels: Vec<LabelFilter>,
-    /// `label!=`: none of these.
-    pub without_labels: Vec<LabelFilter>,
+    pub labels: LabelFilters,
     pub before: Option<String>,
     pub since: Option<String>,
     /// Made before.
@@ -112,31 +101,6 @@ pub(super) fn boolean(
     })
 }
 
-impl LabelFilter {
-    pub(super) fn parse(text: &str) -> LabelFilter {
-        match text.split_once('=') {
-            Some((key, value)) => LabelFilter {
-                key: key.to_owned(),
-                value: Some(value.to_owned()),
-            },
-            None => LabelFilter {
-                key: text.to_owned(),
-                value: None,
-            },
-        }
-    }
-
-    /// Whether one of these is such a label.
-    pub fn is_among(&self, labels: &BTreeMap<String, String>) -> bool {
-        let value = labels.get(&self.key);
-        value.is_some_and(|value| self.value.as_ref().is_none_or(|wanted| wanted == value))
-    }
-
-    pub fn matches(&self, label: &Label) -> bool {
-        self.key == label.key && self.value.as_ref().is_none_or(|v| *v == label.value)
-    }
-}
-
 impl Status {
     pub fn parse(text: &str) -> Option<Status> {
         Some(match text {
@@ -168,7 +132,7 @@ impl PsFilters {
                 Regex::new(value).map_err(|_| wrong("no regular expression"))?;
                 self.name.push(owned);
             }
-            "label" => self.labels.push(LabelFilter::parse(value)),
+            "label" => self.labels.want(value),
             "exited" => {
                 let code = value.parse().map_err(|_| wrong("no exit code"))?;
                 self.exited.push(code);
@@ -234,8 +198,8 @@ impl PruneFilters {
         let (key, value) = split(text)?;
         match key.as_str() {
             "until" => self.until = Some(until(key, value, now)?),
-            "label" => self.labels.push(LabelFilter::parse(value)),
-            "label!" => self.without_labels.push(LabelFilter::parse(value)),
+            "label" => self.labels.want(value),
+            "label!" => self.labels.exclude(value),
             _ => return Err(FilterError::Key { key }),
         }
         Ok(())
@@ -247,11 +211,9 @@ impl PruneFilters {
         created: Option<jiff::Timestamp>,
         labels: &BTreeMap<String, String>,
     ) -> bool {
-        let has = |wanted: &LabelFilter| wanted.is_among(labels);
         self.until
             .is_none_or(|until| created.is_some_and(|created| created < until.0))
-            && self.labels.iter().all(has)
-            && !self.without_labels.iter().any(has)
+            && self.labels.fit(labels)
     }
 }
 
@@ -264,8 +226,8 @@ impl ImageFilters {
             "dangling" => {
                 self.dangling = Some(boolean(key, value, "true or false")?);
             }
-            "label" => self.labels.push(LabelFilter::parse(value)),
-            "label!" => self.without_labels.push(LabelFilter::parse(value)),
+            "label" => self.labels.want(value),
+            "label!" => self.labels.exclude(value),
             "before" => self.before = Some(owned),
             "since" => self.since = Some(owned),
             "until" => self.until = Some(until(key, value, now)?),
@@ -315,10 +277,13 @@ mod tests {
         }
         assert_eq!(filters.exited, [137]);
         assert_eq!(filters.status, [Status::Running]);
-        let label = |text: &str| text.parse::<Label>().unwrap();
-        assert!(filters.labels[0].matches(&label("a=b")));
-        assert!(!filters.labels[0].matches(&label("a=c")));
-        assert!(filters.labels[1].matches(&label("c=anything")));
+        let fit = |pairs: [(&str, &str); 2]| {
+            let labels = pairs.map(|(key, value)| (key.to_owned(), value.to_owned()));
+            filters.labels.fit(&BTreeMap::from(labels))
+        };
+        assert!(fit([("a", "b"), ("c", "anything")]));
+        assert!(!fit([("a", "c"), ("c", "anything")]));
+        assert!(!fit([("a", "b"), ("d", "anything")]));
     }
 
     #[test]

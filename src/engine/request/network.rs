@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::str::FromStr;
 
-use super::filter::{FilterError, LabelFilter, boolean, split};
+use super::filter::{FilterError, boolean, split};
+use super::label::LabelFilters;
 use crate::container::EndpointConfig;
 use crate::net::egress::{Egress, Reach};
 use crate::net::record::is_name;
@@ -56,7 +57,7 @@ pub struct NetworkFilters {
     pub drivers: Vec<String>,
     pub ids: Vec<String>,
     pub names: Vec<String>,
-    pub labels: Vec<LabelFilter>,
+    pub labels: LabelFilters,
     pub scopes: Vec<String>,
     /// `builtin` or `custom`.
     pub kinds: Vec<String>,
@@ -79,7 +80,7 @@ impl NetworkFilters {
             "driver" => self.drivers.push(owned),
             "id" => self.ids.push(owned),
             "name" => self.names.push(owned),
-            "label" => self.labels.push(LabelFilter::parse(value)),
+            "label" => self.labels.want(value),
             "scope" => self.scopes.push(owned),
             "type" if matches!(value, "builtin" | "custom") => self.kinds.push(owned),
             "type" => return Err(wrong(key, "neither builtin nor custom")),

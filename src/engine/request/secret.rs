@@ -23,7 +23,7 @@ pub struct SecretFilters {
     pub ids: Vec<String>,
     /// Beginnings of names.
     pub names: Vec<String>,
-    pub labels: Vec<super::LabelFilter>,
+    pub labels: super::LabelFilters,
 }
 
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -50,7 +50,7 @@ impl SecretFilters {
         match key.as_str() {
             "id" => self.ids.push(value.to_owned()),
             "name" => self.names.push(value.to_owned()),
-            "label" => self.labels.push(super::LabelFilter::parse(value)),
+            "label" => self.labels.want(value),
             _ => return Err(FilterError::Key { key }),
         }
         Ok(())

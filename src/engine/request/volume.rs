@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use regex::Regex;
 
-use super::filter::{FilterError, LabelFilter, boolean, split};
+use super::filter::{FilterError, boolean, split};
+use super::label::LabelFilters;
 use super::mount::{MountError, TmpfsOptions};
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,9 +28,7 @@ pub struct VolumeFilters {
     pub dangling: Option<bool>,
     /// Regular expressions found in a name.
     pub names: Vec<Regex>,
-    pub labels: Vec<LabelFilter>,
-    /// `label!=…`, of prune: none of these.
-    pub without_labels: Vec<LabelFilter>,
+    pub labels: LabelFilters,
     pub drivers: Vec<String>,
     /// `all=true`, of prune: named ones too.
     pub all: bool,
@@ -173,7 +172,7 @@ impl VolumeFilters {
                 })?;
                 self.names.push(pattern);
             }
-            "label" => self.labels.push(LabelFilter::parse(value)),
+            "label" => self.labels.want(value),
             "driver" => self.drivers.push(owned),
             _ => return Err(FilterError::Key { key }),
         }
@@ -184,8 +183,8 @@ impl VolumeFilters {
     pub fn add_to_prune(&mut self, text: &str) -> Result<(), FilterError> {
         let (key, value) = split(text)?;
         match key.as_str() {
-            "label" => self.labels.push(LabelFilter::parse(value)),
-            "label!" => self.without_labels.push(LabelFilter::parse(value)),
+            "label" => self.labels.want(value),
+            "label!" => self.labels.exclude(value),
             "all" => self.all = boolean(key, value, "true or false")?,
             _ => return Err(FilterError::Key { key }),
         }
