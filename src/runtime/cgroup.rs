@@ -448,16 +448,21 @@ fn around_scopes(own: &str) -> String {
 }
 
 /// A cgroup with processes of its own hands no controllers on, so of the user's cgroups that contain the command the nearest
-/// that does or can is taken; if none, the command's own, which is as good for everything but limits.
-fn roomy(mount: &Path, directory: &Path) -> PathBuf {
-    let mut ours = directory
+/// that does or can is taken; if none, the command's own, which is as good for everything but limits. That one is known to be the
+/// user's, and has a process: the command.
+fn roomy(mount: &Path, own: &Path) -> PathBuf {
+    let hands_on = |path: &Path| !read(path, "cgroup.subtree_control").is_empty();
+    if hands_on(own) {
+        return own.to_owned();
+    }
+    let mut above = own
         .ancestors()
+        .skip(1)
         .take_while(|path| path.starts_with(mount) && is_ours(path));
-    let found = ours.find(|path| {
-        !read(path, "cgroup.subtree_control").is_empty()
-            || has_room(path) && !read(path, "cgroup.controllers").is_empty()
+    let found = above.find(|path| {
+        hands_on(path) || has_room(path) && !read(path, "cgroup.controllers").is_empty()
     });
-    found.unwrap_or(directory).to_owned()
+    found.unwrap_or(own).to_owned()
 }
 
 fn has_room(directory: &Path) -> bool {
