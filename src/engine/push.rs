@@ -83,7 +83,14 @@ impl Engine {
         if !request.options.untagged {
             let by_digest = target.with_digest(pushed.digest.clone());
             let id = Digest::of(&image.config);
-            store.name_pushed(&id, &by_digest, &pushed.manifest, &pushed.media_type)?;
+            let named = store.name_pushed(&id, &by_digest, &pushed.manifest, &pushed.media_type);
+            if let Err(error) = named {
+                // It has arrived all the same.
+                (self.warn)(&format!(
+                    "{} is in the registry, but not known by that digest here: {error}",
+                    by_digest.familiar()
+                ));
+            }
         }
         let outcome = PushOutcome {
             digest: pushed.digest,

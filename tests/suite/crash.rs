@@ -237,6 +237,37 @@ fn an_error_of_writing_ahead_fails_what_is_written() {
 }
 
 #[test]
+fn a_push_that_has_arrived_is_one_whatever_becomes_of_its_name_here() {
+    let env = test_env!();
+    need!(Need::Program("docker-registry"));
+    let registry = crate::registry::Registry::start(&env, crate::registry::Access::Http);
+    env.busybox();
+    let push = |repository: &str, fault: &str| {
+        let name = format!("{}/{repository}:1", registry.address);
+        env.run(&["tag", "busybox", &name]).ok();
+        let list = env.file("points", "");
+        let push = env.command(&["push", &name]);
+        let push = push.var("BRYO_TEST_POINTS", &list);
+        let run = push.var("BRYO_TEST_FAULT", fault).run().ok();
+        let points = fs::read_to_string(&list).expect("it was made");
+        (run, points.lines().count())
+    };
+    push("whole", "");
+    // From now on the registry has its layer.
+    let (_, points) = push("mounted", "");
+    // The last thing before the event is what the image is known by from now on.
+    let (struck, _) = push("struck", &format!("enospc:{}", points - 1));
+    assert!(
+        struck.stderr.contains("is in the registry, but not known"),
+        "{struck:?}"
+    );
+    assert_sound(&env, "a push whose name is lost");
+    let there = format!("{}/struck:1", registry.address);
+    env.run(&["rmi", "-f", "busybox", &there]).ok();
+    env.run(&["pull", &there]).ok();
+}
+
+#[test]
 fn at_any_point_of_pull() {
     let env = test_env!();
     let registry = Registry::start();
