@@ -15,12 +15,12 @@ use super::network::NetworkGroup;
 use super::secret::SecretGroup;
 use super::volume::VolumeGroup;
 use super::{
-    attach, bake, boot, build, commit, container_cleanup, container_clone, container_exists,
-    container_prune, cp, create, diff, doctor, events, exec, export, generate, history,
-    image_exists, image_mount, image_prune, image_scp, image_tree, images, import, info, inspect,
-    kill, load, login, logout, logs, mount, pause, port, ps, pull, push, rename, restart, rm, rmi,
-    run, save, search, start, stats, stop, system_check, system_df, system_migrate, system_prune,
-    system_reset, tag, top, unpause, unshare, update, version, wait,
+    attach, bake, boot, build, commit, complete, container_cleanup, container_clone,
+    container_exists, container_prune, cp, create, diff, doctor, events, exec, export, generate,
+    history, image_exists, image_mount, image_prune, image_scp, image_tree, images, import, info,
+    inspect, kill, load, login, logout, logs, mount, pause, port, ps, pull, push, rename, restart,
+    rm, rmi, run, save, search, start, stats, stop, system_check, system_df, system_migrate,
+    system_prune, system_reset, tag, top, unpause, unshare, update, version, wait,
 };
 
 /// A daemonless, rootless container engine
@@ -207,6 +207,9 @@ pub enum Command {
     /// Write completions and man pages
     #[command(hide = true)]
     Generate(generate::Args),
+    /// Say what a word of a command line can be
+    #[command(hide = true)]
+    Complete(complete::Args),
 }
 
 // Spelt alike with and without `container`. (A doc comment here would become the group's help.)
@@ -418,6 +421,7 @@ impl Command {
             Command::Doctor(args) => doctor::run(args, invocation),
             Command::Boot { verb } => boot::run(verb, invocation),
             Command::Generate(args) => generate::run(args, invocation),
+            Command::Complete(args) => complete::run(args, invocation),
         }
     }
 }

@@ -1,8 +1,6 @@
-//! The hidden verb that writes `completions/` and `man/` from the definition of every flag.
+//! The hidden verb that writes `completions/`, which ask the program, and `man/` from the definition of every flag.
 
 use std::path::{Path, PathBuf};
-
-use clap_complete::Shell;
 
 use super::Invocation;
 use super::commands::definition;
@@ -35,17 +33,17 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
     std::fs::write(path, bytes).map_err(|error| wrong(path, &error))
 }
 
+/// They ask the program itself (`complete`), and so know each flag there is.
+const COMPLETIONS: [(&str, &str); 3] = [
+    ("bryo.bash", include_str!("generate/bryo.bash")),
+    ("_bryo", include_str!("generate/_bryo")),
+    ("bryo.fish", include_str!("generate/bryo.fish")),
+];
+
 fn completions(directory: &Path) -> Result<(), CliError> {
-    for (shell, file) in [
-        (Shell::Bash, "bryo.bash"),
-        (Shell::Zsh, "_bryo"),
-        (Shell::Fish, "bryo.fish"),
-    ] {
-        let mut text = Vec::new();
-        clap_complete::generate(shell, &mut definition(), "bryo", &mut text);
-        write(&directory.join(file), &text)?;
-    }
-    Ok(())
+    COMPLETIONS
+        .iter()
+        .try_for_each(|(file, text)| write(&directory.join(file), text.as_bytes()))
 }
 
 /// One page per command, `bryo-run.1`, `bryo-container-run.1`.

@@ -23,6 +23,7 @@ mod boot;
 mod build;
 mod builder;
 mod commit;
+mod complete;
 mod compose;
 mod confirm;
 mod container_cleanup;

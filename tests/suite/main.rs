@@ -45,6 +45,7 @@ mod cli_rows;
 mod cli_words;
 mod commit;
 mod commit_outside;
+mod completions;
 mod compose_config;
 mod compose_files;
 mod compose_look;
