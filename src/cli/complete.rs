@@ -24,9 +24,10 @@ pub struct Args {
 
 /// One candidate a line, and what it is behind a tab.
 pub fn run(args: Args, invocation: &Invocation) -> Result<u8, CliError> {
-    let mut command = names::known_to(definition());
+    let typed = args.words.get(1..args.index).unwrap_or_default().to_vec();
+    let mut command = names::known_to(definition(), &typed);
     let here = std::env::current_dir().ok();
-    if is_a_programs_own(&command, args.words.get(1..args.index).unwrap_or_default()) {
+    if is_a_programs_own(&command, &typed) {
         return Ok(0);
     }
     let word = args.words.get(args.index).cloned().unwrap_or_default();

@@ -38,11 +38,13 @@ mod version;
 mod volumes;
 mod wait;
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 
-use clap::Subcommand;
+use clap::{Args, Command, FromArgMatches, Subcommand};
 
 use super::Invocation;
+use super::commands::GlobalFlags;
 use super::error::{CliError, Kind};
 use crate::compose::{self, ComposeError, Loaded, Options, Project, Request, Service};
 
@@ -91,6 +93,26 @@ pub struct Globals {
     /// Say what would be done, and do nothing
     #[arg(long, global = true)]
     pub dry_run: bool,
+}
+
+/// The services of the project that a command line means, as far as it has been typed; none where that can't be read.
+pub fn services_of(words: &[OsString]) -> Vec<String> {
+    let behind = words.iter().skip_while(|word| *word != "compose").skip(1);
+    let command = Command::new("compose")
+        .no_binary_name(true)
+        .ignore_errors(true);
+    let parsed = Globals::augment_args(command).try_get_matches_from(behind);
+    let globals = parsed.and_then(|mut parsed| Globals::from_arg_matches_mut(&mut parsed));
+    // Nobody is there to write a file to standard input.
+    let readable = |globals: &Globals| globals.file.iter().all(|file| file != Path::new("-"));
+    let Some(globals) = globals.ok().filter(readable) else {
+        return Vec::new();
+    };
+    let invocation = Invocation::new(GlobalFlags::default(), None);
+    let project = globals.load(&[], &invocation);
+    project.map_or(Vec::new(), |project| {
+        project.services.keys().cloned().collect()
+    })
 }
 
 #[derive(Debug, Subcommand)]

@@ -82,6 +82,16 @@ fn a_word_is_what_there_is_of_its_kind() {
     assert_eq!(of(&["secret", "inspect", ""]), ["token"]);
     assert_eq!(of(&["network", "rm", "fro"]), ["front"]);
     assert_eq!(of(&["stop", "nothing-of-that-name"]), [""; 0]);
+    let file = env.file(
+        "shop/stack.yaml",
+        "services: {api: {image: a}, apart: {image: b}, db: {image: c}}",
+    );
+    assert_eq!(
+        of(&["compose", "-f", &file, "up", "-d", "ap"]),
+        ["apart", "api"]
+    );
+    assert_eq!(of(&["compose", "-f", "-", "up", ""]), [""; 0]);
+    assert_eq!(of(&["compose", "up", "ap"]), [""; 0], "no file is found");
     env.run(&["rm", "-f", "web", "job"]).ok();
 }
 

@@ -1,6 +1,6 @@
-//! What the definition of the commands calls a container, an image, a network, a volume or a secret, has a name here.
+//! What the definition of the commands calls a container, an image, a network, a volume, a secret or a service has a name here.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 
 use clap::builder::StyledStr;
 use clap::{Arg, Command, ValueHint};
@@ -8,6 +8,7 @@ use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
 
 use crate::cli::Invocation;
 use crate::cli::commands::GlobalFlags;
+use crate::cli::compose::services_of;
 use crate::engine::request::{
     ListImagesRequest, NetworkFilters, PsRequest, SecretFilters, VolumeFilters,
 };
@@ -21,13 +22,15 @@ enum State {
     Stopped,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
     Container(State),
     Image,
     Network,
     Volume,
     Secret,
+    /// Of the project that these words mean.
+    Service(Vec<OsString>),
 }
 
 /// Verbs for containers that run, or do not.
@@ -36,15 +39,15 @@ const OF_RUNNING: [&str; 10] = [
 ];
 const OF_STOPPED: [&str; 1] = ["start"];
 
-/// The same commands, whose arguments know the names of what there is.
-pub fn known_to(command: Command) -> Command {
+/// The same commands, whose arguments know the names of what there is, and what was typed before.
+pub fn known_to(command: Command, typed: &[OsString]) -> Command {
     let verb = command.get_name().to_owned();
     command
-        .mut_args(|arg| named(arg, &verb))
-        .mut_subcommands(known_to)
+        .mut_args(|arg| named(arg, &verb, typed))
+        .mut_subcommands(|command| known_to(command, typed))
 }
 
-fn named(arg: Arg, verb: &str) -> Arg {
+fn named(arg: Arg, verb: &str, typed: &[OsString]) -> Arg {
     let first = arg.get_value_names().and_then(|names| names.first());
     let kind = match first.map_or("", |name| name.as_str()) {
         "CONTAINER" if OF_RUNNING.contains(&verb) => Kind::Container(State::Running),
@@ -54,6 +57,7 @@ fn named(arg: Arg, verb: &str) -> Arg {
         "NETWORK" => Kind::Network,
         "VOLUME" => Kind::Volume,
         "SECRET" => Kind::Secret,
+        "SERVICE" => Kind::Service(typed.to_vec()),
         "DIR" => return arg.value_hint(ValueHint::DirPath),
         "FILE" | "PATH" => return arg.value_hint(ValueHint::AnyPath),
         _ => return arg,
@@ -65,7 +69,7 @@ fn named(arg: Arg, verb: &str) -> Arg {
 
 impl Kind {
     /// Nothing where it can't be read.
-    fn beginning_with(self, typed: &OsStr) -> Vec<CompletionCandidate> {
+    fn beginning_with(&self, typed: &OsStr) -> Vec<CompletionCandidate> {
         let Some(typed) = typed.to_str() else {
             return Vec::new();
         };
@@ -79,15 +83,15 @@ impl Kind {
     }
 
     /// Each name, and what is worth knowing of it.
-    fn all(self, engine: &Engine) -> Result<Vec<(String, Option<String>)>, EngineError> {
+    fn all(&self, engine: &Engine) -> Result<Vec<(String, Option<String>)>, EngineError> {
         Ok(match self {
             Kind::Container(state) => {
                 let request = PsRequest {
-                    all: state != State::Running,
+                    all: *state != State::Running,
                     ..PsRequest::default()
                 };
                 let all = engine.list(&request)?.into_iter();
-                all.filter(|found| state != State::Stopped || !found.status.is_running())
+                all.filter(|found| *state != State::Stopped || !found.status.is_running())
                     .map(|found| (found.name, Some(found.config.image)))
                     .collect()
             }
@@ -112,6 +116,10 @@ impl Kind {
                 all.into_iter()
                     .map(|found| (found.volume.name.to_string(), None))
                     .collect()
+            }
+            Kind::Service(typed) => {
+                let all = services_of(typed).into_iter();
+                all.map(|name| (name, None)).collect()
             }
             Kind::Secret => {
                 let all = engine.list_secrets(&SecretFilters::default())?;
