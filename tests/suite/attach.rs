@@ -127,6 +127,6 @@ fn starting_what_runs_attaches_to_it() {
         env.out(&["events", "--since", "1", "--until", "0s"])
             .contains("attach")
     });
-    env.run(&["exec", "box", "touch", "/go"]).ok();
+    env.end_by_file("box", "/go");
     assert_eq!(started.wait().code(3).out(), "gone");
 }

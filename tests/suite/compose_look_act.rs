@@ -397,9 +397,7 @@ fn compose_wait_tells_each_end_when_it_comes() {
     let first = member(&env, "web", 1, &["busybox", "sh", "-c", &script(3)]);
     let second = member(&env, "web", 2, &["busybox", "sh", "-c", &script(4)]);
     let third = member(&env, "db", 1, &SLEEP);
-    let end = |id: &str| {
-        env.run(&["exec", id, "touch", "/tmp/end"]).ok();
-    };
+    let end = |id: &str| env.end_by_file(id, "/tmp/end");
     let mut waiting = env.spawn(&in_shop("compose wait", &["--dry-run", "web"]));
     until_it_asks(&waiting, 2);
     end(&second);

@@ -120,9 +120,7 @@ fn compose_logs_follow_who_starts_and_say_who_ends() {
         ("web", 1, "False"),
         &["busybox", "echo", "elsewhere"],
     );
-    let end = |name: &str| {
-        env.run(&["exec", name, "touch", "/tmp/end"]).ok();
-    };
+    let end = |name: &str| env.end_by_file(name, "/tmp/end");
     end("shop-web-1");
     follower.until("web-1     | ends\nweb-1 exited with code 3\n");
     assert!(follower.is_running());

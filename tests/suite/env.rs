@@ -179,6 +179,13 @@ impl TestEnv {
         self.other("unshare", &words).var("BRYO", bryo())
     }
 
+    /// Makes the file whose coming ends a container: that end, and with it the end of all in it, may come before touch's own.
+    #[track_caller]
+    pub fn end_by_file(&self, container: &str, file: &str) {
+        let touched = self.run(&["exec", container, "touch", file]);
+        assert!(matches!(touched.code, 0 | 137), "{touched:?}");
+    }
+
     /// Runs the program to its end.
     pub fn run(&self, arguments: &[&str]) -> Outcome {
         self.command(arguments).run()

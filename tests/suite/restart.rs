@@ -226,7 +226,7 @@ fn update_changes_the_policy_of_what_runs_and_of_what_does_not() {
         let name = policy.split(':').next().unwrap_or_default();
         assert_eq!(state(&env, ".HostConfig.RestartPolicy.Name"), name);
     }
-    env.run(&["exec", "box", "touch", "/go"]).ok();
+    env.end_by_file("box", "/go");
     eventually("a start by the new policy", || runs(&env) > 1);
     env.run(&["stop", "-t", "0", "box"]).ok();
     env.run(&["update", "--restart", "no", "box"]).ok();
