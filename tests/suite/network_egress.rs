@@ -37,11 +37,12 @@ const WORLD: &str = r#"
     # pasta sends the echo requests of containers through sockets that this allows.
     echo 0 0 >/proc/sys/net/ipv4/ping_group_range
     mkdir state
-    $out perl world.pl state &
+    $out perl world.pl state >/dev/null 2>world.log &
     world=$!
-    busybox nc -ll -p 7777 -e echo hello &
+    # What serves a connection may outlive the listener, and must not hold the output of the test.
+    busybox nc -ll -p 7777 -e echo hello >/dev/null 2>&1 &
     service=$!
-    busybox nc -ll -p 8888 -e cat &
+    busybox nc -ll -p 8888 -e cat >/dev/null 2>&1 &
     echoing=$!
     until [ -e state/ready ]; do :; done
     mounts="-v $PWD/probe.pl:/probe.pl:ro -v $PWD/state:/state"
@@ -61,6 +62,7 @@ const WORLD: &str = r#"
         rm -f state/moved state/change state/changed
         : >state/seen
         changes $change >/dev/null &
+        changing=$!
         name=$1
         network=$2
         free=$([ $name != control ] || echo 1)
@@ -69,6 +71,8 @@ const WORLD: &str = r#"
         shift 2
         "$BRYO" run --rm --name $name --network $network --dns 10.9.9.2 --cap-add NET_ADMIN --cap-add NET_RAW $mounts "$@" \
             busybox perl /probe.pl "$neighbour" $gateway 7777 8888 $free | sed "s/^/$name /"
+        # One that was not asked to change anything waits for ever.
+        kill $changing 2>/dev/null || true
         sed "s/^/$name seen /" state/seen
     }
     place one 172.31.7.0/24
@@ -84,6 +88,7 @@ const WORLD: &str = r#"
         'refuse {{json .Actor.Attributes}}'
     "$BRYO" rm -f by-one by-two >/dev/null
     kill $world $service $echoing $outside
+    cat world.log >&2
 "#;
 
 const EGRESS: &str = "allowed.test:443,*.wild.test:80,*.wild.test:443,moving.test:80,staying.test:443,leaving.test,\
