@@ -35,9 +35,9 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
 
 /// They ask the program itself (`complete`), and so know each flag there is.
 const COMPLETIONS: [(&str, &str); 3] = [
-    ("bryo.bash", include_str!("generate/bryo.bash")),
-    ("_bryo", include_str!("generate/_bryo")),
-    ("bryo.fish", include_str!("generate/bryo.fish")),
+    ("bryo.bash", include_str!("../../completions/bryo.bash")),
+    ("_bryo", include_str!("../../completions/_bryo")),
+    ("bryo.fish", include_str!("../../completions/bryo.fish")),
 ];
 
 fn completions(directory: &Path) -> Result<(), CliError> {

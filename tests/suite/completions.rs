@@ -16,8 +16,7 @@ fn candidates(env: &TestEnv, words: &[&str]) -> Vec<String> {
 }
 
 /// A container that runs, `web`, one that does not, `job`, and one thing of each other kind.
-fn furnished() -> TestEnv {
-    let env = TestEnv::new();
+fn furnished(env: TestEnv) -> TestEnv {
     env.busybox();
     env.run(&[
         "run",
@@ -52,8 +51,7 @@ fn furnished() -> TestEnv {
 
 #[test]
 fn a_word_is_what_there_is_of_its_kind() {
-    let _ = test_env!();
-    let env = furnished();
+    let env = furnished(test_env!());
     let of = |words: &[&str]| candidates(&env, &[&["bryo"], words].concat());
     assert_eq!(of(&["stop", ""]), ["web"]);
     assert_eq!(of(&["container", "stop", "w"]), ["web"]);
@@ -133,8 +131,7 @@ fn script(name: &str) -> String {
 
 #[test]
 fn bash_completes_by_the_committed_script() {
-    let _ = test_env!();
-    let env = furnished();
+    let env = furnished(test_env!());
     let completed = |words: &[&str]| {
         let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
         let asked = format!(
@@ -160,8 +157,7 @@ fn bash_completes_by_the_committed_script() {
 #[test]
 fn fish_and_zsh_complete_by_the_committed_scripts() {
     need!(Need::Program("fish"), Need::Program("zsh"));
-    let _ = test_env!();
-    let env = furnished();
+    let env = furnished(test_env!());
     let lines =
         script("bryo.fish") + "\ncomplete -C 'bryo stop '\ncomplete -C 'bryo run --network fr'\n";
     let run = env
